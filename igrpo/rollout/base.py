@@ -1,0 +1,46 @@
+"""The Protocol of an inference engine: tokens in, tokens out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from igrpo.types import Completion
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How to sample. ``temperature`` 0 is greedy; ``top_k`` 0 and ``top_p`` 1 switch the filters off."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    max_new_tokens: int
+    stop_token_ids: tuple[int, ...]
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Samples completions from the current policy.
+
+    Calls are coroutines so that the engine can batch what many questions ask for at the same time.
+    """
+
+    async def sample(
+        self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
+    ) -> tuple[Completion, ...]:
+        """One completion for each seed, in the order of the seeds; the same seed gives the same completion.
+
+        Raises:
+            ValueError: the prompt is empty, or prompt and new tokens do not fit the model.
+        """
+        ...
+
+    def sync_weights(self, version: int) -> None:
+        """Make the trainer's current weights the ones that are sampled from; ``version`` marks the samples."""
+        ...
+
+    def close(self) -> None:
+        """Release processes, sockets and memory. Safe to call twice."""
+        ...
