@@ -1,0 +1,135 @@
+"""From plain values to a checked RunConfig; every problem is reported at once."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from igrpo.config.checks import cross_field_problems
+from igrpo.config.schema import SCHEMA_VERSION, RunConfig
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be run; ``problems`` holds one line for each reason."""
+
+    def __init__(self, problems: Sequence[str], source: str = "the configuration") -> None:
+        self.problems = list(problems)
+        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        super().__init__(f"{source} has {count}:\n" + "\n".join(f"  - {problem}" for problem in self.problems))
+
+
+def parse_config(values: Mapping[str, Any], source: str = "the configuration") -> RunConfig:
+    """Check plain values (no interpolations) against the schema and the cross-field rules.
+
+    Raises:
+        ConfigError: with every problem that was found, unknown keys with the nearest known one.
+    """
+    try:
+        config = RunConfig.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError([_describe(item, values) for item in error.errors()], source) from None
+    problems = cross_field_problems(config)
+    if problems:
+        raise ConfigError(problems, source)
+    return config
+
+
+def read_config(path: Path) -> RunConfig:
+    """The resolved configuration that a run directory keeps.
+
+    Raises:
+        ConfigError: missing file, broken YAML, another schema version, or values that the schema refuses.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError([f"{path} does not exist; is its folder a run directory?"]) from None
+    except yaml.YAMLError as error:
+        raise ConfigError([f"{path} is no valid YAML: {error}"]) from None
+    if not isinstance(values, dict):
+        raise ConfigError([f"{path} holds no mapping"])
+    found = values.get("schema_version")
+    if found != SCHEMA_VERSION:
+        raise ConfigError([f"{path} has schema_version {found!r}; this igrpo reads version {SCHEMA_VERSION}"])
+    return parse_config(values, str(path))
+
+
+def config_values(config: RunConfig) -> dict[str, Any]:
+    """Plain nested values, as they are written to YAML and logged."""
+    return config.model_dump(mode="json")
+
+
+def config_hash(config: RunConfig) -> str:
+    """Twelve hexadecimal digits that two runs share exactly when all of their settings are equal."""
+    text = json.dumps(config_values(config), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _describe(error: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    location = _without_tags(error["loc"], values)
+    key = ".".join(map(str, location))
+    kind, given = error["type"], error.get("input")
+    if kind == "extra_forbidden":
+        return f"{key}: no such setting{_nearest(error['loc'])}"
+    if kind == "missing":
+        return f"{key}: missing; give it a value"
+    if kind == "union_tag_invalid":
+        expected = str(error["ctx"]["expected_tags"])
+        return f"{key}.name={error['ctx']['tag']!r}: not one of {expected}{_suggest(error['ctx']['tag'], expected)}"
+    if kind == "literal_error":
+        expected = str(error["ctx"]["expected"])
+        return f"{key}={given!r}: not one of {expected}{_suggest(str(given), expected)}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{key}={given!r}: {message[0].lower()}{message[1:]}"
+
+
+def _suggest(word: str, expected: str) -> str:
+    choices = [choice.strip(" '") for choice in expected.replace(" or ", ", ").split(",")]
+    near = difflib.get_close_matches(word, choices, n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _without_tags(location: Sequence[Any], values: Mapping[str, Any]) -> list[Any]:
+    """Drop the discriminator values that pydantic puts into the location of a union's error."""
+    kept: list[Any] = []
+    node: Any = values
+    for i, part in enumerate(location):
+        inside = isinstance(node, Mapping) and part in node
+        if not inside and isinstance(node, Mapping) and node.get("name") == part and i + 1 < len(location):
+            continue
+        kept.append(part)
+        node = node[part] if inside else None
+    return kept
+
+
+def _nearest(location: Sequence[Any]) -> str:
+    """A hint for an unknown key: the nearest name among its section's fields, else all of them."""
+    known = _known_fields(location[:-1])
+    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; known here: {', '.join(known)}" if known else ""
+
+
+def _known_fields(location: Sequence[Any]) -> list[str]:
+    schema = TypeAdapter(RunConfig).json_schema()
+    definitions = schema["$defs"]
+    node: dict[str, Any] = schema
+    for part in location:
+        if "discriminator" in node:
+            node = definitions[node["discriminator"]["mapping"][part].rsplit("/", 1)[1]]
+            continue
+        node = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
+        if "$ref" in node:
+            node = definitions[node["$ref"].rsplit("/", 1)[1]]
+    return sorted(node.get("properties", {}))
+
+
+__all__ = ["ConfigError", "config_hash", "config_values", "parse_config", "read_config"]
