@@ -25,7 +25,18 @@ class Engine(Protocol):
     """Samples completions from the current policy.
 
     Calls are coroutines so that the engine can batch what many questions ask for at the same time.
+    The counters are cumulative: prompt tokens that really went through the model, tokens that were returned, and
+    wall-clock seconds in which the model was busy with either.
     """
+
+    @property
+    def prefilled_tokens(self) -> int: ...
+
+    @property
+    def generated_tokens(self) -> int: ...
+
+    @property
+    def busy_seconds(self) -> float: ...
 
     async def sample(
         self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]

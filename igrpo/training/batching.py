@@ -1,0 +1,132 @@
+"""From traces to packed tensors: rows, minibatches of whole questions, micro-batches within a token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from igrpo.config.schema import AdvantageConfig
+from igrpo.objective import Normaliser, group_advantages
+from igrpo.types import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One trained completion: its tokens, its advantage, and the log-probs that the sampler gave it (T values)."""
+
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+    sampler_logprobs: tuple[float, ...]
+    advantage: float
+    valid: bool
+
+    @property
+    def length(self) -> int:
+        return len(self.prompt_ids) + len(self.completion_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """B right-padded rows of up to L tokens, of which up to T are a completion's.
+
+    ``positions_BT`` points, for each completion token, at the position whose hidden state predicts it.
+    ``mask_BT`` is True at the tokens that count.
+    """
+
+    input_ids_BL: Tensor
+    attention_mask_BL: Tensor
+    positions_BT: Tensor
+    targets_BT: Tensor
+    mask_BT: Tensor
+    advantages_B: Tensor
+    sampler_logprobs_BT: Tensor
+    tokens: int
+
+    def to(self, device: torch.device) -> MicroBatch:
+        """The same batch on another device."""
+        moved = {name: getattr(self, name) for name in self.__slots__}
+        return MicroBatch(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
+
+
+def question_rows(trace: Trace, advantage: AdvantageConfig, *, mask_truncated: bool) -> list[Row]:
+    """The rows of one question: every completion of its trained groups, with the group's advantages.
+
+    A truncated completion stays in its group's baseline when ``mask_truncated`` takes its tokens out of the loss.
+    """
+    rows: list[Row] = []
+    for group in trace.groups:
+        if not group.trained:
+            continue
+        advantages_G = group_advantages(
+            torch.tensor(group.rewards_G, dtype=torch.float64),
+            baseline=advantage.baseline,
+            scale=advantage.scale,
+            std=advantage.std,
+            std_eps=advantage.std_eps,
+            tolerance=advantage.tolerance,
+        )
+        rows += [
+            Row(
+                group.prompt.token_ids,
+                completion.token_ids,
+                completion.logprobs,
+                value,
+                valid=not (mask_truncated and completion.truncated),
+            )
+            for completion, value in zip(group.completions, advantages_G.tolist(), strict=True)
+        ]
+    return rows
+
+
+def normaliser(rows: Sequence[Row]) -> Normaliser:
+    """The denominators of the batch of one optimizer step: its sequences and its valid completion tokens."""
+    return Normaliser(sequences=len(rows), tokens=sum(len(row.completion_ids) for row in rows if row.valid))
+
+
+def split_rows(rows: Sequence[Row], token_budget: int) -> list[list[Row]]:
+    """Micro-batches of rows of similar length, each at most ``token_budget`` tokens with its padding.
+
+    Raises:
+        ValueError: one row alone is over the budget.
+    """
+    parts: list[list[Row]] = []
+    for row in sorted(rows, key=lambda row: row.length, reverse=True):
+        if row.length > token_budget:
+            raise ValueError(
+                f"a row of {row.length} tokens does not fit trainer.tokens_per_microbatch={token_budget}; raise it"
+            )
+        longest = parts[-1][0].length if parts else 0
+        if parts and longest * (len(parts[-1]) + 1) <= token_budget:
+            parts[-1].append(row)
+        else:
+            parts.append([row])
+    return parts
+
+
+def collate(rows: Sequence[Row], pad_id: int) -> MicroBatch:
+    """Right-padded tensors of B rows. Right padding needs no position ids: attention is causal."""
+    length = max(row.length for row in rows)
+    width = max(len(row.completion_ids) for row in rows)
+    ids, attention, positions, targets, mask, sampler = [], [], [], [], [], []
+    for row in rows:
+        start, size = len(row.prompt_ids), len(row.completion_ids)
+        rest = length - row.length
+        ids.append([*row.prompt_ids, *row.completion_ids, *[pad_id] * rest])
+        attention.append([1] * row.length + [0] * rest)
+        positions.append([*range(start - 1, start + size - 1), *[0] * (width - size)])
+        targets.append([*row.completion_ids, *[pad_id] * (width - size)])
+        mask.append([row.valid] * size + [False] * (width - size))
+        sampler.append([*row.sampler_logprobs, *[0.0] * (width - size)])
+    return MicroBatch(
+        input_ids_BL=torch.tensor(ids),
+        attention_mask_BL=torch.tensor(attention),
+        positions_BT=torch.tensor(positions),
+        targets_BT=torch.tensor(targets),
+        mask_BT=torch.tensor(mask, dtype=torch.bool),
+        advantages_B=torch.tensor([row.advantage for row in rows], dtype=torch.float32),
+        sampler_logprobs_BT=torch.tensor(sampler, dtype=torch.float32),
+        tokens=sum(row.length for row in rows),
+    )

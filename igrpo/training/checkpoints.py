@@ -1,0 +1,139 @@
+"""Checkpoints that are whole or absent: written atomically, checked before they are trusted, kept by rule."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+
+from igrpo.disk import ensure_space
+from igrpo.files import atomic_path, write_json_atomic
+from igrpo.training.module import CHECKPOINT_VERSION, IGRPOModule
+
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"step-(\d{6,})\.ckpt")
+
+
+class CheckpointError(ValueError):
+    """No checkpoint of a run can be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint file and the rollout step that it was taken after."""
+
+    path: Path
+    step: int
+
+
+def list_checkpoints(directory: Path) -> list[Checkpoint]:
+    """Checkpoints in the order of their steps; whether they can be read is not looked at."""
+    found = [(path, _NAME.fullmatch(path.name)) for path in directory.glob("step-*.ckpt")]
+    return sorted((Checkpoint(path, int(match[1])) for path, match in found if match), key=lambda c: c.step)
+
+
+def newest_checkpoint(directory: Path) -> Checkpoint:
+    """The newest checkpoint that can be read; broken ones are named in the log and passed over.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    checkpoints = list_checkpoints(directory)
+    for checkpoint in reversed(checkpoints):
+        problem = _problem(checkpoint)
+        if problem is None:
+            return checkpoint
+        log.warning("checkpoint %s is broken (%s): falling back to the one before it", checkpoint.path, problem)
+    seen = "; ".join(f"{c.path.name} is broken" for c in checkpoints) or "it holds none yet"
+    raise CheckpointError(
+        f"nothing to resume in {directory}: {seen}. Start the run anew, in a new directory: igrpo train ..."
+    )
+
+
+def _problem(checkpoint: Checkpoint) -> str | None:
+    try:
+        with zipfile.ZipFile(checkpoint.path) as archive:
+            bad = archive.testzip()  # torch files are zip archives: a flipped bit shows in a member's checksum
+        if bad is not None:
+            return f"checksum of {bad}"
+        state: dict[str, Any] = torch.load(checkpoint.path, map_location="cpu", weights_only=True, mmap=True)
+        own = state["igrpo"]
+    except (OSError, RuntimeError, KeyError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        return f"{type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}"
+    if own["schema_version"] != CHECKPOINT_VERSION:
+        raise CheckpointError(
+            f"{checkpoint.path} has checkpoint version {own['schema_version']}; this igrpo reads {CHECKPOINT_VERSION}"
+        )
+    if own["rollout_step"] != checkpoint.step:
+        return f"it holds step {own['rollout_step']}"
+    return None
+
+
+class CheckpointCallback(lightning.Callback):
+    """Saves every so many rollout steps and after the last; keeps the newest ones and the best.
+
+    ``best.json`` names the checkpoint of the highest single-shot accuracy on the development split, which
+    ``report_accuracy`` is told after each evaluation. It sees each step after the evaluation callback.
+    """
+
+    def __init__(
+        self, directory: Path, *, every: int, last_step: int, keep_last: int, keep_best: bool, minimum_free_mb: int
+    ) -> None:
+        self._directory, self._every, self._last_step = directory, every, last_step
+        self._keep_last, self._keep_best, self._minimum_free_mb = keep_last, keep_best, minimum_free_mb
+        self._accuracy: tuple[int, float] | None = None
+
+    def report_accuracy(self, step: int, accuracy: float) -> None:
+        """The development accuracy of the weights after ``step``."""
+        self._accuracy = (step, accuracy)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        """Save when it is due; an evaluation that is the best so far makes it due."""
+        assert isinstance(pl_module, IGRPOModule)
+        step = pl_module.rollout_step
+        best = self._is_best(step)
+        if step % self._every and step != self._last_step and not best:
+            return
+        with pl_module.budget.phase("checkpoint"):
+            self._save(trainer, step, best)
+
+    def _is_best(self, step: int) -> bool:
+        if not self._keep_best or self._accuracy is None or self._accuracy[0] != step:
+            return False
+        best = read_best(self._directory)
+        return best is None or self._accuracy[1] > best["accuracy"]
+
+    def _save(self, trainer: lightning.Trainer, step: int, best: bool) -> None:
+        ensure_space(self._directory, self._minimum_free_mb, setting="checkpoint.minimum_free_mb")
+        with atomic_path(self._directory / f"step-{step:06d}.ckpt") as temporary:
+            trainer.save_checkpoint(temporary)
+        if best and self._accuracy is not None:
+            record = {"step": step, "accuracy": self._accuracy[1], "split": "development"}
+            write_json_atomic(self._directory / "best.json", record)
+        self._forget()
+
+    def _forget(self) -> None:
+        best = read_best(self._directory)
+        for old in list_checkpoints(self._directory)[: -self._keep_last]:
+            if best is None or old.step != best["step"]:
+                old.path.unlink()
+
+
+def read_best(directory: Path) -> dict[str, Any] | None:
+    """The content of ``best.json``: step, accuracy and split; None before the first evaluation."""
+    path = directory / "best.json"
+    if not path.exists():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record

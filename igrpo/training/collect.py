@@ -1,0 +1,76 @@
+"""One rollout cycle: every question's coroutine at once, the engine batches what they ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from igrpo.algorithm.base import Algorithm, Toolbox
+from igrpo.budget import Budget
+from igrpo.prompts import PromptBuilder
+from igrpo.rewards.base import Reward
+from igrpo.rollout.base import Engine, SamplingParams
+from igrpo.rollout.lockstep import Lockstep
+from igrpo.types import Question, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Runs an algorithm over the questions of a step.
+
+    ``pipeline`` lets a question refine while another still drafts; without it a stage starts when all questions
+    have come to it, which makes batches, and so the last bits of every sample, a function of (seed, step) alone.
+    """
+
+    algorithm: Algorithm
+    engine: Engine
+    reward: Reward
+    prompts: PromptBuilder
+    params: SamplingParams
+    run_seed: int
+    pipeline: bool
+
+    def collect(self, step: int, questions_S: Sequence[Question], budget: Budget) -> list[Trace]:
+        """The traces of a step in the order of its questions; counts samples, tokens and seconds.
+
+        The first exception of a question cancels the others and is raised as it is.
+        """
+        prefilled, generated = self.engine.prefilled_tokens, self.engine.generated_tokens
+        busy, start = self.engine.busy_seconds, time.perf_counter()
+        traces = asyncio.run(self._collect(step, questions_S))
+        elapsed, decoding = time.perf_counter() - start, self.engine.busy_seconds - busy
+        budget.add_seconds("generation", decoding)
+        budget.add_seconds("reward_wait", max(elapsed - decoding, 0.0))
+        budget.prefilled_tokens += self.engine.prefilled_tokens - prefilled
+        budget.generated_tokens += self.engine.generated_tokens - generated
+        budget.samples += sum(len(group.completions) for trace in traces for group in trace.groups)
+        return traces
+
+    async def _collect(self, step: int, questions_S: Sequence[Question]) -> list[Trace]:
+        lockstep = None if self.pipeline else Lockstep(self.engine, len(questions_S))
+        tools = Toolbox(lockstep or self.engine, self.reward, self.prompts, self.params, self.run_seed, step)
+
+        async def one(question: Question) -> Trace:
+            try:
+                return await self.algorithm(question, tools)
+            finally:
+                if lockstep is not None:
+                    lockstep.leave()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(question)) for question in questions_S]
+        except* Exception as errors:
+            raise first_leaf(errors) from None
+        return [task.result() for task in tasks]
+
+
+def first_leaf(error: BaseExceptionGroup[Exception]) -> Exception:
+    """The first real exception of a (nested) group."""
+    inner: BaseException = error
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    assert isinstance(inner, Exception)
+    return inner

@@ -1,0 +1,151 @@
+"""The two-stage step as a Lightning module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import lightning
+import torch
+
+from igrpo.budget import Budget
+from igrpo.config.schema import ObjectiveConfig, TrainerConfig
+from igrpo.metrics import step_metrics
+from igrpo.training.batching import question_rows
+from igrpo.training.collect import Collector
+from igrpo.training.forward import PolicyForward
+from igrpo.training.schedule import learning_rate
+from igrpo.training.update import NonFiniteError, Updater
+from igrpo.types import Question, Trace
+
+CHECKPOINT_VERSION = 1
+
+
+class Recorder(Protocol):
+    """Where a step's data goes (the run directory); the module knows no files."""
+
+    def record(self, step: int, traces: Sequence[Trace]) -> None:
+        """Keep every draft and refinement of a step."""
+        ...
+
+    def record_failure(self, step: int, traces: Sequence[Trace], reason: str) -> Path:
+        """Keep the data of a step that stopped the run; where it lies."""
+        ...
+
+
+class IGRPOModule(lightning.LightningModule):
+    """Manual optimisation, one whole rollout cycle a step, so that a checkpoint always falls on its boundary.
+
+    A batch is ``(step, questions)``; ``rollout_step`` counts the finished cycles (Lightning's ``global_step`` counts
+    optimizer steps).
+    """
+
+    def __init__(
+        self,
+        policy: Any,
+        reference: Any | None,
+        collector: Collector,
+        recorder: Recorder,
+        *,
+        objective: ObjectiveConfig,
+        trainer: TrainerConfig,
+        pad_id: int,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.policy = policy
+        self._parts = (reference, collector, recorder)  # in a tuple: the reference is no part of the state_dict
+        self._objective, self._trainer_config, self._pad_id = objective, trainer, pad_id
+        self._forward = PolicyForward(
+            temperature=collector.params.temperature,
+            chunk=trainer.head_chunk,
+            with_entropy=objective.entropy_bonus != 0,
+            entropy_grad=objective.entropy_bonus != 0,
+        )
+        self.budget = Budget()
+        self.rollout_step = 0
+        self.latest: dict[str, float] = {}
+
+    def training_step(self, batch: tuple[int, Sequence[Question]], batch_index: int) -> None:
+        """Sample, score and refine; update; hand the new weights to the engine; log."""
+        step, questions_S = batch
+        _, collector, recorder = self._parts
+        self.budget.begin_step()
+
+        traces_S = collector.collect(step, questions_S, self.budget)
+        recorder.record(step, traces_S)
+        metrics = step_metrics(traces_S, variance_tolerance=self._objective.advantage.tolerance)
+        metrics["train/learning_rate"] = self._set_learning_rate(step)
+
+        with self.budget.phase("update"):
+            rows_S = [
+                question_rows(trace, self._objective.advantage, mask_truncated=self._objective.mask_truncated)
+                for trace in traces_S
+            ]
+            try:
+                result = self._updater().run(rows_S, self.optimizers())
+            except NonFiniteError as error:
+                where = recorder.record_failure(step, traces_S, str(error))
+                raise NonFiniteError(
+                    f"step {step}: {error}; its data is in {where}. Lower trainer.learning_rate, or set "
+                    "trainer.on_nonfinite=skip to leave such updates out and count them"
+                ) from None
+        self.budget.trained_tokens += result.trained_tokens
+        self.budget.skipped_updates += result.skipped
+        with self.budget.phase("weight_sync"):
+            collector.engine.sync_weights(step)
+
+        self.rollout_step = step
+        self.latest = {**metrics, **result.metrics, **self.budget.metrics()}
+        if self.logger is not None:
+            self.logger.log_metrics(self.latest, step)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW on what requires a gradient; weight decay on matrices only, as usual."""
+        named = [p for p in self.policy.parameters() if p.requires_grad]
+        decay = self._trainer_config.weight_decay
+        groups = [
+            {"params": [p for p in named if p.ndim >= 2], "weight_decay": decay},
+            {"params": [p for p in named if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        config = self._trainer_config
+        return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, eps=config.adam_eps)
+
+    def on_fit_start(self) -> None:
+        """Put the policy into training mode (Hugging Face models arrive in eval mode) and mark its weights."""
+        self.policy.train()
+        _, collector, _ = self._parts
+        collector.engine.sync_weights(self.rollout_step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The module's own state: plain values, so that the file loads without executing code."""
+        checkpoint["igrpo"] = {
+            "schema_version": CHECKPOINT_VERSION,
+            "rollout_step": self.rollout_step,
+            "budget": self.budget.state_dict(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on after the checkpoint's rollout step."""
+        own = checkpoint["igrpo"]
+        self.rollout_step = own["rollout_step"]
+        self.budget.load_state_dict(own["budget"])
+
+    def _set_learning_rate(self, step: int) -> float:
+        rate = learning_rate(self._trainer_config, step)
+        for group in self.optimizers().param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _updater(self) -> Updater:
+        return Updater(
+            policy=self.policy,
+            reference=self._parts[0],
+            objective=self._objective,
+            trainer=self._trainer_config,
+            forward=self._forward,
+            backward=self.manual_backward,
+            pad_id=self._pad_id,
+            device=self.device,
+        )

@@ -1,0 +1,70 @@
+"""What the console shows while a run goes on: one bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from igrpo.training.module import IGRPOModule
+
+
+def step_line(metrics: dict[str, float], accuracy: float | None) -> str:
+    """Reward, entropy and accuracy of a step: of the refinements where there are any, else of the answers."""
+    stage = "stage2" if "stage2/reward_mean" in metrics else "stage1"
+    parts = [f"reward {metrics[f'{stage}/reward_mean']:.3f}", f"entropy {metrics[f'{stage}/entropy']:.3f}"]
+    if accuracy is not None:
+        parts.append(f"held-out accuracy {accuracy:.3f}")
+    return "  ".join(parts)
+
+
+class ProgressCallback(lightning.Callback):
+    """Shows every step on a terminal, about twenty lines a run otherwise."""
+
+    def __init__(self, console: Console, last_step: int) -> None:
+        self._console, self._last_step = console, last_step
+        self._every = max(last_step // 20, 1)
+        self._accuracy: float | None = None
+        self._bar = Progress(
+            TextColumn("[bold]training"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("first evaluation", total=last_step)
+
+    def report_accuracy(self, step: int, accuracy: float) -> None:
+        """The newest single-shot accuracy on the development split."""
+        self._accuracy = accuracy
+        if not self._console.is_terminal:
+            self._console.print(f"step {step:5d}/{self._last_step}  held-out single-shot accuracy {accuracy:.3f}")
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Start the bar where a resumed run goes on."""
+        assert isinstance(pl_module, IGRPOModule)
+        self._bar.update(self._task, completed=pl_module.rollout_step)
+        self._bar.start()
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        """Advance."""
+        assert isinstance(pl_module, IGRPOModule)
+        step, line = pl_module.rollout_step, step_line(pl_module.latest, self._accuracy)
+        self._bar.update(self._task, completed=step, description=line)
+        if not self._console.is_terminal and (step % self._every == 0 or step == self._last_step):
+            self._console.print(f"step {step:5d}/{self._last_step}  {line}")
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._bar.stop()
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        self._bar.stop()

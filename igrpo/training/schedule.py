@@ -1,0 +1,23 @@
+"""The learning rate as a function of the rollout step, so that a checkpoint needs no scheduler state."""
+
+from __future__ import annotations
+
+import math
+
+from igrpo.config.schema import TrainerConfig
+
+
+def learning_rate(trainer: TrainerConfig, step: int) -> float:
+    """Linear warm-up over ``warmup_share`` of the steps, then constant, or a cosine down to ``minimum_lr_share``.
+
+    Args:
+        step: 1 for the first rollout cycle, ``trainer.steps`` for the last.
+    """
+    warmup = round(trainer.warmup_share * trainer.steps)
+    if step <= warmup:
+        return trainer.learning_rate * step / warmup
+    if trainer.schedule == "constant":
+        return trainer.learning_rate
+    progress = (step - warmup) / max(trainer.steps - warmup, 1)
+    floor = trainer.minimum_lr_share
+    return trainer.learning_rate * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))

@@ -1,0 +1,74 @@
+"""A scripted engine and reward: what is asked for is recorded, what comes back is decided by the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from igrpo.rollout.base import SamplingParams
+from igrpo.types import Completion, Prompt, Question, Score
+
+PARAMS = SamplingParams(temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=8, stop_token_ids=(2,))
+
+
+def completion(text: str, *, tokens: int = 3, truncated: bool = False) -> Completion:
+    return Completion(
+        token_ids=tuple(range(10, 10 + tokens)),
+        text=text,
+        logprobs=(-0.5,) * tokens,
+        sampling_entropies=(0.25,) * tokens,
+        policy_entropies=(0.25,) * tokens,
+        finish_reason="length" if truncated else "stop",
+        policy_version=0,
+    )
+
+
+def score(value: float, correct: bool | None = None) -> Score:
+    right = value > 0 if correct is None else correct
+    return Score(value=value, correct=right, outcome="right" if right else "wrong", answer=str(value))
+
+
+@dataclass
+class ScriptedEngine:
+    """``answer(prompt_ids, seed) -> text``; remembers every call."""
+
+    answer: Callable[[tuple[int, ...], int], str]
+    calls: list[tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
+    prefilled_tokens: int = 0
+    generated_tokens: int = 0
+    busy_seconds: float = 0.0
+
+    async def sample(
+        self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
+    ) -> tuple[Completion, ...]:
+        self.calls.append((tuple(prompt_ids), tuple(seeds)))
+        return tuple(completion(self.answer(tuple(prompt_ids), seed)) for seed in seeds)
+
+    def sync_weights(self, version: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class TextReward:
+    """1 for the texts that are right, 0 for others."""
+
+    right: frozenset[str]
+    name: str = "text"
+
+    async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score]:
+        return [score(float(c.text in self.right)) for c in completions]
+
+    def close(self) -> None: ...
+
+
+class PlainPrompts:
+    """Prompts whose tokens tell what they were made of: question 1, draft text as character codes after a 0."""
+
+    def question_prompt(self, question: Question) -> Prompt:
+        return Prompt((1,))
+
+    def refinement_prompt(self, question: Question, draft: Completion | None) -> Prompt:
+        if draft is None:
+            return self.question_prompt(question)
+        return Prompt((1, 0, *map(ord, draft.text)), draft_tokens=len(draft.text))

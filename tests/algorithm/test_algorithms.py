@@ -1,0 +1,111 @@
+"""What each algorithm samples, shows and trains on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from igrpo.algorithm.base import Toolbox
+from igrpo.algorithm.grpo import GRPO
+from igrpo.algorithm.igrpo import IGRPO
+from igrpo.algorithm.selection import RULES
+from igrpo.rewards.base import RewardError
+from igrpo.types import Question, Trace
+from tests.algorithm.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward
+
+QUESTION = Question("q1", "1 + 1", "2")
+
+
+def toolbox(engine: ScriptedEngine, *, step: int = 3, run_seed: int = 0, reward: Any = None) -> Toolbox:
+    prompts: Any = PlainPrompts()
+    return Toolbox(engine, reward or TextReward(frozenset({"good"})), prompts, PARAMS, run_seed, step)
+
+
+def run(algorithm: Any, tools: Toolbox) -> Trace:
+    return asyncio.run(algorithm(QUESTION, tools))
+
+
+def one_good_draft(prompt: tuple[int, ...], seed: int) -> str:
+    """The third call of the bare question is right, refinements say what they saw."""
+    return "refined" if len(prompt) > 1 else ("good" if seed % 5 == 0 else "bad")
+
+
+def igrpo(**changes: Any) -> IGRPO:
+    settings: dict[str, Any] = {"drafts": 4, "group_size": 3, "select": RULES["best"], "ties": "random", "all_failed": "show"}
+    return IGRPO(**(settings | changes))
+
+
+def test_grpo_samples_one_group_from_the_bare_question_and_trains_it() -> None:
+    engine = ScriptedEngine(lambda prompt, seed: "good")
+    trace = run(GRPO(group_size=7), toolbox(engine))
+    assert [(prompt, len(seeds)) for prompt, seeds in engine.calls] == [((1,), 7)]
+    (group,) = trace.groups
+    assert (group.stage, group.trained, group.shown, len(group.completions)) == (1, True, None, 7)
+
+
+def test_igrpo_conditions_refinements_on_the_best_draft_and_trains_only_them() -> None:
+    texts = iter(["bad", "bad", "good", "bad"])
+    engine = ScriptedEngine(lambda prompt, seed: next(texts) if len(prompt) == 1 else "good")
+    trace = run(igrpo(), toolbox(engine))
+    (bare, draft_seeds), (refinement, refinement_seeds) = engine.calls
+    assert bare == (1,)
+    assert refinement == (1, 0, *map(ord, "good"))
+    assert (len(draft_seeds), len(refinement_seeds)) == (4, 3)
+    drafts, refinements = trace.groups
+    assert (drafts.stage, drafts.trained) == (1, False)
+    assert (refinements.stage, refinements.trained, refinements.shown) == (2, True, 2)
+    assert refinements.prompt.token_ids == refinement  # gradients are conditioned on q', not on q
+    assert refinements.rewards_G == [1.0, 1.0, 1.0]
+
+
+def test_seeds_are_never_shared_and_repeat_exactly() -> None:
+    def seeds(**changes: int) -> list[int]:
+        engine = ScriptedEngine(one_good_draft)
+        run(igrpo(), toolbox(engine, **changes))
+        return [seed for _, call in engine.calls for seed in call]
+
+    reference = seeds()
+    assert len(set(reference)) == 7
+    assert seeds() == reference
+    for changes in ({"step": 4}, {"run_seed": 1}):
+        assert not set(seeds(**changes)) & set(reference)
+
+
+@pytest.mark.parametrize(("rule", "shown"), [("worst", {0, 1, 3}), ("first", {0}), ("none", {None}), ("best", {2})])
+def test_selection_rules_are_the_only_difference(rule: str, shown: set[int | None]) -> None:
+    texts = iter(["bad", "bad", "good", "bad"])
+    engine = ScriptedEngine(lambda prompt, seed: next(texts, "refined"))
+    trace = run(igrpo(select=RULES[rule]), toolbox(engine))
+    assert trace.groups[1].shown in shown
+    assert len(trace.groups[0].completions) == 4  # drafts are sampled and counted whatever is shown
+
+
+def test_all_failed_show_still_shows_a_draft_and_skip_asks_the_bare_question() -> None:
+    for all_failed, prompt_length in (("show", 5), ("skip", 1)):
+        engine = ScriptedEngine(lambda prompt, seed: "bad")
+        trace = run(igrpo(all_failed=all_failed), toolbox(engine))
+        assert len(engine.calls[1][0]) == prompt_length
+        assert (trace.groups[1].shown is None) == (all_failed == "skip")
+
+
+def test_the_same_reward_ranks_drafts_and_scores_refinements() -> None:
+    seen: list[int] = []
+
+    class Counting(TextReward):
+        async def score(self, question: Question, completions: Any) -> Any:
+            seen.append(len(completions))
+            return await super().score(question, completions)
+
+    run(igrpo(), toolbox(ScriptedEngine(one_good_draft), reward=Counting(frozenset({"good"}))))
+    assert seen == [4, 3]
+
+
+def test_a_reward_that_breaks_its_contract_is_named() -> None:
+    class Short(TextReward):
+        async def score(self, question: Question, completions: Any) -> Any:
+            return (await super().score(question, completions))[1:]
+
+    with pytest.raises(RewardError, match="reward 'text' on question 'q1' returned 3 scores for 4 completions"):
+        run(igrpo(), toolbox(ScriptedEngine(one_good_draft), reward=Short(frozenset())))

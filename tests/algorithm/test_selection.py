@@ -1,0 +1,73 @@
+"""The selection rules, their ties, and Proposition 3.1 of the paper on the real code."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from igrpo.algorithm.selection import RULES, best, first, none, random_draft, worst
+from tests.algorithm.fakes import completion, score
+
+DRAFTS = [completion("a", tokens=3), completion("b", tokens=1), completion("c", tokens=5), completion("d", tokens=2)]
+
+
+def rng() -> random.Random:
+    return random.Random(0)
+
+
+def test_best_and_worst_pick_the_extremes() -> None:
+    scores = [score(0.2), score(0.9), score(0.5), score(0.0)]
+    assert best(scores, DRAFTS, rng(), "random") == 1
+    assert worst(scores, DRAFTS, rng(), "random") == 3
+
+
+@pytest.mark.parametrize(("ties", "expected"), [("first", 0), ("shortest", 1), ("longest", 2)])
+def test_ties_go_by_the_rule(ties: str, expected: int) -> None:
+    assert best([score(1.0)] * 4, DRAFTS, rng(), ties) == expected  # type: ignore[arg-type]
+
+
+def test_random_ties_reach_every_tied_draft_and_no_other() -> None:
+    scores = [score(1.0), score(0.0), score(1.0), score(1.0)]
+    generator = rng()
+    assert {best(scores, DRAFTS, generator, "random") for _ in range(200)} == {0, 2, 3}
+
+
+def test_a_correct_draft_wins_over_an_incorrect_one_of_the_same_reward() -> None:
+    # accuracy and format of weight 1 each: right without format, wrong with format
+    scores = [score(1.0, correct=False), score(1.0, correct=True), score(1.0, correct=False), score(0.0, correct=False)]
+    assert all(best(scores, DRAFTS, random.Random(i), "random") == 1 for i in range(20))
+    assert worst([score(1.0, correct=True), score(1.0, correct=False)], DRAFTS[:2], rng(), "first") == 1
+
+
+def test_the_other_rules() -> None:
+    scores = [score(0.0), score(1.0), score(0.0), score(0.0)]
+    assert first(scores, DRAFTS, rng(), "random") == 0
+    assert none(scores, DRAFTS, rng(), "random") is None
+    generator = rng()
+    assert {random_draft(scores, DRAFTS, generator, "random") for _ in range(200)} == {0, 1, 2, 3}
+    assert set(RULES) == {"best", "random", "worst", "first", "none"}
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.integers(0, 2**31))
+def test_best_is_never_beaten(values: list[float], seed: int) -> None:
+    scores = [score(v) for v in values]
+    drafts = [completion("x") for _ in values]
+    assert values[best(scores, drafts, random.Random(seed), "random")] == max(values)
+    assert values[worst(scores, drafts, random.Random(seed), "random")] == min(values)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.37, 0.8])
+@pytest.mark.parametrize("n", [1, 2, 4, 8])
+def test_proposition_3_1(p: float, n: int) -> None:
+    """E[R(best)] = 1 - (1 - p)^N for N independent drafts with a binary reward of success probability p."""
+    generator, trials, total = random.Random(f"{p}-{n}"), 4000, 0.0
+    drafts = [completion("x") for _ in range(n)]
+    for _ in range(trials):
+        scores = [score(float(generator.random() < p)) for _ in range(n)]
+        total += scores[best(scores, drafts, generator, "random")].value
+    expected = 1 - (1 - p) ** n
+    deviation = (expected * (1 - expected) / trials) ** 0.5
+    assert abs(total / trials - expected) <= 4 * deviation + 1e-9
