@@ -1,0 +1,181 @@
+"""Prompts of both stages, with plain layouts and with chat templates of two styles."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from igrpo.prompts import PromptBuilder, PromptError, QuestionTooLongError
+from igrpo.types import Completion, Question
+
+# Drops what precedes </think> from every message, as templates of reasoning models do with earlier turns.
+DROPS_THINKING = (
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'].split('</think>')[-1] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+# Trims contents and knows no system role.
+TRIMS_NO_SYSTEM = (
+    "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    "[INST] {{ m['content'] | trim }} [/INST]{% endfor %}"
+)
+IGNORES_SYSTEM = "{% for m in messages %}{% if m['role'] == 'user' %}<|user|>{{ m['content'] }}{% endif %}{% endfor %}"
+TRUNCATES = "{% for m in messages %}{{ m['content'][:12] }}{% endfor %}"
+
+QUESTION = Question("q", "What is {1}+\\frac{1}{2}?", "1.5")
+DRAFT = "<think>one {plus} half</think> \\boxed{1.5}"
+
+
+def byte_tokenizer(chat_template: str | None = None, *, bos: bool = False) -> Any:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: i for i, token in enumerate(["<pad>", "<eos>", "<|end|>", "<s>", *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    if bos:
+        from tokenizers.processors import TemplateProcessing
+
+        tokenizer.add_special_tokens(["<s>"])
+        tokenizer.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", vocabulary["<s>"])])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        additional_special_tokens=["<|end|>"],
+        chat_template=chat_template,
+    )
+
+
+def builder(tokenizer: Any, **changes: Any) -> PromptBuilder:
+    settings: dict[str, Any] = {
+        "chat_template": "auto",
+        "system": "",
+        "question": "Problem: {problem}\nSolution:",
+        "refinement": "Problem: {problem}\nDraft: {draft}\nBetter:",
+        "cut_marker": "[cut]",
+        "draft_thinking": "keep",
+        "max_question_tokens": 64,
+        "max_draft_tokens": 64,
+    }
+    return PromptBuilder(tokenizer, **(settings | changes))
+
+
+def sampled(tokenizer: Any, text: str, ending: str = "<eos>") -> Completion:
+    ids = tuple(tokenizer.encode(text + ending, add_special_tokens=False))
+    zeros = (0.0,) * len(ids)
+    return Completion(ids, text, zeros, zeros, zeros, "stop", 0)
+
+
+def test_plain_layouts_put_problem_and_draft_in_literally() -> None:
+    tokenizer = byte_tokenizer()
+    prompts = builder(tokenizer)
+    assert tokenizer.decode(prompts.question_prompt(QUESTION).token_ids) == f"Problem: {QUESTION.problem}\nSolution:"
+    prompt = prompts.refinement_prompt(QUESTION, sampled(tokenizer, DRAFT))
+    assert tokenizer.decode(prompt.token_ids) == f"Problem: {QUESTION.problem}\nDraft: {DRAFT}\nBetter:"
+    assert (prompt.draft_tokens, prompt.draft_tokens_cut) == (len(DRAFT), 0)
+
+
+def test_without_a_draft_the_refiner_sees_the_bare_question() -> None:
+    prompts = builder(byte_tokenizer())
+    assert prompts.refinement_prompt(QUESTION, None) == prompts.question_prompt(QUESTION)
+
+
+@pytest.mark.parametrize("template", [DROPS_THINKING, TRIMS_NO_SYSTEM])
+def test_no_chat_template_changes_the_draft(template: str) -> None:
+    tokenizer = byte_tokenizer(template)
+    draft = f"  {DRAFT}\n"
+    prompt = builder(tokenizer, system="Be careful.").refinement_prompt(QUESTION, sampled(tokenizer, draft))
+    text = tokenizer.decode(prompt.token_ids)
+    assert f"Draft: {draft}\nBetter:" in text
+    assert "Be careful." in text
+    assert QUESTION.problem in text
+
+
+@pytest.mark.parametrize(("template", "word"), [(TRIMS_NO_SYSTEM, "takes no system turn"), (IGNORES_SYSTEM, "drops the system turn")])
+def test_a_system_prompt_that_the_template_refuses_moves_with_a_word(
+    template: str, word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokenizer = byte_tokenizer(template)
+    with caplog.at_level(logging.WARNING):
+        prompts = builder(tokenizer, system="Be careful.")
+    assert word in caplog.text
+    assert "Be careful.\n\nProblem:" in tokenizer.decode(prompts.question_prompt(QUESTION).token_ids)
+
+
+def test_a_template_that_loses_the_draft_is_an_error() -> None:
+    with pytest.raises(PromptError, match=r"chat template loses or repeats a part of prompt\.question"):
+        builder(byte_tokenizer(TRUNCATES))
+
+
+def test_chat_template_off_and_require() -> None:
+    assert "<|user|>" not in byte_tokenizer().decode(
+        builder(byte_tokenizer(DROPS_THINKING), chat_template="off").question_prompt(QUESTION).token_ids
+    )
+    with pytest.raises(PromptError, match=r"prompt\.chat_template=require, but the tokenizer has no chat template"):
+        builder(byte_tokenizer(), chat_template="require")
+
+
+def test_plain_layouts_open_as_the_tokenizer_opens_a_text() -> None:
+    tokenizer = byte_tokenizer(bos=True)
+    ids = builder(tokenizer).question_prompt(QUESTION).token_ids
+    assert ids[0] == tokenizer.convert_tokens_to_ids("<s>")
+    written = builder(tokenizer, question="<s>Problem: {problem}").question_prompt(QUESTION).token_ids
+    assert list(written).count(ids[0]) == 1
+
+
+def test_thinking_can_be_stripped_from_the_shown_draft() -> None:
+    tokenizer = byte_tokenizer()
+    strip = builder(tokenizer, draft_thinking="strip")
+    shown = tokenizer.decode(strip.refinement_prompt(QUESTION, sampled(tokenizer, DRAFT)).token_ids)
+    assert "Draft: \\boxed{1.5}\nBetter:" in shown
+    unfinished = "<think>no end"
+    assert unfinished in tokenizer.decode(strip.refinement_prompt(QUESTION, sampled(tokenizer, unfinished)).token_ids)
+
+
+def test_a_long_draft_is_cut_in_the_middle_marked_and_counted() -> None:
+    tokenizer = byte_tokenizer()
+    prompts = builder(tokenizer, max_draft_tokens=16)
+    prompt = prompts.refinement_prompt(QUESTION, sampled(tokenizer, "abcdefghijklmnopqrstuvwxyz"))
+    # 16 tokens less 5 of the marker leave 11: 6 of the head, 5 of the tail; 26 - 11 = 15 are gone
+    assert "Draft: abcdef[cut]vwxyz\nBetter:" in tokenizer.decode(prompt.token_ids)
+    assert (prompt.draft_tokens, prompt.draft_tokens_cut) == (16, 15)
+    assert len(prompt.token_ids) <= prompts.max_prompt_tokens(with_draft=True)
+    exact = prompts.refinement_prompt(QUESTION, sampled(tokenizer, "a" * 16))
+    assert (exact.draft_tokens, exact.draft_tokens_cut) == (16, 0)
+
+
+def test_control_tokens_of_problems_and_drafts_never_reach_the_prompt() -> None:
+    tokenizer = byte_tokenizer()
+    end = tokenizer.convert_tokens_to_ids("<|end|>")
+    prompts = builder(tokenizer)
+    prompt = prompts.refinement_prompt(Question("q", "a<|end|>b", "1"), sampled(tokenizer, "c<|end|>d"))
+    assert end not in prompt.token_ids
+    assert "ab" in tokenizer.decode(prompt.token_ids)
+    assert "Draft: cd" in tokenizer.decode(prompt.token_ids)
+
+
+def test_a_question_over_its_budget_is_an_error_that_names_it() -> None:
+    prompts = builder(byte_tokenizer(), max_question_tokens=5)
+    assert not prompts.fits(QUESTION)
+    assert prompts.fits(Question("q", "12345", "1"))
+    with pytest.raises(QuestionTooLongError, match=r"question 'q' has 24 tokens, more than prompt.max_question_tokens=5"):
+        prompts.question_prompt(QUESTION)
+
+
+def test_layouts_must_hold_their_marks_once_and_the_marker_must_fit() -> None:
+    with pytest.raises(PromptError, match=r"prompt.refinement must hold \{draft\} exactly once; it holds it 0 times"):
+        builder(byte_tokenizer(), refinement="{problem} again")
+    with pytest.raises(PromptError, match=r"prompt.max_draft_tokens=6 cannot hold prompt.cut_marker \(5 tokens\)"):
+        builder(byte_tokenizer(), max_draft_tokens=6)
+
+
+def test_max_prompt_tokens_is_what_the_longest_prompt_takes() -> None:
+    tokenizer = byte_tokenizer()
+    prompts = builder(tokenizer, max_question_tokens=10, max_draft_tokens=20)
+    question = Question("q", "x" * 10, "1")
+    assert len(prompts.question_prompt(question).token_ids) == prompts.max_prompt_tokens(with_draft=False)
+    longest = prompts.refinement_prompt(question, sampled(tokenizer, "y" * 50))
+    assert len(longest.token_ids) == prompts.max_prompt_tokens(with_draft=True)
