@@ -113,8 +113,9 @@ class IGRPOModule(lightning.LightningModule):
         return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, eps=config.adam_eps)
 
     def on_fit_start(self) -> None:
-        """Put the policy into training mode (Hugging Face models arrive in eval mode) and mark its weights."""
-        self.policy.train()
+        """Mark the weights, and keep dropout off: with it pi_theta is not the policy that sampled, and at the first
+        update no ratio would be 1."""
+        self.policy.eval()
         _, collector, _ = self._parts
         collector.engine.sync_weights(self.rollout_step)
 

@@ -144,7 +144,7 @@ class _SamplerGap:
     tokens: int = 0
 
     def add(self, logprobs_BT: Tensor, batch: MicroBatch) -> None:
-        gap = (logprobs_BT - batch.sampler_logprobs_BT)[batch.mask_BT].abs().float()
+        gap = (logprobs_BT - batch.sampler_logprobs_BT)[batch.mask_BT].abs().double()
         if gap.numel():
             total, largest = torch.stack([gap.sum(), gap.max()]).tolist()
             self.total, self.largest = self.total + total, max(self.largest, largest)

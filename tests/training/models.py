@@ -1,0 +1,93 @@
+"""Small random models and rows for the tests of the training step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
+
+from igrpo.config.schema import AdvantageConfig, ObjectiveConfig, TrainerConfig
+from igrpo.training.batching import Row
+
+ADVANTAGE = AdvantageConfig(baseline="mean", scale="std", std="sample", std_eps=0.0, tolerance=1e-6)
+
+
+def objective(**changes: Any) -> ObjectiveConfig:
+    settings: dict[str, Any] = {
+        "name": "grpo",
+        "advantage": ADVANTAGE,
+        "ratio": "token",
+        "surrogate": "clip",
+        "clip_low": 0.2,
+        "clip_high": 0.2,
+        "aggregation": "sequence_mean",
+        "constant_divisor": None,
+        "kl_beta": 0.0,
+        "kl_estimator": "k3",
+        "entropy_bonus": 0.0,
+        "mask_truncated": False,
+    }
+    return ObjectiveConfig(**(settings | changes))
+
+
+def trainer(**changes: Any) -> TrainerConfig:
+    settings: dict[str, Any] = {
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+        "steps": 10,
+        "questions_per_step": 2,
+        "epochs": 1,
+        "minibatches": 1,
+        "tokens_per_microbatch": 4096,
+        "head_chunk": 7,
+        "learning_rate": 0.01,
+        "betas": (0.9, 0.95),
+        "adam_eps": 1e-8,
+        "weight_decay": 0.0,
+        "schedule": "constant",
+        "warmup_share": 0.0,
+        "minimum_lr_share": 0.1,
+        "clip_norm": 1e9,
+        "on_nonfinite": "stop",
+    }
+    return TrainerConfig(**(settings | changes))
+
+
+def qwen(seed: int = 0, vocabulary: int = 23) -> Any:
+    torch.manual_seed(seed)
+    config = Qwen2Config(
+        vocab_size=vocabulary, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+        intermediate_size=24, max_position_embeddings=64, tie_word_embeddings=True,
+    )  # fmt: skip
+    return Qwen2ForCausalLM(config).double()
+
+
+def gemma_with_softcap() -> Any:
+    torch.manual_seed(0)
+    config = Gemma2Config(
+        vocab_size=23, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1, head_dim=8,
+        intermediate_size=24, final_logit_softcapping=2.0, max_position_embeddings=64,
+    )  # fmt: skip
+    return Gemma2ForCausalLM(config).double()
+
+
+def gpt2() -> Any:
+    torch.manual_seed(0)
+    return GPT2LMHeadModel(GPT2Config(vocab_size=23, n_embd=16, n_layer=1, n_head=2, n_positions=64)).double().eval()
+
+
+def rows(seed: int = 0, count: int = 6, *, vocabulary: int = 23) -> list[Row]:
+    """Rows of uneven lengths with advantages that add up to about nothing."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def ids(low: int, high: int) -> tuple[int, ...]:
+        length = int(torch.randint(low, high, (), generator=generator))
+        return tuple(torch.randint(0, vocabulary, (length,), generator=generator).tolist())
+
+    made = []
+    for i in range(count):
+        completion = ids(1, 9)
+        made.append(Row(ids(1, 12), completion, (-1.0,) * len(completion), (-1.0) ** i * (0.5 + 0.25 * i), valid=True))
+    return made

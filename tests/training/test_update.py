@@ -1,0 +1,198 @@
+"""The optimizer step: against a naive reference, and against everything that must not change it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from igrpo.training.batching import Row, collate, normaliser, question_rows, split_rows
+from igrpo.training.forward import PolicyForward, check_head
+from igrpo.training.update import NonFiniteError, Updater, UpdateResult
+from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
+from tests.training.models import ADVANTAGE, gemma_with_softcap, gpt2, objective, qwen, rows, trainer
+
+
+class Gradients(torch.optim.SGD):
+    """Remembers the gradients of every step and leaves the weights alone (lr 0)."""
+
+    def __init__(self, model: Any, lr: float = 0.0) -> None:
+        super().__init__(model.parameters(), lr=lr)
+        self.seen: list[torch.Tensor] = []
+
+    def step(self, closure: Any = None) -> None:
+        gradients = [p.grad for group in self.param_groups for p in group["params"]]
+        self.seen.append(torch.cat([g.flatten() for g in gradients if g is not None]).clone())
+        super().step(closure)
+
+
+def update(
+    model: Any, questions: Sequence[Sequence[Row]], *, lr: float = 0.0, temperature: float = 1.0, reference: Any = None,
+    objective_changes: dict[str, Any] | None = None, **changes: Any,
+) -> tuple[Gradients, UpdateResult]:  # fmt: skip
+    goal, settings = objective(**(objective_changes or {})), trainer(**changes)
+    bonus = goal.entropy_bonus != 0
+    optimizer = Gradients(model, lr)
+    updater = Updater(
+        policy=model,
+        reference=reference,
+        objective=goal,
+        trainer=settings,
+        forward=PolicyForward(temperature, settings.head_chunk, with_entropy=bonus, entropy_grad=bonus),
+        backward=lambda loss: loss.backward(),
+        pad_id=0,
+        device=torch.device("cpu"),
+    )
+    return optimizer, updater.run(questions, optimizer)
+
+
+def naive_gradient(model: Any, flat: Sequence[Row], temperature: float = 1.0) -> torch.Tensor:
+    """GRPO at ratio 1 by the book: one row at a time, full logits; mean over tokens, then over rows."""
+    model = copy.deepcopy(model)
+    loss = torch.zeros((), dtype=torch.float64)
+    for row in flat:
+        ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
+        logprobs = (model(input_ids=ids).logits[0] / temperature).log_softmax(-1)
+        start = len(row.prompt_ids)
+        taken = [logprobs[start - 1 + t, token] for t, token in enumerate(row.completion_ids)]
+        loss = loss - row.advantage * torch.stack(taken).mean() / len(flat)
+    loss.backward()
+    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+
+def close(a: torch.Tensor, b: torch.Tensor) -> None:
+    """Equal up to what padding moves inside the models (norms and rotary tables are float32 there)."""
+    assert float((a - b).norm()) <= 1e-6 * float(b.norm())
+    assert float(b.norm()) > 1e-3
+
+
+@pytest.mark.parametrize("make", [qwen, gpt2, gemma_with_softcap])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_the_gradient_is_the_naive_one(make: Any, temperature: float) -> None:
+    # advantages and sampler log-probs are float32 in a batch: these values are exact in it
+    model, flat = make(), rows()
+    optimizer, result = update(model, [flat[:3], flat[3:]], temperature=temperature)
+    close(optimizer.seen[0], naive_gradient(model, flat, temperature))
+    assert result.metrics["train/ratio_mean"] == 1.0
+    assert result.metrics["train/gradient_norm"] == pytest.approx(float(optimizer.seen[0].norm()), rel=1e-6)
+    assert result.trained_tokens == sum(row.length for row in flat)
+
+
+@pytest.mark.parametrize("budget", [22, 40, 64, 4096])
+@pytest.mark.parametrize("aggregation", ["sequence_mean", "token_mean"])
+def test_micro_batches_do_not_change_the_gradient(budget: int, aggregation: str) -> None:
+    model, flat = qwen(), rows(count=8)
+    changes: dict[str, Any] = {"aggregation": aggregation, "kl_beta": 0.1, "entropy_bonus": 0.01}
+    whole, result = update(model, [flat], reference=qwen(1), objective_changes=changes)
+    parts, split = update(
+        model, [flat[::-1]], reference=qwen(1), objective_changes=changes, tokens_per_microbatch=budget
+    )
+    close(parts.seen[0], whole.seen[0])
+    assert split.metrics == pytest.approx(result.metrics, rel=1e-5)
+
+
+def test_rows_without_advantage_are_skipped_but_stay_in_the_denominators() -> None:
+    model, flat = qwen(), rows(count=4)
+    flat = [
+        flat[0],
+        flat[1],
+        *(Row(r.prompt_ids, r.completion_ids, r.sampler_logprobs, 0.0, valid=True) for r in flat[2:]),
+    ]
+    optimizer, result = update(model, [flat])
+    close(optimizer.seen[0], naive_gradient(model, flat))
+    assert result.trained_tokens == flat[0].length + flat[1].length
+
+
+def test_nothing_to_learn_takes_no_step() -> None:
+    flat = [Row(r.prompt_ids, r.completion_ids, r.sampler_logprobs, 0.0, valid=True) for r in rows()]
+    optimizer, result = update(qwen(), [flat])
+    assert optimizer.seen == []
+    assert result.metrics["train/gradient_norm"] == 0.0
+
+
+def test_masked_rows_have_no_gradient_and_count_as_sequences() -> None:
+    model, flat = qwen(), rows(count=4)
+    masked = [*flat[:3], Row(flat[3].prompt_ids, flat[3].completion_ids, flat[3].sampler_logprobs, 5.0, valid=False)]
+    optimizer, _ = update(model, [masked])
+    close(optimizer.seen[0] * 4, naive_gradient(model, flat[:3]) * 3)
+
+
+def test_several_updates_keep_the_old_policy_and_move_the_ratio() -> None:
+    model, flat = qwen(), rows()
+    optimizer, result = update(model, [flat[:3], flat[3:]], lr=0.5, epochs=2, minibatches=2)
+    assert len(optimizer.seen) == 4
+    assert result.metrics["train/ratio_mean"] != 1.0
+    assert result.metrics["train/kl_old"] > 0
+    # the first minibatch of the first epoch is on-policy: question 0 alone, GRPO at ratio 1
+    close(optimizer.seen[0], naive_gradient(qwen(), flat[:3]))
+
+
+def test_the_sampler_gap_is_measured_on_completion_tokens() -> None:
+    model = qwen().float()
+    row = rows(count=1)[0]
+    batch = collate([row], 0)
+    with torch.no_grad():
+        true = PolicyForward(1.0, 8, with_entropy=False, entropy_grad=False)(model, batch).logprobs_BT[0].tolist()
+    shifted = Row(row.prompt_ids, row.completion_ids, tuple(x + 0.25 for x in true), 1.0, valid=True)
+    _, result = update(model, [[shifted]])
+    assert result.metrics["train/sampler_logprob_gap_mean"] == pytest.approx(0.25, abs=1e-5)
+    assert result.metrics["train/sampler_logprob_gap_max"] == pytest.approx(0.25, abs=1e-5)
+
+
+def test_non_finite_stops_with_the_weights_unharmed_or_skips_and_counts() -> None:
+    bad = [Row(r.prompt_ids, r.completion_ids, r.sampler_logprobs, float("inf"), valid=True) for r in rows(count=2)]
+    model = qwen()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(NonFiniteError, match=r"the loss is (nan|-?inf)"):
+        update(model, [bad], lr=0.1)
+    _, result = update(model, [bad], lr=0.1, on_nonfinite="skip")
+    assert result.skipped == 1
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_split_rows_respects_the_budget_and_keeps_every_row() -> None:
+    flat = rows(count=20)
+    parts = split_rows(flat, 50)
+    assert sorted(id(row) for part in parts for row in part) == sorted(id(row) for row in flat)
+    assert all(len(part) * max(row.length for row in part) <= 50 for part in parts)
+    with pytest.raises(ValueError, match=r"a row of \d+ tokens does not fit trainer.tokens_per_microbatch=5"):
+        split_rows(flat, 5)
+
+
+def completion(tokens: tuple[int, ...], *, truncated: bool = False) -> Completion:
+    values = (-1.0,) * len(tokens)
+    return Completion(tokens, "", values, values, values, "length" if truncated else "stop", 0)
+
+
+def test_question_rows_train_refinements_given_the_refinement_prompt() -> None:
+    scores = tuple(Score(value, value == 1.0, "right" if value else "wrong") for value in (1.0, 0.0))
+    drafts = Group(1, Prompt((1,)), (completion((2,)), completion((3,))), scores, trained=False)
+    refined = (completion((4, 5)), completion((6,), truncated=True))
+    group = Group(2, Prompt((1, 9, 2)), refined, scores, trained=True, shown=0)
+    made = question_rows(Trace(Question("q", "", ""), (drafts, group)), ADVANTAGE, mask_truncated=True)
+    # mean 0.5, sample std sqrt(((0.5)^2 + (0.5)^2) / 1) = 0.7071; (1 - 0.5) / 0.7071 = 0.7071
+    assert [row.prompt_ids for row in made] == [(1, 9, 2)] * 2
+    assert [row.completion_ids for row in made] == [(4, 5), (6,)]
+    assert [row.advantage for row in made] == pytest.approx([0.5**0.5, -(0.5**0.5)])
+    assert [row.valid for row in made] == [True, False]
+    assert normaliser(made).sequences == 2
+    assert normaliser(made).tokens == 2
+
+
+def test_a_family_that_rescales_its_logits_is_refused() -> None:
+    check_head(qwen())
+    check_head(gemma_with_softcap())
+    model = qwen()
+    original = model.forward
+
+    def rescaled(*args: Any, **kwargs: Any) -> Any:
+        output = original(*args, **kwargs)
+        output.logits = output.logits * 0.5
+        return output
+
+    model.forward = rescaled
+    with pytest.raises(ValueError, match="changes its logits after the output head"):
+        check_head(model)
