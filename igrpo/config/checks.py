@@ -95,11 +95,11 @@ def _parts(config: RunConfig) -> Iterator[str]:
                 "set model=byte_level or model=huggingface model.name_or_path=DIRECTORY"
             )
     if not isinstance(config.data, ChainsDataConfig):
-        held_out = config.data.development_share + config.data.test_share
-        if held_out >= 1:
+        shares = [share for share in (config.data.development, config.data.test) if isinstance(share, float)]
+        if sum(shares) >= 1:
             yield (
-                f"data.development_share + data.test_share = {held_out:g} leaves nothing to train on; "
-                "their sum must be below 1"
+                f"data.development={config.data.development} and data.test={config.data.test} leave nothing to train "
+                "on; as shares their sum must be below 1"
             )
 
 

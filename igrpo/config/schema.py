@@ -6,7 +6,7 @@ fields depend on its ``name``, a knob that the chosen part would ignore is an un
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -63,7 +63,7 @@ class ObjectiveConfig(Section):
 class MathVerifyConfig(Section):
     name: Literal["math_verify"]
     answer_format: tuple[Literal["boxed", "answer_tag", "last_line"], ...] = Field(strict=False, min_length=1)
-    percent: Literal["ignore_sign", "exact", "either"]
+    percent: Literal["strict", "number", "value", "any"]
     base_subscript: Literal["required", "optional"]
     workers: PositiveInt
     cpu_limit_s: PositiveFloat
@@ -77,7 +77,13 @@ class FormatConfig(Section):
     name: Literal["format"]
 
 
-SingleRewardConfig = Annotated[MathVerifyConfig | FormatConfig, Field(discriminator="name")]
+class PythonRewardConfig(Section):
+    name: Literal["python"]
+    target: str = Field(pattern=r"^[\w.]+:\w+$")
+    arguments: dict[str, Any]
+
+
+SingleRewardConfig = Annotated[MathVerifyConfig | FormatConfig | PythonRewardConfig, Field(discriminator="name")]
 
 
 class WeightedPart(Section):
@@ -90,7 +96,9 @@ class WeightedConfig(Section):
     parts: dict[str, WeightedPart] = Field(min_length=1)
 
 
-RewardConfig = Annotated[MathVerifyConfig | FormatConfig | WeightedConfig, Field(discriminator="name")]
+RewardConfig = Annotated[
+    MathVerifyConfig | FormatConfig | PythonRewardConfig | WeightedConfig, Field(discriminator="name")
+]
 
 
 class LocalRolloutConfig(Section):
@@ -151,7 +159,9 @@ ModelConfig = Annotated[TinyModelConfig | ByteLevelModelConfig | HuggingFaceMode
 
 class ChainsDataConfig(Section):
     name: Literal["chains"]
+    seed: NonNegativeInt
     operations: PositiveInt
+    train: PositiveInt
     development: PositiveInt
     test: PositiveInt
 
@@ -165,22 +175,20 @@ class FieldNames(Section):
 class JsonlDataConfig(Section):
     name: Literal["jsonl"]
     path: str
-    test_path: str | None
     fields: FieldNames
-    limit: PositiveInt | None
-    development_share: UnitShare
-    test_share: UnitShare
+    development: UnitShare | str
+    test: UnitShare | str
 
 
 class HubDataConfig(Section):
     name: Literal["hub"]
     dataset: str
+    subset: str | None
     revision: str | None
     split: str
     fields: FieldNames
-    limit: PositiveInt | None
-    development_share: UnitShare
-    test_share: UnitShare
+    development: UnitShare | str
+    test: UnitShare | str
 
 
 DataConfig = Annotated[ChainsDataConfig | JsonlDataConfig | HubDataConfig, Field(discriminator="name")]

@@ -1,0 +1,31 @@
+"""The objective: pure tensor functions from rewards to advantages and from log-probs to a loss."""
+
+from igrpo.objective.advantages import Baseline, Scale, Std, group_advantages, has_variance
+from igrpo.objective.aggregation import Aggregation, Normaliser, aggregate, batch_normaliser
+from igrpo.objective.kl import KLEstimator, kl_estimate
+from igrpo.objective.logprobs import TokenStats, entropy_from_logits, token_logprobs
+from igrpo.objective.losses import LossOutput, Ratio, Surrogate, importance_ratio, policy_loss
+from igrpo.objective.metrics import LossMetrics
+
+__all__ = [
+    "Aggregation",
+    "Baseline",
+    "KLEstimator",
+    "LossMetrics",
+    "LossOutput",
+    "Normaliser",
+    "Ratio",
+    "Scale",
+    "Std",
+    "Surrogate",
+    "TokenStats",
+    "aggregate",
+    "batch_normaliser",
+    "entropy_from_logits",
+    "group_advantages",
+    "has_variance",
+    "importance_ratio",
+    "kl_estimate",
+    "policy_loss",
+    "token_logprobs",
+]

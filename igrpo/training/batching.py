@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -47,8 +47,8 @@ class MicroBatch:
 
     def to(self, device: torch.device) -> MicroBatch:
         """The same batch on another device."""
-        moved = {name: getattr(self, name) for name in self.__slots__}
-        return MicroBatch(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
+        tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "tokens"}
+        return MicroBatch(**tensors, tokens=self.tokens)
 
 
 def question_rows(trace: Trace, advantage: AdvantageConfig, *, mask_truncated: bool) -> list[Row]:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import lightning
 
-from igrpo.evaluation.evaluator import EvaluationResult, Evaluator
+from igrpo.evaluation.evaluator import Evaluator
+from igrpo.evaluation.result import EvaluationResult
 from igrpo.training.module import IGRPOModule
 
 Split = Literal["development", "test"]
@@ -25,10 +26,10 @@ class EvaluationCallback(lightning.Callback):
     """
 
     def __init__(
-        self, development: Evaluator, test: Evaluator, sinks: list[EvaluationSink], *, every: int, last_step: int
+        self, development: Evaluator, test: Evaluator, report: EvaluationSink, *, every: int, last_step: int
     ) -> None:
         self._evaluators: dict[Split, Evaluator] = {"development": development, "test": test}
-        self._sinks, self._every, self._last_step = sinks, every, last_step
+        self._report, self._every, self._last_step = report, every, last_step
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """The accuracy before training."""
@@ -53,5 +54,4 @@ class EvaluationCallback(lightning.Callback):
             result = asyncio.run(self._evaluators[split].run())
         if module.logger is not None:
             module.logger.log_metrics(result.metrics(split), module.rollout_step)
-        for sink in self._sinks:
-            sink(module.rollout_step, split, result)
+        self._report(module.rollout_step, split, result)

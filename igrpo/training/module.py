@@ -37,8 +37,8 @@ class Recorder(Protocol):
 class IGRPOModule(lightning.LightningModule):
     """Manual optimisation, one whole rollout cycle a step, so that a checkpoint always falls on its boundary.
 
-    A batch is ``(step, questions)``; ``rollout_step`` counts the finished cycles (Lightning's ``global_step`` counts
-    optimizer steps).
+    A batch is ``(cycles done before it, questions)``; ``rollout_step`` counts the finished cycles (Lightning's
+    ``global_step`` counts optimizer steps).
     """
 
     def __init__(
@@ -46,7 +46,6 @@ class IGRPOModule(lightning.LightningModule):
         policy: Any,
         reference: Any | None,
         collector: Collector,
-        recorder: Recorder,
         *,
         objective: ObjectiveConfig,
         trainer: TrainerConfig,
@@ -55,7 +54,9 @@ class IGRPOModule(lightning.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.policy = policy
-        self._parts = (reference, collector, recorder)  # in a tuple: the reference is no part of the state_dict
+        self._reference = (reference,)  # in a tuple: it is no part of the state_dict
+        self._collector = collector
+        self.recorder: Recorder | None = None
         self._objective, self._trainer_config, self._pad_id = objective, trainer, pad_id
         self._forward = PolicyForward(
             temperature=collector.params.temperature,
@@ -69,12 +70,13 @@ class IGRPOModule(lightning.LightningModule):
 
     def training_step(self, batch: tuple[int, Sequence[Question]], batch_index: int) -> None:
         """Sample, score and refine; update; hand the new weights to the engine; log."""
-        step, questions_S = batch
-        _, collector, recorder = self._parts
+        done, questions_S = batch
+        step = done + 1
         self.budget.begin_step()
 
-        traces_S = collector.collect(step, questions_S, self.budget)
-        recorder.record(step, traces_S)
+        traces_S = self._collector.collect(step, questions_S, self.budget)
+        if self.recorder is not None:
+            self.recorder.record(step, traces_S)
         metrics = step_metrics(traces_S, variance_tolerance=self._objective.advantage.tolerance)
         metrics["train/learning_rate"] = self._set_learning_rate(step)
 
@@ -84,22 +86,26 @@ class IGRPOModule(lightning.LightningModule):
                 for trace in traces_S
             ]
             try:
-                result = self._updater().run(rows_S, self.optimizers())
+                result = self._updater().run(rows_S, self._optimizer())
             except NonFiniteError as error:
-                where = recorder.record_failure(step, traces_S, str(error))
+                kept = "" if self.recorder is None else self.recorder.record_failure(step, traces_S, str(error))
                 raise NonFiniteError(
-                    f"step {step}: {error}; its data is in {where}. Lower trainer.learning_rate, or set "
+                    f"step {step}: {error}; the step's data: {kept or 'not kept'}. Lower trainer.learning_rate, or set "
                     "trainer.on_nonfinite=skip to leave such updates out and count them"
                 ) from None
         self.budget.trained_tokens += result.trained_tokens
         self.budget.skipped_updates += result.skipped
         with self.budget.phase("weight_sync"):
-            collector.engine.sync_weights(step)
+            self._collector.engine.sync_weights(step)
 
         self.rollout_step = step
         self.latest = {**metrics, **result.metrics, **self.budget.metrics()}
         if self.logger is not None:
             self.logger.log_metrics(self.latest, step)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Questions are text: nothing to move."""
+        return batch
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW on what requires a gradient; weight decay on matrices only, as usual."""
@@ -116,8 +122,7 @@ class IGRPOModule(lightning.LightningModule):
         """Mark the weights, and keep dropout off: with it pi_theta is not the policy that sampled, and at the first
         update no ratio would be 1."""
         self.policy.eval()
-        _, collector, _ = self._parts
-        collector.engine.sync_weights(self.rollout_step)
+        self._collector.engine.sync_weights(self.rollout_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The module's own state: plain values, so that the file loads without executing code."""
@@ -135,14 +140,19 @@ class IGRPOModule(lightning.LightningModule):
 
     def _set_learning_rate(self, step: int) -> float:
         rate = learning_rate(self._trainer_config, step)
-        for group in self.optimizers().param_groups:
+        for group in self._optimizer().param_groups:
             group["lr"] = rate
         return rate
+
+    def _optimizer(self) -> Any:
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list), "one optimizer"
+        return optimizer
 
     def _updater(self) -> Updater:
         return Updater(
             policy=self.policy,
-            reference=self._parts[0],
+            reference=self._reference[0],
             objective=self._objective,
             trainer=self._trainer_config,
             forward=self._forward,

@@ -1,0 +1,88 @@
+"""What the settings resolve to: the numbers a reader would otherwise work out by hand. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from igrpo.config.checks import longest_row
+from igrpo.config.schema import ChainsDataConfig, RunConfig
+
+
+def resolved_facts(config: RunConfig) -> list[tuple[str, str]]:
+    """Rows (name, value) of the table that is printed at start; rows named 'note' say what follows from them."""
+    return [*_step(config), *_tokens(config), *_totals(config), *(("note", note) for note in _notes(config))]
+
+
+def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
+    trainer, total = config.trainer, config.completions_per_question
+    questions = trainer.questions_per_step
+    yield "questions a step (S)", f"{questions:,}"
+    if config.drafts:
+        yield "completions a question", f"{total} = {config.drafts} drafts (N) + {config.group_size} refinements (G)"
+    else:
+        yield "completions a question", f"{total} answers (G), no drafts"
+    trained = questions * config.group_size
+    yield "completions a step", f"{questions * total:,}, of which {trained:,} are trained on"
+    passes = "1 pass" if trainer.epochs == 1 else f"{trainer.epochs} passes"
+    parts = "1 minibatch" if trainer.minibatches == 1 else f"{trainer.minibatches} minibatches"
+    yield "updates a step", f"{config.updates_per_step} ({passes} x {parts})"
+    update = math.ceil(questions / trainer.minibatches) * config.group_size
+    at_least = min(trainer.tokens_per_microbatch // longest_row(config), update)
+    yield (
+        "sequences a micro-batch",
+        f"{at_least} (all of an update)" if at_least == update else f"about {at_least} to {update}, as their lengths allow",
+    )
+
+
+def _tokens(config: RunConfig) -> Iterator[tuple[str, str]]:
+    prompt = config.prompt
+    yield "tokens, at most: question", f"{prompt.max_question_tokens:,}"
+    if config.drafts:
+        yield "tokens, at most: shown draft", f"{prompt.max_draft_tokens:,} (a longer one loses its middle)"
+    yield "tokens, at most: completion", f"{config.sampling.max_completion_tokens:,}"
+    yield "tokens, at most: trained row", f"{longest_row(config):,}, and the layout of the prompt"
+    yield "tokens a micro-batch", f"{config.trainer.tokens_per_microbatch:,}"
+
+
+def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
+    trainer, evaluation, data = config.trainer, config.evaluation, config.data
+    samples = trainer.steps * trainer.questions_per_step * config.completions_per_question
+    yield "training", f"{trainer.steps:,} steps, {samples:,} samples"
+    ways = [f"{evaluation.samples} samples each"]
+    ways += ["greedy"] if evaluation.greedy else []
+    ways += ["draft-conditioned"] if evaluation.draft_conditioned else []
+    ways += [f"best of {evaluation.oracle_drafts} drafts (oracle)"] if evaluation.oracle_drafts else []
+    if isinstance(data, ChainsDataConfig):
+        development, test = (f"{min(evaluation.questions, size):,}" for size in (data.development, data.test))
+    else:
+        development = test = f"up to {evaluation.questions:,}"
+    yield (
+        "evaluation",
+        f"{development} development questions every {evaluation.every} steps, {test} test questions before and after; "
+        + ", ".join(ways),
+    )
+
+
+def _notes(config: RunConfig) -> Iterator[str]:
+    """What a reader of the numbers must know (spec: one update a batch makes several objectives the same)."""
+    objective = config.objective
+    reinforce = objective.surrogate == "reinforce"
+    if objective.kl_beta == 0:
+        yield "reference model: none (objective.kl_beta=0)"
+    if config.updates_per_step > 1:
+        if reinforce:
+            yield "REINFORCE has no ratio: the updates of a step after the first are off-policy and not corrected"
+        return
+    yield "on-policy: " + ("one update a step, no ratio" if reinforce else "clipping is inert (the ratio is 1)")
+    same = "identical by construction with one update a step: "
+    if objective.ratio == "sequence" and objective.aggregation == "sequence_mean":
+        yield same + "GSPO and GRPO with sequence mean"
+    if objective.surrogate == "detached" and objective.aggregation == "token_mean":
+        yield same + "CISPO and the DAPO loss, both with token mean (at the same mask_truncated)"
+    if objective.advantage.baseline == "leave_one_out":
+        size = config.group_size
+        yield (
+            f"identical by construction up to a factor: leave-one-out advantages are G/(G-1) = {size}/{size - 1} times "
+            "those of the mean-only baseline"
+        )

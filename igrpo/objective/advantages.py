@@ -1,0 +1,86 @@
+"""Advantages of a group from its rewards (iGRPO, arXiv 2602.09000, section 3; GRPO, arXiv 2402.03300).
+
+The general form is ``(R - baseline) / scale``; the published estimators are its corners:
+
+=============  ==============  ======  ======================================
+algorithm      baseline        scale   source
+=============  ==============  ======  ======================================
+GRPO, iGRPO    mean            std     2402.03300; sample standard deviation
+Dr. GRPO       mean            none    2503.20783
+RLOO           leave_one_out   none    2402.14740
+=============  ==============  ======  ======================================
+
+Groups of different sizes are passed one by one; groups of one size can be stacked in leading dimensions.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Baseline = Literal["mean", "leave_one_out"]
+Scale = Literal["std", "none"]
+Std = Literal["sample", "population"]
+
+
+def has_variance(rewards_G: Float[Tensor, "*S G"], tolerance: float) -> Bool[Tensor, "*S"]:
+    """Whether a group's rewards differ: ``max - min > tolerance * max(1, max |R|)``.
+
+    The spread decides, not the standard deviation, because three rewards of 0.1 have one of 1.7e-17. A NaN counts as
+    variance, so that it reaches the loss and is seen there.
+
+    Raises:
+        ValueError: ``tolerance`` is negative.
+    """
+    if tolerance < 0:
+        raise ValueError(f"tolerance is {tolerance}; the spread that counts as no variance cannot be negative")
+    largest = rewards_G.abs().amax(dim=-1).clamp(min=1.0)
+    spread = rewards_G.amax(dim=-1) - rewards_G.amin(dim=-1)
+    return ~(spread <= tolerance * largest)
+
+
+def group_advantages(
+    rewards_G: Float[Tensor, "*S G"],
+    *,
+    baseline: Baseline,
+    scale: Scale,
+    std: Std,
+    std_eps: float,
+    tolerance: float,
+) -> Float[Tensor, "*S G"]:
+    """Advantages of each group along the last dimension; exactly zero for a group without variance.
+
+    Args:
+        rewards_G: rewards of one group, or of groups of one size. float64 keeps 0.1 + 0.2 and 0.3 within a tolerance
+            of 1e-9.
+        baseline: ``mean`` of the group, or ``leave_one_out``: the mean of the other G - 1 rewards.
+        scale: divide by the group's standard deviation plus ``std_eps``, or do not.
+        std: ``sample`` (divisor G - 1, the paper's) or ``population`` (divisor G). Only ``scale=std`` reads it.
+        std_eps: added to the standard deviation (the paper: 0; TRL 1e-4; verl 1e-6).
+        tolerance: see :func:`has_variance`.
+
+    A group of one has no variance, hence advantage 0.
+
+    Raises:
+        ValueError: a sample standard deviation of a group of one, an empty group, or a negative number.
+    """
+    size = rewards_G.shape[-1]
+    if size == 0:
+        raise ValueError("a group without completions has no advantages")
+    if scale == "std" and std == "sample" and size == 1:
+        raise ValueError(
+            "the sample standard deviation of a group of one does not exist: "
+            "sample at least 2 completions a group, or set std=population or scale=none"
+        )
+    if std_eps < 0:
+        raise ValueError(f"std_eps is {std_eps}; it must be 0 or more")
+    varied = has_variance(rewards_G, tolerance).unsqueeze(-1)
+    advantages = rewards_G - rewards_G.mean(dim=-1, keepdim=True)
+    if baseline == "leave_one_out":
+        # R_j - mean of the others = G / (G - 1) * (R_j - mean of all)
+        advantages = advantages * (size / max(size - 1, 1))
+    if scale == "std":
+        deviation = rewards_G.std(dim=-1, keepdim=True, correction=1 if std == "sample" else 0)
+        advantages = advantages / (deviation + std_eps)
+    return torch.where(varied, advantages, torch.zeros_like(advantages))
