@@ -1,0 +1,120 @@
+"""The synthetic task: chains of digits, evaluated from left to right modulo 10.
+
+The problem ``6 -7 -1 -5 -9 *8`` has the answer ``2`` and one clean solution, ``6-7=9-1=8-5=3-9=4*8=2\\boxed{2}``.
+Everything here is a pure function of its arguments, so that any question can be made again at any time.
+
+A hash of the problem's text decides which split a problem belongs to, whatever the seed: no split can hold a problem
+of another, not even that of a run with another seed.
+"""
+
+from __future__ import annotations
+
+import re
+from random import Random
+from typing import Final, Literal, get_args
+
+from igrpo.seeding import derive_seed
+from igrpo.types import Question
+
+Split = Literal["train", "warm_start", "development", "test"]
+SPLITS: Final[tuple[Split, ...]] = get_args(Split)
+
+#: Share of all problems in each split, in percent.
+SPLIT_SHARES: Final[dict[Split, int]] = {"train": 45, "warm_start": 45, "development": 5, "test": 5}
+
+OPERATORS: Final = "+-*"
+_PROBLEM: Final = re.compile(r"[0-9](?: [+*-][0-9])+", re.ASCII)
+
+
+def apply_operator(left: int, operator: str, right: int) -> int:
+    """``left operator right`` modulo 10."""
+    if operator == "+":
+        return (left + right) % 10
+    if operator == "-":
+        return (left - right) % 10
+    assert operator == "*", operator
+    return (left * right) % 10
+
+
+def parse_chain(problem: str) -> tuple[int, list[tuple[str, int]]]:
+    """The first digit and the (operator, operand) pairs of a problem such as ``6 -7 *8``.
+
+    Raises:
+        ValueError: the text is not such a chain.
+    """
+    if not _PROBLEM.fullmatch(problem):
+        raise ValueError(f"{problem!r} is not a chain of digits such as '6 -7 *8'")
+    first, *links = problem.split(" ")
+    return int(first), [(link[0], int(link[1])) for link in links]
+
+
+def split_of_problem(problem: str) -> Split:
+    """The only split that may hold this problem."""
+    share = derive_seed("chain split", problem) % 100
+    for split, size in SPLIT_SHARES.items():
+        if share < size:
+            return split
+        share -= size
+    raise AssertionError("the shares of the splits sum to 100")
+
+
+def chain_question(seed: int, split: str, index: int, operations: int) -> Question:
+    """Question number ``index`` of a split; its first digit is 0-9, its operands are 1-9.
+
+    Problems of other splits are drawn again (rejection sampling), so a split's problems are uniform among its own.
+
+    Raises:
+        ValueError: an unknown split, a negative index, or no operation.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r} of the chains; choose one of {', '.join(SPLITS)}")
+    if index < 0:
+        raise ValueError(f"question {index} of the chains: an index starts at 0")
+    if operations < 1:
+        raise ValueError(f"data.operations={operations}: a chain needs at least one operation")
+    rng = Random(derive_seed("chain", seed, split, index, operations))
+    while True:
+        problem = _draw_problem(rng, operations)
+        if split_of_problem(problem) == split:
+            return Question(f"chain{operations}/{split}/{seed}/{index}", problem, _answer(problem))
+
+
+def _draw_problem(rng: Random, operations: int) -> str:
+    links = [f" {rng.choice(OPERATORS)}{rng.randint(1, 9)}" for _ in range(operations)]
+    return str(rng.randint(0, 9)) + "".join(links)
+
+
+def _answer(problem: str) -> str:
+    value, links = parse_chain(problem)
+    for operator, operand in links:
+        value = apply_operator(value, operator, operand)
+    return str(value)
+
+
+def clean_solution(question: Question) -> str:
+    """The one right solution, every step worked out: ``6-7=9*8=2\\boxed{2}``."""
+    return teacher_solution(question, Random(0), slip=0.0, misconception=0.0)
+
+
+def teacher_solution(question: Question, rng: Random, slip: float, misconception: float) -> str:
+    """A solution by an imperfect teacher, whose mistakes give reinforcement learning something to repair.
+
+    A wrong intermediate result is carried on, as a person would.
+
+    Args:
+        question: a question of :func:`chain_question`.
+        rng: decides where the mistakes fall.
+        slip: probability of a random wrong digit in each step.
+        misconception: probability that a subtraction which has to borrow (x < a) gives |x - a|, not (x - a) mod 10.
+    """
+    value, links = parse_chain(question.problem)
+    steps = [str(value)]
+    for operator, operand in links:
+        result = apply_operator(value, operator, operand)
+        if operator == "-" and value < operand and rng.random() < misconception:
+            result = abs(value - operand)
+        if rng.random() < slip:
+            result = (result + rng.randint(1, 9)) % 10
+        steps.append(f"{operator}{operand}={result}")
+        value = result
+    return "".join(steps) + f"\\boxed{{{value}}}"

@@ -1,0 +1,129 @@
+"""Where questions come from: the synthetic chains, JSONL files, Hugging Face data sets.
+
+A source has three splits that share no question. Which questions a step sees is a function of the run's seed and the
+step alone, so that a resumed run sees what the uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from random import Random
+from typing import Protocol, overload, runtime_checkable
+
+from igrpo.data.chains import chain_question
+from igrpo.data.hub import HubSource
+from igrpo.data.jsonl import JsonlSource
+from igrpo.data.records import Fields
+from igrpo.seeding import derive_seed
+from igrpo.types import Question
+
+__all__ = ["ChainSource", "Fields", "HubSource", "JsonlSource", "Source", "questions_of_step"]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Questions with gold answers, in splits that share none."""
+
+    @property
+    def train(self) -> Sequence[Question]:
+        """Questions to train on."""
+        ...
+
+    @property
+    def development(self) -> Sequence[Question]:
+        """Held-out questions to choose settings and checkpoints by."""
+        ...
+
+    @property
+    def test(self) -> Sequence[Question]:
+        """Held-out questions to report."""
+        ...
+
+
+def questions_of_step(source: Source, seed: int, step: int, count: int) -> list[Question]:
+    """The ``count`` training questions of a step (steps start at 0), all different.
+
+    Steps walk through a permutation of the training split, a new one every epoch, without replacement. A step that
+    straddles two epochs repeats no question: the new epoch puts off what the step has already taken from the old one.
+
+    Raises:
+        ValueError: the training split has fewer than ``count`` questions.
+    """
+    size = len(source.train)
+    if not 1 <= count <= size:
+        raise ValueError(
+            f"{count} questions a step, but the training split has {size}: "
+            "lower the number of questions a step to at most that (and to at least 1)"
+        )
+    positions = range(step * count, (step + 1) * count)
+    return [source.train[_order(seed, at // size, size, count)[at % size]] for at in positions]
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, size: int, count: int) -> tuple[int, ...]:
+    """The order of an epoch's questions, in steps of ``count``."""
+    # Putting questions off changes less than the first `count` places, and a later epoch looks only at the last ones:
+    # with two steps' worth of questions the epoch before can be taken as it was shuffled.
+    first = max(epoch - 1, 0) if size >= 2 * count else 0
+    order = _permutation(seed, first, size)
+    for number in range(first + 1, epoch + 1):
+        taken = (number * size) % count  # by the step that began in the epoch before
+        before = set(order[size - taken :])
+        order = _permutation(seed, number, size)
+        if taken:
+            head = [index for index in order if index not in before][: count - taken]
+            placed = set(head)
+            order = head + [index for index in order if index not in placed]
+    return tuple(order)
+
+
+def _permutation(seed: int, epoch: int, size: int) -> list[int]:
+    order = list(range(size))
+    Random(derive_seed("questions of an epoch", seed, epoch)).shuffle(order)
+    return order
+
+
+class _Chains(Sequence[Question]):
+    """A split of the chains whose questions are made when they are asked for."""
+
+    def __init__(self, seed: int, split: str, size: int, operations: int) -> None:
+        self._seed, self._split, self._size, self._operations = seed, split, size, operations
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, index: int) -> Question: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Question]: ...
+    def __getitem__(self, index: int | slice) -> Question | list[Question]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._size))]
+        if not -self._size <= index < self._size:
+            raise IndexError(f"question {index} of {self._size}")
+        return chain_question(self._seed, self._split, index % self._size, self._operations)
+
+    def __iter__(self) -> Iterator[Question]:
+        return (self[index] for index in range(self._size))
+
+
+class ChainSource:
+    """The synthetic chains of :mod:`igrpo.data.chains`: nothing to download, as many as wanted.
+
+    Args:
+        seed: of the questions (not of the order in which a run sees them).
+        operations: of every chain; more are harder.
+        train, development, test: number of questions of each split.
+
+    Raises:
+        ValueError: no operation, or an empty split.
+    """
+
+    def __init__(self, seed: int, operations: int, train: int, development: int, test: int) -> None:
+        for name, size in (("operations", operations), ("train", train), ("development", development), ("test", test)):
+            if size < 1:
+                raise ValueError(f"data.{name}={size}: it must be at least 1")
+        self.train: Sequence[Question] = _Chains(seed, "train", train, operations)
+        self.development: Sequence[Question] = tuple(_Chains(seed, "development", development, operations))
+        self.test: Sequence[Question] = tuple(_Chains(seed, "test", test, operations))

@@ -1,0 +1,38 @@
+"""Text to tokens with nothing lost on the way."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedTokenizerBase
+
+
+def encode_exact(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The token ids of ``text``, without added special tokens, proven to stand for exactly this text.
+
+    Special tokens that are written out in the text (``<bos>``) become their ids.
+
+    Raises:
+        ValueError: the tokenizer has no token for a part of the text, or decoding gives another text back.
+            The message names the first character that is lost.
+    """
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+    unknown = tokenizer.unk_token_id
+    decoded = _decode(tokenizer, ids)
+    if decoded == text and (unknown is None or unknown not in ids or tokenizer.unk_token in text):
+        return ids
+    position = next((i for i, (a, b) in enumerate(zip(text, decoded, strict=False)) if a != b), len(decoded))
+    if position >= len(text):
+        raise ValueError(f"the tokenizer cannot encode {_shorten(text)!r}: decoding adds {decoded[len(text) :]!r}")
+    raise ValueError(
+        f"the tokenizer cannot encode {text[position]!r} (character {position} of {_shorten(text)!r}): "
+        f"it comes back as {_shorten(decoded[position:], 20)!r}"
+    )
+
+
+def _decode(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    text = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    assert isinstance(text, str)
+    return text
+
+
+def _shorten(text: str, length: int = 60) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."

@@ -1,0 +1,157 @@
+"""Any Hugging Face causal language model, with its tokenizer, from a directory or by name."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+log = logging.getLogger(__name__)
+
+DType = Literal["float32", "bfloat16", "float16"]
+Attention = Literal["sdpa", "eager", "flash_attention_2"]
+_DTYPES: Final[dict[str, torch.dtype]] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+#: Class names that say of a directory: the tokenizer is what tokenizer.json says, nothing else.
+_GENERIC_TOKENIZERS: Final = ("PreTrainedTokenizerFast", "TokenizersBackend")
+
+_SAVE_ONE: Final = "save one there with tokenizer.save_pretrained"
+
+
+def load_policy(
+    name_or_path: str,
+    *,
+    dtype: DType,
+    attention: Attention,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A causal language model, in eval mode on the CPU, and its tokenizer.
+
+    A tokenizer without a padding token gets the end token as one, in memory only, with a word in the log.
+
+    Args:
+        name_or_path: a local directory, or a name on the hub.
+        dtype: of the weights; float32 unless the hardware computes fast in another.
+        attention: the attention implementation.
+        revision: commit, tag or branch on the hub.
+        trust_remote_code: run code that comes with the model. Only for models whose code you have read.
+
+    Raises:
+        ValueError: no such directory or name, no tokenizer, or no causal language model; the message names the setting.
+    """
+    local = Path(name_or_path).expanduser()
+    if _looks_like_a_path(name_or_path) and not local.is_dir():
+        raise _error(name_or_path, "there is no such directory; give a model's directory or its name on the hub")
+    source = str(local) if local.is_dir() else name_or_path
+    model = _load_model(source, dtype, attention, revision, trust_remote_code)
+    tokenizer = _load_tokenizer(source, revision, trust_remote_code)
+    _check_tokenizer(source, model, tokenizer)
+    model.eval()  # type: ignore[no-untyped-call]
+    return model, tokenizer
+
+
+def reference_copy(model: PreTrainedModel) -> PreTrainedModel:
+    """A frozen copy in eval mode: the reference policy of the KL penalty, needed only when beta > 0."""
+    reference = copy.deepcopy(model)
+    reference.requires_grad_(requires_grad=False)
+    reference.eval()  # type: ignore[no-untyped-call]
+    return reference
+
+
+def _looks_like_a_path(name: str) -> bool:
+    return Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "\\" in name
+
+
+def _error(name: str, problem: str) -> ValueError:
+    return ValueError(f"model.name_or_path={name}: {problem}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _load_model(
+    source: str, dtype: DType, attention: Attention, revision: str | None, trust_remote_code: bool
+) -> PreTrainedModel:
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=_DTYPES[dtype],
+            attn_implementation=attention,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        raise _error(source, f"it cannot be loaded as a causal language model: {_first_line(error)}") from error
+    model: PreTrainedModel = loaded[0]
+    info: dict[str, Any] = loaded[1]
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])
+        raise _error(
+            source,
+            f"its files lack {len(missing)} weights of a causal language model ({', '.join(missing[:3])}, ...): "
+            "the directory is incomplete, or holds another kind of model",
+        )
+    masked = [name for name in model.config.architectures or [] if name.endswith("ForMaskedLM")]
+    if masked:
+        raise _error(source, f"{masked[0]} sees the tokens to its right: give a causal language model")
+    return model
+
+
+def _load_tokenizer(source: str, revision: str | None, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+    try:
+        if _declares_generic_tokenizer(Path(source)):
+            tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(source)
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, ImportError) as error:
+        raise _error(source, f"its tokenizer cannot be loaded, {_SAVE_ONE}: {_first_line(error)}") from error
+    assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    return tokenizer
+
+
+def _declares_generic_tokenizer(directory: Path) -> bool:
+    """Whether tokenizer.json is to be taken as it stands.
+
+    AutoTokenizer (transformers 5) overrides that for some architectures, Qwen2 among them: it rebuilds the text
+    splitting that the architecture usually has, and a tokenizer of another kind silently splits differently.
+    """
+    config = directory / "tokenizer_config.json"
+    if not (config.is_file() and (directory / "tokenizer.json").is_file()):
+        return False
+    declared = json.loads(config.read_text(encoding="utf-8"))
+    return declared.get("tokenizer_class") in _GENERIC_TOKENIZERS and "auto_map" not in declared
+
+
+def _check_tokenizer(source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that cannot serve the model; give it a padding token where it has none."""
+    rows = cast("torch.Tensor", model.get_input_embeddings().weight).shape[0]
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes of a directory without one
+        raise _error(source, f"it has no tokenizer, {_SAVE_ONE}")
+    if len(tokenizer) > rows:
+        raise _error(
+            source, f"its tokenizer has {len(tokenizer)} tokens, the model's embedding {rows}: they do not match"
+        )
+    if tokenizer.eos_token_id is None:
+        raise _error(source, "its tokenizer has no end token (eos_token): set one and save the tokenizer again")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+        log.info("the tokenizer of %s has no padding token: padding with its end token", source)

@@ -1,0 +1,109 @@
+"""Trained weights in the user's cache directory: one safetensors file an entry, whole or absent, checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from igrpo.files import atomic_path
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+log = logging.getLogger(__name__)
+
+CACHE_DIR_VARIABLE = "IGRPO_CACHE_DIR"
+
+
+def cache_root() -> Path:
+    """``IGRPO_CACHE_DIR`` where it is set, else the user's cache directory."""
+    override = os.environ.get(CACHE_DIR_VARIABLE)
+    return Path(override).expanduser() if override else Path(platformdirs.user_cache_dir("igrpo", appauthor=False))
+
+
+def entry_path(name: str, settings: DataclassInstance, version: int, cache_dir: Path | None) -> Path:
+    """The file of an entry; its name carries a hash of the settings and of the recipe's version."""
+    description = json.dumps({"version": version, "settings": asdict(settings)}, sort_keys=True)
+    digest = hashlib.sha256(description.encode()).hexdigest()[:16]
+    return (cache_root() if cache_dir is None else cache_dir) / "warm_start" / f"{name}-{digest}.safetensors"
+
+
+@contextmanager
+def locked(entry: Path) -> Iterator[None]:
+    """Hold the entry's lock, waiting for another process that trains it (its death frees the lock).
+
+    Raises:
+        ValueError: the cache directory cannot be written.
+    """
+    lock = FileLock(entry.with_suffix(".lock"))
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.info("another process is preparing %s: waiting for it", entry.name)
+            lock.acquire()
+    except OSError as error:
+        raise ValueError(
+            f"the cache directory {entry.parent} cannot be written ({error.strerror or error}): "
+            f"set {CACHE_DIR_VARIABLE} to one that can"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def load(model: torch.nn.Module, entry: Path) -> bool:
+    """Fill ``model`` from the entry; False when there is none, or (with a warning) when it is broken."""
+    if not entry.exists():
+        return False
+    try:
+        with safe_open(entry, framework="pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            recorded = (file.metadata() or {}).get("sha256")
+    except (SafetensorError, OSError) as error:
+        return _broken(entry, str(error))
+    if recorded != _digest(weights):
+        return _broken(entry, "its weights do not match their checksum")
+    parameters = dict(model.named_parameters())
+    shapes = {name: parameter.shape for name, parameter in parameters.items()}
+    if shapes != {name: weight.shape for name, weight in weights.items()}:
+        return _broken(entry, "its weights are those of another model")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+    return True
+
+
+def save(model: torch.nn.Module, entry: Path) -> None:
+    """Write the entry atomically; a tied weight is stored once."""
+    weights = {name: parameter.detach().contiguous() for name, parameter in model.named_parameters()}
+    with atomic_path(entry) as temporary:
+        save_file(weights, temporary, metadata={"sha256": _digest(weights)})
+
+
+def _broken(entry: Path, reason: str) -> bool:
+    log.warning("the cache entry %s is broken (%s): rebuilding it", entry, reason)
+    return False
+
+
+def _digest(weights: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(f"{name}:{weights[name].dtype}:".encode())
+        digest.update(weights[name].numpy().tobytes())
+    return digest.hexdigest()
