@@ -1,0 +1,64 @@
+"""Several rewards as one: a weighted sum."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+
+from igrpo.rewards.base import Reward, checked_score
+from igrpo.types import Completion, Question, Score
+
+
+class WeightedSum:
+    """A Reward: the weighted sum of its parts' values.
+
+    Correctness, outcome and answer of a completion are those of the first part that knows its correctness, else of
+    the first that could have known and has no verdict, else of the first. ``Score.parts`` holds each part's own value,
+    before its weight.
+
+    Args:
+        parts: name, reward and weight of each part; names are unique.
+
+    Raises:
+        ValueError: no parts, a name twice, or a weight that is no finite number.
+        RewardError: (from ``score``) a part broke its contract.
+    """
+
+    name = "weighted_sum"
+
+    def __init__(self, parts: Sequence[tuple[str, Reward, float]]) -> None:
+        names = [name for name, _, _ in parts]
+        if not parts or len(set(names)) != len(names):
+            raise ValueError(f"parts={names}: give at least one part, each with a name of its own")
+        for name, _, weight in parts:
+            if not math.isfinite(weight):
+                raise ValueError(f"weight of '{name}'={weight}: must be a finite number")
+        self._parts = tuple(parts)
+
+    async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score]:
+        """One Score a completion; the parts are scored at the same time."""
+        columns = await asyncio.gather(*(checked_score(reward, question, completions) for _, reward, _ in self._parts))
+        return [self._sum(row) for row in zip(*columns, strict=True)]
+
+    def close(self) -> None:
+        """Close every part."""
+        for _, reward, _ in self._parts:
+            reward.close()
+
+    def _sum(self, row: tuple[Score, ...]) -> Score:
+        judge = min(row, key=_precedence)
+        return Score(
+            value=math.fsum(weight * score.value for (_, _, weight), score in zip(self._parts, row, strict=True)),
+            correct=judge.correct,
+            outcome=judge.outcome,
+            answer=judge.answer,
+            parts={name: score.value for (name, _, _), score in zip(self._parts, row, strict=True)},
+        )
+
+
+def _precedence(score: Score) -> int:
+    """What speaks first about a completion; ``min`` keeps the order of the parts among equals."""
+    if score.correct is not None:
+        return 0
+    return 1 if score.outcome not in ("right", "wrong", "unparsable") else 2

@@ -1,0 +1,158 @@
+"""Workers that hang, die, eat memory or are stopped: the verdict is honest and the next one is right."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from igrpo.rewards.pool import Limits, WorkerPool
+from igrpo.types import Outcome
+
+SLOW = r"\prod_{k=1}^{1000000}k"
+POLICY = {"percent": "any", "base_subscript": "optional"}
+
+
+def request(gold: str, answer: str) -> dict[str, Any]:
+    return {"gold": gold, "answer": answer, "policy": POLICY}
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[WorkerPool]:
+    pool = WorkerPool(1, Limits(cpu_s=1.0, wall_s=60, memory_mb=1024))
+    assert pool.ask(request("x+1", "1+x")) == "right"
+    yield pool
+    pool.close()
+
+
+def in_thread(pool: WorkerPool, job: dict[str, Any]) -> tuple[threading.Thread, list[Outcome]]:
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(pool.ask(job)))
+    thread.start()
+    return thread, outcomes
+
+
+def test_a_worker_that_hangs_is_killed_and_replaced(shared: WorkerPool) -> None:
+    before = shared.pids
+    assert shared.ask(request("9", SLOW)) == "timed_out"
+    assert shared.ask(request(r"\frac{x}{2}", "0.5x")) == "right"
+    assert shared.pids != before
+    assert not psutil.pid_exists(before[0])
+
+
+def test_a_stopped_worker_is_not_timed_out_since_only_its_cpu_time_counts(shared: WorkerPool) -> None:
+    (pid,) = shared.pids
+    os.kill(pid, signal.SIGSTOP)
+    thread, outcomes = in_thread(shared, request("(a+b)^2", "a^2+2ab+b^2"))
+    time.sleep(1.5)  # longer than the limit on CPU time
+    assert outcomes == []
+    os.kill(pid, signal.SIGCONT)
+    thread.join(timeout=30)
+    assert outcomes == ["right"]
+    assert shared.pids == [pid]
+
+
+def test_kill_9_in_flight_is_a_crash_and_the_next_answer_is_right(shared: WorkerPool) -> None:
+    (pid,) = shared.pids
+    os.kill(pid, signal.SIGSTOP)  # so that the request is surely in flight
+    thread, outcomes = in_thread(shared, request("2x", "x+x"))
+    time.sleep(0.2)
+    os.kill(pid, signal.SIGKILL)
+    thread.join(timeout=30)
+    assert outcomes == ["crashed"]
+    assert shared.ask(request("2x", "x+x")) == "right"
+
+
+def test_a_worker_killed_while_idle_is_replaced_without_a_word(shared: WorkerPool) -> None:
+    (pid,) = shared.pids
+    psutil.Process(pid).kill()
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=5)
+    assert shared.ask(request("2y", "y+y")) == "right"
+
+
+def test_the_memory_limit_is_a_crash_of_the_worker_alone() -> None:
+    pool = WorkerPool(1, Limits(cpu_s=60, wall_s=120, memory_mb=256))
+    try:
+        assert pool.ask(request("1", "12," * 3_000_000)) == "crashed"
+        assert pool.ask(request("2y", "y+y")) == "right"
+    finally:
+        pool.close()
+
+
+def test_the_wall_clock_is_a_backstop_that_counts_as_a_crash() -> None:
+    pool = WorkerPool(1, Limits(cpu_s=0.5, wall_s=1.0, memory_mb=1024))
+    try:
+        assert pool.ask(request("2y", "y+y")) == "right"
+        os.kill(pool.pids[0], signal.SIGSTOP)
+        assert pool.ask(request("3y", "y+2y")) == "crashed"
+    finally:
+        pool.close()
+
+
+def test_closing_leaves_no_process_and_no_open_file(shared: WorkerPool) -> None:
+    files, children = psutil.Process().num_fds(), len(psutil.Process().children())
+    pool = WorkerPool(2, Limits(cpu_s=5, wall_s=60, memory_mb=1024))
+    threads = [in_thread(pool, request("2y", f"y+{i}y"))[0] for i in (1, 2, 3)]
+    for thread in threads:
+        thread.join()
+    assert len(pool.pids) == 2
+    pool.close()
+    pool.close()
+    assert (psutil.Process().num_fds(), len(psutil.Process().children())) == (files, children)
+    with pytest.raises(RuntimeError, match="closed"):
+        pool.ask(request("1", "x"))
+
+
+def test_closing_ends_a_comparison_in_flight() -> None:
+    pool = WorkerPool(1, Limits(cpu_s=60, wall_s=120, memory_mb=1024))
+    assert pool.ask(request("2y", "y+y")) == "right"
+    thread, outcomes = in_thread(pool, request("9", SLOW))
+    time.sleep(0.2)
+    pool.close()
+    thread.join(timeout=10)
+    assert outcomes == ["crashed"]
+
+
+PARENT = """
+import os, signal
+from igrpo.rewards.pool import Limits, WorkerPool
+pool = WorkerPool(1, Limits(cpu_s=5, wall_s=60, memory_mb=1024))
+pool.ask({"gold": "2y", "answer": "y+y", "policy": {"percent": "any", "base_subscript": "optional"}})
+print(pool.pids[0], flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_worker_ends_with_its_parent() -> None:
+    done = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, text=True, check=False, timeout=60)
+    worker = int(done.stdout)
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(worker) and psutil.Process(worker).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "the worker outlived its parent"
+        time.sleep(0.05)
+
+
+def test_a_worker_imports_neither_torch_nor_the_users_program() -> None:
+    code = "import sys, igrpo.rewards.worker, igrpo.rewards.equivalence; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ({"cpu_s": 0.0, "wall_s": 60.0, "memory_mb": 1024}, "cpu_limit_s=0.0"),
+        ({"cpu_s": 5.0, "wall_s": 6.0, "memory_mb": 1024}, "wall_limit_s=6.0: must be at least twice"),
+        ({"cpu_s": 5.0, "wall_s": 60.0, "memory_mb": 64}, "memory_limit_mb=64"),
+    ],
+)
+def test_limits_out_of_range_are_named(limits: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Limits(**limits)
