@@ -108,7 +108,7 @@ class RunRecorder:
 
     def _entropies(self) -> dict[str, FirstLast]:
         """Of the sampled tokens of each stage, at the first and the last training step in metrics.jsonl."""
-        rows = read_metrics(self._directory.metrics)
+        rows = list(read_metrics(self._directory.metrics))
         entropies: dict[str, FirstLast] = {}
         for stage in ("stage1", "stage2"):
             seen = [row[f"{stage}/entropy"] for row in rows if f"{stage}/entropy" in row]

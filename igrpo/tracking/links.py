@@ -1,0 +1,57 @@
+"""Tracking addresses: where they point, and the command and links that show a run."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+#: The MLflow UI opens in its GenAI mode without this.
+_QUERY = "?workflowType=machine_learning"
+
+
+def default_tracking_uri(folder: Path) -> str:
+    """The sqlite database ``mlflow.db`` in ``folder``, as an absolute address."""
+    return f"sqlite:///{folder.absolute() / 'mlflow.db'}"
+
+
+def is_server(uri: str) -> bool:
+    """Whether the address is that of a tracking server."""
+    return urlsplit(uri).scheme in {"http", "https"}
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The database file of a sqlite address, None for any other address."""
+    prefix = "sqlite:///"
+    if not uri.startswith(prefix):
+        return None
+    return Path(unquote(uri.removeprefix(prefix).partition("?")[0]))
+
+
+def absolute_tracking_uri(uri: str, folder: Path) -> str:
+    """The same address, with a relative sqlite path taken from ``folder``."""
+    path = sqlite_path(uri)
+    if path is None or path.is_absolute():
+        return uri
+    return f"sqlite:///{(folder / path).absolute()}"
+
+
+def ui_command(uri: str, port: int = 5000) -> str:
+    """The shell command that opens the MLflow UI on a database.
+
+    Raises:
+        ValueError: the address is a server's, which has a UI already.
+    """
+    if is_server(uri):
+        raise ValueError(f"{uri} is a tracking server: open it in a browser")
+    return f"mlflow ui --backend-store-uri {shlex.quote(uri)} --port {port}"
+
+
+def experiment_link(base: str, experiment_id: str) -> str:
+    """The page of an experiment's runs; ``base`` is the UI's address, such as http://127.0.0.1:5000."""
+    return f"{base.rstrip('/')}/#/experiments/{quote(experiment_id)}/runs{_QUERY}"
+
+
+def run_link(base: str, experiment_id: str, run_id: str) -> str:
+    """The page of one run."""
+    return f"{base.rstrip('/')}/#/experiments/{quote(experiment_id)}/runs/{quote(run_id)}{_QUERY}"

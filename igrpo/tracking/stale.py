@@ -1,0 +1,145 @@
+"""Puts right what kill -9 left behind: runs that say RUNNING though their process is dead."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from igrpo.tracking.links import absolute_tracking_uri, sqlite_path
+from igrpo.tracking.mlflow_client import MlflowRun, mlflow_client
+from igrpo.tracking.process import ProcessMark
+from igrpo.tracking.run_directory import RunDirectory, RunRecord
+from igrpo.tracking.run_lock import RunDirectoryLockedError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_log = logging.getLogger(__name__)
+
+_MAX_DEPTH = 4
+
+
+def repair_stale_runs(tracking_uri: str | None, run_roots: Iterable[Path] = ()) -> list[str]:
+    """Set KILLED in run.json and in MLflow for every run of this host whose process is dead.
+
+    Runs of other hosts, and runs that live (or whose folder a living process holds), stay as they are.
+    Cheap when there is nothing to do: MLflow is imported only for a dead run, or to ask a server.
+
+    Args:
+        tracking_uri: where to look for runs whose folder is not below a root (None: nowhere).
+        run_roots: folders that hold run directories, up to four levels deep.
+
+    Returns:
+        The run directories and MLflow run ids that were put right. An MLflow that cannot be reached is no error.
+    """
+    repaired: list[str] = []
+    for path in _run_directories(run_roots):
+        record = _repair_directory(RunDirectory(path))
+        if record is None:
+            continue
+        repaired.append(str(path))
+        if record.mlflow_tracking_uri and record.mlflow_run_id:
+            ended = RunDirectory(path).last_sign_of_life()
+            repaired += _repair_mlflow(record.mlflow_tracking_uri, record.mlflow_run_id, ended)
+    if tracking_uri is not None:
+        repaired += _repair_mlflow(absolute_tracking_uri(tracking_uri, Path.cwd()))
+    for name in repaired:
+        _log.warning("run %s said RUNNING, but its process is dead: now KILLED", name)
+    return repaired
+
+
+def _run_directories(roots: Iterable[Path]) -> Iterator[Path]:
+    for root in roots:
+        for folder, folders, files in os.walk(root):
+            if "run.json" in files:
+                yield Path(folder)
+                folders.clear()
+            elif len(Path(folder).relative_to(root).parts) >= _MAX_DEPTH:
+                folders.clear()
+
+
+def _repair_directory(directory: RunDirectory) -> RunRecord | None:
+    try:
+        if not _is_stale(directory.read_record()):
+            return None
+        with directory.acquire():
+            record = directory.read_record()  # again: somebody may have resumed or repaired it before we had the lock
+            if not _is_stale(record):
+                return None
+            directory.finish("KILLED", ended=directory.last_sign_of_life())
+            return record
+    except RunDirectoryLockedError:
+        return None
+    except (OSError, ValueError) as error:
+        _log.warning("cannot look after %s: %s", directory, error)
+        return None
+
+
+def _is_stale(record: RunRecord) -> bool:
+    return record.status == "RUNNING" and record.process.is_dead()
+
+
+def _dead_in_database(database: Path) -> list[str]:
+    """The RUNNING runs of dead processes in a sqlite database, by its own library: MLflow takes seconds to import.
+
+    Raises:
+        sqlite3.Error: no MLflow database, or another layout.
+    """
+    if not database.is_file():
+        return []
+    query = (
+        "SELECT runs.run_uuid, tags.key, tags.value FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid "
+        "WHERE runs.status = 'RUNNING' AND runs.lifecycle_stage = 'active' AND tags.key LIKE 'igrpo.%'"
+    )
+    tags: dict[str, dict[str, str]] = {}
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+        for run_id, key, value in connection.execute(query):
+            tags.setdefault(run_id, {})[key] = value
+    return [run_id for run_id, of_run in tags.items() if _is_dead(of_run)]
+
+
+def _dead_on_server(client: MlflowClient) -> list[str]:
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    running = f"attributes.status = 'RUNNING' AND tags.`igrpo.host` = '{socket.gethostname()}'"
+    runs = client.search_runs(experiments, running, max_results=1000)
+    return [run.info.run_id for run in runs if _is_dead(run.data.tags)]
+
+
+def _repair_mlflow(uri: str, run_id: str | None = None, ended: float | None = None) -> list[str]:
+    """Put one run right, or all of this host at that address."""
+    repaired = []
+    database = sqlite_path(uri)
+    try:
+        if run_id is None and database is not None and not (candidates := _dead_in_database(database)):
+            return []
+        client = mlflow_client(uri)
+        if run_id is not None:
+            candidates = [run_id]
+        elif database is None:
+            candidates = _dead_on_server(client)
+        for candidate in candidates:
+            run = client.get_run(candidate)
+            if run.info.status == "RUNNING" and _is_dead(run.data.tags):
+                MlflowRun(client, candidate, run.info.experiment_id).terminate("KILLED", ended)
+                repaired.append(candidate)
+    except Exception as error:  # whatever MLflow, its database driver or its HTTP client raises
+        _log.info("cannot look for stale runs in MLflow at %s: %s", uri, error)
+    return repaired
+
+
+def _is_dead(tags: Mapping[str, str]) -> bool:
+    if not {"igrpo.host", "igrpo.pid", "igrpo.pid_started"} <= tags.keys():
+        return False  # not a run of ours
+    mark = ProcessMark(
+        tags["igrpo.host"],
+        int(tags["igrpo.pid"]),
+        float(tags["igrpo.pid_started"]),
+        tags.get("igrpo.pid_namespace", ""),
+    )
+    return mark.is_dead()

@@ -1,0 +1,96 @@
+"""summary.json: what a run was and what came out of it. Tables and reports read it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from igrpo.files import write_json_atomic
+from igrpo.tracking.disk import disk_errors
+from igrpo.tracking.run_directory import check_schema_version
+
+#: The version of summary.json that this code writes, and the newest that it reads.
+SCHEMA_VERSION = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Accuracy(_Part):
+    """Shares in [0, 1] of the test split, means of ``samples_per_question`` samples; ``interval`` (low, high) belongs
+    to ``after``. None: not measured, or not yet."""
+
+    before: float | None = None
+    after: float | None = None
+    interval_before: tuple[float, float] | None = None
+    interval: tuple[float, float] | None = None
+    greedy_before: float | None = None
+    greedy_after: float | None = None
+    questions: int | None = None
+    samples_per_question: int | None = None
+
+
+class FirstLast(_Part):
+    """A stage's entropy (nats a token) at the first and at the last step."""
+
+    first: float | None = None
+    last: float | None = None
+
+
+class Tokens(_Part):
+    """Tokens over the whole run."""
+
+    generated: int = 0
+    prefilled: int = 0
+    trained: int = 0
+
+
+class Summary(_Part):
+    """One run. ``steps`` counts the steps done, ``samples`` the completions; ``seconds`` are wall time by phase."""
+
+    schema_version: int = SCHEMA_VERSION
+    algorithm: str
+    objective: str
+    seed: int
+    steps: int
+    single_shot: Accuracy
+    draft_conditioned: Accuracy
+    entropy: dict[str, FirstLast]
+    samples: int
+    tokens: Tokens
+    seconds: dict[str, float]
+    versions: dict[str, str]
+    commit: str | None
+    config_hash: str
+
+
+def write_summary(path: Path, summary: Summary) -> None:
+    """Write it atomically, as strict JSON.
+
+    Raises:
+        DiskFullError: no room; an earlier summary stays.
+    """
+    with disk_errors(path):
+        write_json_atomic(path, summary.model_dump(mode="json"))
+
+
+def read_summary(path: Path) -> Summary:
+    """Read and check it.
+
+    Raises:
+        ValueError: missing, broken, of another schema version, or with wrong fields; the message names the file.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"there is no {path}: the run has not been evaluated yet, or this is no run") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is broken: {error}") from None
+    check_schema_version(path, raw, SCHEMA_VERSION)
+    try:
+        return Summary.model_validate(raw)
+    except ValidationError as error:
+        raise ValueError(f"{path} does not fit: {error}") from None

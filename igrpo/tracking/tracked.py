@@ -1,0 +1,105 @@
+"""A run's status, true in every ending that a process can see. (After kill -9 see stale.py.)"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Protocol
+
+from igrpo.tracking.run_directory import RunDirectory, RunStatus
+
+_log = logging.getLogger(__name__)
+
+_Handler = Callable[[int, FrameType | None], object] | int | None
+
+
+class Terminated(SystemExit):
+    """A signal asked the process to end; the exit code is the shell's, 128 + the signal's number."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(128 + signal_number)
+
+
+class Closable(Protocol):
+    """What is told how the run ended: a Tracker or a RunLogger."""
+
+    def close(self, status: RunStatus) -> None: ...
+
+
+@contextmanager
+def tracked(logger: Closable, directory: RunDirectory) -> Iterator[None]:
+    """Write how the block ended into run.json and MLflow.
+
+    FINISHED after a normal end or exit code 0; KILLED after SIGTERM, SIGHUP or Ctrl-C; FAILED after anything else.
+    In the main thread SIGTERM and SIGHUP raise ``Terminated`` inside the block; the handlers found before are put back.
+    The local file is written first: what ends a process may not leave it time to reach a server.
+    """
+    status: RunStatus = "FAILED"
+    with _signals_raise() as ending:
+        try:
+            try:
+                yield
+                status = "FINISHED"
+            except BaseException as error:
+                status = _status_after(error)
+                raise
+            finally:
+                ending()
+        finally:  # reached even when a signal arrives while the inner block ends
+            _write_end(logger, directory, status)
+
+
+def _status_after(error: BaseException) -> RunStatus:
+    if isinstance(error, KeyboardInterrupt | Terminated):
+        return "KILLED"
+    if not isinstance(error, SystemExit):
+        return "FAILED"
+    from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+    # Lightning turns Ctrl-C into sys.exit(1), raised while it handles the KeyboardInterrupt.
+    if isinstance(error, SIGTERMException) or isinstance(error.__context__, KeyboardInterrupt | Terminated):
+        return "KILLED"
+    return "FAILED" if error.code else "FINISHED"
+
+
+def _write_end(logger: Closable, directory: RunDirectory, status: RunStatus) -> None:
+    try:
+        directory.finish(status)
+    except (OSError, RuntimeError, ValueError) as error:  # must not hide another error
+        _log.error("could not write into %s that the run has ended (%s): %s", directory, status, error)
+        if status == "FINISHED":
+            raise
+    finally:
+        logger.close(status)
+
+
+@contextmanager
+def _signals_raise() -> Iterator[Callable[[], None]]:
+    """SIGTERM and SIGHUP raise Terminated until the yielded function is called; from then on they are ignored."""
+    numbers = [signal.SIGTERM, signal.SIGHUP]
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None  # Python runs handlers in the main thread only
+        return
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated(number)
+
+    before: dict[int, _Handler] = {number: signal.getsignal(number) for number in (*numbers, signal.SIGINT)}
+    taken = [number for number in numbers if before[number] is not signal.SIG_IGN]  # nohup ignores SIGHUP
+    for number in taken:
+        signal.signal(number, terminate)
+
+    def ignore() -> None:
+        for number in taken:
+            signal.signal(number, signal.SIG_IGN)
+
+    try:
+        yield ignore
+    finally:
+        for number in (*taken, signal.SIGINT):  # Lightning leaves Ctrl-C ignored after one
+            if before[number] is not None:
+                signal.signal(number, before[number])

@@ -1,0 +1,45 @@
+"""What a result was made with: package versions and the commit."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = ("igrpo", "torch", "transformers", "lightning", "mlflow", "vllm", "math-verify")
+_GIT_DEADLINE_S = 5.0
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that a result depends on, as far as they are installed. Imports none of them."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit(file: Path | None = None) -> str | None:
+    """The commit of the checkout that tracks ``file`` (this package by default), with '-dirty' after changes.
+
+    None when git is not installed, does not answer in time, or does not track the file: a package installed below
+    somebody else's checkout must not report that checkout's commit.
+    """
+    file = Path(__file__) if file is None else file
+    if _git(file, "ls-files", "--error-unmatch", file.name) is None:
+        return None
+    commit = _git(file, "rev-parse", "HEAD")
+    changes = _git(file, "status", "--porcelain", "--untracked-files=no")
+    return f"{commit}-dirty" if commit and changes else commit
+
+
+def _git(file: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(file.parent), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_DEADLINE_S, check=False)
+    except (FileNotFoundError, NotADirectoryError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

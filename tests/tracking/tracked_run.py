@@ -1,0 +1,33 @@
+"""A run in a process of its own, for the tests: ``tracked_run.py RUN_DIR URI normal|exception|wait [RESUME_STEP]``."""
+
+import sys
+import time
+
+from igrpo.tracking.run_directory import RunDirectory
+from igrpo.tracking.tracked import tracked
+from igrpo.tracking.tracker import Tracker
+
+
+def main() -> None:
+    path, uri, mode = sys.argv[1:4]
+    resume_step = int(sys.argv[4]) if len(sys.argv) > 4 else None
+    directory = RunDirectory(path)
+    with directory.acquire():
+        directory.begin()
+        tracker = Tracker(directory, tracking_uri=uri, experiment="endings", resume_step=resume_step, interval_s=0.1)
+        with tracked(tracker, directory):
+            assert tracker.run is not None
+            tracker.log_params({"algorithm": {"name": "igrpo", "drafts": 4}, "mode": mode})
+            for step in range(1 + (resume_step or 0), 7):
+                tracker.log_metrics(step, {"train/loss": step / 2})
+            if mode == "exception":
+                raise RuntimeError("boom")
+            if mode == "wait":
+                while tracker.run.sent() < directory.metrics.stat().st_size:
+                    time.sleep(0.05)
+                print("READY", flush=True)
+                time.sleep(60)
+
+
+if __name__ == "__main__":
+    main()
