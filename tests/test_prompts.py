@@ -94,7 +94,9 @@ def test_no_chat_template_changes_the_draft(template: str) -> None:
     assert QUESTION.problem in text
 
 
-@pytest.mark.parametrize(("template", "word"), [(TRIMS_NO_SYSTEM, "takes no system turn"), (IGNORES_SYSTEM, "drops the system turn")])
+@pytest.mark.parametrize(
+    ("template", "word"), [(TRIMS_NO_SYSTEM, "takes no system turn"), (IGNORES_SYSTEM, "drops the system turn")]
+)
 def test_a_system_prompt_that_the_template_refuses_moves_with_a_word(
     template: str, word: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -161,7 +163,9 @@ def test_a_question_over_its_budget_is_an_error_that_names_it() -> None:
     prompts = builder(byte_tokenizer(), max_question_tokens=5)
     assert not prompts.fits(QUESTION)
     assert prompts.fits(Question("q", "12345", "1"))
-    with pytest.raises(QuestionTooLongError, match=r"question 'q' has 24 tokens, more than prompt.max_question_tokens=5"):
+    with pytest.raises(
+        QuestionTooLongError, match=r"question 'q' has 24 tokens, more than prompt.max_question_tokens=5"
+    ):
         prompts.question_prompt(QUESTION)
 
 

@@ -33,7 +33,13 @@ def one_good_draft(prompt: tuple[int, ...], seed: int) -> str:
 
 
 def igrpo(**changes: Any) -> IGRPO:
-    settings: dict[str, Any] = {"drafts": 4, "group_size": 3, "select": RULES["best"], "ties": "random", "all_failed": "show"}
+    settings: dict[str, Any] = {
+        "drafts": 4,
+        "group_size": 3,
+        "select": RULES["best"],
+        "ties": "random",
+        "all_failed": "show",
+    }
     return IGRPO(**(settings | changes))
 
 

@@ -1,0 +1,61 @@
+# `make` lists the targets. Everything is installed into ./.venv by plain pip.
+# A small CPU-only torch on Linux: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make install
+# Another interpreter:             make install PYTHON=/path/to/python3.12
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+
+# One torch thread a process: on a small model a second one costs more than it gives.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help install quickstart test lint format clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: .venv/installed  ## make .venv and install the program into it
+
+quickstart: install  ## train a small model with iGRPO on the CPU, in minutes
+	$(BIN)/igrpo train experiment=quickstart
+
+test: lint  ## everything that must pass: style, types, layers, tests with coverage
+	$(BIN)/pytest -n 2 --cov=igrpo --cov-report=term
+
+lint: .venv/installed-dev  ## style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/installed-dev  ## repair the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove what the tools made; .venv, runs and databases stay
+	rm -rf build dist htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+.venv/installed: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install -e .
+	touch $@
+
+.venv/installed-dev: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install -e '.[dev]'
+	touch $@ .venv/installed
+
+.venv/bin/python:
+	@found=; \
+	for candidate in $(if $(PYTHON),'$(PYTHON)',python3.12 python3.13 python3.11 python3 python); do \
+	  if "$$candidate" -c '$(SUITABLE)' 2>/dev/null; then found=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo 'igrpo needs Python 3.11, 3.12 or 3.13, and found none; install one, or say PYTHON=/path/to/python3.12' >&2; \
+	  exit 1; \
+	fi; \
+	echo "making .venv with $$("$$found" --version)"; \
+	"$$found" -m venv .venv

@@ -1,0 +1,8 @@
+"""`python -m igrpo` is the same as `igrpo`."""
+
+import sys
+
+from igrpo.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

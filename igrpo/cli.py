@@ -1,0 +1,53 @@
+"""The `igrpo` command: picks the verb, turns errors of the user into one message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+
+from igrpo.config import ConfigError
+from igrpo.hydra_support.suggest import nearest
+
+#: The verbs: each is igrpo/commands/<verb>.py with a function `run(arguments) -> exit code`, imported when called.
+VERBS = {"train": "train a model; `igrpo train --help` lists every setting's choices"}
+
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 well, 1 failed, 2 wrong usage or settings, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in {"-h", "--help", "help"}:
+        print(_overview())
+        return 0
+    if given[0] in {"--version", "-V"}:
+        print(f"igrpo {version('igrpo')}")
+        return 0
+    verb, rest = given[0], given[1:]
+    if verb not in VERBS:
+        print(f"igrpo: {_unknown(verb)}", file=sys.stderr)
+        return EXIT_USAGE
+    try:
+        return int(import_module(f"igrpo.commands.{verb}").run(rest))
+    except ConfigError as error:
+        print(f"igrpo: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("igrpo: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _overview() -> str:
+    verbs = "\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items())
+    return f"usage: igrpo VERB [SETTING=VALUE ...]\n\n{verbs}\n\n  --version  print the version\n  --help     this page"
+
+
+def _unknown(verb: str) -> str:
+    if "=" in verb:
+        return f"{verb!r} is no command; did you mean `igrpo train {verb}`?"
+    near = nearest(verb, VERBS)
+    known = f"did you mean '{near}'?" if near else f"commands: {', '.join(VERBS)}"
+    return f"no such command {verb!r}; {known}"

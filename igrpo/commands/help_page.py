@@ -1,0 +1,62 @@
+"""The page of `igrpo train --help`, made from the YAML folders; imports neither Hydra nor anything heavy."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator
+
+from igrpo.hydra_support.folders import MOUNTED, Choice, choices, defaults, groups
+
+_USAGE = """\
+usage: igrpo train [SETTING=VALUE ...] [--check] [--multirun]
+
+  --check         check the settings, show what they resolve to, and train nothing
+  --multirun, -m  one run for every combination of comma-separated values
+  --help, -h      this page"""
+
+_VALUES = """\
+Settings
+  GROUP=CHOICE           picks a part, such as algorithm=grpo
+  SECTION.KEY=VALUE      sets a value, such as trainer.steps=40 (`igrpo train --check` shows all of them)
+  KEY=[A,B]  KEY=null    lists and nothing; a value with signs in it wants two pairs of quotes: KEY="'a, b'"
+  KEY=A,B --multirun     a sweep over values; sweep=NAME is one that a file describes
+
+Examples
+  igrpo train experiment=quickstart
+  igrpo train experiment=quickstart algorithm=grpo seed=1
+  igrpo train experiment=math_local data.path=FILE
+  igrpo train experiment=quickstart sweep=grpo_vs_igrpo
+  igrpo train resume=RUN_DIR                     go on from the last checkpoint
+  igrpo train resume=RUN_DIR trainer.steps=200   and further than first planned
+
+Every run keeps its settings, checkpoints, metrics and log in runs/DATE/TIME_NAME (hydra.run.dir=DIR: elsewhere)."""
+
+
+def page() -> str:
+    """The whole page, as wide as the terminal."""
+    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
+    parts = [_USAGE, "\n".join(["Groups and their choices", *_groups(width)])]
+    for group, folder in MOUNTED.items():
+        title = f"{folder.capitalize()} ({group}=NAME; your own files in ./{folder} come first)"
+        parts.append("\n".join([title, *_lines(choices(group), width)]))
+    return "\n\n".join([*parts, _VALUES])
+
+
+def _groups(width: int) -> Iterator[str]:
+    default = defaults("train")
+    for group in groups():
+        if group not in MOUNTED:
+            yield f"  {group}="
+            yield from _lines(choices(group), width, default.get(group))
+
+
+def _lines(found: list[Choice], width: int, default: str | None = None) -> Iterator[str]:
+    for choice in found:
+        name = f"{choice.name}{' (default)' if choice.name == default else ''}"
+        text = f"{choice.description}{' (yours)' if choice.own else ''}".strip()
+        start = f"    {name:<22} "
+        lines = textwrap.wrap(
+            text, width, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False
+        )
+        yield "\n".join(lines) if text else start.rstrip()

@@ -1,0 +1,115 @@
+"""One run, from its checked settings to its summary, and how each of its endings is told."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import rich
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from igrpo.commands.console import print_facts, print_summary, print_tree
+from igrpo.commands.run_dir import FILE_ONLY, LOG_FILE, run_log, write_config
+from igrpo.config import RunConfig
+from igrpo.config.facts import resolved_facts
+from igrpo.hydra_support import resolvers
+from igrpo.hydra_support.checking import checked
+
+log = logging.getLogger(__name__)
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+EXIT_TERMINATED = 128 + signal.SIGTERM
+
+# A launcher that starts processes of its own imports this module there before it resolves a job's settings.
+resolvers.register()
+
+
+class RunError(RuntimeError):
+    """A run ended by an error that was told and logged already."""
+
+
+def hydra_job(settings: DictConfig) -> float | None:
+    """What Hydra calls for each run; returns what a search maximises: the single-shot accuracy after training."""
+    hydra = HydraConfig.get()
+    config, run_dir = checked(settings), Path(hydra.runtime.output_dir)
+    several = hydra.mode == RunMode.MULTIRUN
+    if several:
+        rich.get_console().rule(f"run {hydra.job.num}: {config.run_name}", align="left")
+    else:
+        print_tree(config)
+    try:
+        summary = execute(config, run_dir, resume=False)
+    except RunError:
+        if several:
+            raise  # the sweep goes on with its other runs
+        raise SystemExit(EXIT_FAILED) from None  # an Exception would make Hydra print a line of its own
+    accuracy = ((summary or {}).get("single_shot") or {}).get("after")
+    return None if accuracy is None else float(accuracy)
+
+
+def execute(config: RunConfig, run_dir: Path, *, resume: bool) -> Mapping[str, Any] | None:
+    """Train in ``run_dir`` and show the result.
+
+    Raises:
+        RunError: training failed; the user was told, the traceback is in the run's log.
+        KeyboardInterrupt, SystemExit: the run was stopped; the user was told how to go on.
+    """
+    write_config(config, run_dir)
+    print_facts(resolved_facts(config))
+    with run_log(run_dir), _terminate_by_exception():
+        try:
+            from igrpo.training_run import train
+
+            summary: Mapping[str, Any] | None = train(config, run_dir, resume=resume)
+        except (KeyboardInterrupt, SystemExit) as stop:
+            # Lightning turns Ctrl-C into sys.exit(1), raised while it handles the KeyboardInterrupt
+            interrupted = isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt)
+            _tell(f"{'interrupted' if interrupted else 'stopped'}; go on with: {_resume(run_dir)}")
+            if interrupted:
+                raise KeyboardInterrupt from None
+            raise
+        except Exception as error:
+            log.exception("the run failed", extra={FILE_ONLY: True})
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            _tell(f"{kind}{error}\n  the whole story: {run_dir / LOG_FILE}")
+            raise RunError(str(error)) from None
+    if summary is not None:
+        tracking = summary.get("tracking") or {}
+        print_summary(summary, run_dir, tracking.get("ui_command"), tracking.get("run_link"))
+    return summary
+
+
+@contextmanager
+def _terminate_by_exception() -> Iterator[None]:
+    """SIGTERM unwinds the stack like Ctrl-C does, so that files are closed and the run's status is written."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise SystemExit(EXIT_TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _tell(message: str) -> None:
+    print(f"igrpo: {message}", file=sys.stderr)
+
+
+def _resume(run_dir: Path) -> str:
+    text = str(run_dir)
+    return f"igrpo train resume={text}" if " " not in text else f"igrpo train 'resume={text}'"

@@ -1,0 +1,179 @@
+"""Evaluation on held-out questions: does training help on the bare question?
+
+Three accuracies, of which the first is the headline:
+
+single-shot
+    ``samples`` sampled answers to the bare question, their mean. Greedy decoding beside it.
+draft-conditioned
+    Those samples serve as drafts (nothing is sampled for it twice): refinement j sees draft j and nothing about its
+    reward. One sampled draft, no gold answer, so the number is fair.
+draft-conditioned, oracle
+    The draft with the best reward out of N is shown. The reward knows the gold answer, so this tells what selection
+    could give and is no accuracy of a deployable system. Off unless asked for; the samples are cut into blocks of N.
+
+An answer counts as right when its reward says so; one whose check was refused, timed out or crashed counts as not right
+(``outcomes`` has their shares). All seeds are functions of (seed, question, stage, sample): evaluations of one run
+differ by weights only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, summarise
+from igrpo.prompts import PromptBuilder
+from igrpo.rewards.base import Reward, checked_score
+from igrpo.rollout.base import Engine, SamplingParams
+from igrpo.seeding import derive_seed
+from igrpo.types import Completion, Question
+
+_R = TypeVar("_R")
+
+
+class Evaluator:
+    """Measures the engine's current policy on fixed questions, with fixed seeds.
+
+    Args:
+        engine: samples; its weights are whatever was synced last.
+        reward: its ``correct`` decides; its ``value`` picks the oracle's drafts.
+        prompts: builds the bare and the refinement prompt.
+        questions: the Q held-out questions, with unique ids.
+        sampling: of the sampled answers; greedy decoding takes its length and stop tokens.
+        samples: k, sampled answers a question.
+        greedy: whether to decode greedily once a question, too.
+        draft_conditioned: whether to refine each of the k samples once.
+        oracle_drafts: N of the oracle's pick; 0 switches it off.
+        seed: the run's seed.
+        wrap: for a bit-exact mode. ``wrap(engine, calls)`` gives the engine of one stage, on which exactly ``calls``
+            calls of ``sample`` are made, all of which may wait for each other (``rollout.lockstep.Lockstep`` fits).
+
+    Raises:
+        ValueError: a setting that cannot be evaluated.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        reward: Reward,
+        prompts: PromptBuilder,
+        questions: Sequence[Question],
+        *,
+        sampling: SamplingParams,
+        samples: int,
+        greedy: bool,
+        draft_conditioned: bool,
+        oracle_drafts: int,
+        seed: int,
+        wrap: Callable[[Engine, int], Engine] | None = None,
+    ) -> None:
+        _check(questions, sampling, samples, oracle_drafts)
+        self._engine = engine
+        self._reward = reward
+        self._prompts = prompts
+        self._questions = tuple(questions)
+        self._sampling = sampling
+        self._samples = samples
+        self._greedy = greedy
+        self._draft_conditioned = draft_conditioned
+        self._oracle_drafts = oracle_drafts
+        self._seed = seed
+        self._wrap = wrap
+
+    async def run(self) -> EvaluationResult:
+        """One coroutine a question; the engine batches what they ask for.
+
+        Raises:
+            RewardError: the reward broke its contract.
+            ValueError: a prompt does not fit the model, or the reward gives no verdicts.
+        """
+        refinements = self._samples if self._draft_conditioned else 0
+        if self._oracle_drafts:
+            refinements += self._samples // self._oracle_drafts
+        first = self._stage_engine(calls_each=2 if self._greedy else 1)
+        second = self._stage_engine(calls_each=refinements)
+        records = await _together([self._evaluate(question, first, second) for question in self._questions])
+        return summarise(records, self._reward.name)
+
+    async def _evaluate(self, question: Question, first: Engine, second: Engine) -> QuestionRecord:
+        bare = self._prompts.question_prompt(question).token_ids
+        asked = [first.sample(bare, self._sampling, self._seeds(question, 1, range(self._samples)))]
+        if self._greedy:
+            params = replace(self._sampling, temperature=0.0, top_p=1.0, top_k=0)
+            asked.append(first.sample(bare, params, self._seeds(question, "greedy", [0])))
+        answered = [await self._scored(question, completions) for completions in await _together(asked)]
+        single_shot = answered[0]
+
+        # Draft j -> refinement j; then the oracle's picks. One request each, since every prompt is another one.
+        drafts = single_shot.completions if self._draft_conditioned else ()
+        fair = [self._prompts.refinement_prompt(question, draft) for draft in drafts]
+        oracle = [self._prompts.refinement_prompt(question, draft) for draft in self._oracle_picks(single_shot)]
+        seeds = self._seeds(question, 2, range(len(fair))) + self._seeds(question, "oracle", range(len(oracle)))
+        requests = zip(fair + oracle, seeds, strict=True)
+        sampled = await _together([second.sample(p.token_ids, self._sampling, [seed]) for p, seed in requests])
+        refinements = [completion for one in sampled for completion in one]
+        return QuestionRecord(
+            question=question,
+            single_shot=single_shot,
+            greedy=answered[1] if self._greedy else None,
+            draft_conditioned=await self._scored(question, refinements[: len(fair)]) if fair else None,
+            draft_conditioned_oracle=await self._scored(question, refinements[len(fair) :]) if oracle else None,
+            drafts_cut=sum(prompt.draft_tokens_cut > 0 for prompt in fair),
+        )
+
+    def _seeds(self, question: Question, stage: int | str, samples: Sequence[int]) -> list[int]:
+        return [derive_seed("evaluation", self._seed, question.id, stage, sample) for sample in samples]
+
+    def _stage_engine(self, calls_each: int) -> Engine:
+        calls = calls_each * len(self._questions)
+        return self._wrap(self._engine, calls) if self._wrap is not None and calls else self._engine
+
+    async def _scored(self, question: Question, completions: Sequence[Completion]) -> Answers:
+        return Answers(tuple(completions), await checked_score(self._reward, question, completions))
+
+    def _oracle_picks(self, drafts: Answers) -> list[Completion]:
+        """The best of each whole block of N drafts by reward; ties go to a right one, then to the first sampled."""
+        n = self._oracle_drafts
+        if not n:
+            return []
+        picks = []
+        for start in range(0, len(drafts.scores) - n + 1, n):
+            block = range(start, start + n)
+            best = max(block, key=lambda i: (drafts.scores[i].value, drafts.scores[i].correct is True))
+            picks.append(drafts.completions[best])
+        return picks
+
+
+async def _together(calls: Sequence[Coroutine[Any, Any, _R]]) -> list[_R]:
+    """All results, in order. The first error cancels the other calls and is raised as itself, not in a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(call) for call in calls]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def _check(questions: Sequence[Question], sampling: SamplingParams, samples: int, oracle_drafts: int) -> None:
+    if not questions:
+        raise ValueError("evaluation has no questions; give it a held-out split with at least one")
+    twice = [name for name, count in Counter(question.id for question in questions).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"evaluation question id '{twice[0]}' is used more than once; ids seed the sampling: make them unique"
+        )
+    if samples < 1:
+        raise ValueError(f"evaluation.samples={samples} must be at least 1")
+    if sampling.temperature <= 0:
+        raise ValueError(
+            f"evaluation.temperature={sampling.temperature} is not positive; the headline accuracy is sampled: set a "
+            "temperature above 0 and read eval/greedy/accuracy for greedy decoding"
+        )
+    if oracle_drafts < 0 or oracle_drafts > samples:
+        raise ValueError(
+            f"evaluation.oracle_drafts={oracle_drafts} must lie between 0 (off) and evaluation.samples={samples}, "
+            "whose answers are the drafts it picks from"
+        )

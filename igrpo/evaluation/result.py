@@ -1,0 +1,185 @@
+"""What an evaluation found: accuracies with intervals, and the verdicts of each question for paired statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from igrpo.evaluation.estimators import AccuracyEstimate, estimate_accuracy, majority_at_k, pass_at_k
+from igrpo.types import OUTCOMES, Completion, Question, Score
+
+_ESTIMATES = {
+    "single_shot": "k sampled answers to the bare question (the headline)",
+    "greedy": "one greedy answer to the bare question",
+    "draft_conditioned": "refinements of one sampled draft each, chosen without the gold answer",
+    "draft_conditioned_oracle": "refinements of the best of N drafts by reward (knows the gold answer)",
+}
+
+#: One line a metric of an evaluation, without the prefix: unit; definition.
+EVALUATION_METRIC_DOCS: dict[str, str] = {
+    **{f"{name}/accuracy": f"share; right, mean over questions: {text}" for name, text in _ESTIMATES.items()},
+    **{f"{name}/low": "share; lower end of the accuracy's 95 % interval" for name in _ESTIMATES},
+    **{f"{name}/high": "share; upper end of the accuracy's 95 % interval" for name in _ESTIMATES},
+    "single_shot/pass_at_k": "share; questions with at least one right answer in k",
+    "single_shot/majority_at_k": "share; questions whose most frequent answer of k is right, ties in expectation",
+    "single_shot/length_mean": "tokens; completion length, mean",
+    "single_shot/truncated_share": "share; completions that the token limit ended",
+    "draft_conditioned/cut_share": "share; drafts whose middle was cut out to fit the draft budget",
+    "stage1/entropy": "nats; of the policy at temperature 1, mean over the tokens of the single-shot samples",
+    "stage2/entropy": "nats; likewise over the draft-conditioned samples",
+    "generated_tokens": "tokens; sampled in the whole evaluation",
+    **{f"outcome/{outcome}": f"share; single-shot answers scored '{outcome}'" for outcome in OUTCOMES},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Completions of one question that were asked for in the same way, with their scores."""
+
+    completions: tuple[Completion, ...]
+    scores: tuple[Score, ...]
+
+    @property
+    def correct(self) -> tuple[bool, ...]:
+        """Right (True), or wrong or unknown (False)."""
+        return tuple(score.correct is True for score in self.scores)
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRecord:
+    """All that was sampled for one question; None: that part of the evaluation is off."""
+
+    question: Question
+    single_shot: Answers
+    greedy: Answers | None
+    draft_conditioned: Answers | None
+    draft_conditioned_oracle: Answers | None
+    drafts_cut: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionResult:
+    """The verdicts on one question. Sample j of ``draft_conditioned`` saw sample j of ``single_shot`` as its draft."""
+
+    id: str
+    single_shot: tuple[bool, ...]
+    answers: tuple[str | None, ...]
+    greedy: bool | None
+    draft_conditioned: tuple[bool, ...]
+    draft_conditioned_oracle: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationResult:
+    """The outcome of ``Evaluator.run``. None: that part is off, or had nothing to count.
+
+    Entropies (nats, temperature 1) are means over tokens: stage 1 of the single-shot samples, stage 2 of the
+    draft-conditioned ones. Lengths (tokens), truncation and outcomes (shares) are of the single-shot samples.
+    ``draft_cut_share`` is the share of drafts whose middle was cut out to fit the draft budget.
+    """
+
+    single_shot: AccuracyEstimate
+    pass_at_k: float
+    majority_at_k: float | None
+    greedy: AccuracyEstimate | None
+    draft_conditioned: AccuracyEstimate | None
+    draft_conditioned_oracle: AccuracyEstimate | None
+    entropy_stage1: float | None
+    entropy_stage2: float | None
+    length_mean: float
+    truncated_share: float
+    draft_cut_share: float | None
+    outcomes: Mapping[str, float]
+    generated_tokens: int
+    per_question: tuple[QuestionResult, ...]
+
+    def metrics(self, prefix: str = "eval") -> dict[str, float]:
+        """Flat names that MLflow accepts, such as ``eval/single_shot/accuracy``; what is None is left out."""
+        found: dict[str, float | None] = {}
+        estimates = (self.single_shot, self.greedy, self.draft_conditioned, self.draft_conditioned_oracle)
+        for name, estimate in zip(_ESTIMATES, estimates, strict=True):
+            if estimate is not None:
+                found |= {
+                    f"{name}/accuracy": estimate.value,
+                    f"{name}/low": estimate.low,
+                    f"{name}/high": estimate.high,
+                }
+        found |= {
+            "single_shot/pass_at_k": self.pass_at_k,
+            "single_shot/majority_at_k": self.majority_at_k,
+            "stage1/entropy": self.entropy_stage1,
+            "stage2/entropy": self.entropy_stage2,
+            "single_shot/length_mean": self.length_mean,
+            "single_shot/truncated_share": self.truncated_share,
+            "draft_conditioned/cut_share": self.draft_cut_share,
+            "generated_tokens": float(self.generated_tokens),
+        }
+        found |= {f"outcome/{outcome}": share for outcome, share in self.outcomes.items()}
+        return {f"{prefix}/{name}": value for name, value in found.items() if value is not None}
+
+
+def summarise(records: Sequence[QuestionRecord], reward_name: str) -> EvaluationResult:
+    """The result from the records of all questions, in their order.
+
+    Raises:
+        ValueError: the reward does not say what is right, so there is no accuracy to report.
+    """
+    sampled = [record.single_shot for record in records]
+    refined = [record.draft_conditioned for record in records if record.draft_conditioned]
+    completions = [completion for answers in sampled for completion in answers.completions]
+    scores = [score for answers in sampled for score in answers.scores]
+    outcomes: dict[str, float] = {outcome: fmean(score.outcome == outcome for score in scores) for outcome in OUTCOMES}
+    # A failed check (refused, timed out, crashed) explains one silence; silence without a failure is no verifier.
+    if all(score.correct is None and score.outcome in ("right", "wrong", "unparsable") for score in scores):
+        raise ValueError(
+            f"reward '{reward_name}' left Score.correct unknown on all {len(scores)} evaluation answers; accuracy "
+            "needs a reward that tells right from wrong"
+        )
+    single_shot = [answers.correct for answers in sampled]
+    votes = [[score.answer for score in answers.scores] for answers in sampled]
+    has_answers = any(answer is not None for row in votes for answer in row)
+    everything = [answers for record in records for answers in _parts(record)]
+    return EvaluationResult(
+        single_shot=estimate_accuracy(single_shot),
+        pass_at_k=pass_at_k(single_shot, k=len(single_shot[0])),
+        majority_at_k=majority_at_k(votes, single_shot) if has_answers else None,
+        greedy=_estimate([record.greedy for record in records]),
+        draft_conditioned=_estimate([record.draft_conditioned for record in records]),
+        draft_conditioned_oracle=_estimate([record.draft_conditioned_oracle for record in records]),
+        entropy_stage1=_entropy(sampled),
+        entropy_stage2=_entropy(refined),
+        length_mean=fmean(len(completion.token_ids) for completion in completions),
+        truncated_share=fmean(completion.truncated for completion in completions),
+        draft_cut_share=sum(r.drafts_cut for r in records) / len(completions) if refined else None,
+        outcomes=outcomes,
+        generated_tokens=sum(len(c.token_ids) for answers in everything for c in answers.completions),
+        per_question=tuple(_verdicts(record) for record in records),
+    )
+
+
+def _parts(record: QuestionRecord) -> list[Answers]:
+    parts = (record.single_shot, record.greedy, record.draft_conditioned, record.draft_conditioned_oracle)
+    return [answers for answers in parts if answers is not None]
+
+
+def _estimate(answers_Q: Sequence[Answers | None]) -> AccuracyEstimate | None:
+    present = [answers.correct for answers in answers_Q if answers is not None]
+    return estimate_accuracy(present) if present else None
+
+
+def _entropy(answers_Q: Sequence[Answers]) -> float | None:
+    """The paper's Eq. 7: one mean over all tokens."""
+    nats = [h for answers in answers_Q for completion in answers.completions for h in completion.policy_entropies]
+    return fmean(nats) if nats else None
+
+
+def _verdicts(record: QuestionRecord) -> QuestionResult:
+    return QuestionResult(
+        id=record.question.id,
+        single_shot=record.single_shot.correct,
+        answers=tuple(score.answer for score in record.single_shot.scores),
+        greedy=record.greedy.correct[0] if record.greedy else None,
+        draft_conditioned=record.draft_conditioned.correct if record.draft_conditioned else (),
+        draft_conditioned_oracle=record.draft_conditioned_oracle.correct if record.draft_conditioned_oracle else (),
+    )

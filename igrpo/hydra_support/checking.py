@@ -1,0 +1,65 @@
+"""From a composed configuration to a checked one: interpolations resolved, gaps named, the schema asked."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+
+from igrpo.config import ConfigError, RunConfig, parse_config
+
+#: What to give a setting that has no value.
+_PLACEHOLDERS = {"path": "FILE", "dataset": "NAME", "name_or_path": "DIRECTORY", "target": "MODULE:CLASS"}
+
+
+def checked(config: DictConfig) -> RunConfig:
+    """The run's configuration, checked whole; a ``hydra`` node in it is left out.
+
+    Raises:
+        ConfigError: every gap, every interpolation that fails and every value that the schema refuses.
+    """
+    problems: dict[str, str] = {}
+    values = {str(key): _resolved(config, key, str(key), problems) for key in config if key != "hydra"}
+    try:
+        run = parse_config(values)
+    except ConfigError as error:
+        others = [text for text in error.problems if not _is_about(text, problems)]
+        raise ConfigError([*problems.values(), *others]) from None
+    if problems:
+        raise ConfigError(list(problems.values()))
+    return run
+
+
+def _resolved(node: DictConfig | ListConfig, key: Any, path: str, problems: dict[str, str]) -> Any:
+    """The plain value at ``key``; what cannot be had is noted in ``problems`` and stands as text."""
+    if OmegaConf.is_missing(node, key):
+        example = _PLACEHOLDERS.get(str(key), "VALUE")
+        problems[path] = f"{path}: missing; give it a value, such as {path}={example}"
+        return "???"
+    try:
+        value = node[key]
+    except OmegaConfBaseException as error:
+        problems[path] = f"{path}: {_reason(node, key, error)}"
+        return "???"
+    if isinstance(value, DictConfig):
+        return {name: _resolved(value, name, f"{path}.{name!s}", problems) for name in value}
+    if isinstance(value, ListConfig):
+        return [_resolved(value, i, f"{path}.{i}", problems) for i in range(len(value))]
+    return value
+
+
+def _reason(node: DictConfig | ListConfig, key: Any, error: OmegaConfBaseException) -> str:
+    raw = OmegaConf.to_container(node, resolve=False)
+    text = raw[key] if isinstance(raw, dict | list) else None
+    if isinstance(error, InterpolationToMissingValueError):
+        return f"{text} points to a setting without a value"
+    first = str(error).strip().splitlines()[0]
+    reason = first.partition(" raised while resolving interpolation: ")[2] or first
+    unset = re.search(r"Environment variable '(.+)' not found", reason)
+    return f"{text} cannot be resolved: " + (f"the environment variable {unset[1]} is not set" if unset else reason)
+
+
+def _is_about(problem: str, keys: dict[str, str]) -> bool:
+    return any(problem.startswith((f"{key}=", f"{key}:")) for key in keys)

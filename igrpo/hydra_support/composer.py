@@ -1,0 +1,188 @@
+"""Composing runs and grids with Hydra, every one of them checked before the first starts.
+
+Hydra's own entry point (``hydra.main``) prints its errors itself, with a stack and a hint at an environment variable,
+and swallows what callbacks raise; so the checks are made here, on the same Hydra object that then runs the jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+from igrpo.config import ConfigError, RunConfig
+from igrpo.hydra_support import resolvers, searchpath
+from igrpo.hydra_support.checking import checked
+from igrpo.hydra_support.diagnosis import COMPOSITION_ERRORS, diagnose, translate
+from igrpo.hydra_support.folders import shipped
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A checked run and the directory that the settings ask for (``chosen``: by the user, not by the default)."""
+
+    config: RunConfig
+    directory: Path
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A checked grid: ``cells`` holds the label and the configuration of each run, in their order.
+
+    A sweeper that picks its values as it goes has no cells; then only the settings that all runs share were checked.
+    """
+
+    cells: tuple[tuple[str, RunConfig], ...]
+    directory: Path
+    chosen: bool
+
+
+class Composer(AbstractContextManager["Composer"]):
+    """Hydra, set up for the primary configuration ``name`` for as long as the block lasts."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> Composer:
+        searchpath.install()
+        resolvers.register()
+        self._before = HydraConfig.instance().cfg, GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        self._scope = initialize_config_dir(str(shipped("conf")), job_name=self._name, version_base="1.3")
+        self._scope.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._scope.__exit__(kind, error, trace)
+        HydraConfig.instance().cfg, hydra = self._before
+        if hydra is not None:
+            GlobalHydra.instance().initialize(hydra)
+
+    def check_run(self, overrides: Sequence[str]) -> Run:
+        """Compose and check one run; makes no file.
+
+        Raises:
+            ConfigError: with every problem that was found.
+        """
+        composed = self._compose(overrides, RunMode.RUN)
+        config = _checked_as_job(composed, 0)
+        return Run(config, _directory(composed, "run"), _is_given(overrides, "hydra.run.dir"))
+
+    def check_sweep(self, overrides: Sequence[str]) -> Sweep:
+        """Compose and check every run of a grid; makes no file.
+
+        Raises:
+            ConfigError: with every problem that was found, and in which of the runs it occurs.
+        """
+        master = self._compose(overrides, RunMode.MULTIRUN)
+        directory, chosen = _directory(master, "sweep"), _is_given(overrides, "hydra.sweep.dir")
+        given: Any = OmegaConf.to_container(master.hydra.overrides, resolve=False)
+        sweeper: Any = OmegaConf.to_container(master.hydra.sweeper, resolve=False)
+        params = dict(sweeper.get("params") or {})
+        parsed = self._parse([*(f"{key}={value}" for key, value in params.items()), *given["task"]])
+        if not str(sweeper["_target_"]).endswith(".BasicSweeper"):
+            fixed = [item for item in parsed if not item.is_sweep_override() and item.get_key_element() not in params]
+            self.check_run([*given["hydra"], *(str(item.input_line) for item in fixed)])
+            return Sweep((), directory, chosen)
+        swept = {item.get_key_element() for item in parsed if item.is_sweep_override()}
+        if not swept:
+            raise ConfigError(["a sweep needs a setting with several values, such as sweep=NAME or seed=0,1,2"])
+        labels, found, cells = [], dict[str, list[int]](), []
+        (jobs,) = BasicSweeper.split_arguments(parsed, None)
+        for number, job in enumerate(jobs):
+            labels.append(" ".join(text for text in job if text.partition("=")[0] in swept))
+            try:
+                composed = self._compose([*given["hydra"], *job], RunMode.RUN)
+                cells.append((labels[-1], _checked_as_job(composed, number)))
+            except ConfigError as error:
+                for problem in error.problems:
+                    found.setdefault(problem, []).append(number)
+        if found:
+            raise ConfigError([_in_jobs(problem, at, labels) for problem, at in found.items()], "the sweep")
+        return Sweep(tuple(cells), directory, chosen)
+
+    def run(self, overrides: Sequence[str], task: TaskFunction) -> None:
+        """Run one job; what ``task`` raises comes out as it is, unless it is an error of composing."""
+        try:
+            _hydra().run(self._name, task, [*overrides, "hydra.mode=RUN"])
+        except COMPOSITION_ERRORS as error:
+            raise ConfigError([translate(error)]) from error
+
+    def multirun(self, overrides: Sequence[str], task: TaskFunction) -> None:
+        """Run the jobs of a sweep; one that fails does not stop the others, and its error comes out at the end."""
+        try:
+            _hydra().multirun(self._name, task, [*overrides, "hydra.mode=MULTIRUN"])
+        except COMPOSITION_ERRORS as error:
+            raise ConfigError([translate(error)], "the sweep") from error
+
+    @property
+    def _loader(self) -> ConfigLoader:
+        return GlobalHydra.instance().config_loader()
+
+    def _compose(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
+        def compose(lines: list[str]) -> DictConfig:
+            return self._loader.load_configuration(self._name, lines, mode, from_shell=True)
+
+        try:
+            return compose(list(overrides))
+        except COMPOSITION_ERRORS as error:
+            sweep = mode is RunMode.MULTIRUN
+            raise diagnose(error, overrides, compose, self._loader, sweep=sweep) from None
+
+    def _parse(self, lines: list[str]) -> list[Any]:
+        try:
+            return list(OverridesParser.create(config_loader=self._loader).parse_overrides(lines))
+        except COMPOSITION_ERRORS as error:
+            raise diagnose(error, lines, lambda _: DictConfig({}), self._loader, sweep=True) from None
+
+
+def _hydra() -> Hydra:
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None, "used outside of its with block"
+    return hydra
+
+
+def _checked_as_job(composed: DictConfig, number: int) -> RunConfig:
+    """Check with what a job would see in ``${hydra:...}``."""
+    with read_write(composed.hydra), open_dict(composed.hydra):
+        composed.hydra.job.num = number
+        composed.hydra.job.id = str(number)
+        composed.hydra.mode = composed.hydra.mode or RunMode.RUN
+        composed.hydra.runtime.output_dir = str(Path.cwd())
+    HydraConfig.instance().set_config(composed)
+    return checked(composed)
+
+
+def _directory(composed: DictConfig, kind: str) -> Path:
+    try:
+        return Path(str(composed.hydra[kind].dir))
+    except OmegaConfBaseException as error:
+        raise ConfigError([f"hydra.{kind}.dir: {translate(error)}"]) from None
+
+
+def _is_given(overrides: Sequence[str], key: str) -> bool:
+    return any(text.partition("=")[0].lstrip("+") == key for text in overrides)
+
+
+def _in_jobs(problem: str, jobs: list[int], labels: list[str]) -> str:
+    if len(jobs) == len(labels):
+        return f"{problem} (in all {len(labels)} runs)"
+    where = f"run {jobs[0]}: {labels[jobs[0]]}"
+    return f"{problem} (in {len(jobs)} of {len(labels)} runs; {where})"

@@ -1,0 +1,83 @@
+"""Where the YAML lies: beside the package in a checkout, inside it in an installed wheel. Needs no Hydra."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+#: A preset's comment gives its command, here or on the next lines; the page that lists descriptions leaves it out.
+_COMMAND_AT_END = re.compile(r":(\s+`?igrpo .*)?$")
+
+#: Top-level folders that are config groups, by the name of the group.
+MOUNTED = {"experiment": "experiments", "sweep": "sweeps"}
+
+
+def shipped(folder: str) -> Path:
+    """The project's own ``conf``, ``experiments`` or ``sweeps``."""
+    data = PACKAGE / "_data"  # only a wheel has it
+    return (data if data.is_dir() else PACKAGE.parent) / folder
+
+
+def folders_of_group(group: str) -> list[Path]:
+    """The folders that hold a group's choices; a user's own ./experiments and ./sweeps come first."""
+    if group not in MOUNTED:
+        return [shipped("conf") / group]
+    folder = MOUNTED[group]
+    own, packaged = Path.cwd() / folder, shipped(folder)
+    if own.is_dir() and own.resolve() != packaged.resolve():
+        return [own, packaged]
+    return [packaged]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One YAML file of a group: its name, the first line of its comment, and whether the user wrote it."""
+
+    name: str
+    description: str
+    own: bool
+
+
+def groups() -> list[str]:
+    """Every config group, in the order of their names, experiments and sweeps last."""
+    return [*sorted(path.name for path in shipped("conf").iterdir() if path.is_dir()), *MOUNTED]
+
+
+def defaults(primary: str) -> dict[str, str]:
+    """The choice of each group that the primary configuration takes when nothing is said."""
+    values = yaml.safe_load((shipped("conf") / f"{primary}.yaml").read_text(encoding="utf-8"))
+    entries = (item for entry in values["defaults"] if isinstance(entry, dict) for item in entry.items())
+    return {group: choice for group, choice in entries if choice is not None}
+
+
+def choices(group: str) -> list[Choice]:
+    """The choices of a group; where a user's file has the name of a shipped one, the user's counts."""
+    found: dict[str, Choice] = {}
+    folders = folders_of_group(group)
+    for i, folder in enumerate(folders):
+        own = i < len(folders) - 1
+        for path in _yaml_files(folder):
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            found.setdefault(name, Choice(name, _description(path), own))
+    return [found[name] for name in sorted(found)]
+
+
+def _yaml_files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*.yaml") if path.is_file())
+
+
+def _description(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if not line.startswith("#"):
+                return ""
+            text = line.lstrip("#").strip()
+            if text and not text.startswith("@package"):
+                return _COMMAND_AT_END.sub("", text)
+    return ""

@@ -1,0 +1,21 @@
+"""Functions that YAML values may call: ``${half:8}``."""
+
+from __future__ import annotations
+
+from omegaconf import OmegaConf
+
+
+def half(count: int) -> int:
+    """Half of a count, rounded down, and at least 1.
+
+    Raises:
+        TypeError: not a whole number.
+    """
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise TypeError(f"half of {count!r}: not a whole number")
+    return max(1, count // 2)
+
+
+def register() -> None:
+    """Make the functions known to OmegaConf; calling it again changes nothing."""
+    OmegaConf.register_new_resolver("half", half, replace=True)

@@ -1,0 +1,46 @@
+"""A training that only records how it was called: the real one stands behind the module that is replaced here."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import rich
+from rich.console import Console
+
+from igrpo.config import RunConfig
+
+
+@dataclass
+class FakeTraining:
+    """``calls`` holds the arguments of each call; ``behave`` is what training does."""
+
+    calls: list[tuple[RunConfig, Path, bool]] = field(default_factory=list)
+    behave: Callable[[RunConfig], dict[str, Any] | None] = lambda config: None
+
+    def train(self, config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any] | None:
+        self.calls.append((config, run_dir, resume))
+        return self.behave(config)
+
+
+@pytest.fixture
+def training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeTraining:
+    """Installed in place of igrpo.training_run; the working directory is an empty one."""
+    fake, module = FakeTraining(), ModuleType("igrpo.training_run")
+    vars(module)["train"] = fake.train
+    monkeypatch.setitem(sys.modules, "igrpo.training_run", module)
+    monkeypatch.chdir(tmp_path)
+    return fake
+
+
+@pytest.fixture(autouse=True)
+def plain_console(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Wide output without colours, bound to the stream that pytest captures now."""
+    console = rich.get_console()
+    before = dict(vars(console))
+    vars(console).update(vars(Console(width=160, no_color=True, highlight=False)))
+    yield
+    vars(console).update(before)

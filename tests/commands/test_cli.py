@@ -1,0 +1,89 @@
+"""The entry point: verbs, flags and the page of help."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from igrpo.cli import main
+from igrpo.commands.train import parse_arguments
+from igrpo.config import ConfigError
+from igrpo.hydra_support.folders import choices, groups
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"igrpo {version('igrpo')}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
+def test_overview(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.startswith("usage: igrpo VERB")
+
+
+@pytest.mark.parametrize(
+    ("verb", "message"),
+    [
+        ("trian", "igrpo: no such command 'trian'; did you mean 'train'?\n"),
+        ("zzz", "igrpo: no such command 'zzz'; commands: train"),
+        ("algorithm=grpo", "igrpo: 'algorithm=grpo' is no command; did you mean `igrpo train algorithm=grpo`?\n"),
+    ],
+)
+def test_unknown_verbs(verb: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb]) == 2
+    assert capsys.readouterr().err.startswith(message)
+
+
+def test_unknown_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--multrun", "--zzzzzzz"]) == 2
+    assert capsys.readouterr().err == (
+        "igrpo: the command line has 2 problems:\n"
+        "  - --multrun: no such flag; did you mean --multirun?\n"
+        "  - --zzzzzzz: no such flag; known: -h, --help, -m, --multirun, --check\n"
+    )
+
+
+def test_help_lists_every_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "mine.yaml").write_text("# @package _global_\n# My own idea.\nseed: 3\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["train", "--help"]) == 0
+    page = capsys.readouterr().out
+    for group in groups():
+        assert f"{group}=" in page
+        for choice in choices(group):
+            assert f"\n    {choice.name}" in page
+            assert choice.description[:40] in page
+    assert "    igrpo (default) " in page
+    assert "    mine                   My own idea. (yours)\n" in page
+    assert "igrpo train resume=RUN_DIR" in page
+    assert max(map(len, page.splitlines())) <= 120
+
+
+def test_sweep_means_multirun() -> None:
+    assert "multirun" in parse_arguments(["sweep=x"]).flags
+    assert "multirun" in parse_arguments(["+sweep=x"]).flags
+    assert "multirun" in parse_arguments(["-m"]).flags
+    assert "multirun" in parse_arguments(["hydra.mode=MULTIRUN"]).flags
+    assert parse_arguments(["sweep=null", "sweeper=1"]).flags == frozenset()
+
+
+@pytest.mark.parametrize("path", ["runs/a", "'runs/a'", '"runs/a"'])
+def test_resume_is_taken_out_of_the_overrides(path: str) -> None:
+    parsed = parse_arguments(["trainer.steps=3", f"resume={path}", "--check"])
+    assert (parsed.resume, parsed.overrides, parsed.flags) == (Path("runs/a"), ("trainer.steps=3",), {"check"})
+
+
+@pytest.mark.parametrize("arguments", [["resume="], ["resume=a", "resume=b"]])
+def test_resume_wants_one_directory(arguments: list[str]) -> None:
+    with pytest.raises(ConfigError, match="give it one run directory"):
+        parse_arguments(arguments)
+
+
+def test_resume_is_no_sweep() -> None:
+    with pytest.raises(ConfigError, match="leave out sweep=NAME and --multirun"):
+        parse_arguments(["resume=a", "sweep=b"])

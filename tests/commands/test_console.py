@@ -1,0 +1,99 @@
+"""The tables on the console, cell by cell."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from igrpo.commands.console import print_facts, print_summary, print_tree
+from tests.composed import config
+
+
+def printed(show: Any, *arguments: Any) -> list[str]:
+    out = StringIO()
+    show(*arguments, console=Console(file=out, width=140))
+    return out.getvalue().splitlines()
+
+
+def row(lines: list[str], start: str) -> list[str]:
+    """The cells of the row that starts so."""
+    (found,) = [line for line in lines if line.strip("│┃ ").startswith(start)]
+    return [cell.strip() for cell in found.strip("│┃ ").replace("┃", "│").split("│")]
+
+
+SUMMARY = {
+    "algorithm": "igrpo",
+    "objective": "grpo",
+    "seed": 3,
+    "steps": 80,
+    "single_shot": {
+        "before": 0.25,
+        "after": 0.5625,
+        "interval_before": [0.2, 0.3],
+        "interval_after": [0.5, 0.625],
+        "greedy_before": 0.3,
+        "greedy_after": 0.7,
+        "samples_per_question": 4,
+        "questions": 256,
+    },
+    "draft_conditioned": {"before": 0.4, "after": 0.35, "interval_before": [0.3, 0.5], "interval_after": None},
+    "entropy": {"stage1": {"first": 1.5, "last": 0.25}, "stage2": {"first": 1.0, "last": None}},
+    "samples": 10240,
+    "tokens": {"generated": 1234567, "prefilled": 89, "trained": 0},
+    "seconds": {"rollout": 30.0, "train": 10.0, "evaluation": None},
+}
+
+
+def test_summary() -> None:
+    lines = printed(print_summary, SUMMARY, Path("/runs/x"), "mlflow ui", "http://link")
+    assert lines[0].strip() == "igrpo · grpo · seed 3 · steps 80"
+    assert row(lines, "single-shot, mean of 4")[1:] == ["25.0 % [20.0, 30.0]", "56.2 % [50.0, 62.5]", "+31.2 points"]
+    assert row(lines, "single-shot, greedy")[1:] == ["30.0 %", "70.0 %", "+40.0 points"]
+    assert row(lines, "draft-conditioned")[1:] == ["40.0 % [30.0, 50.0]", "35.0 %", "-5.0 points"]
+    assert row(lines, "stage 1")[1:] == ["1.500", "0.250", "-1.250"]
+    assert row(lines, "stage 2")[1:] == ["1.000", "-", "-"]
+    assert row(lines, "samples")[1] == "10,240"
+    assert row(lines, "tokens generated")[1] == "1,234,567"
+    assert row(lines, "tokens trained")[1] == "0"
+    assert row(lines, "seconds rollout")[1:] == ["30.0", "75%"]
+    assert not any("seconds evaluation" in line for line in lines)
+    assert any("256 questions" in line for line in lines)
+    assert lines[-3:] == ["the run lies in   /runs/x", "its curves: run   mlflow ui", "and open          http://link"]
+
+
+def test_a_summary_of_a_baseline_and_of_nothing() -> None:
+    baseline = SUMMARY | {"draft_conditioned": None, "entropy": {"stage1": {"first": 1.0, "last": 1.0}}, "tokens": None}
+    lines = printed(print_summary, baseline, Path("x"), None, None)
+    assert row(lines, "draft-conditioned")[1:] == ["-", "-", "-"]
+    assert row(lines, "stage 2")[1:] == ["-", "-", "-"]
+    assert lines[-1] == "the run lies in   x"
+    empty = printed(print_summary, {}, Path("x"), None, None)
+    assert row(empty, "single-shot, sampled")[1:] == ["-", "-", "-"]
+    assert row(empty, "samples")[1] == "-"
+
+
+def test_the_interval_of_the_summary_file_belongs_to_the_end() -> None:
+    lines = printed(
+        print_summary, {"single_shot": {"before": 0.1, "after": 0.2, "interval": [0.1, 0.3]}}, Path("x"), None, None
+    )
+    assert row(lines, "single-shot, sampled")[1:3] == ["10.0 %", "20.0 % [10.0, 30.0]"]
+
+
+def test_tree_has_every_setting_and_cuts_long_texts() -> None:
+    lines = printed(print_tree, config({"prompt.system": "word " * 100}))
+    assert "├── algorithm" in lines
+    assert any(line.endswith("kl_beta: 0.0") for line in lines)
+    assert any(line.endswith("betas: [0.9, 0.95]") for line in lines)
+    assert any(line.endswith("clip_low: 0.2") for line in lines)
+    assert any(line.endswith("constant_divisor: null") for line in lines)
+    (system,) = [line for line in lines if "system:" in line]
+    assert system.endswith(" ...")
+    assert len(system) < 120
+
+
+def test_facts_and_notes() -> None:
+    lines = printed(print_facts, [("note", "mind [this]"), ("steps", "80 [x]")])
+    assert row(lines, "steps") == ["steps", "80 [x]"]
+    assert any("mind [this]" in line for line in lines)
+    assert not any("note" in line for line in lines)

@@ -1,0 +1,258 @@
+"""What `igrpo train` makes, prints and returns, in each of its endings."""
+
+import logging
+import os
+import signal
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from igrpo.cli import main
+from igrpo.config import RunConfig, read_config
+from tests.commands.conftest import FakeTraining
+
+
+def only_run(root: Path) -> Path:
+    (run,) = root.glob("runs/*/*")
+    return run
+
+
+def test_a_run_from_its_settings_to_its_summary(
+    training: FakeTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training.behave = lambda config: {
+        "single_shot": {"before": 0.1, "after": 0.5},
+        "tracking": {"run_link": "http://x"},
+    }
+    assert main(["train", "experiment=quickstart", "trainer.steps=3", "seed=7"]) == 0
+    ((config, run_dir, resume),) = training.calls
+    assert (config.trainer.steps, config.seed, resume) == (3, 7, False)
+    assert run_dir == only_run(tmp_path)
+    assert run_dir.name.endswith("_quickstart-igrpo-s7")
+    assert read_config(run_dir / "config.yaml") == config
+    assert {path.name for path in (run_dir / ".hydra").iterdir()} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+    out = capsys.readouterr().out
+    for text in ("├── steps: 3", "what they resolve to", "clipping is inert", "10.0 %", "50.0 %", "+40.0 points"):
+        assert text in out
+    assert f"the run lies in   {run_dir}" in out
+    assert "http://x" in out
+
+
+def test_wrong_settings_start_nothing_and_leave_no_directory(
+    training: FakeTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for given in (["trainer.stpes=5"], ["-m", "seed=1,x"], ["resume=nowhere"], ["hydra.run.dir=${no}"]):
+        assert main(["train", *given]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith("igrpo: ")
+        assert not {"Traceback", "HYDRA_FULL_ERROR"} & set(printed.err.split())
+    assert training.calls == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_shows_and_makes_nothing(
+    training: FakeTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "--check", "algorithm=grpo"]) == 0
+    assert "8 answers (G), no drafts" in capsys.readouterr().out
+    assert main(["train", "--check", "-m", "seed=1,2"]) == 0
+    assert capsys.readouterr().out == "run 0: seed=1\nrun 1: seed=2\n2 runs, all of them checked\n"
+    assert training.calls == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def fail(error: BaseException) -> Any:
+    def behave(config: RunConfig) -> None:
+        raise error
+
+    return behave
+
+
+def test_an_error_of_the_user_is_one_line_and_the_log_has_the_rest(
+    training: FakeTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training.behave = fail(ValueError("data.path=x: no such file"))
+    assert main(["train"]) == 1
+    log = only_run(tmp_path) / "log.txt"
+    printed = capsys.readouterr()
+    assert printed.err == f"igrpo: data.path=x: no such file\n  the whole story: {log}\n"
+    assert "Traceback" not in printed.out
+    assert "Traceback (most recent call last)" in log.read_text()
+    assert "ValueError: data.path=x: no such file" in log.read_text()
+
+
+def test_another_error_names_its_kind(training: FakeTraining, capsys: pytest.CaptureFixture[str]) -> None:
+    training.behave = fail(RuntimeError("out of memory"))
+    assert main(["train"]) == 1
+    assert capsys.readouterr().err.startswith("igrpo: RuntimeError: out of memory\n")
+
+
+def lightnings_exit(config: RunConfig) -> None:
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        raise SystemExit(1)  # noqa: B904
+
+
+@pytest.mark.parametrize(
+    ("behave", "code"),
+    [
+        (fail(KeyboardInterrupt()), 130),
+        (lightnings_exit, 130),
+        (fail(SystemExit(143)), 143),
+        (fail(SystemExit()), 143),
+        (lambda config: os.kill(os.getpid(), signal.SIGTERM), 143),
+    ],
+)
+def test_a_stopped_run_says_how_to_go_on(
+    training: FakeTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str], behave: Any, code: int
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    training.behave = behave
+    assert main(["train"]) == code
+    word = "interrupted" if code == 130 else "stopped"
+    assert capsys.readouterr().err == f"igrpo: {word}; go on with: igrpo train resume={only_run(tmp_path)}\n"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_log_and_warnings(training: FakeTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def behave(config: RunConfig) -> None:
+        logging.getLogger("somebody").info("only in the file")
+        logging.getLogger("somebody").warning("in both")
+        warnings.warn("a python warning", stacklevel=1)
+
+    training.behave = behave
+    handlers = list(logging.getLogger().handlers)
+    assert main(["train"]) == 0
+    log, out = (only_run(tmp_path) / "log.txt").read_text(), capsys.readouterr().out
+    assert "INFO somebody: only in the file" in log
+    assert "WARNING somebody: in both" in log
+    assert "a python warning" in log
+    assert out.count("in both") == 1
+    assert "only in the file" not in out
+    assert logging.getLogger().handlers == handlers
+
+
+def test_a_sweep_goes_on_after_a_failure(
+    training: FakeTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def behave(config: RunConfig) -> None:
+        if config.seed == 1:
+            raise RuntimeError("lost")
+
+    training.behave = behave
+    assert main(["train", "--multirun", "seed=1,2"]) == 1
+    assert [(config.seed, resume) for config, _, resume in training.calls] == [(1, False), (2, False)]
+    (sweep,) = tmp_path.glob("multirun/*/*")
+    assert sorted(path.name for path in sweep.iterdir()) == ["0_igrpo-grpo-s1", "1_igrpo-grpo-s2", "multirun.yaml"]
+    printed = capsys.readouterr()
+    assert "run 0: igrpo-grpo-s1 ──" in printed.out
+    assert printed.err.splitlines()[0] == "igrpo: RuntimeError: lost"
+    assert printed.err.splitlines()[-1].startswith("igrpo: at least one run of the sweep failed; each run's log is in ")
+    assert "Traceback" not in printed.err
+    assert "HYDRA_FULL_ERROR" not in printed.err
+    assert "Traceback" in (sweep / "0_igrpo-grpo-s1" / "log.txt").read_text()
+
+
+def test_interrupting_a_sweep_ends_it(training: FakeTraining) -> None:
+    training.behave = fail(KeyboardInterrupt())
+    assert main(["train", "-m", "seed=1,2"]) == 130
+    assert len(training.calls) == 1
+
+
+def test_two_starts_in_one_second_get_directories_of_their_own(training: FakeTraining, tmp_path: Path) -> None:
+    (tmp_path / "experiments").mkdir()
+    preset = "# @package _global_\nhydra:\n  run:\n    dir: runs/a/fixed\n"
+    (tmp_path / "experiments" / "fixed.yaml").write_text(preset)
+    for _ in range(2):
+        assert main(["train", "experiment=fixed"]) == 0
+    assert sorted(path.name for path in (tmp_path / "runs" / "a").iterdir()) == ["fixed", "fixed_2"]
+    assert len({run_dir for _, run_dir, _ in training.calls}) == 2
+
+
+def test_a_chosen_directory_must_be_empty(
+    training: FakeTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "it's [mine], {really} a=b"
+    chosen = tmp_path / name
+    chosen.mkdir()
+    quoted = name.replace("'", "\\'")
+    assert main(["train", f"hydra.run.dir='{quoted}'"]) == 0
+    assert training.calls[0][1] == chosen
+    assert main(["train", f"hydra.run.dir='{quoted}'"]) == 2
+    assert f"{chosen}: holds files already; choose another directory, or go on with resume=" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main(["train", "hydra.run.dir=file/below"]) == 2
+    assert "file/below: cannot be made (" in capsys.readouterr().err
+    assert len(training.calls) == 1
+
+
+def resumable(training: FakeTraining, tmp_path: Path) -> Path:
+    assert main(["train", "trainer.steps=4"]) == 0
+    training.calls.clear()
+    return only_run(tmp_path)
+
+
+def test_resume_goes_on_with_the_kept_settings(training: FakeTraining, tmp_path: Path) -> None:
+    run_dir = resumable(training, tmp_path)
+    kept = (run_dir / "config.yaml").read_text()
+    assert main(["train", f"resume={run_dir.relative_to(tmp_path)}"]) == 0
+    ((config, path, resume),) = training.calls
+    assert (config.trainer.steps, path, resume) == (4, run_dir, True)
+    assert (run_dir / "config.yaml").read_text() == kept
+    assert not (run_dir / "config.previous.yaml").exists()
+
+
+def test_resume_may_change_a_few_settings_and_keeps_the_old_ones(training: FakeTraining, tmp_path: Path) -> None:
+    run_dir = resumable(training, tmp_path)
+    changes = ["trainer.steps=9", "trainer.device=auto", "trainer.threads=2", "tracking.uri=null", "checkpoint.every=1"]
+    assert main(["train", f"resume={run_dir}", *changes]) == 0
+    trainer, tracking = training.calls[0][0].trainer, training.calls[0][0].tracking
+    assert (trainer.steps, trainer.device, trainer.threads, tracking.uri) == (9, "auto", 2, None)
+    assert read_config(run_dir / "config.yaml") == training.calls[0][0]
+    assert yaml.safe_load((run_dir / "config.previous.yaml").read_text())["trainer"]["steps"] == 4
+
+
+REFUSED = {
+    "seed=1": "seed=1: resume may change only trainer.steps, trainer.device, trainer.threads, tracking.*, checkpoint.*",
+    "algorithm=grpo": "algorithm=grpo: resume may change only ",
+    "experiment=quickstart": "experiment=quickstart: resume may change only ",
+    "trainer=gpu": "trainer=gpu: resume may change only ",
+    "trainer.steps=1,2": "trainer.steps=1,2: resume may change only ",
+    "+trainer.steps=3": "+trainer.steps=3: resume may change only ",
+    "~trainer.steps": "~trainer.steps: resume may change only ",
+    "tracking.ury=x": "tracking.ury: no such setting; did you mean 'tracking.uri'?",
+    "trainer.steps": "'trainer.steps' is no setting: write KEY=VALUE",
+}
+
+
+def test_resume_refuses_the_rest(training: FakeTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_dir = resumable(training, tmp_path)
+    capsys.readouterr()
+    kept = (run_dir / "config.yaml").read_text()
+    assert main(["train", f"resume={run_dir}", *REFUSED]) == 2
+    problems = capsys.readouterr().err.splitlines()
+    assert problems[0] == f"igrpo: resume has {len(REFUSED)} problems:"
+    for problem, start in zip(problems[1:], REFUSED.values(), strict=True):
+        assert problem.startswith(f"  - {start}")
+    assert main(["train", f"resume={run_dir}", "trainer.steps=none"]) == 2
+    assert "trainer.steps='none': input should be a valid integer" in capsys.readouterr().err
+    assert training.calls == []
+    assert (run_dir / "config.yaml").read_text() == kept
+
+
+def test_resume_of_a_run_that_is_worked_on(
+    training: FakeTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from igrpo.tracking.run_lock import run_lock
+
+    run_dir = resumable(training, tmp_path)
+    with run_lock(run_dir):
+        assert main(["train", f"resume={run_dir}", "trainer.steps=9"]) == 2
+    assert f"is in use by process {os.getpid()}" in capsys.readouterr().err
+    assert read_config(run_dir / "config.yaml").trainer.steps == 4
+    assert training.calls == []

@@ -1,0 +1,99 @@
+"""Each contradiction between settings: refused with the setting, its value and what to do; its neighbour passes."""
+
+from typing import Any
+
+import pytest
+
+from igrpo.config import ConfigError, parse_config
+from tests.composed import changed, config, values
+
+REINFORCE = ("objective=rloo",)
+DETACHED = ("objective=cispo",)
+TEXT = ("experiment=math_local", "data.path=x.jsonl")
+
+CONTRADICTIONS: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
+    (
+        (),
+        {"completions_per_question": 4, "algorithm.drafts": 3},
+        "completions_per_question=4 leaves after algorithm.drafts=3 a group of 1; a baseline within the group needs at "
+        "least 2: set completions_per_question to 5 or more or algorithm.drafts lower",
+    ),
+    (
+        ("algorithm=grpo",),
+        {"completions_per_question": 1},
+        "completions_per_question=1 leaves a group of 1; a baseline within the group needs at least 2: set "
+        "completions_per_question to 2 or more",
+    ),
+    (
+        (),
+        {"trainer.minibatches": 17, "trainer.questions_per_step": 16},
+        "trainer.minibatches=17 is more than trainer.questions_per_step=16; every minibatch needs a question",
+    ),
+    (REINFORCE, {"objective.clip_low": 0.2}, "objective.clip_low=0.2 is ignored by objective.surrogate=reinforce"),
+    (REINFORCE, {"objective.clip_high": 0.2}, "objective.clip_high=0.2 is ignored by objective.surrogate=reinforce"),
+    (REINFORCE, {"objective.ratio": "sequence"}, "objective.ratio=sequence is ignored by objective.surrogate=reinf"),
+    ((), {"objective.clip_high": None}, "objective.clip_high=null: objective.surrogate=clip needs an upper bound"),
+    (DETACHED, {"objective.clip_high": None}, "objective.clip_high=null: objective.surrogate=detached needs an upper"),
+    ((), {"objective.clip_low": None}, "objective.clip_low=null: objective.surrogate=clip needs a lower bound"),
+    ((), {"objective.clip_low": 1.0}, "objective.clip_low=1.0 must be below 1: a ratio cannot fall to 0 or less"),
+    (DETACHED, {"objective.ratio": "sequence"}, "objective.ratio=sequence cannot go with objective.surrogate=detached"),
+    (
+        (),
+        {"objective.aggregation": "constant"},
+        "objective.constant_divisor=null: objective.aggregation=constant needs a number of tokens to divide by",
+    ),
+    (
+        (),
+        {"objective.constant_divisor": 24.0},
+        "objective.constant_divisor=24.0 is ignored by objective.aggregation=sequence_mean; set it to null",
+    ),
+    ((), {"sampling.top_p": 0.9}, "sampling.top_p=0.9: training samples must come from the whole distribution"),
+    ((), {"sampling.top_k": 5}, "sampling.top_k=5: training samples must come from the whole distribution"),
+    ((), {"trainer.tokens_per_microbatch": 10}, "trainer.tokens_per_microbatch=10 cannot hold one row of"),
+    ((), {"sampling.max_completion_tokens": 500}, "the token budgets add up to"),
+    ((), {"model.hidden": 100}, "model.hidden=100 must be a multiple of twice model.heads=4"),
+    (
+        TEXT,
+        {"data.development": 0.6, "data.test": 0.4},
+        "data.development=0.6 and data.test=0.4 leave nothing to train",
+    ),
+]
+
+
+@pytest.mark.parametrize(("overrides", "changes", "message"), CONTRADICTIONS)
+def test_contradiction(overrides: tuple[str, ...], changes: dict[str, Any], message: str) -> None:
+    given = changed(changes, *overrides)
+    with pytest.raises(ConfigError) as raised:
+        parse_config(given)
+    assert any(problem.startswith(message) for problem in raised.value.problems), raised.value.problems
+
+
+def test_text_data_cannot_go_with_the_small_model() -> None:
+    given = values(*TEXT) | {"model": values()["model"]}
+    with pytest.raises(ConfigError, match="data=jsonl cannot go with model=tiny"):
+        parse_config(given)
+
+
+NEIGHBOURS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+    ((), {"completions_per_question": 5, "algorithm.drafts": 3}),
+    (("algorithm=grpo",), {"completions_per_question": 2}),
+    ((), {"trainer.minibatches": 16, "trainer.questions_per_step": 16}),
+    ((), {"objective.clip_low": 0.99}),
+    ((), {"objective.aggregation": "constant", "objective.constant_divisor": 24.0}),
+    ((), {"evaluation.top_p": 0.9, "evaluation.top_k": 5}),
+    ((), {"model.hidden": 104}),
+    (TEXT, {"data.development": 0.5, "data.test": 0.4}),
+    (TEXT, {"data.development": 0.9, "data.test": "test.jsonl"}),
+]
+
+
+@pytest.mark.parametrize(("overrides", "changes"), NEIGHBOURS)
+def test_what_is_just_allowed(overrides: tuple[str, ...], changes: dict[str, Any]) -> None:
+    parsed = config(changes, *overrides)
+    assert parsed.group_size >= 2
+
+
+def test_contradictions_are_reported_together() -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_config(changed({"objective.clip_high": None, "objective.clip_low": None, "sampling.top_k": 3}))
+    assert len(raised.value.problems) == 3

@@ -1,0 +1,77 @@
+"""The table of what settings resolve to; expected numbers are worked out by hand beside them."""
+
+from typing import Any
+
+from igrpo.config.facts import resolved_facts
+from tests.composed import config
+
+
+def facts(changes: dict[str, Any] | None = None, *overrides: str) -> tuple[dict[str, str], list[str]]:
+    rows = resolved_facts(config(changes, *overrides))
+    return {name: text for name, text in rows if name != "note"}, [text for name, text in rows if name == "note"]
+
+
+def test_numbers_of_igrpo() -> None:
+    table, _ = facts(
+        {
+            "trainer.questions_per_step": 10,
+            "completions_per_question": 8,
+            "algorithm.drafts": 5,
+            "trainer.steps": 100,
+            "trainer.epochs": 2,
+            "trainer.minibatches": 4,
+            "prompt.max_question_tokens": 20,
+            "prompt.max_draft_tokens": 30,
+            "sampling.max_completion_tokens": 50,
+            "trainer.tokens_per_microbatch": 250,
+        }
+    )
+    assert table["questions a step (S)"] == "10"
+    assert table["completions a question"] == "8 = 5 drafts (N) + 3 refinements (G)"
+    assert table["completions a step"] == "80, of which 30 are trained on"  # 10 x 8, 10 x 3
+    assert table["updates a step"] == "8 (2 passes x 4 minibatches)"
+    # a row is at most 20 + 30 + 50 = 100: 250 // 100 = 2; an update is ceil(10 / 4) = 3 questions of 3 rows
+    assert table["sequences a micro-batch"] == "about 2 to 9, as their lengths allow"
+    assert table["tokens, at most: trained row"].startswith("100,")
+    assert table["training"] == "100 steps, 8,000 samples"
+
+
+def test_numbers_of_grpo() -> None:
+    table, _ = facts({"completions_per_question": 8, "trainer.questions_per_step": 4}, "algorithm=grpo")
+    assert table["completions a question"] == "8 answers (G), no drafts"
+    assert table["completions a step"] == "32, of which 32 are trained on"
+    assert table["updates a step"] == "1 (1 pass x 1 minibatch)"
+    assert table["sequences a micro-batch"] == "32 (all of an update)"
+    assert "tokens, at most: shown draft" not in table
+
+
+def test_evaluation_row() -> None:
+    table, _ = facts({"evaluation.questions": 100, "data.test": 30, "evaluation.oracle_drafts": 3})
+    assert table["evaluation"] == (
+        "100 development questions every 20 steps, 30 test questions before and after; 4 samples each, greedy, "
+        "draft-conditioned, best of 3 drafts (oracle)"
+    )
+    plain, _ = facts({"evaluation.greedy": False, "evaluation.draft_conditioned": False})
+    assert plain["evaluation"].endswith("; 4 samples each")
+
+
+def test_one_update_makes_clipping_inert_and_several_do_not() -> None:
+    on_policy = "on-policy: clipping is inert (the ratio is 1)"
+    assert facts()[1] == ["reference model: none (objective.kl_beta=0)", on_policy]
+    assert on_policy not in facts({"trainer.epochs": 2})[1]
+    assert on_policy not in facts({"trainer.minibatches": 2})[1]
+    assert facts({"objective.kl_beta": 0.01})[1] == [on_policy]
+
+
+def test_what_is_identical_by_construction() -> None:
+    same = "identical by construction"
+    assert any(note.startswith(same) and "GSPO and GRPO" in note for note in facts({}, "objective=gspo")[1])
+    assert any(note.startswith(same) and "CISPO and the DAPO" in note for note in facts({}, "objective=cispo")[1])
+    rloo = facts({"completions_per_question": 8, "algorithm.drafts": 4}, "objective=rloo")[1]
+    assert any(note.startswith(same) and "G/(G-1) = 4/3 times" in note for note in rloo)
+    assert "on-policy: one update a step, no ratio" in rloo
+    for objective in ("grpo", "dr_grpo", "dapo"):
+        assert not any(note.startswith(same) for note in facts({}, f"objective={objective}")[1])
+    for objective in ("gspo", "cispo", "rloo"):
+        assert not any(note.startswith(same) for note in facts({"trainer.epochs": 2}, f"objective={objective}")[1])
+    assert any("off-policy and not corrected" in note for note in facts({"trainer.epochs": 2}, "objective=rloo")[1])

@@ -1,0 +1,107 @@
+"""The schema refuses what is not in it, and says so in the words of the YAML."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from igrpo.config import ConfigError, config_hash, config_values, parse_config, read_config
+from tests.composed import changed, config, values
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("trainer.stpes", 1, "trainer.stpes: no such setting; did you mean 'steps'?"),
+    ("zzz", 1, "zzz: no such setting; known here: algorithm, "),
+    ("algorithm.draft", 1, "algorithm.draft: no such setting; did you mean 'drafts'?"),
+    ("reward.worker", 1, "reward.worker: no such setting; did you mean 'workers'?"),
+    ("trainer.steps", "80", "trainer.steps='80': input should be a valid integer"),
+    ("trainer.steps", 1.5, "trainer.steps=1.5: input should be a valid integer"),
+    ("trainer.steps", True, "trainer.steps=True: input should be a valid integer"),
+    ("trainer.learning_rate", 0.0, "trainer.learning_rate=0.0: input should be greater than 0"),
+    ("trainer.learning_rate", float("nan"), "trainer.learning_rate=nan: input should be a finite number"),
+    ("trainer.betas", [0.9], "trainer.betas.1: missing; give it a value"),
+    ("trainer.betas", [0.9, 2.0], "trainer.betas.1=2.0: input should be less than or equal to 1"),
+    ("objective.kl_beta", -0.1, "objective.kl_beta=-0.1: input should be greater than or equal to 0"),
+    ("algorithm.drafts", 0, "algorithm.drafts=0: input should be greater than 0"),
+    (
+        "algorithm.ties",
+        "shortets",
+        "algorithm.ties='shortets': not one of 'random', 'first', 'shortest' or 'longest'; did you mean 'shortest'?",
+    ),
+    ("algorithm.name", "igrop", "algorithm.name='igrop': not one of 'grpo', 'igrpo'; did you mean 'igrpo'?"),
+    ("reward.answer_format", [], "reward.answer_format=[]: "),
+    ("evaluation.top_p", 0.0, "evaluation.top_p=0.0: input should be greater than 0"),
+    ("schema_version", 2, "schema_version=2: not one of 1"),
+    ("run_name", 3, "run_name=3: input should be a valid string"),
+    ("tracking", None, "tracking=None: input should be a valid dictionary"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), WRONG)
+def test_one_wrong_value_gives_one_line(key: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_config(changed({key: value}))
+    (problem,) = raised.value.problems
+    assert problem.startswith(message)
+
+
+def test_a_missing_key_has_no_silent_default() -> None:
+    given = values()
+    del given["trainer"]["clip_norm"]
+    del given["seed"]
+    with pytest.raises(ConfigError) as raised:
+        parse_config(given)
+    assert set(raised.value.problems) == {
+        "seed: missing; give it a value",
+        "trainer.clip_norm: missing; give it a value",
+    }
+
+
+def test_a_knob_of_another_choice_is_unknown() -> None:
+    with pytest.raises(ConfigError, match=r"algorithm\.drafts: no such setting"):
+        parse_config(changed({"algorithm": {"name": "grpo", "drafts": 4}}))
+
+
+def test_unknown_keys_within_a_weighted_reward_are_found() -> None:
+    given = changed({"reward.parts.format.wieght": 1.0}, "reward=math_verify_format")
+    with pytest.raises(ConfigError, match=r"reward\.parts\.format\.wieght: no such setting; did you mean 'weight'\?"):
+        parse_config(given)
+
+
+def test_all_problems_are_counted_in_one_message() -> None:
+    with pytest.raises(ConfigError, match=r"^here has 3 problems:\n  - ") as raised:
+        parse_config(changed({"seed": "x", "trainer.steps": 0, "nope": 1}), "here")
+    assert str(raised.value).count("\n  - ") == len(raised.value.problems) == 3
+
+
+def test_values_survive_yaml_and_back(tmp_path: Path) -> None:
+    original = config({"algorithm.drafts": 3})
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config_values(original)))
+    assert read_config(path) == original
+    assert config_hash(read_config(path)) == config_hash(original)
+    assert config_hash(config({"algorithm.drafts": 2})) != config_hash(original)
+
+
+def test_reading_a_broken_run_directory(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    with pytest.raises(ConfigError, match="does not exist; is its folder a run directory"):
+        read_config(path)
+    for text, message in {
+        "a: [": "is no valid YAML",
+        "3": "holds no mapping",
+        "a: 1": "has schema_version None; this igrpo reads version 1",
+        "schema_version: 7": "has schema_version 7; this igrpo reads version 1",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=message):
+            read_config(path)
+
+
+def test_derived_numbers() -> None:
+    split = config(
+        {"completions_per_question": 8, "algorithm.drafts": 3, "trainer.epochs": 2, "trainer.minibatches": 4}
+    )
+    assert (split.drafts, split.group_size, split.updates_per_step) == (3, 5, 8)
+    baseline = config({"completions_per_question": 8}, "algorithm=grpo")
+    assert (baseline.drafts, baseline.group_size, baseline.updates_per_step) == (0, 8, 1)

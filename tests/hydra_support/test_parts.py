@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+from igrpo.hydra_support.folders import choices, defaults, groups, shipped
+from igrpo.hydra_support.resolvers import half
+from igrpo.hydra_support.suggest import hint, setting_hint
+
+
+def test_half_is_rounded_down_and_at_least_one() -> None:
+    assert [half(count) for count in (1, 2, 7, 8)] == [1, 1, 3, 4]
+
+
+@pytest.mark.parametrize("value", ["8", 8.0, None, True])
+def test_half_of_what_is_no_count(value: object) -> None:
+    with pytest.raises(TypeError, match="not a whole number"):
+        half(value)  # type: ignore[arg-type]
+
+
+def test_every_group_of_the_folders_is_listed() -> None:
+    assert {path.name for path in shipped("conf").iterdir() if path.is_dir()} | {"experiment", "sweep"} == set(groups())
+    assert defaults("train")["algorithm"] == "igrpo"
+    assert "experiment" not in defaults("train")
+
+
+def test_descriptions_are_the_first_comment_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "sweeps"
+    folder.mkdir()
+    (folder / "a.yaml").write_text("# @package _global_\n# Two seeds:  igrpo train sweep=a\n# more\nseed: 1\n")
+    (folder / "b.yaml").write_text("seed: 1\n# late\n")
+    found = {choice.name: choice for choice in choices("sweep")}
+    assert (found["a"].description, found["a"].own) == ("Two seeds", True)
+    assert (found["b"].description, found["b"].own) == ("", True)
+    assert not found["grpo_vs_igrpo"].own
+
+
+def test_hints() -> None:
+    assert hint("trian", ["train", "eval"]) == "; did you mean 'train'?"
+    assert hint("zzz", ["train", "eval"]) == "; known here: train, eval"
+    assert hint("zzz", []) == ""
+    known = ["a", "a.steps", "a.other", "b", "b.deep", "b.deep.steps"]
+    assert setting_hint("steps", known) == "; did you mean 'a.steps' or 'b.deep.steps'?"
+    assert setting_hint("a.stpes", known) == "; did you mean 'a.steps'?"
+    assert setting_hint("a.zzz", known) == "; known here: steps, other"
+    assert setting_hint("zz.zzzzz", known) == ""

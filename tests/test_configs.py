@@ -1,0 +1,61 @@
+"""Every YAML file that is shipped composes to a configuration that the schema accepts."""
+
+from pathlib import Path
+
+import pytest
+
+from igrpo.hydra_support.composer import Composer
+from igrpo.hydra_support.folders import MOUNTED, choices, groups, shipped
+
+#: What a choice cannot do without, so that it composes.
+COMPANIONS = {
+    ("data", "jsonl"): ["data.path=x.jsonl", "model=byte_level", "prompt=boxed"],
+    ("data", "hub"): ["data.dataset=x", "model=byte_level", "prompt=boxed"],
+    ("model", "huggingface"): ["model.name_or_path=x", "prompt=boxed"],
+    ("model", "byte_level"): ["prompt=boxed"],
+    ("reward", "python"): ["reward.target=module:Class"],
+    ("prompt", "boxed"): ["model=byte_level", "trainer.tokens_per_microbatch=16384"],
+    ("prompt", "think_answer"): ["model=byte_level", "trainer.tokens_per_microbatch=16384"],
+    ("experiment", "math_local"): ["data.path=x.jsonl"],
+}
+CHOICES = [(group, choice.name) for group in groups() if group != "sweep" for choice in choices(group)]
+
+
+def test_nothing_is_overlooked() -> None:
+    listed = {(group, name) for group, name in CHOICES} | {("sweep", choice.name) for choice in choices("sweep")}
+    folders = {**{name: f"conf/{name}" for name in groups()}, **MOUNTED}
+    found = {
+        (group, path.relative_to(shipped(folder)).with_suffix("").as_posix())
+        for group, folder in folders.items()
+        for path in Path(shipped(folder)).rglob("*.yaml")
+    }
+    assert listed == found
+
+
+@pytest.mark.parametrize(("group", "name"), CHOICES)
+def test_every_choice_of_every_group(group: str, name: str) -> None:
+    with Composer("train") as composer:
+        run = composer.check_run([f"{group}={name}", *COMPANIONS.get((group, name), [])])
+    assert run.config.schema_version == 1
+
+
+@pytest.mark.parametrize("name", [choice.name for choice in choices("sweep")])
+def test_every_cell_of_every_sweep(name: str) -> None:
+    with Composer("train") as composer:
+        sweep = composer.check_sweep([f"sweep={name}"])
+    names = [config.run_name for _, config in sweep.cells]
+    assert len(names) > 1
+    assert len(set(names)) == len(names), "runs of a sweep must not share a name"
+
+
+def test_matched_budget() -> None:
+    with Composer("train") as composer:
+        baseline, method = (composer.check_run([f"algorithm={name}"]).config for name in ("grpo", "igrpo"))
+    assert baseline.group_size == method.drafts + method.group_size
+    same = {"algorithm", "run_name"}
+    assert baseline.model_dump(exclude=same) == method.model_dump(exclude=same)
+
+
+def test_every_file_says_what_it_is() -> None:
+    silent = [f"{group}={choice.name}" for group in groups() for choice in choices(group) if not choice.description]
+    assert silent == ["checkpoint=default", "tracking=mlflow"]
