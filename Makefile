@@ -1,5 +1,5 @@
 # `make` lists the targets. Everything is installed into ./.venv by plain pip.
-# A small CPU-only torch on Linux: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make install
+# On Linux pip's torch brings CUDA along; a CPU-only build that pip finds first (PIP_FIND_LINKS, PIP_INDEX_URL) will do.
 # Another interpreter:             make install PYTHON=/path/to/python3.12
 
 SHELL := /bin/bash

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-import os
+import warnings
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
+import rich
 import torch
-from platformdirs import user_cache_path
-from rich.console import Console
 
 from igrpo import build
 from igrpo.config import RunConfig, config_values
 from igrpo.data.module import QuestionDataModule
+from igrpo.data.sources import Source
 from igrpo.evaluation.result import EvaluationResult
 from igrpo.policy.load import reference_copy
 from igrpo.tracking.links import run_link, ui_command
@@ -24,6 +24,7 @@ from igrpo.tracking.recorder import RunRecorder
 from igrpo.tracking.rollout_log import RolloutLog
 from igrpo.tracking.run_directory import RunDirectory
 from igrpo.tracking.stale import repair_stale_runs
+from igrpo.tracking.summary import Summary
 from igrpo.tracking.tracked import tracked
 from igrpo.tracking.tracker import Tracker
 from igrpo.training.checkpoints import Checkpoint, CheckpointCallback, newest_checkpoint
@@ -32,6 +33,15 @@ from igrpo.training.module import IGRPOModule
 from igrpo.training.progress import ProgressCallback
 
 log = logging.getLogger(__name__)
+
+# Lightning's notes on how it was set up would interrupt the progress bar; its warnings still come through, but for two
+# that say nothing here: the policy is in eval mode on purpose (no dropout), and the other is about Lightning itself.
+for _name in ("lightning.pytorch", "lightning.fabric"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+for _text in (r".*module\(s\) in eval mode", r".*LeafSpec.* is deprecated"):
+    warnings.filterwarnings("ignore", message=_text)
+
+_PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
 def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
@@ -45,8 +55,8 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
     """
     torch.set_num_threads(config.trainer.threads)
     directory = RunDirectory(run_dir)
-    with directory.acquire(), ExitStack() as closing:
-        repair_stale_runs(config.tracking.uri, [run_dir])
+    repair_stale_runs(config.tracking.uri, [run_dir.parent])
+    with directory.acquire():
         checkpoint = newest_checkpoint(directory.checkpoints) if resume else None
         directory.begin()
         tracker = Tracker(
@@ -55,102 +65,102 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
             experiment=config.tracking.experiment,
             run_name=config.run_name,
             tags={"algorithm": config.algorithm.name, "objective": config.objective.name, "seed": str(config.seed)},
-            resume_step=None if not resume else 0 if checkpoint is None else checkpoint.step,
+            resume_step=None if not resume else _last_kept_step(checkpoint),
         )
         with tracked(tracker, directory):
             tracker.log_params(config_values(config))
             tracker.log_artifact(directory.config)
-            recorder = _fit(config, directory, tracker, checkpoint, resume, closing)
-            summary = recorder.write_summary(config.trainer.steps)
+            summary = _fit(config, directory, tracker, checkpoint, resume=resume)
             tracker.log_artifact(directory.summary)
     return summary.model_dump(mode="json") | {"tracking": _tracking(tracker)}
 
 
-def _fit(
-    config: RunConfig,
-    directory: RunDirectory,
-    tracker: Tracker,
-    checkpoint: Checkpoint | None,
-    resume: bool,
-    closing: ExitStack,
-) -> RunRecorder:
-    console, steps = Console(), config.trainer.steps
-    device = build.build_device(config.trainer)
-    policy = build.build_policy(config.model, config.data, _cache_dir(), console)
+def _parts(config: RunConfig, directory: RunDirectory, closing: ExitStack) -> build.Parts:
+    policy = build.build_policy(config.model, config.data, rich.get_console())
     prompts = build.build_prompts(config.prompt, policy.tokenizer)
     build.check_lengths(config, policy.model, prompts)
-    source = build.fitting_source(build.build_source(config.data), prompts, config.evaluation.questions)
+    policy.model.to(build.build_device(config.trainer))
     reward = build.build_reward(config.reward, directory.failures)
     closing.callback(reward.close)
     engine = build.build_engine(config.rollout, policy)
     closing.callback(engine.close)
-    policy.model.to(device)
+    return build.Parts(policy, engine, reward, prompts)
 
-    module = IGRPOModule(
-        policy.model,
-        reference_copy(policy.model) if config.objective.kl_beta > 0 else None,
-        build.build_collector(config, policy, engine, reward, prompts),
-        objective=config.objective,
-        trainer=config.trainer,
-        pad_id=policy.tokenizer.pad_token_id,
-    )
+
+def _fit(
+    config: RunConfig, directory: RunDirectory, tracker: Tracker, checkpoint: Checkpoint | None, *, resume: bool
+) -> Summary:
+    with ExitStack() as closing:
+        parts = _parts(config, directory, closing)
+        source = build.fitting_source(build.build_source(config.data), parts.prompts, config.evaluation.questions)
+        data = QuestionDataModule(source, config.seed, config.trainer.questions_per_step, config.trainer.steps)
+        policy = parts.policy
+        module = IGRPOModule(
+            policy.model,
+            reference_copy(policy.model) if config.objective.kl_beta > 0 else None,
+            build.build_collector(config, parts),
+            objective=config.objective,
+            trainer=config.trainer,
+            pad_id=policy.tokenizer.pad_token_id,
+        )
+        recorder = _recorder(config, directory, tracker, module)
+        if resume:
+            recorder.forget_after(_last_kept_step(checkpoint))
+            if checkpoint is None:
+                log.warning("%s has no checkpoint yet: starting from the beginning", directory.path)
+            else:
+                data.start_step = checkpoint.step
+                rich.print(f"resuming after step {checkpoint.step} of {config.trainer.steps}")
+        trainer = lightning.Trainer(
+            accelerator=build.build_device(config.trainer).type,
+            devices=1,
+            precision=_PRECISION[config.trainer.precision],
+            max_epochs=1,
+            logger=RunLogger(tracker),
+            callbacks=_callbacks(config, directory, recorder, parts, source),
+            default_root_dir=directory.path,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(module, data, ckpt_path=None if checkpoint is None else checkpoint.path, weights_only=True)
+        return recorder.write_summary(config.trainer.steps)
+
+
+def _recorder(config: RunConfig, directory: RunDirectory, tracker: Tracker, module: IGRPOModule) -> RunRecorder:
     rollouts = RolloutLog(
         directory.rollouts,
         steps_per_file=config.tracking.rollout_steps_per_file,
         keep_files=config.tracking.rollout_files_kept,
     )
-    recorder = RunRecorder(directory, tracker, rollouts, config, module.budget)
-    module.recorder = recorder
-    data = QuestionDataModule(source, config.seed, config.trainer.questions_per_step, steps)
-    if resume:
-        data.start_step = 0 if checkpoint is None else checkpoint.step
-        recorder.forget_after(data.start_step)
-        if checkpoint is None:
-            log.warning("%s has no checkpoint yet: starting from the beginning", directory.path)
-        else:
-            console.print(f"resuming after step {checkpoint.step} of {steps}")
+    module.recorder = RunRecorder(directory, tracker, rollouts, config, module.budget)
+    return module.recorder
 
-    progress = ProgressCallback(console, steps)
-    checkpoints = CheckpointCallback(
-        directory.checkpoints,
-        every=config.checkpoint.every,
-        last_step=steps,
-        keep_last=config.checkpoint.keep_last,
-        keep_best=config.checkpoint.keep_best,
-        minimum_free_mb=config.checkpoint.minimum_free_mb,
-    )
+
+def _callbacks(
+    config: RunConfig, directory: RunDirectory, recorder: RunRecorder, parts: build.Parts, source: Source
+) -> list[lightning.Callback]:
+    """In the order in which a step passes them: evaluate, then save (the best is known by then), then show."""
+    steps = config.trainer.steps
+    progress = ProgressCallback(rich.get_console(), steps)
+    checkpoints = CheckpointCallback(directory.checkpoints, config.checkpoint, last_step=steps)
 
     def report(step: int, split: Split, result: EvaluationResult) -> None:
         recorder.record_evaluation(step, split, result)
         if split == "development":
-            for listener in (progress, checkpoints):
-                listener.report_accuracy(step, result.single_shot.value)
+            progress.report_accuracy(step, result.single_shot.value)
+            checkpoints.report_accuracy(step, result.single_shot.value)
 
-    development, test = (
-        build.build_evaluator(config, questions, policy, engine, reward, prompts)
-        for questions in (source.development, source.test)
-    )
+    development = build.build_evaluator(config, source.development, parts)
+    test = build.build_evaluator(config, source.test, parts)
     evaluation = EvaluationCallback(development, test, report, every=config.evaluation.every, last_step=steps)
-    trainer = lightning.Trainer(
-        accelerator=device.type,
-        devices=1,
-        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[config.trainer.precision],
-        max_epochs=1,
-        logger=RunLogger(tracker),
-        callbacks=[evaluation, checkpoints, progress],
-        default_root_dir=directory.path,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        num_sanity_val_steps=0,
-    )
-    trainer.fit(module, data, ckpt_path=None if checkpoint is None else checkpoint.path, weights_only=True)
-    return recorder
+    return [evaluation, checkpoints, progress]
 
 
-def _cache_dir() -> Path:
-    given = os.environ.get("IGRPO_CACHE_DIR")
-    return Path(given) if given else user_cache_path("igrpo")
+def _last_kept_step(checkpoint: Checkpoint | None) -> int:
+    """Measurements after this step belong to weights that were lost; without a checkpoint all of them do."""
+    return -1 if checkpoint is None else checkpoint.step
 
 
 def _tracking(tracker: Tracker) -> dict[str, str] | None:

@@ -31,7 +31,9 @@ def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
     at_least = min(trainer.tokens_per_microbatch // longest_row(config), update)
     yield (
         "sequences a micro-batch",
-        f"{at_least} (all of an update)" if at_least == update else f"about {at_least} to {update}, as their lengths allow",
+        f"{at_least} (all of an update)"
+        if at_least == update
+        else f"about {at_least} to {update}, as their lengths allow",
     )
 
 
@@ -57,10 +59,10 @@ def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
         development, test = (f"{min(evaluation.questions, size):,}" for size in (data.development, data.test))
     else:
         development = test = f"up to {evaluation.questions:,}"
+    when = "after every step" if evaluation.every == 1 else f"every {evaluation.every} steps"
     yield (
         "evaluation",
-        f"{development} development questions every {evaluation.every} steps, {test} test questions before and after; "
-        + ", ".join(ways),
+        f"{development} development questions {when}, {test} test questions before and after; " + ", ".join(ways),
     )
 
 

@@ -11,6 +11,10 @@ from igrpo.policy.tiny_tokenizer import BOS, EOS, PAD, VOCABULARY
 
 MAX_POSITIONS = 512
 
+#: Standard deviation of the initial weights. Qwen2's 0.02 suits widths of thousands: at 96, two of three seeds were
+#: still at .25 sampled accuracy (the teacher: .38) after the warm start's 400 steps.
+INITIAL_STD = 0.06
+
 
 @dataclass(frozen=True, slots=True)
 class TinyShape:
@@ -48,6 +52,7 @@ def build_tiny_model(shape: TinyShape, seed: int) -> Qwen2ForCausalLM:
         num_key_value_heads=shape.heads,
         intermediate_size=shape.mlp,
         max_position_embeddings=MAX_POSITIONS,
+        initializer_range=INITIAL_STD,
         tie_word_embeddings=True,
         bos_token_id=VOCABULARY.index(BOS),
         eos_token_id=VOCABULARY.index(EOS),

@@ -59,7 +59,7 @@ class WarmStart:
     schedule_steps: int = 600
     warmup_steps: int = 20
     batch: int = 64
-    learning_rate: float = 4e-3
+    learning_rate: float = 2e-3
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01
     clip_norm: float = 1.0

@@ -100,7 +100,10 @@ class Comparison:
 
     def _value(self, gold: str, answer: str) -> bool | None:
         """A name before the value (``x=5``, ``x \\in [1,2]``) says nothing against an answer that is the bare value."""
-        equations = [is_equation(relation_signs(text)) for text in (gold, answer)]
+        signs = relation_signs(gold), relation_signs(answer)
+        if signs == (["\\in"], ["\\in"]) and sides(gold)[0] != sides(answer)[0]:
+            return False
+        equations = [is_equation(found) for found in signs]
         values = only_value(gold, strip=not equations[1]), only_value(answer, strip=not equations[0])
         return None if values == (gold, answer) else self.same(*values)
 

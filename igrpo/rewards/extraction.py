@@ -33,7 +33,7 @@ _NUMBER = re.compile(
     r"(?<![\w.\\^_{/])[-+]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.?\d+)(?:/\d+)?(?:\s*(?:\\?%|percent\b|pct\b))?"
 )
 _PROSE_WORD = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{2,}")
-_PROSE = 4
+_PROSE = 3
 _CLOSING = re.compile(r"(?is)\s*(?:I hope it is correct\.?.*|<\|[^|>]*\|>.*)$")
 
 

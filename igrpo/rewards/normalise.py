@@ -45,7 +45,7 @@ _PLAIN_COMMAND = re.compile(
     r"(?<![A-Za-z\\])(sqrt|pi|exp|sin|cos|tan|cot|csc|ln|log|arcsin|arccos|arctan|theta|alpha|beta|sec(?=[(^]))(?![A-Za-z])"
 )
 _PLAIN_INFINITY = re.compile(r"(?<![A-Za-z\\])(?:infinity|infty|inf)(?![A-Za-z])")
-_TIGHT_COMMAND = re.compile(r"(\\[a-zA-Z]+)\s+(?![a-zA-Z])")
+_TIGHT_COMMAND = re.compile(r"\s+(?=\\[a-zA-Z])|(\\[a-zA-Z]+)\s+(?![a-zA-Z])")
 _PLAIN_INTEGER = re.compile(r"[-+]?(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)")
 _NO_TEXT = re.compile(r"\\text\s*\{([^a-zA-Z{}]*)\}")
 _PLAIN_ROOT = re.compile(r"\\sqrt ?\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
@@ -117,7 +117,7 @@ def _tidy(text: str) -> str:
     """Spaces that say nothing, full stops at the end, and braces or parentheses around the whole."""
     text = " ".join(text.split())
     text = _COMMA.sub(",", _NUMBERS_COMMA.sub("\0", text)).replace("\0", ", ")
-    text = _TIGHT_COMMAND.sub(r"\1", _TIGHT.sub(r"\1", text))
+    text = _TIGHT_COMMAND.sub(lambda match: match[1] or "", _TIGHT.sub(r"\1", text))
     before = None
     while before != text:
         before = text

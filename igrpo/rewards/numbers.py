@@ -47,7 +47,7 @@ def parse_number(text: str) -> Number | None:
     """The number that a normalised answer is; None when it is anything else."""
     negative = text.startswith("-")
     body = text[1:].lstrip() if negative else text
-    if body.startswith("(") and body.endswith(")") and body.count("(") == 1:
+    if body.startswith("(") and body.endswith(")") and body.count("(") == 1 and "," not in body:
         body = body[1:-1]
     if not body or len(body) > 2000 or not (body[0].isdigit() or body[0] in ".\\"):
         return None
@@ -126,7 +126,8 @@ def stands_for(rounded: Number, exact: Fraction, decimals: int) -> bool:
     """Whether the decimal ``rounded`` has enough digits and is ``exact`` rounded or cut to them."""
     if rounded.decimals is None or rounded.decimals < decimals or rounded.significant < SIGNIFICANT_DIGITS:
         return False
-    return abs(rounded.value - exact) < Fraction(1, 10**rounded.decimals)
+    unit = Fraction(1, 10**rounded.decimals)
+    return abs(rounded.value - exact) <= unit / 2 or 0 <= abs(exact) - abs(rounded.value) < unit
 
 
 def based_number(text: str) -> tuple[str, str] | None:

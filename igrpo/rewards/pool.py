@@ -49,8 +49,8 @@ class Limits:
             raise ValueError(
                 f"wall_limit_s={self.wall_s}: must be at least twice cpu_limit_s={self.cpu_s}, or load decides"
             )
-        if self.memory_mb < 256:
-            raise ValueError(f"memory_limit_mb={self.memory_mb}: a worker needs 256 to start")
+        if self.memory_mb < 128:
+            raise ValueError(f"memory_limit_mb={self.memory_mb}: a worker needs 128 to work")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +158,8 @@ class WorkerPool:
     def _worker(self) -> Iterator[WorkerProcess]:
         if self._owner != os.getpid():  # after a fork the workers, their pipes and the locks are the parent's
             self._reset()
+        if self._closed:
+            raise RuntimeError("the verifier is closed")
         idle = self._idle
         process = idle.get()
         try:
@@ -193,10 +195,11 @@ class WorkerPool:
             for process in self._started:
                 process.process.kill()
             # Pipes are closed by their owners' next look at a dead worker, or here when nobody uses them.
-            while not self._idle.empty():
-                idle = self._idle.get_nowait()
-                if idle is not None:
-                    idle.kill()
-                    self._started.discard(idle)
+            idle = [self._idle.get_nowait() for _ in range(self._idle.qsize())]
+            for unused in idle:
+                if unused is not None:
+                    unused.kill()
+                    self._started.discard(unused)
+                self._idle.put(None)  # wakes who still waits for a worker
             for process in self._started:
                 process.process.wait()

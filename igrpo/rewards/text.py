@@ -50,7 +50,7 @@ def same_unit(one: str | None, other: str | None) -> bool:
     """
     if one is None or other is None:
         return True
-    left, right = (re.findall(r"[a-z]+", text.lower()) for text in (one, other))
+    left, right = (re.findall(r"[a-z]+", text.lower().replace(".", "")) for text in (one, other))
     units = [[UNITS.get(word) for word in text] for text in (left, right)]
     known = [None not in text for text in units]
     if all(known):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -44,7 +46,17 @@ def ui_command(uri: str, port: int = 5000) -> str:
     """
     if is_server(uri):
         raise ValueError(f"{uri} is a tracking server: open it in a browser")
-    return f"mlflow ui --backend-store-uri {shlex.quote(uri)} --port {port}"
+    return f"{_mlflow_program()} ui --backend-store-uri {shlex.quote(uri)} --port {port}"
+
+
+def _mlflow_program() -> str:
+    """``mlflow`` where the shell would find the one of this environment, else its path."""
+    beside = Path(sys.executable).with_name("mlflow")
+    found = shutil.which("mlflow")
+    if not beside.exists() or (found is not None and Path(found).samefile(beside)):
+        return "mlflow"
+    inside = beside.is_relative_to(Path.cwd())
+    return shlex.quote(str(beside.relative_to(Path.cwd()) if inside else beside))
 
 
 def experiment_link(base: str, experiment_id: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from igrpo.tracking.disk import append_whole, disk_errors
+from igrpo.disk import append_whole, disk_errors
 from igrpo.tracking.strict_json import compact_json, decode_number, encode_number
 
 #: What MLflow accepts, less the colon (an error on Windows) and paths that it would normalise.

@@ -49,7 +49,11 @@ class RunRecorder:
         """Keep the data of the step that stopped the run, with the reason in its first line."""
         target = self._directory.failures / f"step-{step:06d}.jsonl.gz"
         lines = [{"step": step, "reason": reason}, *(trace_line(step, trace) for trace in traces)]
-        with disk_errors(target), atomic_path(target) as temporary, gzip.open(temporary, "wt", encoding="utf-8") as file:
+        with (
+            disk_errors(target),
+            atomic_path(target) as temporary,
+            gzip.open(temporary, "wt", encoding="utf-8") as file,
+        ):
             file.writelines(compact_json(line) + "\n" for line in lines)
         return target
 
@@ -65,7 +69,11 @@ class RunRecorder:
 
     def write_summary(self, step: int) -> Summary:
         """Write summary.json as things stand after ``step``."""
-        config, before, after = self._config, self._evaluation("test", 0), self._evaluation("test", config_steps(self._config))
+        config, before, after = (
+            self._config,
+            self._evaluation("test", 0),
+            self._evaluation("test", config_steps(self._config)),
+        )
         summary = Summary(
             algorithm=config.algorithm.name,
             objective=config.objective.name,

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from igrpo.tracking.disk import append_whole, disk_errors
+from igrpo.disk import append_whole, disk_errors
 from igrpo.tracking.strict_json import compact_json
 from igrpo.tracking.trace_lines import trace_line
 from igrpo.types import Trace

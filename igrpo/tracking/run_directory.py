@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from igrpo.disk import disk_errors
 from igrpo.files import write_json_atomic
-from igrpo.tracking.disk import disk_errors
 from igrpo.tracking.process import ProcessMark
 from igrpo.tracking.run_lock import run_lock
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from igrpo.disk import disk_errors
 from igrpo.files import write_json_atomic
-from igrpo.tracking.disk import disk_errors
 from igrpo.tracking.process import ProcessMark
 
 _log = logging.getLogger(__name__)

@@ -32,7 +32,7 @@ def repair_stale_runs(tracking_uri: str | None, run_roots: Iterable[Path] = ()) 
     Cheap when there is nothing to do: MLflow is imported only for a dead run, or to ask a server.
 
     Args:
-        tracking_uri: where to look for runs whose folder is not below a root (None: nowhere).
+        tracking_uri: where to look for runs whose folder is not below a root, or gone (None: nowhere).
         run_roots: folders that hold run directories, up to four levels deep.
 
     Returns:
@@ -113,7 +113,7 @@ def _dead_on_server(client: MlflowClient) -> list[str]:
 
 def _repair_mlflow(uri: str, run_id: str | None = None, ended: float | None = None) -> list[str]:
     """Put one run right, or all of this host at that address."""
-    repaired = []
+    repaired: list[str] = []
     database = sqlite_path(uri)
     try:
         if run_id is None and database is not None and not (candidates := _dead_in_database(database)):
@@ -126,11 +126,23 @@ def _repair_mlflow(uri: str, run_id: str | None = None, ended: float | None = No
         for candidate in candidates:
             run = client.get_run(candidate)
             if run.info.status == "RUNNING" and _is_dead(run.data.tags):
+                if run_id is None:
+                    ended = _repair_folder_of(run.data.tags, repaired)
                 MlflowRun(client, candidate, run.info.experiment_id).terminate("KILLED", ended)
                 repaired.append(candidate)
     except Exception as error:  # whatever MLflow, its database driver or its HTTP client raises
         _log.info("cannot look for stale runs in MLflow at %s: %s", uri, error)
     return repaired
+
+
+def _repair_folder_of(tags: Mapping[str, str], repaired: list[str]) -> float | None:
+    """Put right the run directory of a run in MLflow, where it still exists; returns when it last wrote something."""
+    directory = RunDirectory(tags.get("igrpo.run_directory", ""))
+    if not directory.record_file.is_file():
+        return None
+    if _repair_directory(directory) is not None:
+        repaired.append(str(directory))
+    return directory.last_sign_of_life()
 
 
 def _is_dead(tags: Mapping[str, str]) -> bool:

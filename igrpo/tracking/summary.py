@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from igrpo.disk import disk_errors
 from igrpo.files import write_json_atomic
-from igrpo.tracking.disk import disk_errors
 from igrpo.tracking.run_directory import check_schema_version
 
 #: The version of summary.json that this code writes, and the newest that it reads.

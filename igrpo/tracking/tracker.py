@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from igrpo.disk import disk_errors
 from igrpo.files import write_json_atomic
-from igrpo.tracking.disk import disk_errors
 from igrpo.tracking.follower import Action, Follower
 from igrpo.tracking.links import absolute_tracking_uri
 from igrpo.tracking.metrics_file import MetricsFile

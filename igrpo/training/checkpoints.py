@@ -14,6 +14,7 @@ from typing import Any
 import lightning
 import torch
 
+from igrpo.config.schema import CheckpointConfig
 from igrpo.disk import ensure_space
 from igrpo.files import atomic_path, write_json_atomic
 from igrpo.training.module import CHECKPOINT_VERSION, IGRPOModule
@@ -41,11 +42,13 @@ def list_checkpoints(directory: Path) -> list[Checkpoint]:
     return sorted((Checkpoint(path, int(match[1])) for path, match in found if match), key=lambda c: c.step)
 
 
-def newest_checkpoint(directory: Path) -> Checkpoint:
+def newest_checkpoint(directory: Path) -> Checkpoint | None:
     """The newest checkpoint that can be read; broken ones are named in the log and passed over.
 
+    None where the run died before its first one.
+
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there are some and none can be read, or another igrpo wrote them.
     """
     checkpoints = list_checkpoints(directory)
     for checkpoint in reversed(checkpoints):
@@ -53,9 +56,11 @@ def newest_checkpoint(directory: Path) -> Checkpoint:
         if problem is None:
             return checkpoint
         log.warning("checkpoint %s is broken (%s): falling back to the one before it", checkpoint.path, problem)
-    seen = "; ".join(f"{c.path.name} is broken" for c in checkpoints) or "it holds none yet"
+    if not checkpoints:
+        return None
     raise CheckpointError(
-        f"nothing to resume in {directory}: {seen}. Start the run anew, in a new directory: igrpo train ..."
+        f"every checkpoint in {directory} is broken ({', '.join(c.path.name for c in checkpoints)}); start the run "
+        "anew, in a new directory"
     )
 
 
@@ -85,11 +90,8 @@ class CheckpointCallback(lightning.Callback):
     ``report_accuracy`` is told after each evaluation. It sees each step after the evaluation callback.
     """
 
-    def __init__(
-        self, directory: Path, *, every: int, last_step: int, keep_last: int, keep_best: bool, minimum_free_mb: int
-    ) -> None:
-        self._directory, self._every, self._last_step = directory, every, last_step
-        self._keep_last, self._keep_best, self._minimum_free_mb = keep_last, keep_best, minimum_free_mb
+    def __init__(self, directory: Path, config: CheckpointConfig, *, last_step: int) -> None:
+        self._directory, self._config, self._last_step = directory, config, last_step
         self._accuracy: tuple[int, float] | None = None
 
     def report_accuracy(self, step: int, accuracy: float) -> None:
@@ -103,19 +105,19 @@ class CheckpointCallback(lightning.Callback):
         assert isinstance(pl_module, IGRPOModule)
         step = pl_module.rollout_step
         best = self._is_best(step)
-        if step % self._every and step != self._last_step and not best:
+        if step % self._config.every and step != self._last_step and not best:
             return
         with pl_module.budget.phase("checkpoint"):
             self._save(trainer, step, best)
 
     def _is_best(self, step: int) -> bool:
-        if not self._keep_best or self._accuracy is None or self._accuracy[0] != step:
+        if not self._config.keep_best or self._accuracy is None or self._accuracy[0] != step:
             return False
         best = read_best(self._directory)
         return best is None or self._accuracy[1] > best["accuracy"]
 
     def _save(self, trainer: lightning.Trainer, step: int, best: bool) -> None:
-        ensure_space(self._directory, self._minimum_free_mb, setting="checkpoint.minimum_free_mb")
+        ensure_space(self._directory, self._config.minimum_free_mb, setting="checkpoint.minimum_free_mb")
         with atomic_path(self._directory / f"step-{step:06d}.ckpt") as temporary:
             trainer.save_checkpoint(temporary)
         if best and self._accuracy is not None:
@@ -125,7 +127,7 @@ class CheckpointCallback(lightning.Callback):
 
     def _forget(self) -> None:
         best = read_best(self._directory)
-        for old in list_checkpoints(self._directory)[: -self._keep_last]:
+        for old in list_checkpoints(self._directory)[: -self._config.keep_last]:
             if best is None or old.step != best["step"]:
                 old.path.unlink()
 

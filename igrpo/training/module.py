@@ -103,10 +103,6 @@ class IGRPOModule(lightning.LightningModule):
         if self.logger is not None:
             self.logger.log_metrics(self.latest, step)
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Questions are text: nothing to move."""
-        return batch
-
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW on what requires a gradient; weight decay on matrices only, as usual."""
         named = [p for p in self.policy.parameters() if p.requires_grad]

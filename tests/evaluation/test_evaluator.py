@@ -1,116 +1,28 @@
-"""The evaluation with a scripted engine: what is asked for, on what condition, with which seeds, and what is counted."""
+"""The evaluation with a scripted engine: what is asked for, on what condition, and with which seeds."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
-from igrpo.evaluation.evaluator import Evaluator
-from igrpo.evaluation.result import EVALUATION_METRIC_DOCS, EvaluationResult
-from igrpo.rewards.base import RewardError
+from igrpo.evaluation.result import EvaluationResult
 from igrpo.rollout.base import Engine, SamplingParams
 from igrpo.rollout.lockstep import Lockstep
 from igrpo.seeding import derive_seed
-from igrpo.types import Completion, Outcome, Prompt, Question, Score
-
-SAMPLING = SamplingParams(temperature=0.6, top_p=0.95, top_k=20, max_new_tokens=8, stop_token_ids=(0,))
-QUESTIONS = [Question("a", "3", "3"), Question("b", "4", "4")]
-DRAFT_MARK = 99
-
-
-@dataclass
-class Call:
-    """One ``sample`` call."""
-
-    prompt: tuple[int, ...]
-    params: SamplingParams
-    seeds: tuple[int, ...]
-
-
-@dataclass
-class ScriptedEngine:
-    """Answers with one token that depends on the prompt and the seed; remembers its calls."""
-
-    calls: list[Call] = field(default_factory=list)
-    prefilled_tokens: int = 0
-    generated_tokens: int = 0
-    busy_seconds: float = 0.0
-    running: int = 0
-    most_running: int = 0
-
-    async def sample(
-        self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
-    ) -> tuple[Completion, ...]:
-        self.calls.append(Call(tuple(prompt_ids), params, tuple(seeds)))
-        self.running += 1
-        self.most_running = max(self.most_running, self.running)
-        await asyncio.sleep(0)
-        self.running -= 1
-        return tuple(self.answer(tuple(prompt_ids), params, seed) for seed in seeds)
-
-    def answer(self, prompt: tuple[int, ...], params: SamplingParams, seed: int) -> Completion:
-        token = prompt[0] if params.temperature == 0 else 1 + seed % 4
-        entropy = 2.0 if DRAFT_MARK in prompt else 1.0
-        return Completion((token, 0), str(token), (-1.0,) * 2, (0.5,) * 2, (entropy,) * 2, "stop", 0)
-
-    def sync_weights(self, version: int) -> None: ...
-
-    def close(self) -> None: ...
-
-
-@dataclass
-class EqualityReward:
-    """Right when the text is the gold answer; a wrong text is worth the more, the larger its digit."""
-
-    name: str = "equality"
-
-    async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score]:
-        return [self.one(question, c.text) for c in completions]
-
-    def one(self, question: Question, text: str) -> Score:
-        right = text == question.answer
-        return Score(1.0 if right else int(text) / 100, right, "right" if right else "wrong", answer=text)
-
-    def close(self) -> None: ...
-
-
-class Prompts:
-    """A bare question is its digit; a refinement adds a mark and the draft's tokens. Draft 1 is 'cut'."""
-
-    def question_prompt(self, question: Question) -> Prompt:
-        return Prompt((int(question.problem),))
-
-    def refinement_prompt(self, question: Question, draft: Completion | None) -> Prompt:
-        assert draft is not None
-        ids = (int(question.problem), DRAFT_MARK, *draft.token_ids)
-        return Prompt(ids, draft_tokens=2, draft_tokens_cut=int(draft.text == "1"))
-
-
-def evaluator(engine: Engine, **changes: object) -> Evaluator:
-    settings: dict[str, object] = {
-        "sampling": SAMPLING,
-        "samples": 4,
-        "greedy": True,
-        "draft_conditioned": True,
-        "oracle_drafts": 0,
-        "seed": 11,
-    }
-    reward = changes.pop("reward", EqualityReward())
-    questions = changes.pop("questions", QUESTIONS)
-    return Evaluator(engine, reward, Prompts(), questions, **(settings | changes))  # type: ignore[arg-type]
-
-
-def run(engine: Engine, **changes: object) -> EvaluationResult:
-    return asyncio.run(evaluator(engine, **changes).run())
-
-
-def token(question_id: str, stage: int | str, sample: int) -> str:
-    """What the scripted engine answers for that seed."""
-    return str(1 + derive_seed("evaluation", 11, question_id, stage, sample) % 4)
+from igrpo.types import Completion, Question, Score
+from tests.evaluation.fakes import (
+    DRAFT_MARK,
+    QUESTIONS,
+    SAMPLING,
+    EqualityReward,
+    ScriptedEngine,
+    evaluator,
+    run,
+    token,
+)
 
 
 def test_each_request_is_made_once() -> None:
@@ -246,69 +158,6 @@ def test_off_means_not_sampled() -> None:
     assert result.per_question[0].greedy is None
     assert result.per_question[0].draft_conditioned == ()
     assert not [name for name in result.metrics() if "greedy" in name or "draft" in name or "stage2" in name]
-
-
-def test_what_is_counted() -> None:
-    result = run(ScriptedEngine())
-    assert (result.entropy_stage1, result.entropy_stage2) == (1.0, 2.0)
-    assert (result.length_mean, result.truncated_share) == (2.0, 0.0)
-    assert result.generated_tokens == 2 * 2 * (4 + 1 + 4)  # two tokens an answer, two questions
-    assert result.outcomes["right"] == result.single_shot.value
-    assert sum(result.outcomes.values()) == pytest.approx(1.0)
-    ones = sum(token(q.id, 1, j) == "1" for q in QUESTIONS for j in range(4))
-    assert result.draft_cut_share == ones / 8
-    passed = [any(q.single_shot) for q in result.per_question]
-    assert result.pass_at_k == sum(passed) / 2
-
-
-def test_metric_names_are_documented_and_fit_mlflow() -> None:
-    metrics = run(ScriptedEngine(), oracle_drafts=2).metrics("eval/dev")
-    names = {name.removeprefix("eval/dev/") for name in metrics}
-    assert names == set(EVALUATION_METRIC_DOCS)
-    assert all(re.fullmatch(r"[A-Za-z0-9_\-. /]+", name) for name in metrics)
-    assert all(isinstance(value, float) for value in metrics.values())
-
-
-def test_metrics_carry_each_value_under_its_own_name() -> None:
-    result = run(ScriptedEngine(), oracle_drafts=2)
-    metrics = result.metrics()
-    for name in ("single_shot", "greedy", "draft_conditioned", "draft_conditioned_oracle"):
-        estimate = asdict(result)[name]
-        got = [metrics[f"eval/{name}/{key}"] for key in ("accuracy", "low", "high")]
-        assert got == [estimate["value"], estimate["low"], estimate["high"]]
-
-
-@dataclass
-class FixedReward(EqualityReward):
-    """The same word on everything."""
-
-    correct: bool | None = None
-    outcome: Outcome = "wrong"
-
-    def one(self, question: Question, text: str) -> Score:
-        return Score(0.0, self.correct, self.outcome)
-
-
-def test_a_failed_check_counts_as_not_right() -> None:
-    result = run(ScriptedEngine(), reward=FixedReward(correct=None, outcome="timed_out"))
-    assert result.single_shot.value == 0.0
-    assert result.metrics()["eval/outcome/timed_out"] == 1.0
-    assert result.majority_at_k is None, "no answer was extracted, so nothing could vote"
-    assert "eval/single_shot/majority_at_k" not in result.metrics()
-
-
-def test_a_reward_without_verdicts_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"reward 'equality' left Score\.correct unknown on all 8"):
-        run(ScriptedEngine(), reward=FixedReward(correct=None, outcome="wrong"))
-
-
-def test_a_broken_reward_is_named_and_not_wrapped_in_a_group() -> None:
-    class Short(EqualityReward):
-        async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score]:
-            return []
-
-    with pytest.raises(RewardError, match=r"reward 'equality' on question '[ab]' returned 0 scores"):
-        run(ScriptedEngine(), reward=Short())
 
 
 def test_wrap_is_told_how_many_calls_each_stage_makes() -> None:

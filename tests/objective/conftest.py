@@ -8,10 +8,12 @@ from jaxtyping import install_import_hook
 
 from . import checker
 
+_MODULES = ("advantages", "aggregation", "kl", "metrics", "logprobs", "losses")  # each after what it imports
+
 with install_import_hook("igrpo.objective", f"{checker.__name__}.check"):
-    # Another test directory may have imported it without the checks. Modules first, the package that re-exports last.
-    for name in sorted((name for name in sys.modules if name.startswith("igrpo.objective")), reverse=True):
-        importlib.reload(sys.modules[name])
+    if "igrpo.objective" in sys.modules:  # another test directory imported it, without the checks
+        for name in (*(f"igrpo.objective.{module}" for module in _MODULES), "igrpo.objective"):
+            importlib.reload(sys.modules[name])
     importlib.import_module("igrpo.objective")
 
 torch.set_num_threads(1)

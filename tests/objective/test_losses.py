@@ -144,7 +144,11 @@ def test_metrics_by_hand() -> None:
     # The sequence's ratio: sqrt(0.75) and 1.5, both clipped at 0.1 when their advantages are -1 and +1.
     numbers = loss_of(flipped, LOSSES["gspo"] | {"clip_low": 0.1}).metrics.finalise()
     assert numbers["ratio_mean"] == pytest.approx((math.sqrt(0.75) + 1.5) / 2)
+    assert numbers["kl_old"] == pytest.approx(((0.5 - log(1.5)) * 2 + (-0.5 - log(0.5))) / 3)  # of tokens all the same
     assert (numbers["clip_share_low"], numbers["clip_share_high"]) == pytest.approx((0.5, 0.5))
+    # A masked token's ratio, 1 in the computation, is no maximum.
+    lower = batch.with_(logprobs=old + log(0.25))
+    assert loss_of(lower, LOSSES["grpo"]).metrics.finalise()["ratio_max"] == pytest.approx(0.25)
     # A detached weight is cut on either side of the advantage; REINFORCE has nothing to cut.
     assert loss_of(batch, LOSSES["cispo"]).metrics.finalise()["clip_share_high"] == pytest.approx(2 / 3)
     assert loss_of(batch, LOSSES["rloo"]).metrics.finalise()["clip_share_high"] == 0

@@ -46,7 +46,7 @@ def test_forty_ids(tokenizer: PreTrainedTokenizerBase) -> None:
 
 def test_the_prompts_of_the_specification(tokenizer: PreTrainedTokenizerBase) -> None:
     assert encode_exact(tokenizer, question_text(PROBLEM)) == QUESTION_IDS
-    assert encode_exact(tokenizer, refinement_text(PROBLEM, SOLUTION)) == QUESTION_IDS[:-1] + [5, *SOLUTION_IDS, 6]
+    assert encode_exact(tokenizer, refinement_text(PROBLEM, SOLUTION)) == [*QUESTION_IDS[:-1], 5, *SOLUTION_IDS, 6]
     assert encode_exact(tokenizer, f"{SOLUTION}<eos>") == [*SOLUTION_IDS, 2]
     assert tokenizer.decode([*SOLUTION_IDS, 2], skip_special_tokens=True) == SOLUTION
 

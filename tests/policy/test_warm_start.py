@@ -1,10 +1,11 @@
 """The warm start in miniature: what it learns from, that it repeats, and its cache."""
 
 import logging
+import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -64,8 +65,6 @@ def test_training_again_gives_the_same_bits_and_leaves_the_process_as_it_was(tmp
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"slip": 0.2}, {"steps": 2}, {"shape": TinyShape(16, 1, 2, 32)}])
 def test_every_setting_has_its_own_entry(tmp_path: Path, change: dict[str, Any]) -> None:
-    from dataclasses import replace
-
     assert entry_of(replace(MINIATURE, **change), tmp_path) != entry_of(MINIATURE, tmp_path)
     assert weight_cache.entry_path("tiny", MINIATURE, warm_start.RECIPE_VERSION + 1, tmp_path) != entry_of(
         MINIATURE, tmp_path
@@ -141,21 +140,32 @@ def test_progress_is_told_step_by_step(tmp_path: Path) -> None:
 
 
 RACE = """
-import sys, torch
+import sys, time, torch
 from pathlib import Path
-from tests.policy.test_warm_start import MINIATURE
-from igrpo.policy.warm_start import warm_started_tiny
+from igrpo.policy.tiny import TinyShape
+from igrpo.policy.warm_start import WarmStart, warm_started_tiny
+
 torch.set_num_threads(1)
+me, cache = sys.argv[1], Path(sys.argv[2])
+settings = WarmStart(seed=0, shape=TinyShape(16, 1, 2, 16), operations=2, steps=3, schedule_steps=4, batch=8)
 steps = []
-warm_started_tiny(MINIATURE, Path(sys.argv[1]), lambda *word: steps.append(word))
+
+def hold_until_the_other_is_at_the_door(*word):
+    steps.append(word)
+    while len(list(cache.glob("ready-*"))) < 2:
+        time.sleep(0.05)
+    time.sleep(0.2)
+
+(cache / f"ready-{me}").touch()
+warm_started_tiny(settings, cache, hold_until_the_other_is_at_the_door)
 print("steps trained:", len(steps))
 """
 
 
 def test_two_processes_at_once_train_once(tmp_path: Path) -> None:
     racers = [
-        subprocess.Popen([sys.executable, "-c", RACE, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
+        subprocess.Popen([sys.executable, "-c", RACE, name, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        for name in "ab"
     ]
     results = sorted(racer.communicate(timeout=120)[0].strip() for racer in racers)
     assert results == ["steps trained: 0", "steps trained: 3"]
@@ -243,9 +253,7 @@ def test_settings_that_cannot_be(settings: dict[str, int], message: str) -> None
 
 
 def test_random_state_of_python_is_untouched(tmp_path: Path) -> None:
-    import random
-
     random.seed(7)
-    expected = Random(7).random()
+    expected = random.Random(7).random()
     warm_started_tiny(MINIATURE, tmp_path)
     assert random.random() == expected

@@ -128,8 +128,8 @@ def test_more_seeds_than_rows_are_split_and_come_back_in_order(
     assert [tokens_of(group) for group in split] == [tokens_of(group) for group in whole]
     assert max(seen.decode_rows) <= 8
     # The first two prompts share a pass; 5 of 20 seeds start with it, the others later, from the keys that were kept.
-    assert seen.prefills == [(2, 20), (1, 2)]
-    assert engine.prefilled_tokens == 20 + 5 + 2
+    assert seen.prefills == [(2, 21), (1, 2)]
+    assert engine.prefilled_tokens == 21 + 5 + 2
 
 
 def test_stop_tokens_length_and_text(engine: LocalEngine, tokenizer: PreTrainedTokenizerFast) -> None:

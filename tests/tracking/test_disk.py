@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from igrpo.tracking.disk import DiskFullError, append_whole, disk_errors, ensure_space
+from igrpo.disk import DiskFullError, append_whole, disk_errors, ensure_space
 from igrpo.tracking.metrics_file import read_metrics
 from igrpo.tracking.rollout_log import read_rollouts
 from igrpo.tracking.run_directory import RunDirectory
@@ -42,7 +42,7 @@ def test_other_errors_stay_what_they_are() -> None:
 LIMIT_SCRIPT = """
 import resource, sys
 from pathlib import Path
-from igrpo.tracking.disk import DiskFullError
+from igrpo.disk import DiskFullError
 from igrpo.tracking.metrics_file import MetricsFile
 from igrpo.tracking.rollout_log import RolloutLog
 folder = Path(sys.argv[1])

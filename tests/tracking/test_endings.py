@@ -154,13 +154,21 @@ def test_kill_9_is_repaired_by_the_next_command_and_the_run_resumes(
     assert sorted(endings.points("kill")) == sorted([*old, (5, 105.0), (6, 106.0)])
 
 
-def test_stale_run_whose_folder_is_gone_is_found_in_the_database(endings: Endings) -> None:
-    run = endings.mlflow_run("exception")
-    endings.client.update_run(run.info.run_id, status="RUNNING")
-    assert repair_stale_runs(endings.uri) == [run.info.run_id]
-    assert endings.mlflow_run("exception").info.status == "KILLED"
-    endings.client.update_run(run.info.run_id, status="RUNNING")
-    endings.client.set_tag(run.info.run_id, "igrpo.host", "another-host")
+def test_stale_runs_are_found_in_the_database_too(endings: Endings) -> None:
+    run_id = endings.mlflow_run("exception").info.run_id
+    directory = endings.directory("exception")
+    record = directory.read_record().model_copy(update={"status": "RUNNING"})
+    directory.record_file.write_text(record.model_dump_json())
+    endings.client.update_run(run_id, status="RUNNING")
+    assert repair_stale_runs(endings.uri) == [str(directory), run_id]  # no roots given: the folder is known by a tag
+    assert endings.statuses("exception") == ("KILLED", "KILLED")
+
+    directory.record_file.rename(directory.path / "gone.json")
+    endings.client.update_run(run_id, status="RUNNING")
+    assert repair_stale_runs(endings.uri) == [run_id]
+    assert endings.client.get_run(run_id).info.status == "KILLED"
+    endings.client.update_run(run_id, status="RUNNING")
+    endings.client.set_tag(run_id, "igrpo.host", "another-host")
     assert repair_stale_runs(endings.uri) == []
 
 

@@ -117,32 +117,45 @@ def test_lock_is_taken_over_though_a_child_of_the_dead_holder_keeps_it_open(tmp_
         pass
 
 
-def test_processes_that_start_together_agree_on_one_holder(tmp_path: Path) -> None:
+RIVAL = """
+import sys, time
+from igrpo.tracking.process import ProcessMark
+from igrpo.tracking.run_directory import RunDirectory
+ask = ProcessMark.is_dead
+def slow(mark):  # all rivals find the holder dead before the first of them has done anything about it
+    answer = ask(mark)
+    time.sleep(0.4)
+    return answer
+ProcessMark.is_dead = slow
+print("READY", flush=True)
+sys.stdin.readline()
+with RunDirectory(sys.argv[1]).acquire():
+    print("HELD", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_processes_that_take_over_together_agree_on_one_holder(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "run")
     process = hold(directory.path)
     process.kill()
     process.wait()
-    code = "import sys, time\nfrom igrpo.tracking.run_directory import RunDirectory\n" + (
-        "with RunDirectory(sys.argv[1]).acquire():\n    print('HELD', flush=True)\n    sys.stdin.read()"
-    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with (directory.path / ".lock").open("w") as inherited:
-        fcntl.flock(inherited, fcntl.LOCK_EX)  # so that all of them want to take over
+        fcntl.flock(inherited, fcntl.LOCK_EX)
         rivals = [
-            subprocess.Popen(
-                [sys.executable, "-c", code, str(directory.path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for _ in range(4)
+            subprocess.Popen([sys.executable, "-c", RIVAL, str(directory.path)], text=True, **pipes) for _ in range(3)
         ]
-        deadline = time.monotonic() + 60
-        while sum(rival.poll() is not None for rival in rivals) < 3 and time.monotonic() < deadline:
+        for rival in rivals:
+            assert rival.stdout.readline() == "READY\n"
+        for rival in rivals:
+            rival.stdin.write("go\n")
+            rival.stdin.flush()
+        deadline = time.monotonic() + 30
+        while sum(rival.poll() is not None for rival in rivals) < 2 and time.monotonic() < deadline:
             time.sleep(0.02)
-    results = [rival.communicate("")[0] for rival in rivals]
-    assert sorted(results) == ["", "", "", "HELD\n"]
-    assert sorted(rival.returncode for rival in rivals) == [0, 1, 1, 1]
+    assert sorted(rival.communicate("")[0] for rival in rivals) == ["", "", "HELD\n"]
+    assert sorted(rival.returncode for rival in rivals) == [0, 1, 1]
 
 
 def test_process_mark_tells_dead_from_alive() -> None:

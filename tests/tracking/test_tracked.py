@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
-from igrpo.tracking.disk import DiskFullError
+from igrpo.disk import DiskFullError
 from igrpo.tracking.metrics_file import read_metrics
 from igrpo.tracking.mlflow_run import RunLogger
 from igrpo.tracking.run_directory import RunDirectory, RunStatus

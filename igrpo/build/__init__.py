@@ -1,0 +1,34 @@
+"""From a checked configuration to objects: the one place where parts are made.
+
+Each part gets its own section, never the whole configuration. To add a part: its section in the schema, its YAML, and
+its line here.
+"""
+
+from igrpo.build.cycle import (
+    Parts,
+    build_algorithm,
+    build_collector,
+    build_engine,
+    build_evaluator,
+    build_prompts,
+    check_lengths,
+)
+from igrpo.build.policy import Policy, build_device, build_policy
+from igrpo.build.questions import build_source, fitting_source
+from igrpo.build.reward import build_reward
+
+__all__ = [
+    "Parts",
+    "Policy",
+    "build_algorithm",
+    "build_collector",
+    "build_device",
+    "build_engine",
+    "build_evaluator",
+    "build_policy",
+    "build_prompts",
+    "build_reward",
+    "build_source",
+    "check_lengths",
+    "fitting_source",
+]

@@ -1,0 +1,77 @@
+"""`igrpo train resume=RUN_DIR`: what it keeps, what it may change, what it refuses."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from igrpo.cli import main
+from igrpo.config import read_config
+from igrpo.tracking.run_lock import run_lock
+from tests.commands.conftest import FakeTraining
+
+
+def resumable(training: FakeTraining, tmp_path: Path) -> Path:
+    assert main(["train", "trainer.steps=4"]) == 0
+    training.calls.clear()
+    return next(tmp_path.glob("runs/*/*"))
+
+
+def test_resume_goes_on_with_the_kept_settings(training: FakeTraining, tmp_path: Path) -> None:
+    run_dir = resumable(training, tmp_path)
+    kept = (run_dir / "config.yaml").read_text()
+    assert main(["train", f"resume={run_dir.relative_to(tmp_path)}"]) == 0
+    ((config, path, resume),) = training.calls
+    assert (config.trainer.steps, path, resume) == (4, run_dir, True)
+    assert (run_dir / "config.yaml").read_text() == kept
+    assert not (run_dir / "config.previous.yaml").exists()
+
+
+def test_resume_may_change_a_few_settings_and_keeps_the_old_ones(training: FakeTraining, tmp_path: Path) -> None:
+    run_dir = resumable(training, tmp_path)
+    changes = ["trainer.steps=9", "trainer.device=auto", "trainer.threads=2", "tracking.uri=null", "checkpoint.every=1"]
+    assert main(["train", f"resume={run_dir}", *changes]) == 0
+    trainer, tracking = training.calls[0][0].trainer, training.calls[0][0].tracking
+    assert (trainer.steps, trainer.device, trainer.threads, tracking.uri) == (9, "auto", 2, None)
+    assert read_config(run_dir / "config.yaml") == training.calls[0][0]
+    assert yaml.safe_load((run_dir / "config.previous.yaml").read_text())["trainer"]["steps"] == 4
+
+
+REFUSED = {
+    "seed=1": "seed=1: resume may change only trainer.steps, trainer.device, trainer.threads, tracking.*, checkpoint.*",
+    "algorithm=grpo": "algorithm=grpo: resume may change only ",
+    "experiment=quickstart": "experiment=quickstart: resume may change only ",
+    "trainer=gpu": "trainer=gpu: resume may change only ",
+    "trainer.steps=1,2": "trainer.steps=1,2: resume may change only ",
+    "+trainer.steps=3": "+trainer.steps=3: resume may change only ",
+    "~trainer.steps": "~trainer.steps: resume may change only ",
+    "tracking.ury=x": "tracking.ury: no such setting; did you mean 'tracking.uri'?",
+    "trainer.steps": "'trainer.steps' is no setting: write KEY=VALUE",
+}
+
+
+def test_resume_refuses_the_rest(training: FakeTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_dir = resumable(training, tmp_path)
+    capsys.readouterr()
+    kept = (run_dir / "config.yaml").read_text()
+    assert main(["train", f"resume={run_dir}", *REFUSED]) == 2
+    problems = capsys.readouterr().err.splitlines()
+    assert problems[0] == f"igrpo: resume has {len(REFUSED)} problems:"
+    for problem, start in zip(problems[1:], REFUSED.values(), strict=True):
+        assert problem.startswith(f"  - {start}")
+    assert main(["train", f"resume={run_dir}", "trainer.steps=none"]) == 2
+    assert "trainer.steps='none': input should be a valid integer" in capsys.readouterr().err
+    assert training.calls == []
+    assert (run_dir / "config.yaml").read_text() == kept
+
+
+def test_resume_of_a_run_that_is_worked_on(
+    training: FakeTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = resumable(training, tmp_path)
+    with run_lock(run_dir):
+        assert main(["train", f"resume={run_dir}", "trainer.steps=9"]) == 2
+    assert f"is in use by process {os.getpid()}" in capsys.readouterr().err
+    assert read_config(run_dir / "config.yaml").trainer.steps == 4
+    assert training.calls == []

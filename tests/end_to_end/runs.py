@@ -1,0 +1,102 @@
+"""Small real runs of the whole program."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+SMALL = (
+    "model.hidden=32", "model.layers=1", "model.heads=2", "model.mlp=48", "model.warm_start.steps=20",
+    "trainer.steps=6", "trainer.questions_per_step=4", "completions_per_question=4",
+    "evaluation.questions=8", "evaluation.samples=2", "evaluation.every=3", "checkpoint.every=2",
+    "tracking.rollout_steps_per_file=2",
+)  # fmt: skip
+
+TIMEOUT_S = 240
+
+
+def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
+    """``igrpo ARGUMENTS`` in ``folder``, with the test session's cache and one thread."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "igrpo", *arguments],
+        cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """What it printed, once it has ended; its exit code is in ``process.returncode``."""
+    try:
+        output, _ = process.communicate(timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return output
+
+
+def run(arguments: Sequence[str], folder: Path, code: int = 0) -> str:
+    """Run it to its end and expect an exit code."""
+    process = start(arguments, folder)
+    output = finish(process)
+    assert process.returncode == code, output
+    return output
+
+
+def wait_until(process: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
+    """Wait for a living process to get somewhere."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not reached():
+        assert process.poll() is None, f"it ended before: {finish(process)}"
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.002)
+
+
+def train(folder: Path, name: str, *overrides: str) -> list[str]:
+    """Arguments of a small run in ``folder/name``."""
+    return ["train", f"hydra.run.dir={folder / name}", *SMALL, *overrides]
+
+
+def metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """Training steps of metrics.jsonl, without what measures time."""
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if "seconds" not in k and k != "time"} for line in lines]
+
+
+def steps_done(run_dir: Path) -> int:
+    """The newest step in metrics.jsonl; 0 before there is one."""
+    path = run_dir / "metrics.jsonl"
+    if not path.exists():
+        return 0
+    return max((json.loads(line)["step"] for line in path.read_text().splitlines() if line.endswith("}")), default=0)
+
+
+def rollouts(run_dir: Path) -> list[dict[str, Any]]:
+    """Every trace of the run, in order."""
+    found: list[dict[str, Any]] = []
+    for path in sorted((run_dir / "rollouts").glob("*.jsonl.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            found += [json.loads(line) for line in file]
+    return found
+
+
+def summary(run_dir: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((run_dir / "summary.json").read_text())
+    return read
+
+
+def status(run_dir: Path) -> str:
+    """The run's status in run.json, which MLflow must share where it was told."""
+    record = json.loads((run_dir / "run.json").read_text())
+    if record.get("mlflow_run_id"):
+        from mlflow.tracking import MlflowClient
+
+        client = MlflowClient(record["mlflow_tracking_uri"])
+        assert client.get_run(record["mlflow_run_id"]).info.status == record["status"]
+    return str(record["status"])

@@ -1,0 +1,108 @@
+"""A scripted engine, reward and prompt builder: what is asked for is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from igrpo.evaluation.evaluator import Evaluator
+from igrpo.evaluation.result import EvaluationResult
+from igrpo.rollout.base import Engine, SamplingParams
+from igrpo.seeding import derive_seed
+from igrpo.types import Completion, Prompt, Question, Score
+
+SAMPLING = SamplingParams(temperature=0.6, top_p=0.95, top_k=20, max_new_tokens=8, stop_token_ids=(0,))
+QUESTIONS = [Question("a", "3", "3"), Question("b", "4", "4")]
+DRAFT_MARK = 99
+
+
+@dataclass
+class Call:
+    """One ``sample`` call."""
+
+    prompt: tuple[int, ...]
+    params: SamplingParams
+    seeds: tuple[int, ...]
+
+
+@dataclass
+class ScriptedEngine:
+    """Answers with one token that depends on the prompt and the seed; remembers its calls."""
+
+    calls: list[Call] = field(default_factory=list)
+    prefilled_tokens: int = 0
+    generated_tokens: int = 0
+    busy_seconds: float = 0.0
+    running: int = 0
+    most_running: int = 0
+
+    async def sample(
+        self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
+    ) -> tuple[Completion, ...]:
+        self.calls.append(Call(tuple(prompt_ids), params, tuple(seeds)))
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        await asyncio.sleep(0)
+        self.running -= 1
+        return tuple(self.answer(tuple(prompt_ids), params, seed) for seed in seeds)
+
+    def answer(self, prompt: tuple[int, ...], params: SamplingParams, seed: int) -> Completion:
+        token = prompt[0] if params.temperature == 0 else 1 + seed % 4
+        entropy = 2.0 if DRAFT_MARK in prompt else 1.0
+        return Completion((token, 0), str(token), (-1.0,) * 2, (0.5,) * 2, (entropy,) * 2, "stop", 0)
+
+    def sync_weights(self, version: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class EqualityReward:
+    """Right when the text is the gold answer; a wrong text is worth the more, the larger its digit."""
+
+    name: str = "equality"
+
+    async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score]:
+        return [self.one(question, c.text) for c in completions]
+
+    def one(self, question: Question, text: str) -> Score:
+        right = text == question.answer
+        return Score(1.0 if right else int(text) / 100, right, "right" if right else "wrong", answer=text)
+
+    def close(self) -> None: ...
+
+
+class Prompts:
+    """A bare question is its digit; a refinement adds a mark and the draft's tokens. Draft 1 is 'cut'."""
+
+    def question_prompt(self, question: Question) -> Prompt:
+        return Prompt((int(question.problem),))
+
+    def refinement_prompt(self, question: Question, draft: Completion | None) -> Prompt:
+        assert draft is not None
+        ids = (int(question.problem), DRAFT_MARK, *draft.token_ids)
+        return Prompt(ids, draft_tokens=2, draft_tokens_cut=int(draft.text == "1"))
+
+
+def evaluator(engine: Engine, **changes: object) -> Evaluator:
+    settings: dict[str, object] = {
+        "sampling": SAMPLING,
+        "samples": 4,
+        "greedy": True,
+        "draft_conditioned": True,
+        "oracle_drafts": 0,
+        "seed": 11,
+    }
+    reward = changes.pop("reward", EqualityReward())
+    questions = changes.pop("questions", QUESTIONS)
+    return Evaluator(engine, reward, Prompts(), questions, **(settings | changes))  # type: ignore[arg-type]
+
+
+def run(engine: Engine, **changes: object) -> EvaluationResult:
+    return asyncio.run(evaluator(engine, **changes).run())
+
+
+def token(question_id: str, stage: int | str, sample: int) -> str:
+    """What the scripted engine answers for that seed."""
+    return str(1 + derive_seed("evaluation", 11, question_id, stage, sample) % 4)

@@ -1,0 +1,152 @@
+"""Step metrics where something is missing: no drafts, no verdicts, no variance, no tokens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from igrpo.metrics import has_no_variance, step_metrics
+from igrpo.types import Completion, Group, Prompt, Question, Trace
+from tests.metrics_batch import BARE, batch, completion, drafted, score
+
+
+def one_group(rewards: list[float], verdicts: list[bool | None], *, trained: bool = True) -> Trace:
+    completions = tuple(completion((i + 3,)) for i in range(len(rewards)))
+    scores = tuple(score(r, v) for r, v in zip(rewards, verdicts, strict=True))
+    return Trace(Question("g", "?", "1"), (Group(1, BARE, completions, scores, trained=trained),))
+
+
+def test_grpo_has_one_stage_and_nothing_about_drafts() -> None:
+    metrics = step_metrics([one_group([1.0, 0.0], [True, False])], variance_tolerance=0.0)
+    sections = {name.split("/")[0] for name in metrics}
+    assert sections == {"stage1", "groups", "reward"}
+    assert "stage1/reward_shown" not in metrics
+
+
+def test_groups_without_variance() -> None:
+    traces = [
+        one_group([1.0, 1.0, 1.0], [True, True, True]),  # all right
+        one_group([0.1, 0.1, 0.1], [False, False, False]),  # all wrong, and a std of 1.7e-17, not 0
+        one_group([0.0, 0.0, 0.0], [False, None, False]),  # no variance, but one is unknown
+        one_group([1.5, 1.0, 1.5], [True, True, True]),  # all right with variance (a format reward)
+        one_group([0.0, 1.0, 0.0], [False, True, False]),
+    ]
+    metrics = step_metrics(traces, variance_tolerance=1e-9)
+    assert metrics["groups/zero_variance_share"] == pytest.approx(3 / 5)
+    assert metrics["groups/all_right_share"] == pytest.approx(2 / 5)
+    assert metrics["groups/all_wrong_share"] == pytest.approx(1 / 5)
+
+
+def test_groups_that_are_not_trained_do_not_count() -> None:
+    traces = [one_group([1.0, 1.0], [True, True], trained=False), one_group([0.0, 1.0], [False, True])]
+    assert step_metrics(traces, variance_tolerance=0.0)["groups/zero_variance_share"] == 0.0
+
+
+@given(st.floats(-1e6, 1e6), st.floats(0, 2), st.floats(1e-9, 1e-2))
+def test_the_tolerance_is_relative_above_one(value: float, excess: float, tolerance: float) -> None:
+    limit = tolerance * max(1.0, abs(value))
+    below = value - excess * limit
+    if abs(excess - 1) > 1e-4:  # away from the boundary, where rounding decides
+        assert has_no_variance([value, below], tolerance) is (excess < 1)
+
+
+def test_a_draft_that_is_not_shown() -> None:
+    """selection 'none', or all failed with 'skip': there are drafts and refinements, and nothing to copy from."""
+    q1, q2 = batch()
+    drafts, refinements = q2.groups
+    hidden = drafted("q2", drafts, replace(refinements, prompt=BARE, shown=None))
+    metrics = step_metrics([q1, hidden], variance_tolerance=0.0)
+    assert metrics["drafts/shown_share"] == 1 / 2
+    assert metrics["drafts/cut_share"] == 0.0
+    assert metrics["drafts/all_failed_share"] == 1 / 2
+    assert metrics["stage1/reward_shown"] == 1.0
+    assert metrics["transfer/lift"] == pytest.approx(0.1875)  # as before: it compares the groups
+    assert metrics["copy/answer_rate"] == 1 / 2  # q1 only
+    absent = {"transfer/right_given_wrong", "copy/answer_rate_given_wrong", "copy/exact_rate_given_wrong"}
+    assert absent.isdisjoint(metrics), "no wrong draft was shown: left out, not 0 and not NaN"
+
+
+def test_no_draft_shown_at_all_leaves_the_whole_section_out() -> None:
+    traces = [drafted(t.question.id, t.groups[0], replace(t.groups[1], prompt=BARE, shown=None)) for t in batch()]
+    metrics = step_metrics(traces, variance_tolerance=0.0)
+    assert metrics["drafts/shown_share"] == 0.0
+    assert not [name for name in metrics if name.startswith("copy/")]
+    assert [name for name in metrics if name.startswith("transfer/")] == ["transfer/lift"]
+    assert "drafts/cut_share" not in metrics
+
+
+def test_unknown_verdicts_enter_no_share() -> None:
+    """A judge that knows no right and wrong, and extracts no answer: rewards and texts are measured, verdicts are not."""
+
+    def blind(group: Group) -> Group:
+        return replace(group, scores=tuple(replace(s, correct=None, answer=None) for s in group.scores))
+
+    traces = [Trace(t.question, tuple(blind(group) for group in t.groups)) for t in batch()]
+    metrics = step_metrics(traces, variance_tolerance=0.0)
+    about_verdicts = {"accuracy", "given", "all_right", "all_wrong", "all_failed", "answer_rate"}
+    assert not [name for name in metrics if any(word in name for word in about_verdicts)]
+    assert metrics["stage2/reward_mean"] == pytest.approx(2.5 / 4)
+    assert metrics["copy/text_similarity"] == pytest.approx(0.4)
+
+
+def test_an_unknown_refinement_is_neither_right_nor_wrong() -> None:
+    q1, _ = batch()
+    drafts, refinements = q1.groups
+    scores = (score(1.0, True, "1"), score(0.0, None, None, "timed_out"))
+    metrics = step_metrics([drafted("q1", drafts, replace(refinements, scores=scores))], variance_tolerance=0.0)
+    assert metrics["transfer/right_given_right"] == 1.0
+    assert metrics["transfer/wrong_given_right"] == 0.0
+    assert metrics["stage2/outcome/timed_out"] == 1 / 2
+
+
+def test_a_draft_of_unknown_verdict_is_neither_right_nor_wrong() -> None:
+    q1, _ = batch()
+    drafts, refinements = q1.groups
+    drafts = replace(drafts, scores=(score(1.0, True, "1"), score(0.0, None, "1", "crashed")))
+    metrics = step_metrics([drafted("q1", drafts, refinements)], variance_tolerance=0.0)
+    assert not [name for name in metrics if "_given_" in name]
+    assert metrics["copy/answer_rate"] == 1 / 2
+
+
+def test_two_missing_answers_are_no_copy() -> None:
+    q1, _ = batch()
+    drafts, refinements = q1.groups
+    drafts = replace(drafts, scores=(score(1.0, True, "1"), score(0.0, False, None, "unparsable")))
+    refinements = replace(refinements, scores=(score(0.0, False, None, "unparsable"), score(1.0, True, "1")))
+    metrics = step_metrics([drafted("q1", drafts, refinements)], variance_tolerance=0.0)
+    assert metrics["copy/answer_rate"] == 0.0
+
+
+def test_each_round_of_refinement_counts() -> None:
+    """The refinements of round one are the drafts of round two, which shows the wrong one of them."""
+    q1, _ = batch()
+    second = Group(2, Prompt((1, 9)), (completion((9, 9)),), (score(1.0, True, "1"),), trained=True, shown=1)
+    metrics = step_metrics([Trace(q1.question, (*q1.groups, second))], variance_tolerance=0.0)
+    assert metrics["stage1/reward_shown"] == 1.0
+    assert metrics["stage2/reward_shown"] == 0.0
+    assert metrics["transfer/lift"] == pytest.approx(((0.5 - 0.5) + (1.0 - 0.5)) / 2)
+    assert metrics["transfer/right_given_right"] == 1 / 2
+    assert metrics["transfer/right_given_wrong"] == 1.0
+    assert metrics["stage2/completions"] == 3.0
+
+
+def test_completions_without_tokens() -> None:
+    empty = Completion((), "", (), (), (), "length", 0)
+    trace = Trace(Question("e", "?", "1"), (Group(1, BARE, (empty,), (score(0.0, False),), trained=True),))
+    metrics = step_metrics([trace], variance_tolerance=0.0)
+    assert metrics["stage1/length_mean"] == 0.0
+    assert "stage1/entropy" not in metrics
+    assert "stage1/reward_std" not in metrics, "one completion has no spread"
+
+
+def test_the_order_of_questions_changes_nothing() -> None:
+    forward, backward = batch(), batch()[::-1]
+    assert step_metrics(forward, variance_tolerance=0.0) == step_metrics(backward, variance_tolerance=0.0)
+
+
+def test_a_step_without_questions_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no traces"):
+        step_metrics([], variance_tolerance=0.0)
