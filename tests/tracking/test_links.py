@@ -1,4 +1,6 @@
+import os
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,30 @@ from igrpo.tracking.links import (
 )
 
 
+@pytest.fixture
+def _activated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell in which this environment comes first, as after `source .venv/bin/activate`."""
+    programs = str(Path(sys.executable).parent)
+    monkeypatch.setenv("PATH", os.pathsep.join([programs, os.environ["PATH"]]))
+
+
+def test_ui_command_runs_where_the_environment_is_not_activated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    program = Path(shlex.split(ui_command("sqlite:////data/mlflow.db"))[0])
+    assert program.resolve().parent == Path(sys.executable).parent.resolve()
+    assert program.exists()
+
+
+@pytest.mark.usefixtures("_activated")
 def test_ui_command_is_exact() -> None:
     assert ui_command("sqlite:////data/mlflow.db") == (
         "mlflow ui --backend-store-uri sqlite:////data/mlflow.db --port 5000"
     )
 
 
+@pytest.mark.usefixtures("_activated")
 def test_ui_command_survives_the_shell() -> None:
     uri = default_tracking_uri(Path("/home/a b/it's $HOME"))
     assert shlex.split(ui_command(uri, port=5001)) == ["mlflow", "ui", "--backend-store-uri", uri, "--port", "5001"]
