@@ -27,7 +27,7 @@ from igrpo.tracking.stale import repair_stale_runs
 from igrpo.tracking.summary import Summary
 from igrpo.tracking.tracked import tracked
 from igrpo.tracking.tracker import Tracker
-from igrpo.training.checkpoints import Checkpoint, CheckpointCallback, newest_checkpoint
+from igrpo.training.checkpoints import Checkpoint, CheckpointCallback, forget_after, newest_checkpoint
 from igrpo.training.evaluation_callback import EvaluationCallback, Split
 from igrpo.training.module import IGRPOModule
 from igrpo.training.progress import ProgressCallback
@@ -57,7 +57,7 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
     directory = RunDirectory(run_dir)
     repair_stale_runs(config.tracking.uri, [run_dir.parent])
     with directory.acquire():
-        checkpoint = newest_checkpoint(directory.checkpoints) if resume else None
+        checkpoint = _checkpoint(directory, config.trainer.steps) if resume else None
         directory.begin()
         tracker = Tracker(
             directory,
@@ -109,6 +109,7 @@ def _fit(
             if checkpoint is None:
                 log.warning("%s has no checkpoint yet: starting from the beginning", directory.path)
             else:
+                forget_after(directory.checkpoints, checkpoint.step)
                 data.start_step = checkpoint.step
                 rich.print(f"resuming after step {checkpoint.step} of {config.trainer.steps}")
         trainer = lightning.Trainer(
@@ -156,6 +157,16 @@ def _callbacks(
     test = build.build_evaluator(config, source.test, parts)
     evaluation = EvaluationCallback(development, test, report, every=config.evaluation.every, last_step=steps)
     return [evaluation, checkpoints, progress]
+
+
+def _checkpoint(directory: RunDirectory, steps: int) -> Checkpoint | None:
+    """Where a resumed run goes on; None: at its beginning."""
+    checkpoint = newest_checkpoint(directory.checkpoints)
+    if checkpoint is not None and checkpoint.step > steps:
+        raise ValueError(
+            f"trainer.steps={steps}, but {directory} has {checkpoint.step} steps behind it already; give at least that"
+        )
+    return checkpoint
 
 
 def _last_kept_step(checkpoint: Checkpoint | None) -> int:

@@ -109,14 +109,26 @@ def check_lengths(config: RunConfig, model: Any, prompts: PromptBuilder) -> None
     Raises:
         ValueError: it does not; the message gives the sum.
     """
-    prompt = prompts.max_prompt_tokens(with_draft=config.drafts > 0 or config.evaluation.draft_conditioned)
+    evaluation = config.evaluation
+    trained = prompts.max_prompt_tokens(with_draft=config.drafts > 0)
+    sampled = prompts.max_prompt_tokens(
+        with_draft=config.drafts > 0 or evaluation.draft_conditioned or evaluation.oracle_drafts > 0
+    )
+    limits = (
+        ("trainer.tokens_per_microbatch", config.trainer.tokens_per_microbatch, trained),
+        ("the model's positions", _positions(model), sampled),
+    )
     completion = config.sampling.max_completion_tokens
-    positions = model.config.get_text_config().max_position_embeddings
-    limits = {"trainer.tokens_per_microbatch": config.trainer.tokens_per_microbatch, "the model's positions": positions}
-    for name, limit in limits.items():
-        if prompt + completion > limit:
+    for name, limit, prompt in limits:
+        if limit is not None and prompt + completion > limit:
             raise ValueError(
                 f"a prompt of up to {prompt} tokens (layout, prompt.max_question_tokens, prompt.max_draft_tokens) and "
                 f"sampling.max_completion_tokens={completion} make {prompt + completion}, more than {name} ({limit}); "
                 "lower the budgets or raise the limit"
             )
+
+
+def _positions(model: Any) -> int | None:
+    """The longest sequence that the model takes; None for families without a limit (ALiBi)."""
+    config = model.config.get_text_config()
+    return int(config.max_position_embeddings) if hasattr(config, "max_position_embeddings") else None

@@ -33,11 +33,14 @@ def _user_reward(reward: schema.PythonRewardConfig) -> Reward:
         sys.path.insert(0, str(Path.cwd()))
     try:
         made = vars(import_module(module))[name](**reward.arguments)
-    except (ImportError, KeyError, ValueError) as error:
+    except (ImportError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"reward.target={reward.target!r} cannot be made ({type(error).__name__}: {error}); give it as "
-            "module:Class, with the module in the working directory or installed"
+            "module:Class, with the module in the working directory or installed, and what it takes as reward.arguments"
         ) from error
     if not isinstance(made, Reward):
-        raise TypeError(f"reward.target={reward.target!r} is no Reward: it needs name, score and close")
+        message = (
+            f"reward.target={reward.target!r} is no Reward: it needs name, score and close (igrpo/rewards/base.py)"
+        )
+        raise ValueError(message)  # noqa: TRY004 (a user's setting, not a caller's wrong type)
     return made

@@ -16,6 +16,9 @@ from igrpo.config.checks import cross_field_problems
 from igrpo.config.schema import SCHEMA_VERSION, RunConfig
 
 
+_MISSING = object()
+
+
 class ConfigError(ValueError):
     """The configuration cannot be run; ``problems`` holds one line for each reason."""
 
@@ -34,7 +37,9 @@ def parse_config(values: Mapping[str, Any], source: str = "the configuration") -
     try:
         config = RunConfig.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError([_describe(item, values) for item in error.errors()], source) from None
+        # one line a setting: a union reports each type that it tried
+        found = {tuple(_without_tags(item["loc"], values)): item for item in reversed(error.errors())}
+        raise ConfigError([_describe(item, values) for item in reversed(found.values())], source) from None
     problems = cross_field_problems(config)
     if problems:
         raise ConfigError(problems, source)
@@ -97,15 +102,19 @@ def _suggest(word: str, expected: str) -> str:
 
 
 def _without_tags(location: Sequence[Any], values: Mapping[str, Any]) -> list[Any]:
-    """Drop the discriminator values that pydantic puts into the location of a union's error."""
+    """Drop what pydantic puts into the location of a union's error: discriminator values, names of its members."""
     kept: list[Any] = []
     node: Any = values
     for i, part in enumerate(location):
-        inside = isinstance(node, Mapping) and part in node
-        if not inside and isinstance(node, Mapping) and node.get("name") == part and i + 1 < len(location):
-            continue
+        if isinstance(node, Mapping):
+            if part not in node and node.get("name") == part and i + 1 < len(location):
+                continue
+            node = node.get(part, _MISSING)
+        elif isinstance(node, list | tuple) and isinstance(part, int):
+            node = node[part] if part < len(node) else _MISSING
+        elif node is not _MISSING:
+            continue  # a value has no parts: this names the type that was tried
         kept.append(part)
-        node = node[part] if inside else None
     return kept
 
 

@@ -6,7 +6,9 @@ import json
 import logging
 import pickle
 import re
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,19 @@ import lightning
 import torch
 
 from igrpo.config.schema import CheckpointConfig
-from igrpo.disk import ensure_space
+from igrpo.disk import disk_errors, ensure_space
 from igrpo.files import atomic_path, write_json_atomic
 from igrpo.training.module import CHECKPOINT_VERSION, IGRPOModule
 
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"step-(\d{6,})\.ckpt")
+
+#: What readers of a damaged zip archive or pickle raise (found by flipping every byte of one).
+_DAMAGED = (
+    OSError, EOFError, RuntimeError, KeyError, ValueError, struct.error, zipfile.BadZipFile, zlib.error,
+    pickle.UnpicklingError,
+)  # fmt: skip
 
 
 class CheckpointError(ValueError):
@@ -64,6 +72,17 @@ def newest_checkpoint(directory: Path) -> Checkpoint | None:
     )
 
 
+def forget_after(directory: Path, step: int) -> None:
+    """Drop what a resumed run leaves behind it: checkpoints after the one it starts from (they are broken; kept, they
+    would take the place of whole ones), and the best one's name where it is among them."""
+    best = read_best(directory)
+    if best is not None and best["step"] > step:
+        (directory / "best.json").unlink()
+    for checkpoint in list_checkpoints(directory):
+        if checkpoint.step > step:
+            checkpoint.path.unlink()
+
+
 def _problem(checkpoint: Checkpoint) -> str | None:
     try:
         with zipfile.ZipFile(checkpoint.path) as archive:
@@ -72,7 +91,7 @@ def _problem(checkpoint: Checkpoint) -> str | None:
             return f"checksum of {bad}"
         state: dict[str, Any] = torch.load(checkpoint.path, map_location="cpu", weights_only=True, mmap=True)
         own = state["igrpo"]
-    except (OSError, RuntimeError, KeyError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+    except _DAMAGED as error:
         return f"{type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}"
     if own["schema_version"] != CHECKPOINT_VERSION:
         raise CheckpointError(
@@ -118,7 +137,8 @@ class CheckpointCallback(lightning.Callback):
 
     def _save(self, trainer: lightning.Trainer, step: int, best: bool) -> None:
         ensure_space(self._directory, self._config.minimum_free_mb, setting="checkpoint.minimum_free_mb")
-        with atomic_path(self._directory / f"step-{step:06d}.ckpt") as temporary:
+        path = self._directory / f"step-{step:06d}.ckpt"
+        with disk_errors(path), atomic_path(path) as temporary:
             trainer.save_checkpoint(temporary)
         if best and self._accuracy is not None:
             record = {"step": step, "accuracy": self._accuracy[1], "split": "development"}
