@@ -31,6 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb not in VERBS:
         print(f"igrpo: {_unknown(verb)}", file=sys.stderr)
         return EXIT_USAGE
+    return _run(verb, rest)
+
+
+def _run(verb: str, rest: Sequence[str]) -> int:
     try:
         return int(import_module(f"igrpo.commands.{verb}").run(rest))
     except ConfigError as error:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from jinja2.exceptions import TemplateError
 
-from igrpo.policy.encoding import encode_exact
+from igrpo.policy.encoding import control_token_ids, encode_exact
 from igrpo.types import Completion, Prompt, Question
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class PromptBuilder:
             )
         self._strip_thinking = draft_thinking == "strip"
         self.max_question_tokens, self.max_draft_tokens = max_question_tokens, max_draft_tokens
-        self._control_tokens = frozenset(tokenizer.all_special_ids)
+        self._control_tokens = control_token_ids(tokenizer)
 
     def question_prompt(self, question: Question) -> Prompt:
         """The bare question: Stage 1, GRPO, and every single-shot evaluation.

@@ -18,7 +18,7 @@ from igrpo.data.module import QuestionDataModule
 from igrpo.data.sources import Source
 from igrpo.evaluation.result import EvaluationResult
 from igrpo.policy.load import reference_copy
-from igrpo.tracking.links import run_link, ui_command
+from igrpo.tracking.links import run_link, sqlite_path, ui_command
 from igrpo.tracking.mlflow_run import RunLogger
 from igrpo.tracking.recorder import RunRecorder
 from igrpo.tracking.rollout_log import RolloutLog
@@ -27,7 +27,7 @@ from igrpo.tracking.stale import repair_stale_runs
 from igrpo.tracking.summary import Summary
 from igrpo.tracking.tracked import tracked
 from igrpo.tracking.tracker import Tracker
-from igrpo.training.checkpoints import Checkpoint, CheckpointCallback, forget_after, newest_checkpoint
+from igrpo.training.checkpoints import Checkpoint, CheckpointCallback, FileCheckpointIO, forget_after, newest_checkpoint
 from igrpo.training.evaluation_callback import EvaluationCallback, Split
 from igrpo.training.module import IGRPOModule
 from igrpo.training.progress import ProgressCallback
@@ -57,11 +57,12 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
     directory = RunDirectory(run_dir)
     repair_stale_runs(config.tracking.uri, [run_dir.parent])
     with directory.acquire():
+        directory.save_config(config_values(config))
         checkpoint = _checkpoint(directory, config.trainer.steps) if resume else None
         directory.begin()
         tracker = Tracker(
             directory,
-            tracking_uri=config.tracking.uri,
+            tracking_uri=_tracking_uri(config, directory, resume=resume),
             experiment=config.tracking.experiment,
             run_name=config.run_name,
             tags={"algorithm": config.algorithm.name, "objective": config.objective.name, "seed": str(config.seed)},
@@ -119,6 +120,7 @@ def _fit(
             max_epochs=1,
             logger=RunLogger(tracker),
             callbacks=_callbacks(config, directory, recorder, parts, source),
+            plugins=FileCheckpointIO(),
             default_root_dir=directory.path,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -155,7 +157,9 @@ def _callbacks(
 
     development = build.build_evaluator(config, source.development, parts)
     test = build.build_evaluator(config, source.test, parts)
-    evaluation = EvaluationCallback(development, test, report, every=config.evaluation.every, last_step=steps)
+    evaluation = EvaluationCallback(
+        development, test, report, recorder.has_evaluation, every=config.evaluation.every, last_step=steps
+    )
     return [evaluation, checkpoints, progress]
 
 
@@ -167,6 +171,15 @@ def _checkpoint(directory: RunDirectory, steps: int) -> Checkpoint | None:
             f"trainer.steps={steps}, but {directory} has {checkpoint.step} steps behind it already; give at least that"
         )
     return checkpoint
+
+
+def _tracking_uri(config: RunConfig, directory: RunDirectory, *, resume: bool) -> str | None:
+    """A relative database is beside where the run began, wherever it is resumed from."""
+    uri = config.tracking.uri
+    path = None if uri is None else sqlite_path(uri)
+    if not resume or path is None or path.is_absolute():
+        return uri
+    return directory.read_record().mlflow_tracking_uri or uri
 
 
 def _last_kept_step(checkpoint: Checkpoint | None) -> int:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from igrpo.config import ConfigError
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.folders import MOUNTED, choices, groups, shipped
 
@@ -19,6 +20,8 @@ COMPANIONS = {
     ("experiment", "math_local"): ["data.path=x.jsonl"],
 }
 CHOICES = [(group, choice.name) for group in groups() if group != "sweep" for choice in choices(group)]
+#: Only a part of something larger: it tells no right answer from a wrong one (math_verify_format holds it).
+PARTS = [("reward", "format")]
 
 
 def test_nothing_is_overlooked() -> None:
@@ -32,11 +35,16 @@ def test_nothing_is_overlooked() -> None:
     assert listed == found
 
 
-@pytest.mark.parametrize(("group", "name"), CHOICES)
+@pytest.mark.parametrize(("group", "name"), [choice for choice in CHOICES if choice not in PARTS])
 def test_every_choice_of_every_group(group: str, name: str) -> None:
     with Composer("train") as composer:
         run = composer.check_run([f"{group}={name}", *COMPANIONS.get((group, name), [])])
     assert run.config.schema_version == 1
+
+
+def test_a_reward_without_verdicts_is_refused_alone() -> None:
+    with Composer("train") as composer, pytest.raises(ConfigError, match="reward=format tells no right answer"):
+        composer.check_run(["reward=format"])
 
 
 @pytest.mark.parametrize("name", [choice.name for choice in choices("sweep")])

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from igrpo.prompts import PromptBuilder, PromptError, QuestionTooLongError
@@ -157,6 +157,17 @@ def test_control_tokens_of_problems_and_drafts_never_reach_the_prompt() -> None:
     assert end not in prompt.token_ids
     assert "ab" in tokenizer.decode(prompt.token_ids)
     assert "Draft: cd" in tokenizer.decode(prompt.token_ids)
+
+
+def test_tokens_that_are_only_declared_special_are_control_tokens_too() -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.add_tokens([AddedToken("<|header|>", special=True)])
+    header = tokenizer.convert_tokens_to_ids("<|header|>")
+    assert header not in tokenizer.all_special_ids
+    prompt = builder(tokenizer).refinement_prompt(
+        Question("q", "a<|header|>b", "1"), sampled(tokenizer, "c<|header|>d")
+    )
+    assert header not in prompt.token_ids
 
 
 def test_a_question_over_its_budget_is_an_error_that_names_it() -> None:

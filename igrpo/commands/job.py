@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from igrpo.commands.console import print_facts, print_summary, print_tree
-from igrpo.commands.run_dir import FILE_ONLY, LOG_FILE, run_log, write_config
+from igrpo.commands.run_dir import FILE_ONLY, LOG_FILE, run_log
 from igrpo.config import RunConfig
 from igrpo.config.facts import resolved_facts
 from igrpo.hydra_support import resolvers
@@ -64,7 +64,6 @@ def execute(config: RunConfig, run_dir: Path, *, resume: bool) -> Mapping[str, A
         RunError: training failed; the user was told, the traceback is in the run's log.
         KeyboardInterrupt, SystemExit: the run was stopped; the user was told how to go on.
     """
-    write_config(config, run_dir)
     print_facts(resolved_facts(config))
     with run_log(run_dir), _terminate_by_exception():
         try:

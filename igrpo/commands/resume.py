@@ -13,10 +13,18 @@ from igrpo.commands.run_dir import CONFIG_FILE
 from igrpo.config import ConfigError, RunConfig, config_values, parse_config, read_config
 from igrpo.hydra_support.diagnosis import syntax_problem
 from igrpo.hydra_support.suggest import setting_hint
-from igrpo.tracking.run_lock import holder
+from igrpo.tracking.run_lock import RunDirectoryLockedError, run_lock
 
 #: What may differ from the first part of a run; anything else would make it another run.
-CHANGEABLE = ("trainer.steps", "trainer.device", "trainer.threads", "tracking.*", "checkpoint.*")
+CHANGEABLE = (
+    "trainer.steps",
+    "trainer.device",
+    "tracking.uri",
+    "tracking.experiment",
+    "tracking.example_questions",
+    "tracking.rollout_files_kept",
+    "checkpoint.*",
+)
 
 
 def resumed_config(run_dir: Path, overrides: Sequence[str]) -> RunConfig:
@@ -27,9 +35,11 @@ def resumed_config(run_dir: Path, overrides: Sequence[str]) -> RunConfig:
             the schema refuses.
     """
     config = read_config(run_dir / CONFIG_FILE)
-    worker = holder(run_dir)
-    if worker is not None and not worker.is_dead():
-        raise ConfigError([f"{run_dir} is in use by {worker}; wait until it ends, or stop it"], "resume")
+    try:
+        with run_lock(run_dir):  # the lock decides, not the note beside it, which a killed process leaves behind
+            pass
+    except RunDirectoryLockedError as error:
+        raise ConfigError([str(error)], "resume") from None
     values = config_values(config)
     problems = [problem for text in overrides if (problem := _apply(text, values)) is not None]
     if problems:

@@ -9,14 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import rich
-import yaml
 from rich.logging import RichHandler
 
-from igrpo.config import ConfigError, RunConfig, config_values
-from igrpo.files import write_text_atomic
+from igrpo.config import ConfigError
 
 CONFIG_FILE = "config.yaml"
-PREVIOUS_CONFIG_FILE = "config.previous.yaml"
 LOG_FILE = "log.txt"
 
 #: Give a log record ``extra={FILE_ONLY: True}`` to keep it off the console.
@@ -59,18 +56,6 @@ def remove_if_empty(directory: Path) -> None:
     """Take back a claimed directory in which nothing was started."""
     if directory.is_dir() and not any(directory.iterdir()):
         directory.rmdir()
-
-
-def write_config(config: RunConfig, run_dir: Path) -> None:
-    """Save the resolved settings; other ones that stand there already are kept as the previous ones."""
-    target = run_dir / CONFIG_FILE
-    text = yaml.safe_dump(config_values(config), sort_keys=False, allow_unicode=True, width=120)
-    if target.exists():
-        before = target.read_text(encoding="utf-8")
-        if before == text:
-            return
-        write_text_atomic(run_dir / PREVIOUS_CONFIG_FILE, before)
-    write_text_atomic(target, text)
 
 
 @contextmanager

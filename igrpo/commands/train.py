@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from igrpo.config import ConfigError, RunConfig
+from igrpo.config.checks import missing_files
 from igrpo.hydra_support.suggest import nearest
 
 _FLAGS = {"-h": "help", "--help": "help", "-m": "multirun", "--multirun": "multirun", "--check": "check"}
@@ -35,6 +36,10 @@ def run(arguments: Sequence[str]) -> int:
 
         print(page())
         return 0
+    from igrpo.tracking.stale import repair_stale_runs
+
+    # what a kill -9 left behind in the folders where runs lie by default; a run looks further, into its MLflow
+    repair_stale_runs(None, [Path.cwd() / "runs", Path.cwd() / "multirun"])
     from igrpo.commands.job import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED, RunError
 
     try:
@@ -81,6 +86,7 @@ def _single(asked: Arguments) -> None:
 
     with Composer("train") as composer:
         planned = composer.check_run(asked.overrides)
+        _require_files([planned.config])
         if "check" in asked.flags:
             _show(planned.config)
             return
@@ -99,6 +105,7 @@ def _sweep(asked: Arguments) -> None:
 
     with Composer("train") as composer:
         planned = composer.check_sweep(asked.overrides)
+        _require_files([config for _, config in planned.cells])
         for number, (label, _) in enumerate(planned.cells):
             print(f"run {number}: {label}")
         if "check" in asked.flags:
@@ -121,10 +128,17 @@ def _resume(run_dir: Path, asked: Arguments) -> None:
     from igrpo.commands.resume import resumed_config
 
     config = resumed_config(run_dir, asked.overrides)
+    _require_files([config])
     if "check" in asked.flags:
         _show(config)
         return
     execute(config, run_dir.absolute(), resume=True)
+
+
+def _require_files(configs: Sequence[RunConfig]) -> None:
+    problems = dict.fromkeys(problem for config in configs for problem in missing_files(config))
+    if problems:
+        raise ConfigError(list(problems))
 
 
 def _show(config: RunConfig) -> None:

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
-from igrpo.config.schema import ChainsDataConfig, RunConfig, TinyModelConfig
+from igrpo.config.schema import (
+    ChainsDataConfig,
+    FormatConfig,
+    JsonlDataConfig,
+    RewardConfig,
+    RunConfig,
+    TinyModelConfig,
+    WeightedConfig,
+)
 
 #: Position limit of the small model (igrpo.policy.tiny builds it with this many).
 TINY_POSITIONS = 512
@@ -83,6 +92,11 @@ def _lengths(config: RunConfig) -> Iterator[str]:
 
 
 def _parts(config: RunConfig) -> Iterator[str]:
+    if _gives_no_verdict(config.reward):
+        yield (
+            "reward=format tells no right answer from a wrong one, which every accuracy needs; "
+            "use reward=math_verify_format, or a weighted sum of your own"
+        )
     if isinstance(config.model, TinyModelConfig):
         if config.model.hidden % (2 * config.model.heads):
             yield (
@@ -101,6 +115,25 @@ def _parts(config: RunConfig) -> Iterator[str]:
                 f"data.development={config.data.development} and data.test={config.data.test} leave nothing to train "
                 "on; as shares their sum must be below 1"
             )
+
+
+def _gives_no_verdict(reward: RewardConfig) -> bool:
+    if isinstance(reward, WeightedConfig):
+        return all(_gives_no_verdict(part.reward) for part in reward.parts.values())
+    return isinstance(reward, FormatConfig)
+
+
+def missing_files(config: RunConfig) -> list[str]:
+    """Settings that name a local file which is not there."""
+    data = config.data
+    if not isinstance(data, JsonlDataConfig):
+        return []
+    named = {"data.path": data.path, "data.development": data.development, "data.test": data.test}
+    return [
+        f"{key}={value}: there is no such file"
+        for key, value in named.items()
+        if isinstance(value, str) and not Path(value).is_file()
+    ]
 
 
 def longest_row(config: RunConfig) -> int:

@@ -15,7 +15,6 @@ from pydantic import TypeAdapter, ValidationError
 from igrpo.config.checks import cross_field_problems
 from igrpo.config.schema import SCHEMA_VERSION, RunConfig
 
-
 _MISSING = object()
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 SCHEMA_VERSION = 1
 
 UnitShare = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 TopP = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -70,7 +71,7 @@ class MathVerifyConfig(Section):
     wall_limit_s: PositiveFloat
     memory_limit_mb: PositiveInt
     max_answer_chars: PositiveInt
-    cache_size: NonNegativeInt
+    cache_size: PositiveInt
 
 
 class FormatConfig(Section):
@@ -217,7 +218,7 @@ class TrainerConfig(Section):
     tokens_per_microbatch: PositiveInt
     head_chunk: PositiveInt
     learning_rate: PositiveFloat
-    betas: tuple[UnitShare, UnitShare] = Field(strict=False)
+    betas: tuple[Decay, Decay] = Field(strict=False)
     adam_eps: PositiveFloat
     weight_decay: NonNegativeFloat
     schedule: Literal["constant", "cosine"]

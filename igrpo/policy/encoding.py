@@ -5,6 +5,13 @@ from __future__ import annotations
 from transformers import PreTrainedTokenizerBase
 
 
+def control_token_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Tokens that steer a conversation and are no text: those with a role (bos, eos, pad, ...) and those that are only
+    declared special, such as Llama-3's turn headers."""
+    declared = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return frozenset(tokenizer.all_special_ids) | declared
+
+
 def encode_exact(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """The token ids of ``text``, without added special tokens, proven to stand for exactly this text.
 

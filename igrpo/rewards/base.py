@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from numbers import Real
 from typing import Protocol, runtime_checkable
 
 from igrpo.types import OUTCOMES, Completion, Question, Score
@@ -32,18 +34,24 @@ async def checked_score(reward: Reward, question: Question, completions: Sequenc
     """``reward.score`` with its contract enforced.
 
     Raises:
-        RewardError: not one Score a completion, or a value that is no finite number.
+        RewardError: it raised, or gave not one Score a completion, or a value that is no finite number.
     """
-    scores = await reward.score(question, completions)
     where = f"reward '{reward.name}' on question '{question.id}'"
+    try:
+        scores = await reward.score(question, completions)
+    except RewardError:
+        raise
+    except Exception as error:
+        raise RewardError(f"{where} raised {type(error).__name__}: {error}") from error
     if not isinstance(scores, Sequence) or len(scores) != len(completions):
         count = len(scores) if isinstance(scores, Sequence) else repr(scores)
         raise RewardError(f"{where} returned {count} scores for {len(completions)} completions")
     for i, score in enumerate(scores):
         if not isinstance(score, Score):
             raise RewardError(f"{where} returned {score!r} for completion {i}, not a Score")
-        if isinstance(score.value, bool) or not isinstance(score.value, int | float) or not math.isfinite(score.value):
+        value: object = score.value
+        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
             raise RewardError(f"{where} returned the value {score.value!r} for completion {i}, not a finite number")
         if score.outcome not in OUTCOMES:
             raise RewardError(f"{where} returned the outcome {score.outcome!r} for completion {i}; known: {OUTCOMES}")
-    return tuple(scores)
+    return tuple(replace(score, value=float(score.value)) for score in scores)

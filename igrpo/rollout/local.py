@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from igrpo.policy.encoding import control_token_ids
 from igrpo.rollout.admission import Admission, Request, prefill_passes, take_admissions
 from igrpo.rollout.base import SamplingParams
 from igrpo.rollout.decode_attention import sampling_mode, takes_decode_attention
@@ -59,7 +60,7 @@ class LocalEngine:
         self.busy_seconds = 0.0
         self._model = model
         self._tokenizer = tokenizer
-        self._special_ids = frozenset(tokenizer.all_special_ids)
+        self._special_ids = control_token_ids(tokenizer)
         self._vocabulary = embedding_weight(model).shape[0]
         config = model.config.get_text_config(decoder=True)
         self._max_positions: int | None = getattr(config, "max_position_embeddings", None)  # some have no limit

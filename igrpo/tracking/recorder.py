@@ -57,6 +57,10 @@ class RunRecorder:
             file.writelines(compact_json(line) + "\n" for line in lines)
         return target
 
+    def has_evaluation(self, step: int, split: str) -> bool:
+        """Whether an evaluation of the weights after ``step`` is kept."""
+        return self._evaluation_file(split, step).exists()
+
     def record_evaluation(self, step: int, split: str, result: EvaluationResult) -> None:
         """Keep an evaluation with its verdicts by question, a table of sampled questions, and the newest summary."""
         target = self._evaluation_file(split, step)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict
 
 from igrpo.disk import disk_errors
-from igrpo.files import write_json_atomic
+from igrpo.files import write_json_atomic, write_text_atomic
 from igrpo.tracking.process import ProcessMark
 from igrpo.tracking.run_lock import run_lock
 
@@ -88,6 +89,17 @@ class RunDirectory:
         self.create()
         with run_lock(self.path):
             yield
+
+    def save_config(self, values: Mapping[str, Any]) -> None:
+        """Write config.yaml, atomically; other settings that stand there already are kept as config.previous.yaml."""
+        text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=120)
+        with disk_errors(self.config):
+            if self.config.exists():
+                before = self.config.read_text(encoding="utf-8")
+                if before == text:
+                    return
+                write_text_atomic(self.config.with_name("config.previous.yaml"), before)
+            write_text_atomic(self.config, text)
 
     def read_record(self) -> RunRecord:
         """What run.json says.

@@ -15,6 +15,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 
 from igrpo.config.schema import CheckpointConfig
 from igrpo.disk import disk_errors, ensure_space
@@ -74,7 +75,10 @@ def newest_checkpoint(directory: Path) -> Checkpoint | None:
 
 def forget_after(directory: Path, step: int) -> None:
     """Drop what a resumed run leaves behind it: checkpoints after the one it starts from (they are broken; kept, they
-    would take the place of whole ones), and the best one's name where it is among them."""
+    would take the place of whole ones), the best one's name where it is among them, and what a kill left half
+    written. The caller holds the run's lock."""
+    for half in directory.glob(".step-*.tmp"):
+        half.unlink()
     best = read_best(directory)
     if best is not None and best["step"] > step:
         (directory / "best.json").unlink()
@@ -93,13 +97,24 @@ def _problem(checkpoint: Checkpoint) -> str | None:
         own = state["igrpo"]
     except _DAMAGED as error:
         return f"{type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}"
-    if own["schema_version"] != CHECKPOINT_VERSION:
+    if own.get("schema_version") != CHECKPOINT_VERSION:
+        found = own.get("schema_version")
         raise CheckpointError(
-            f"{checkpoint.path} has checkpoint version {own['schema_version']}; this igrpo reads {CHECKPOINT_VERSION}"
+            f"{checkpoint.path} has checkpoint version {found}; igrpo reads {CHECKPOINT_VERSION} here"
         )
     if own["rollout_step"] != checkpoint.step:
         return f"it holds step {own['rollout_step']}"
     return None
+
+
+class FileCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint straight into its file. (Lightning's own way holds all of it in memory once more and passes
+    through the system's temporary directory, which may be another, smaller disk.)"""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Serialise into ``path``; the caller makes it atomic."""
+        with Path(path).open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 class CheckpointCallback(lightning.Callback):
@@ -136,13 +151,16 @@ class CheckpointCallback(lightning.Callback):
         return best is None or self._accuracy[1] > best["accuracy"]
 
     def _save(self, trainer: lightning.Trainer, step: int, best: bool) -> None:
-        ensure_space(self._directory, self._config.minimum_free_mb, setting="checkpoint.minimum_free_mb")
+        size_mb = max((c.path.stat().st_size for c in list_checkpoints(self._directory)), default=0) / 2**20
+        needed_mb = self._config.minimum_free_mb + size_mb
+        ensure_space(self._directory, needed_mb, setting="checkpoint.minimum_free_mb")
         path = self._directory / f"step-{step:06d}.ckpt"
         with disk_errors(path), atomic_path(path) as temporary:
             trainer.save_checkpoint(temporary)
         if best and self._accuracy is not None:
             record = {"step": step, "accuracy": self._accuracy[1], "split": "development"}
-            write_json_atomic(self._directory / "best.json", record)
+            with disk_errors(self._directory):
+                write_json_atomic(self._directory / "best.json", record)
         self._forget()
 
     def _forget(self) -> None:

@@ -13,6 +13,7 @@ from igrpo.prompts import PromptBuilder
 from igrpo.rewards.base import Reward
 from igrpo.rollout.base import Engine, SamplingParams
 from igrpo.rollout.lockstep import Lockstep
+from igrpo.training.event_loop import run_coroutine
 from igrpo.types import Question, Trace
 
 
@@ -39,7 +40,7 @@ class Collector:
         """
         prefilled, generated = self.engine.prefilled_tokens, self.engine.generated_tokens
         busy, start = self.engine.busy_seconds, time.perf_counter()
-        traces = asyncio.run(self._collect(step, questions_S))
+        traces = run_coroutine(self._collect(step, questions_S))
         elapsed, decoding = time.perf_counter() - start, self.engine.busy_seconds - busy
         budget.add_seconds("generation", decoding)
         budget.add_seconds("reward_wait", max(elapsed - decoding, 0.0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ import lightning
 
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.evaluation.result import EvaluationResult
+from igrpo.training.event_loop import run_coroutine
 from igrpo.training.module import IGRPOModule
 
 Split = Literal["development", "test"]
@@ -22,21 +22,29 @@ class EvaluationCallback(lightning.Callback):
     """Evaluates at step 0, every ``every`` rollout steps and after the last.
 
     The test split is used before and after training only, so that nothing is chosen by it. A resumed run does not
-    repeat the evaluations that its checkpoint has behind it.
+    repeat the evaluations that it has behind it, as ``is_done(step, split)`` knows.
     """
 
     def __init__(
-        self, development: Evaluator, test: Evaluator, report: EvaluationSink, *, every: int, last_step: int
+        self,
+        development: Evaluator,
+        test: Evaluator,
+        report: EvaluationSink,
+        is_done: Callable[[int, Split], bool],
+        *,
+        every: int,
+        last_step: int,
     ) -> None:
         self._evaluators: dict[Split, Evaluator] = {"development": development, "test": test}
-        self._report, self._every, self._last_step = report, every, last_step
+        self._report, self._is_done, self._every, self._last_step = report, is_done, every, last_step
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """The accuracy before training."""
+        """The accuracy before training; or after it, when a run is resumed at what is its last step now."""
         assert isinstance(pl_module, IGRPOModule)
-        if pl_module.rollout_step == 0:
-            self._evaluate(pl_module, "test")
-            self._evaluate(pl_module, "development")
+        step = pl_module.rollout_step
+        for split in self._evaluators:
+            if step in {0, self._last_step} and not self._is_done(step, split):
+                self._evaluate(trainer, pl_module, split)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any, **kwargs: Any
@@ -45,13 +53,14 @@ class EvaluationCallback(lightning.Callback):
         assert isinstance(pl_module, IGRPOModule)
         last = pl_module.rollout_step == self._last_step
         if last or pl_module.rollout_step % self._every == 0:
-            self._evaluate(pl_module, "development")
+            self._evaluate(trainer, pl_module, "development")
         if last:
-            self._evaluate(pl_module, "test")
+            self._evaluate(trainer, pl_module, "test")
 
-    def _evaluate(self, module: IGRPOModule, split: Split) -> None:
-        with module.budget.phase("evaluation"):
-            result = asyncio.run(self._evaluators[split].run())
+    def _evaluate(self, trainer: lightning.Trainer, module: IGRPOModule, split: Split) -> None:
+        # the precision of training: Lightning itself sets it for the training step only
+        with module.budget.phase("evaluation"), trainer.precision_plugin.forward_context():
+            result = run_coroutine(self._evaluators[split].run())
         if module.logger is not None:
             module.logger.log_metrics(result.metrics(split), module.rollout_step)
         self._report(module.rollout_step, split, result)

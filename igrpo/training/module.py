@@ -72,9 +72,11 @@ class IGRPOModule(lightning.LightningModule):
         """Sample, score and refine; update; hand the new weights to the engine; log."""
         done, questions_S = batch
         step = done + 1
-        self.budget.begin_step()
-
-        traces_S = self._collector.collect(step, questions_S, self.budget)
+        try:
+            traces_S = self._collector.collect(step, questions_S, self.budget)
+        except FloatingPointError as error:
+            asked = [Trace(question, ()) for question in questions_S]
+            raise self._failure(step, asked, f"while sampling: {error}", "Lower trainer.learning_rate") from None
         if self.recorder is not None:
             self.recorder.record(step, traces_S)
         metrics = step_metrics(traces_S, variance_tolerance=self._objective.advantage.tolerance)
@@ -88,11 +90,11 @@ class IGRPOModule(lightning.LightningModule):
             try:
                 result = self._updater().run(rows_S, self._optimizer())
             except NonFiniteError as error:
-                kept = "" if self.recorder is None else self.recorder.record_failure(step, traces_S, str(error))
-                raise NonFiniteError(
-                    f"step {step}: {error}; the step's data: {kept or 'not kept'}. Lower trainer.learning_rate, or set "
-                    "trainer.on_nonfinite=skip to leave such updates out and count them"
-                ) from None
+                advice = (
+                    "Lower trainer.learning_rate, or set trainer.on_nonfinite=skip to leave such updates out and count "
+                    "them"
+                )
+                raise self._failure(step, traces_S, str(error), advice) from None
         self.budget.trained_tokens += result.trained_tokens
         self.budget.skipped_updates += result.skipped
         with self.budget.phase("weight_sync"):
@@ -102,6 +104,7 @@ class IGRPOModule(lightning.LightningModule):
         self.latest = {**metrics, **result.metrics, **self.budget.metrics()}
         if self.logger is not None:
             self.logger.log_metrics(self.latest, step)
+        self.budget.begin_step()  # evaluation and checkpoint follow: the next step's line has their seconds
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW on what requires a gradient; weight decay on matrices only, as usual."""
@@ -130,9 +133,15 @@ class IGRPOModule(lightning.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on after the checkpoint's rollout step."""
+        # a checkpoint of the last step says that the epoch is over, and a prolonged run would train nothing
+        checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"] = False
         own = checkpoint["igrpo"]
         self.rollout_step = own["rollout_step"]
         self.budget.load_state_dict(own["budget"])
+
+    def _failure(self, step: int, traces: Sequence[Trace], reason: str, advice: str) -> NonFiniteError:
+        kept = None if self.recorder is None else self.recorder.record_failure(step, traces, reason)
+        return NonFiniteError(f"step {step}: {reason}; the step's data: {kept or 'not kept'}. {advice}")
 
     def _set_learning_rate(self, step: int) -> float:
         rate = learning_rate(self._trainer_config, step)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import torch
@@ -59,7 +61,8 @@ class Updater:
         parts = [[row for rows in questions_S[i::count] for row in rows] for i in range(count)]
         several = count * self.trainer.epochs > 1
         prepared = [[(batch, self._old(batch) if several else None) for batch in self._batches(part)] for part in parts]
-        total, norms, tokens, skipped = None, [], 0, 0
+        taken: list[tuple[LossMetrics | None, float]] = []
+        tokens, skipped = 0, 0
         gap = _SamplerGap()
         for epoch in range(self.trainer.epochs):
             for part, batches in zip(parts, prepared, strict=True):
@@ -70,10 +73,11 @@ class Updater:
                     metrics = output if metrics is None else metrics + output
                     tokens += batch.tokens
                 norm = self._step(optimizer, metrics)
-                skipped += norm is None
-                norms.append(norm)
-                total = metrics if total is None or metrics is None else total + metrics
-        return UpdateResult(_report(total, norms, self.trainer, gap), tokens, skipped)
+                if norm is None:
+                    skipped += 1
+                else:
+                    taken.append((metrics, norm))
+        return UpdateResult(_report(taken, self.trainer.clip_norm, gap), tokens, skipped)
 
     def _batches(self, rows: Sequence[Row]) -> list[MicroBatch]:
         """Rows that have a gradient. Others may be left out of the work (never out of the denominators) while the
@@ -151,16 +155,18 @@ class _SamplerGap:
             self.tokens += gap.numel()
 
 
-def _report(
-    total: LossMetrics | None, norms: list[float | None], trainer: TrainerConfig, gap: _SamplerGap
-) -> dict[str, float]:
-    finite = [norm for norm in norms if norm is not None]
-    report = {f"train/{name}": value for name, value in total.finalise().items()} if total is not None else {}
-    if "train/loss" in report:
-        report["train/loss"] /= len(norms)  # losses add up over micro-batches, and are averaged over updates
-    if finite:
-        report["train/gradient_norm"] = sum(finite) / len(finite)
-        report["train/gradient_clipped_share"] = sum(norm > trainer.clip_norm for norm in finite) / len(finite)
+def _report(taken: list[tuple[LossMetrics | None, float]], clip_norm: float, gap: _SamplerGap) -> dict[str, float]:
+    """Of the updates that were taken; one without any gradient has no loss metrics and a norm of 0."""
+    report: dict[str, float] = {}
+    measured = [metrics for metrics, _ in taken if metrics is not None]
+    if measured:
+        total = reduce(operator.add, measured)
+        report = {f"train/{name}": value for name, value in total.finalise().items()}
+        report["train/loss"] /= len(taken)  # losses add up over micro-batches, and are averaged over updates
+    if taken:
+        norms = [norm for _, norm in taken]
+        report["train/gradient_norm"] = sum(norms) / len(norms)
+        report["train/gradient_clipped_share"] = sum(norm > clip_norm for norm in norms) / len(norms)
     if gap.tokens:
         report["train/sampler_logprob_gap_mean"] = gap.total / gap.tokens
         report["train/sampler_logprob_gap_max"] = gap.largest

@@ -11,7 +11,8 @@ import pytest
 import rich
 from rich.console import Console
 
-from igrpo.config import RunConfig
+from igrpo.config import RunConfig, config_values
+from igrpo.tracking.run_directory import RunDirectory
 
 
 @dataclass
@@ -23,6 +24,7 @@ class FakeTraining:
 
     def train(self, config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any] | None:
         self.calls.append((config, run_dir, resume))
+        RunDirectory(run_dir).save_config(config_values(config))  # the first thing that the real one does
         return self.behave(config)
 
 

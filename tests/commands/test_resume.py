@@ -1,5 +1,6 @@
 """`igrpo train resume=RUN_DIR`: what it keeps, what it may change, what it refuses."""
 
+import json
 import os
 from pathlib import Path
 
@@ -30,23 +31,24 @@ def test_resume_goes_on_with_the_kept_settings(training: FakeTraining, tmp_path:
 
 def test_resume_may_change_a_few_settings_and_keeps_the_old_ones(training: FakeTraining, tmp_path: Path) -> None:
     run_dir = resumable(training, tmp_path)
-    changes = ["trainer.steps=9", "trainer.device=auto", "trainer.threads=2", "tracking.uri=null", "checkpoint.every=1"]
+    changes = ["trainer.steps=9", "trainer.device=auto", "tracking.uri=null", "checkpoint.every=1"]
     assert main(["train", f"resume={run_dir}", *changes]) == 0
     trainer, tracking = training.calls[0][0].trainer, training.calls[0][0].tracking
-    assert (trainer.steps, trainer.device, trainer.threads, tracking.uri) == (9, "auto", 2, None)
+    assert (trainer.steps, trainer.device, tracking.uri) == (9, "auto", None)
     assert read_config(run_dir / "config.yaml") == training.calls[0][0]
     assert yaml.safe_load((run_dir / "config.previous.yaml").read_text())["trainer"]["steps"] == 4
 
 
 REFUSED = {
-    "seed=1": "seed=1: resume may change only trainer.steps, trainer.device, trainer.threads, tracking.*, checkpoint.*",
+    "seed=1": "seed=1: resume may change only trainer.steps, trainer.device, tracking.uri, tracking.experiment, ",
+    "trainer.threads=2": "trainer.threads=2: resume may change only ",
     "algorithm=grpo": "algorithm=grpo: resume may change only ",
     "experiment=quickstart": "experiment=quickstart: resume may change only ",
     "trainer=gpu": "trainer=gpu: resume may change only ",
     "trainer.steps=1,2": "trainer.steps=1,2: resume may change only ",
     "+trainer.steps=3": "+trainer.steps=3: resume may change only ",
     "~trainer.steps": "~trainer.steps: resume may change only ",
-    "tracking.ury=x": "tracking.ury: no such setting; did you mean 'tracking.uri'?",
+    "checkpoint.evry=1": "checkpoint.evry: no such setting; did you mean 'checkpoint.every'?",
     "trainer.steps": "'trainer.steps' is no setting: write KEY=VALUE",
 }
 
@@ -75,3 +77,11 @@ def test_resume_of_a_run_that_is_worked_on(
     assert f"is in use by process {os.getpid()}" in capsys.readouterr().err
     assert read_config(run_dir / "config.yaml").trainer.steps == 4
     assert training.calls == []
+
+
+def test_a_note_of_a_killed_process_on_another_host_is_no_lock(training: FakeTraining, tmp_path: Path) -> None:
+    run_dir = resumable(training, tmp_path)
+    mark = {"host": "old-container", "pid": 7, "started": 1.0, "pid_namespace": "pid:[1]"}
+    (run_dir / ".lock.json").write_text(json.dumps(mark))
+    assert main(["train", f"resume={run_dir}"]) == 0
+    assert len(training.calls) == 1

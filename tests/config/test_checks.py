@@ -1,10 +1,13 @@
 """Each contradiction between settings: refused with the setting, its value and what to do; its neighbour passes."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from igrpo.config import ConfigError, parse_config
+from igrpo.config.checks import missing_files
+from igrpo.hydra_support.composer import Composer
 from tests.composed import changed, config, values
 
 REINFORCE = ("objective=rloo",)
@@ -97,3 +100,16 @@ def test_contradictions_are_reported_together() -> None:
     with pytest.raises(ConfigError) as raised:
         parse_config(changed({"objective.clip_high": None, "objective.clip_low": None, "sampling.top_k": 3}))
     assert len(raised.value.problems) == 3
+
+
+def test_a_data_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    present = tmp_path / "x.jsonl"
+    present.touch()
+    absent = tmp_path / "y.jsonl"
+    with Composer("train") as composer:
+        config = composer.check_run(
+            ["experiment=math_local", f"data.path={present}", f"data.test={absent}", "data.development=0.1"]
+        ).config
+        chains = composer.check_run([]).config
+    assert missing_files(config) == [f"data.test={absent}: there is no such file"]
+    assert missing_files(chains) == []

@@ -20,7 +20,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("trainer.learning_rate", 0.0, "trainer.learning_rate=0.0: input should be greater than 0"),
     ("trainer.learning_rate", float("nan"), "trainer.learning_rate=nan: input should be a finite number"),
     ("trainer.betas", [0.9], "trainer.betas.1: missing; give it a value"),
-    ("trainer.betas", [0.9, 2.0], "trainer.betas.1=2.0: input should be less than or equal to 1"),
+    ("trainer.betas", [0.9, 2.0], "trainer.betas.1=2.0: input should be less than 1"),
     ("objective.kl_beta", -0.1, "objective.kl_beta=-0.1: input should be greater than or equal to 0"),
     ("algorithm.drafts", 0, "algorithm.drafts=0: input should be greater than 0"),
     (

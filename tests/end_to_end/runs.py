@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from igrpo.cli import main
+
 SMALL = (
-    "model.hidden=32", "model.layers=1", "model.heads=2", "model.mlp=48", "model.warm_start.steps=20",
+    "model.hidden=32", "model.layers=1", "model.heads=2", "model.mlp=48", "model.warm_start.steps=120",
     "trainer.steps=6", "trainer.questions_per_step=4", "completions_per_question=4",
     "evaluation.questions=8", "evaluation.samples=2", "evaluation.every=3", "checkpoint.every=2",
     "tracking.rollout_steps_per_file=2",
@@ -49,13 +51,18 @@ def run(arguments: Sequence[str], folder: Path, code: int = 0) -> str:
     return output
 
 
+def run_here(arguments: Sequence[str], code: int = 0) -> None:
+    """Run it in this process, which has imported everything already; it prints to what pytest captures."""
+    assert main(arguments) == code
+
+
 def wait_until(process: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
     """Wait for a living process to get somewhere."""
     deadline = time.monotonic() + TIMEOUT_S
     while not reached():
         assert process.poll() is None, f"it ended before: {finish(process)}"
         assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.002)
+        time.sleep(0.1)
 
 
 def train(folder: Path, name: str, *overrides: str) -> list[str]:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import torch
 
+from igrpo.training.checkpoints import newest_checkpoint
 from tests.end_to_end import runs
 
 pytestmark = pytest.mark.slow
 
-STEPS = ("trainer.steps=24", "evaluation.every=12", "checkpoint.every=4")
+#: The killed run would go on for ever, so that no kill comes too late; resuming says where it ends.
+ENDLESS = ("trainer.steps=100000", "evaluation.every=4", "checkpoint.every=3")
 
 
 def checkpoint(run_dir: Path, step: int) -> dict[str, Any]:
@@ -38,52 +40,89 @@ def assert_bit_equal(a: Any, b: Any, where: str = "") -> None:
         assert a == b, where
 
 
-@pytest.mark.parametrize("algorithm", ["igrpo", "grpo"])
-def test_kill_9_and_resume_is_bit_equal_to_an_uninterrupted_run(tmp_path: Path, algorithm: str) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    settings = (*STEPS, f"algorithm={algorithm}")
-    runs.run(runs.train(tmp_path, "whole", *settings), tmp_path)
-
-    process = runs.start(runs.train(tmp_path, "killed", *settings), tmp_path)
-    runs.wait_until(process, lambda: runs.steps_done(killed) >= 10)
-    process.kill()
-    runs.finish(process)
-    assert json.loads((killed / "run.json").read_text())["status"] == "RUNNING"  # nobody was left to write it
-    reached = runs.steps_done(killed)
-    assert reached < 24, "killed too late to prove anything"
-
-    output = runs.run(["train", f"resume={killed}"], tmp_path)
-    assert f"resuming after step {reached // 4 * 4} of 24" in output
-
-    a, b = checkpoint(whole, 24), checkpoint(killed, 24)
+def assert_same_run(whole: Path, resumed: Path, steps: int) -> None:
+    """Weights, optimizer, questions seen, tokens sampled, scores, measurements and evaluations."""
+    a, b = checkpoint(whole, steps), checkpoint(resumed, steps)
     assert_bit_equal(a["state_dict"], b["state_dict"], "weights")
     assert_bit_equal(a["optimizer_states"], b["optimizer_states"], "optimizer")
-    assert runs.rollouts(whole) == runs.rollouts(killed)  # questions seen, tokens sampled, scores
-    assert runs.metrics(whole) == runs.metrics(killed)
-    for path in sorted((whole / "evaluations").glob("test-*.json")):
-        assert json.loads(path.read_text()) == json.loads((killed / "evaluations" / path.name).read_text())
-    assert runs.status(killed) == "FINISHED"
-    counted = ("samples", "tokens", "single_shot", "draft_conditioned", "entropy")
-    assert {k: runs.summary(whole)[k] for k in counted} == {k: runs.summary(killed)[k] for k in counted}
+    assert len(runs.rollouts(whole)) == steps * 4  # questions a step
+    assert runs.rollouts(whole) == runs.rollouts(resumed)
+    assert runs.metrics(whole) == runs.metrics(resumed)
+    evaluations = sorted(path.name for path in (whole / "evaluations").iterdir())
+    assert evaluations == sorted(path.name for path in (resumed / "evaluations").iterdir())
+    for name in evaluations:
+        assert json.loads((whole / "evaluations" / name).read_text()) == json.loads(
+            (resumed / "evaluations" / name).read_text()
+        )
+    counted = ("samples", "tokens", "single_shot", "draft_conditioned", "entropy", "steps")
+    assert runs.summary(whole)["tokens"]["trained"] > 0
+    assert {k: runs.summary(whole)[k] for k in counted} == {k: runs.summary(resumed)[k] for k in counted}
 
 
-def test_a_broken_newest_checkpoint_falls_back_with_a_word_and_more_steps_may_follow(tmp_path: Path) -> None:
+def test_kill_9_and_resume_is_bit_equal_to_an_uninterrupted_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    algorithms = ("igrpo", "grpo")
+    killed = {name: tmp_path / f"killed-{name}" for name in algorithms}
+    started = {
+        name: runs.start(runs.train(tmp_path, killed[name].name, f"algorithm={name}", *ENDLESS), tmp_path)
+        for name in algorithms
+    }
+    for name, process in started.items():
+        runs.wait_until(process, lambda run_dir=killed[name]: runs.steps_done(run_dir) >= 8)
+    for process in started.values():  # not before both have begun: who begins puts the status of the dead right
+        process.kill()
+    for process in started.values():
+        runs.finish(process)
+
+    records = [json.loads((run_dir / "run.json").read_text()) for run_dir in killed.values()]
+    assert [record["status"] for record in records] == ["RUNNING"] * 2  # nobody was left to write how they ended
+
+    for name, run_dir in killed.items():
+        newest = newest_checkpoint(run_dir / "checkpoints")
+        assert newest is not None
+        assert newest.step >= 6
+        steps = runs.steps_done(run_dir) + 3
+        capsys.readouterr()
+        runs.run_here(["train", f"resume={run_dir}", f"trainer.steps={steps}"])
+        assert f"resuming after step {newest.step} of {steps}" in capsys.readouterr().out
+        assert runs.status(run_dir) == "FINISHED"
+
+        settings = (f"algorithm={name}", *ENDLESS, f"trainer.steps={steps}", "tracking=none")
+        runs.run_here(runs.train(tmp_path, f"whole-{name}", *settings))
+        assert_same_run(tmp_path / f"whole-{name}", run_dir, steps)
+
+
+def test_a_broken_newest_checkpoint_falls_back_with_a_word_and_more_steps_may_follow(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run_dir = tmp_path / "run"
-    runs.run(runs.train(tmp_path, "run", "tracking=none"), tmp_path)
+    runs.run_here(runs.train(tmp_path, "run", "tracking=none"))
     newest = run_dir / "checkpoints" / "step-000006.ckpt"
     newest.write_bytes(newest.read_bytes()[:-2000])
-    output = runs.run(["train", f"resume={run_dir}", "trainer.steps=7"], tmp_path)
-    assert "step-000006.ckpt is broken" in output.replace("\n", "")
-    assert "resuming after step 4 of 7" in output
-    assert runs.steps_done(run_dir) == 7
+    runs.run_here(["train", f"resume={run_dir}", "trainer.steps=7"])
+    assert f"{newest} is broken (BadZipFile" in (run_dir / "log.txt").read_text()
+    assert "resuming after step 4 of 7" in capsys.readouterr().out
+
+    # the run is over and its last checkpoint whole: more steps go on from there, fewer are a mistake
+    runs.run_here(["train", f"resume={run_dir}", "trainer.steps=9"])
+    assert "resuming after step 7 of 9" in capsys.readouterr().out
+    assert {line["step"] for line in runs.rollouts(run_dir)} == set(range(1, 10))
+    assert runs.summary(run_dir)["steps"] == 9
+    assert runs.summary(run_dir)["samples"] == 9 * 16
+    runs.run_here(["train", f"resume={run_dir}", "trainer.steps=2"], code=1)
+    assert "trainer.steps=2, but " in capsys.readouterr().err
+    assert runs.summary(run_dir)["steps"] == 9
 
 
-def test_ctrl_c_says_how_to_go_on_and_a_second_process_is_refused(tmp_path: Path) -> None:
+def test_ctrl_c_says_how_to_go_on_and_a_second_process_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run_dir = tmp_path / "run"
-    process = runs.start(runs.train(tmp_path, "run", "trainer.steps=500"), tmp_path)
+    process = runs.start(runs.train(tmp_path, "run", "trainer.steps=100000", "evaluation.every=50000"), tmp_path)
     runs.wait_until(process, lambda: runs.steps_done(run_dir) >= 2)
-    refused = runs.run(["train", f"resume={run_dir}"], tmp_path, code=2)
-    assert "is in use by" in refused
+    runs.run_here(["train", f"resume={run_dir}"], code=2)
+    assert "is in use by" in capsys.readouterr().err
     process.send_signal(signal.SIGINT)
     output = runs.finish(process)
     assert process.returncode == 130, output

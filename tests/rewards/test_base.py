@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import numpy as np
 import pytest
 
 from igrpo.rewards.base import Reward, RewardError, checked_score
-from igrpo.types import Score
+from igrpo.types import Question, Score
 from tests.rewards.helpers import completion, question
 
 GOOD = Score(value=0.5, correct=None, outcome="wrong")
@@ -61,3 +62,30 @@ def test_a_broken_result_is_an_error_that_names_reward_and_question(result: Any,
     with pytest.raises(RewardError, match="reward 'fixed' on question 'q1'") as raised:
         run(result)
     assert says in str(raised.value)
+
+
+def test_a_reward_that_raises_is_named_with_its_question() -> None:
+    class Broken:
+        name = "broken"
+
+        async def score(self, question: Question, completions: object) -> list[Score]:
+            raise KeyError("boom")
+
+        def close(self) -> None: ...
+
+    with pytest.raises(RewardError, match="reward 'broken' on question 'q7' raised KeyError: 'boom'"):
+        asyncio.run(checked_score(Broken(), Question("q7", "", ""), []))
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    class Numpy:
+        name = "numpy"
+
+        async def score(self, question: Question, completions: object) -> list[Score]:
+            return [Score(np.float32(0.5), True, "right")]  # type: ignore[arg-type]
+
+        def close(self) -> None: ...
+
+    (score,) = asyncio.run(checked_score(Numpy(), Question("q", "", ""), [None]))  # type: ignore[list-item]
+    assert type(score.value) is float
+    assert score.value == 0.5

@@ -130,6 +130,27 @@ def test_several_updates_keep_the_old_policy_and_move_the_ratio() -> None:
     close(optimizer.seen[0], naive_gradient(qwen(), flat[:3]))
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_minibatch_without_gradient_keeps_the_metrics_of_the_others(order: tuple[int, int]) -> None:
+    live = rows(count=2)
+    still = [Row(r.prompt_ids, r.completion_ids, r.sampler_logprobs, 0.0, valid=True) for r in rows(1, count=2)]
+    questions = [(live, still)[i] for i in order]
+    _, alone = update(qwen(), [live])
+    _, both = update(qwen(), questions, minibatches=2)
+    assert both.metrics["train/loss"] == pytest.approx(alone.metrics["train/loss"] / 2)  # mean over two updates
+    assert both.metrics["train/ratio_mean"] == 1.0
+
+
+def test_a_skipped_update_leaves_no_trace_in_the_metrics() -> None:
+    good = rows(count=2)
+    bad = [Row(r.prompt_ids, r.completion_ids, r.sampler_logprobs, float("inf"), valid=True) for r in rows(1, count=2)]
+    _, alone = update(qwen(), [good])
+    _, both = update(qwen(), [good, bad], minibatches=2, on_nonfinite="skip")
+    assert both.skipped == 1
+    assert both.metrics["train/loss"] == pytest.approx(alone.metrics["train/loss"])
+    assert both.metrics["train/gradient_norm"] == pytest.approx(alone.metrics["train/gradient_norm"])
+
+
 def test_the_sampler_gap_is_measured_on_completion_tokens() -> None:
     model = qwen().float()
     row = rows(count=1)[0]

@@ -1,0 +1,139 @@
+"""A whole training loop on a random tiny model: real engine, real prompts, real Lightning; the reward is a script."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+
+from igrpo.algorithm.base import Algorithm
+from igrpo.algorithm.grpo import GRPO
+from igrpo.algorithm.igrpo import IGRPO
+from igrpo.algorithm.selection import best
+from igrpo.data.module import QuestionDataModule
+from igrpo.data.sources import ChainSource
+from igrpo.policy.load import reference_copy
+from igrpo.policy.tiny import TinyShape, build_tiny_model
+from igrpo.policy.tiny_tokenizer import build_tiny_tokenizer
+from igrpo.prompts import PromptBuilder
+from igrpo.rollout.base import SamplingParams
+from igrpo.rollout.local import LocalEngine
+from igrpo.training.collect import Collector
+from igrpo.training.module import IGRPOModule
+from igrpo.types import Completion, Question, Score, Trace
+from tests.training.models import objective, trainer
+
+TOKENIZER = build_tiny_tokenizer()
+SOURCE = ChainSource(seed=0, operations=2, train=16, development=4, test=4)
+ALGORITHMS: dict[str, Algorithm] = {
+    "grpo": GRPO(4),
+    "igrpo": IGRPO(drafts=2, group_size=2, select=best, ties="first", all_failed="show"),
+}
+
+
+def spread(completion: Completion) -> float:
+    """Something from 0 to 1 that differs from answer to answer, so that every group has a variance."""
+    return sum(completion.token_ids) % 97 / 96
+
+
+@dataclass
+class ScriptedReward:
+    """``value(completion)`` of each."""
+
+    value: Callable[[Completion], float] = spread
+    name: str = "scripted"
+
+    async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score]:
+        values = [self.value(completion) for completion in completions]
+        return [Score(value, value > 0, "right" if value > 0 else "wrong") for value in values]
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class KeptTraces:
+    """A Recorder in memory."""
+
+    steps: dict[int, list[Trace]] = field(default_factory=dict)
+    failures: list[tuple[int, list[Trace], str]] = field(default_factory=list)
+
+    def record(self, step: int, traces: Sequence[Trace]) -> None:
+        self.steps[step] = list(traces)
+
+    def record_failure(self, step: int, traces: Sequence[Trace], reason: str) -> Path:
+        self.failures.append((step, list(traces), reason))
+        return Path("failures/kept")
+
+
+def prompts() -> PromptBuilder:
+    return PromptBuilder(
+        TOKENIZER, chat_template="off", system="", question="<bos>Problem:{problem}Solution:",
+        refinement="<bos>Problem:{problem}Draft:{draft}Refine:", cut_marker=" ", draft_thinking="keep",
+        max_question_tokens=16, max_draft_tokens=8,
+    )  # fmt: skip
+
+
+def make(algorithm: str = "igrpo", reward: ScriptedReward | None = None, *, kl_beta: float = 0.0,
+         objective_changes: dict[str, Any] | None = None, **changes: Any) -> IGRPOModule:  # fmt: skip
+    """A module with a fresh policy (always the same one) and a recorder in memory."""
+    model = build_tiny_model(TinyShape(hidden=16, layers=1, heads=2, mlp=16), seed=0)
+    collector = Collector(
+        algorithm=ALGORITHMS[algorithm],
+        engine=LocalEngine(model, TOKENIZER, max_batch_rows=32),
+        reward=reward or ScriptedReward(),
+        prompts=prompts(),
+        params=SamplingParams(temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=6, stop_token_ids=(2,)),
+        run_seed=0,
+        pipeline=False,
+    )
+    module = IGRPOModule(
+        model,
+        reference_copy(model) if kl_beta else None,
+        collector,
+        objective=objective(**({"kl_beta": kl_beta} | (objective_changes or {}))),
+        trainer=trainer(**changes),
+        pad_id=TOKENIZER.pad_token_id,
+    )
+    module.recorder = KeptTraces()
+    return module
+
+
+class SaveAfter(lightning.Callback):
+    """Saves at the end of a rollout step, where CheckpointCallback does."""
+
+    def __init__(self, step: int, path: Path) -> None:
+        self._step, self._path = step, path
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        assert isinstance(pl_module, IGRPOModule)
+        if pl_module.rollout_step == self._step:
+            trainer.save_checkpoint(self._path)
+
+
+def weights(module: IGRPOModule) -> dict[str, torch.Tensor]:
+    return copy.deepcopy(module.policy.state_dict())
+
+
+def kept(module: IGRPOModule) -> KeptTraces:
+    assert isinstance(module.recorder, KeptTraces)
+    return module.recorder
+
+
+def fit(module: IGRPOModule, steps: int, folder: Path, *, callbacks: Sequence[lightning.Callback] = (),
+        checkpoint: Path | None = None, start_step: int = 0) -> lightning.Trainer:  # fmt: skip
+    """Train up to rollout step ``steps``, as training_run does."""
+    data = QuestionDataModule(SOURCE, seed=0, questions=3, steps=steps)
+    data.start_step = start_step
+    runner = lightning.Trainer(
+        accelerator="cpu", devices=1, max_epochs=1, logger=False, callbacks=list(callbacks), default_root_dir=folder,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    runner.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    return runner

@@ -1,0 +1,79 @@
+"""Which split is asked when: the test split before and after training only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, summarise
+from igrpo.training.evaluation_callback import EvaluationCallback
+from igrpo.types import Question
+from tests.algorithm.fakes import completion, score
+from tests.training.small_run import SaveAfter, fit, make
+
+
+def result(value: float) -> EvaluationResult:
+    answers = Answers((completion("x"),), (score(value),))
+    return summarise([QuestionRecord(Question("q", "", ""), answers, None, None, None, 0)], "fake")
+
+
+@dataclass
+class FakeEvaluator:
+    """An evaluation that costs nothing."""
+
+    value: float
+
+    async def run(self) -> EvaluationResult:
+        return result(self.value)
+
+
+@dataclass
+class Reports:
+    """What the callback reported: (step, split), and the accuracies by split."""
+
+    calls: list[tuple[int, str]] = field(default_factory=list)
+    accuracies: dict[str, float] = field(default_factory=dict)
+
+    def __call__(self, step: int, split: str, found: EvaluationResult) -> None:
+        self.calls.append((step, split))
+        self.accuracies[split] = found.single_shot.value
+
+
+def callback(reports: Reports, every: int, last_step: int, *, done: bool = False) -> EvaluationCallback:
+    development: Any = FakeEvaluator(1.0)
+    test: Any = FakeEvaluator(0.0)
+    return EvaluationCallback(development, test, reports, lambda step, split: done, every=every, last_step=last_step)
+
+
+@pytest.mark.parametrize(
+    ("every", "on_the_way"),
+    [(1, [1, 2, 3, 4]), (2, [2, 4]), (3, [3, 4]), (9, [4])],  # the last step (4) always
+)
+def test_development_on_the_way_and_test_before_and_after(every: int, on_the_way: list[int], tmp_path: Path) -> None:
+    reports, module = Reports(), make("grpo")
+    fit(module, 4, tmp_path, callbacks=[callback(reports, every, 4)])
+    assert reports.calls == [(0, "development"), (0, "test"), *((n, "development") for n in on_the_way), (4, "test")]
+    assert reports.accuracies == {"development": 1.0, "test": 0.0}  # each split from its own evaluator
+    assert module.budget.seconds["evaluation"] > 0
+
+
+def test_a_resumed_run_repeats_no_evaluation(tmp_path: Path) -> None:
+    file = tmp_path / "x.ckpt"
+    fit(make("grpo"), 4, tmp_path, callbacks=[SaveAfter(2, file)])
+    reports = Reports()
+    fit(make("grpo"), 4, tmp_path, callbacks=[callback(reports, 2, 4)], checkpoint=file, start_step=2)
+    assert reports.calls == [(4, "development"), (4, "test")]
+
+
+@pytest.mark.parametrize(("done", "expected"), [(True, []), (False, [(2, "development"), (2, "test")])])
+def test_a_run_that_is_resumed_at_its_last_step_evaluates_what_is_missing(
+    tmp_path: Path, done: bool, expected: list[Any]
+) -> None:
+    file = tmp_path / "x.ckpt"
+    fit(make("grpo"), 2, tmp_path, callbacks=[SaveAfter(2, file)])
+    reports, module = Reports(), make("grpo")
+    fit(module, 2, tmp_path, callbacks=[callback(reports, 1, 2, done=done)], checkpoint=file, start_step=2)
+    assert (module.rollout_step, reports.calls) == (2, expected)

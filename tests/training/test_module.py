@@ -1,0 +1,181 @@
+"""The training step on a real (random, tiny) model through Lightning: what is trained, on what, and what is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from igrpo.training.forward import PolicyForward
+from igrpo.training.module import IGRPOModule
+from igrpo.training.update import NonFiniteError, Updater
+from igrpo.types import Completion
+from tests.training.small_run import TOKENIZER, SaveAfter, ScriptedReward, fit, kept, make, weights
+
+
+@pytest.fixture
+def seen_rows(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The rows of every optimizer step's cycle."""
+    seen: list[Any] = []
+    run = Updater.run
+
+    def spy(self: Updater, questions_S: Any, optimizer: Any) -> Any:
+        seen.append(questions_S)
+        return run(self, questions_S, optimizer)
+
+    monkeypatch.setattr(Updater, "run", spy)
+    return seen
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> bool:
+    return any(not torch.equal(value, after[name]) for name, value in before.items())
+
+
+def untouched(before: dict[str, torch.Tensor], module: IGRPOModule) -> bool:
+    return not changed(before, weights(module))
+
+
+@pytest.mark.parametrize(("algorithm", "completions"), [("igrpo", 2), ("grpo", 4)])
+def test_one_step_trains_the_trained_group_given_its_own_prompt(
+    algorithm: str, completions: int, tmp_path: Path, seen_rows: list[Any]
+) -> None:
+    module = make(algorithm)
+    before = weights(module)
+    fit(module, 1, tmp_path)
+    assert changed(before, weights(module))
+    assert module.rollout_step == 1
+    assert module.budget.samples == 3 * 4  # the matched budget: 4 completions a question, whatever the algorithm
+
+    (questions,) = seen_rows
+    traces = kept(module).steps[1]
+    assert [len(rows) for rows in questions] == [completions] * 3
+    for rows, trace in zip(questions, traces, strict=True):
+        trained = trace.groups[-1]
+        assert [row.completion_ids for row in rows] == [c.token_ids for c in trained.completions]
+        assert {row.prompt_ids for row in rows} == {trained.prompt.token_ids}
+        assert [row.sampler_logprobs for row in rows] == [c.logprobs for c in trained.completions]
+
+
+def test_refinements_are_conditioned_on_the_prompt_that_shows_the_best_draft(
+    tmp_path: Path, seen_rows: list[Any]
+) -> None:
+    module = make("igrpo")
+    fit(module, 1, tmp_path)
+    for rows, trace in zip(seen_rows[0], kept(module).steps[1], strict=True):
+        drafts, refined = trace.groups
+        assert refined.shown == max(range(2), key=lambda i: (drafts.rewards_G[i], -i))
+        shown = [i for i in drafts.completions[refined.shown].token_ids if i not in TOKENIZER.all_special_ids]
+        text = TOKENIZER.decode(rows[0].prompt_ids)
+        assert text == f"<bos>Problem:{trace.question.problem}Draft:{TOKENIZER.decode(shown)}Refine:"
+
+
+def test_the_trainer_agrees_with_the_sampler_and_the_ratio_is_1(tmp_path: Path) -> None:
+    module = make("igrpo")
+    fit(module, 1, tmp_path)
+    assert module.latest["train/sampler_logprob_gap_max"] < 1e-4
+    assert module.latest["train/ratio_mean"] == 1.0
+    assert module.latest["train/learning_rate"] == 0.01
+    assert module.latest["budget/trained_tokens"] == module.budget.trained_tokens > 0
+
+
+def test_several_updates_move_the_ratio(tmp_path: Path) -> None:
+    module = make("grpo", epochs=2, minibatches=2)
+    runner = fit(module, 1, tmp_path)
+    assert runner.global_step == 4  # epochs * minibatches optimizer steps in one rollout cycle
+    assert module.latest["train/ratio_mean"] != 1.0
+    assert module.latest["train/kl_old"] > 0
+    assert module.latest["train/sampler_logprob_gap_max"] < 1e-4  # measured against the weights that sampled
+
+
+def huge(completion: Completion) -> float:
+    """Finite as a reward, infinite as a float32 advantage."""
+    return 1e300 * (completion.token_ids[0] % 2)
+
+
+def test_a_non_finite_loss_stops_with_its_data_kept_and_the_weights_unharmed(tmp_path: Path) -> None:
+    module = make("grpo", ScriptedReward(huge), objective_changes={"advantage": no_std()})
+    before = weights(module)
+    with pytest.raises(NonFiniteError, match=r"^step 1: the loss is .*failures/kept.*trainer\.on_nonfinite=skip"):
+        fit(module, 2, tmp_path)
+    assert untouched(before, module)
+    ((step, traces, reason),) = kept(module).failures
+    assert (step, traces) == (1, kept(module).steps[1])
+    assert "the loss is" in reason
+    assert module.rollout_step == 0  # no step was finished, so a checkpoint would say so too
+
+
+def test_a_non_finite_loss_may_be_skipped_and_counted(tmp_path: Path) -> None:
+    module = make("grpo", ScriptedReward(huge), objective_changes={"advantage": no_std()}, on_nonfinite="skip")
+    before = weights(module)
+    fit(module, 2, tmp_path)
+    assert module.budget.skipped_updates == 2
+    assert module.latest["budget/skipped_updates"] == 2
+    assert untouched(before, module)
+    assert (module.rollout_step, kept(module).failures) == (2, [])
+
+
+def no_std() -> dict[str, Any]:
+    return {"baseline": "mean", "scale": "none", "std": "sample", "std_eps": 0.0, "tolerance": 1e-6}
+
+
+def test_the_kl_term_pulls_to_a_reference_that_is_no_part_of_the_state(tmp_path: Path) -> None:
+    plain, pulled = make("grpo"), make("grpo", kl_beta=0.5)
+    start = weights(plain)
+    assert plain.state_dict().keys() == pulled.state_dict().keys()
+    for module in (plain, pulled):
+        fit(module, 3, tmp_path)
+    assert "train/kl_reference" not in plain.latest
+    assert pulled.latest["train/kl_reference"] > 0
+
+    def distance(module: IGRPOModule) -> float:
+        return sum(float((value - start[name]).square().sum()) for name, value in weights(module).items())
+
+    assert 0 < distance(pulled) < distance(plain)
+    reference = pulled._reference[0]
+    assert reference is not None
+    assert not changed(start, reference.state_dict())  # frozen where training began
+
+
+def test_without_a_gradient_nothing_moves(tmp_path: Path) -> None:
+    module = make("grpo", ScriptedReward(lambda completion: 0.1))
+    before = weights(module)
+    fit(module, 1, tmp_path)
+    assert untouched(before, module)
+    assert module.latest["groups/zero_variance_share"] == 1.0
+    assert module.budget.trained_tokens == 0
+
+
+@pytest.mark.parametrize("planned", [3, 2], ids=["interrupted", "prolonged"])
+def test_a_checkpoint_goes_on_where_it_was_taken(planned: int, tmp_path: Path) -> None:
+    whole, part = make("igrpo"), make("igrpo")
+    fit(whole, 3, tmp_path)
+    file = tmp_path / "x.ckpt"
+    fit(part, planned, tmp_path, callbacks=[SaveAfter(2, file)])
+    counters = torch.load(file, weights_only=True)["igrpo"]["budget"]
+
+    resumed = make("igrpo")
+    fit(resumed, 3, tmp_path, checkpoint=file, start_step=2)
+    assert resumed.rollout_step == 3
+    assert list(kept(resumed).steps) == [3]
+    assert kept(resumed).steps[3] == kept(whole).steps[3]  # questions, tokens, log-probs, scores, policy version
+    assert not changed(weights(whole), weights(resumed))
+    for name in ("samples", "generated_tokens", "prefilled_tokens", "trained_tokens"):
+        assert resumed.budget.state_dict()[name] == whole.budget.state_dict()[name] > counters[name] > 0
+    assert resumed.budget.seconds["update"] > counters["seconds"]["update"]
+
+
+def test_dropout_stays_off(tmp_path: Path) -> None:
+    module = make("grpo")
+    fit(module, 1, tmp_path)
+    assert not module.policy.training
+
+
+def test_an_entropy_bonus_asks_for_entropies(tmp_path: Path) -> None:
+    module = make("grpo", objective_changes={"entropy_bonus": 0.1})
+    assert module._forward == PolicyForward(1.0, 7, with_entropy=True, entropy_grad=True)
+    plain = make("grpo")
+    for each in (module, plain):
+        fit(each, 1, tmp_path)
+    assert changed(weights(plain), weights(module))
