@@ -12,7 +12,7 @@ import lightning
 import rich
 import torch
 
-from igrpo import build
+from igrpo import assembly
 from igrpo.config import RunConfig, config_values
 from igrpo.data.module import QuestionDataModule
 from igrpo.data.sources import Source
@@ -76,16 +76,16 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
     return summary.model_dump(mode="json") | {"tracking": _tracking(tracker)}
 
 
-def _parts(config: RunConfig, directory: RunDirectory, closing: ExitStack) -> build.Parts:
-    policy = build.build_policy(config.model, config.data, rich.get_console())
-    prompts = build.build_prompts(config.prompt, policy.tokenizer)
-    build.check_lengths(config, policy.model, prompts)
-    policy.model.to(build.build_device(config.trainer))
-    reward = build.build_reward(config.reward, directory.failures)
+def _parts(config: RunConfig, directory: RunDirectory, closing: ExitStack) -> assembly.Parts:
+    policy = assembly.build_policy(config.model, config.data, rich.get_console())
+    prompts = assembly.build_prompts(config.prompt, policy.tokenizer)
+    assembly.check_lengths(config, policy.model, prompts)
+    policy.model.to(assembly.build_device(config.trainer))
+    reward = assembly.build_reward(config.reward, directory.failures)
     closing.callback(reward.close)
-    engine = build.build_engine(config.rollout, policy)
+    engine = assembly.build_engine(config.rollout, policy)
     closing.callback(engine.close)
-    return build.Parts(policy, engine, reward, prompts)
+    return assembly.Parts(policy, engine, reward, prompts)
 
 
 def _fit(
@@ -93,13 +93,13 @@ def _fit(
 ) -> Summary:
     with ExitStack() as closing:
         parts = _parts(config, directory, closing)
-        source = build.fitting_source(build.build_source(config.data), parts.prompts, config.evaluation.questions)
+        source = assembly.fitting_source(assembly.build_source(config.data), parts.prompts, config.evaluation.questions)
         data = QuestionDataModule(source, config.seed, config.trainer.questions_per_step, config.trainer.steps)
         policy = parts.policy
         module = IGRPOModule(
             policy.model,
             reference_copy(policy.model) if config.objective.kl_beta > 0 else None,
-            build.build_collector(config, parts),
+            assembly.build_collector(config, parts),
             objective=config.objective,
             trainer=config.trainer,
             pad_id=policy.tokenizer.pad_token_id,
@@ -114,7 +114,7 @@ def _fit(
                 data.start_step = checkpoint.step
                 rich.print(f"resuming after step {checkpoint.step} of {config.trainer.steps}")
         trainer = lightning.Trainer(
-            accelerator=build.build_device(config.trainer).type,
+            accelerator=assembly.build_device(config.trainer).type,
             devices=1,
             precision=_PRECISION[config.trainer.precision],
             max_epochs=1,
@@ -142,7 +142,7 @@ def _recorder(config: RunConfig, directory: RunDirectory, tracker: Tracker, modu
 
 
 def _callbacks(
-    config: RunConfig, directory: RunDirectory, recorder: RunRecorder, parts: build.Parts, source: Source
+    config: RunConfig, directory: RunDirectory, recorder: RunRecorder, parts: assembly.Parts, source: Source
 ) -> list[lightning.Callback]:
     """In the order in which a step passes them: evaluate, then save (the best is known by then), then show."""
     steps = config.trainer.steps
@@ -155,8 +155,8 @@ def _callbacks(
             progress.report_accuracy(step, result.single_shot.value)
             checkpoints.report_accuracy(step, result.single_shot.value)
 
-    development = build.build_evaluator(config, source.development, parts)
-    test = build.build_evaluator(config, source.test, parts)
+    development = assembly.build_evaluator(config, source.development, parts)
+    test = assembly.build_evaluator(config, source.test, parts)
     evaluation = EvaluationCallback(
         development, test, report, recorder.has_evaluation, every=config.evaluation.every, last_step=steps
     )

@@ -70,9 +70,11 @@ def test_kill_9_and_resume_is_bit_equal_to_an_uninterrupted_run(
     }
     for name, process in started.items():
         runs.wait_until(process, lambda run_dir=killed[name]: runs.steps_done(run_dir) >= 8)
-    for process in started.values():  # not before both have begun: who begins puts the status of the dead right
-        process.kill()
+        process.send_signal(
+            signal.SIGSTOP
+        )  # not killed before both have begun: who begins puts the dead's status right
     for process in started.values():
+        process.kill()
         runs.finish(process)
 
     records = [json.loads((run_dir / "run.json").read_text()) for run_dir in killed.values()]

@@ -175,8 +175,10 @@ def test_wrong_input_is_one_line_that_says_where(tmp_path: Path, capsys: pytest.
     assert "Traceback" in (run_dir / "log.txt").read_text()
     assert runs.status(run_dir) == "FAILED"
 
-    runs.run_here(math_local(tmp_path / "none", tmp_path / "absent.jsonl"), code=1)
-    assert capsys.readouterr().err.startswith(f"igrpo: data.path={tmp_path / 'absent.jsonl'}: there is no such file\n")
+    absent = tmp_path / "absent.jsonl"
+    runs.run_here(math_local(tmp_path / "none", absent), code=2)
+    assert f"data.path={absent}: there is no such file\n" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
     runs.run_here(math_local(tmp_path / "long", bad, "prompt.max_draft_tokens=9000"), code=2)
     assert "trainer.tokens_per_microbatch=8192 cannot hold one row" in capsys.readouterr().err
     assert not (tmp_path / "long").exists()

@@ -124,6 +124,9 @@ def test_an_evaluation_is_kept_with_the_verdict_of_each_question(run: Run) -> No
     assert (kept["step"], kept["split"], kept["single_shot"]["value"]) == (3, "development", 0.25)
     assert [one["id"] for one in kept["per_question"]] == ["a", "b", "c", "d"]
     assert [one["single_shot"] for one in kept["per_question"]] == [[True], [False], [False], [False]]
+    assert run.recorder.has_evaluation(3, "development")
+    assert not run.recorder.has_evaluation(3, "test")
+    assert not run.recorder.has_evaluation(2, "development")
     assert read_summary(run.directory.summary).single_shot.before is None  # the development split is no headline
     assert not (run.directory.evaluations / "samples-000003.json").exists()  # nothing was sampled yet
 

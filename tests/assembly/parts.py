@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from igrpo.build import Policy
+from igrpo.assembly import Policy
 from igrpo.policy.byte_level import ByteLevelShape, make_byte_level_model
 from igrpo.policy.load import load_policy
 from igrpo.policy.tiny import TinyShape, build_tiny_model

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from transformers import BloomConfig, GPT2Config
 
-from igrpo.build import build_prompts, check_lengths, fitting_source
-from igrpo.build.policy import _stop_tokens
+from igrpo.assembly import build_prompts, check_lengths, fitting_source
+from igrpo.assembly.policy import _stop_tokens
 from igrpo.prompts import PromptBuilder
 from igrpo.types import Question
-from tests.build.parts import byte_policy, question
+from tests.assembly.parts import byte_policy, question
 from tests.composed import config as composed
 
 BYTES = ("model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=16384")

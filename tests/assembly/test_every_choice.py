@@ -12,17 +12,17 @@ import pytest
 import torch
 from rich.console import Console
 
-from igrpo import build
 from igrpo.algorithm.grpo import GRPO
 from igrpo.algorithm.igrpo import IGRPO
 from igrpo.algorithm.selection import best
 from igrpo.config import RunConfig
+from igrpo.config.schema import RewardConfig, WeightedConfig
 from igrpo.hydra_support.folders import choices, groups
 from igrpo.rollout.local import LocalEngine
 from igrpo.tracking.run_directory import RunDirectory
 from igrpo.tracking.tracker import Tracker
 from igrpo.training.checkpoints import CheckpointCallback
-from tests.build.parts import (
+from tests.assembly.parts import (
     TINY_SHAPE,
     byte_policy,
     completion,
@@ -41,7 +41,7 @@ BYTES = ("model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=1638
 
 
 def _algorithm(name: str, folder: Path) -> None:
-    made = build.build_algorithm(composed(None, f"algorithm={name}"))
+    made = assembly.build_algorithm(composed(None, f"algorithm={name}"))
     expected = {"grpo": GRPO(8), "igrpo": IGRPO(4, 4, best, "random", "show")}  # N + G = 8 either way
     assert made == expected[name]
 
@@ -57,7 +57,9 @@ def _objective(name: str, folder: Path) -> None:
 
 def _reward(name: str, folder: Path) -> None:
     target = ["reward.target=igrpo.rewards.format:FormatReward"] if name == "python" else []  # more: test_reward.py
-    made = build.build_reward(composed(None, f"reward={name}", *target).reward, folder)
+    # alone, the format gives no verdicts, which a run needs: it comes as a part of a sum
+    settings = _format() if name == "format" else composed(None, f"reward={name}", *target).reward
+    made = assembly.build_reward(settings, folder)
     texts = [r"<think>hm</think><answer>\boxed{2}</answer>", r"\boxed{2}", "3"]
     formatted = [1, 0, 0]
     expected = {
@@ -70,8 +72,14 @@ def _reward(name: str, folder: Path) -> None:
     assert values(scores) == expected[name]
 
 
+def _format() -> RewardConfig:
+    whole = composed(None, "reward=math_verify_format").reward
+    assert isinstance(whole, WeightedConfig)
+    return whole.parts["format"].reward
+
+
 def _rollout(name: str, folder: Path) -> None:
-    assert isinstance(build.build_engine(composed(None, f"rollout={name}").rollout, tiny_policy()), LocalEngine)
+    assert isinstance(assembly.build_engine(composed(None, f"rollout={name}").rollout, tiny_policy()), LocalEngine)
 
 
 def _model(name: str, folder: Path) -> None:
@@ -81,7 +89,7 @@ def _model(name: str, folder: Path) -> None:
         "huggingface": ("model=huggingface", "prompt=boxed", f"model.name_or_path={write_model(folder / 'm')}"),
     }[name]
     config = composed(None, *overrides)
-    policy = build.build_policy(config.model, config.data, Console(quiet=True))
+    policy = assembly.build_policy(config.model, config.data, Console(quiet=True))
     assert policy.stop_token_ids == (policy.tokenizer.eos_token_id,)
     assert policy.tokenizer.pad_token_id is not None
     assert bool(policy.tokenizer.chat_template) == (name != "tiny")
@@ -95,7 +103,7 @@ def _data(name: str, folder: Path) -> None:
         "jsonl": (*BYTES, "data=jsonl", f"data.path={file}"),
         "hub": (*BYTES, "data=hub", f"data.dataset={file}"),
     }[name]
-    source = build.build_source(composed(None, *overrides).data)
+    source = assembly.build_source(composed(None, *overrides).data)
     splits = (source.train, source.development, source.test)
     ids = [one.id for split in splits for one in split]
     assert all(len(split) > 0 for split in splits)
@@ -105,7 +113,7 @@ def _data(name: str, folder: Path) -> None:
 def _prompt(name: str, folder: Path) -> None:
     overrides = () if name == "tiny" else (*BYTES[::2], f"prompt={name}")
     policy = tiny_policy() if name == "tiny" else byte_policy()
-    prompts = build.build_prompts(composed(None, *overrides).prompt, policy.tokenizer)
+    prompts = assembly.build_prompts(composed(None, *overrides).prompt, policy.tokenizer)
     shown = prompts.refinement_prompt(question("2 +3"), completion("5"))
     text = policy.tokenizer.decode(shown.token_ids)
     assert "2 +3" in text
@@ -116,19 +124,19 @@ def _prompt(name: str, folder: Path) -> None:
 def _trainer(name: str, folder: Path) -> None:
     trainer = composed(None, f"trainer={name}").trainer
     if name == "cpu":
-        assert build.build_device(trainer) == torch.device("cpu")
+        assert assembly.build_device(trainer) == torch.device("cpu")
     elif torch.cuda.is_available():
-        assert build.build_device(trainer) == torch.device("cuda")
+        assert assembly.build_device(trainer) == torch.device("cuda")
     else:
         with pytest.raises(ValueError, match=r"^trainer\.device=cuda, but torch sees no CUDA device; set trainer=cpu"):
-            build.build_device(trainer)
+            assembly.build_device(trainer)
 
 
 def _evaluation(name: str, folder: Path) -> None:
     config = composed({"sampling.max_completion_tokens": 4}, f"evaluation={name}")
     parts = _parts(config)
     try:
-        result = asyncio.run(build.build_evaluator(config, [question(name="a"), question(name="b")], parts).run())
+        result = asyncio.run(assembly.build_evaluator(config, [question(name="a"), question(name="b")], parts).run())
     finally:
         parts.reward.close()
     assert len(result.per_question) == 2
@@ -138,13 +146,13 @@ def _evaluation(name: str, folder: Path) -> None:
     assert result.draft_conditioned_oracle is None  # evaluation.oracle_drafts=0
 
 
-def _parts(config: RunConfig) -> build.Parts:
+def _parts(config: RunConfig) -> assembly.Parts:
     policy = tiny_policy()
-    return build.Parts(
+    return assembly.Parts(
         policy,
-        build.build_engine(config.rollout, policy),
-        build.build_reward(config.reward, None),
-        build.build_prompts(config.prompt, policy.tokenizer),
+        assembly.build_engine(config.rollout, policy),
+        assembly.build_reward(config.reward, None),
+        assembly.build_prompts(config.prompt, policy.tokenizer),
     )
 
 
@@ -181,7 +189,7 @@ def test_every_choice_is_made(group: str, name: str, tmp_path: Path, monkeypatch
 
 def test_the_collector_gets_the_settings_of_the_run() -> None:
     config = composed({"rollout.pipeline": True, "seed": 5, "sampling.max_completion_tokens": 7})
-    collector = build.build_collector(config, _parts(config))
+    collector = assembly.build_collector(config, _parts(config))
     made: Any = collector
     assert (made.run_seed, made.pipeline, made.params.max_new_tokens) == (5, True, 7)
     assert made.params.stop_token_ids == tiny_policy().stop_token_ids

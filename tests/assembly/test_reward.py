@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from igrpo.build import build_reward
+from igrpo.assembly import build_reward
 from igrpo.config.schema import FormatConfig, PythonRewardConfig, WeightedConfig, WeightedPart
 from igrpo.rewards.base import checked_score
-from tests.build.parts import completion, question, values
+from tests.assembly.parts import completion, question, values
 
 GOOD = """
 from igrpo.types import Score

@@ -4,7 +4,7 @@ Each part gets its own section, never the whole configuration. To add a part: it
 its line here.
 """
 
-from igrpo.build.cycle import (
+from igrpo.assembly.cycle import (
     Parts,
     build_algorithm,
     build_collector,
@@ -13,9 +13,9 @@ from igrpo.build.cycle import (
     build_prompts,
     check_lengths,
 )
-from igrpo.build.policy import Policy, build_device, build_policy
-from igrpo.build.questions import build_source, fitting_source
-from igrpo.build.reward import build_reward
+from igrpo.assembly.policy import Policy, build_device, build_policy
+from igrpo.assembly.questions import build_source, fitting_source
+from igrpo.assembly.reward import build_reward
 
 __all__ = [
     "Parts",

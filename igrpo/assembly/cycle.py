@@ -10,7 +10,7 @@ from igrpo.algorithm.base import Algorithm
 from igrpo.algorithm.grpo import GRPO
 from igrpo.algorithm.igrpo import IGRPO
 from igrpo.algorithm.selection import RULES
-from igrpo.build.policy import Policy
+from igrpo.assembly.policy import Policy
 from igrpo.config import schema
 from igrpo.config.schema import RunConfig
 from igrpo.evaluation.evaluator import Evaluator
