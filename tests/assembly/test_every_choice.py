@@ -12,6 +12,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from igrpo import assembly
 from igrpo.algorithm.grpo import GRPO
 from igrpo.algorithm.igrpo import IGRPO
 from igrpo.algorithm.selection import best
