@@ -58,8 +58,9 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
     repair_stale_runs(config.tracking.uri, [run_dir.parent])
     with directory.acquire():
         directory.save_config(config_values(config))
-        checkpoint = _checkpoint(directory, config.trainer.steps) if resume else None
+        checkpoint = newest_checkpoint(directory.checkpoints) if resume else None
         directory.begin()
+        log.info("%s in %s", "resumed" if resume else "started", directory.path)
         tracker = Tracker(
             directory,
             tracking_uri=_tracking_uri(config, directory, resume=resume),
@@ -72,6 +73,7 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
             tracker.log_params(config_values(config))
             tracker.log_artifact(directory.config)
             summary = _fit(config, directory, tracker, checkpoint, resume=resume)
+            log.info("finished: %s", summary.model_dump_json(exclude={"versions"}))
             tracker.log_artifact(directory.summary)
     return summary.model_dump(mode="json") | {"tracking": _tracking(tracker)}
 
@@ -128,6 +130,9 @@ def _fit(
             num_sanity_val_steps=0,
         )
         trainer.fit(module, data, ckpt_path=None if checkpoint is None else checkpoint.path, weights_only=True)
+        assert module.rollout_step == config.trainer.steps, "a run that ended early is not finished"
+        if module.budget.trained_tokens == 0:
+            log.warning("no group ever had differing rewards: no update was made, and nothing was learned")
         return recorder.write_summary(config.trainer.steps)
 
 
@@ -161,16 +166,6 @@ def _callbacks(
         development, test, report, recorder.has_evaluation, every=config.evaluation.every, last_step=steps
     )
     return [evaluation, checkpoints, progress]
-
-
-def _checkpoint(directory: RunDirectory, steps: int) -> Checkpoint | None:
-    """Where a resumed run goes on; None: at its beginning."""
-    checkpoint = newest_checkpoint(directory.checkpoints)
-    if checkpoint is not None and checkpoint.step > steps:
-        raise ValueError(
-            f"trainer.steps={steps}, but {directory} has {checkpoint.step} steps behind it already; give at least that"
-        )
-    return checkpoint
 
 
 def _tracking_uri(config: RunConfig, directory: RunDirectory, *, resume: bool) -> str | None:

@@ -87,6 +87,8 @@ def _tiny(model: schema.TinyModelConfig, data: schema.DataConfig, console: Conso
         learning_rate=warm.learning_rate,
     )
     with Progress(console=console, transient=True) as bar:
+        if not console.is_terminal:
+            console.print("warm start of the tiny model: about a minute the first time, then it is cached")
         task = bar.add_task("warm start of the tiny model (first run only, then cached)", total=None)
         return warm_started_tiny(
             settings, on_progress=lambda step, steps, loss: bar.update(task, completed=step, total=steps)

@@ -35,7 +35,7 @@ def print_facts(facts: Sequence[tuple[str, str]], console: Console | None = None
         if name != "note":
             table.add_row(name, Text(text))
     for note in notes:
-        table.add_row("", Text(note, style="yellow"))
+        table.add_row("note", Text(note, style="yellow"))
     _console(console).print(table)
 
 
@@ -51,8 +51,7 @@ def print_summary(
     ``ui_command`` starts the MLflow UI, ``run_link`` is the run's page in it (None: nothing was tracked there).
     """
     out = _console(console)
-    head = [str(summary[key]) for key in ("algorithm", "objective") if summary.get(key) is not None]
-    head += [f"{label} {summary[key]}" for key, label in (("seed", "seed"), ("steps", "steps")) if _has(summary, key)]
+    head = [f"{key} {summary[key]}" for key in ("algorithm", "objective", "seed", "steps") if _has(summary, key)]
     out.print(_accuracy_table(summary, " · ".join(head) or "result"))
     out.print(_cost_table(summary))
     out.print(Text.assemble(("the run lies in   ", "cyan"), str(run_dir)), soft_wrap=True)
@@ -60,6 +59,46 @@ def print_summary(
         out.print(Text.assemble(("its curves: run   ", "cyan"), ui_command), soft_wrap=True)
     if run_link is not None:
         out.print(Text.assemble(("and open          ", "cyan"), run_link), soft_wrap=True)
+
+
+def print_sweep(directory: Path, labels: Sequence[str], console: Console | None = None) -> int:
+    """One row a run of a sweep, from the summaries in its folders, in the order of their numbers.
+
+    Returns the number of runs that did not finish; they are named with where their log is.
+    """
+    table = _table("the sweep")
+    for name in ("run", "single-shot before", "after", "draft-conditioned after", "samples", "tokens trained"):
+        table.add_column(name, style="cyan" if name == "run" else None, justify="left" if name == "run" else "right")
+    found = {path.name.partition("_")[0]: path for path in directory.iterdir() if path.is_dir()}
+    failed: list[str] = []
+    for number, label in enumerate(labels):
+        folder = found.get(str(number))
+        summary = _read(folder, "summary.json")
+        if _read(folder, "run.json").get("status") != "FINISHED":
+            failed.append(f"run {number} ({label}) did not finish; its log: {folder or directory}/log.txt")
+        single, drafted = summary.get("single_shot") or {}, summary.get("draft_conditioned") or {}
+        table.add_row(
+            f"{number}: {label}",
+            _share(single.get("before"), None),
+            _share(single.get("after"), single.get("interval")),
+            _share(drafted.get("after"), None),
+            _number(summary.get("samples"), ","),
+            _number((summary.get("tokens") or {}).get("trained"), ","),
+        )
+    out = _console(console)
+    out.print(table)
+    for text in failed:
+        out.print(Text(text, style="red"), soft_wrap=True)
+    return len(failed)
+
+
+def _read(folder: Path | None, name: str) -> dict[str, Any]:
+    """A JSON file of a run's folder, empty where the run did not come to write it."""
+    path = None if folder is None else folder / name
+    if path is None or not path.exists():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 def _accuracy_table(summary: Mapping[str, Any], title: str) -> Table:

@@ -51,7 +51,7 @@ def hydra_job(settings: DictConfig) -> float | None:
         summary = execute(config, run_dir, resume=False)
     except RunError:
         if several:
-            raise  # the sweep goes on with its other runs
+            return None  # the sweep goes on with its other runs, and names this one at its end
         raise SystemExit(EXIT_FAILED) from None  # an Exception would make Hydra print a line of its own
     accuracy = ((summary or {}).get("single_shot") or {}).get("after")
     return None if accuracy is None else float(accuracy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,31 @@ def resumed_config(run_dir: Path, overrides: Sequence[str]) -> RunConfig:
     problems = [problem for text in overrides if (problem := _apply(text, values)) is not None]
     if problems:
         raise ConfigError(problems, "resume")
-    return parse_config(values)
+    changed = parse_config(values)
+    done = steps_behind(run_dir)
+    if changed.trainer.steps < done:
+        steps = changed.trainer.steps
+        raise ConfigError(
+            [f"trainer.steps={steps}: {run_dir} has {done} steps behind it; give at least that"], "resume"
+        )
+    return changed
+
+
+def steps_behind(run_dir: Path) -> int:
+    """The step of the newest checkpoint, by its name; 0 without one."""
+    names = (path.stem.removeprefix("step-") for path in (run_dir / "checkpoints").glob("step-*.ckpt"))
+    return max((int(name) for name in names if name.isdigit()), default=0)
+
+
+def finished_summary(run_dir: Path, config: RunConfig) -> dict[str, Any] | None:
+    """The summary of a run that has nothing left to do; None where there is something to do, or no such summary."""
+    try:
+        summary: dict[str, Any] = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
+        status = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError):
+        return None
+    complete = status == "FINISHED" and summary["single_shot"]["after"] is not None
+    return summary if complete and summary["steps"] == config.trainer.steps else None
 
 
 def _apply(text: str, values: dict[str, Any]) -> str | None:
@@ -55,11 +80,11 @@ def _apply(text: str, values: dict[str, Any]) -> str | None:
         return syntax_problem(text, error)
     key = item.key_or_group
     section, _, name = key.rpartition(".")
+    if isinstance(values.get(section), dict) and name not in values[section]:
+        return f"{key}: no such setting{setting_hint(key, [f'{section}.{known}' for known in values[section]])}"
     plain = not (item.is_add() or item.is_delete() or item.is_force_add() or item.is_sweep_override())
     if not plain or (key not in CHANGEABLE and f"{section}.*" not in CHANGEABLE):
         allowed = ", ".join(CHANGEABLE)
         return f"{text}: resume may change only {allowed}; anything else is another run: start it without resume"
-    if name not in values[section]:
-        return f"{key}: no such setting{setting_hint(key, [f'{section}.{known}' for known in values[section]])}"
     values[section][name] = item.value()
     return None

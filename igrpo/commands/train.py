@@ -99,6 +99,7 @@ def _single(asked: Arguments) -> None:
 
 
 def _sweep(asked: Arguments) -> None:
+    from igrpo.commands.console import print_sweep
     from igrpo.commands.job import RunError, hydra_job
     from igrpo.commands.run_dir import claim, remove_if_empty
     from igrpo.hydra_support.composer import Composer
@@ -117,17 +118,26 @@ def _sweep(asked: Arguments) -> None:
         except ConfigError:
             remove_if_empty(directory)
             raise
-        except RunError:
-            print(f"igrpo: at least one run of the sweep failed; each run's log is in {directory}", file=sys.stderr)
+        except KeyboardInterrupt:
+            print(f"igrpo: the sweep was interrupted; what is done lies in {directory}", file=sys.stderr)
             raise
+        failed = print_sweep(directory, [label for label, _ in planned.cells]) if planned.cells else 0
         print(f"the sweep lies in {directory}")
+        if failed:
+            raise RunError(f"{failed} of {len(planned.cells)} runs failed")
 
 
 def _resume(run_dir: Path, asked: Arguments) -> None:
+    from igrpo.commands.console import print_summary
     from igrpo.commands.job import execute
-    from igrpo.commands.resume import resumed_config
+    from igrpo.commands.resume import finished_summary, resumed_config
 
     config = resumed_config(run_dir, asked.overrides)
+    summary = finished_summary(run_dir, config)
+    if summary is not None:
+        print_summary(summary, run_dir.absolute(), None, None)
+        print(f"already finished ({config.trainer.steps} steps); to go on, give more: trainer.steps=NUMBER")
+        return
     _require_files([config])
     if "check" in asked.flags:
         _show(config)

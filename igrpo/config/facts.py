@@ -72,6 +72,8 @@ def _notes(config: RunConfig) -> Iterator[str]:
     reinforce = objective.surrogate == "reinforce"
     if objective.kl_beta == 0:
         yield "reference model: none (objective.kl_beta=0)"
+    else:
+        yield f"reference model: a frozen copy of the policy before training (objective.kl_beta={objective.kl_beta:g})"
     if config.updates_per_step > 1:
         if reinforce:
             yield "REINFORCE has no ratio: the updates of a step after the first are off-policy and not corrected"

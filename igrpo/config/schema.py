@@ -168,7 +168,7 @@ class ChainsDataConfig(Section):
 
 
 class FieldNames(Section):
-    id: str
+    id: str | None
     problem: str
     answer: str
 

@@ -44,7 +44,7 @@ class HubSource:
             rows = _rows(_load(name, subset, split_name, revision), f"{name}[{split_name}]")
             found = read_questions(rows, fields)
             if not found:
-                raise ValueError(f"data.name={name}: its split '{split_name}' is empty")
+                raise ValueError(f"data.dataset={name}: its split '{split_name}' is empty")
             return found
 
         development_share = 0.0 if isinstance(development, str) else development
@@ -71,7 +71,7 @@ def _load(name: str, subset: str | None, split: str, revision: str | None) -> An
         return datasets.load_dataset(str(path) if path.is_dir() else name, subset, split=split, revision=revision)
     except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
         raise ValueError(
-            f"data.name={name} (data.subset={subset}, split '{split}', data.revision={revision}) "
+            f"data.dataset={name} (data.subset={subset}, split '{split}', data.revision={revision}) "
             f"cannot be loaded: {error}"
         ) from error
 

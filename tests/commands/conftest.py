@@ -24,8 +24,12 @@ class FakeTraining:
 
     def train(self, config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any] | None:
         self.calls.append((config, run_dir, resume))
-        RunDirectory(run_dir).save_config(config_values(config))  # the first thing that the real one does
-        return self.behave(config)
+        directory = RunDirectory(run_dir)  # what the command reads of it afterwards is written by the real one, too
+        directory.save_config(config_values(config))
+        directory.begin()
+        summary = self.behave(config)
+        directory.finish("FINISHED")
+        return summary
 
 
 @pytest.fixture

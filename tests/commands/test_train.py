@@ -151,7 +151,9 @@ def test_a_sweep_goes_on_after_a_failure(
     printed = capsys.readouterr()
     assert "run 0: igrpo-grpo-s1 ──" in printed.out
     assert printed.err.splitlines()[0] == "igrpo: RuntimeError: lost"
-    assert printed.err.splitlines()[-1].startswith("igrpo: at least one run of the sweep failed; each run's log is in ")
+    log_file = sweep / "0_igrpo-grpo-s1" / "log.txt"
+    assert f"run 0 (seed=1) did not finish; its log: {log_file}" in printed.out
+    assert "run 1" not in printed.out.rpartition("did not finish")[2]
     assert "Traceback" not in printed.err
     assert "HYDRA_FULL_ERROR" not in printed.err
     assert "Traceback" in (sweep / "0_igrpo-grpo-s1" / "log.txt").read_text()

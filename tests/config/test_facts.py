@@ -60,7 +60,8 @@ def test_one_update_makes_clipping_inert_and_several_do_not() -> None:
     assert facts()[1] == ["reference model: none (objective.kl_beta=0)", on_policy]
     assert on_policy not in facts({"trainer.epochs": 2})[1]
     assert on_policy not in facts({"trainer.minibatches": 2})[1]
-    assert facts({"objective.kl_beta": 0.01})[1] == [on_policy]
+    reference = "reference model: a frozen copy of the policy before training (objective.kl_beta=0.01)"
+    assert facts({"objective.kl_beta": 0.01})[1] == [reference, on_policy]
 
 
 def test_what_is_identical_by_construction() -> None:

@@ -69,7 +69,7 @@ def test_errors_name_what_is_missing(tmp_path: Path) -> None:
     ):
         load(path, fields=Fields(id=None, problem="questoin"))
     with pytest.raises(
-        ValueError, match=r"^data\.name=nobody/nothing \(data\.subset=None, split 'train', .* cannot be loaded: "
+        ValueError, match=r"^data\.dataset=nobody/nothing \(data\.subset=None, split 'train', .* cannot be loaded: "
     ):
         load("nobody/nothing")
     text = tmp_path / "a.txt"

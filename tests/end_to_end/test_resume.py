@@ -112,8 +112,10 @@ def test_a_broken_newest_checkpoint_falls_back_with_a_word_and_more_steps_may_fo
     assert {line["step"] for line in runs.rollouts(run_dir)} == set(range(1, 10))
     assert runs.summary(run_dir)["steps"] == 9
     assert runs.summary(run_dir)["samples"] == 9 * 16
-    runs.run_here(["train", f"resume={run_dir}", "trainer.steps=2"], code=1)
-    assert "trainer.steps=2, but " in capsys.readouterr().err
+    runs.run_here(["train", f"resume={run_dir}"])
+    assert "already finished (9 steps); to go on, give more: trainer.steps=NUMBER" in capsys.readouterr().out
+    runs.run_here(["train", f"resume={run_dir}", "trainer.steps=2"], code=2)
+    assert f"trainer.steps=2: {run_dir} has 9 steps behind it" in capsys.readouterr().err
     assert runs.summary(run_dir)["steps"] == 9
 
 
