@@ -40,7 +40,7 @@ def assert_tables(output: str, run_dir: Path, name: str) -> None:
     text = squeeze(output)
     for part in (
         "what they resolve to", "on-policy: clipping is inert", "step 1/6", "step 6/6",
-        f"{name} · grpo · seed 0 · steps 6", "single-shot, mean of 2", "single-shot, greedy", "draft-conditioned",
+        f"algorithm {name} · objective grpo · seed 0 · steps 6", "single-shot, mean of 2", "single-shot, greedy", "draft-conditioned",
         "8 questions; intervals of 95 %", "entropy, nats a token", "stage 1", "samples │ 96", "tokens trained",
         "seconds generation", "seconds update", f"the run lies in {run_dir}", "mlflow ui --backend-store-uri sqlite:",
         "?workflowType=machine_learning",
