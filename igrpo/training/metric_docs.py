@@ -1,4 +1,8 @@
-"""What the trainer measures beside `igrpo.metrics`: unit and definition of every name."""
+"""What the trainer measures beside `igrpo.metrics`: unit and definition of every name.
+
+Ratios, clip shares, KL and the gap to the sampler are taken over the tokens that went through the update. Without a KL
+term and an entropy bonus these are the tokens of groups with a variance: the others have no gradient.
+"""
 
 from __future__ import annotations
 
