@@ -1,4 +1,4 @@
-"""One cache for the whole test session: the small models of the tests are warmed up once."""
+"""For the whole test session: shapes and types of igrpo.objective are checked at run time, one cache of small models."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
+
+from tests.objective import checker
+
+# Before anything can import it without the checks, so that there is one class of each name.
+install_import_hook("igrpo.objective", f"{checker.__name__}.check")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -23,10 +23,16 @@ def main() -> None:
             if mode == "exception":
                 raise RuntimeError("boom")
             if mode == "wait":
-                while tracker.run.sent() < directory.metrics.stat().st_size:
+                while tracker.run.sent() < directory.metrics.stat().st_size or not params_arrived(tracker):
                     time.sleep(0.05)
                 print("READY", flush=True)
                 time.sleep(60)
+
+
+def params_arrived(tracker: Tracker) -> bool:
+    """They follow the points: a kill between the two would leave them to the next resume."""
+    assert tracker.run is not None
+    return bool(tracker.run.client.get_run(tracker.run.run_id).data.params)
 
 
 if __name__ == "__main__":
