@@ -67,8 +67,10 @@ def print_sweep(directory: Path, labels: Sequence[str], console: Console | None 
     Returns the number of runs that did not finish; they are named with where their log is.
     """
     table = _table("the sweep")
-    for name in ("run", "single-shot before", "after", "draft-conditioned after", "samples", "tokens trained"):
-        table.add_column(name, style="cyan" if name == "run" else None, justify="left" if name == "run" else "right")
+    table.add_column("run", style="cyan", no_wrap=True)
+    for name in ("before", "after", "refined", "samples", "trained"):
+        table.add_column(name, justify="right")
+    table.caption = "single-shot before and after, draft-conditioned after; tokens trained"
     found = {path.name.partition("_")[0]: path for path in directory.iterdir() if path.is_dir()}
     failed: list[str] = []
     for number, label in enumerate(labels):
@@ -80,7 +82,7 @@ def print_sweep(directory: Path, labels: Sequence[str], console: Console | None 
         table.add_row(
             f"{number}: {label}",
             _share(single.get("before"), None),
-            _share(single.get("after"), single.get("interval")),
+            _share(single.get("after"), None),
             _share(drafted.get("after"), None),
             _number(summary.get("samples"), ","),
             _number((summary.get("tokens") or {}).get("trained"), ","),

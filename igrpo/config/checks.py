@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from igrpo.config.schema import (
     ChainsDataConfig,
     FormatConfig,
+    HuggingFaceModelConfig,
     JsonlDataConfig,
+    PythonRewardConfig,
     RewardConfig,
     RunConfig,
     TinyModelConfig,
@@ -124,16 +128,28 @@ def _gives_no_verdict(reward: RewardConfig) -> bool:
 
 
 def missing_files(config: RunConfig) -> list[str]:
-    """Settings that name a local file which is not there."""
-    data = config.data
-    if not isinstance(data, JsonlDataConfig):
-        return []
-    named = {"data.path": data.path, "data.development": data.development, "data.test": data.test}
-    return [
-        f"{key}={value}: there is no such file"
-        for key, value in named.items()
-        if isinstance(value, str) and not Path(value).is_file()
-    ]
+    """Settings that name a local file, folder or module which is not there."""
+    problems: list[str] = []
+    data, model, reward = config.data, config.model, config.reward
+    if isinstance(data, JsonlDataConfig):
+        named = {"data.path": data.path, "data.development": data.development, "data.test": data.test}
+        problems += [
+            f"{key}={value}: there is no such file"
+            for key, value in named.items()
+            if isinstance(value, str) and not Path(value).is_file()
+        ]
+    if isinstance(model, HuggingFaceModelConfig):
+        path = Path(model.name_or_path).expanduser()
+        if model.name_or_path.startswith((".", "/", "~")) and not path.is_dir():
+            problems.append(f"model.name_or_path={model.name_or_path}: there is no such directory")
+    if isinstance(reward, PythonRewardConfig):
+        module = reward.target.partition(":")[0].partition(".")[0]
+        if PathFinder.find_spec(module, [str(Path.cwd()), *sys.path]) is None:
+            problems.append(
+                f"reward.target={reward.target}: there is no module '{module}' in the working directory, and none is "
+                "installed"
+            )
+    return problems
 
 
 def longest_row(config: RunConfig) -> int:

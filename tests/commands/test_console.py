@@ -1,12 +1,13 @@
 """The tables on the console, cell by cell."""
 
+import json
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from igrpo.commands.console import print_facts, print_summary, print_tree
+from igrpo.commands.console import print_facts, print_summary, print_sweep, print_tree
 from tests.composed import config
 
 
@@ -97,3 +98,26 @@ def test_facts_and_notes() -> None:
     assert row(lines, "steps") == ["steps", "80 [x]"]
     assert any("mind [this]" in line for line in lines)
     assert row(lines, "note")[0] == "note"
+
+
+def test_a_sweep_is_a_row_a_run_and_names_what_did_not_finish(tmp_path: Path) -> None:
+    for name, status in (("0_a", "FINISHED"), ("1_b", "FAILED")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(json.dumps({"status": status}))
+    (tmp_path / "0_a" / "summary.json").write_text(
+        json.dumps(
+            {
+                "single_shot": {"before": 0.25, "after": 0.5},
+                "draft_conditioned": {"after": 0.75},
+                "samples": 96,
+                "tokens": {"trained": 1234},
+            }
+        )
+    )
+    failed: list[int] = []
+    lines = printed(lambda console: failed.append(print_sweep(tmp_path, ["seed=1", "seed=2", "seed=3"], console)))
+    assert failed == [2]
+    assert row(lines, "0: seed=1") == ["0: seed=1", "25.0 %", "50.0 %", "75.0 %", "96", "1,234"]
+    assert row(lines, "1: seed=2")[1:] == ["-", "-", "-", "-", "-"]
+    assert f"run 1 (seed=2) did not finish; its log: {tmp_path / '1_b'}/log.txt" in lines
+    assert f"run 2 (seed=3) did not finish; its log: {tmp_path}/log.txt" in lines

@@ -112,4 +112,14 @@ def test_a_data_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         ).config
         chains = composer.check_run([]).config
     assert missing_files(config) == [f"data.test={absent}: there is no such file"]
+    with Composer("train") as composer:
+        text = ["experiment=math_local", f"data.path={present}", "model=huggingface"]
+        missing = composer.check_run([*text, "model.name_or_path=./nowhere", "reward=python", "reward.target=noway:X"])
+        fine = composer.check_run([*text, f"model.name_or_path={tmp_path}", "reward=python", "reward.target=json:X"])
+        hub = composer.check_run([*text, "model.name_or_path=somebody/something"])
+    assert missing_files(missing.config) == [
+        "model.name_or_path=./nowhere: there is no such directory",
+        "reward.target=noway:X: there is no module 'noway' in the working directory, and none is installed",
+    ]
+    assert missing_files(fine.config) == missing_files(hub.config) == []
     assert missing_files(chains) == []
