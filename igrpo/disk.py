@@ -18,7 +18,7 @@ class DiskFullError(RuntimeError):
     """There is no room to write; the message names the path, the room, the need and what to do."""
 
 
-def ensure_space(path: Path, needed_mb: float, setting: str = "tracking.min_free_mb") -> None:
+def ensure_space(path: Path, needed_mb: float, setting: str) -> None:
     """Stop before the disk is full, while there is still room to write how the run ended.
 
     Args:

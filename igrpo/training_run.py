@@ -63,7 +63,7 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
         log.info("%s in %s", "resumed" if resume else "started", directory.path)
         tracker = Tracker(
             directory,
-            tracking_uri=_tracking_uri(config, directory, resume=resume),
+            tracking_uri=tracking_uri(config, directory, resume=resume),
             experiment=config.tracking.experiment,
             run_name=config.run_name,
             tags={"algorithm": config.algorithm.name, "objective": config.objective.name, "seed": str(config.seed)},
@@ -168,7 +168,7 @@ def _callbacks(
     return [evaluation, checkpoints, progress]
 
 
-def _tracking_uri(config: RunConfig, directory: RunDirectory, *, resume: bool) -> str | None:
+def tracking_uri(config: RunConfig, directory: RunDirectory, *, resume: bool) -> str | None:
     """A relative database is beside where the run began, wherever it is resumed from."""
     uri = config.tracking.uri
     path = None if uri is None else sqlite_path(uri)

@@ -170,7 +170,7 @@ def _check(questions: Sequence[Question], sampling: SamplingParams, samples: int
     if sampling.temperature <= 0:
         raise ValueError(
             f"evaluation.temperature={sampling.temperature} is not positive; the headline accuracy is sampled: set a "
-            "temperature above 0 and read eval/greedy/accuracy for greedy decoding"
+            "temperature above 0 and read .../greedy/accuracy for greedy decoding"
         )
     if oracle_drafts < 0 or oracle_drafts > samples:
         raise ValueError(

@@ -73,11 +73,8 @@ class RunRecorder:
 
     def write_summary(self, step: int) -> Summary:
         """Write summary.json as things stand after ``step``."""
-        config, before, after = (
-            self._config,
-            self._evaluation("test", 0),
-            self._evaluation("test", config_steps(self._config)),
-        )
+        config = self._config
+        before, after = self._evaluation("test", 0), self._evaluation("test", config.trainer.steps)
         summary = Summary(
             algorithm=config.algorithm.name,
             objective=config.objective.name,
@@ -127,11 +124,6 @@ class RunRecorder:
             if seen:
                 entropies[stage] = FirstLast(first=seen[0], last=seen[-1])
         return entropies
-
-
-def config_steps(config: RunConfig) -> int:
-    """The rollout step after which the run is over."""
-    return config.trainer.steps
 
 
 def _accuracy(before: dict[str, Any] | None, after: dict[str, Any] | None, name: str, samples: int) -> Accuracy:

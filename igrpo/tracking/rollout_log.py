@@ -16,8 +16,6 @@ from typing import Any, NamedTuple
 
 from igrpo.disk import append_whole, disk_errors
 from igrpo.tracking.strict_json import compact_json
-from igrpo.tracking.trace_lines import trace_line
-from igrpo.types import Trace
 
 _log = logging.getLogger(__name__)
 
@@ -100,17 +98,6 @@ class RolloutLog:
             total_mb -= oldest.stat().st_size / 2**20
             oldest.unlink()
             _log.info("dropped the rollout log %s (limits: %s files, %s MiB)", oldest, self.keep_files, self.keep_mb)
-
-
-class TraceRecorder:
-    """Keeps the traces of every step; this is what the training step is handed."""
-
-    def __init__(self, log: RolloutLog) -> None:
-        self.log = log
-
-    def record(self, step: int, traces: Sequence[Trace]) -> None:
-        """Write one line a trace (see trace_line)."""
-        self.log.append(step, [trace_line(step, trace) for trace in traces])
 
 
 def rollout_files(folder: Path) -> list[Path]:

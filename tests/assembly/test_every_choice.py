@@ -20,6 +20,7 @@ from igrpo.config import RunConfig
 from igrpo.config.schema import RewardConfig, WeightedConfig
 from igrpo.hydra_support.folders import choices, groups
 from igrpo.rollout.local import LocalEngine
+from igrpo.rollout.lockstep import Lockstep
 from igrpo.tracking.run_directory import RunDirectory
 from igrpo.tracking.tracker import Tracker
 from igrpo.training.checkpoints import CheckpointCallback
@@ -145,6 +146,26 @@ def _evaluation(name: str, folder: Path) -> None:
     assert result.greedy is not None
     assert result.draft_conditioned is not None
     assert result.draft_conditioned_oracle is None  # evaluation.oracle_drafts=0
+
+
+@pytest.mark.parametrize(("pipeline", "barriers"), [(False, 2), (True, 0)])
+def test_evaluation_keeps_the_barrier_between_its_stages(
+    monkeypatch: pytest.MonkeyPatch, pipeline: bool, barriers: int
+) -> None:
+    made: list[int] = []
+
+    def counted(engine: Any, parties: int) -> Lockstep:
+        made.append(parties)
+        return Lockstep(engine, parties)
+
+    monkeypatch.setattr("igrpo.assembly.cycle.Lockstep", counted)
+    config = composed({"sampling.max_completion_tokens": 4, "rollout.pipeline": pipeline})
+    parts = _parts(config)
+    try:
+        asyncio.run(assembly.build_evaluator(config, [question(name="a"), question(name="b")], parts).run())
+    finally:
+        parts.reward.close()
+    assert len(made) == barriers
 
 
 def _parts(config: RunConfig) -> assembly.Parts:

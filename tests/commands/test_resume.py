@@ -85,3 +85,12 @@ def test_a_note_of_a_killed_process_on_another_host_is_no_lock(training: FakeTra
     (run_dir / ".lock.json").write_text(json.dumps(mark))
     assert main(["train", f"resume={run_dir}"]) == 0
     assert len(training.calls) == 1
+
+
+def test_the_next_command_puts_a_killed_run_right(training: FakeTraining, tmp_path: Path) -> None:
+    run_dir = resumable(training, tmp_path)
+    record = json.loads((run_dir / "run.json").read_text())
+    # what kill -9 leaves: RUNNING, and a process that started at another time than this one
+    (run_dir / "run.json").write_text(json.dumps(record | {"status": "RUNNING", "pid_started": 1.0}))
+    assert main(["train", "--check"]) == 0
+    assert json.loads((run_dir / "run.json").read_text())["status"] == "KILLED"

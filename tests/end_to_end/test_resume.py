@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from igrpo.tracking.run_directory import RunDirectory
 from igrpo.training.checkpoints import newest_checkpoint
+from igrpo.training_run import tracking_uri
+from tests.composed import config as composed
 from tests.end_to_end import runs
 
 pytestmark = pytest.mark.slow
@@ -133,3 +136,16 @@ def test_ctrl_c_says_how_to_go_on_and_a_second_process_is_refused(
     assert f"igrpo train resume={run_dir}" in output.replace("\n", "")
     assert "Traceback" not in output
     assert runs.status(run_dir) == "KILLED"
+
+
+def test_a_relative_database_stays_where_the_run_began(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "run")
+    directory.create()
+    directory.begin()
+    directory.attach_mlflow("sqlite:////first/mlflow.db", "1", "abc")
+    relative = composed({"tracking.uri": "sqlite:///mlflow.db"})
+    other = composed({"tracking.uri": "sqlite:////other/mlflow.db"})
+    assert tracking_uri(relative, directory, resume=True) == "sqlite:////first/mlflow.db"
+    assert tracking_uri(relative, directory, resume=False) == "sqlite:///mlflow.db"
+    assert tracking_uri(other, directory, resume=True) == "sqlite:////other/mlflow.db"
+    assert tracking_uri(composed({"tracking.uri": None}), directory, resume=True) is None

@@ -20,7 +20,7 @@ def test_ensure_space_names_path_room_need_and_setting(tmp_path: Path, monkeypat
         return shutil._ntuple_diskusage(10 * 2**30, 10 * 2**30 - 7 * 2**20, 7 * 2**20)
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
-    ensure_space(tmp_path / "not" / "there" / "yet", 7)
+    ensure_space(tmp_path / "not" / "there" / "yet", 7, setting="trainer.min_free_mb")
     assert asked == [tmp_path]
     with pytest.raises(DiskFullError) as caught:
         ensure_space(tmp_path / "run", 8, setting="trainer.min_free_mb")

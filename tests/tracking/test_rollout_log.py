@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from igrpo.tracking.rollout_log import RolloutLog, TraceRecorder, read_rollouts, rollout_files
+from igrpo.tracking.rollout_log import RolloutLog, read_rollouts, rollout_files
 from igrpo.tracking.trace_lines import table_columns, table_row, trace_line
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
 
@@ -136,7 +136,7 @@ IGRPO = Trace(QUESTION, (group(1, ("a", "b", "c"), (0.0, 1.0, 0.0)), group(2, ("
 
 
 def test_recorded_traces_hold_everything(tmp_path: Path) -> None:
-    TraceRecorder(RolloutLog(tmp_path)).record(3, [IGRPO, IGRPO])
+    RolloutLog(tmp_path).append(3, [trace_line(3, IGRPO), trace_line(3, IGRPO)])
     first, second = read_rollouts(tmp_path)
     assert first == second
     assert (first["step"], first["question"]) == (3, {"id": "q1", "problem": "1+1?", "answer": "2"})

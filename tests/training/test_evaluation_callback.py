@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from lightning.pytorch.plugins import MixedPrecision
 
 from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, summarise
 from igrpo.training.evaluation_callback import EvaluationCallback
@@ -25,8 +28,10 @@ class FakeEvaluator:
     """An evaluation that costs nothing."""
 
     value: float
+    in_bf16: list[bool] = field(default_factory=list)
 
     async def run(self) -> EvaluationResult:
+        self.in_bf16.append(torch.is_autocast_enabled("cpu"))
         return result(self.value)
 
 
@@ -77,3 +82,12 @@ def test_a_run_that_is_resumed_at_its_last_step_evaluates_what_is_missing(
     reports, module = Reports(), make("grpo")
     fit(module, 2, tmp_path, callbacks=[callback(reports, 1, 2, done=done)], checkpoint=file, start_step=2)
     assert (module.rollout_step, reports.calls) == (2, expected)
+
+
+def test_evaluation_has_the_precision_of_training() -> None:
+    development, test = FakeEvaluator(1.0), FakeEvaluator(0.0)
+    evaluators: Any = (development, test)
+    asked = EvaluationCallback(*evaluators, Reports(), lambda step, split: False, every=1, last_step=4)
+    trainer: Any = SimpleNamespace(precision_plugin=MixedPrecision("bf16-mixed", "cpu"))
+    asked.on_train_start(trainer, make("grpo"))
+    assert development.in_bf16 == test.in_bf16 == [True]
