@@ -14,13 +14,15 @@ class Budget:
     """Cumulative counters of training (evaluation has its own seconds and counts no samples or tokens).
 
     ``prefilled_tokens`` are prompt tokens that really went through the model while sampling, ``trained_tokens`` the
-    prompt and completion tokens that went through forward and backward, each update counted.
+    prompt and completion tokens that went through forward and backward, each update counted. ``flops`` are the
+    operations of sampling and updates together, as `igrpo.flops` counts them.
     """
 
     samples: int = 0
     generated_tokens: int = 0
     prefilled_tokens: int = 0
     trained_tokens: int = 0
+    flops: int = 0
     skipped_updates: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     _before_step: dict[str, float] = field(default_factory=dict)
@@ -48,6 +50,7 @@ class Budget:
             "budget/generated_tokens": self.generated_tokens,
             "budget/prefilled_tokens": self.prefilled_tokens,
             "budget/trained_tokens": self.trained_tokens,
+            "budget/flops": self.flops,
             "budget/skipped_updates": self.skipped_updates,
         }
         step = {k: v - self._before_step.get(k, 0.0) for k, v in self.seconds.items()}
@@ -64,11 +67,12 @@ class Budget:
             "generated_tokens": self.generated_tokens,
             "prefilled_tokens": self.prefilled_tokens,
             "trained_tokens": self.trained_tokens,
+            "flops": self.flops,
             "skipped_updates": self.skipped_updates,
             "seconds": dict(self.seconds),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from the counters of a checkpoint."""
+        """Go on from the counters of a checkpoint. One that an older igrpo did not keep stays what it is."""
         for name, value in state.items():
             setattr(self, name, dict(value) if name == "seconds" else value)

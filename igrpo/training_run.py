@@ -25,12 +25,14 @@ from igrpo.tracking.rollout_log import RolloutLog
 from igrpo.tracking.run_directory import RunDirectory
 from igrpo.tracking.stale import repair_stale_runs
 from igrpo.tracking.summary import Summary
+from igrpo.tracking.sweep_directory import sweep_of
 from igrpo.tracking.tracked import tracked
 from igrpo.tracking.tracker import Tracker
 from igrpo.training.checkpoints import Checkpoint, CheckpointCallback, FileCheckpointIO, forget_after, newest_checkpoint
 from igrpo.training.evaluation_callback import EvaluationCallback, Split
 from igrpo.training.module import IGRPOModule
 from igrpo.training.progress import ProgressCallback
+from igrpo.training.stopping import StoppingRule
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +63,15 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
         checkpoint = newest_checkpoint(directory.checkpoints) if resume else None
         directory.begin()
         log.info("%s in %s", "resumed" if resume else "started", directory.path)
+        sweep, cell = sweep_of(run_dir) or (None, None)
         tracker = Tracker(
             directory,
             tracking_uri=tracking_uri(config, directory, resume=resume),
             experiment=config.tracking.experiment,
-            run_name=config.run_name,
-            tags={"algorithm": config.algorithm.name, "objective": config.objective.name, "seed": str(config.seed)},
+            run_name=config.run_name if cell is None else cell.name,
+            tags=_tags(config),
+            swept={} if cell is None else cell.swept,
+            parent_run_id=None if sweep is None else sweep.mlflow_run_id,
             resume_step=None if not resume else _last_kept_step(checkpoint),
         )
         with tracked(tracker, directory):
@@ -75,7 +80,19 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
             summary = _fit(config, directory, tracker, checkpoint, resume=resume)
             log.info("finished: %s", summary.model_dump_json(exclude={"versions"}))
             tracker.log_artifact(directory.summary)
+            for path in sorted(directory.evaluations.glob("test-*.json")):
+                tracker.log_artifact(path, "evaluations")  # with these a report needs MLflow alone
     return summary.model_dump(mode="json") | {"tracking": _tracking(tracker)}
+
+
+def _tags(config: RunConfig) -> dict[str, str]:
+    """What runs are grouped by in MLflow."""
+    return {
+        "condition": config.condition,
+        "algorithm": config.algorithm.name,
+        "objective": config.objective.name,
+        "seed": str(config.seed),
+    }
 
 
 def _parts(config: RunConfig, directory: RunDirectory, closing: ExitStack) -> assembly.Parts:
@@ -104,6 +121,7 @@ def _fit(
             assembly.build_collector(config, parts),
             objective=config.objective,
             trainer=config.trainer,
+            stopping=StoppingRule(config.trainer.steps, config.budget),
             pad_id=policy.tokenizer.pad_token_id,
         )
         recorder = _recorder(config, directory, tracker, module)
@@ -130,10 +148,10 @@ def _fit(
             num_sanity_val_steps=0,
         )
         trainer.fit(module, data, ckpt_path=None if checkpoint is None else checkpoint.path, weights_only=True)
-        assert module.rollout_step == config.trainer.steps, "a run that ended early is not finished"
+        assert module.is_last, "a run that ended early is not finished"
         if module.budget.trained_tokens == 0:
-            log.warning("no group ever had differing rewards: no update was made, and nothing was learned")
-        return recorder.write_summary(config.trainer.steps)
+            log.warning("no group ever had a reward to learn from: no update was made, and nothing was learned")
+        return recorder.write_summary(module.rollout_step)
 
 
 def _recorder(config: RunConfig, directory: RunDirectory, tracker: Tracker, module: IGRPOModule) -> RunRecorder:
@@ -150,9 +168,8 @@ def _callbacks(
     config: RunConfig, directory: RunDirectory, recorder: RunRecorder, parts: assembly.Parts, source: Source
 ) -> list[lightning.Callback]:
     """In the order in which a step passes them: evaluate, then save (the best is known by then), then show."""
-    steps = config.trainer.steps
-    progress = ProgressCallback(rich.get_console(), steps)
-    checkpoints = CheckpointCallback(directory.checkpoints, config.checkpoint, last_step=steps)
+    progress = ProgressCallback(rich.get_console(), config.trainer.steps)
+    checkpoints = CheckpointCallback(directory.checkpoints, config.checkpoint)
 
     def report(step: int, split: Split, result: EvaluationResult) -> None:
         recorder.record_evaluation(step, split, result)
@@ -162,9 +179,7 @@ def _callbacks(
 
     development = assembly.build_evaluator(config, source.development, parts)
     test = assembly.build_evaluator(config, source.test, parts)
-    evaluation = EvaluationCallback(
-        development, test, report, recorder.has_evaluation, every=config.evaluation.every, last_step=steps
-    )
+    evaluation = EvaluationCallback(development, test, report, recorder.has_evaluation, every=config.evaluation.every)
     return [evaluation, checkpoints, progress]
 
 

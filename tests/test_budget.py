@@ -35,18 +35,19 @@ def test_step_seconds_are_those_since_the_step_began() -> None:
 
 
 def test_metrics_hold_every_counter() -> None:
-    budget = Budget(samples=1, generated_tokens=2, prefilled_tokens=3, trained_tokens=4, skipped_updates=5)
+    budget = Budget(samples=1, generated_tokens=2, prefilled_tokens=3, trained_tokens=4, skipped_updates=5, flops=6)
     assert budget.metrics() == {
         "budget/samples": 1.0,
         "budget/generated_tokens": 2.0,
         "budget/prefilled_tokens": 3.0,
         "budget/trained_tokens": 4.0,
+        "budget/flops": 6.0,
         "budget/skipped_updates": 5.0,
     }
 
 
 def test_a_checkpoint_keeps_them_all_and_shares_none() -> None:
-    budget = Budget(samples=1, generated_tokens=2, prefilled_tokens=3, trained_tokens=4, skipped_updates=5)
+    budget = Budget(samples=1, generated_tokens=2, prefilled_tokens=3, trained_tokens=4, skipped_updates=5, flops=6)
     budget.add_seconds("update", 1.0)
     state = json.loads(json.dumps(budget.state_dict()))  # plain values: a checkpoint loads without executing code
     other = Budget(samples=100)

@@ -5,7 +5,8 @@ N + G completions are spent on finding d^. The loss is unchanged: advantages, ra
 refinements, every log-prob conditioned on q' (Eq. 3-6). At deployment the model answers q alone.
 
 How it differs from the paper: ties go to a correct draft first and then to a seeded random one, where the paper says
-argmax; ``all_failed="skip"`` asks the bare question when no draft is right, where the paper always shows one (Eq. 2).
+argmax; ``all_failed="skip"`` asks the bare question when no draft is right, where the paper always shows one (Eq. 2);
+without drafts (N = 0, the control ``bare``) there is no Stage 1, and the whole group answers the bare question.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import Literal
 
 from igrpo.algorithm.base import Toolbox
 from igrpo.algorithm.selection import SelectionRule, TieRule
-from igrpo.types import Group, Question, Trace
+from igrpo.types import Completion, Group, Question, Trace
 
 
 @dataclass(frozen=True, slots=True)
 class IGRPO:
-    """Two stages: ``drafts`` (N) completions of q, then ``group_size`` (G) completions of q'."""
+    """Two stages: ``drafts`` (N) completions of q, then ``group_size`` (G) completions of q'; 0 drafts: no Stage 1."""
 
     drafts: int
     group_size: int
@@ -29,6 +30,9 @@ class IGRPO:
     all_failed: Literal["show", "skip"]
 
     async def __call__(self, question: Question, tools: Toolbox) -> Trace:
+        if self.drafts == 0:
+            return Trace(question, (await self._refine(question, tools, (), None),))
+
         # Stage 1, exploration: d_1..d_N ~ pi_old(. | q). No gradient flows through them.
         prompt = tools.prompts.question_prompt(question)
         drafts_N = await tools.sample(question, prompt, self.drafts, stage=1)
@@ -39,15 +43,14 @@ class IGRPO:
         if self.all_failed == "skip" and not any(score.correct for score in scores_N):
             shown = None
 
-        # Stage 2, refinement: q' = Concat(q, d^)   (Eq. 2);   o_1..o_G ~ pi_old(. | q')
-        refinement_prompt = tools.prompts.refinement_prompt(question, None if shown is None else drafts_N[shown])
-        refinements_G = await tools.sample(question, refinement_prompt, self.group_size, stage=2)
-        scores_G = await tools.score(question, refinements_G)
+        drafts = Group(1, prompt, drafts_N, scores_N, trained=False)
+        return Trace(question, (drafts, await self._refine(question, tools, drafts_N, shown)))
 
-        return Trace(
-            question,
-            (
-                Group(1, prompt, drafts_N, scores_N, trained=False),
-                Group(2, refinement_prompt, refinements_G, scores_G, trained=True, shown=shown),
-            ),
-        )
+    async def _refine(
+        self, question: Question, tools: Toolbox, drafts_N: tuple[Completion, ...], shown: int | None
+    ) -> Group:
+        # Stage 2, refinement: q' = Concat(q, d^)   (Eq. 2);   o_1..o_G ~ pi_old(. | q')
+        prompt = tools.prompts.refinement_prompt(question, None if shown is None else drafts_N[shown])
+        refinements_G = await tools.sample(question, prompt, self.group_size, stage=2)
+        scores_G = await tools.score(question, refinements_G)
+        return Group(2, prompt, refinements_G, scores_G, trained=True, shown=shown)

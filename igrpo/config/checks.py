@@ -10,6 +10,7 @@ from pathlib import Path
 from igrpo.config.schema import (
     ChainsDataConfig,
     FormatConfig,
+    GRPOConfig,
     HuggingFaceModelConfig,
     JsonlDataConfig,
     PythonRewardConfig,
@@ -25,12 +26,22 @@ TINY_POSITIONS = 512
 
 def cross_field_problems(config: RunConfig) -> list[str]:
     """Every contradiction between settings, each naming the setting, its value and what to do."""
-    return [*_budget(config), *_objective(config), *_sampling(config), *_lengths(config), *_parts(config)]
+    return [
+        *_budget(config),
+        *_condition(config),
+        *_objective(config),
+        *_advantage(config),
+        *_sampling(config),
+        *_lengths(config),
+        *_parts(config),
+    ]
 
 
 def _budget(config: RunConfig) -> Iterator[str]:
     drafts, total = config.drafts, config.completions_per_question
-    if config.group_size < 2:
+    if isinstance(config.algorithm, GRPOConfig):
+        yield from _answers(config.algorithm.answers, total)
+    elif config.group_size < 2:
         left = f"after algorithm.drafts={drafts} " if drafts else ""
         yield (
             f"completions_per_question={total} leaves {left}a group of {config.group_size}; a baseline within the "
@@ -41,6 +52,49 @@ def _budget(config: RunConfig) -> Iterator[str]:
         yield (
             f"trainer.minibatches={config.trainer.minibatches} is more than trainer.questions_per_step="
             f"{config.trainer.questions_per_step}; every minibatch needs a question"
+        )
+
+
+def _answers(answers: int, total: int) -> Iterator[str]:
+    if answers > total:
+        yield (
+            f"algorithm.answers={answers} is more than completions_per_question={total}, the budget of a question; "
+            "lower it, or raise the budget"
+        )
+    if answers < 2:
+        yield (
+            f"algorithm.answers={answers}, of completions_per_question={total}, is a group of {answers}; a baseline "
+            "within the group needs at least 2: raise algorithm.answers, or completions_per_question if it follows it"
+        )
+
+
+def _condition(config: RunConfig) -> Iterator[str]:
+    """The labels of conf/condition must mean what they say; any other label is the user's own."""
+    label, algorithm = config.condition, config.algorithm.name
+    if label in {"grpo", "igrpo"} and label != algorithm:
+        yield (
+            f"condition={label} cannot go with algorithm={algorithm}: a condition chooses the algorithm; leave one of "
+            "them out"
+        )
+    if label == "best_of_n" and config.objective.advantage.select != "best":
+        yield (
+            f"condition=best_of_n cannot go with objective={config.objective.name}: it chooses the objective; leave "
+            "one of them out"
+        )
+
+
+def _advantage(config: RunConfig) -> Iterator[str]:
+    advantage = config.objective.advantage
+    if advantage.select == "best":
+        for key, value in (("baseline", advantage.baseline), ("scale", advantage.scale)):
+            if value != "none":
+                yield (
+                    f"objective.advantage.{key}={value} is ignored by objective.advantage.select=best; set it to none"
+                )
+    elif advantage.baseline == "none" and advantage.scale != "none":
+        yield (
+            f"objective.advantage.scale={advantage.scale} cannot go with objective.advantage.baseline=none: rewards "
+            "that are all equal have no standard deviation; set it to none"
         )
 
 

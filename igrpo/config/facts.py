@@ -11,7 +11,13 @@ from igrpo.config.schema import ChainsDataConfig, RunConfig
 
 def resolved_facts(config: RunConfig) -> list[tuple[str, str]]:
     """Rows (name, value) of the table that is printed at start; rows named 'note' say what follows from them."""
-    return [*_step(config), *_tokens(config), *_totals(config), *(("note", note) for note in _notes(config))]
+    return [
+        *_step(config),
+        *_tokens(config),
+        *_totals(config),
+        *_budget(config),
+        *(("note", note) for note in _notes(config)),
+    ]
 
 
 def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
@@ -21,13 +27,15 @@ def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
     if config.drafts:
         yield "completions a question", f"{total} = {config.drafts} drafts (N) + {config.group_size} refinements (G)"
     else:
-        yield "completions a question", f"{total} answers (G), no drafts"
-    trained = questions * config.group_size
-    yield "completions a step", f"{questions * total:,}, of which {trained:,} are trained on"
+        rest = f" of a budget of {total}" if config.group_size < total else ""
+        yield "completions a question", f"{config.group_size} answers (G){rest}, no drafts"
+    rows = _rows_per_question(config)
+    trained = f"{'up to ' if rows < config.group_size else ''}{questions * rows:,}"
+    yield "completions a step", f"{questions * config.samples_per_question:,}, of which {trained} are trained on"
     passes = "1 pass" if trainer.epochs == 1 else f"{trainer.epochs} passes"
     parts = "1 minibatch" if trainer.minibatches == 1 else f"{trainer.minibatches} minibatches"
     yield "updates a step", f"{config.updates_per_step} ({passes} x {parts})"
-    update = math.ceil(questions / trainer.minibatches) * config.group_size
+    update = math.ceil(questions / trainer.minibatches) * rows
     at_least = min(trainer.tokens_per_microbatch // longest_row(config), update)
     yield (
         "sequences a micro-batch",
@@ -35,6 +43,13 @@ def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
         if at_least == update
         else f"about {at_least} to {update}, as their lengths allow",
     )
+
+
+def _rows_per_question(config: RunConfig) -> int:
+    """The most completions of a question that get a gradient: one where only the best is imitated."""
+    objective = config.objective
+    only_best = objective.advantage.select == "best" and objective.kl_beta == 0 and objective.entropy_bonus == 0
+    return 1 if only_best else config.group_size
 
 
 def _tokens(config: RunConfig) -> Iterator[tuple[str, str]]:
@@ -49,7 +64,7 @@ def _tokens(config: RunConfig) -> Iterator[tuple[str, str]]:
 
 def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
     trainer, evaluation, data = config.trainer, config.evaluation, config.data
-    samples = trainer.steps * trainer.questions_per_step * config.completions_per_question
+    samples = trainer.steps * trainer.questions_per_step * config.samples_per_question
     yield "training", f"{trainer.steps:,} steps, {samples:,} samples"
     ways = [f"{evaluation.samples} samples each"]
     ways += ["greedy"] if evaluation.greedy else []
@@ -66,6 +81,21 @@ def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
     )
 
 
+def _budget(config: RunConfig) -> Iterator[tuple[str, str]]:
+    limits, steps = config.budget, config.trainer.steps
+    given = limits.model_dump(exclude_none=True)
+    if given:
+        named = (f"budget.{name}={limit:{',' if isinstance(limit, int) else 'g'}}" for name, limit in given.items())
+        yield "ends earlier", f"after the first step that comes to {' or '.join(named)}"
+    if limits.max_samples is not None:
+        each = config.trainer.questions_per_step * config.samples_per_question
+        last = math.ceil(limits.max_samples / each)
+        yield (
+            "ends at max_samples",
+            f"after {last:,} steps, {last * each:,} samples" if last < steps else "never: trainer.steps end it",
+        )
+
+
 def _notes(config: RunConfig) -> Iterator[str]:
     """What a reader of the numbers must know (spec: one update a batch makes several objectives the same)."""
     objective = config.objective
@@ -74,6 +104,10 @@ def _notes(config: RunConfig) -> Iterator[str]:
         yield "reference model: none (objective.kl_beta=0)"
     else:
         yield f"reference model: a frozen copy of the policy before training (objective.kl_beta={objective.kl_beta:g})"
+    if config.budget.model_dump(exclude_none=True):
+        yield "budget: trainer.steps stays the upper bound, and the horizon of the learning rate's schedule"
+    if objective.advantage.select == "best":
+        yield "imitation: the best right completion of each group has weight 1, all others have none"
     if config.updates_per_step > 1:
         if reinforce:
             yield "REINFORCE has no ratio: the updates of a step after the first are off-policy and not corrected"

@@ -25,11 +25,12 @@ class Section(BaseModel):
 
 class GRPOConfig(Section):
     name: Literal["grpo"]
+    answers: PositiveInt
 
 
 class IGRPOConfig(Section):
     name: Literal["igrpo"]
-    drafts: PositiveInt
+    drafts: NonNegativeInt
     selection: Literal["best", "random", "worst", "first", "none"]
     ties: Literal["random", "first", "shortest", "longest"]
     all_failed: Literal["show", "skip"]
@@ -39,11 +40,12 @@ AlgorithmConfig = Annotated[GRPOConfig | IGRPOConfig, Field(discriminator="name"
 
 
 class AdvantageConfig(Section):
-    baseline: Literal["mean", "leave_one_out"]
+    baseline: Literal["mean", "leave_one_out", "none"]
     scale: Literal["std", "none"]
     std: Literal["sample", "population"]
     std_eps: NonNegativeFloat
     tolerance: NonNegativeFloat
+    select: Literal["all", "best"]
 
 
 class ObjectiveConfig(Section):
@@ -228,6 +230,15 @@ class TrainerConfig(Section):
     on_nonfinite: Literal["stop", "skip"]
 
 
+class BudgetConfig(Section):
+    """What ends a run before ``trainer.steps`` (None: no limit). ``max_X`` limits the counter X of `igrpo.budget`."""
+
+    max_samples: PositiveInt | None
+    max_generated_tokens: PositiveInt | None
+    max_flops: PositiveFloat | None
+    max_seconds: PositiveFloat | None
+
+
 class EvaluationConfig(Section):
     every: PositiveInt
     questions: PositiveInt
@@ -260,6 +271,7 @@ class RunConfig(Section):
 
     schema_version: Literal[1]
     seed: NonNegativeInt
+    condition: str = Field(min_length=1)
     run_name: str
     completions_per_question: PositiveInt
     algorithm: AlgorithmConfig
@@ -271,19 +283,27 @@ class RunConfig(Section):
     data: DataConfig
     prompt: PromptConfig
     trainer: TrainerConfig
+    budget: BudgetConfig
     evaluation: EvaluationConfig
     checkpoint: CheckpointConfig
     tracking: TrackingConfig
 
     @property
     def drafts(self) -> int:
-        """N, the drafts a question (0 where the algorithm has no Stage 1)."""
+        """N, the drafts a question (0 where there is no Stage 1)."""
         return self.algorithm.drafts if isinstance(self.algorithm, IGRPOConfig) else 0
 
     @property
     def group_size(self) -> int:
-        """G, the completions a question that get gradients: what the matched budget leaves after the drafts."""
-        return self.completions_per_question - self.drafts
+        """G, the completions a question that get gradients: GRPO's answers; of iGRPO, what the drafts leave."""
+        if isinstance(self.algorithm, GRPOConfig):
+            return self.algorithm.answers
+        return self.completions_per_question - self.algorithm.drafts
+
+    @property
+    def samples_per_question(self) -> int:
+        """N + G, what a question really costs: ``completions_per_question``, or less where GRPO is given less."""
+        return self.drafts + self.group_size
 
     @property
     def updates_per_step(self) -> int:

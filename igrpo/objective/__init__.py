@@ -1,6 +1,6 @@
 """The objective: pure tensor functions from rewards to advantages and from log-probs to a loss."""
 
-from igrpo.objective.advantages import Baseline, Scale, Std, group_advantages, has_variance
+from igrpo.objective.advantages import Baseline, Scale, Std, group_advantages, has_variance, imitation_weights
 from igrpo.objective.aggregation import Aggregation, Normaliser, aggregate, batch_normaliser
 from igrpo.objective.kl import KLEstimator, kl_estimate
 from igrpo.objective.logprobs import TokenStats, entropy_from_logits, token_logprobs
@@ -24,6 +24,7 @@ __all__ = [
     "entropy_from_logits",
     "group_advantages",
     "has_variance",
+    "imitation_weights",
     "importance_ratio",
     "kl_estimate",
     "policy_loss",

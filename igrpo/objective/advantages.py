@@ -8,7 +8,10 @@ algorithm      baseline        scale   source
 GRPO, iGRPO    mean            std     2402.03300; sample standard deviation
 Dr. GRPO       mean            none    2503.20783
 RLOO           leave_one_out   none    2402.14740
+REINFORCE      none            none    the reward itself
 =============  ==============  ======  ======================================
+
+Best-of-N fine-tuning (RAFT, 2304.06767) weighs completions instead: 1 for the best of a group, 0 for the others.
 
 Groups of different sizes are passed one by one; groups of one size can be stacked in leading dimensions.
 """
@@ -19,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-Baseline = Literal["mean", "leave_one_out"]
+Baseline = Literal["mean", "leave_one_out", "none"]
 Scale = Literal["std", "none"]
 Std = Literal["sample", "population"]
 
@@ -49,21 +52,23 @@ def group_advantages(
     std_eps: float,
     tolerance: float,
 ) -> Float[Tensor, "*S G"]:
-    """Advantages of each group along the last dimension; exactly zero for a group without variance.
+    """Advantages of each group along the last dimension; with a baseline exactly zero for a group without variance.
 
     Args:
         rewards_G: rewards of one group, or of groups of one size. float64 keeps 0.1 + 0.2 and 0.3 within a tolerance
             of 1e-9.
-        baseline: ``mean`` of the group, or ``leave_one_out``: the mean of the other G - 1 rewards.
+        baseline: ``mean`` of the group, ``leave_one_out`` (the mean of the other G - 1 rewards), or ``none``: the
+            rewards are the advantages, in groups without variance too.
         scale: divide by the group's standard deviation plus ``std_eps``, or do not.
         std: ``sample`` (divisor G - 1, the paper's) or ``population`` (divisor G). Only ``scale=std`` reads it.
         std_eps: added to the standard deviation (the paper: 0; TRL 1e-4; verl 1e-6).
         tolerance: see :func:`has_variance`.
 
-    A group of one has no variance, hence advantage 0.
+    A group of one has no variance, hence advantage 0 where there is a baseline.
 
     Raises:
-        ValueError: a sample standard deviation of a group of one, an empty group, or a negative number.
+        ValueError: a sample standard deviation of a group of one, a scale without a baseline, an empty group, or a
+            negative number.
     """
     size = rewards_G.shape[-1]
     if size == 0:
@@ -75,6 +80,10 @@ def group_advantages(
         )
     if std_eps < 0:
         raise ValueError(f"std_eps is {std_eps}; it must be 0 or more")
+    if baseline == "none":
+        if scale != "none":
+            raise ValueError(f"scale={scale} needs a baseline: equal rewards have no deviation; set scale=none")
+        return rewards_G.clone()
     varied = has_variance(rewards_G, tolerance).unsqueeze(-1)
     advantages = rewards_G - rewards_G.mean(dim=-1, keepdim=True)
     if baseline == "leave_one_out":
@@ -84,3 +93,20 @@ def group_advantages(
         deviation = rewards_G.std(dim=-1, keepdim=True, correction=1 if std == "sample" else 0)
         advantages = advantages / (deviation + std_eps)
     return torch.where(varied, advantages, torch.zeros_like(advantages))
+
+
+def imitation_weights(rewards_G: Float[Tensor, "*S G"], accepted_G: Bool[Tensor, "*S G"]) -> Float[Tensor, "*S G"]:
+    """Best-of-N fine-tuning: 1 for the accepted completion of the highest reward in each group, 0 for all others.
+
+    Among equals the first one counts. A group without an accepted completion is all zeros; one in which all are
+    accepted has its 1 like any other, though its rewards have no variance.
+
+    Raises:
+        ValueError: an empty group.
+    """
+    if rewards_G.shape[-1] == 0:
+        raise ValueError("a group without completions has no best one")
+    ranked_G = rewards_G.masked_fill(~accepted_G, -torch.inf)
+    # the first maximum by its index: argmax promises none of several
+    best_G = accepted_G & (ranked_G == ranked_G.amax(dim=-1, keepdim=True))
+    return (best_G & (best_G.cumsum(dim=-1) == 1)).to(rewards_G.dtype)

@@ -25,8 +25,8 @@ class Engine(Protocol):
     """Samples completions from the current policy.
 
     Calls are coroutines so that the engine can batch what many questions ask for at the same time.
-    The counters are cumulative: prompt tokens that really went through the model, tokens that were returned, and
-    wall-clock seconds in which the model was busy with either.
+    The counters are cumulative: prompt tokens that really went through the model, tokens that were returned, the
+    floating-point operations of both (see `igrpo.flops`), and wall-clock seconds in which the model was busy with them.
     """
 
     @property
@@ -34,6 +34,9 @@ class Engine(Protocol):
 
     @property
     def generated_tokens(self) -> int: ...
+
+    @property
+    def flops(self) -> int: ...
 
     @property
     def busy_seconds(self) -> float: ...

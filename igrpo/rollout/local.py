@@ -13,7 +13,9 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from igrpo.flops import decode_work, prefill_work
 from igrpo.policy.encoding import control_token_ids
+from igrpo.policy.shape import model_shape
 from igrpo.rollout.admission import Admission, Request, prefill_passes, take_admissions
 from igrpo.rollout.base import SamplingParams
 from igrpo.rollout.decode_attention import sampling_mode, takes_decode_attention
@@ -31,7 +33,8 @@ class LocalEngine:
     sampling distribution is a single point: log-probs and sampling entropies are 0.
 
     ``prefilled_tokens`` and ``generated_tokens`` count, over the engine's life, the prompt tokens that were really
-    computed and the new tokens that were returned; ``busy_seconds`` the wall time that both took.
+    computed and the new tokens that were returned; ``flops`` the operations that both took, and ``busy_seconds`` the
+    wall time.
     """
 
     def __init__(
@@ -57,8 +60,10 @@ class LocalEngine:
         check_model(model)
         self.prefilled_tokens = 0
         self.generated_tokens = 0
+        self.flops = 0
         self.busy_seconds = 0.0
         self._model = model
+        self._shape = model_shape(model)
         self._tokenizer = tokenizer
         self._special_ids = control_token_ids(tokenizer)
         self._vocabulary = embedding_weight(model).shape[0]
@@ -169,6 +174,7 @@ class LocalEngine:
             prompts = [admission.request.prompt for admission in chunk]
             prefix = prefill(self._model, prompts)
             self.prefilled_tokens += sum(len(prompt) for prompt in prompts)
+            self.flops += sum(self._shape.flops(prefill_work(len(prompt))) for prompt in prompts)
             finished += self._join(prefix, chunk)
         return finished
 
@@ -194,6 +200,7 @@ class LocalEngine:
         for done in rows:
             request = done.row.owner
             request.completions[done.row.index] = self._completion(done)
+            self.flops += self._shape.flops(decode_work(done.row.prompt_length, len(done.token_ids)))
             if len(request.completions) == len(request.seeds):
                 finished.append(request)
         return finished

@@ -43,6 +43,11 @@ class Lockstep:
         return self._engine.generated_tokens
 
     @property
+    def flops(self) -> int:
+        """The engine's."""
+        return self._engine.flops
+
+    @property
     def busy_seconds(self) -> float:
         """The engine's."""
         return self._engine.busy_seconds

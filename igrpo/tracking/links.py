@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 #: The MLflow UI opens in its GenAI mode without this.
-_QUERY = "?workflowType=machine_learning"
+_MODE = {"workflowType": "machine_learning"}
+_QUERY = f"?{urlencode(_MODE)}"
 
 
 def default_tracking_uri(folder: Path) -> str:
@@ -67,3 +70,22 @@ def experiment_link(base: str, experiment_id: str) -> str:
 def run_link(base: str, experiment_id: str, run_id: str) -> str:
     """The page of one run."""
     return f"{base.rstrip('/')}/#/experiments/{quote(experiment_id)}/runs/{quote(run_id)}{_QUERY}"
+
+
+def compare_link(base: str, experiment_ids: Sequence[str], run_ids: Sequence[str]) -> str:
+    """The page that compares runs side by side: parameters, last metrics, parallel coordinates.
+
+    The address cannot say which metric is plotted: MLflow takes one, and the page has a menu for the others.
+    """
+    runs = {"runs": _json(run_ids), "experiments": _json(experiment_ids)}
+    return f"{base.rstrip('/')}/#/compare-runs?{urlencode(runs | _MODE)}"
+
+
+def grouped_runs_link(base: str, experiment_id: str, view: str) -> str:
+    """The runs page with its charts, as a stored view shows it (see ``compare_view.store_compare_view``)."""
+    query = _MODE | {"compareRunsMode": "CHART", "viewStateShareKey": view}
+    return f"{base.rstrip('/')}/#/experiments/{quote(experiment_id)}/runs?{urlencode(query)}"
+
+
+def _json(values: Sequence[str]) -> str:
+    return json.dumps(list(values), separators=(",", ":"))

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
+import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
+from uuid import uuid4
 
 from filelock import FileLock
 
 from igrpo.tracking.links import is_server, sqlite_path
+from igrpo.tracking.strict_json import compact_json
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -23,28 +27,44 @@ if TYPE_CHECKING:
 #: Tag: how many bytes of metrics.jsonl the run holds. It is written together with the points.
 SENT_TAG = "igrpo.metrics_bytes"
 
-#: A server that is down must cost seconds, not MLflow's four minutes. The user's own settings go first.
+#: Tag: a name that the run has before it exists, so that it is found again when the answer to its creation is lost.
+_OPENING_TAG = "igrpo.opening"
+
+#: MLflow's tag that makes its UI show a file as a table.
+_TABLES_TAG = "mlflow.loggedArtifacts"
+
+#: A server that is down must cost seconds, not MLflow's four minutes; a busy one may take as long as its database
+#: waits for a lock (20 s). No repetition inside of a request: it would create a run twice, and the callers here try
+#: again by themselves. The user's own settings go first.
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
 }
+#: MLflow takes at most 1,000 things a request (points and tags together), and 100 parameters.
+_POINTS_PER_REQUEST = 999
+_PARAMS_PER_REQUEST = 100
+
 _CONNECT_TIMEOUT_S = 3.0
 _CREATION_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
 class RunTarget:
-    """Which run to open: an earlier one (``run_id``), or a new one in ``experiment``."""
+    """Which run to open: an earlier one (``run_id``), or a new one in ``experiment``.
+
+    One target is one run, however often it is opened (``opening`` is the name by which it is found again).
+    """
 
     tracking_uri: str
     experiment: str
     run_name: str | None = None
     run_id: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    opening: str = field(default_factory=lambda: uuid4().hex)
 
 
 def mlflow_client(tracking_uri: str) -> MlflowClient:
@@ -68,6 +88,7 @@ def _import_mlflow() -> type[MlflowClient]:
 
     for name in ("alembic", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what it raises as well
     return MlflowClient
 
 
@@ -80,7 +101,7 @@ class MlflowRun:
         self.experiment_id = experiment_id
 
     def log_points(self, lines: Sequence[Mapping[str, Any]], sent: int) -> None:
-        """Log lines of metrics.jsonl in one request, and with them how far into the file that is."""
+        """Log lines of metrics.jsonl, and with the last of them how far into the file that is."""
         from mlflow.entities import Metric, RunTag
 
         points = [
@@ -89,6 +110,9 @@ class MlflowRun:
             for name, value in line.items()
             if name not in {"step", "time"}
         ]
+        while len(points) > _POINTS_PER_REQUEST:
+            self.client.log_batch(self.run_id, metrics=points[:_POINTS_PER_REQUEST])
+            points = points[_POINTS_PER_REQUEST:]
         self.client.log_batch(self.run_id, metrics=points, tags=[RunTag(SENT_TAG, str(sent))])
 
     def sent(self) -> int:
@@ -106,13 +130,24 @@ class MlflowRun:
 
         known = self.client.get_run(self.run_id).data.params
         new = [Param(name, value) for name, value in params.items() if name not in known]
-        self.client.log_batch(self.run_id, params=new)
+        for start in range(0, len(new), _PARAMS_PER_REQUEST):
+            self.client.log_batch(self.run_id, params=new[start : start + _PARAMS_PER_REQUEST])
 
-    def log_table(self, columns: dict[str, list[Any]], file: str) -> None:
-        self.client.log_table(self.run_id, columns, file)
+    def log_table(self, columns: Mapping[str, Sequence[Any]], file: str) -> None:
+        """Write a table (MLflow's own log_table appends: an attempt that is repeated would double the rows)."""
+        rows = [list(row) for row in zip(*columns.values(), strict=True)]
+        self.client.log_text(self.run_id, compact_json({"columns": list(columns), "data": rows}), file)
+        tables = json.loads(self.client.get_run(self.run_id).data.tags.get(_TABLES_TAG, "[]"))
+        entry = {"path": file, "type": "table"}
+        if entry not in tables:
+            self.client.set_tag(self.run_id, _TABLES_TAG, json.dumps([*tables, entry]))
 
     def log_artifact(self, path: Path, folder: str | None) -> None:
         self.client.log_artifact(self.run_id, str(path), folder)
+
+    def log_artifacts(self, folder: Path, target: str | None) -> None:
+        """Copy what lies in a folder, under ``target``."""
+        self.client.log_artifacts(self.run_id, str(folder), target)
 
     def ping(self) -> None:
         """Raises when MLflow cannot be reached."""
@@ -126,27 +161,60 @@ class MlflowRun:
 def open_run(target: RunTarget) -> MlflowRun:
     """Open the run and set its status to RUNNING, its tags to ``target.tags``.
 
+    A database and an experiment that do not exist are created, and so is a new run where ``target.run_id`` names none.
+
     Raises:
         OSError, mlflow.exceptions.MlflowException: MLflow cannot be reached or refuses.
     """
     database = sqlite_path(target.tracking_uri)
     # MLflow crashes when two processes create the tables, or the experiment, at the same time.
     lock: AbstractContextManager[Any] = nullcontext()
-    if database is not None:
+    if database is not None and not _has_experiment(database, target.experiment):
         database.parent.mkdir(parents=True, exist_ok=True)
         _import_mlflow()  # takes seconds: not while holding the lock
         lock = FileLock(f"{database}.lock", timeout=_CREATION_TIMEOUT_S)
     with lock:
         client = mlflow_client(target.tracking_uri)
-        if target.run_id is None:
-            experiment_id = _experiment(client, target.experiment, database)
-            run = client.create_run(experiment_id, run_name=target.run_name, tags=dict(target.tags))
-            return MlflowRun(client, run.info.run_id, experiment_id)
-        run = client.get_run(target.run_id)
-        client.update_run(target.run_id, status="RUNNING")
-    reopened = MlflowRun(client, target.run_id, run.info.experiment_id)
-    reopened.set_tags(target.tags)
-    return reopened
+        earlier = None if target.run_id is None else _find(client, target.run_id)
+        if earlier is None:
+            return _create(client, target, database)
+        client.update_run(earlier.run_id, status="RUNNING")
+    earlier.set_tags(target.tags)
+    return earlier
+
+
+def _has_experiment(database: Path, name: str) -> bool:
+    """Whether nothing is left to create: then the runs of a sweep need not wait for each other."""
+    if not database.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            query = "SELECT 1 FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
+            return connection.execute(query, (name,)).fetchone() is not None
+    except sqlite3.Error:  # somebody else is creating it, or it is locked
+        return False
+
+
+def _find(client: MlflowClient, run_id: str) -> MlflowRun | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return MlflowRun(client, run_id, client.get_run(run_id).info.experiment_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
+def _create(client: MlflowClient, target: RunTarget, database: Path | None) -> MlflowRun:
+    experiment_id = _experiment(client, target.experiment, database)
+    if database is None:  # a server may have created it and answered too late
+        found = client.search_runs([experiment_id], f"tags.`{_OPENING_TAG}` = '{target.opening}'", max_results=1)
+        if found:
+            return MlflowRun(client, found[0].info.run_id, experiment_id)
+    tags = dict(target.tags) | {_OPENING_TAG: target.opening}
+    run = client.create_run(experiment_id, run_name=target.run_name, tags=tags)
+    return MlflowRun(client, run.info.run_id, experiment_id)
 
 
 def _experiment(client: MlflowClient, name: str, database: Path | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,27 @@ class ProcessMark:
         """This process."""
         pid = os.getpid()
         return cls(socket.gethostname(), pid, psutil.Process(pid).create_time(), _pid_namespace())
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> ProcessMark | None:
+        """The process that works on an MLflow run; None where the run is not ours."""
+        if not {"igrpo.host", "igrpo.pid", "igrpo.pid_started"} <= tags.keys():
+            return None
+        return cls(
+            tags["igrpo.host"],
+            int(tags["igrpo.pid"]),
+            float(tags["igrpo.pid_started"]),
+            tags.get("igrpo.pid_namespace", ""),
+        )
+
+    def as_tags(self) -> dict[str, str]:
+        """The reverse of from_tags."""
+        return {
+            "igrpo.host": self.host,
+            "igrpo.pid": str(self.pid),
+            "igrpo.pid_started": repr(self.started),
+            "igrpo.pid_namespace": self.pid_namespace,
+        }
 
     def is_here(self) -> bool:
         """Whether this host can tell if the process lives."""

@@ -22,6 +22,7 @@ from igrpo.tracking.summary import Accuracy, FirstLast, Summary, Tokens, write_s
 from igrpo.tracking.trace_lines import table_row, trace_line
 from igrpo.tracking.tracker import Tracker
 from igrpo.tracking.versions import git_commit, versions
+from igrpo.training.stopping import StoppingRule
 from igrpo.types import Trace
 
 
@@ -74,12 +75,14 @@ class RunRecorder:
     def write_summary(self, step: int) -> Summary:
         """Write summary.json as things stand after ``step``."""
         config = self._config
-        before, after = self._evaluation("test", 0), self._evaluation("test", config.trainer.steps)
+        rule = StoppingRule(config.trainer.steps, config.budget)
+        before, after = self._evaluation("test", 0), self._evaluation("test", step) if step else None
         summary = Summary(
             algorithm=config.algorithm.name,
             objective=config.objective.name,
             seed=config.seed,
             steps=step,
+            stopped_by=rule.stopped_by(step, self._budget.metrics()),
             single_shot=_accuracy(before, after, "single_shot", self._config.evaluation.samples),
             draft_conditioned=_accuracy(before, after, "draft_conditioned", self._config.evaluation.samples),
             entropy=self._entropies(),
@@ -89,6 +92,7 @@ class RunRecorder:
                 prefilled=self._budget.prefilled_tokens,
                 trained=self._budget.trained_tokens,
             ),
+            flops=self._budget.flops,
             seconds=dict(self._budget.seconds),
             versions=self._versions,
             commit=self._commit,

@@ -26,7 +26,8 @@ SCHEMA_VERSION = 1
 
 
 class RunRecord(BaseModel):
-    """The contents of run.json. Times are ISO 8601 in UTC; ``pid_started`` is in seconds since 1970."""
+    """The contents of run.json. Times are ISO 8601 in UTC; ``pid_started`` is in seconds since 1970; ``error`` is what
+    ended a run that failed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,6 +43,7 @@ class RunRecord(BaseModel):
     command: tuple[str, ...]
     created: str
     ended: str | None = None
+    error: str | None = None
 
     @property
     def process(self) -> ProcessMark:
@@ -127,6 +129,7 @@ class RunDirectory:
             "pid_namespace": mark.pid_namespace,
             "command": tuple(sys.argv if command is None else command),
             "ended": None,
+            "error": None,
         }
         with self._writing:
             if self.record_file.exists():
@@ -139,10 +142,11 @@ class RunDirectory:
         with self._writing:
             return self._write(self.read_record().model_copy(update=ids))
 
-    def finish(self, status: RunStatus, ended: float | None = None) -> RunRecord:
-        """Write how the run ended (``ended`` in seconds since 1970; now by default)."""
+    def finish(self, status: RunStatus, ended: float | None = None, error: str | None = None) -> RunRecord:
+        """Write how the run ended (``ended`` in seconds since 1970; now by default) and what ended it."""
         with self._writing:
-            return self._write(self.read_record().model_copy(update={"status": status, "ended": _now(ended)}))
+            update = {"status": status, "ended": _now(ended), "error": error}
+            return self._write(self.read_record().model_copy(update=update))
 
     def last_sign_of_life(self) -> float:
         """When the run last wrote something (seconds since 1970)."""

@@ -136,22 +136,21 @@ def _repair_mlflow(uri: str, run_id: str | None = None, ended: float | None = No
 
 
 def _repair_folder_of(tags: Mapping[str, str], repaired: list[str]) -> float | None:
-    """Put right the run directory of a run in MLflow, where it still exists; returns when it last wrote something."""
-    directory = RunDirectory(tags.get("igrpo.run_directory", ""))
-    if not directory.record_file.is_file():
+    """Put right the folder of a run in MLflow, where it still exists; returns when something was last written there.
+
+    The parent run of a sweep has a folder of runs, and no status of its own in it.
+    """
+    if "igrpo.run_directory" not in tags:
         return None
+    directory = RunDirectory(tags["igrpo.run_directory"])
+    if not directory.record_file.is_file():
+        cells = [RunDirectory(record.parent) for record in directory.path.glob("*/run.json")]
+        return max((cell.last_sign_of_life() for cell in cells), default=None)
     if _repair_directory(directory) is not None:
         repaired.append(str(directory))
     return directory.last_sign_of_life()
 
 
 def _is_dead(tags: Mapping[str, str]) -> bool:
-    if not {"igrpo.host", "igrpo.pid", "igrpo.pid_started"} <= tags.keys():
-        return False  # not a run of ours
-    mark = ProcessMark(
-        tags["igrpo.host"],
-        int(tags["igrpo.pid"]),
-        float(tags["igrpo.pid_started"]),
-        tags.get("igrpo.pid_namespace", ""),
-    )
-    return mark.is_dead()
+    mark = ProcessMark.from_tags(tags)
+    return mark is not None and mark.is_dead()

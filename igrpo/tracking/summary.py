@@ -49,18 +49,22 @@ class Tokens(_Part):
 
 
 class Summary(_Part):
-    """One run. ``steps`` counts the steps done, ``samples`` the completions; ``seconds`` are wall time by phase."""
+    """One run. ``steps`` counts the steps done, ``samples`` the completions, ``flops`` the operations (None: an older
+    igrpo did not count them); ``seconds`` are wall time by phase. ``stopped_by`` names the limit, such as
+    ``budget.max_samples``, that ended the run before ``trainer.steps``; None: no limit did."""
 
     schema_version: int = SCHEMA_VERSION
     algorithm: str
     objective: str
     seed: int
     steps: int
+    stopped_by: str | None = None
     single_shot: Accuracy
     draft_conditioned: Accuracy
     entropy: dict[str, FirstLast]
     samples: int
     tokens: Tokens
+    flops: int | None = None
     seconds: dict[str, float]
     versions: dict[str, str]
     commit: str | None

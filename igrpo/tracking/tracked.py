@@ -39,6 +39,7 @@ def tracked(logger: Closable, directory: RunDirectory) -> Iterator[None]:
     The local file is written first: what ends a process may not leave it time to reach a server.
     """
     status: RunStatus = "FAILED"
+    reason: str | None = None
     with _signals_raise() as ending:
         try:
             try:
@@ -46,11 +47,12 @@ def tracked(logger: Closable, directory: RunDirectory) -> Iterator[None]:
                 status = "FINISHED"
             except BaseException as error:
                 status = _status_after(error)
+                reason = None if status == "FINISHED" else f"{type(error).__name__}: {error}".rstrip(": ")
                 raise
             finally:
                 ending()
         finally:  # reached even when a signal arrives while the inner block ends
-            _write_end(logger, directory, status)
+            _write_end(logger, directory, status, reason)
 
 
 def _status_after(error: BaseException) -> RunStatus:
@@ -66,9 +68,9 @@ def _status_after(error: BaseException) -> RunStatus:
     return "FAILED" if error.code else "FINISHED"
 
 
-def _write_end(logger: Closable, directory: RunDirectory, status: RunStatus) -> None:
+def _write_end(logger: Closable, directory: RunDirectory, status: RunStatus, reason: str | None) -> None:
     try:
-        directory.finish(status)
+        directory.finish(status, error=reason)
     except (OSError, RuntimeError, ValueError) as error:  # must not hide another error
         _log.error("could not write into %s that the run has ended (%s): %s", directory, status, error)
         if status == "FINISHED":

@@ -12,6 +12,7 @@ from igrpo.tracking.follower import Action, Follower
 from igrpo.tracking.links import absolute_tracking_uri
 from igrpo.tracking.metrics_file import MetricsFile
 from igrpo.tracking.mlflow_client import SENT_TAG, MlflowRun, RunTarget, open_run
+from igrpo.tracking.naming import short_params
 from igrpo.tracking.params import flatten_params
 from igrpo.tracking.process import ProcessMark
 from igrpo.tracking.run_directory import RunDirectory, RunStatus
@@ -30,10 +31,13 @@ class Tracker:
         run_name: the run's name in MLflow (default: the folder's).
         tags: MLflow tags, on top of those that say who runs it where.
         parent_run_id: the MLflow run that this one is shown under.
+        swept: the settings that the run's sweep varies (dotted key to value); ``log_params`` logs them once more under
+            short names, as the columns by which runs are compared.
         resume_step: the checkpoint's step when a run goes on, None for a new one. metrics.jsonl is cut back to it; the
             same MLflow run is reopened (a new one is filled from metrics.jsonl if there is none at this address).
         interval_s, retry_s: see Follower.
-        connect_timeout_s, close_timeout_s: the longest that start and end wait for MLflow.
+        connect_timeout_s: the longest that the start waits for MLflow.
+        close_timeout_s: how long the end waits for MLflow to take something; while points are taken it goes on.
     """
 
     def __init__(
@@ -45,8 +49,9 @@ class Tracker:
         run_name: str | None = None,
         tags: Mapping[str, str] | None = None,
         parent_run_id: str | None = None,
+        swept: Mapping[str, str] | None = None,
         resume_step: int | None = None,
-        interval_s: float = 2.0,
+        interval_s: float = 10.0,
         retry_s: float = 30.0,
         connect_timeout_s: float = 60.0,
         close_timeout_s: float = 60.0,
@@ -54,6 +59,7 @@ class Tracker:
         self.directory = directory
         self.experiment = experiment
         self.tracking_uri = None if tracking_uri is None else absolute_tracking_uri(tracking_uri, Path.cwd())
+        self._swept = dict(swept or {})
         self._close_timeout_s = close_timeout_s
         self._file = MetricsFile(directory.metrics)
         if resume_step is not None:
@@ -95,8 +101,9 @@ class Tracker:
         self._file.append(step, metrics)
 
     def log_params(self, config: Mapping[str, Any]) -> None:
-        """Log a nested config as MLflow parameters. Those that the run has already stay as they are."""
+        """Log a nested config as MLflow parameters, and what is swept. Those that the run has already stay."""
         params = flatten_params(config)
+        params = flatten_params(short_params(self._swept)) | params  # where names meet, the config says the same
         self._submit(lambda run: run.log_params(params))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
@@ -148,14 +155,7 @@ class Tracker:
 def _tags(
     directory: RunDirectory, tags: dict[str, str], parent_run_id: str | None, resume_step: int | None
 ) -> dict[str, str]:
-    mark = ProcessMark.current()
-    tags |= {
-        "igrpo.host": mark.host,
-        "igrpo.pid": str(mark.pid),
-        "igrpo.pid_started": repr(mark.started),
-        "igrpo.pid_namespace": mark.pid_namespace,
-        "igrpo.run_directory": str(directory),
-    }
+    tags |= ProcessMark.current().as_tags() | {"igrpo.run_directory": str(directory)}
     if parent_run_id is not None:
         tags["mlflow.parentRunId"] = parent_run_id
     if resume_step is not None:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from igrpo.config.schema import AdvantageConfig
-from igrpo.objective import Normaliser, group_advantages
-from igrpo.types import Trace
+from igrpo.flops import Work, row_work
+from igrpo.objective import Normaliser, group_advantages, imitation_weights
+from igrpo.types import Group, Score, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class MicroBatch:
     """B right-padded rows of up to L tokens, of which up to T are a completion's.
 
     ``positions_BT`` points, for each completion token, at the position whose hidden state predicts it.
-    ``mask_BT`` is True at the tokens that count.
+    ``mask_BT`` is True at the tokens that count. ``work`` is that of one forward pass over the rows, without padding.
     """
 
     input_ids_BL: Tensor
@@ -43,31 +44,25 @@ class MicroBatch:
     mask_BT: Tensor
     advantages_B: Tensor
     sampler_logprobs_BT: Tensor
-    tokens: int
+    work: Work
 
     def to(self, device: torch.device) -> MicroBatch:
         """The same batch on another device."""
-        tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "tokens"}
-        return MicroBatch(**tensors, tokens=self.tokens)
+        tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "work"}
+        return MicroBatch(**tensors, work=self.work)
 
 
 def question_rows(trace: Trace, advantage: AdvantageConfig, *, mask_truncated: bool) -> list[Row]:
     """The rows of one question: every completion of its trained groups, with the group's advantages.
 
+    With ``advantage.select=best`` the best right completion of a group has the advantage 1 and the others 0.
     A truncated completion stays in its group's baseline when ``mask_truncated`` takes its tokens out of the loss.
     """
     rows: list[Row] = []
     for group in trace.groups:
         if not group.trained:
             continue
-        advantages_G = group_advantages(
-            torch.tensor(group.rewards_G, dtype=torch.float64),
-            baseline=advantage.baseline,
-            scale=advantage.scale,
-            std=advantage.std,
-            std_eps=advantage.std_eps,
-            tolerance=advantage.tolerance,
-        )
+        advantages_G = _advantages(group, advantage)
         rows += [
             Row(
                 group.prompt.token_ids,
@@ -81,8 +76,31 @@ def question_rows(trace: Trace, advantage: AdvantageConfig, *, mask_truncated: b
     return rows
 
 
+def _advantages(group: Group, advantage: AdvantageConfig) -> torch.Tensor:
+    rewards_G = torch.tensor(group.rewards_G, dtype=torch.float64)
+    if advantage.select == "best":
+        return imitation_weights(rewards_G, torch.tensor([_accepted(score) for score in group.scores]))
+    return group_advantages(
+        rewards_G,
+        baseline=advantage.baseline,
+        scale=advantage.scale,
+        std=advantage.std,
+        std_eps=advantage.std_eps,
+        tolerance=advantage.tolerance,
+    )
+
+
+def _accepted(score: Score) -> bool:
+    """Whether a completion may be imitated: it is right; where the reward gives no verdict, its value is positive."""
+    return score.value > 0 if score.correct is None else score.correct
+
+
 def normaliser(rows: Sequence[Row]) -> Normaliser:
-    """The denominators of the batch of one optimizer step: its sequences and its valid completion tokens."""
+    """The denominators of the batch of one optimizer step: its sequences and its valid completion tokens.
+
+    Rows of advantage 0 count as well. With ``select=best`` the loss is therefore the cross-entropy of the chosen
+    completions, summed and divided by all sampled ones: each weighs the same in every step, however many there are.
+    """
     return Normaliser(sequences=len(rows), tokens=sum(len(row.completion_ids) for row in rows if row.valid))
 
 
@@ -128,5 +146,5 @@ def collate(rows: Sequence[Row], pad_id: int) -> MicroBatch:
         mask_BT=torch.tensor(mask, dtype=torch.bool),
         advantages_B=torch.tensor([row.advantage for row in rows], dtype=torch.float32),
         sampler_logprobs_BT=torch.tensor(sampler, dtype=torch.float32),
-        tokens=sum(row.length for row in rows),
+        work=sum((row_work(len(row.prompt_ids), len(row.completion_ids)) for row in rows), Work()),
     )

@@ -124,8 +124,8 @@ class CheckpointCallback(lightning.Callback):
     ``report_accuracy`` is told after each evaluation. It sees each step after the evaluation callback.
     """
 
-    def __init__(self, directory: Path, config: CheckpointConfig, *, last_step: int) -> None:
-        self._directory, self._config, self._last_step = directory, config, last_step
+    def __init__(self, directory: Path, config: CheckpointConfig) -> None:
+        self._directory, self._config = directory, config
         self._accuracy: tuple[int, float] | None = None
 
     def report_accuracy(self, step: int, accuracy: float) -> None:
@@ -139,7 +139,7 @@ class CheckpointCallback(lightning.Callback):
         assert isinstance(pl_module, IGRPOModule)
         step = pl_module.rollout_step
         best = self._is_best(step)
-        if step % self._config.every and step != self._last_step and not best:
+        if step % self._config.every and not pl_module.is_last and not best:
             return
         with pl_module.budget.phase("checkpoint"):
             self._save(trainer, step, best)

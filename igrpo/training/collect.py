@@ -34,11 +34,11 @@ class Collector:
     pipeline: bool
 
     def collect(self, step: int, questions_S: Sequence[Question], budget: Budget) -> list[Trace]:
-        """The traces of a step in the order of its questions; counts samples, tokens and seconds.
+        """The traces of a step in the order of its questions; counts samples, tokens, FLOPs and seconds.
 
         The first exception of a question cancels the others and is raised as it is.
         """
-        prefilled, generated = self.engine.prefilled_tokens, self.engine.generated_tokens
+        prefilled, generated, flops = self.engine.prefilled_tokens, self.engine.generated_tokens, self.engine.flops
         busy, start = self.engine.busy_seconds, time.perf_counter()
         traces = run_coroutine(self._collect(step, questions_S))
         elapsed, decoding = time.perf_counter() - start, self.engine.busy_seconds - busy
@@ -46,6 +46,7 @@ class Collector:
         budget.add_seconds("reward_wait", max(elapsed - decoding, 0.0))
         budget.prefilled_tokens += self.engine.prefilled_tokens - prefilled
         budget.generated_tokens += self.engine.generated_tokens - generated
+        budget.flops += self.engine.flops - flops
         budget.samples += sum(len(group.completions) for trace in traces for group in trace.groups)
         return traces
 

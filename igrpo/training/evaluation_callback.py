@@ -33,17 +33,16 @@ class EvaluationCallback(lightning.Callback):
         is_done: Callable[[int, Split], bool],
         *,
         every: int,
-        last_step: int,
     ) -> None:
         self._evaluators: dict[Split, Evaluator] = {"development": development, "test": test}
-        self._report, self._is_done, self._every, self._last_step = report, is_done, every, last_step
+        self._report, self._is_done, self._every = report, is_done, every
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """The accuracy before training; or after it, when a run is resumed at what is its last step now."""
         assert isinstance(pl_module, IGRPOModule)
         step = pl_module.rollout_step
         for split in self._evaluators:
-            if step in {0, self._last_step} and not self._is_done(step, split):
+            if (step == 0 or pl_module.is_last) and not self._is_done(step, split):
                 self._evaluate(trainer, pl_module, split)
 
     def on_train_batch_end(
@@ -51,7 +50,7 @@ class EvaluationCallback(lightning.Callback):
     ) -> None:
         """The development split when it is due; both after the last step."""
         assert isinstance(pl_module, IGRPOModule)
-        last = pl_module.rollout_step == self._last_step
+        last = pl_module.is_last
         if last or pl_module.rollout_step % self._every == 0:
             self._evaluate(trainer, pl_module, "development")
         if last:

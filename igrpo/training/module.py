@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,14 +13,18 @@ import torch
 from igrpo.budget import Budget
 from igrpo.config.schema import ObjectiveConfig, TrainerConfig
 from igrpo.metrics import step_metrics
+from igrpo.policy.shape import model_shape
 from igrpo.training.batching import question_rows
 from igrpo.training.collect import Collector
 from igrpo.training.forward import PolicyForward
 from igrpo.training.schedule import learning_rate
+from igrpo.training.stopping import StoppingRule
 from igrpo.training.update import NonFiniteError, Updater
 from igrpo.types import Question, Trace
 
 CHECKPOINT_VERSION = 1
+
+log = logging.getLogger(__name__)
 
 
 class Recorder(Protocol):
@@ -49,6 +54,7 @@ class IGRPOModule(lightning.LightningModule):
         *,
         objective: ObjectiveConfig,
         trainer: TrainerConfig,
+        stopping: StoppingRule,
         pad_id: int,
     ) -> None:
         super().__init__()
@@ -58,6 +64,14 @@ class IGRPOModule(lightning.LightningModule):
         self._collector = collector
         self.recorder: Recorder | None = None
         self._objective, self._trainer_config, self._pad_id = objective, trainer, pad_id
+        self._stopping = stopping
+        self._shape = model_shape(policy)
+        if not self._shape.exact:
+            log.warning(
+                "budget/flops is an estimate: the layers of a %s are not known here, and count 2 operations for each "
+                "non-embedding parameter and token",
+                type(policy).__name__,
+            )
         self._forward = PolicyForward(
             temperature=collector.params.temperature,
             chunk=trainer.head_chunk,
@@ -67,6 +81,11 @@ class IGRPOModule(lightning.LightningModule):
         self.budget = Budget()
         self.rollout_step = 0
         self.latest: dict[str, float] = {}
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the run ends at the rollout boundary where it stands. Evaluation and checkpoint do not move it."""
+        return self._stopping.is_last(self.rollout_step, self.budget.metrics())
 
     def training_step(self, batch: tuple[int, Sequence[Question]], batch_index: int) -> None:
         """Sample, score and refine; update; hand the new weights to the engine; log."""
@@ -96,6 +115,7 @@ class IGRPOModule(lightning.LightningModule):
                 )
                 raise self._failure(step, traces_S, str(error), advice) from None
         self.budget.trained_tokens += result.trained_tokens
+        self.budget.flops += result.flops
         self.budget.skipped_updates += result.skipped
         with self.budget.phase("weight_sync"):
             self._collector.engine.sync_weights(step)
@@ -123,6 +143,14 @@ class IGRPOModule(lightning.LightningModule):
         self.policy.eval()
         self._collector.engine.sync_weights(self.rollout_step)
 
+    def on_train_start(self) -> None:
+        """A run that is resumed at its end trains no more."""
+        self._stop_at_the_end()
+
+    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Stop at the boundary where the run ends. The callbacks have evaluated and saved by now."""
+        self._stop_at_the_end()
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The module's own state: plain values, so that the file loads without executing code."""
         checkpoint["igrpo"] = {
@@ -138,6 +166,10 @@ class IGRPOModule(lightning.LightningModule):
         own = checkpoint["igrpo"]
         self.rollout_step = own["rollout_step"]
         self.budget.load_state_dict(own["budget"])
+
+    def _stop_at_the_end(self) -> None:
+        if self.is_last:
+            self.trainer.should_stop = True
 
     def _failure(self, step: int, traces: Sequence[Trace], reason: str, advice: str) -> NonFiniteError:
         kept = None if self.recorder is None else self.recorder.record_failure(step, traces, reason)
@@ -162,6 +194,7 @@ class IGRPOModule(lightning.LightningModule):
             trainer=self._trainer_config,
             forward=self._forward,
             backward=self.manual_backward,
+            shape=self._shape,
             pad_id=self._pad_id,
             device=self.device,
         )

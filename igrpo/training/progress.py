@@ -21,11 +21,12 @@ def step_line(metrics: dict[str, float], accuracy: float | None) -> str:
 
 
 class ProgressCallback(lightning.Callback):
-    """Shows every step on a terminal, about twenty lines a run otherwise."""
+    """Shows every step on a terminal, about twenty lines a run of ``steps`` steps otherwise. (A run that a limit of its
+    budget ends does not come to all of them.)"""
 
-    def __init__(self, console: Console, last_step: int) -> None:
-        self._console, self._last_step = console, last_step
-        self._every = max(last_step // 20, 1)
+    def __init__(self, console: Console, steps: int) -> None:
+        self._console, self._steps = console, steps
+        self._every = max(steps // 20, 1)
         self._accuracy: float | None = None
         self._bar = Progress(
             TextColumn("[bold]training"),
@@ -37,13 +38,13 @@ class ProgressCallback(lightning.Callback):
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("first evaluation", total=last_step)
+        self._task = self._bar.add_task("first evaluation", total=steps)
 
     def report_accuracy(self, step: int, accuracy: float) -> None:
         """The newest single-shot accuracy on the development split."""
         self._accuracy = accuracy
         if not self._console.is_terminal:
-            self._console.print(f"step {step:5d}/{self._last_step}  held-out single-shot accuracy {accuracy:.3f}")
+            self._console.print(f"step {step:5d}/{self._steps}  held-out single-shot accuracy {accuracy:.3f}")
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Start the bar where a resumed run goes on."""
@@ -58,8 +59,8 @@ class ProgressCallback(lightning.Callback):
         assert isinstance(pl_module, IGRPOModule)
         step, line = pl_module.rollout_step, step_line(pl_module.latest, self._accuracy)
         self._bar.update(self._task, completed=step, description=line)
-        if not self._console.is_terminal and (step % self._every == 0 or step == self._last_step):
-            self._console.print(f"step {step:5d}/{self._last_step}  {line}")
+        if not self._console.is_terminal and (step % self._every == 0 or pl_module.is_last):
+            self._console.print(f"step {step:5d}/{self._steps}  {line}")
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._bar.stop()

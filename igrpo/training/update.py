@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from igrpo.config.schema import ObjectiveConfig, TrainerConfig
+from igrpo.flops import FORWARD_AND_BACKWARD, ModelShape
 from igrpo.objective import LossMetrics, Normaliser, policy_loss
 from igrpo.training.batching import MicroBatch, Row, collate, normaliser, split_rows
 from igrpo.training.forward import PolicyForward
@@ -24,10 +25,12 @@ class NonFiniteError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class UpdateResult:
-    """What one rollout cycle's updates did. ``skipped`` counts updates left out because they were not finite."""
+    """What one rollout cycle's updates did. ``skipped`` counts updates left out because they were not finite; their
+    tokens and operations count like the others'."""
 
     metrics: dict[str, float]
     trained_tokens: int
+    flops: int
     skipped: int
 
 
@@ -38,6 +41,7 @@ class Updater:
     Args:
         forward: how log-probs are computed.
         backward: ``loss -> None``; Lightning's ``manual_backward``.
+        shape: the policy's (and so the reference's), to count operations by.
         reference: frozen policy of the KL term; None where beta is 0.
         pad_id: token that fills up rows.
     """
@@ -48,6 +52,7 @@ class Updater:
     trainer: TrainerConfig
     forward: PolicyForward
     backward: Callable[[Tensor], None]
+    shape: ModelShape
     pad_id: int
     device: torch.device
 
@@ -63,6 +68,8 @@ class Updater:
         prepared = [[(batch, self._old(batch) if several else None) for batch in self._batches(part)] for part in parts]
         taken: list[tuple[LossMetrics | None, float]] = []
         tokens, skipped = 0, 0
+        flops = sum(self.shape.flops(batch.work) for batches in prepared for batch, old in batches if old is not None)
+        passes = FORWARD_AND_BACKWARD + (self.reference is not None)
         gap = _SamplerGap()
         for epoch in range(self.trainer.epochs):
             for part, batches in zip(parts, prepared, strict=True):
@@ -71,13 +78,14 @@ class Updater:
                 for batch, old in batches:
                     output = self._loss(batch, old, denominators, gap if epoch == 0 else None)
                     metrics = output if metrics is None else metrics + output
-                    tokens += batch.tokens
+                    tokens += batch.work.tokens
+                    flops += passes * self.shape.flops(batch.work)
                 norm = self._step(optimizer, metrics)
                 if norm is None:
                     skipped += 1
                 else:
                     taken.append((metrics, norm))
-        return UpdateResult(_report(taken, self.trainer.clip_norm, gap), tokens, skipped)
+        return UpdateResult(_report(taken, self.trainer.clip_norm, gap), tokens, flops, skipped)
 
     def _batches(self, rows: Sequence[Row]) -> list[MicroBatch]:
         """Rows that have a gradient. Others may be left out of the work (never out of the denominators) while the

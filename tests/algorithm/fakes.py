@@ -36,6 +36,7 @@ class ScriptedEngine:
     calls: list[tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
     prefilled_tokens: int = 0
     generated_tokens: int = 0
+    flops: int = 0
     busy_seconds: float = 0.0
 
     async def sample(

@@ -66,6 +66,19 @@ def test_igrpo_conditions_refinements_on_the_best_draft_and_trains_only_them() -
     assert refinements.rewards_G == [1.0, 1.0, 1.0]
 
 
+def test_without_drafts_the_whole_group_answers_the_bare_question() -> None:
+    engine = ScriptedEngine(lambda prompt, seed: "good")
+    trace = run(igrpo(drafts=0, group_size=7), toolbox(engine))
+    assert [(prompt, len(seeds)) for prompt, seeds in engine.calls] == [((1,), 7)]
+    (group,) = trace.groups
+    assert (group.stage, group.trained, group.shown, len(group.completions)) == (2, True, None, 7)
+    # GRPO in all but its samples: the control of what other seeds alone do
+    baseline = ScriptedEngine(lambda prompt, seed: "good")
+    run(GRPO(group_size=7), toolbox(baseline))
+    assert baseline.calls[0][0] == engine.calls[0][0]
+    assert not set(baseline.calls[0][1]) & set(engine.calls[0][1])
+
+
 def test_seeds_are_never_shared_and_repeat_exactly() -> None:
     def seeds(**changes: int) -> list[int]:
         engine = ScriptedEngine(one_good_draft)

@@ -48,6 +48,16 @@ def _algorithm(name: str, folder: Path) -> None:
     assert made == expected[name]
 
 
+def _condition(name: str, folder: Path) -> None:
+    config = composed(None, f"condition={name}")
+    expected = {
+        "grpo": GRPO(8), "igrpo": IGRPO(4, 4, best, "random", "show"), "grpo_half": GRPO(4),
+        "bare": IGRPO(0, 8, best, "random", "show"), "best_of_n": GRPO(8),
+    }  # fmt: skip
+    assert assembly.build_algorithm(config) == expected[name]
+    assert (config.condition, config.objective.name) == (name, "best_of_n" if name == "best_of_n" else "grpo")
+
+
 def _objective(name: str, folder: Path) -> None:
     settings = composed(None, f"objective={name}").objective
     module = small_run.make("igrpo", objective_changes=settings.model_dump(exclude={"name"}), epochs=2)
@@ -179,8 +189,8 @@ def _parts(config: RunConfig) -> assembly.Parts:
 
 
 def _checkpoint(name: str, folder: Path) -> None:
-    callback = CheckpointCallback(folder / "kept", composed(None, f"checkpoint={name}").checkpoint, last_step=1)
-    small_run.fit(small_run.make(), 1, folder, callbacks=[callback])
+    callback = CheckpointCallback(folder / "kept", composed(None, f"checkpoint={name}").checkpoint)
+    small_run.fit(small_run.make(steps=1), 1, folder, callbacks=[callback])
     assert [path.name for path in (folder / "kept").iterdir()] == ["step-000001.ckpt"]
 
 
@@ -195,7 +205,7 @@ def _tracking(name: str, folder: Path) -> None:
 
 
 MAKERS: dict[str, Callable[[str, Path], None]] = {
-    "algorithm": _algorithm, "objective": _objective, "reward": _reward, "rollout": _rollout, "model": _model,
+    "algorithm": _algorithm, "condition": _condition, "objective": _objective, "reward": _reward, "rollout": _rollout, "model": _model,
     "data": _data, "prompt": _prompt, "trainer": _trainer, "evaluation": _evaluation, "checkpoint": _checkpoint,
     "tracking": _tracking,
 }  # fmt: skip

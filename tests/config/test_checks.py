@@ -23,9 +23,38 @@ CONTRADICTIONS: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
     ),
     (
         ("algorithm=grpo",),
+        {"algorithm.answers": 1},
+        "algorithm.answers=1, of completions_per_question=8, is a group of 1; a baseline within the group needs at "
+        "least 2: raise algorithm.answers, or completions_per_question if it follows it",
+    ),
+    (
+        ("algorithm=grpo",),
+        {"algorithm.answers": 9},
+        "algorithm.answers=9 is more than completions_per_question=8, the budget of a question; lower it, or raise",
+    ),
+    (
+        ("condition=bare",),
         {"completions_per_question": 1},
         "completions_per_question=1 leaves a group of 1; a baseline within the group needs at least 2: set "
         "completions_per_question to 2 or more",
+    ),
+    (("algorithm=grpo",), {"condition": "igrpo"}, "condition=igrpo cannot go with algorithm=grpo: a condition chooses"),
+    ((), {"condition": "grpo"}, "condition=grpo cannot go with algorithm=igrpo: a condition chooses the algorithm"),
+    ((), {"condition": "best_of_n"}, "condition=best_of_n cannot go with objective=grpo: it chooses the objective"),
+    (
+        (),
+        {"objective.advantage.select": "best", "objective.advantage.scale": "none"},
+        "objective.advantage.baseline=mean is ignored by objective.advantage.select=best; set it to none",
+    ),
+    (
+        ("objective=best_of_n",),
+        {"objective.advantage.scale": "std"},
+        "objective.advantage.scale=std is ignored by objective.advantage.select=best; set it to none",
+    ),
+    (
+        (),
+        {"objective.advantage.baseline": "none"},
+        "objective.advantage.scale=std cannot go with objective.advantage.baseline=none: rewards that are all equal",
     ),
     (
         (),
@@ -79,7 +108,11 @@ def test_text_data_cannot_go_with_the_small_model() -> None:
 
 NEIGHBOURS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     ((), {"completions_per_question": 5, "algorithm.drafts": 3}),
-    (("algorithm=grpo",), {"completions_per_question": 2}),
+    (("algorithm=grpo",), {"completions_per_question": 2, "algorithm.answers": 2}),
+    (("algorithm=grpo",), {"algorithm.answers": 2}),
+    (("condition=bare",), {"completions_per_question": 2}),
+    (("algorithm=grpo",), {"condition": "my_own"}),
+    ((), {"objective.advantage.baseline": "none", "objective.advantage.scale": "none"}),
     ((), {"trainer.minibatches": 16, "trainer.questions_per_step": 16}),
     ((), {"objective.clip_low": 0.99}),
     ((), {"objective.aggregation": "constant", "objective.constant_divisor": 24.0}),

@@ -45,6 +45,44 @@ def test_numbers_of_grpo() -> None:
     assert "tokens, at most: shown draft" not in table
 
 
+def test_numbers_of_the_controls() -> None:
+    # 16 questions a step, 80 steps, a budget of 8 a question
+    half, _ = facts(None, "condition=grpo_half")
+    assert half["completions a question"] == "4 answers (G) of a budget of 8, no drafts"
+    assert half["completions a step"] == "64, of which 64 are trained on"
+    assert half["training"] == "80 steps, 5,120 samples"
+    bare, _ = facts(None, "condition=bare")
+    assert bare["completions a question"] == "8 answers (G), no drafts"
+    assert bare["training"] == "80 steps, 10,240 samples"
+    assert "tokens, at most: shown draft" not in bare
+    best, notes = facts(None, "condition=best_of_n")
+    assert best["completions a step"] == "128, of which up to 16 are trained on"
+    assert best["sequences a micro-batch"] == "16 (all of an update)"
+    assert "imitation: the best right completion of each group has weight 1, all others have none" in notes
+    pulled, _ = facts({"objective.kl_beta": 0.1}, "condition=best_of_n")
+    assert pulled["completions a step"] == "128, of which 128 are trained on"  # the KL term is on all of them
+
+
+def test_limits_of_the_budget() -> None:
+    table, notes = facts()
+    assert not [name for name in table if name.startswith("ends")]
+    assert not any(note.startswith("budget") for note in notes)
+    # 16 questions of 8 samples: 128 a step; 1,000 / 128 = 7.8, so 8 steps and 1,024 samples
+    table, notes = facts({"budget.max_samples": 1000, "budget.max_flops": 1e15})
+    first = "after the first step that comes to "
+    assert table["ends earlier"] == first + "budget.max_samples=1,000 or budget.max_flops=1e+15"
+    assert table["ends at max_samples"] == "after 8 steps, 1,024 samples"
+    assert "budget: trainer.steps stays the upper bound, and the horizon of the learning rate's schedule" in notes
+    half, _ = facts({"budget.max_samples": 1024}, "algorithm=grpo", "algorithm.answers=4")  # 64 a step
+    assert half["ends at max_samples"] == "after 16 steps, 1,024 samples"
+    for enough in (80 * 128, 79 * 128 + 1):  # the 80th step is the last one anyway
+        assert facts({"budget.max_samples": enough})[0]["ends at max_samples"].startswith("never")
+    assert facts({"budget.max_samples": 79 * 128})[0]["ends at max_samples"] == "after 79 steps, 10,112 samples"
+    seconds, _ = facts({"budget.max_seconds": 90.5})
+    assert seconds["ends earlier"] == first + "budget.max_seconds=90.5"
+    assert "ends at max_samples" not in seconds
+
+
 def test_evaluation_row() -> None:
     table, _ = facts({"evaluation.questions": 100, "data.test": 30, "evaluation.oracle_drafts": 3})
     assert table["evaluation"] == (

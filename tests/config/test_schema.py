@@ -22,7 +22,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("trainer.betas", [0.9], "trainer.betas.1: missing; give it a value"),
     ("trainer.betas", [0.9, 2.0], "trainer.betas.1=2.0: input should be less than 1"),
     ("objective.kl_beta", -0.1, "objective.kl_beta=-0.1: input should be greater than or equal to 0"),
-    ("algorithm.drafts", 0, "algorithm.drafts=0: input should be greater than 0"),
+    ("algorithm.drafts", -1, "algorithm.drafts=-1: input should be greater than or equal to 0"),
+    ("condition", "", "condition='': string should have at least 1 character"),
     (
         "algorithm.ties",
         "shortets",
@@ -30,6 +31,10 @@ WRONG: list[tuple[str, Any, str]] = [
     ),
     ("algorithm.name", "igrop", "algorithm.name='igrop': not one of 'grpo', 'igrpo'; did you mean 'igrpo'?"),
     ("reward.answer_format", [], "reward.answer_format=[]: "),
+    ("budget.max_samples", 0, "budget.max_samples=0: input should be greater than 0"),
+    ("budget.max_samples", 1.5, "budget.max_samples=1.5: input should be a valid integer"),
+    ("budget.max_flops", -1e9, "budget.max_flops=-1000000000.0: input should be greater than 0"),
+    ("budget.max_sample", 1, "budget.max_sample: no such setting; did you mean 'max_samples'?"),
     ("evaluation.top_p", 0.0, "evaluation.top_p=0.0: input should be greater than 0"),
     ("schema_version", 2, "schema_version=2: not one of 1"),
     ("run_name", 3, "run_name=3: input should be a valid string"),
@@ -103,5 +108,10 @@ def test_derived_numbers() -> None:
         {"completions_per_question": 8, "algorithm.drafts": 3, "trainer.epochs": 2, "trainer.minibatches": 4}
     )
     assert (split.drafts, split.group_size, split.updates_per_step) == (3, 5, 8)
+    assert split.samples_per_question == 8
     baseline = config({"completions_per_question": 8}, "algorithm=grpo")
     assert (baseline.drafts, baseline.group_size, baseline.updates_per_step) == (0, 8, 1)
+    half = config({"algorithm.answers": 3}, "algorithm=grpo")
+    assert (half.drafts, half.group_size, half.samples_per_question, half.completions_per_question) == (0, 3, 3, 8)
+    bare = config({"algorithm.drafts": 0})
+    assert (bare.drafts, bare.group_size, bare.samples_per_question) == (0, 8, 8)

@@ -33,6 +33,7 @@ class ScriptedEngine:
     calls: list[Call] = field(default_factory=list)
     prefilled_tokens: int = 0
     generated_tokens: int = 0
+    flops: int = 0
     busy_seconds: float = 0.0
     running: int = 0
     most_running: int = 0

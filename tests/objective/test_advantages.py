@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from igrpo.objective import group_advantages, has_variance
+from igrpo.objective import group_advantages, has_variance, imitation_weights
 
 from . import reference
 from .presets import ADVANTAGES, PRESETS
@@ -28,6 +28,35 @@ def test_mean_only_and_leave_one_out_by_hand() -> None:
     assert of([1, 0, 0, 0], scale="none") == [0.75, -0.25, -0.25, -0.25]
     # 1 - 0; 0 - 1/3
     assert of([1, 0, 0, 0], scale="none", baseline="leave_one_out") == pytest.approx([1, -1 / 3, -1 / 3, -1 / 3])
+
+
+def test_without_a_baseline_the_rewards_are_the_advantages() -> None:
+    assert of([1, 0, 0.5], baseline="none", scale="none") == [1, 0, 0.5]
+    assert of([1, 1, 1], baseline="none", scale="none") == [1, 1, 1]  # no variance is needed
+
+
+def weights(rewards: object, accepted: object) -> object:
+    return imitation_weights(torch.tensor(rewards, dtype=torch.float64), torch.tensor(accepted)).tolist()
+
+
+def test_imitation_takes_the_first_of_the_best_accepted_ones() -> None:
+    assert weights([0.0, 2.0, 1.0, 2.0], [True] * 4) == [0, 1, 0, 0]
+    assert weights([0.0, 2.0, 1.0, 2.0], [True, False, True, False]) == [0, 0, 1, 0]
+    assert weights([-3.0, -2.0], [True, True]) == [0, 1]
+    assert weights([1.0, 1.0], [True, True]) == [1, 0]
+    assert weights([1.0, 0.0], [False, False]) == [0, 0]
+    stacked = weights([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [[False, True], [True, True], [False, False]])
+    assert stacked == [[0, 1], [0, 1], [0, 0]]
+    with pytest.raises(ValueError, match="without completions"):
+        imitation_weights(torch.zeros(0), torch.zeros(0).bool())
+
+
+@given(st.lists(st.tuples(st.integers(-2, 2), st.booleans()), min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_imitation_is_one_accepted_completion_that_none_beats(group: list[tuple[int, bool]]) -> None:
+    chosen = [i for i, weight in enumerate(weights(*map(list, zip(*group, strict=True)))) if weight]  # type: ignore[call-overload, arg-type]
+    accepted = [(-value, i) for i, (value, fine) in enumerate(group) if fine]
+    assert chosen == [min(accepted)[1]] if accepted else chosen == []
 
 
 def test_std_eps_is_added_to_the_standard_deviation() -> None:
@@ -119,3 +148,5 @@ def test_errors_name_the_setting() -> None:
         of([1.0, 0.0], tolerance=-1.0)
     with pytest.raises(ValueError, match="without completions"):
         of([])
+    with pytest.raises(ValueError, match="scale=std needs a baseline"):
+        of([1.0, 0.0], baseline="none")

@@ -67,7 +67,7 @@ def test_timing_changes_no_bit(lone_engine: LocalEngine) -> None:
 class Recorder:
     """An engine that writes down what it is asked, answers in the order that it likes, and can fail."""
 
-    prefilled_tokens, generated_tokens, busy_seconds = 3, 4, 5.0
+    prefilled_tokens, generated_tokens, flops, busy_seconds = 3, 4, 6, 5.0
 
     def __init__(self, fails_on: int = -1) -> None:
         self.asked: list[int] = []
@@ -161,6 +161,7 @@ def test_it_is_an_engine_and_passes_on_the_rest() -> None:
     lockstep.sync_weights(9)
     lockstep.close()
     assert (recorder.version, recorder.closed) == (9, True)
-    assert (lockstep.prefilled_tokens, lockstep.generated_tokens, lockstep.busy_seconds) == (3, 4, 5.0)
+    assert (lockstep.prefilled_tokens, lockstep.generated_tokens, lockstep.flops) == (3, 4, 6)
+    assert lockstep.busy_seconds == 5.0
     with pytest.raises(ValueError, match="parties=0"):
         Lockstep(recorder, 0)

@@ -148,6 +148,70 @@ def test_an_action_that_mlflow_refuses_is_dropped_one_that_met_an_outage_is_kept
     assert run.done == ["good"]
 
 
+def test_what_fails_at_the_end_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class LockedRun(FakeRun):
+        """A database that others hold: every other request fails."""
+
+        requests = 0
+
+        def ping(self) -> None:
+            self.requests += 1
+            if self.requests % 2:
+                raise ConnectionError("database is locked")
+
+    run, file = LockedRun(), MetricsFile(tmp_path / "metrics.jsonl")
+    for step in range(200):
+        file.append(step, {f"m{i}": 1.0 for i in range(30)})
+    follower = follow(file.path, run, interval_s=60)
+    follower.close("FINISHED", timeout_s=5)
+    assert run.steps == list(range(200))
+    assert run.status == "FINISHED"
+    assert caplog.records == []  # single failures, each mended by the next attempt
+
+
+def test_the_end_waits_as_long_as_something_is_taken(tmp_path: Path) -> None:
+    class SlowRun(FakeRun):
+        def log_points(self, lines: Sequence[Mapping[str, Any]], sent: int) -> None:
+            time.sleep(0.25)
+            super().log_points(lines, sent)
+
+    run, file = SlowRun(), MetricsFile(tmp_path / "metrics.jsonl")
+    follower = follow(file.path, run, interval_s=60)
+    for step in range(6):
+        file.append(step, {f"m{i}": 1.0 for i in range(1000)})
+    follower.close("FINISHED", timeout_s=1.0)  # six requests of 0.25 s
+    assert run.steps == list(range(6))
+    assert run.status == "FINISHED"
+
+
+def test_an_end_that_is_not_taken_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    run, file = FakeRun(), MetricsFile(tmp_path / "metrics.jsonl")
+    follower = follow(file.path, run)
+    run.up = False
+    file.append(1, {"loss": 1.0})
+    follower.close("FINISHED", timeout_s=5)
+    assert run.status is None
+    assert caplog.messages[-1] == f"MLflow at http://fake lacks the end of this run; {file.path} is complete."
+
+
+def test_an_action_that_meets_a_lock_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run, file = FakeRun(), MetricsFile(tmp_path / "metrics.jsonl")
+    follower = follow(file.path, run, interval_s=60)
+
+    def locked_once(_: object) -> None:
+        run.done.append("try")
+        if len(run.done) == 1:
+            raise ConnectionError("database is locked")
+
+    follower.submit(locked_once)
+    follower.submit(lambda _: run.done.append("next"))
+    follower.close("FINISHED", timeout_s=5)
+    assert run.done == ["try", "try", "next"]
+    assert run.status == "FINISHED"
+    assert caplog.records == []
+
+
 def test_a_server_that_never_answers_does_not_hold_up_start_or_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,7 +3,17 @@
 import subprocess
 import sys
 
-LIGHT = ("run_directory", "run_lock", "metrics_file", "rollout_log", "summary", "versions", "links", "stale")
+LIGHT = (
+    "run_directory",
+    "run_lock",
+    "metrics_file",
+    "rollout_log",
+    "summary",
+    "versions",
+    "links",
+    "stale",
+    "compare_view",
+)
 
 
 def test_light_modules_import_neither_torch_nor_mlflow_nor_lightning() -> None:

@@ -1,14 +1,18 @@
+import json
 import os
 import shlex
 import sys
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
 from igrpo.tracking.links import (
     absolute_tracking_uri,
+    compare_link,
     default_tracking_uri,
     experiment_link,
+    grouped_runs_link,
     is_server,
     run_link,
     sqlite_path,
@@ -54,6 +58,26 @@ def test_links_open_the_run_view() -> None:
     query = "?workflowType=machine_learning"
     assert experiment_link("http://127.0.0.1:5000/", "3") == f"http://127.0.0.1:5000/#/experiments/3/runs{query}"
     assert run_link("http://h", "3", "abc") == f"http://h/#/experiments/3/runs/abc{query}"
+
+
+def test_compare_link_carries_ids_as_json() -> None:
+    page, _, query = compare_link("http://h/", ["3", "4"], ["abc", "def"]).partition("?")
+    assert page == "http://h/#/compare-runs"
+    assert not set(query) & set(' "[]')  # a terminal must take it for one word
+    fields = {name: values[0] for name, values in parse_qs(query).items()}
+    assert json.loads(fields["runs"]) == ["abc", "def"]
+    assert json.loads(fields["experiments"]) == ["3", "4"]
+    assert fields["workflowType"] == "machine_learning"
+
+
+def test_grouped_runs_link_opens_charts_of_a_view() -> None:
+    page, _, query = grouped_runs_link("http://h", "3", "a b&c").partition("?")
+    assert page == "http://h/#/experiments/3/runs"
+    assert parse_qs(query) == {
+        "workflowType": ["machine_learning"],
+        "compareRunsMode": ["CHART"],
+        "viewStateShareKey": ["a b&c"],
+    }
 
 
 def test_addresses() -> None:

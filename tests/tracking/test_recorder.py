@@ -88,7 +88,7 @@ def test_the_summary_grows_with_the_run_and_is_complete_at_its_end(run: Run) -> 
         run.tracker.log_metrics(step, {"stage1/entropy": entropy, "stage2/entropy": entropy / 2})
     run.tracker.log_metrics(6, {"test/stage1/entropy": 99.0})  # of an evaluation: not the training's
     run.budget.samples, run.budget.generated_tokens, run.budget.prefilled_tokens = 48, 100, 200
-    run.budget.trained_tokens = 300
+    run.budget.trained_tokens, run.budget.flops = 300, 10**18 + 1
     run.budget.add_seconds("update", 1.5)
     run.recorder.record_evaluation(6, "test", evaluation(right=3, refined=4))
     summary = run.recorder.write_summary(6)
@@ -107,10 +107,29 @@ def test_the_summary_grows_with_the_run_and_is_complete_at_its_end(run: Run) -> 
     assert summary.entropy == {"stage1": FirstLast(first=0.9, last=0.25), "stage2": FirstLast(first=0.45, last=0.125)}
     assert summary.samples == 48
     assert summary.tokens == Tokens(generated=100, prefilled=200, trained=300)
+    assert summary.flops == 10**18 + 1
+    assert summary.stopped_by is None
     assert summary.seconds == {"update": 1.5}
     assert summary.config_hash == run.hash
     assert {"python", "torch", "igrpo"} <= summary.versions.keys()
     assert set(json.loads(run.directory.summary.read_text())) == set(Summary.model_fields)
+
+
+def test_the_summary_of_a_run_that_its_budget_ended(run: Run) -> None:
+    config = composed({"trainer.steps": 6, "tracking.uri": None, "budget.max_samples": 40, "evaluation.samples": 1})
+    log = RolloutLog(run.directory.rollouts, steps_per_file=2)
+    recorder = RunRecorder(run.directory, run.tracker, log, config, run.budget)
+    recorder.record_evaluation(0, "test", evaluation(right=1, refined=2))
+    run.budget.samples = 39
+    recorder.record_evaluation(3, "development", evaluation(right=2, refined=2))
+    before = read_summary(run.directory.summary)
+    assert (before.steps, before.stopped_by, before.single_shot.after) == (3, None, None)
+    run.budget.samples = 48
+    recorder.record_evaluation(4, "test", evaluation(right=3, refined=4))
+    summary = read_summary(run.directory.summary)
+    assert (summary.steps, summary.stopped_by) == (4, "budget.max_samples")
+    assert (summary.single_shot.before, summary.single_shot.after) == (0.25, 0.75)
+    assert recorder.write_summary(6).stopped_by is None  # all steps are done
 
 
 def test_grpo_has_no_second_stage(run: Run) -> None:

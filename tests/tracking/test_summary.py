@@ -21,6 +21,7 @@ def summary(**changes: Any) -> Summary:
         "entropy": {"stage1": FirstLast(first=0.7, last=0.2), "stage2": FirstLast()},
         "samples": 3840,
         "tokens": Tokens(generated=10, prefilled=20, trained=5),
+        "flops": 12_345_678_901_234_567_890,
         "seconds": {"sample": 1.5},
         "versions": {"python": "3.11"},
         "commit": None,
@@ -41,11 +42,13 @@ def test_summary_comes_back_and_has_exactly_the_agreed_fields(tmp_path: Path) ->
             "objective",
             "seed",
             "steps",
+            "stopped_by",
             "single_shot",
             "draft_conditioned",
             "entropy",
             "samples",
             "tokens",
+            "flops",
             "seconds",
             "versions",
             "commit",
@@ -55,6 +58,15 @@ def test_summary_comes_back_and_has_exactly_the_agreed_fields(tmp_path: Path) ->
     assert raw["single_shot"].items() >= {"before": 0.25, "after": 0.5, "interval": [0.45, 0.55]}.items()
     assert raw["tokens"] == {"generated": 10, "prefilled": 20, "trained": 5}
     assert raw["entropy"]["stage1"] == {"first": 0.7, "last": 0.2}
+
+
+def test_a_summary_of_an_older_igrpo_counted_no_flops(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    write_summary(path, summary())
+    raw = json.loads(path.read_text())
+    assert raw["flops"] == 12_345_678_901_234_567_890
+    path.write_text(json.dumps({name: value for name, value in raw.items() if name not in {"flops", "stopped_by"}}))
+    assert (read_summary(path).flops, read_summary(path).stopped_by) == (None, None)
 
 
 def test_not_a_number_is_refused() -> None:

@@ -10,7 +10,8 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHead
 from igrpo.config.schema import AdvantageConfig, ObjectiveConfig, TrainerConfig
 from igrpo.training.batching import Row
 
-ADVANTAGE = AdvantageConfig(baseline="mean", scale="std", std="sample", std_eps=0.0, tolerance=1e-6)
+ADVANTAGE = AdvantageConfig(baseline="mean", scale="std", std="sample", std_eps=0.0, tolerance=1e-6, select="all")
+IMITATION = AdvantageConfig(baseline="none", scale="none", std="sample", std_eps=0.0, tolerance=1e-6, select="best")
 
 
 def objective(**changes: Any) -> ObjectiveConfig:

@@ -15,6 +15,7 @@ from igrpo.algorithm.base import Algorithm
 from igrpo.algorithm.grpo import GRPO
 from igrpo.algorithm.igrpo import IGRPO
 from igrpo.algorithm.selection import best
+from igrpo.config.schema import BudgetConfig
 from igrpo.data.module import QuestionDataModule
 from igrpo.data.sources import ChainSource
 from igrpo.policy.load import reference_copy
@@ -25,10 +26,12 @@ from igrpo.rollout.base import SamplingParams
 from igrpo.rollout.local import LocalEngine
 from igrpo.training.collect import Collector
 from igrpo.training.module import IGRPOModule
+from igrpo.training.stopping import StoppingRule
 from igrpo.types import Completion, Question, Score, Trace
 from tests.training.models import objective, trainer
 
 TOKENIZER = build_tiny_tokenizer()
+NO_LIMITS: dict[str, Any] = dict.fromkeys(BudgetConfig.model_fields)
 SOURCE = ChainSource(seed=0, operations=2, train=16, development=4, test=4)
 ALGORITHMS: dict[str, Algorithm] = {
     "grpo": GRPO(4),
@@ -79,8 +82,10 @@ def prompts() -> PromptBuilder:
 
 
 def make(algorithm: str = "igrpo", reward: ScriptedReward | None = None, *, kl_beta: float = 0.0,
-         objective_changes: dict[str, Any] | None = None, **changes: Any) -> IGRPOModule:  # fmt: skip
+         pipeline: bool = False, objective_changes: dict[str, Any] | None = None,
+         limits: dict[str, Any] | None = None, **changes: Any) -> IGRPOModule:  # fmt: skip
     """A module with a fresh policy (always the same one) and a recorder in memory."""
+    settings = trainer(**changes)
     model = build_tiny_model(TinyShape(hidden=16, layers=1, heads=2, mlp=16), seed=0)
     collector = Collector(
         algorithm=ALGORITHMS[algorithm],
@@ -89,14 +94,15 @@ def make(algorithm: str = "igrpo", reward: ScriptedReward | None = None, *, kl_b
         prompts=prompts(),
         params=SamplingParams(temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=6, stop_token_ids=(2,)),
         run_seed=0,
-        pipeline=False,
+        pipeline=pipeline,
     )
     module = IGRPOModule(
         model,
         reference_copy(model) if kl_beta else None,
         collector,
         objective=objective(**({"kl_beta": kl_beta} | (objective_changes or {}))),
-        trainer=trainer(**changes),
+        trainer=settings,
+        stopping=StoppingRule(settings.steps, BudgetConfig(**(NO_LIMITS | (limits or {})))),
         pad_id=TOKENIZER.pad_token_id,
     )
     module.recorder = KeptTraces()

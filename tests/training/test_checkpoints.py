@@ -68,8 +68,8 @@ class Run(NamedTuple):
 
 def a_run(directory: Path, last_step: int = 100, **changes: Any) -> Run:
     settings: dict[str, Any] = {"every": 2, "keep_last": 2, "keep_best": True, "minimum_free_mb": 0}
-    callback = CheckpointCallback(directory, CheckpointConfig(**(settings | changes)), last_step=last_step)
-    module, trainer = make("grpo"), FakeTrainer()
+    callback = CheckpointCallback(directory, CheckpointConfig(**(settings | changes)))
+    module, trainer = make("grpo", steps=last_step), FakeTrainer()
 
     def step(number: int, accuracy: float | None = None) -> None:
         module.rollout_step = trainer.step = number
@@ -235,10 +235,17 @@ def test_a_resumed_run_forgets_what_lies_behind_its_checkpoint(tmp_path: Path) -
     assert (steps(tmp_path), read_best(tmp_path)) == ([5], {"step": 5, "accuracy": 0.5, "split": "development"})
 
 
+def test_the_step_at_which_a_budget_ends_the_run_is_saved(tmp_path: Path) -> None:
+    config = CheckpointConfig(every=10, keep_last=1, keep_best=False, minimum_free_mb=0)
+    module = make("igrpo", steps=9, limits={"max_samples": 25})  # 12 samples a step
+    fit(module, 9, tmp_path, callbacks=[CheckpointCallback(tmp_path, config)])
+    assert steps(tmp_path) == [3]
+
+
 def test_with_lightnings_own_trainer(tmp_path: Path) -> None:
     config = CheckpointConfig(every=2, keep_last=1, keep_best=False, minimum_free_mb=0)
-    module = make("igrpo")
-    fit(module, 3, tmp_path, callbacks=[CheckpointCallback(tmp_path / "checkpoints", config, last_step=3)])
+    module = make("igrpo", steps=3)
+    fit(module, 3, tmp_path, callbacks=[CheckpointCallback(tmp_path / "checkpoints", config)])
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000003.ckpt"]
     newest = newest_checkpoint(tmp_path / "checkpoints")
     assert newest is not None

@@ -46,6 +46,7 @@ class CountingEngine(ScriptedEngine):
         found = await super().sample(prompt_ids, params, seeds)
         self.prefilled_tokens += len(prompt_ids)
         self.generated_tokens += sum(len(one.token_ids) for one in found)
+        self.flops += 10 * len(prompt_ids)
         self.busy_seconds += 0.001
         await asyncio.sleep(0)
         return found
@@ -61,13 +62,15 @@ def collector(engine: Engine, reward: Any, algorithm: Any = TWO_STAGES, *, pipel
 
 
 def test_counters_are_those_of_the_cycle() -> None:
-    engine, budget = CountingEngine(letters, prefilled_tokens=1000, generated_tokens=2000, busy_seconds=50.0), Budget()
+    before = {"prefilled_tokens": 1000, "generated_tokens": 2000, "flops": 3000}
+    engine, budget = CountingEngine(letters, **before, busy_seconds=50.0), Budget()
     traces = collector(engine, TextReward(frozenset("a"))).collect(1, QUESTIONS, budget)
     assert [trace.question for trace in traces] == QUESTIONS
     assert budget.samples == 3 * (3 + 2)
     assert budget.generated_tokens == 3 * 5 * 3  # the fake's completions have three tokens
     # letters of 'one', 'two', 'three' = 11, once for the drafts; once more with a 0 and a draft of one letter
     assert budget.prefilled_tokens == 11 + (11 + 3 * 2)
+    assert budget.flops == 10 * budget.prefilled_tokens  # what the fake says, and only of this cycle
     assert budget.seconds["generation"] == pytest.approx(6 * 0.001)
     assert budget.seconds["reward_wait"] >= 0
 

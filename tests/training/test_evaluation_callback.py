@@ -47,10 +47,10 @@ class Reports:
         self.accuracies[split] = found.single_shot.value
 
 
-def callback(reports: Reports, every: int, last_step: int, *, done: bool = False) -> EvaluationCallback:
+def callback(reports: Reports, every: int, *, done: bool = False) -> EvaluationCallback:
     development: Any = FakeEvaluator(1.0)
     test: Any = FakeEvaluator(0.0)
-    return EvaluationCallback(development, test, reports, lambda step, split: done, every=every, last_step=last_step)
+    return EvaluationCallback(development, test, reports, lambda step, split: done, every=every)
 
 
 @pytest.mark.parametrize(
@@ -58,18 +58,25 @@ def callback(reports: Reports, every: int, last_step: int, *, done: bool = False
     [(1, [1, 2, 3, 4]), (2, [2, 4]), (3, [3, 4]), (9, [4])],  # the last step (4) always
 )
 def test_development_on_the_way_and_test_before_and_after(every: int, on_the_way: list[int], tmp_path: Path) -> None:
-    reports, module = Reports(), make("grpo")
-    fit(module, 4, tmp_path, callbacks=[callback(reports, every, 4)])
+    reports, module = Reports(), make("grpo", steps=4)
+    fit(module, 4, tmp_path, callbacks=[callback(reports, every)])
     assert reports.calls == [(0, "development"), (0, "test"), *((n, "development") for n in on_the_way), (4, "test")]
     assert reports.accuracies == {"development": 1.0, "test": 0.0}  # each split from its own evaluator
     assert module.budget.seconds["evaluation"] > 0
+
+
+def test_a_run_that_its_budget_ends_is_evaluated_where_it_ends(tmp_path: Path) -> None:
+    reports = Reports()
+    module = make("grpo", steps=9, limits={"max_samples": 25})  # 12 samples a step: 24 are too few
+    fit(module, 9, tmp_path, callbacks=[callback(reports, 2)])
+    assert reports.calls == [(0, "development"), (0, "test"), (2, "development"), (3, "development"), (3, "test")]
 
 
 def test_a_resumed_run_repeats_no_evaluation(tmp_path: Path) -> None:
     file = tmp_path / "x.ckpt"
     fit(make("grpo"), 4, tmp_path, callbacks=[SaveAfter(2, file)])
     reports = Reports()
-    fit(make("grpo"), 4, tmp_path, callbacks=[callback(reports, 2, 4)], checkpoint=file, start_step=2)
+    fit(make("grpo", steps=4), 4, tmp_path, callbacks=[callback(reports, 2)], checkpoint=file, start_step=2)
     assert reports.calls == [(4, "development"), (4, "test")]
 
 
@@ -79,15 +86,15 @@ def test_a_run_that_is_resumed_at_its_last_step_evaluates_what_is_missing(
 ) -> None:
     file = tmp_path / "x.ckpt"
     fit(make("grpo"), 2, tmp_path, callbacks=[SaveAfter(2, file)])
-    reports, module = Reports(), make("grpo")
-    fit(module, 2, tmp_path, callbacks=[callback(reports, 1, 2, done=done)], checkpoint=file, start_step=2)
+    reports, module = Reports(), make("grpo", steps=2)
+    fit(module, 2, tmp_path, callbacks=[callback(reports, 1, done=done)], checkpoint=file, start_step=2)
     assert (module.rollout_step, reports.calls) == (2, expected)
 
 
 def test_evaluation_has_the_precision_of_training() -> None:
     development, test = FakeEvaluator(1.0), FakeEvaluator(0.0)
     evaluators: Any = (development, test)
-    asked = EvaluationCallback(*evaluators, Reports(), lambda step, split: False, every=1, last_step=4)
+    asked = EvaluationCallback(*evaluators, Reports(), lambda step, split: False, every=1)
     trainer: Any = SimpleNamespace(precision_plugin=MixedPrecision("bf16-mixed", "cpu"))
     asked.on_train_start(trainer, make("grpo"))
     assert development.in_bf16 == test.in_bf16 == [True]

@@ -117,7 +117,7 @@ def test_a_non_finite_loss_may_be_skipped_and_counted(tmp_path: Path) -> None:
 
 
 def no_std() -> dict[str, Any]:
-    return {"baseline": "mean", "scale": "none", "std": "sample", "std_eps": 0.0, "tolerance": 1e-6}
+    return {"baseline": "mean", "scale": "none", "std": "sample", "std_eps": 0.0, "tolerance": 1e-6, "select": "all"}
 
 
 def test_the_kl_term_pulls_to_a_reference_that_is_no_part_of_the_state(tmp_path: Path) -> None:

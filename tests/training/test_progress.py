@@ -32,15 +32,25 @@ def test_lines_without_a_terminal(tmp_path: Path) -> None:
     out = console(terminal=False)
     progress = ProgressCallback(out, 3)
     progress.report_accuracy(0, 0.125)
-    fit(make("igrpo"), 3, tmp_path, callbacks=[progress])
+    fit(make("igrpo", steps=3), 3, tmp_path, callbacks=[progress])
     lines = printed(out).splitlines()
     assert lines[0] == "step     0/3  held-out single-shot accuracy 0.125"
     assert [line[:12] for line in lines[1:]] == ["step     1/3", "step     2/3", "step     3/3"]
     assert all(line.endswith("held-out accuracy 0.125") for line in lines[1:])
 
 
+def test_the_line_of_a_step_that_its_budget_made_the_last(tmp_path: Path) -> None:
+    out = console(terminal=False)
+    module = make("igrpo", steps=60, limits={"max_samples": 25})  # 12 samples a step, a line every 60 // 20 = 3
+    fit(module, 60, tmp_path, callbacks=[ProgressCallback(out, 60)])
+    assert [line[:13] for line in printed(out).splitlines()] == ["step     3/60"]
+    out, module = console(terminal=False), make("igrpo", steps=60, limits={"max_samples": 24})
+    fit(module, 60, tmp_path, callbacks=[ProgressCallback(out, 60)])
+    assert [line[:13] for line in printed(out).splitlines()] == ["step     2/60"]
+
+
 def test_about_twenty_lines_of_a_long_run_and_always_the_last() -> None:
-    out, module = console(terminal=False), make("grpo")
+    out, module = console(terminal=False), make("grpo", steps=205)
     progress = ProgressCallback(out, 205)  # 205 // 20 = 10
     module.latest = {"stage1/reward_mean": 0.0, "stage1/entropy": 1.0}
     for step in range(1, 206):

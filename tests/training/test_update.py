@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from igrpo.flops import Work, row_work
+from igrpo.policy.shape import model_shape
 from igrpo.training.batching import Row, collate, normaliser, question_rows, split_rows
 from igrpo.training.forward import PolicyForward, check_head
 from igrpo.training.update import NonFiniteError, Updater, UpdateResult
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
-from tests.training.models import ADVANTAGE, gemma_with_softcap, gpt2, objective, qwen, rows, trainer
+from tests.training.models import ADVANTAGE, IMITATION, gemma_with_softcap, gpt2, objective, qwen, rows, trainer
 
 
 class Gradients(torch.optim.SGD):
@@ -43,6 +46,7 @@ def update(
         trainer=settings,
         forward=PolicyForward(temperature, settings.head_chunk, with_entropy=bonus, entropy_grad=bonus),
         backward=lambda loss: loss.backward(),
+        shape=model_shape(model),
         pad_id=0,
         device=torch.device("cpu"),
     )
@@ -203,6 +207,60 @@ def test_question_rows_train_refinements_given_the_refinement_prompt() -> None:
     assert normaliser(made).tokens == 2
 
 
+def scored(*scores: tuple[float, bool | None]) -> Trace:
+    """One trained group whose completions are the tokens 3, 4, ... twice, with these values and verdicts."""
+    completions = tuple(completion((3 + i, 3 + i)) for i in range(len(scores)))
+    made = tuple(Score(value, correct, "right" if correct else "wrong") for value, correct in scores)
+    return Trace(Question("q", "", ""), (Group(1, Prompt((1, 2)), completions, made, trained=True),))
+
+
+@pytest.mark.parametrize(
+    ("scores", "weights"),
+    [
+        ([(0.0, False), (1.0, True), (1.0, True)], [0, 1, 0]),  # the first of equals
+        ([(1.0, True), (1.0, True)], [1, 0]),  # no variance: trained on all the same
+        ([(0.0, False), (0.0, False)], [0, 0]),  # nothing right: nothing is imitated
+        ([(1.5, False), (1.0, True), (0.5, True)], [0, 1, 0]),  # a wrong one is never imitated, whatever its reward
+        ([(1.0, True), (2.0, True)], [0, 1]),  # right and well formatted beats right; the weight is still 1
+        ([(0.2, None), (0.7, None), (-1.0, None)], [0, 1, 0]),  # no verdicts: the best of the positive rewards
+        ([(0.0, None), (-1.0, None)], [0, 0]),
+    ],
+)
+def test_best_of_n_imitates_the_best_right_completion(
+    scores: list[tuple[float, bool | None]], weights: list[float]
+) -> None:
+    made = question_rows(scored(*scores), IMITATION, mask_truncated=False)
+    assert [row.advantage for row in made] == weights
+
+
+def cross_entropy(model: Any, chosen: Sequence[Row]) -> torch.Tensor:
+    """The gradient of supervised fine-tuning on the chosen completions: mean over tokens, then over completions."""
+    model = copy.deepcopy(model)
+    loss = torch.zeros((), dtype=torch.float64)
+    for row in chosen:
+        labels = torch.tensor([[*[-100] * len(row.prompt_ids), *row.completion_ids]])
+        ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
+        loss = loss + model(input_ids=ids, labels=labels).loss / len(chosen)  # transformers' own cross-entropy
+    loss.backward()
+    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+
+def test_the_gradient_of_best_of_n_is_that_of_cross_entropy_on_the_chosen() -> None:
+    traces = [
+        scored((0.0, False), (1.0, True), (0.0, False)),
+        scored((1.0, True), (1.0, True), (1.0, True)),
+        scored((0.0, False), (0.0, False), (0.0, False)),
+    ]
+    questions = [question_rows(trace, IMITATION, mask_truncated=False) for trace in traces]
+    model = qwen()
+    changes = {"advantage": IMITATION, "surrogate": "reinforce", "clip_low": None, "clip_high": None}
+    optimizer, result = update(model, questions, objective_changes=changes)
+    chosen = [questions[0][1], questions[1][0]]
+    # two of nine sampled completions are chosen, and the denominator is nine
+    close(optimizer.seen[0] * 9 / 2, cross_entropy(model, chosen))
+    assert result.trained_tokens == sum(row.length for row in chosen)
+
+
 def test_a_family_that_rescales_its_logits_is_refused() -> None:
     check_head(qwen())
     check_head(gemma_with_softcap())
@@ -217,3 +275,47 @@ def test_a_family_that_rescales_its_logits_is_refused() -> None:
     model.forward = rescaled
     with pytest.raises(ValueError, match="changes its logits after the output head"):
         check_head(model)
+
+
+def work_of(flat: Sequence[Row]) -> Work:
+    return sum((row_work(len(row.prompt_ids), len(row.completion_ids)) for row in flat), Work())
+
+
+@pytest.mark.parametrize(("changes", "passes"), [({}, 3), ({"epochs": 2}, 1 + 2 * 3), ({"minibatches": 2}, 1 + 3)])
+@pytest.mark.parametrize("budget", [22, 64, 4096])
+def test_flops_are_those_of_every_pass_and_not_of_the_micro_batches(
+    changes: dict[str, int], passes: int, budget: int
+) -> None:
+    """Forward and backward are 3; several updates need the old log-probs first: one more, once; KL: 1 in each epoch."""
+    model, flat = qwen(), rows(count=8)
+    once = model_shape(model).flops(work_of(flat))
+    _, result = update(model, [flat[:4], flat[4:]], tokens_per_microbatch=budget, **changes)
+    assert result.flops == passes * once
+    settings: dict[str, Any] = {"objective_changes": {"kl_beta": 0.1}, "tokens_per_microbatch": budget, **changes}
+    _, result = update(model, [flat[:4], flat[4:]], reference=qwen(1), **settings)
+    assert result.flops == (passes + changes.get("epochs", 1)) * once
+
+
+def test_rows_without_a_gradient_cost_nothing() -> None:
+    model, flat = qwen(), rows(count=4)
+    still = [Row(r.prompt_ids, r.completion_ids, r.sampler_logprobs, 0.0, valid=True) for r in flat[2:]]
+    _, result = update(model, [[*flat[:2], *still]])
+    assert result.flops == 3 * model_shape(model).flops(work_of(flat[:2]))
+    assert update(model, [still])[1].flops == 0
+
+
+@pytest.mark.parametrize("reference", [None, 1])
+def test_flops_are_what_torch_counts(reference: int | None) -> None:
+    """Rows of one length: no padding; one chunk of logits: none is made twice. What torch counts beyond ours are the
+    scores that the causal mask hides."""
+    model, other = qwen(), None if reference is None else qwen(reference)
+    for each in (model, other):
+        if each is not None:
+            each.set_attn_implementation("eager")  # torch counts no fused attention on the CPU
+    flat = [Row((1, 2, 3, 4, 5), (6, 7, 8), (-1.0,) * 3, (-1.0) ** i, valid=True) for i in range(4)]
+    changes = {"kl_beta": 0.1 if reference else 0.0}
+    with FlopCounterMode(display=False) as counter:
+        _, result = update(model, [flat], reference=other, objective_changes=changes, epochs=2, head_chunk=64)
+    masked = model_shape(model).flops(Work(0, 4 * (8 * 8 - 8 * 9 // 2), 0))
+    passes = 1 + 2 * (3 + (reference is not None))
+    assert counter.get_total_flops() == result.flops + passes * masked

@@ -1,0 +1,22 @@
+"""The shape of a policy, as FLOPs are counted by it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from igrpo.flops import ModelShape, known_shape, unknown_shape
+
+
+def model_shape(model: Any) -> ModelShape:
+    """Of a Hugging Face causal language model.
+
+    A family that `igrpo.flops` does not know is taken as 2 operations for each non-embedding parameter and token, and
+    the output head (``exact`` is False then).
+    """
+    known = known_shape(model.config.get_text_config(decoder=True).to_dict())
+    if known is not None:
+        return known
+    head = model.get_output_embeddings().weight
+    embeddings = {id(weight): weight.numel() for weight in (model.get_input_embeddings().weight, head)}  # tied: once
+    everything = sum(parameter.numel() for parameter in model.parameters())
+    return unknown_shape(everything - sum(embeddings.values()), head.numel())
