@@ -12,7 +12,10 @@ from igrpo.config import ConfigError
 from igrpo.hydra_support.suggest import nearest
 
 #: The verbs: each is igrpo/commands/<verb>.py with a function `run(arguments) -> exit code`, imported when called.
-VERBS = {"train": "train a model; `igrpo train --help` lists every setting's choices"}
+VERBS = {
+    "train": "train a model; `igrpo train --help` lists every setting's choices",
+    "report": "compare runs: tables, curves and intervals as one HTML page",
+}
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130

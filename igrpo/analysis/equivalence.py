@@ -1,0 +1,89 @@
+"""Which conditions cannot differ but by chance: their settings give the same gradients, whatever they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from igrpo.analysis.conditions import compared_settings, drafts, group_size
+
+_Config = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """``apply`` writes one form over all those that give the same gradients; ``reason`` says why they do."""
+
+    reason: str
+    apply: Callable[[_Config], None]
+
+
+def identical_by_construction(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
+    """Why two resolved configurations train alike, as far as the expectation goes; None where they can differ.
+
+    Seeds and settings that only cost (``conditions.compared_settings``) are left out of account.
+    """
+    if not _same(first, second, _RULES):
+        return None
+    needed = [rule.reason for rule in _RULES if not _same(first, second, [r for r in _RULES if r is not rule])]
+    return "; ".join(needed) or "the same settings under two names"
+
+
+def _same(first: Mapping[str, Any], second: Mapping[str, Any], rules: list[_Rule]) -> bool:
+    return _form(first, rules) == _form(second, rules)
+
+
+def _form(config: Mapping[str, Any], rules: list[_Rule]) -> dict[str, str]:
+    copy = deepcopy(dict(config))
+    for rule in rules:
+        rule.apply(copy)
+    del copy["objective"]["name"]  # its settings say it all
+    return compared_settings(copy)
+
+
+def _without_drafts(config: _Config) -> None:
+    if drafts(config) == 0 or config["algorithm"]["selection"] == "none":
+        answers = group_size(config)
+        config |= {"algorithm": {"answers": answers}, "completions_per_question": answers}
+
+
+def _one_update(config: _Config) -> None:
+    if config["trainer"]["epochs"] * config["trainer"]["minibatches"] == 1:
+        config["objective"] |= {"ratio": "any", "surrogate": "any", "clip_low": None, "clip_high": None}
+
+
+def _inert(config: _Config) -> None:
+    objective = config["objective"]
+    if objective["kl_beta"] == 0:
+        objective["kl_estimator"] = "any"
+    if objective["advantage"]["scale"] == "none":
+        objective["advantage"] |= {"std": "any", "std_eps": 0.0}
+
+
+def _up_to_a_factor(config: _Config) -> None:
+    """Only where nothing else weighs against the surrogate."""
+    objective = config["objective"]
+    if objective["kl_beta"] == 0 and objective["entropy_bonus"] == 0:
+        if objective["advantage"]["baseline"] != "none":
+            objective["advantage"]["baseline"] = "any"  # leave-one-out: G / (G - 1) times the group mean's advantages
+        if objective["aggregation"] == "constant":
+            objective["constant_divisor"] = 1.0
+        if objective["advantage"]["std_eps"] == 0:
+            objective["advantage"]["std"] = "any"
+
+
+_RULES = [
+    _Rule("no draft is ever shown, so that iGRPO trains as GRPO does on as many answers", _without_drafts),
+    _Rule(
+        "with one update a step the ratio is 1: clipping, surrogate and level of the ratio change no gradient",
+        _one_update,
+    ),
+    _Rule("what differs is not used", _inert),
+    _Rule(
+        "the gradients differ by a constant factor (leave-one-out baseline, kind of standard deviation, divisor), "
+        "which AdamW takes out but for gradient clipping",
+        _up_to_a_factor,
+    ),
+]

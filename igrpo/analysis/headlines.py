@@ -1,0 +1,25 @@
+"""What a report says first."""
+
+from __future__ import annotations
+
+from igrpo.analysis.labels import bracket, quantity
+from igrpo.analysis.model import Comparison, Report
+
+
+def headline(report: Report) -> list[Comparison]:
+    """The comparisons of what is deployed, single-shot accuracy, or of the first metric there is; [] without any."""
+    metrics = list(dict.fromkeys(c.metric for c in report.comparisons))
+    deployed = [metric for metric in metrics if metric.endswith("single_shot/accuracy")]
+    return [c for c in report.comparisons if c.metric in (deployed or metrics)[:1]]
+
+
+def sentence(verdict: str) -> str:
+    """With its full stop. A verdict may begin with a condition's name, whose letters stay as they are."""
+    return verdict if verdict.endswith(".") else f"{verdict}."
+
+
+def difference_words(comparison: Comparison) -> str:
+    """The difference with its unit and interval."""
+    what = quantity(comparison.metric)
+    ends = bracket(*(what.change(edge) for edge in comparison.interval))
+    return f"{what.change(comparison.difference)} {what.change_unit}".rstrip() + f" {ends}"

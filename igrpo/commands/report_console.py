@@ -1,0 +1,97 @@
+"""A report on the console: what the conditions reached, how they compare, and what to mind. Fits 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import rich
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from igrpo.analysis.labels import quantity
+from igrpo.analysis.model import Comparison, Final, Report
+from igrpo.analysis.words import points
+
+_WHAT = {"page": "page", "figures": "figures", "markdown": "tables", "latex": "in LaTeX", "numbers": "numbers"}
+
+
+def print_report(report: Report, paths: Mapping[str, Path], console: Console | None = None) -> None:
+    """Print it; ``paths`` are those of `igrpo.analysis.write.write_report`."""
+    out = rich.get_console() if console is None else console
+    metrics = list(dict.fromkeys(final.metric for final in report.finals))
+    out.print(_finals(report, metrics))
+    for metric in metrics:
+        of_metric = [c for c in report.comparisons if c.metric == metric]
+        if of_metric:
+            out.print(_comparisons(metric, of_metric))
+    headline = [c for c in report.comparisons if c.metric == metrics[0]]
+    for comparison in headline:
+        out.print(Text(f"- {comparison.verdict}"), soft_wrap=False)
+    for note in report.notes:
+        out.print(Text(f"note: {note}", style="yellow"))
+    for name, words in _WHAT.items():
+        out.print(Text.assemble((f"{words:<9}", "cyan"), str(paths[name])), soft_wrap=True)
+
+
+def _finals(report: Report, metrics: list[str]) -> Table:
+    """A row a condition; the first metric is the headline, with its interval and where it started."""
+    found = {(final.condition, final.metric): final for final in report.finals}
+    table = _table(report.title)
+    table.add_column("condition", style="cyan", overflow="fold")
+    for name in ("seeds", "before", "after [95 %]"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for metric in metrics[1:]:
+        table.add_column(_word(metric), justify="right")
+    for condition in report.conditions:
+        head = found.get((condition.name, metrics[0]))
+        others = [found.get((condition.name, metric)) for metric in metrics[1:]]
+        table.add_row(
+            Text(condition.name),
+            str(len(condition.seeds)),
+            _percent(None if head is None else head.before),
+            "-" if head is None else f"{_percent(head.mean)} {_interval(head)}",
+            *(_percent(None if one is None else one.mean) for one in others),
+        )
+    problems = sorted({final.problems for final in report.finals})
+    table.caption = f"{quantity(metrics[0]).words} in %, {' or '.join(map(str, problems))} problems of the test split"
+    return table
+
+
+def _comparisons(metric: str, comparisons: list[Comparison]) -> Table:
+    table = _table(f"differences in {quantity(metric).words}, percentage points")
+    table.add_column("comparison", style="cyan", overflow="fold")
+    for name in ("difference [95 %]", "p (Holm)", "MDE"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("matched by", overflow="fold")
+    for c in comparisons:
+        low, high = (points(edge) for edge in c.interval)
+        table.add_row(
+            Text(f"{c.pair[1]} - {c.pair[0]}"),
+            f"{points(c.difference)} [{low}, {high}]",
+            "< 0.001" if c.p_adjusted < 0.001 else f"{c.p_adjusted:.3f}",
+            f"{100 * c.minimum_detectable_effect:.1f}",
+            c.matched_by.replace("_", " "),
+        )
+    table.caption = "MDE: the smallest true difference that is found with 80 % power"
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=Text(title), title_style="bold", title_justify="left")
+
+
+def _word(metric: str) -> str:
+    return {"greedy accuracy": "greedy", "draft-conditioned accuracy": "refined"}.get(
+        quantity(metric).words, quantity(metric).words
+    )
+
+
+def _interval(final: Final) -> str:
+    low, high = final.interval
+    return f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"

@@ -1,0 +1,137 @@
+"""Run directories as a training leaves them, written in milliseconds, with chosen accuracies and costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from igrpo.files import write_json_atomic
+from igrpo.tracking.metrics_file import MetricsFile
+from igrpo.tracking.run_directory import RunDirectory, RunStatus
+from igrpo.tracking.summary import Accuracy, Summary, Tokens, write_summary
+from tests import composed
+
+#: Of every step, unless a test says otherwise.
+COSTS = {"samples": 8.0, "generated_tokens": 160.0, "prefilled_tokens": 40.0, "trained_tokens": 200.0, "flops": 1e9}
+SECONDS = {"generation": 0.5, "update": 0.25, "evaluation": 3.0, "checkpoint": 0.125}
+
+STEPS, EVERY, SAMPLES = 4, 2, 4
+BEFORE = (0.25, 0.5, 0.5, 0.75)
+
+
+def write_run(
+    path: Path,
+    *overrides: str,
+    seed: int = 0,
+    after: Sequence[float],
+    before: Sequence[float] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    costs: Mapping[str, float] | None = None,
+    samples: int = SAMPLES,
+    steps: int = STEPS,
+    status: RunStatus = "FINISHED",
+    ended: float = 1.8e9,
+    ids: Sequence[str] | None = None,
+) -> Path:
+    """A run directory; returns its path.
+
+    Args:
+        overrides: Hydra overrides of the shipped configuration; each combination is composed once (a third of a second).
+        seed: the run's, and its warm start's.
+        changes: dotted keys of the configuration, set after it was composed.
+        after, before: the share right of each problem of the test split, in multiples of 1/``samples``. Greedy answers
+            are right where the share is over 1/2, refinements where an answer is, and one more of them.
+        costs: of a step, on top of ``COSTS``; a cost of -1 is not counted at all.
+        ids: the problems' ids (default p0, p1, ...).
+    """
+    seeds = {"seed": seed, "model.warm_start.seed": seed}
+    config = composed.changed(
+        {**seeds, "trainer.steps": STEPS, "evaluation.every": EVERY, **(changes or {})}, *overrides
+    )
+    directory = RunDirectory(path)
+    directory.create()
+    directory.save_config(config)
+    directory.begin(["igrpo", "train", *overrides])
+    start = [0.5] * len(after) if before is None else before
+    names = [f"p{i}" for i in range(len(after))] if ids is None else ids
+    counted = {name: cost for name, cost in {**COSTS, **(costs or {})}.items() if cost >= 0}
+    file = MetricsFile(directory.metrics)
+    for step in range(steps + 1):
+        if step:
+            file.append(step, _training_line(step, counted, drafts=config["algorithm"].get("drafts", 0) > 0))
+        done = step / steps
+        if step % EVERY == 0 or step == steps:
+            accuracy = (1 - done) * fmean(start) + done * fmean(after)
+            file.append(step, _evaluation_line("development", accuracy))
+        if step in {0, steps}:
+            shares = after if step else start
+            file.append(step, _evaluation_line("test", fmean(shares)))
+            write_evaluation(directory.evaluations / f"test-{step:06d}.json", names, shares, samples)
+    file.close()
+    write_summary(directory.summary, _summary(config, steps, counted, fmean(start), fmean(after)))
+    directory.finish(status, ended)
+    return path
+
+
+def write_evaluation(path: Path, ids: Sequence[str], shares: Sequence[float], samples: int) -> None:
+    """The file of one evaluation of the test split."""
+    problems = []
+    for name, share in zip(ids, shares, strict=True):
+        right = round(share * samples)
+        refined = min(samples, right + 1) if right else 0
+        problems.append(
+            {
+                "id": name,
+                "single_shot": [i < right for i in range(samples)],
+                "answers": ["7" if i < right else None for i in range(samples)],
+                "greedy": 2 * right > samples,
+                "draft_conditioned": [i < refined for i in range(samples)],
+                "draft_conditioned_oracle": [],
+            }
+        )
+    write_json_atomic(path, {"split": "test", "per_question": problems})
+
+
+def change_json(path: Path, **values: Any) -> None:
+    """Set values in a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def _training_line(step: int, costs: Mapping[str, float], *, drafts: bool) -> dict[str, float]:
+    line = {"stage1/entropy": 1 / step, "stage1/reward_mean": step / 10, "stage1/length_mean": 20.0}
+    line["groups/zero_variance_share"] = 0.25
+    if drafts:
+        line |= {"stage2/entropy": 0.5 / step, "stage2/reward_mean": step / 8, "stage2/length_mean": 21.0}
+        line["copy/answer_rate"] = 0.5
+        if step != 3:  # no wrong draft was shown in this step
+            line["transfer/right_given_wrong"] = step / 20
+    line |= {f"budget/{name}": step * cost for name, cost in costs.items()}
+    return line | {f"seconds/{phase}": step * cost for phase, cost in SECONDS.items()}
+
+
+def _evaluation_line(split: str, accuracy: float) -> dict[str, float]:
+    return {f"{split}/single_shot/accuracy": accuracy, f"{split}/draft_conditioned/accuracy": accuracy + 0.05}
+
+
+def _summary(config: Mapping[str, Any], steps: int, costs: Mapping[str, float], before: float, after: float) -> Summary:
+    total = {name: int(steps * cost) for name, cost in costs.items()}
+    return Summary(
+        algorithm=config["algorithm"]["name"],
+        objective=config["objective"]["name"],
+        seed=config["seed"],
+        steps=steps,
+        single_shot=Accuracy(before=before, after=after),
+        draft_conditioned=Accuracy(),
+        entropy={},
+        samples=total["samples"],
+        tokens=Tokens(
+            generated=total["generated_tokens"], prefilled=total["prefilled_tokens"], trained=total["trained_tokens"]
+        ),
+        seconds={phase: steps * cost for phase, cost in SECONDS.items()},
+        versions={},
+        commit=None,
+        config_hash="0" * 12,
+    )
