@@ -13,7 +13,10 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 # One torch thread a process: on a small model a second one costs more than it gives.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install quickstart test lint format clean
+# Runs of the ablation at a time, such as `make ablation JOBS=4` on a machine with as many cores.
+JOBS ?= 2
+
+.PHONY: help install quickstart ablation test lint format clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,6 +25,9 @@ install: .venv/installed  ## make .venv and install the program into it
 
 quickstart: install  ## train a small model with iGRPO on the CPU, in minutes
 	$(BIN)/igrpo train experiment=quickstart
+
+ablation: .venv/installed-ablation  ## GRPO against iGRPO and three controls on the CPU, 5 seeds: tables, figures, intervals
+	$(BIN)/igrpo train experiment=quickstart sweep=grpo_vs_igrpo hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
 
 test: lint  ## everything that must pass: style, types, layers, tests with coverage
 	$(BIN)/pytest -n 2 --cov=igrpo --cov-report=term
@@ -44,9 +50,13 @@ clean:  ## remove what the tools made; .venv, runs and databases stay
 	$(BIN)/python -m pip install -e .
 	touch $@
 
+.venv/installed-ablation: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install -e '.[joblib]'
+	touch $@ .venv/installed
+
 .venv/installed-dev: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install -e '.[dev]'
-	touch $@ .venv/installed
+	touch $@ .venv/installed .venv/installed-ablation
 
 .venv/bin/python:
 	@found=; \

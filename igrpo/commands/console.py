@@ -14,6 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from igrpo.config import RunConfig, config_values
+from igrpo.tracking.sweep_directory import CellRecord, CellState
 
 _LONGEST_VALUE = 88
 
@@ -52,6 +53,7 @@ def print_summary(
     """
     out = _console(console)
     head = [f"{key} {summary[key]}" for key in ("algorithm", "objective", "seed", "steps") if _has(summary, key)]
+    head += [f"stopped by {summary['stopped_by']}"] if _has(summary, "stopped_by") else []
     out.print(_accuracy_table(summary, " · ".join(head) or "result"))
     out.print(_cost_table(summary))
     out.print(Text.assemble(("the run lies in   ", "cyan"), str(run_dir)), soft_wrap=True)
@@ -61,26 +63,26 @@ def print_summary(
         out.print(Text.assemble(("and open          ", "cyan"), run_link), soft_wrap=True)
 
 
-def print_sweep(directory: Path, labels: Sequence[str], console: Console | None = None) -> int:
-    """One row a run of a sweep, from the summaries in its folders, in the order of their numbers.
+def print_sweep(cells: Sequence[tuple[CellRecord, CellState]], directory: Path, console: Console | None = None) -> int:
+    """One row a run of a sweep, in the order of their numbers.
 
-    Returns the number of runs that did not finish; they are named with where their log is.
+    Returns the number of runs that did not finish; they are named with their error and where their log is.
     """
     table = _table("the sweep")
     table.add_column("run", style="cyan", no_wrap=True)
     for name in ("before", "after", "refined", "samples", "trained"):
         table.add_column(name, justify="right")
     table.caption = "single-shot before and after, draft-conditioned after; tokens trained"
-    found = {path.name.partition("_")[0]: path for path in directory.iterdir() if path.is_dir()}
     failed: list[str] = []
-    for number, label in enumerate(labels):
-        folder = found.get(str(number))
-        summary = _read(folder, "summary.json")
-        if _read(folder, "run.json").get("status") != "FINISHED":
-            failed.append(f"run {number} ({label}) did not finish; its log: {folder or directory}/log.txt")
+    for cell, state in cells:
+        summary = state.summary
+        if state.status != "FINISHED":
+            what = "has not begun" if state.status == "WAITING" else state.status.lower()
+            reason = f": {state.error}" if state.error else ""
+            failed.append(f"run {cell.number} ({cell.name}) {what}{reason}; its log: {directory / cell.folder}/log.txt")
         single, drafted = summary.get("single_shot") or {}, summary.get("draft_conditioned") or {}
         table.add_row(
-            f"{number}: {label}",
+            f"{cell.number}: {cell.name}",
             _share(single.get("before"), None),
             _share(single.get("after"), None),
             _share(drafted.get("after"), None),
@@ -92,15 +94,6 @@ def print_sweep(directory: Path, labels: Sequence[str], console: Console | None 
     for text in failed:
         out.print(Text(text, style="red"), soft_wrap=True)
     return len(failed)
-
-
-def _read(folder: Path | None, name: str) -> dict[str, Any]:
-    """A JSON file of a run's folder, empty where the run did not come to write it."""
-    path = None if folder is None else folder / name
-    if path is None or not path.exists():
-        return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
 
 
 def _accuracy_table(summary: Mapping[str, Any], title: str) -> Table:
@@ -144,6 +137,7 @@ def _cost_table(summary: Mapping[str, Any]) -> Table:
     table.add_row("samples", _number(summary.get("samples"), ","))
     for kind, count in (summary.get("tokens") or {}).items():
         table.add_row(f"tokens {kind}", _number(count, ","))
+    table.add_row("FLOPs", _number(summary.get("flops"), ".3e"))
     seconds = {phase: value for phase, value in (summary.get("seconds") or {}).items() if value is not None}
     total = sum(seconds.values())
     for phase, value in seconds.items():

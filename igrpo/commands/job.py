@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import rich
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -23,6 +22,7 @@ from igrpo.config import RunConfig
 from igrpo.config.facts import resolved_facts
 from igrpo.hydra_support import resolvers
 from igrpo.hydra_support.checking import checked
+from igrpo.tracking.sweep_directory import SweepDirectory
 
 log = logging.getLogger(__name__)
 
@@ -39,33 +39,31 @@ class RunError(RuntimeError):
 
 
 def hydra_job(settings: DictConfig) -> float | None:
-    """What Hydra calls for each run; returns what a search maximises: the single-shot accuracy after training."""
+    """What Hydra calls for each run; returns what a search maximises."""
     hydra = HydraConfig.get()
-    config, run_dir = checked(settings), Path(hydra.runtime.output_dir)
-    several = hydra.mode == RunMode.MULTIRUN
-    if several:
-        rich.get_console().rule(f"run {hydra.job.num}: {config.run_name}", align="left")
-    else:
-        print_tree(config)
+    if hydra.mode == RunMode.MULTIRUN:
+        from igrpo.commands.cell import run_cell
+
+        return run_cell(settings, hydra)
+    config = checked(settings)
+    print_tree(config)
     try:
-        summary = execute(config, run_dir, resume=False)
+        execute(config, Path(hydra.runtime.output_dir), resume=False)
     except RunError:
-        if several:
-            return None  # the sweep goes on with its other runs, and names this one at its end
         raise SystemExit(EXIT_FAILED) from None  # an Exception would make Hydra print a line of its own
-    accuracy = ((summary or {}).get("single_shot") or {}).get("after")
-    return None if accuracy is None else float(accuracy)
+    return None
 
 
-def execute(config: RunConfig, run_dir: Path, *, resume: bool) -> Mapping[str, Any] | None:
-    """Train in ``run_dir`` and show the result.
+def execute(config: RunConfig, run_dir: Path, *, resume: bool, brief: bool = False) -> Mapping[str, Any] | None:
+    """Train in ``run_dir`` and show the result; ``brief`` leaves out what the table of a sweep says anyway.
 
     Raises:
         RunError: training failed; the user was told, the traceback is in the run's log.
         KeyboardInterrupt, SystemExit: the run was stopped; the user was told how to go on.
     """
-    print_facts(resolved_facts(config))
-    with run_log(run_dir), _terminate_by_exception():
+    if not brief:
+        print_facts(resolved_facts(config))
+    with run_log(run_dir), terminate_by_exception():
         try:
             from igrpo.training_run import train
 
@@ -73,7 +71,7 @@ def execute(config: RunConfig, run_dir: Path, *, resume: bool) -> Mapping[str, A
         except (KeyboardInterrupt, SystemExit) as stop:
             # Lightning turns Ctrl-C into sys.exit(1), raised while it handles the KeyboardInterrupt
             interrupted = isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt)
-            _tell(f"{'interrupted' if interrupted else 'stopped'}; go on with: {_resume(run_dir)}")
+            _tell(f"{'interrupted' if interrupted else 'stopped'}; go on with: {resume_command(run_dir)}")
             if interrupted:
                 raise KeyboardInterrupt from None
             raise
@@ -82,14 +80,14 @@ def execute(config: RunConfig, run_dir: Path, *, resume: bool) -> Mapping[str, A
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
             _tell(f"{kind}{error}\n  the whole story: {run_dir / LOG_FILE}")
             raise RunError(str(error)) from None
-    if summary is not None:
+    if summary is not None and not brief:
         tracking = summary.get("tracking") or {}
         print_summary(summary, run_dir, tracking.get("ui_command"), tracking.get("run_link"))
     return summary
 
 
 @contextmanager
-def _terminate_by_exception() -> Iterator[None]:
+def terminate_by_exception() -> Iterator[None]:
     """SIGTERM unwinds the stack like Ctrl-C does, so that files are closed and the run's status is written."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -109,6 +107,7 @@ def _tell(message: str) -> None:
     print(f"igrpo: {message}", file=sys.stderr)
 
 
-def _resume(run_dir: Path) -> str:
-    text = str(run_dir)
+def resume_command(run_dir: Path) -> str:
+    """How to go on with a run, or with the sweep that it belongs to."""
+    text = str(run_dir.parent if SweepDirectory(run_dir.parent).exists else run_dir)
     return f"igrpo train resume={text}" if " " not in text else f"igrpo train 'resume={text}'"

@@ -12,9 +12,12 @@ from hydra.errors import HydraException
 
 from igrpo.commands.run_dir import CONFIG_FILE
 from igrpo.config import ConfigError, RunConfig, config_values, parse_config, read_config
+from igrpo.config.checks import missing_files
 from igrpo.hydra_support.diagnosis import syntax_problem
 from igrpo.hydra_support.suggest import setting_hint
+from igrpo.tracking.metrics_file import read_metrics
 from igrpo.tracking.run_lock import RunDirectoryLockedError, run_lock
+from igrpo.training.stopping import first_stop
 
 #: What may differ from the first part of a run; anything else would make it another run.
 CHANGEABLE = (
@@ -25,6 +28,7 @@ CHANGEABLE = (
     "tracking.example_questions",
     "tracking.rollout_files_kept",
     "checkpoint.*",
+    "budget.*",
 )
 
 
@@ -52,7 +56,29 @@ def resumed_config(run_dir: Path, overrides: Sequence[str]) -> RunConfig:
         raise ConfigError(
             [f"trainer.steps={steps}: {run_dir} has {done} steps behind it; give at least that"], "resume"
         )
+    stop = _stop(run_dir, changed)
+    if stop is not None and stop[0] < done:
+        step, setting = stop
+        limit = values["budget"][setting.removeprefix("budget.")]
+        raise ConfigError(
+            [
+                f"{setting}={limit}: {run_dir} came to that after step {step} and has {done} steps behind it; give "
+                "more, or null"
+            ],
+            "resume",
+        )
     return changed
+
+
+def require_files(configs: Sequence[RunConfig]) -> None:
+    """Refuse settings that name local files, folders or modules which are not there.
+
+    Raises:
+        ConfigError: naming each once.
+    """
+    problems = dict.fromkeys(problem for config in configs for problem in missing_files(config))
+    if problems:
+        raise ConfigError(list(problems))
 
 
 def steps_behind(run_dir: Path) -> int:
@@ -69,7 +95,27 @@ def finished_summary(run_dir: Path, config: RunConfig) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     complete = status == "FINISHED" and summary["single_shot"]["after"] is not None
-    return summary if complete and summary["steps"] == config.trainer.steps else None
+    stop = _stop(run_dir, config)
+    last = config.trainer.steps if stop is None else min(stop[0], config.trainer.steps)
+    return summary if complete and summary["steps"] == last else None
+
+
+def how_to_go_on(run_dir: Path, config: RunConfig) -> str:
+    """What to tell the user of a finished run: what ended it, and the setting that lets it go on."""
+    stop, steps = _stop(run_dir, config), config.trainer.steps
+    if stop is None or stop[0] >= steps:
+        return f"already finished ({steps} steps); to go on, give more: trainer.steps=NUMBER"
+    step, setting = stop
+    return (
+        f"already finished ({setting} ended it after {step} of {steps} steps); to go on, give more: "
+        f"{setting}=NUMBER or null"
+    )
+
+
+def _stop(run_dir: Path, config: RunConfig) -> tuple[int, str] | None:
+    """Where the run's own measurements end it under the limits of ``config.budget``; None: nowhere so far."""
+    metrics = run_dir / "metrics.jsonl"
+    return first_stop(config.budget, read_metrics(metrics)) if metrics.exists() else None
 
 
 def _apply(text: str, values: dict[str, Any]) -> str | None:

@@ -15,6 +15,8 @@ from igrpo.config import ConfigError
 
 CONFIG_FILE = "config.yaml"
 LOG_FILE = "log.txt"
+#: What a run of a sweep that has a process of its own would print on a console.
+CONSOLE_FILE = "console.txt"
 
 #: Give a log record ``extra={FILE_ONLY: True}`` to keep it off the console.
 FILE_ONLY = "file_only"
@@ -50,6 +52,12 @@ def claim(wanted: Path, *, chosen: bool, setting: str) -> Path:
             [f"{setting}={wanted}: cannot be made ({error.strerror}); choose another directory"]
         ) from None
     raise AssertionError("itertools.count ends never")
+
+
+def quoted(path: Path) -> str:
+    """The path as a value of Hydra's override grammar."""
+    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{text}'"
 
 
 def remove_if_empty(directory: Path) -> None:

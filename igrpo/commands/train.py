@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from igrpo.config import ConfigError, RunConfig
-from igrpo.config.checks import missing_files
 from igrpo.hydra_support.suggest import nearest
 
-_FLAGS = {"-h": "help", "--help": "help", "-m": "multirun", "--multirun": "multirun", "--check": "check"}
+#: What tells a sweep's directory, and a run's once it has begun (igrpo.tracking writes them).
+SWEEP_FILE, RECORD_FILE = "sweep.json", "run.json"
+
+_FLAGS = {
+    "-h": "help",
+    "--help": "help",
+    "-m": "multirun",
+    "--multirun": "multirun",
+    "--check": "check",
+    "--plan": "plan",
+    "--no-measure": "no-measure",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The command line, sorted: what to do, and the overrides for Hydra or for a resumed run."""
+    """The command line, sorted: what to do, the overrides for Hydra or for what is resumed, the searches to use."""
 
     overrides: tuple[str, ...]
     resume: Path | None
+    tuned: tuple[Path, ...]
     flags: frozenset[str]
 
 
@@ -43,10 +53,16 @@ def run(arguments: Sequence[str]) -> int:
     from igrpo.commands.job import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED, RunError
 
     try:
-        if asked.resume is not None:
+        if asked.resume is not None and (asked.resume / SWEEP_FILE).is_file():
+            from igrpo.commands.sweep import resume_sweep
+
+            resume_sweep(asked.resume, asked.overrides, asked.flags)
+        elif asked.resume is not None:
             _resume(asked.resume, asked)
         elif "multirun" in asked.flags:
-            _sweep(asked)
+            from igrpo.commands.sweep import start_sweep
+
+            start_sweep(asked.overrides, asked.tuned, asked.flags)
         else:
             _single(asked)
     except RunError:
@@ -62,93 +78,77 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
     """Sort the command line; `sweep=NAME` asks for --multirun by itself.
 
     Raises:
-        ConfigError: an unknown flag, or resume together with a sweep.
+        ConfigError: an unknown flag, or settings of a sweep without one.
     """
     unknown = [text for text in arguments if text.startswith("-") and text not in _FLAGS]
     if unknown:
         raise ConfigError([f"{text}: no such flag{_flag_hint(text)}" for text in unknown], "the command line")
     flags = {_FLAGS[text] for text in arguments if text in _FLAGS}
-    overrides = [text for text in arguments if text not in _FLAGS and not text.startswith("resume=")]
-    resumed = [text.partition("=")[2].strip("'\"") for text in arguments if text.startswith("resume=")]
+    overrides = [text for text in arguments if text not in _FLAGS and not text.startswith(("resume=", "tuned="))]
+    resumed, tuned = _paths("resume", arguments), _paths("tuned", arguments, several=True)
     if any(re.match(r"\+{0,2}(sweep=(?!null$|$)|hydra\.mode=MULTIRUN$)", text) for text in overrides):
         flags.add("multirun")
-    if len(resumed) > 1 or (resumed and not resumed[0]):
-        raise ConfigError(["resume: give it one run directory, as in resume=RUN_DIR"], "the command line")
-    if resumed and "multirun" in flags:
-        raise ConfigError(["resume goes on with one run: leave out sweep=NAME and --multirun"], "the command line")
-    return Arguments(tuple(overrides), Path(resumed[0]) if resumed else None, frozenset(flags))
+    if len(resumed) > 1:
+        raise ConfigError(["resume: give it one run or sweep directory, as in resume=RUN_DIR"], "the command line")
+    if resumed and "multirun" in flags and not (resumed[0] / SWEEP_FILE).is_file():
+        raise ConfigError(
+            [f"resume={resumed[0]}: no sweep there (it has no {SWEEP_FILE}); a run goes on without sweep=NAME"],
+            "the command line",
+        )
+    if "multirun" not in flags and not resumed:
+        for flag in flags & {"plan", "no-measure"}:
+            raise ConfigError([f"--{flag} is for a sweep: add sweep=NAME, or --multirun"], "the command line")
+        if tuned:
+            raise ConfigError(["tuned= is for a sweep: add sweep=NAME, or --multirun"], "the command line")
+    return Arguments(tuple(overrides), resumed[0] if resumed else None, tuned, frozenset(flags))
+
+
+def _paths(name: str, arguments: Sequence[str], *, several: bool = False) -> tuple[Path, ...]:
+    """The directories that ``name=A``, ``name=A,B`` or ``name=[A,B]`` gives."""
+    given = [text.partition("=")[2].strip("'\"") for text in arguments if text.startswith(f"{name}=")]
+    parts = [part.strip(" '\"") for text in given for part in (text.strip("[]").split(",") if several else [text])]
+    if not all(parts):
+        raise ConfigError([f"{name}: give it a directory, as in {name}=DIRECTORY"], "the command line")
+    return tuple(Path(part) for part in parts)
 
 
 def _single(asked: Arguments) -> None:
     from igrpo.commands.job import hydra_job
-    from igrpo.commands.run_dir import claim, remove_if_empty
+    from igrpo.commands.resume import require_files
+    from igrpo.commands.run_dir import claim, quoted, remove_if_empty
     from igrpo.hydra_support.composer import Composer
 
     with Composer("train") as composer:
         planned = composer.check_run(asked.overrides)
-        _require_files([planned.config])
+        require_files([planned.config])
         if "check" in asked.flags:
             _show(planned.config)
             return
         directory = claim(planned.directory, chosen=planned.chosen, setting="hydra.run.dir")
         try:
-            composer.run([*asked.overrides, f"hydra.run.dir={_quoted(directory)}"], hydra_job)
+            composer.run([*asked.overrides, f"hydra.run.dir={quoted(directory)}"], hydra_job)
         except ConfigError:
             remove_if_empty(directory)
             raise
-
-
-def _sweep(asked: Arguments) -> None:
-    from igrpo.commands.console import print_sweep
-    from igrpo.commands.job import RunError, hydra_job
-    from igrpo.commands.run_dir import claim, remove_if_empty
-    from igrpo.hydra_support.composer import Composer
-
-    with Composer("train") as composer:
-        planned = composer.check_sweep(asked.overrides)
-        _require_files([config for _, config in planned.cells])
-        for number, (label, _) in enumerate(planned.cells):
-            print(f"run {number}: {label}")
-        if "check" in asked.flags:
-            print(f"{len(planned.cells)} runs, all of them checked" if planned.cells else "checked")
-            return
-        directory = claim(planned.directory, chosen=planned.chosen, setting="hydra.sweep.dir")
-        try:
-            composer.multirun([*asked.overrides, f"hydra.sweep.dir={_quoted(directory)}"], hydra_job)
-        except ConfigError:
-            remove_if_empty(directory)
-            raise
-        except KeyboardInterrupt:
-            print(f"igrpo: the sweep was interrupted; what is done lies in {directory}", file=sys.stderr)
-            raise
-        failed = print_sweep(directory, [label for label, _ in planned.cells]) if planned.cells else 0
-        print(f"the sweep lies in {directory}")
-        if failed:
-            raise RunError(f"{failed} of {len(planned.cells)} runs failed")
 
 
 def _resume(run_dir: Path, asked: Arguments) -> None:
     from igrpo.commands.console import print_summary
     from igrpo.commands.job import execute
-    from igrpo.commands.resume import finished_summary, resumed_config
+    from igrpo.commands.resume import finished_summary, how_to_go_on, require_files, resumed_config
 
     config = resumed_config(run_dir, asked.overrides)
     summary = finished_summary(run_dir, config)
     if summary is not None:
         print_summary(summary, run_dir.absolute(), None, None)
-        print(f"already finished ({config.trainer.steps} steps); to go on, give more: trainer.steps=NUMBER")
+        print(how_to_go_on(run_dir, config))
         return
-    _require_files([config])
+    require_files([config])
     if "check" in asked.flags:
         _show(config)
         return
-    execute(config, run_dir.absolute(), resume=True)
-
-
-def _require_files(configs: Sequence[RunConfig]) -> None:
-    problems = dict.fromkeys(problem for config in configs for problem in missing_files(config))
-    if problems:
-        raise ConfigError(list(problems))
+    begun = (run_dir / RECORD_FILE).is_file()  # a run of a sweep may have its settings and no first step yet
+    execute(config, run_dir.absolute(), resume=begun)
 
 
 def _show(config: RunConfig) -> None:
@@ -162,9 +162,3 @@ def _show(config: RunConfig) -> None:
 def _flag_hint(text: str) -> str:
     near = nearest(text, _FLAGS)
     return f"; did you mean {near}?" if near else f"; known: {', '.join(_FLAGS)}"
-
-
-def _quoted(path: Path) -> str:
-    """The path as a value of Hydra's override grammar."""
-    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{text}'"

@@ -6,7 +6,7 @@ and swallows what callbacks raise; so the checks are made here, on the same Hydr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from igrpo.hydra_support import resolvers, searchpath
 from igrpo.hydra_support.checking import checked
 from igrpo.hydra_support.diagnosis import COMPOSITION_ERRORS, diagnose, translate
 from igrpo.hydra_support.folders import shipped
+from igrpo.hydra_support.launching import launch_jobs, run_search
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +42,49 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
-    """A checked grid: ``cells`` holds the label and the configuration of each run, in their order.
+class Cell:
+    """One run of a grid: what is swept and its value here, the overrides that compose it, and what they compose to."""
 
-    A sweeper that picks its values as it goes has no cells; then only the settings that all runs share were checked.
+    swept: dict[str, str]
+    overrides: tuple[str, ...]
+    config: RunConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A checked sweep over ``keys``. ``name`` is the choice of ``sweep=``; ``options`` are those of the launcher.
+
+    A search picks its values as it goes: it has no cells, and ``base`` is the run that its trials have in common.
     """
 
-    cells: tuple[tuple[str, RunConfig], ...]
+    name: str
+    keys: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    base: RunConfig
     directory: Path
     chosen: bool
+    launcher: str
+    options: dict[str, Any]
+    trials: int
+
+    @property
+    def is_search(self) -> bool:
+        """Whether a sweeper picks ``trials`` runs as it goes."""
+        return self.trials > 0
+
+    @property
+    def is_serial(self) -> bool:
+        """Whether the runs come one after the other, in this process."""
+        return is_serial(self.launcher)
+
+
+def is_serial(launcher: str) -> bool:
+    """Whether a launcher of this class runs its jobs one after the other, in the calling process."""
+    return launcher.endswith(".BasicLauncher")
+
+
+#: Overrides that a cell gets beside its own, by what it was composed to.
+Extras = Callable[[RunConfig], Sequence[str]]
 
 
 class Composer(AbstractContextManager["Composer"]):
@@ -85,38 +120,63 @@ class Composer(AbstractContextManager["Composer"]):
         config = _checked_as_job(composed, 0)
         return Run(config, _directory(composed, "run"), _is_given(overrides, "hydra.run.dir"))
 
-    def check_sweep(self, overrides: Sequence[str]) -> Sweep:
-        """Compose and check every run of a grid; makes no file.
+    def check_sweep(self, overrides: Sequence[str], extras: Extras | None = None) -> Sweep:
+        """Compose and check every run of a sweep; makes no file.
 
         Raises:
             ConfigError: with every problem that was found, and in which of the runs it occurs.
         """
         master = self._compose(overrides, RunMode.MULTIRUN)
-        directory, chosen = _directory(master, "sweep"), _is_given(overrides, "hydra.sweep.dir")
         given: Any = OmegaConf.to_container(master.hydra.overrides, resolve=False)
         sweeper: Any = OmegaConf.to_container(master.hydra.sweeper, resolve=False)
+        launcher: Any = OmegaConf.to_container(master.hydra.launcher, resolve=False)
         params = dict(sweeper.get("params") or {})
         parsed = self._parse([*(f"{key}={value}" for key, value in params.items()), *given["task"]])
-        if not str(sweeper["_target_"]).endswith(".BasicSweeper"):
+        is_search = not str(sweeper["_target_"]).endswith(".BasicSweeper")
+        if is_search and not str(sweeper["_target_"]).endswith(".OptunaSweeper"):
+            raise ConfigError([f"hydra.sweeper: {sweeper['_target_']} is not supported; use basic (a grid) or optuna"])
+        if is_search:
             fixed = [item for item in parsed if not item.is_sweep_override() and item.get_key_element() not in params]
-            self.check_run([*given["hydra"], *(str(item.input_line) for item in fixed)])
-            return Sweep((), directory, chosen)
-        swept = {item.get_key_element() for item in parsed if item.is_sweep_override()}
+            jobs: list[list[str]] = [[str(item.input_line) for item in fixed]]
+        else:
+            (jobs,) = BasicSweeper.split_arguments(parsed, None)
+        swept = [item.get_key_element() for item in parsed if item.is_sweep_override()]
         if not swept:
             raise ConfigError(["a sweep needs a setting with several values, such as sweep=NAME or seed=0,1,2"])
-        labels, found, cells = [], dict[str, list[int]](), []
-        (jobs,) = BasicSweeper.split_arguments(parsed, None)
+        keys = tuple(dict.fromkeys(swept))
+        cells = self._cells(jobs, keys, given["hydra"], extras)
+        return Sweep(
+            name=str(master.hydra.runtime.choices.get("sweep") or "sweep"),
+            keys=keys,
+            cells=() if is_search else cells,
+            base=cells[0].config,
+            directory=_directory(master, "sweep"),
+            chosen=_is_given(overrides, "hydra.sweep.dir"),
+            launcher=str(launcher.pop("_target_")),
+            options=launcher,
+            trials=int(sweeper.get("n_trials", 1)) if is_search else 0,
+        )
+
+    def _cells(
+        self, jobs: Sequence[Sequence[str]], keys: Sequence[str], common: Sequence[str], extras: Extras | None
+    ) -> tuple[Cell, ...]:
+        all_swept, found, cells = [], dict[str, list[int]](), []
         for number, job in enumerate(jobs):
-            labels.append(" ".join(text for text in job if text.partition("=")[0] in swept))
+            values = dict(text.split("=", 1) for text in job)
+            all_swept.append({key: values[key] for key in keys if key in values})
             try:
-                composed = self._compose([*given["hydra"], *job], RunMode.RUN)
-                cells.append((labels[-1], _checked_as_job(composed, number)))
+                config = _checked_as_job(self._compose([*common, *job], RunMode.RUN), number)
+                more = [] if extras is None else extras(config)
+                if more:
+                    config = _checked_as_job(self._compose([*common, *job, *more], RunMode.RUN), number)
+                cells.append(Cell(all_swept[-1], (*job, *more), config))
             except ConfigError as error:
                 for problem in error.problems:
                     found.setdefault(problem, []).append(number)
         if found:
+            labels = [" ".join(f"{key}={value}" for key, value in swept.items()) for swept in all_swept]
             raise ConfigError([_in_jobs(problem, at, labels) for problem, at in found.items()], "the sweep")
-        return Sweep(tuple(cells), directory, chosen)
+        return tuple(cells)
 
     def run(self, overrides: Sequence[str], task: TaskFunction) -> None:
         """Run one job; what ``task`` raises comes out as it is, unless it is an error of composing."""
@@ -125,12 +185,31 @@ class Composer(AbstractContextManager["Composer"]):
         except COMPOSITION_ERRORS as error:
             raise ConfigError([translate(error)]) from error
 
-    def multirun(self, overrides: Sequence[str], task: TaskFunction) -> None:
-        """Run the jobs of a sweep; one that fails does not stop the others, and its error comes out at the end."""
+    def launch(self, overrides: Sequence[str], jobs: Sequence[Sequence[str]], task: TaskFunction) -> list[str]:
+        """Run ``jobs`` (the overrides of each) with the launcher that ``overrides`` choose, and wait for them.
+
+        Returns what kept jobs from being run at all; what ``task`` has to say it says itself.
+        """
         try:
-            _hydra().multirun(self._name, task, [*overrides, "hydra.mode=MULTIRUN"])
+            return launch_jobs(_hydra(), self._name, overrides, jobs, task)
         except COMPOSITION_ERRORS as error:
             raise ConfigError([translate(error)], "the sweep") from error
+
+    def launcher(self, overrides: Sequence[str]) -> str:
+        """The class that starts the runs of a sweep."""
+        return str(self._compose(overrides, RunMode.MULTIRUN).hydra.launcher["_target_"])
+
+    def search_settings(self, overrides: Sequence[str]) -> dict[str, Any]:
+        """The settings of a sweep's sweeper."""
+        found: Any = OmegaConf.to_container(self._compose(overrides, RunMode.MULTIRUN).hydra.sweeper, resolve=False)
+        return dict(found)
+
+    def search(self, overrides: Sequence[str], task: TaskFunction, *, first: int) -> None:
+        """Let the sweeper that ``overrides`` choose pick runs, numbered from ``first`` on, and wait for them."""
+        try:
+            run_search(_hydra(), self._name, overrides, task, first)
+        except COMPOSITION_ERRORS as error:
+            raise ConfigError([translate(error)], "the search") from error
 
     @property
     def _loader(self) -> ConfigLoader:

@@ -23,6 +23,9 @@ COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, Va
 #: How the lines of their messages begin that tell a user nothing, or something wrong.
 _NOISE = ("See https://", "To append to your", "full_key:", "reference_type", "object_type")
 
+#: What provides the launchers and sweepers that Hydra itself does not have.
+_EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray", "optuna": "search"}
+
 Compose = Callable[[list[str]], DictConfig]
 
 
@@ -65,6 +68,8 @@ def translate(error: Exception) -> str:
     """One line for an error of Hydra, OmegaConf or YAML: what is wrong, without their hints for programmers."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
+        if (extra := _extra(group, name)) is not None:
+            return extra
         return f"{group or 'the configuration'} has no '{name}'{hint(name, sorted(error.options or []))}"
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark
@@ -129,9 +134,21 @@ def _choice_problems(item: Override, loader: ConfigLoader) -> Iterator[str]:
     for name in names if isinstance(names, list) else [names]:
         if isinstance(name, str) and (name in options or "/" in name):
             continue
+        if (extra := _extra(group, str(name))) is not None:
+            yield extra
+            continue
         near = nearest(str(name), options)
         end = f"; did you mean '{group}={near}'?" if near else ""
         yield f"{group}={'null' if name is None else name}: not one of {', '.join(options)}{end}"
+
+
+def _extra(group: str, name: str) -> str | None:
+    """What to install for a launcher or a sweeper that is known and not there."""
+    top = "/".join(group.split("/")[:2])
+    if top not in {"hydra/launcher", "hydra/sweeper"}:
+        return None
+    extra = "search" if group == "hydra/sweeper/sampler" else _EXTRAS.get(name)
+    return None if extra is None else f"{group}={name}: not installed; pip install 'igrpo[{extra}]' brings it"
 
 
 def _key_problems(item: Override, base: DictConfig, known: Sequence[str], loader: ConfigLoader) -> Iterator[str]:

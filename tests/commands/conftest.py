@@ -27,7 +27,11 @@ class FakeTraining:
         directory = RunDirectory(run_dir)  # what the command reads of it afterwards is written by the real one, too
         directory.save_config(config_values(config))
         directory.begin()
-        summary = self.behave(config)
+        try:
+            summary = self.behave(config)
+        except Exception as error:
+            directory.finish("FAILED", error=str(error))
+            raise
         directory.finish("FINISHED")
         return summary
 

@@ -40,7 +40,7 @@ def test_unknown_flags(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == (
         "igrpo: the command line has 2 problems:\n"
         "  - --multrun: no such flag; did you mean --multirun?\n"
-        "  - --zzzzzzz: no such flag; known: -h, --help, -m, --multirun, --check\n"
+        "  - --zzzzzzz: no such flag; known: -h, --help, -m, --multirun, --check, --plan, --no-measure\n"
     )
 
 
@@ -80,10 +80,29 @@ def test_resume_is_taken_out_of_the_overrides(path: str) -> None:
 
 @pytest.mark.parametrize("arguments", [["resume="], ["resume=a", "resume=b"]])
 def test_resume_wants_one_directory(arguments: list[str]) -> None:
-    with pytest.raises(ConfigError, match="give it one run directory"):
+    with pytest.raises(ConfigError, match="give it "):
         parse_arguments(arguments)
 
 
 def test_resume_is_no_sweep() -> None:
-    with pytest.raises(ConfigError, match="leave out sweep=NAME and --multirun"):
+    with pytest.raises(ConfigError, match="resume=a: no sweep there"):
         parse_arguments(["resume=a", "sweep=b"])
+
+
+def test_a_sweep_is_resumed_with_or_without_its_name(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").touch()
+    for name in ([], ["sweep=b"]):
+        parsed = parse_arguments([f"resume={tmp_path}", "hydra/launcher=joblib", *name])
+        assert (parsed.resume, parsed.overrides) == (tmp_path, ("hydra/launcher=joblib", *name))
+
+
+@pytest.mark.parametrize("given", [["tuned=a,b"], ["tuned=[a, b]"], ["tuned=a", "tuned='b'"]])
+def test_searches_to_take_settings_from(given: list[str]) -> None:
+    parsed = parse_arguments(["sweep=x", *given])
+    assert (parsed.tuned, parsed.overrides) == ((Path("a"), Path("b")), ("sweep=x",))
+
+
+@pytest.mark.parametrize("alone", ["--plan", "--no-measure", "tuned=a"])
+def test_what_is_for_sweeps_alone(alone: str) -> None:
+    with pytest.raises(ConfigError, match="is for a sweep: add sweep=NAME"):
+        parse_arguments(["seed=1", alone])

@@ -1,6 +1,5 @@
 """The tables on the console, cell by cell."""
 
-import json
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from igrpo.commands.console import print_facts, print_summary, print_sweep, print_tree
+from igrpo.tracking.sweep_directory import CellRecord, CellState
 from tests.composed import config
 
 
@@ -42,6 +42,7 @@ SUMMARY = {
     "entropy": {"stage1": {"first": 1.5, "last": 0.25}, "stage2": {"first": 1.0, "last": None}},
     "samples": 10240,
     "tokens": {"generated": 1234567, "prefilled": 89, "trained": 0},
+    "flops": 1234567890123456,
     "seconds": {"rollout": 30.0, "train": 10.0, "evaluation": None},
 }
 
@@ -57,6 +58,7 @@ def test_summary() -> None:
     assert row(lines, "samples")[1] == "10,240"
     assert row(lines, "tokens generated")[1] == "1,234,567"
     assert row(lines, "tokens trained")[1] == "0"
+    assert row(lines, "FLOPs")[1] == "1.235e+15"
     assert row(lines, "seconds rollout")[1:] == ["30.0", "75%"]
     assert not any("seconds evaluation" in line for line in lines)
     assert any("256 questions" in line for line in lines)
@@ -71,7 +73,15 @@ def test_a_summary_of_a_baseline_and_of_nothing() -> None:
     assert lines[-1] == "the run lies in   x"
     empty = printed(print_summary, {}, Path("x"), None, None)
     assert row(empty, "single-shot, sampled")[1:] == ["-", "-", "-"]
-    assert row(empty, "samples")[1] == "-"
+    assert row(empty, "samples")[1] == row(empty, "FLOPs")[1] == "-"
+
+
+def test_a_run_that_its_budget_ended_says_so() -> None:
+    lines = printed(print_summary, SUMMARY | {"stopped_by": "budget.max_samples"}, Path("x"), None, None)
+    expected = "algorithm igrpo · objective grpo · seed 3 · steps 80 · stopped by budget.max_samples"
+    assert lines[0].strip() == expected
+    lines = printed(print_summary, SUMMARY | {"stopped_by": None}, Path("x"), None, None)
+    assert lines[0].strip() == "algorithm igrpo · objective grpo · seed 3 · steps 80"
 
 
 def test_the_interval_of_the_summary_file_belongs_to_the_end() -> None:
@@ -101,23 +111,21 @@ def test_facts_and_notes() -> None:
 
 
 def test_a_sweep_is_a_row_a_run_and_names_what_did_not_finish(tmp_path: Path) -> None:
-    for name, status in (("0_a", "FINISHED"), ("1_b", "FAILED")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "run.json").write_text(json.dumps({"status": status}))
-    (tmp_path / "0_a" / "summary.json").write_text(
-        json.dumps(
-            {
-                "single_shot": {"before": 0.25, "after": 0.5},
-                "draft_conditioned": {"after": 0.75},
-                "samples": 96,
-                "tokens": {"trained": 1234},
-            }
-        )
-    )
+    done = {
+        "single_shot": {"before": 0.25, "after": 0.5},
+        "draft_conditioned": {"after": 0.75},
+        "samples": 96,
+        "tokens": {"trained": 1234},
+    }
+    states = [CellState("FINISHED", None, done), CellState("FAILED", "lost", {}), CellState("WAITING", None, {})]
+    cells = [
+        (CellRecord(number=i, folder=f"00{i}-s{i}", swept={"seed": str(i)}, overrides=()), state)
+        for i, state in enumerate(states)
+    ]
     failed: list[int] = []
-    lines = printed(lambda console: failed.append(print_sweep(tmp_path, ["seed=1", "seed=2", "seed=3"], console)))
+    lines = printed(lambda console: failed.append(print_sweep(cells, tmp_path, console)))
     assert failed == [2]
-    assert row(lines, "0: seed=1") == ["0: seed=1", "25.0 %", "50.0 %", "75.0 %", "96", "1,234"]
-    assert row(lines, "1: seed=2")[1:] == ["-", "-", "-", "-", "-"]
-    assert f"run 1 (seed=2) did not finish; its log: {tmp_path / '1_b'}/log.txt" in lines
-    assert f"run 2 (seed=3) did not finish; its log: {tmp_path}/log.txt" in lines
+    assert row(lines, "0: s0") == ["0: s0", "25.0 %", "50.0 %", "75.0 %", "96", "1,234"]
+    assert row(lines, "1: s1")[1:] == ["-", "-", "-", "-", "-"]
+    assert f"run 1 (s1) failed: lost; its log: {tmp_path / '001-s1'}/log.txt" in lines
+    assert f"run 2 (s2) has not begun; its log: {tmp_path / '002-s2'}/log.txt" in lines

@@ -48,6 +48,7 @@ REFUSED = {
     "trainer.steps=1,2": "trainer.steps=1,2: resume may change only ",
     "+trainer.steps=3": "+trainer.steps=3: resume may change only ",
     "~trainer.steps": "~trainer.steps: resume may change only ",
+    "budget.max_sample=1": "budget.max_sample: no such setting; did you mean 'budget.max_samples'?",
     "checkpoint.evry=1": "checkpoint.evry: no such setting; did you mean 'checkpoint.every'?",
     "trainer.steps": "'trainer.steps' is no setting: write KEY=VALUE",
 }
@@ -76,6 +77,71 @@ def test_resume_of_a_run_that_is_worked_on(
         assert main(["train", f"resume={run_dir}", "trainer.steps=9"]) == 2
     assert f"is in use by process {os.getpid()}" in capsys.readouterr().err
     assert read_config(run_dir / "config.yaml").trainer.steps == 4
+    assert training.calls == []
+
+
+@pytest.fixture
+def stopped(training: FakeTraining, tmp_path: Path) -> Path:
+    """A run of 9 steps that budget.max_samples=40 ended after the third: 16, 32 and 48 samples."""
+    assert main(["train", "trainer.steps=9", "budget.max_samples=40"]) == 0
+    training.calls.clear()
+    run_dir = next(tmp_path.glob("runs/*/*"))
+    lines: list[dict[str, object]] = [{"step": 0, "time": 0.0, "development/x": 1.0}]
+    for step in (1, 2, 3):
+        counters = {"budget/samples": 16 * step, "budget/generated_tokens": 100 * step, "budget/flops": 1e9 * step}
+        lines.append({"step": step, "time": 1.0, **counters, "seconds/update": 1.5 * step, "seconds/evaluation": 99.0})
+    (run_dir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run_dir / "checkpoints").mkdir(exist_ok=True)
+    (run_dir / "checkpoints" / "step-000003.ckpt").touch()
+    (run_dir / "summary.json").write_text(json.dumps({"steps": 3, "single_shot": {"after": 0.5}, "seed": 0}))
+    return run_dir
+
+
+def test_a_run_that_its_budget_ended_is_finished(
+    training: FakeTraining, stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # 33 is not 40, but it ends the run at the same step
+    for change in ([], ["trainer.steps=20"], ["budget.max_samples=33"], ["budget.max_flops=3e9"]):
+        capsys.readouterr()
+        assert main(["train", f"resume={stopped}", *change]) == 0
+        steps = 20 if "trainer.steps=20" in change else 9
+        assert (
+            f"already finished (budget.max_samples ended it after 3 of {steps} steps); to go on, give more: "
+            "budget.max_samples=NUMBER or null" in capsys.readouterr().out
+        )
+    assert main(["train", f"resume={stopped}", "budget.max_samples=null", "trainer.steps=3"]) == 0
+    assert "already finished (3 steps); to go on, give more: trainer.steps=NUMBER" in capsys.readouterr().out
+    assert training.calls == []
+
+
+@pytest.mark.parametrize("limit", ["budget.max_samples=49", "budget.max_samples=null"])
+def test_it_goes_on_with_a_larger_budget(training: FakeTraining, stopped: Path, limit: str) -> None:
+    assert main(["train", f"resume={stopped}", limit]) == 0
+    ((config, _, resume),) = training.calls
+    assert (config.budget.max_samples, resume) == (49 if limit.endswith("49") else None, True)
+    assert read_config(stopped / "config.yaml").budget == config.budget
+
+
+def test_an_end_that_was_not_reached_in_peace_is_made_up_for(training: FakeTraining, stopped: Path) -> None:
+    """Killed after the last checkpoint: the test split is missing, and the budget must not stand in the way."""
+    (stopped / "summary.json").write_text(json.dumps({"steps": 2, "single_shot": {"after": None}}))
+    assert main(["train", f"resume={stopped}"]) == 0
+    assert len(training.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "step"),
+    [("max_samples=32", 2), ("max_generated_tokens=1", 1), ("max_flops=1000000000.0", 1), ("max_seconds=2.0", 2)],
+)
+def test_a_budget_that_was_spent_before_the_checkpoint_is_refused(
+    training: FakeTraining, stopped: Path, limit: str, step: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["train", f"resume={stopped}", f"budget.{limit}"]) == 2
+    assert (
+        f"budget.{limit}: {stopped} came to that after step {step} and has 3 steps behind it; give more, or null\n"
+        in capsys.readouterr().err
+    )
     assert training.calls == []
 
 

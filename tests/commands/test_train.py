@@ -59,7 +59,10 @@ def test_check_shows_and_makes_nothing(
     assert main(["train", "--check", "algorithm=grpo"]) == 0
     assert "8 answers (G), no drafts" in capsys.readouterr().out
     assert main(["train", "--check", "-m", "seed=1,2"]) == 0
-    assert capsys.readouterr().out == "run 0: seed=1\nrun 1: seed=2\n2 runs, all of them checked\n"
+    printed = capsys.readouterr().out
+    assert printed.startswith("run 0: seed=1\nrun 1: seed=2\n")
+    assert "2 (1 combination, 2 seeds each)" in printed
+    assert printed.endswith("2 runs, all of them checked\n")
     assert training.calls == []
     assert list(tmp_path.iterdir()) == []
 
@@ -144,19 +147,20 @@ def test_a_sweep_goes_on_after_a_failure(
             raise RuntimeError("lost")
 
     training.behave = behave
-    assert main(["train", "--multirun", "seed=1,2"]) == 1
+    assert main(["train", "--multirun", "--no-measure", "seed=1,2", "tracking=none"]) == 1
     assert [(config.seed, resume) for config, _, resume in training.calls] == [(1, False), (2, False)]
     (sweep,) = tmp_path.glob("multirun/*/*")
-    assert sorted(path.name for path in sweep.iterdir()) == ["0_igrpo-grpo-s1", "1_igrpo-grpo-s2", "multirun.yaml"]
+    made = {path.name for path in sweep.iterdir()} - {"report-error.txt"}  # the fake leaves no measurements
+    assert sorted(made) == [".lock", ".lock.guard", "000-s1", "001-s2", "sweep.json"]
     printed = capsys.readouterr()
-    assert "run 0: igrpo-grpo-s1 ──" in printed.out
+    assert "run 0 of 2: s1 ──" in printed.out
     assert printed.err.splitlines()[0] == "igrpo: RuntimeError: lost"
-    log_file = sweep / "0_igrpo-grpo-s1" / "log.txt"
-    assert f"run 0 (seed=1) did not finish; its log: {log_file}" in printed.out
-    assert "run 1" not in printed.out.rpartition("did not finish")[2]
+    log_file = sweep / "000-s1" / "log.txt"
+    assert f"run 0 (s1) failed: lost; its log: {log_file}" in printed.out
+    assert "run 1" not in printed.out.rpartition("its log")[2]
     assert "Traceback" not in printed.err
     assert "HYDRA_FULL_ERROR" not in printed.err
-    assert "Traceback" in (sweep / "0_igrpo-grpo-s1" / "log.txt").read_text()
+    assert "Traceback" in (sweep / "000-s1" / "log.txt").read_text()
 
 
 def test_interrupting_a_sweep_ends_it(training: FakeTraining) -> None:

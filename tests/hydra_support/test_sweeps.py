@@ -14,16 +14,17 @@ def problems(composer: Composer, *overrides: str) -> list[str]:
 
 def test_cells_are_labelled_by_what_is_swept(composer: Composer) -> None:
     sweep = composer.check_sweep(["algorithm=grpo,igrpo", "seed=range(2)", "trainer.steps=2"])
-    assert [label for label, _ in sweep.cells] == [
-        f"algorithm={algorithm} seed={seed}" for algorithm in ("grpo", "igrpo") for seed in range(2)
+    assert [cell.swept for cell in sweep.cells] == [
+        {"algorithm": algorithm, "seed": f"{seed}"} for algorithm in ("grpo", "igrpo") for seed in range(2)
     ]
-    assert {config.trainer.steps for _, config in sweep.cells} == {2}
-    assert [config.algorithm.name for _, config in sweep.cells] == ["grpo"] * 2 + ["igrpo"] * 2
+    assert {cell.config.trainer.steps for cell in sweep.cells} == {2}
+    assert [cell.config.algorithm.name for cell in sweep.cells] == ["grpo"] * 2 + ["igrpo"] * 2
 
 
 def test_the_command_line_wins_over_the_file(composer: Composer) -> None:
     sweep = composer.check_sweep(["sweep=grpo_vs_igrpo", "seed=9"])
-    assert [(config.algorithm.name, config.seed) for _, config in sweep.cells] == [("grpo", 9), ("igrpo", 9)]
+    names = ["grpo", "igrpo", "grpo_half", "bare", "best_of_n"]
+    assert [(cell.config.condition, cell.config.seed) for cell in sweep.cells] == [(name, 9) for name in names]
 
 
 def test_a_wrong_cell_is_named_and_counted(composer: Composer) -> None:
@@ -35,7 +36,7 @@ def test_a_wrong_cell_is_named_and_counted(composer: Composer) -> None:
 def test_a_key_that_one_choice_lacks(composer: Composer) -> None:
     (problem,) = problems(composer, "algorithm=grpo,igrpo", "algorithm.drafts=2")
     assert problem == (
-        "algorithm.drafts: no such setting with algorithm=grpo; known here: name (in 1 of 2 runs; run 0: algorithm=grpo)"
+        "algorithm.drafts: no such setting with algorithm=grpo; known here: name, answers (in 1 of 2 runs; run 0: algorithm=grpo)"
     )
 
 
@@ -45,9 +46,13 @@ def test_what_is_wrong_in_all_runs_is_said_once(composer: Composer) -> None:
 
 
 def test_typos_of_sweeps(composer: Composer) -> None:
-    assert problems(composer, "sweep=grpo_vs_igpro") == [
-        "sweep=grpo_vs_igpro: not one of grpo_vs_igrpo; did you mean 'sweep=grpo_vs_igrpo'?"
-    ]
+    (problem,) = problems(composer, "sweep=grpo_vs_igpro")
+    assert problem.startswith(
+        "sweep=grpo_vs_igpro: not one of draft_budget, draft_selection, group_size, grpo_vs_igrpo"
+    )
+    assert problem.endswith("; did you mean 'sweep=grpo_vs_igrpo'?")
+    (problem,) = problems(composer, "sweep=quick/splt")
+    assert problem == "sweep/quick has no 'splt'; did you mean 'split'?"
     assert problems(composer, "sweep=grpo_vs_igrpo", "trainer.stpes=3") == [
         "trainer.stpes: no such setting with trainer=cpu; did you mean 'trainer.steps'?"
     ]
@@ -60,4 +65,4 @@ def test_typos_of_sweeps(composer: Composer) -> None:
 
 def test_a_sweep_may_use_what_hydra_tells_a_job(composer: Composer) -> None:
     sweep = composer.check_sweep(["seed=1,2", "run_name=job-${hydra:job.num}"])
-    assert [config.run_name for _, config in sweep.cells] == ["job-0", "job-1"]
+    assert [cell.config.run_name for cell in sweep.cells] == ["job-0", "job-1"]

@@ -1,0 +1,133 @@
+"""One run of a sweep: go on where it stands, in this process or in one of its own, and say how it ended."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import rich
+from hydra.conf import HydraConf
+from omegaconf import DictConfig
+
+from igrpo.commands.job import EXIT_TERMINATED, RunError, execute
+from igrpo.commands.resume import finished_summary
+from igrpo.commands.run_dir import CONFIG_FILE, CONSOLE_FILE
+from igrpo.commands.watch import line
+from igrpo.config import RunConfig, config_values, read_config
+from igrpo.hydra_support.checking import checked
+from igrpo.tracking.run_directory import RunDirectory
+from igrpo.tracking.stale import repair_stale_runs
+from igrpo.tracking.sweep_directory import CellRecord, SweepDirectory, SweepRecord, run_state
+
+#: How long a run that was told to stop may take to write its status.
+_STOP_S = 30.0
+
+
+def run_cell(settings: DictConfig, hydra: HydraConf) -> float | None:
+    """What Hydra calls for each run of a sweep; returns what a search maximises, None where the run failed.
+
+    The settings are those in the run's folder, which were checked before the sweep began; only a search, which picks
+    them as it goes, takes them from Hydra.
+    """
+    run_dir = Path(hydra.runtime.output_dir)
+    sweep = SweepDirectory(run_dir.parent)
+    record = sweep.read()
+    if record.is_search:
+        _join_search(sweep, record, RunDirectory(run_dir), checked(settings), hydra)
+        record = sweep.read()
+    cell = next(cell for cell in record.cells if cell.folder == run_dir.name)
+    config = read_config(run_dir / CONFIG_FILE)
+    if finished_summary(run_dir, config) is None:
+        serial = str(hydra.launcher["_target_"]).endswith(".BasicLauncher")
+        done = _here(config, run_dir, cell, record) if serial else _in_own_process(run_dir, record)
+        if not done:
+            return None
+    return development_accuracy(run_dir, config)
+
+
+def development_accuracy(run_dir: Path, config: RunConfig) -> float | None:
+    """Single-shot accuracy on the development split after the last step: what settings may be chosen by."""
+    summary = finished_summary(run_dir, config)
+    if summary is None:
+        return None
+    path = RunDirectory(run_dir).evaluations / f"development-{summary['steps']:06d}.json"
+    return float(json.loads(path.read_text(encoding="utf-8"))["single_shot"]["value"])
+
+
+def _join_search(
+    sweep: SweepDirectory, record: SweepRecord, directory: RunDirectory, config: RunConfig, hydra: HydraConf
+) -> None:
+    """Write the run that a search has picked into the search's record."""
+    if any(cell.folder == directory.path.name for cell in record.cells):
+        return
+    overrides = tuple(str(text) for text in hydra.overrides.task)
+    values = dict(text.split("=", 1) for text in overrides)
+    swept = {key: values[key] for key in record.swept_keys if key in values}
+    directory.create()
+    directory.save_config(config_values(config))
+    sweep.add_cell(CellRecord(number=hydra.job.num, folder=directory.path.name, swept=swept, overrides=overrides))
+
+
+def _here(config: RunConfig, run_dir: Path, cell: CellRecord, record: SweepRecord) -> bool:
+    of = "" if record.is_search else f" of {len(record.cells)}"
+    rich.get_console().rule(f"run {cell.number}{of}: {cell.name}", align="left")
+    try:
+        execute(config, run_dir, resume=RunDirectory(run_dir).record_file.exists(), brief=True)
+    except RunError:
+        return False  # the sweep goes on with its other runs, and names this one again at its end
+    rich.get_console().print(line(cell, run_state(RunDirectory(run_dir))), soft_wrap=True)
+    return True
+
+
+def _in_own_process(run_dir: Path, record: SweepRecord) -> bool:
+    """A process for each run: one that dies takes no other run of a launcher's pool with it."""
+    command = [sys.executable, "-m", "igrpo", "train", f"resume={run_dir}"]
+    with (run_dir / CONSOLE_FILE).open("ab") as console:
+        process = subprocess.Popen(
+            command, cwd=record.working_directory, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT
+        )
+        try:
+            code = process.wait()
+        except BaseException:
+            _stop(process)
+            raise
+    if code != 0:
+        _write_end(RunDirectory(run_dir), code)
+    return code == 0
+
+
+def _stop(process: subprocess.Popen[Any]) -> None:
+    """Let the run write how it ended, then make sure that it has."""
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _write_end(directory: RunDirectory, code: int) -> None:
+    """The status of a run whose process could not write it itself: killed, or dead before it began."""
+    reason = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    if not directory.record_file.exists():
+        with directory.acquire():
+            directory.begin(command=[])
+            directory.finish("FAILED", error=f"{reason}: {_last_line(directory.path / CONSOLE_FILE)}")
+    elif code not in {EXIT_TERMINATED} and repair_stale_runs(None, [directory.path]):
+        with directory.acquire():
+            directory.finish("KILLED", ended=directory.last_sign_of_life(), error=reason)
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def jobs_of(cells: Sequence[CellRecord]) -> list[list[str]]:
+    """The overrides of each run for a launcher, with the folder that it has in the sweep."""
+    return [[*cell.overrides, f"hydra.sweep.subdir='{cell.folder}'"] for cell in cells]

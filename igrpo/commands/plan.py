@@ -1,0 +1,163 @@
+"""What a sweep will cost and what it can show, printed before its first run starts."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import rich
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from igrpo.config import RunConfig
+from igrpo.config.schema import ChainsDataConfig
+from igrpo.hydra_support.composer import Cell, Sweep
+
+#: Launchers whose runs use this machine: a step that is measured here says something about them.
+_LOCAL = (".BasicLauncher", ".JoblibLauncher", ".LocalLauncher", ".RayLauncher")
+
+#: Standard deviations of the seeds' true differences, in accuracy, that the plan shows the detectable effect for.
+SEED_SDS = (0.0, 0.03)
+
+#: A detectable effect is that of the sampled accuracy of two conditions near this value, where sampling is noisiest.
+_ACCURACY = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The design of a sweep. ``seeds`` is the smallest number of seeds that a combination of the other settings has;
+    ``problems`` are the questions of the test split (None: known when the data is read)."""
+
+    runs: int
+    combinations: int
+    seeds: int
+    samples: int
+    problems: int | None
+    samples_per_problem: int
+    parallel: int
+    is_local: bool
+
+
+def plan_of(sweep: Sweep) -> Plan:
+    """The design of a checked sweep; a search has the runs that it is allowed."""
+    configs = [cell.config for cell in sweep.cells] or [sweep.base] * sweep.trials
+    seeds = _seeds(sweep.cells)
+    return Plan(
+        runs=len(configs),
+        combinations=len(seeds) or len(configs),
+        seeds=min(seeds) if seeds else 1,
+        samples=sum(_samples(config) for config in configs),
+        problems=_problems(configs),
+        samples_per_problem=min(config.evaluation.samples for config in configs),
+        parallel=_parallel(sweep),
+        is_local=sweep.launcher.endswith(_LOCAL),
+    )
+
+
+def print_plan(plan: Plan, cells: Sequence[Cell], console: Console | None = None) -> None:
+    """The runs, one a line, and what they add up to."""
+    out = console if console is not None else rich.get_console()
+    for number, cell in enumerate(cells):
+        out.print(f"run {number}: {_label(cell)}", highlight=False, soft_wrap=True)
+    table = Table(title="the plan", title_style="bold", title_justify="left", show_header=False)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column()
+    combinations = _count(plan.combinations, "combination")
+    table.add_row("runs", f"{plan.runs} ({combinations}, {_count(plan.seeds, 'seed')} each)")
+    table.add_row("samples", f"{plan.samples:,} in training, all runs together")
+    table.add_row("at a time", "one run after the other" if plan.parallel == 1 else f"up to {plan.parallel} runs")
+    if plan.combinations > 1:
+        table.add_row("can detect", _detectable(plan))
+    if plan.combinations > 1 and plan.seeds < 3:
+        table.add_row("note", Text(_few_seeds(plan.seeds), style="yellow"))
+    out.print(table)
+
+
+def print_time(plan: Plan, seconds: Sequence[float], step: float, console: Console | None = None) -> None:
+    """The estimated time of the whole sweep, from the seconds of each run."""
+    out = console if console is not None else rich.get_console()
+    wall = max(sum(seconds) / plan.parallel, *seconds)
+    at_once = "" if plan.parallel == 1 else f" with {plan.parallel} at a time"
+    out.print(
+        f"estimated time: {_duration(wall)}{at_once}, {_duration(sum(seconds) / len(seconds))} a run "
+        f"(a measured step takes {step:.2f} s; downloads and first-time preparations not included)",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _detectable(plan: Plan) -> str:
+    if plan.problems is None:
+        return "said by the report: the number of test questions is known when the data is read"
+    from igrpo.analysis.statistics import planned_minimum_detectable_effect
+
+    effects = [
+        planned_minimum_detectable_effect(
+            seeds=plan.seeds,
+            problems=plan.problems,
+            samples=plan.samples_per_problem,
+            accuracy=_ACCURACY,
+            seed_sd=sd,
+        )
+        for sd in SEED_SDS
+    ]
+    return (
+        f"a difference of {100 * effects[0]:.1f} points between two combinations, were seeds alike; of "
+        f"{100 * effects[1]:.1f} with {100 * SEED_SDS[1]:.0f} points between seeds (power 80 %, "
+        f"{plan.problems} test questions x {plan.samples_per_problem} samples, {_count(plan.seeds, 'seed')})"
+    )
+
+
+def _few_seeds(seeds: int) -> str:
+    if seeds == 1:
+        return "one seed shows no seed variance at all: differences between runs may be luck; use seed=0,1,2 or more"
+    return f"{seeds} seeds say next to nothing about seed variance: use at least 3"
+
+
+def _seeds(cells: Sequence[Cell]) -> list[int]:
+    """How many seeds each combination of the other swept settings has."""
+    found: dict[tuple[str, ...], set[int]] = defaultdict(set)
+    for cell in cells:
+        key = tuple(f"{name}={value}" for name, value in cell.swept.items() if name != "seed")
+        found[key].add(cell.config.seed)
+    return [len(seeds) for seeds in found.values()]
+
+
+def _samples(config: RunConfig) -> int:
+    trainer = config.trainer
+    return trainer.steps * trainer.questions_per_step * (config.drafts + config.group_size)
+
+
+def _problems(configs: Sequence[RunConfig]) -> int | None:
+    sizes = [
+        min(config.evaluation.questions, config.data.test) if isinstance(config.data, ChainsDataConfig) else None
+        for config in configs
+    ]
+    known = [size for size in sizes if size is not None]
+    return min(known) if len(known) == len(sizes) else None
+
+
+def _parallel(sweep: Sweep) -> int:
+    runs = max(len(sweep.cells), 1)
+    if sweep.launcher.endswith(".JoblibLauncher"):
+        jobs = int(sweep.options.get("n_jobs") or 1)
+        return min(runs, (os.cpu_count() or 1) + 1 + jobs if jobs < 0 else jobs)
+    return 1 if sweep.is_serial else runs
+
+
+def _label(cell: Cell) -> str:
+    return " ".join(f"{key}={value}" for key, value in cell.swept.items())
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

@@ -1,0 +1,156 @@
+"""A search over settings (hydra-optuna-sweeper): its study lies in the sweep's directory, so that it can go on.
+
+The trial of number n is the run of number n. What is maximised is the development split's accuracy: the test split is
+for the comparison that the search feeds.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from igrpo.commands.cell import development_accuracy, jobs_of
+from igrpo.commands.job import hydra_job
+from igrpo.commands.run_dir import CONFIG_FILE
+from igrpo.config import RunConfig, read_config
+from igrpo.files import write_json_atomic
+from igrpo.hydra_support.composer import Composer
+from igrpo.tracking.sweep_directory import CellRecord, SweepDirectory, SweepRecord
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+BEST_FILE = "search.json"
+
+_STUDY = "igrpo"
+_DATABASE = "search.db"
+
+
+def search_overrides(sweep: SweepDirectory) -> list[str]:
+    """Where the study is kept."""
+    _make_storage(sweep)
+    return [f"hydra.sweeper.storage='{_storage(sweep)}'", f"hydra.sweeper.study_name={_STUDY}"]
+
+
+def continue_search(composer: Composer, sweep: SweepDirectory, master: Sequence[str]) -> None:
+    """Settle what an earlier driver left open, then pick new runs until there are as many as were asked for."""
+    study = _study(sweep)
+    if study is not None:
+        _settle(composer, sweep, master, study)
+    planned = composer.search_settings(master)
+    left = int(planned["n_trials"]) - len(sweep.read().cells)
+    if left <= 0:
+        return
+    first = 0 if study is None else len(study.trials)
+    added = [f"hydra.sweeper.n_trials={left}"]
+    seed = planned["sampler"].get("seed")
+    if first and seed is not None:
+        added.append(f"hydra.sweeper.sampler.seed={seed + first}")  # else it would pick its first values again
+    composer.search([*master, *added], hydra_job, first=first)
+
+
+def _settle(composer: Composer, sweep: SweepDirectory, master: Sequence[str], study: Study) -> None:
+    """Finish the runs that a kill or an error ended early, and tell the study what came out."""
+    from optuna.trial import TrialState, create_trial
+
+    cells = {cell.number: cell for cell in sweep.read().cells}
+    left = [cell for cell in cells.values() if sweep.state(cell).status != "FINISHED"]
+    if left:
+        composer.launch(master, jobs_of(left), hydra_job)
+    again = {cell.number for cell in left}
+    for trial in study.trials:
+        cell = cells.get(trial.number)
+        value = None if cell is None else _value(sweep, cell)
+        if trial.state == TrialState.RUNNING:
+            state = TrialState.FAIL if value is None else TrialState.COMPLETE
+            study.tell(trial.number, value, state=state)
+        elif trial.state == TrialState.FAIL and trial.number in again and value is not None:
+            study.add_trial(create_trial(params=trial.params, distributions=trial.distributions, value=value))
+
+
+def write_best(sweep: SweepDirectory, record: SweepRecord) -> None:
+    """Write search.json, which a comparison reads (``tuned=DIRECTORY``), and print what was found."""
+    trials = [
+        {"number": cell.number, "settings": cell.swept, "development_accuracy": _value(sweep, cell)}
+        for cell in record.cells
+    ]
+    known = [trial for trial in trials if trial["development_accuracy"] is not None]
+    if not known:
+        return
+    best: dict[str, Any] = max(known, key=lambda trial: trial["development_accuracy"])
+    config = _config(sweep, record.cells[0])
+    write_json_atomic(
+        sweep.path / BEST_FILE,
+        {
+            "condition": config.condition,
+            "with_drafts": config.drafts > 0,
+            "model": config.model.name,
+            "data": config.data.name,
+            "best": best["settings"],
+            "development_accuracy": best["development_accuracy"],
+            "trials": trials,
+        },
+    )
+    found = " ".join(f"{key}={value}" for key, value in best["settings"].items())
+    print(f"best of {len(known)}: {found} ({100 * best['development_accuracy']:.1f} % on the development split)")
+    print(f"use it in a comparison: igrpo train ... sweep=NAME tuned={sweep.path}")
+
+
+def read_best(path: Path) -> dict[str, Any]:
+    """What a search found.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        found: dict[str, Any] = json.loads((path / BEST_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"tuned={path}: no finished search there (it has no {BEST_FILE})") from None
+    except ValueError as error:
+        raise ValueError(f"tuned={path}: {BEST_FILE} is broken: {error}") from None
+    return found
+
+
+def _value(sweep: SweepDirectory, cell: CellRecord) -> float | None:
+    return development_accuracy(sweep.run_directory(cell).path, _config(sweep, cell))
+
+
+def _config(sweep: SweepDirectory, cell: CellRecord) -> RunConfig:
+    return read_config(sweep.run_directory(cell).path / CONFIG_FILE)
+
+
+def _storage(sweep: SweepDirectory) -> str:
+    return f"sqlite:///{sweep.path / _DATABASE}"
+
+
+def _make_storage(sweep: SweepDirectory) -> None:
+    """An empty database that says which version of optuna's tables it is to hold.
+
+    optuna 2 writes that itself, and under SQLAlchemy 2 (which MLflow's server needs) never commits it: the database
+    stays locked for good.
+    """
+    import optuna
+    from alembic.script import ScriptDirectory
+
+    migrations = Path(optuna.__file__).parent / "storages" / "_rdb" / "alembic"
+    version = ScriptDirectory(str(migrations)).get_current_head()
+    with closing(sqlite3.connect(sweep.path / _DATABASE)) as database, database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+        database.execute("INSERT INTO alembic_version VALUES (?)", (version,))
+
+
+def _study(sweep: SweepDirectory) -> Study | None:
+    """The study of an earlier driver; None where there is none yet."""
+    if not (sweep.path / _DATABASE).is_file():
+        return None
+    import optuna
+
+    optuna.logging.set_verbosity(logging.WARNING)
+    if not any(summary.study_name == _STUDY for summary in optuna.get_all_study_summaries(_storage(sweep))):
+        return None
+    return optuna.load_study(study_name=_STUDY, storage=_storage(sweep))

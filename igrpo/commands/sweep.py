@@ -1,0 +1,203 @@
+"""A sweep, from its checked plan to its report; and how it is taken up again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import rich
+
+from igrpo.commands.cell import jobs_of
+from igrpo.commands.job import RunError, hydra_job, resume_command, terminate_by_exception
+from igrpo.commands.plan import plan_of, print_plan, print_time
+from igrpo.commands.resume import finished_summary, require_files, resumed_config
+from igrpo.commands.run_dir import CONFIG_FILE, claim, quoted, remove_if_empty
+from igrpo.commands.search import continue_search, search_overrides, write_best
+from igrpo.commands.sweep_result import open_parent, publish, show
+from igrpo.commands.tuned import tuned_overrides
+from igrpo.commands.watch import Watch, wait_for
+from igrpo.config import ConfigError, RunConfig, config_values, read_config
+from igrpo.hydra_support.composer import Composer, Sweep, is_serial
+from igrpo.tracking.links import absolute_tracking_uri
+from igrpo.tracking.run_lock import RunDirectoryLockedError
+from igrpo.tracking.sweep_directory import CellRecord, SweepDirectory, SweepRecord
+
+_FLAGS_WITHOUT_RUNS = {"check", "plan"}
+
+
+def start_sweep(overrides: Sequence[str], tuned: Sequence[Path], flags: frozenset[str]) -> None:
+    """Check every run, print the plan, run the runs, show and publish what came out.
+
+    Raises:
+        ConfigError: wrong settings; nothing was started.
+        RunError: a run failed; it was named at once and at the end.
+    """
+    with Composer("train") as composer:
+        planned = composer.check_sweep(overrides, tuned_overrides(tuned) if tuned else None)
+        require_files([cell.config for cell in planned.cells] or [planned.base])
+        plan = plan_of(planned)
+        print_plan(plan, planned.cells)
+        if "check" in flags:
+            print(f"{plan.runs} runs, all of them checked" if planned.cells else "checked")
+            return
+        if "no-measure" not in flags:
+            _print_estimate(planned)
+        if "plan" in flags:
+            return
+        directory = claim(planned.directory, chosen=planned.chosen, setting="hydra.sweep.dir")
+        sweep = SweepDirectory(directory)
+        try:
+            with sweep.acquire():
+                record = _write_plan(sweep, planned, overrides)
+                _drive(composer, sweep, record.overrides)
+        except ConfigError:
+            remove_if_empty(directory)
+            raise
+
+
+def resume_sweep(path: Path, overrides: Sequence[str], flags: frozenset[str]) -> None:
+    """Go on with what is left of a sweep: finished runs stay, others resume from their newest checkpoint.
+
+    Raises:
+        ConfigError: no such sweep, one that a living process works on, or settings that resuming may not change.
+        RunError: a run failed.
+    """
+    sweep = SweepDirectory(path)
+    record = _read(sweep)
+    hydra, changes = _split(record, overrides)
+    master = (*record.overrides, *hydra)
+    with _held(sweep), Composer("train") as composer:
+        left = [cell for cell in record.cells if sweep.state(cell).status != "RUNNING"]
+        configs = {cell.number: resumed_config(sweep.run_directory(cell).path, changes) for cell in left}
+        require_files(list(configs.values()))
+        for cell in left:
+            sweep.run_directory(cell).save_config(config_values(configs[cell.number]))
+        done = sum(_is_done(sweep, cell) for cell in record.cells)
+        print(f"{done} of {len(record.cells)} runs are finished already")
+        if not _FLAGS_WITHOUT_RUNS & flags:
+            _drive(composer, sweep, master)
+
+
+def _drive(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) -> None:
+    """Run what is left, then show and publish the result, under the sweep's run in MLflow."""
+    with open_parent(sweep) as parent:
+        master = [*overrides, f"hydra.sweep.dir={quoted(sweep.path)}"]
+        try:
+            with terminate_by_exception():
+                if sweep.read().is_search:
+                    continue_search(composer, sweep, master)
+                else:
+                    _run_cells(composer, sweep, master)
+        except (KeyboardInterrupt, SystemExit):
+            print(f"igrpo: the sweep was stopped; go on with: {resume_command(sweep.path / '_')}", file=sys.stderr)
+            raise
+        record = sweep.read()
+        failed = show(sweep, record)
+        if record.is_search:
+            write_best(sweep, record)
+        publish(sweep, record, parent)
+        if failed:
+            print(f"go on with: {resume_command(sweep.path / '_')}")
+            raise RunError(f"{failed} of {len(record.cells)} runs did not finish")
+
+
+def _run_cells(composer: Composer, sweep: SweepDirectory, master: Sequence[str]) -> None:
+    """Launch what nobody works on; wait for runs that outlived an earlier driver, and launch those that then died."""
+    record, tried = sweep.read(), set[int]()
+    while True:
+        alive = [cell for cell in record.cells if sweep.state(cell).status == "RUNNING"]
+        left = [cell for cell in record.cells if cell not in alive and not _is_done(sweep, cell)]
+        left = [cell for cell in left if cell.number not in tried]
+        if not left and not alive:
+            return
+        if left:
+            tried |= {cell.number for cell in left}
+            for problem in _launch(composer, sweep, left, master):
+                print(f"igrpo: {problem}", file=sys.stderr)
+        elif alive:
+            print(f"waiting for {len(alive)} runs that other processes work on")
+            wait_for(sweep, alive)
+
+
+def _is_done(sweep: SweepDirectory, cell: CellRecord) -> bool:
+    """Finished, by the settings that it has now: a resumed sweep may have been given more steps."""
+    run_dir = sweep.run_directory(cell).path
+    return finished_summary(run_dir, read_config(run_dir / CONFIG_FILE)) is not None
+
+
+def _launch(composer: Composer, sweep: SweepDirectory, cells: Sequence[CellRecord], master: Sequence[str]) -> list[str]:
+    if is_serial(composer.launcher(master)):
+        return composer.launch(master, jobs_of(cells), hydra_job)
+    with Watch(sweep, cells):
+        return composer.launch(master, jobs_of(cells), hydra_job)
+
+
+def _write_plan(sweep: SweepDirectory, planned: Sweep, overrides: Sequence[str]) -> SweepRecord:
+    cells = [
+        sweep.plan(number, cell.swept, cell.overrides, _anchored(cell.config))
+        for number, cell in enumerate(planned.cells)
+    ]
+    added = [f"tracking.uri='{_anchored(planned.base).tracking.uri}'"] if planned.base.tracking.uri else []
+    return sweep.begin(
+        planned.name,
+        [*overrides, *added, *search_overrides(sweep)] if planned.is_search else overrides,
+        cells,
+        swept_keys=planned.keys,
+        is_search=planned.is_search,
+        tracking_uri=_anchored(planned.base).tracking.uri,
+        experiment=planned.base.tracking.experiment,
+    )
+
+
+def _anchored(config: RunConfig) -> RunConfig:
+    """With the tracking database's address made absolute: runs may start in other working directories."""
+    uri = config.tracking.uri
+    if uri is None:
+        return config
+    tracking = config.tracking.model_copy(update={"uri": absolute_tracking_uri(uri, Path.cwd())})
+    return config.model_copy(update={"tracking": tracking})
+
+
+def _print_estimate(planned: Sweep) -> None:
+    configs = [cell.config for cell in planned.cells] or [planned.base] * planned.trials
+    plan = plan_of(planned)
+    if not plan.is_local:
+        rich.print("estimated time: not measured, since the runs are elsewhere")
+        return
+    with rich.get_console().status("measuring a step ..."):
+        from igrpo.step_time import measure_step
+
+        try:
+            measured = measure_step(configs[0])
+        except Exception as error:  # of the first run, which will say it again; the others may be sound
+            print(f"estimated time: run 0 cannot be measured ({type(error).__name__}: {error})")
+            return
+    print_time(plan, [measured.of_run(config) for config in configs], measured.step)
+
+
+def _read(sweep: SweepDirectory) -> SweepRecord:
+    try:
+        return sweep.read()
+    except ValueError as error:
+        raise ConfigError([str(error)], "resume") from None
+
+
+def _split(record: SweepRecord, overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Overrides of Hydra (the launcher), and those of the runs' settings; ``sweep=NAME`` must be the sweep's own."""
+    hydra = [text for text in overrides if text.lstrip("+").startswith("hydra")]
+    changes = [text for text in overrides if text not in hydra and text not in record.overrides]
+    names = [text.partition("=")[2] for text in changes if text.startswith("sweep=")]
+    if names and names != [record.name]:
+        raise ConfigError([f"sweep={names[-1]}: this is a sweep '{record.name}'; leave out sweep="], "resume")
+    return hydra, [text for text in changes if not text.startswith("sweep=")]
+
+
+@contextmanager
+def _held(sweep: SweepDirectory) -> Iterator[None]:
+    try:
+        with sweep.acquire():
+            yield
+    except RunDirectoryLockedError as error:
+        raise ConfigError([str(error)], "resume") from None

@@ -1,0 +1,135 @@
+"""What a sweep leaves when it ends: its table, its report, and what MLflow shows of it."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import rich
+from rich.text import Text
+
+from igrpo.commands.console import print_sweep
+from igrpo.files import write_text_atomic
+from igrpo.tracking.links import compare_link, is_server, ui_command
+from igrpo.tracking.sweep_directory import SweepDirectory, SweepRecord
+from igrpo.tracking.sweep_run import SweepRun, open_sweep_run
+
+REPORT_FOLDER = "report"
+
+
+@contextmanager
+def open_parent(sweep: SweepDirectory) -> Iterator[SweepRun | None]:
+    """The sweep's run in MLflow, which its runs are shown under; None where nothing is tracked there.
+
+    Its database and its experiment exist before any run starts. It ends as the block does.
+    """
+    record = sweep.read()
+    if record.tracking_uri is None:
+        yield None
+        return
+    parent = open_sweep_run(
+        tracking_uri=record.tracking_uri,
+        experiment=record.experiment,
+        name=f"{record.name} {sweep.path.name}",
+        directory=sweep.path,
+        params={"sweep": record.name, "runs": str(len(record.cells)), "overrides": " ".join(record.overrides)},
+        tags={},
+        run_id=record.mlflow_run_id,
+    )
+    if parent.run_id is not None and parent.experiment_id is not None:
+        sweep.attach_mlflow(parent.experiment_id, parent.run_id)
+    try:
+        yield parent
+    except (KeyboardInterrupt, SystemExit):
+        parent.finish("KILLED")
+        raise
+    except BaseException:
+        parent.finish("FAILED")
+        raise
+    parent.finish("FINISHED")
+
+
+def show(sweep: SweepDirectory, record: SweepRecord) -> int:
+    """Print the table of all runs; the number of those that did not finish, each named with its error."""
+    failed = print_sweep([(cell, sweep.state(cell)) for cell in record.cells], sweep.path)
+    print(f"the sweep lies in {sweep.path}")
+    return failed
+
+
+def publish(sweep: SweepDirectory, record: SweepRecord, parent: SweepRun | None) -> None:
+    """Write the report of the finished runs; put it and a table on the sweep's run in MLflow; print the links."""
+    finished = [sweep.run_directory(cell).path for cell in record.cells if sweep.state(cell).status == "FINISHED"]
+    folder = sweep.path / REPORT_FOLDER
+    reported = bool(finished) and _report(sweep, record, folder)
+    if parent is None or parent.run_id is None:
+        return
+    parent.log_table("runs", _table(sweep, record))
+    if reported:
+        parent.log_artifacts(folder, REPORT_FOLDER)
+    _print_links(record, parent)
+
+
+def _report(sweep: SweepDirectory, record: SweepRecord, folder: Path) -> bool:
+    """Write the report; the runs are worth more than it, so an error in it is told and does not fail the sweep."""
+    from igrpo.analysis.compare import build_report
+    from igrpo.analysis.runs import find_runs
+    from igrpo.analysis.write import write_report
+
+    try:
+        report = build_report(find_runs([sweep.path]), title=record.name, sources=(str(sweep.path),))
+        write_report(report, folder)
+    except Exception as error:
+        write_text_atomic(sweep.path / "report-error.txt", traceback.format_exc())
+        print(
+            f"igrpo: the report failed ({type(error).__name__}: {error}); try: igrpo report {sweep.path}",
+            file=sys.stderr,
+        )
+        return False
+    print(f"its report: {folder / 'report.html'}")
+    return True
+
+
+def _table(sweep: SweepDirectory, record: SweepRecord) -> dict[str, list[Any]]:
+    """A row a run, in columns."""
+    rows: list[dict[str, Any]] = []
+    for cell in record.cells:
+        state = sweep.state(cell)
+        single, drafted = state.summary.get("single_shot") or {}, state.summary.get("draft_conditioned") or {}
+        tokens = state.summary.get("tokens") or {}
+        rows.append(
+            {
+                "run": cell.number,
+                "name": cell.name,
+                "status": state.status,
+                "before": single.get("before"),
+                "after": single.get("after"),
+                "draft_conditioned_after": drafted.get("after"),
+                "samples": state.summary.get("samples"),
+                "trained_tokens": tokens.get("trained"),
+                "error": state.error,
+            }
+        )
+    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+
+
+def _print_links(record: SweepRecord, parent: SweepRun) -> None:
+    """The pages that compare the runs: side by side, and their curves grouped by algorithm."""
+    uri, experiment = record.tracking_uri, parent.experiment_id
+    assert uri is not None
+    assert experiment is not None
+    base = uri if is_server(uri) else "http://127.0.0.1:5000"
+    runs = [child.run_id for child in parent.children()]
+    out = rich.get_console()
+    if not is_server(uri):
+        out.print(Text.assemble(("in MLflow: run     ", "cyan"), ui_command(uri)), soft_wrap=True)
+    grouped = parent.store_view(base, group_by="condition")  # the algorithm, where nothing says otherwise
+    for name, link in (
+        ("curves by group    ", grouped),
+        ("runs side by side  ", compare_link(base, [experiment], runs)),
+    ):
+        if link is not None:
+            out.print(Text.assemble((name, "cyan"), link), soft_wrap=True)

@@ -1,0 +1,75 @@
+"""Runs that other processes or machines work on, told on the console as they start and end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+import rich
+from rich.console import Console
+from rich.text import Text
+
+from igrpo.tracking.sweep_directory import CellRecord, CellState, SweepDirectory
+
+_INTERVAL_S = 1.0
+
+
+class Watch:
+    """For as long as the block lasts, a thread looks at the runs' files and prints each change of status.
+
+    It reads files alone, so it serves every launcher whose runs share the file system.
+    """
+
+    def __init__(self, sweep: SweepDirectory, cells: Sequence[CellRecord], console: Console | None = None) -> None:
+        self._sweep, self._cells = sweep, cells
+        self._console = console if console is not None else rich.get_console()
+        self._states = {cell.number: sweep.state(cell) for cell in cells}
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="sweep-watch", daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while True:
+            closing = self._closing.wait(_INTERVAL_S)
+            self.look()
+            if closing:
+                return
+
+    def look(self) -> None:
+        """Print what has changed since the last look."""
+        for cell in self._cells:
+            state = self._sweep.state(cell)
+            if state.status != self._states[cell.number].status:
+                self._console.print(line(cell, state), soft_wrap=True)
+            self._states[cell.number] = state
+
+
+def line(cell: CellRecord, state: CellState) -> Text:
+    """One line: which run, how it stands, and what came out of it."""
+    text = Text.assemble((f"run {cell.number} ", "cyan"), f"({cell.name}): ")
+    if state.status == "FINISHED":
+        after = (state.summary.get("single_shot") or {}).get("after")
+        seconds = sum((state.summary.get("seconds") or {}).values())
+        accuracy = "" if after is None else f"{100 * after:.1f} % single-shot, "
+        return text.append(f"finished, {accuracy}{seconds:.0f} s of work")
+    if state.status in {"FAILED", "KILLED"}:
+        return text.append(f"{state.status.lower()}: {state.error or 'stopped'}", style="red")
+    return text.append("started" if state.status == "RUNNING" else state.status.lower())
+
+
+def wait_for(sweep: SweepDirectory, cells: Sequence[CellRecord]) -> None:
+    """Return when none of the runs is at work any more; prints each that ends."""
+    with Watch(sweep, cells):
+        while any(sweep.state(cell).status == "RUNNING" for cell in cells):
+            time.sleep(_INTERVAL_S)

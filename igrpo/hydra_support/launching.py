@@ -1,0 +1,62 @@
+"""Hydra's launchers and sweepers, used one level below ``Hydra.multirun``: the list of jobs is ours.
+
+Hydra numbers jobs from 0 in the order of one call, which a resumed sweep cannot use: it launches what is left of the
+same list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.hydra import Hydra
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext, RunMode, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+
+def launch_jobs(
+    hydra: Hydra, name: str, overrides: Sequence[str], jobs: Sequence[Sequence[str]], task: TaskFunction
+) -> list[str]:
+    """Run the jobs (the overrides of each) with the launcher of ``overrides``; returns the errors that tasks raised."""
+    with _multirun(hydra, name, overrides) as (master, context):
+        launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=master)
+        returned = launcher.launch([list(job) for job in jobs], initial_job_idx=0)
+    return [error for job in returned if (error := _error_of(job)) is not None]
+
+
+def run_search(hydra: Hydra, name: str, overrides: Sequence[str], task: TaskFunction, first: int) -> None:
+    """Run the sweeper that ``overrides`` choose (hydra-optuna-sweeper); its jobs are numbered from ``first`` on."""
+    with _multirun(hydra, name, overrides) as (master, context):
+        sweeper: Any = Plugins.instance().instantiate_sweeper(config=master, hydra_context=context, task_function=task)
+        if first:
+            sweeper.sweeper.job_idx = first
+        sweeper.sweep(arguments=OmegaConf.to_container(master.hydra.overrides.task, resolve=False))
+
+
+@contextmanager
+def _multirun(hydra: Hydra, name: str, overrides: Sequence[str]) -> Iterator[tuple[DictConfig, HydraContext]]:
+    """The composed sweep, with the user's hydra.callbacks told of its start and its end."""
+    master = hydra.compose_config(
+        name, [*overrides, "hydra.mode=MULTIRUN"], run_mode=RunMode.MULTIRUN, with_log_configuration=False
+    )
+    callbacks = Callbacks(master)
+    callbacks.on_multirun_start(config=master, config_name=name)
+    try:
+        yield master, HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
+    finally:
+        callbacks.on_multirun_end(config=master, config_name=name)
+
+
+def _error_of(job: JobReturn) -> str | None:
+    """What a job's task raised; None where it returned."""
+    if job.status is JobStatus.COMPLETED:
+        return None
+    try:
+        job.return_value  # noqa: B018 - the property raises it
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return f"it ended as {job.status}"

@@ -1,0 +1,84 @@
+"""How long a run will take, from a few real steps of it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import rich
+
+from igrpo.config import RunConfig
+from igrpo.training_run import train
+
+#: The first step of a process pays for what later ones find ready, so it is left out of the mean.
+_STEPS = 3
+_QUESTIONS = 32
+
+#: Phases of a step that recur every step.
+_STEP_PHASES = ("generation", "reward_wait", "update", "weight_sync")
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """Wall-clock seconds: of setting a run up and closing it, of a training step with so many ``completions``, of
+    evaluating one question."""
+
+    setup: float
+    step: float
+    completions: int
+    question: float
+
+    def of_run(self, config: RunConfig) -> float:
+        """The seconds of a whole run at this speed; a step is taken to cost what its completions cost."""
+        evaluation, steps = config.evaluation, config.trainer.steps
+        developments = 2 + (steps - 1) // evaluation.every
+        asked = (developments + 2) * evaluation.questions
+        step = self.step * completions_per_step(config) / self.completions
+        return self.setup + steps * step + asked * self.question
+
+
+def completions_per_step(config: RunConfig) -> int:
+    """The completions of one rollout cycle, all stages together."""
+    return config.trainer.questions_per_step * (config.drafts + config.group_size)
+
+
+def measure_step(config: RunConfig) -> StepTime:
+    """Train the run for three steps in a temporary directory, and take its times.
+
+    Raises:
+        Exception: whatever stops the run would stop here.
+    """
+    asked = min(config.evaluation.questions, _QUESTIONS)
+    short = config.model_copy(
+        update={
+            "trainer": config.trainer.model_copy(update={"steps": _STEPS}),
+            "evaluation": config.evaluation.model_copy(update={"every": _STEPS, "questions": asked}),
+            "tracking": config.tracking.model_copy(update={"uri": None}),
+        }
+    )
+    console = rich.get_console()
+    quiet, console.quiet = console.quiet, True
+    start = time.perf_counter()
+    try:
+        with tempfile.TemporaryDirectory(prefix="igrpo-step-") as folder:
+            run_dir = Path(folder) / "run"
+            summary = train(short, run_dir, resume=False)
+            lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    finally:
+        console.quiet = quiet
+    elapsed = time.perf_counter() - start
+    steps = [
+        sum(line.get(f"step_seconds/{phase}", 0.0) for phase in _STEP_PHASES)
+        for line in lines
+        if "budget/samples" in line
+    ]
+    evaluating = summary["seconds"].get("evaluation", 0.0)
+    return StepTime(
+        setup=max(elapsed - sum(steps) - evaluating, 0.0),
+        step=sum(steps[1:]) / len(steps[1:]),
+        completions=completions_per_step(config),
+        question=evaluating / (4 * asked),  # both splits, before and after
+    )
