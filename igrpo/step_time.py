@@ -11,6 +11,7 @@ from pathlib import Path
 import rich
 
 from igrpo.config import RunConfig
+from igrpo.config.facts import evaluation_questions, planned_steps
 from igrpo.training_run import train
 
 #: The first step of a process pays for what later ones find ready, so it is left out of the mean.
@@ -33,16 +34,16 @@ class StepTime:
 
     def of_run(self, config: RunConfig) -> float:
         """The seconds of a whole run at this speed; a step is taken to cost what its completions cost."""
-        evaluation, steps = config.evaluation, config.trainer.steps
-        developments = 2 + (steps - 1) // evaluation.every
-        asked = (developments + 2) * evaluation.questions
+        evaluation, steps = config.evaluation, planned_steps(config)
+        development, test = evaluation_questions(config)
+        asked = (2 + (steps - 1) // evaluation.every) * development + 2 * test
         step = self.step * completions_per_step(config) / self.completions
         return self.setup + steps * step + asked * self.question
 
 
 def completions_per_step(config: RunConfig) -> int:
     """The completions of one rollout cycle, all stages together."""
-    return config.trainer.questions_per_step * (config.drafts + config.group_size)
+    return config.trainer.questions_per_step * config.samples_per_question
 
 
 def measure_step(config: RunConfig) -> StepTime:

@@ -134,6 +134,7 @@ def comparisons(
     estimates = [statistics.crossed_estimate(one.values_SQ, LEVEL) for one in found]
     p_values = [statistics.two_sided_p(estimate) for estimate in estimates]
     adjusted = statistics.holm(p_values)
+    share = 1 - (1 - LEVEL) / len(found) if found else LEVEL  # of each comparison (Bonferroni)
     for one, estimate, p_value, p_adjusted in zip(found, estimates, p_values, adjusted, strict=True):
         pair = (one.first.name, one.second.name)
         ratios = budget_ratios(spent[pair[0]], spent[pair[1]])
@@ -145,7 +146,7 @@ def comparisons(
             "family": len(found),
             "seeds": estimate.seeds,
             "problems": one.problems,
-            "minimum_detectable_effect": statistics.minimum_detectable_effect(estimate, POWER),
+            "minimum_detectable_effect": statistics.minimum_detectable_effect(estimate, POWER, share),
             "matched_by": matched_by(ratios),
             "budget_ratios": ratios,
             "identical_by_construction": identical_by_construction(one.first.config, one.second.config),

@@ -50,7 +50,7 @@ def runs_from_mlflow(tracking_uri: str, experiment: str, filter_string: str) -> 
     except OSError as error:
         raise ValueError(f"--uri {tracking_uri}: nothing answers there ({error})") from None
     found = _search(client, experiment, filter_string)
-    ours = [run for run in found if DIRECTORY_TAG in run.data.tags]
+    ours = [run for run in found if DIRECTORY_TAG in run.data.tags and run.data.tags.get("igrpo.kind") != "sweep"]
     if not ours:
         foreign = f"; {len(found)} others there were not made by igrpo" if found else ""
         raise ValueError(f"--mlflow {filter_string!r}: no run of igrpo in experiment {experiment!r}{foreign}")

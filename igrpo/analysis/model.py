@@ -112,7 +112,8 @@ class Comparison(_Part):
         p_value: two-sided, of no difference. p_adjusted: the same after Holm's correction over ``family`` comparisons.
         p_better: probability that the true difference is above 0 (flat prior).
         effect_size: difference over the standard deviation of the seeds' differences; None with fewer than 2 seeds.
-        minimum_detectable_effect: the smallest true difference that this design finds with 80 % power at 5 %.
+        minimum_detectable_effect: the smallest true difference that this design finds with 80 % power at 5 % over the
+            whole family (Bonferroni's share of it for each comparison).
         seed_differences: by seed.
         identical_by_construction: why the two cannot differ but by chance; None where they can.
         verdict: the reading in plain words.

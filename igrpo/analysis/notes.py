@@ -13,7 +13,10 @@ from igrpo.analysis.words import FEW_SEEDS, count, listed, spent_words
 _LISTED = 5
 
 #: What decides whether an answer counts as right, or how it is asked for.
-_MEASURING = ("reward.", "evaluation.", "sampling.max_completion_tokens")
+_MEASURING = ("reward.", "evaluation.", "sampling.max_completion_tokens", "data.")
+
+#: Of those, what the questions of the test split do not depend on.
+_NOT_MEASURING = ("data.train",)
 
 
 def notes(grouping: Grouping, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
@@ -34,8 +37,7 @@ def notes(grouping: Grouping, comparisons: Sequence[Comparison]) -> tuple[str, .
 
 def _measured_differently(groups: Sequence[Group]) -> Iterator[str]:
     settings = [
-        {name: text for name, text in compared_settings(group.config).items() if name.startswith(_MEASURING)}
-        for group in groups
+        {name: text for name, text in compared_settings(group.config).items() if _measures(name)} for group in groups
     ]
     names = sorted({name for one in settings for name in one if len({other.get(name) for other in settings}) > 1})
     if any(name.startswith("reward.") for name in names):
@@ -63,6 +65,10 @@ def _started_differently(groups: Sequence[Group]) -> Iterator[str]:
             f"Before training the single-shot accuracy differs between conditions of the same seed ({worst[1]}): they "
             "did not start from the same weights, or were not asked in the same way."
         )
+
+
+def _measures(name: str) -> bool:
+    return name.startswith(_MEASURING) and name not in _NOT_MEASURING
 
 
 def _on_common(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[float, float]:

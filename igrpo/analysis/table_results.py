@@ -109,6 +109,6 @@ def _certainty_note(compared: Sequence[Comparison]) -> str:
     return (
         f"P(better): probability that the true difference is above 0. p adjusted: Holm, over the "
         f"comparisons of a metric ({families}). Effect size: difference over the standard deviation of the seeds' "
-        "differences. MDE: minimum detectable effect, at 80 % power and 5 %. df: of Satterthwaite's kind, on the "
-        "careful side."
+        "differences. MDE: minimum detectable effect, at 80 % power and 5 % over the family. "
+        "df: of Satterthwaite's kind, on the careful side."
     )

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import rich
 from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
 from igrpo.commands.job import EXIT_TERMINATED, RunError, execute
-from igrpo.commands.resume import finished_summary
+from igrpo.commands.resume import finished_summary, has_begun
 from igrpo.commands.run_dir import CONFIG_FILE, CONSOLE_FILE
 from igrpo.commands.watch import line
 from igrpo.config import RunConfig, config_values, read_config
 from igrpo.hydra_support.checking import checked
-from igrpo.tracking.run_directory import RunDirectory
+from igrpo.tracking.run_directory import RunDirectory, RunRecord
 from igrpo.tracking.stale import repair_stale_runs
 from igrpo.tracking.sweep_directory import CellRecord, SweepDirectory, SweepRecord, run_state
 
@@ -77,7 +80,7 @@ def _here(config: RunConfig, run_dir: Path, cell: CellRecord, record: SweepRecor
     of = "" if record.is_search else f" of {len(record.cells)}"
     rich.get_console().rule(f"run {cell.number}{of}: {cell.name}", align="left")
     try:
-        execute(config, run_dir, resume=RunDirectory(run_dir).record_file.exists(), brief=True)
+        execute(config, run_dir, resume=has_begun(run_dir), brief=True)
     except RunError:
         return False  # the sweep goes on with its other runs, and names this one again at its end
     rich.get_console().print(line(cell, run_state(RunDirectory(run_dir))), soft_wrap=True)
@@ -99,6 +102,28 @@ def _in_own_process(run_dir: Path, record: SweepRecord) -> bool:
     if code != 0:
         _write_end(RunDirectory(run_dir), code)
     return code == 0
+
+
+def stop_runs(sweep: SweepDirectory) -> None:
+    """End the runs of a sweep that processes of this machine still work on, and see that their statuses are true."""
+    marks = [
+        record.process
+        for cell in sweep.read().cells
+        if (record := _record(sweep.run_directory(cell))) is not None and record.status == "RUNNING"
+    ]
+    processes = [psutil.Process(mark.pid) for mark in marks if mark.is_here() and not mark.is_dead()]
+    others = [process for process in processes if process.pid != os.getpid()]
+    for process in others:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(others, timeout=_STOP_S)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    repair_stale_runs(None, [sweep.path])
+
+
+def _record(directory: RunDirectory) -> RunRecord | None:
+    return directory.read_record() if directory.record_file.exists() else None
 
 
 def _stop(process: subprocess.Popen[Any]) -> None:

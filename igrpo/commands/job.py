@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import signal
 import sys
 import threading
@@ -109,5 +110,5 @@ def _tell(message: str) -> None:
 
 def resume_command(run_dir: Path) -> str:
     """How to go on with a run, or with the sweep that it belongs to."""
-    text = str(run_dir.parent if SweepDirectory(run_dir.parent).exists else run_dir)
-    return f"igrpo train resume={text}" if " " not in text else f"igrpo train 'resume={text}'"
+    directory = run_dir.parent if SweepDirectory(run_dir.parent).exists else run_dir
+    return f"igrpo train {shlex.quote(f'resume={directory}')}"

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from igrpo.config import RunConfig
+from igrpo.config.facts import planned_steps
 from igrpo.config.schema import ChainsDataConfig
 from igrpo.hydra_support.composer import Cell, Sweep
 
@@ -39,6 +40,7 @@ class Plan:
     samples_per_problem: int
     parallel: int
     is_local: bool
+    is_limited: bool
 
 
 def plan_of(sweep: Sweep) -> Plan:
@@ -54,6 +56,7 @@ def plan_of(sweep: Sweep) -> Plan:
         samples_per_problem=min(config.evaluation.samples for config in configs),
         parallel=_parallel(sweep),
         is_local=sweep.launcher.endswith(_LOCAL),
+        is_limited=any(_ends_unforeseen(config) for config in configs),
     )
 
 
@@ -67,7 +70,8 @@ def print_plan(plan: Plan, cells: Sequence[Cell], console: Console | None = None
     table.add_column()
     combinations = _count(plan.combinations, "combination")
     table.add_row("runs", f"{plan.runs} ({combinations}, {_count(plan.seeds, 'seed')} each)")
-    table.add_row("samples", f"{plan.samples:,} in training, all runs together")
+    most = "at most " if plan.is_limited else ""
+    table.add_row("samples", f"{most}{plan.samples:,} in training, all runs together")
     table.add_row("at a time", "one run after the other" if plan.parallel == 1 else f"up to {plan.parallel} runs")
     if plan.combinations > 1:
         table.add_row("can detect", _detectable(plan))
@@ -101,13 +105,15 @@ def _detectable(plan: Plan) -> str:
             samples=plan.samples_per_problem,
             accuracy=_ACCURACY,
             seed_sd=sd,
+            level=1 - 0.05 / max(plan.combinations - 1, 1),
         )
         for sd in SEED_SDS
     ]
     return (
         f"a difference of {100 * effects[0]:.1f} points between two combinations, were seeds alike; of "
         f"{100 * effects[1]:.1f} with {100 * SEED_SDS[1]:.0f} points between seeds (power 80 %, "
-        f"{plan.problems} test questions x {plan.samples_per_problem} samples, {_count(plan.seeds, 'seed')})"
+        f"{plan.problems} test questions x {plan.samples_per_problem} samples, {_count(plan.seeds, 'seed')}; 5 % over "
+        f"{_count(max(plan.combinations - 1, 1), 'comparison')})"
     )
 
 
@@ -127,8 +133,12 @@ def _seeds(cells: Sequence[Cell]) -> list[int]:
 
 
 def _samples(config: RunConfig) -> int:
-    trainer = config.trainer
-    return trainer.steps * trainer.questions_per_step * (config.drafts + config.group_size)
+    return planned_steps(config) * config.trainer.questions_per_step * config.samples_per_question
+
+
+def _ends_unforeseen(config: RunConfig) -> bool:
+    """Whether a limit may end the run that only the run itself can come to."""
+    return bool(config.budget.model_dump(exclude={"max_samples"}, exclude_none=True))
 
 
 def _problems(configs: Sequence[RunConfig]) -> int | None:

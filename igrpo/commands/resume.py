@@ -81,6 +81,11 @@ def require_files(configs: Sequence[RunConfig]) -> None:
         raise ConfigError(list(problems))
 
 
+def has_begun(run_dir: Path) -> bool:
+    """Whether a run has more than its settings: one of a sweep may not have come to its first step yet."""
+    return any((run_dir / name).exists() for name in ("run.json", "metrics.jsonl"))
+
+
 def steps_behind(run_dir: Path) -> int:
     """The step of the newest checkpoint, by its name; 0 without one."""
     names = (path.stem.removeprefix("step-") for path in (run_dir / "checkpoints").glob("step-*.ckpt"))

@@ -54,8 +54,8 @@ def claim(wanted: Path, *, chosen: bool, setting: str) -> Path:
     raise AssertionError("itertools.count ends never")
 
 
-def quoted(path: Path) -> str:
-    """The path as a value of Hydra's override grammar."""
+def quoted(path: Path | str) -> str:
+    """The path (or another text) as a value of Hydra's override grammar."""
     text = str(path).replace("\\", "\\\\").replace("'", "\\'")
     return f"'{text}'"
 

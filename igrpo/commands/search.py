@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igrpo.commands.cell import development_accuracy, jobs_of
 from igrpo.commands.job import hydra_job
-from igrpo.commands.run_dir import CONFIG_FILE
+from igrpo.commands.run_dir import CONFIG_FILE, quoted
+from igrpo.commands.watch import Watch, wait_for
 from igrpo.config import RunConfig, read_config
 from igrpo.files import write_json_atomic
-from igrpo.hydra_support.composer import Composer
+from igrpo.hydra_support.composer import Composer, is_serial
 from igrpo.tracking.sweep_directory import CellRecord, SweepDirectory, SweepRecord
 
 if TYPE_CHECKING:
@@ -31,14 +33,11 @@ _STUDY = "igrpo"
 _DATABASE = "search.db"
 
 
-def search_overrides(sweep: SweepDirectory) -> list[str]:
-    """Where the study is kept."""
-    _make_storage(sweep)
-    return [f"hydra.sweeper.storage='{_storage(sweep)}'", f"hydra.sweeper.study_name={_STUDY}"]
-
-
-def continue_search(composer: Composer, sweep: SweepDirectory, master: Sequence[str]) -> None:
+def continue_search(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) -> None:
     """Settle what an earlier driver left open, then pick new runs until there are as many as were asked for."""
+    master = [*overrides, f"hydra.sweeper.storage={quoted(_storage(sweep))}", f"hydra.sweeper.study_name={_STUDY}"]
+    if not (sweep.path / _DATABASE).is_file():
+        _make_storage(sweep)
     study = _study(sweep)
     if study is not None:
         _settle(composer, sweep, master, study)
@@ -51,25 +50,30 @@ def continue_search(composer: Composer, sweep: SweepDirectory, master: Sequence[
     seed = planned["sampler"].get("seed")
     if first and seed is not None:
         added.append(f"hydra.sweeper.sampler.seed={seed + first}")  # else it would pick its first values again
-    composer.search([*master, *added], hydra_job, first=first)
+    with nullcontext() if is_serial(composer.launcher(master)) else Watch(sweep):
+        composer.search([*master, *added], hydra_job, first=first)
 
 
 def _settle(composer: Composer, sweep: SweepDirectory, master: Sequence[str], study: Study) -> None:
-    """Finish the runs that a kill or an error ended early, and tell the study what came out."""
+    """Wait for runs that outlived their driver, finish those that a kill or an error ended early, and tell the study
+    what came out. (A trial that failed once cannot be told anew: its value is added as another one.)"""
     from optuna.trial import TrialState, create_trial
 
     cells = {cell.number: cell for cell in sweep.read().cells}
+    alive = [cell for cell in cells.values() if sweep.state(cell).status == "RUNNING"]
+    if alive:
+        wait_for(sweep, alive)
     left = [cell for cell in cells.values() if sweep.state(cell).status != "FINISHED"]
     if left:
         composer.launch(master, jobs_of(left), hydra_job)
-    again = {cell.number for cell in left}
+    known = [trial.params for trial in study.trials if trial.state == TrialState.COMPLETE]
     for trial in study.trials:
         cell = cells.get(trial.number)
         value = None if cell is None else _value(sweep, cell)
         if trial.state == TrialState.RUNNING:
             state = TrialState.FAIL if value is None else TrialState.COMPLETE
             study.tell(trial.number, value, state=state)
-        elif trial.state == TrialState.FAIL and trial.number in again and value is not None:
+        elif trial.state == TrialState.FAIL and value is not None and trial.params not in known:
             study.add_trial(create_trial(params=trial.params, distributions=trial.distributions, value=value))
 
 
@@ -98,7 +102,7 @@ def write_best(sweep: SweepDirectory, record: SweepRecord) -> None:
     )
     found = " ".join(f"{key}={value}" for key, value in best["settings"].items())
     print(f"best of {len(known)}: {found} ({100 * best['development_accuracy']:.1f} % on the development split)")
-    print(f"use it in a comparison: igrpo train ... sweep=NAME tuned={sweep.path}")
+    print(f"use it in a comparison: igrpo train ... sweep=NAME {shlex.quote(f'tuned={sweep.path}')}")
 
 
 def read_best(path: Path) -> dict[str, Any]:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import rich
 
-from igrpo.commands.cell import jobs_of
+from igrpo.commands.cell import jobs_of, stop_runs
 from igrpo.commands.job import RunError, hydra_job, resume_command, terminate_by_exception
 from igrpo.commands.plan import plan_of, print_plan, print_time
 from igrpo.commands.resume import finished_summary, require_files, resumed_config
 from igrpo.commands.run_dir import CONFIG_FILE, claim, quoted, remove_if_empty
-from igrpo.commands.search import continue_search, search_overrides, write_best
+from igrpo.commands.search import continue_search, write_best
 from igrpo.commands.sweep_result import open_parent, publish, show
 from igrpo.commands.tuned import tuned_overrides
 from igrpo.commands.watch import Watch, wait_for
-from igrpo.config import ConfigError, RunConfig, config_values, read_config
+from igrpo.config import ConfigError, RunConfig, read_config
 from igrpo.hydra_support.composer import Composer, Sweep, is_serial
 from igrpo.tracking.links import absolute_tracking_uri
 from igrpo.tracking.run_lock import RunDirectoryLockedError
-from igrpo.tracking.sweep_directory import CellRecord, SweepDirectory, SweepRecord
+from igrpo.tracking.stale import repair_stale_runs
+from igrpo.tracking.sweep_directory import CellRecord, SweepDirectory, SweepRecord, plan_cell
 
 _FLAGS_WITHOUT_RUNS = {"check", "plan"}
 
@@ -35,7 +38,7 @@ def start_sweep(overrides: Sequence[str], tuned: Sequence[Path], flags: frozense
         RunError: a run failed; it was named at once and at the end.
     """
     with Composer("train") as composer:
-        planned = composer.check_sweep(overrides, tuned_overrides(tuned) if tuned else None)
+        planned = composer.check_sweep(overrides, tuned_overrides(tuned, overrides) if tuned else None)
         require_files([cell.config for cell in planned.cells] or [planned.base])
         plan = plan_of(planned)
         print_plan(plan, planned.cells)
@@ -60,6 +63,8 @@ def start_sweep(overrides: Sequence[str], tuned: Sequence[Path], flags: frozense
 def resume_sweep(path: Path, overrides: Sequence[str], flags: frozenset[str]) -> None:
     """Go on with what is left of a sweep: finished runs stay, others resume from their newest checkpoint.
 
+    It goes on where it was started, so that relative paths and the user's own ./sweeps mean what they meant.
+
     Raises:
         ConfigError: no such sweep, one that a living process works on, or settings that resuming may not change.
         RunError: a run failed.
@@ -67,17 +72,26 @@ def resume_sweep(path: Path, overrides: Sequence[str], flags: frozenset[str]) ->
     sweep = SweepDirectory(path)
     record = _read(sweep)
     hydra, changes = _split(record, overrides)
-    master = (*record.overrides, *hydra)
+    if Path(record.working_directory).is_dir():
+        os.chdir(record.working_directory)
     with _held(sweep), Composer("train") as composer:
-        left = [cell for cell in record.cells if sweep.state(cell).status != "RUNNING"]
+        repair_stale_runs(None, [sweep.path])
+        alive = [cell for cell in record.cells if sweep.state(cell).status == "RUNNING"]
+        if alive and changes:
+            raise ConfigError([f"{changes[0]}: {len(alive)} runs are at work; settings change between runs"], "resume")
+        for cell in record.cells:
+            run_dir = sweep.run_directory(cell)
+            if not run_dir.config.exists():  # the driver died while it wrote its plan
+                sweep.write_config(cell, anchored(composer.check_run(cell.overrides).config))
+        left = [cell for cell in record.cells if cell not in alive]
         configs = {cell.number: resumed_config(sweep.run_directory(cell).path, changes) for cell in left}
         require_files(list(configs.values()))
+        print(f"{sum(_is_done(sweep, cell) for cell in record.cells)} of {len(record.cells)} runs are finished already")
+        if _FLAGS_WITHOUT_RUNS & flags:
+            return
         for cell in left:
-            sweep.run_directory(cell).save_config(config_values(configs[cell.number]))
-        done = sum(_is_done(sweep, cell) for cell in record.cells)
-        print(f"{done} of {len(record.cells)} runs are finished already")
-        if not _FLAGS_WITHOUT_RUNS & flags:
-            _drive(composer, sweep, master)
+            sweep.write_config(cell, configs[cell.number])
+        _drive(composer, sweep, (*record.overrides, *hydra))
 
 
 def _drive(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) -> None:
@@ -91,6 +105,7 @@ def _drive(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) 
                 else:
                     _run_cells(composer, sweep, master)
         except (KeyboardInterrupt, SystemExit):
+            stop_runs(sweep)
             print(f"igrpo: the sweep was stopped; go on with: {resume_command(sweep.path / '_')}", file=sys.stderr)
             raise
         record = sweep.read()
@@ -104,21 +119,34 @@ def _drive(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) 
 
 
 def _run_cells(composer: Composer, sweep: SweepDirectory, master: Sequence[str]) -> None:
-    """Launch what nobody works on; wait for runs that outlived an earlier driver, and launch those that then died."""
-    record, tried = sweep.read(), set[int]()
+    """Launch what nobody works on; wait for runs that outlive their launcher or an earlier driver.
+
+    A run is launched once. Only where the launcher itself gave up (a worker of its pool was killed), those that it had
+    not brought to an end are launched once more.
+    """
+    record, attempts, allowed = sweep.read(), Counter[int](), 1
     while True:
+        repair_stale_runs(None, [sweep.path])
         alive = [cell for cell in record.cells if sweep.state(cell).status == "RUNNING"]
-        left = [cell for cell in record.cells if cell not in alive and not _is_done(sweep, cell)]
-        left = [cell for cell in left if cell.number not in tried]
-        if not left and not alive:
-            return
-        if left:
-            tried |= {cell.number for cell in left}
-            for problem in _launch(composer, sweep, left, master):
-                print(f"igrpo: {problem}", file=sys.stderr)
-        elif alive:
-            print(f"waiting for {len(alive)} runs that other processes work on")
+        left = [
+            cell
+            for cell in record.cells
+            if cell not in alive and not _is_done(sweep, cell) and _may_try(sweep, cell, attempts[cell.number], allowed)
+        ]
+        if alive and (not left or attempts):
             wait_for(sweep, alive)
+        elif left:
+            attempts.update(cell.number for cell in left)
+            problems = _launch(composer, sweep, left, master)
+            for problem in problems:
+                print(f"igrpo: {problem}", file=sys.stderr)
+            allowed = 2 if problems else allowed
+        else:
+            return
+
+
+def _may_try(sweep: SweepDirectory, cell: CellRecord, attempts: int, allowed: int) -> bool:
+    return attempts == 0 or (attempts < allowed and sweep.state(cell).status != "FAILED")
 
 
 def _is_done(sweep: SweepDirectory, cell: CellRecord) -> bool:
@@ -135,23 +163,25 @@ def _launch(composer: Composer, sweep: SweepDirectory, cells: Sequence[CellRecor
 
 
 def _write_plan(sweep: SweepDirectory, planned: Sweep, overrides: Sequence[str]) -> SweepRecord:
-    cells = [
-        sweep.plan(number, cell.swept, cell.overrides, _anchored(cell.config))
-        for number, cell in enumerate(planned.cells)
-    ]
-    added = [f"tracking.uri='{_anchored(planned.base).tracking.uri}'"] if planned.base.tracking.uri else []
-    return sweep.begin(
+    """Write which runs there are, then the settings of each."""
+    base = anchored(planned.base)
+    # a search composes its runs as it goes, wherever that may be
+    added = [f"tracking.uri={quoted(base.tracking.uri)}"] if planned.is_search and base.tracking.uri else []
+    record = sweep.begin(
         planned.name,
-        [*overrides, *added, *search_overrides(sweep)] if planned.is_search else overrides,
-        cells,
+        [*overrides, *added],
+        [plan_cell(number, cell.swept, cell.overrides) for number, cell in enumerate(planned.cells)],
         swept_keys=planned.keys,
         is_search=planned.is_search,
-        tracking_uri=_anchored(planned.base).tracking.uri,
-        experiment=planned.base.tracking.experiment,
+        tracking_uri=base.tracking.uri,
+        experiment=base.tracking.experiment,
     )
+    for cell, composed in zip(record.cells, planned.cells, strict=True):
+        sweep.write_config(cell, anchored(composed.config))
+    return record
 
 
-def _anchored(config: RunConfig) -> RunConfig:
+def anchored(config: RunConfig) -> RunConfig:
     """With the tracking database's address made absolute: runs may start in other working directories."""
     uri = config.tracking.uri
     if uri is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator
@@ -36,7 +37,12 @@ def open_parent(sweep: SweepDirectory) -> Iterator[SweepRun | None]:
         experiment=record.experiment,
         name=f"{record.name} {sweep.path.name}",
         directory=sweep.path,
-        params={"sweep": record.name, "runs": str(len(record.cells)), "overrides": " ".join(record.overrides)},
+        params={
+            "sweep": record.name,
+            "swept": " ".join(record.swept_keys),
+            "overrides": " ".join(record.overrides),
+            **({} if record.is_search else {"runs": str(len(record.cells))}),
+        },
         tags={},
         run_id=record.mlflow_run_id,
     )
@@ -83,9 +89,10 @@ def _report(sweep: SweepDirectory, record: SweepRecord, folder: Path) -> bool:
         report = build_report(find_runs([sweep.path]), title=record.name, sources=(str(sweep.path),))
         write_report(report, folder)
     except Exception as error:
+        again = f"igrpo report {shlex.quote(str(sweep.path))}"
         write_text_atomic(sweep.path / "report-error.txt", traceback.format_exc())
         print(
-            f"igrpo: the report failed ({type(error).__name__}: {error}); try: igrpo report {sweep.path}",
+            f"igrpo: the report failed ({type(error).__name__}: {error}); try: {again}",
             file=sys.stderr,
         )
         return False

@@ -10,8 +10,8 @@ from pathlib import Path
 from igrpo.config import ConfigError, RunConfig
 from igrpo.hydra_support.suggest import nearest
 
-#: What tells a sweep's directory, and a run's once it has begun (igrpo.tracking writes them).
-SWEEP_FILE, RECORD_FILE = "sweep.json", "run.json"
+#: What tells a sweep's directory (igrpo.tracking.sweep_directory writes it).
+SWEEP_FILE = "sweep.json"
 
 _FLAGS = {
     "-h": "help",
@@ -95,6 +95,8 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
             [f"resume={resumed[0]}: no sweep there (it has no {SWEEP_FILE}); a run goes on without sweep=NAME"],
             "the command line",
         )
+    if tuned and resumed:
+        raise ConfigError(["tuned= is for the start of a sweep: its runs have their settings already"], "resume")
     if "multirun" not in flags and not resumed:
         for flag in flags & {"plan", "no-measure"}:
             raise ConfigError([f"--{flag} is for a sweep: add sweep=NAME, or --multirun"], "the command line")
@@ -135,7 +137,7 @@ def _single(asked: Arguments) -> None:
 def _resume(run_dir: Path, asked: Arguments) -> None:
     from igrpo.commands.console import print_summary
     from igrpo.commands.job import execute
-    from igrpo.commands.resume import finished_summary, how_to_go_on, require_files, resumed_config
+    from igrpo.commands.resume import finished_summary, has_begun, how_to_go_on, require_files, resumed_config
 
     config = resumed_config(run_dir, asked.overrides)
     summary = finished_summary(run_dir, config)
@@ -147,8 +149,7 @@ def _resume(run_dir: Path, asked: Arguments) -> None:
     if "check" in asked.flags:
         _show(config)
         return
-    begun = (run_dir / RECORD_FILE).is_file()  # a run of a sweep may have its settings and no first step yet
-    execute(config, run_dir.absolute(), resume=begun)
+    execute(config, run_dir.absolute(), resume=has_begun(run_dir))
 
 
 def _show(config: RunConfig) -> None:

@@ -11,11 +11,14 @@ from igrpo.config import ConfigError, RunConfig
 from igrpo.hydra_support.composer import Extras
 
 
-def tuned_overrides(directories: Sequence[Path]) -> Extras:
+def tuned_overrides(directories: Sequence[Path], given: Sequence[str]) -> Extras:
     """The overrides of a run: those of the search for its condition, else of a search that drafts (or not) as it does.
 
+    Which search a condition takes its settings from is printed.
+
     Raises:
-        ConfigError: no search there, two for the same condition; later, a run that no search fits.
+        ConfigError: no search there, two for the same condition, settings that the command line gives as well; later,
+            a run that no search fits.
     """
     try:
         found = [read_best(directory) for directory in directories]
@@ -26,8 +29,17 @@ def tuned_overrides(directories: Sequence[Path]) -> Extras:
     if twice:
         raise ConfigError([f"tuned: two searches for condition {min(twice)}; give one"])
 
+    for key in {key for search in found for key in search["best"]}:
+        if any(text.lstrip("+").startswith(f"{key}=") for text in given):
+            raise ConfigError([f"{key}: given on the command line and by tuned=; leave one of them out"])
+    told: set[str] = set()
+
     def overrides(config: RunConfig) -> list[str]:
         search = _fitting(found, config)
+        if config.condition not in told:
+            told.add(config.condition)
+            best = " ".join(f"{key}={value}" for key, value in search["best"].items())
+            print(f"tuned: {config.condition} takes {best} from the search for {search['condition']}")
         for key in ("model", "data"):
             here = config.model.name if key == "model" else config.data.name
             if search[key] != here:

@@ -19,13 +19,17 @@ _INTERVAL_S = 1.0
 class Watch:
     """For as long as the block lasts, a thread looks at the runs' files and prints each change of status.
 
+    Without ``cells`` it looks at all that the sweep has, which a search adds to.
+
     It reads files alone, so it serves every launcher whose runs share the file system.
     """
 
-    def __init__(self, sweep: SweepDirectory, cells: Sequence[CellRecord], console: Console | None = None) -> None:
-        self._sweep, self._cells = sweep, cells
+    def __init__(
+        self, sweep: SweepDirectory, cells: Sequence[CellRecord] | None = None, console: Console | None = None
+    ) -> None:
+        self._sweep, self._given = sweep, cells
         self._console = console if console is not None else rich.get_console()
-        self._states = {cell.number: sweep.state(cell) for cell in cells}
+        self._seen = {cell.number: sweep.state(cell).status for cell in self._cells}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="sweep-watch", daemon=True)
 
@@ -46,13 +50,17 @@ class Watch:
             if closing:
                 return
 
+    @property
+    def _cells(self) -> Sequence[CellRecord]:
+        return self._sweep.read().cells if self._given is None else self._given
+
     def look(self) -> None:
         """Print what has changed since the last look."""
         for cell in self._cells:
             state = self._sweep.state(cell)
-            if state.status != self._states[cell.number].status:
+            if state.status != self._seen.get(cell.number, "WAITING"):
                 self._console.print(line(cell, state), soft_wrap=True)
-            self._states[cell.number] = state
+            self._seen[cell.number] = state.status
 
 
 def line(cell: CellRecord, state: CellState) -> Text:
@@ -69,7 +77,10 @@ def line(cell: CellRecord, state: CellState) -> Text:
 
 
 def wait_for(sweep: SweepDirectory, cells: Sequence[CellRecord]) -> None:
-    """Return when none of the runs is at work any more; prints each that ends."""
+    """Return when none of the runs is at work any more; prints who works on them, and each that ends."""
+    for cell in cells:
+        process = sweep.run_directory(cell).read_record().process
+        print(f"waiting for run {cell.number} ({cell.name}), which {process} works on")
     with Watch(sweep, cells):
         while any(sweep.state(cell).status == "RUNNING" for cell in cells):
             time.sleep(_INTERVAL_S)

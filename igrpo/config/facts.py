@@ -71,7 +71,7 @@ def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
     ways += ["draft-conditioned"] if evaluation.draft_conditioned else []
     ways += [f"best of {evaluation.oracle_drafts} drafts (oracle)"] if evaluation.oracle_drafts else []
     if isinstance(data, ChainsDataConfig):
-        development, test = (f"{min(evaluation.questions, size):,}" for size in (data.development, data.test))
+        development, test = (f"{size:,}" for size in evaluation_questions(config))
     else:
         development = test = f"up to {evaluation.questions:,}"
     when = "after every step" if evaluation.every == 1 else f"every {evaluation.every} steps"
@@ -79,6 +79,22 @@ def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
         "evaluation",
         f"{development} development questions {when}, {test} test questions before and after; " + ", ".join(ways),
     )
+
+
+def evaluation_questions(config: RunConfig) -> tuple[int, int]:
+    """The development and the test questions of an evaluation; at most these, where the data must be read to know."""
+    questions, data = config.evaluation.questions, config.data
+    if not isinstance(data, ChainsDataConfig):
+        return questions, questions
+    return min(questions, data.development), min(questions, data.test)
+
+
+def planned_steps(config: RunConfig) -> int:
+    """The steps that a run will take, as far as settings alone can tell: other limits than max_samples may end it."""
+    if config.budget.max_samples is None:
+        return config.trainer.steps
+    each = config.trainer.questions_per_step * config.samples_per_question
+    return min(config.trainer.steps, math.ceil(config.budget.max_samples / each))
 
 
 def _budget(config: RunConfig) -> Iterator[tuple[str, str]]:

@@ -143,6 +143,13 @@ class Composer(AbstractContextManager["Composer"]):
         swept = [item.get_key_element() for item in parsed if item.is_sweep_override()]
         if not swept:
             raise ConfigError(["a sweep needs a setting with several values, such as sweep=NAME or seed=0,1,2"])
+        if "sweep" in swept:
+            raise ConfigError(["sweep=NAME: one sweep at a time; its grid would be ignored among several"])
+        if not jobs:
+            raise ConfigError([f"the grid is empty: one of {', '.join(swept)} has no value"])
+        same = [job for i, job in enumerate(jobs) if job in jobs[:i]]
+        if same:
+            raise ConfigError([f"the grid has a run twice ({' '.join(same[0])}); give each value once"])
         keys = tuple(dict.fromkeys(swept))
         cells = self._cells(jobs, keys, given["hydra"], extras)
         return Sweep(

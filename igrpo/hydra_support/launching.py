@@ -21,11 +21,17 @@ from omegaconf import DictConfig, OmegaConf
 def launch_jobs(
     hydra: Hydra, name: str, overrides: Sequence[str], jobs: Sequence[Sequence[str]], task: TaskFunction
 ) -> list[str]:
-    """Run the jobs (the overrides of each) with the launcher of ``overrides``; returns the errors that tasks raised."""
+    """Run the jobs (the overrides of each) with the launcher of ``overrides``.
+
+    Returns the errors that tasks raised, or the launcher's own where it gave up (a worker of its pool was killed, say).
+    """
     with _multirun(hydra, name, overrides) as (master, context):
         launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=master)
-        returned = launcher.launch([list(job) for job in jobs], initial_job_idx=0)
-    return [error for job in returned if (error := _error_of(job)) is not None]
+        try:
+            returned = launcher.launch([list(job) for job in jobs], initial_job_idx=0)
+        except Exception as error:  # whatever a launcher's library raises
+            return [f"the launcher gave up ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})"]
+    return [raised for job in returned if (raised := _error_of(job)) is not None]
 
 
 def run_search(hydra: Hydra, name: str, overrides: Sequence[str], task: TaskFunction, first: int) -> None:

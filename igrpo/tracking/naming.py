@@ -8,6 +8,9 @@ from collections.abc import Mapping
 
 _MAX_FOLDER_NAME = 80
 
+#: A search picks numbers such as 0.00044303752452182633.
+_LONG_NUMBER = re.compile(r"[-+]?\d*\.\d{5,}(e[-+]?\d+)?", re.IGNORECASE)
+
 #: Values that say nothing without the name of their setting.
 _BARE = re.compile(r"[-+.0-9].*|true|false|null|\[.*|\{.*", re.IGNORECASE)
 
@@ -24,11 +27,18 @@ def short_name(swept: Mapping[str, str]) -> str:
         if key == "seed":
             continue
         group = "." not in key and not _BARE.fullmatch(value)
+        short = _short(value)
         # completions_per_question: what it is counted by goes without saying
-        parts.append(value if group else f"{leaves[key].partition('_per_')[0]}={value}")
+        parts.append(short if group else f"{leaves[key].partition('_per_')[0]}={short}")
     if "seed" in swept:
         parts.append(f"s{swept['seed']}")
     return " ".join(parts) or "run"
+
+
+def _short(value: str) -> str:
+    """A value without its quotes, a number of many digits with three of them."""
+    text = value.strip("'\"")
+    return f"{float(text):.3g}" if _LONG_NUMBER.fullmatch(text) else text
 
 
 def short_params(swept: Mapping[str, str]) -> dict[str, str]:

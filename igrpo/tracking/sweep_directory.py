@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,12 +24,15 @@ from igrpo.disk import disk_errors
 from igrpo.files import write_json_atomic
 from igrpo.tracking.naming import folder_name, short_name
 from igrpo.tracking.run_directory import RunDirectory, RunRecord, check_schema_version
-from igrpo.tracking.run_lock import run_lock
+from igrpo.tracking.run_lock import RunDirectoryLockedError, run_lock
 
 SWEEP_FILE = "sweep.json"
 
 #: The version of sweep.json that this code writes, and the newest that it reads.
 SCHEMA_VERSION = 1
+
+#: A run of another host that writes nothing for so long, and whose lock is free, counts as killed.
+_SILENCE_S = 900.0
 
 CellStatus = Literal["WAITING", "RUNNING", "FINISHED", "FAILED", "KILLED"]
 
@@ -162,18 +166,21 @@ class SweepDirectory:
         """The run directory of a cell."""
         return RunDirectory(self.path / cell.folder)
 
-    def plan(self, number: int, swept: Mapping[str, str], overrides: tuple[str, ...], config: RunConfig) -> CellRecord:
-        """Make a cell's folder with its settings in it."""
-        cell = CellRecord(number=number, folder=folder_name(number, swept), swept=dict(swept), overrides=overrides)
+    def write_config(self, cell: CellRecord, config: RunConfig) -> None:
+        """Write a cell's settings into its folder."""
         directory = self.run_directory(cell)
         with disk_errors(directory.path):
             directory.path.mkdir(parents=True, exist_ok=True)
         directory.save_config(config_values(config))
-        return cell
 
     def state(self, cell: CellRecord) -> CellState:
         """How a cell stands now."""
         return run_state(self.run_directory(cell))
+
+
+def plan_cell(number: int, swept: Mapping[str, str], overrides: tuple[str, ...]) -> CellRecord:
+    """A run of a sweep, with the folder that it will have."""
+    return CellRecord(number=number, folder=folder_name(number, swept), swept=dict(swept), overrides=overrides)
 
 
 def run_state(directory: RunDirectory) -> CellState:
@@ -185,7 +192,20 @@ def run_state(directory: RunDirectory) -> CellState:
         return CellState("FINISHED", None, _summary(directory))
     if record.status == "RUNNING" and record.process.is_dead():
         return CellState("KILLED", "its process died", {})
+    if record.status == "RUNNING" and _is_silent(directory, record):
+        return CellState("KILLED", f"no sign of life from {record.process} for {_SILENCE_S / 60:.0f} minutes", {})
     return CellState(record.status, record.error, {})
+
+
+def _is_silent(directory: RunDirectory, record: RunRecord) -> bool:
+    """Whether a run of another host, where nobody here can look, has written nothing for long and holds no lock."""
+    if record.process.is_here() or time.time() - directory.last_sign_of_life() < _SILENCE_S:
+        return False
+    try:
+        with run_lock(directory.path):
+            return True
+    except RunDirectoryLockedError:
+        return False
 
 
 def _summary(directory: RunDirectory) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.end_to_end.runs import finish, metrics, run, start, steps_done, wait_until
@@ -71,3 +72,22 @@ def test_kill_9_of_the_driver_and_resume_while_runs_live_on(tmp_path: Path) -> N
     parent, cells = in_mlflow(tmp_path)
     assert parent.info.status == "FINISHED"
     assert [cell.info.status for cell in cells] == ["FINISHED"] * 3
+
+
+def test_a_killed_worker_of_the_pool_and_a_terminated_driver(tmp_path: Path) -> None:
+    grid = ("seed=0,1,2", "trainer.steps=30", "checkpoint.every=1", *JOBLIB)
+    process = start(sweep(tmp_path, *grid), tmp_path)
+    wait_until(process, lambda: began(tmp_path) and steps_done(folders(tmp_path)[0]) >= 2)
+    psutil.Process(pid(folders(tmp_path)[0])).parent().kill()  # the run lives on, its worker is dead
+    wait_until(process, lambda: steps_done(folders(tmp_path)[2]) >= 1)  # launched once more
+    process.terminate()
+    output = finish(process)
+    assert process.returncode == 143, output
+    assert "the launcher gave up (TerminatedWorkerError" in output
+    assert "Traceback" not in output
+    assert f"resume={tmp_path / 'sweep'}" in output
+    assert states(tmp_path)[2] == "KILLED"
+    assert "RUNNING" not in states(tmp_path)
+    parent, cells = in_mlflow(tmp_path)
+    assert parent.info.status == "KILLED"
+    assert [cell.info.status for cell in cells] == states(tmp_path), "true in MLflow, too"

@@ -66,3 +66,9 @@ def test_typos_of_sweeps(composer: Composer) -> None:
 def test_a_sweep_may_use_what_hydra_tells_a_job(composer: Composer) -> None:
     sweep = composer.check_sweep(["seed=1,2", "run_name=job-${hydra:job.num}"])
     assert [cell.config.run_name for cell in sweep.cells] == ["job-0", "job-1"]
+
+
+def test_grids_that_make_no_sense(composer: Composer) -> None:
+    assert problems(composer, "seed=range(0,0)") == ["the grid is empty: one of seed has no value"]
+    assert problems(composer, "seed=1,1") == ["the grid has a run twice (seed=1); give each value once"]
+    assert "one sweep at a time" in problems(composer, "sweep=kl,temperature")[0]

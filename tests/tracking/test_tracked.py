@@ -126,7 +126,7 @@ def test_outside_the_main_thread_it_works_without_signals(directory: RunDirector
 def test_a_full_disk_at_the_end_does_not_hide_what_happened(
     directory: RunDirectory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full(self: RunDirectory, status: RunStatus) -> None:
+    def full(self: RunDirectory, status: RunStatus, error: str | None = None) -> None:
         raise DiskFullError("no room")
 
     monkeypatch.setattr(RunDirectory, "finish", full)
