@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from igrpo.hydra_support.folders import MOUNTED, Choice, choices, defaults, groups
 
 _USAGE = """\
-usage: igrpo train [SETTING=VALUE ...] [--check] [--multirun]
+usage: igrpo train [SETTING=VALUE ...] [--check] [--multirun] [--plan]
 
   --check         check the settings, show what they resolve to, and train nothing
   --multirun, -m  one run for every combination of comma-separated values
+  --plan          of a sweep: measure a step, print what the sweep will take, and train nothing
+  --no-measure    of a sweep: start without measuring a step first
   --help, -h      this page"""
 
 _VALUES = """\
@@ -26,9 +28,13 @@ Examples
   igrpo train experiment=quickstart
   igrpo train experiment=quickstart algorithm=grpo seed=1
   igrpo train experiment=math_local data.path=FILE
-  igrpo train experiment=quickstart sweep=grpo_vs_igrpo
   igrpo train resume=RUN_DIR                     go on from the last checkpoint
   igrpo train resume=RUN_DIR trainer.steps=200   and further than first planned
+  igrpo train experiment=quickstart sweep=grpo_vs_igrpo
+  igrpo train sweep=grpo_vs_igrpo hydra/launcher=joblib hydra.launcher.n_jobs=4
+  igrpo train resume=SWEEP_DIR                   go on with what is left of a sweep
+  igrpo train sweep=grpo_vs_igrpo tuned=SEARCH_DIR,SEARCH_DIR
+                                                 with what sweep=search_lr found for each condition
 
 Every run keeps its settings, checkpoints, metrics and log in runs/DATE/TIME_NAME (hydra.run.dir=DIR: elsewhere)."""
 

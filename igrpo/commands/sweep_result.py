@@ -86,7 +86,9 @@ def _report(sweep: SweepDirectory, record: SweepRecord, folder: Path) -> bool:
     from igrpo.analysis.write import write_report
 
     try:
-        report = build_report(find_runs([sweep.path]), title=record.name, sources=(str(sweep.path),))
+        report = build_report(
+            find_runs([sweep.path]), title=None if record.name == "sweep" else record.name, sources=(str(sweep.path),)
+        )
         write_report(report, folder)
     except Exception as error:
         again = f"igrpo report {shlex.quote(str(sweep.path))}"
