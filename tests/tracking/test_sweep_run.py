@@ -126,25 +126,26 @@ def test_table_and_report_are_on_the_parent_and_a_second_time_replaces_them(uri:
 
 
 def test_the_run_of_a_driver_that_was_killed_is_repaired(uri: str, tmp_path: Path) -> None:
-    (tmp_path / "sweep.json").write_text("{}")
-    cell = begun(tmp_path / "000-grpo_s0")
+    (folder := tmp_path / "sweeps" / "one").mkdir(parents=True)  # no run of another test beside it
+    (folder / "sweep.json").write_text("{}")
+    cell = begun(folder / "000-grpo_s0")
     cell.finish("FINISHED")
-    for file in (cell.record_file, tmp_path / "sweep.json"):
+    for file in (cell.record_file, folder / "sweep.json"):
         os.utime(file, (1_700_000_000, 1_700_000_000))
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, uri, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, uri, str(folder)], stdout=subprocess.PIPE, text=True)
     assert driver.stdout is not None
     run_id = driver.stdout.readline().strip()
     client = mlflow_client(uri)
-    assert repair_stale_runs(uri, [tmp_path.parent]) == []
+    assert repair_stale_runs(uri, [folder.parent]) == []
     assert client.get_run(run_id).info.status == "RUNNING"
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-    assert repair_stale_runs(uri, [tmp_path.parent]) == [run_id]
+    assert repair_stale_runs(uri, [folder.parent]) == [run_id]
     run = client.get_run(run_id)
     assert (run.info.status, run.info.end_time) == ("KILLED", 1_700_000_000_000)  # when a run beneath it last wrote
     assert cell.read_record().status == "FINISHED"
-    assert (tmp_path / "sweep.json").read_text() == "{}"
-    assert repair_stale_runs(uri, [tmp_path.parent]) == []
+    assert (folder / "sweep.json").read_text() == "{}"
+    assert repair_stale_runs(uri, [folder.parent]) == []
 
 
 def test_a_run_that_was_deleted_is_replaced(uri: str, tmp_path: Path) -> None:
