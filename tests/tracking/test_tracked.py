@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,15 @@ ENDINGS = {
 }
 
 
+@pytest.fixture
+def hangup_ends() -> Iterator[None]:
+    """As in a shell: under nohup, where these tests may run, SIGHUP is ignored, and stays so by design."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangup_ends")
 @pytest.mark.parametrize("name", ENDINGS)
 def test_every_ending_has_its_status_and_signals_are_put_back(directory: RunDirectory, name: str) -> None:
     end, error, status = ENDINGS[name]
