@@ -35,9 +35,9 @@ def build_report(
         title: None: made from the conditions' names.
         sources: where the runs were looked for, as the user named it.
         baseline: the condition that the others are compared with. None: GRPO on the whole budget, else the first.
-        pairs: ``baseline`` compares every other condition with the baseline, and with its own baseline where it has
-            one: GRPO on the whole budget whose other settings (a group size, say) are the condition's. ``all``: every
-            two.
+        pairs: ``baseline`` compares every other condition with the baseline, and, where none is named, with its own
+            baseline where it has one: GRPO on the whole budget whose other settings (a group size, say) are the
+            condition's. ``all``: every two.
 
     Raises:
         ValueError: no run can be used, there is no condition of the baseline's name, or too little was tested.
@@ -49,7 +49,12 @@ def build_report(
         raise ValueError(f"none of {count(len(reasons), 'run')} can be used: {'; '.join(reasons)}")
     base = choose_baseline(groups, baseline)
     budgets = {group.name: spent(group) for group in groups}
-    two = list(combinations(groups, 2)) if pairs == "all" else pairs_with_baselines(groups, base)
+    if pairs == "all":
+        two = list(combinations(groups, 2))
+    elif baseline is not None:  # who names one asks about that one
+        two = [(base, group) for group in groups if group is not base]
+    else:
+        two = pairs_with_baselines(groups, base)
     compared = tuple(one for metric in metrics for one in comparisons(two, metric, budgets))
     finals = tuple(found for metric in metrics for group in groups if (found := final(group, metric)) is not None)
     if not finals:

@@ -48,7 +48,7 @@ def verdict(
         if p_value < SIGNIFICANCE:
             text = f"{shown}: what stands out alone does not after correcting for {family} comparisons"
         elif minimum_detectable_effect >= 1:
-            text = f"{shown}; this design would have found none"
+            text = f"{shown}; this design could not have found a difference of any size"
         else:
             text = f"{shown}; this design would have found {100 * minimum_detectable_effect:.1f} points with 80 % power"
     if identical_by_construction is not None:

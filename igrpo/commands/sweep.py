@@ -86,7 +86,10 @@ def resume_sweep(path: Path, overrides: Sequence[str], flags: frozenset[str]) ->
         left = [cell for cell in record.cells if cell not in alive]
         configs = {cell.number: resumed_config(sweep.run_directory(cell).path, changes) for cell in left}
         require_files(list(configs.values()))
-        print(f"{sum(_is_done(sweep, cell) for cell in record.cells)} of {len(record.cells)} runs are finished already")
+        done = [
+            cell for cell in left if finished_summary(sweep.run_directory(cell).path, configs[cell.number]) is not None
+        ]
+        print(f"{len(done)} of {len(record.cells)} runs are finished already")
         if _FLAGS_WITHOUT_RUNS & flags:
             return
         for cell in left:

@@ -139,6 +139,8 @@ def _resume(run_dir: Path, asked: Arguments) -> None:
     from igrpo.commands.job import execute
     from igrpo.commands.resume import finished_summary, has_begun, how_to_go_on, require_files, resumed_config
 
+    if not run_dir.is_dir():
+        raise ConfigError([f"resume={run_dir}: there is no such directory"], "the command line")
     config = resumed_config(run_dir, asked.overrides)
     summary = finished_summary(run_dir, config)
     if summary is not None:
