@@ -17,12 +17,13 @@ import rich
 from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
-from igrpo.commands.job import EXIT_TERMINATED, RunError, execute
+from igrpo.commands.job import RunError, execute
 from igrpo.commands.resume import finished_summary, has_begun
 from igrpo.commands.run_dir import CONFIG_FILE, CONSOLE_FILE
 from igrpo.commands.watch import line
 from igrpo.config import RunConfig, config_values, read_config
 from igrpo.hydra_support.checking import checked
+from igrpo.hydra_support.launching import is_serial
 from igrpo.tracking.run_directory import RunDirectory, RunRecord
 from igrpo.tracking.stale import repair_stale_runs
 from igrpo.tracking.sweep_directory import CellRecord, SweepDirectory, SweepRecord, run_state
@@ -46,7 +47,7 @@ def run_cell(settings: DictConfig, hydra: HydraConf) -> float | None:
     cell = next(cell for cell in record.cells if cell.folder == run_dir.name)
     config = read_config(run_dir / CONFIG_FILE)
     if finished_summary(run_dir, config) is None:
-        serial = str(hydra.launcher["_target_"]).endswith(".BasicLauncher")
+        serial = is_serial(str(hydra.launcher["_target_"]))
         done = _here(config, run_dir, cell, record) if serial else _in_own_process(run_dir, record)
         if not done:
             return None
@@ -143,7 +144,7 @@ def _write_end(directory: RunDirectory, code: int) -> None:
         with directory.acquire():
             directory.begin(command=[])
             directory.finish("FAILED", error=f"{reason}: {_last_line(directory.path / CONSOLE_FILE)}")
-    elif code not in {EXIT_TERMINATED} and repair_stale_runs(None, [directory.path]):
+    elif repair_stale_runs(None, [directory.path]):  # nothing to do where the run wrote its own end
         with directory.acquire():
             directory.finish("KILLED", ended=directory.last_sign_of_life(), error=reason)
 

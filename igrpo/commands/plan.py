@@ -15,7 +15,7 @@ from rich.text import Text
 from igrpo.config import RunConfig
 from igrpo.config.facts import planned_steps
 from igrpo.config.schema import ChainsDataConfig
-from igrpo.hydra_support.composer import Cell, Sweep
+from igrpo.hydra_support.planned import Cell, Sweep
 
 #: Launchers whose runs use this machine: a step that is measured here says something about them.
 _LOCAL = (".BasicLauncher", ".JoblibLauncher", ".LocalLauncher", ".RayLauncher")

@@ -21,7 +21,8 @@ from igrpo.commands.run_dir import CONFIG_FILE, quoted
 from igrpo.commands.watch import Watch, wait_for
 from igrpo.config import RunConfig, read_config
 from igrpo.files import write_json_atomic
-from igrpo.hydra_support.composer import Composer, is_serial
+from igrpo.hydra_support.composer import Composer
+from igrpo.hydra_support.launching import is_serial
 from igrpo.tracking.sweep_directory import CellRecord, SweepDirectory, SweepRecord
 
 if TYPE_CHECKING:

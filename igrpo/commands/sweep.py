@@ -21,7 +21,9 @@ from igrpo.commands.sweep_result import open_parent, publish, show
 from igrpo.commands.tuned import tuned_overrides
 from igrpo.commands.watch import Watch, wait_for
 from igrpo.config import ConfigError, RunConfig, read_config
-from igrpo.hydra_support.composer import Composer, Sweep, is_serial
+from igrpo.hydra_support.composer import Composer
+from igrpo.hydra_support.launching import is_serial
+from igrpo.hydra_support.planned import Sweep
 from igrpo.tracking.links import absolute_tracking_uri
 from igrpo.tracking.run_lock import RunDirectoryLockedError
 from igrpo.tracking.stale import repair_stale_runs

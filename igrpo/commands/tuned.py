@@ -8,7 +8,7 @@ from typing import Any
 
 from igrpo.commands.search import read_best
 from igrpo.config import ConfigError, RunConfig
-from igrpo.hydra_support.composer import Extras
+from igrpo.hydra_support.planned import Extras
 
 
 def tuned_overrides(directories: Sequence[Path], given: Sequence[str]) -> Extras:

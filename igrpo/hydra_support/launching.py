@@ -43,6 +43,11 @@ def run_search(hydra: Hydra, name: str, overrides: Sequence[str], task: TaskFunc
         sweeper.sweep(arguments=OmegaConf.to_container(master.hydra.overrides.task, resolve=False))
 
 
+def is_serial(launcher: str) -> bool:
+    """Whether a launcher of this class runs its jobs one after the other, in the calling process."""
+    return launcher.endswith(".BasicLauncher")
+
+
 @contextmanager
 def _multirun(hydra: Hydra, name: str, overrides: Sequence[str]) -> Iterator[tuple[DictConfig, HydraContext]]:
     """The composed sweep, with the user's hydra.callbacks told of its start and its end."""

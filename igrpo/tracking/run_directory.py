@@ -109,14 +109,8 @@ class RunDirectory:
         Raises:
             ValueError: it is missing or broken, or a newer igrpo wrote it.
         """
-        try:
-            raw = json.loads(self.record_file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ValueError(f"{self.path} is no run directory: it has no run.json") from None
-        except ValueError as error:
-            raise ValueError(f"{self.record_file} is broken: {error}") from None
-        check_schema_version(self.record_file, raw, SCHEMA_VERSION)
-        return RunRecord.model_validate(raw)
+        missing = f"{self.path} is no run directory: it has no run.json"
+        return RunRecord.model_validate(read_versioned(self.record_file, SCHEMA_VERSION, missing=missing))
 
     def begin(self, command: Sequence[str] | None = None) -> RunRecord:
         """Write that this process works on the run; a resumed run keeps its time of creation and its MLflow ids."""
@@ -157,6 +151,22 @@ class RunDirectory:
         with disk_errors(self.record_file):
             write_json_atomic(self.record_file, record.model_dump(mode="json"))
         return record
+
+
+def read_versioned(path: Path, newest: int, *, missing: str) -> Any:
+    """A JSON object with a schema version that this code reads.
+
+    Raises:
+        ValueError: ``missing`` where there is no file; else naming the file and what is wrong with it.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(missing) from None
+    except ValueError as error:
+        raise ValueError(f"{path} is broken: {error}") from None
+    check_schema_version(path, raw, newest)
+    return raw
 
 
 def check_schema_version(path: Path, raw: Any, newest: int) -> None:

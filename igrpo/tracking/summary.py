@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from igrpo.disk import disk_errors
 from igrpo.files import write_json_atomic
-from igrpo.tracking.run_directory import check_schema_version
+from igrpo.tracking.run_directory import read_versioned
 
 #: The version of summary.json that this code writes, and the newest that it reads.
 SCHEMA_VERSION = 1
@@ -87,13 +86,8 @@ def read_summary(path: Path) -> Summary:
     Raises:
         ValueError: missing, broken, of another schema version, or with wrong fields; the message names the file.
     """
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"there is no {path}: the run has not been evaluated yet, or this is no run") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is broken: {error}") from None
-    check_schema_version(path, raw, SCHEMA_VERSION)
+    missing = f"there is no {path}: the run has not been evaluated yet, or this is no run"
+    raw = read_versioned(path, SCHEMA_VERSION, missing=missing)
     try:
         return Summary.model_validate(raw)
     except ValidationError as error:

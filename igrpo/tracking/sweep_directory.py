@@ -23,7 +23,7 @@ from igrpo.config import RunConfig, config_values
 from igrpo.disk import disk_errors
 from igrpo.files import write_json_atomic
 from igrpo.tracking.naming import folder_name, short_name
-from igrpo.tracking.run_directory import RunDirectory, RunRecord, check_schema_version
+from igrpo.tracking.run_directory import RunDirectory, RunRecord, read_versioned
 from igrpo.tracking.run_lock import RunDirectoryLockedError, run_lock
 
 SWEEP_FILE = "sweep.json"
@@ -153,14 +153,8 @@ class SweepDirectory:
         Raises:
             ValueError: it is missing or broken, or a newer igrpo wrote it.
         """
-        try:
-            raw = json.loads(self.record_file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ValueError(f"{self.path} is no sweep directory: it has no {SWEEP_FILE}") from None
-        except ValueError as error:
-            raise ValueError(f"{self.record_file} is broken: {error}") from None
-        check_schema_version(self.record_file, raw, SCHEMA_VERSION)
-        return SweepRecord.model_validate(raw)
+        missing = f"{self.path} is no sweep directory: it has no {SWEEP_FILE}"
+        return SweepRecord.model_validate(read_versioned(self.record_file, SCHEMA_VERSION, missing=missing))
 
     def run_directory(self, cell: CellRecord) -> RunDirectory:
         """The run directory of a cell."""
