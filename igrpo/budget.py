@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+_COUNTS = ("samples", "generated_tokens", "prefilled_tokens", "trained_tokens", "flops", "skipped_updates")
+
 
 @dataclass(slots=True)
 class Budget:
@@ -43,34 +45,27 @@ class Budget:
     def add_seconds(self, name: str, seconds: float) -> None:
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
+    def counts(self) -> dict[str, int]:
+        """The counters without the seconds."""
+        return {name: getattr(self, name) for name in _COUNTS}
+
+    def set_counts(self, counts: Mapping[str, int]) -> None:
+        """Go on from these counters."""
+        for name in _COUNTS:
+            setattr(self, name, counts[name])
+
     def metrics(self) -> dict[str, float]:
         """The counters under the names they are logged by."""
-        counts = {
-            "budget/samples": self.samples,
-            "budget/generated_tokens": self.generated_tokens,
-            "budget/prefilled_tokens": self.prefilled_tokens,
-            "budget/trained_tokens": self.trained_tokens,
-            "budget/flops": self.flops,
-            "budget/skipped_updates": self.skipped_updates,
-        }
         step = {k: v - self._before_step.get(k, 0.0) for k, v in self.seconds.items()}
         return {
-            **{name: float(count) for name, count in counts.items()},
+            **{f"budget/{name}": float(count) for name, count in self.counts().items()},
             **{f"seconds/{phase}": value for phase, value in self.seconds.items()},
             **{f"step_seconds/{phase}": value for phase, value in step.items()},
         }
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
-        return {
-            "samples": self.samples,
-            "generated_tokens": self.generated_tokens,
-            "prefilled_tokens": self.prefilled_tokens,
-            "trained_tokens": self.trained_tokens,
-            "flops": self.flops,
-            "skipped_updates": self.skipped_updates,
-            "seconds": dict(self.seconds),
-        }
+        return {**self.counts(), "seconds": dict(self.seconds)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from the counters of a checkpoint. One that an older igrpo did not keep stays what it is."""

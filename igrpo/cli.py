@@ -14,7 +14,13 @@ from igrpo.hydra_support.suggest import nearest
 #: The verbs: each is igrpo/commands/<verb>.py with a function `run(arguments) -> exit code`, imported when called.
 VERBS = {
     "train": "train a model; `igrpo train --help` lists every setting's choices",
+    "serve": "run a vLLM server for a training that samples from it",
+    "join": "lend this node's devices to a run that another node has started",
+    "doctor": "say what a run needs in memory, time and cost, and whether it would work",
     "report": "compare runs: tables, curves and intervals as one HTML page",
+    "rescore": "put a run's rollouts before another reward, and compare the two",
+    "export": "write a trained model as a plain Hugging Face directory",
+    "chat": "ask a trained model, with drafts and a refinement if wished",
 }
 
 EXIT_USAGE = 2
@@ -22,7 +28,10 @@ EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 well, 1 failed, 2 wrong usage or settings, 130 interrupted."""
+    """Run one command and return its exit code.
+
+    0 well, 1 failed, 2 wrong usage or settings, 75 paused at a limit (resume=RUN_DIR goes on), 130 interrupted.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in {"-h", "--help", "help"}:
         print(_overview())

@@ -1,33 +1,20 @@
-"""Questions and drafts become prompts: tokens in, tokens out.
+"""Questions, drafts and critiques become prompts: tokens in, tokens out.
 
-A layout is rendered once, with marks where the problem and the draft go, and tokenised piece by piece. What varies is
-spliced in as tokens. So no chat template ever sees a draft (some drop ``<think>`` text, some trim), a draft keeps the
-very tokens that were sampled, and a brace or a role marker inside a problem or a draft is text, not layout.
+A layout is rendered once and tokenised piece by piece (`igrpo.prompt_layouts`). What varies is spliced in as tokens. So
+no chat template ever sees a draft (some drop ``<think>`` text, some trim), a draft keeps the very tokens that were
+sampled, and a brace or a role marker inside a problem or a draft is text, not layout.
 """
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
-from jinja2.exceptions import TemplateError
-
-from igrpo.policy.encoding import control_token_ids, encode_exact
+from igrpo.policy.encoding import control_token_ids
+from igrpo.prompt_layouts import SHOWS, LayoutBuilder, PromptError, fill, fixed_tokens
 from igrpo.types import Completion, Prompt, Question
 
-log = logging.getLogger(__name__)
-
-_PROBLEM, _DRAFT = "\ue000problem\ue001", "\ue000draft\ue001"
-_MARK = re.compile(f"({_PROBLEM}|{_DRAFT})")
-
-#: A rendered layout: token pieces, with the marks between them.
-Layout = tuple[tuple[int, ...] | str, ...]
-
-
-class PromptError(ValueError):
-    """The prompt settings do not go with the tokenizer; the message names the setting."""
+__all__ = ["PromptBuilder", "PromptError", "QuestionTooLongError"]
 
 
 class QuestionTooLongError(ValueError):
@@ -35,16 +22,20 @@ class QuestionTooLongError(ValueError):
 
 
 class PromptBuilder:
-    """Builds the prompts of both stages.
+    """Builds every prompt.
 
     Args:
         tokenizer: a Hugging Face tokenizer.
         chat_template: use the tokenizer's chat template: where it has one, always, or never.
-        system, question, refinement: the layouts; ``{problem}`` and ``{draft}`` are replaced literally.
+        system: opens each of them.
+        question, refinement, critique, revision, verification: the layouts; ``{problem}``, ``{draft}`` and
+            ``{critique}`` are replaced literally.
+        verdict_right, verdict_wrong: what a verification says in its box.
+        draft_separator: stands between two drafts where several are shown.
         cut_marker: stands where the middle of a long draft was cut out.
         draft_thinking: show a draft with (``keep``) or without (``strip``) what precedes its last ``</think>``.
         max_question_tokens: limit on a problem's own tokens.
-        max_draft_tokens: a longer draft keeps its head and tail.
+        max_draft_tokens: a longer draft keeps its head and tail; of each draft, and each critique, that is shown.
 
     Raises:
         PromptError: a layout lacks its mark, or cannot be encoded by the tokenizer.
@@ -58,30 +49,29 @@ class PromptBuilder:
         system: str,
         question: str,
         refinement: str,
+        critique: str,
+        revision: str,
+        verification: str,
+        verdict_right: str,
+        verdict_wrong: str,
+        draft_separator: str,
         cut_marker: str,
         draft_thinking: Literal["keep", "strip"],
         max_question_tokens: int,
         max_draft_tokens: int,
     ) -> None:
-        for key, text, marks in (
-            ("question", question, ["{problem}"]),
-            ("refinement", refinement, ["{problem}", "{draft}"]),
-        ):
-            for mark in marks:
-                if text.count(mark) != 1:
-                    raise PromptError(
-                        f"prompt.{key} must hold {mark} exactly once; it holds it {text.count(mark)} times"
-                    )
-        has_template = bool(tokenizer.chat_template)
-        if chat_template == "require" and not has_template:
-            raise PromptError(
-                "prompt.chat_template=require, but the tokenizer has no chat template; set it to auto or off"
-            )
+        builder = LayoutBuilder(tokenizer, chat_template, system)
+        templates = {
+            "question": question, "refinement": refinement, "critique": critique, "revision": revision,
+            "verification": verification,
+        }  # fmt: skip
         self._tokenizer = tokenizer
-        self._chat = chat_template != "off" and has_template
-        self._question_layout = self._layout("question", system, question)
-        self._refinement_layout = self._layout("refinement", system, refinement)
-        self._cut_marker = self._encode("cut_marker", cut_marker)
+        self._layouts = {key: builder.layout(key, text) for key, text in templates.items()}
+        self._draft_separator = builder.encode("draft_separator", draft_separator)
+        self._cut_marker = builder.encode("cut_marker", cut_marker)
+        for key, word in (("verdict_right", verdict_right), ("verdict_wrong", verdict_wrong)):
+            builder.encode(key, word)  # the model must be able to write it
+        self.verdicts = {verdict_right: True, verdict_wrong: False}
         if len(self._cut_marker) + 2 > max_draft_tokens:
             raise PromptError(
                 f"prompt.max_draft_tokens={max_draft_tokens} cannot hold prompt.cut_marker ({len(self._cut_marker)} "
@@ -97,27 +87,51 @@ class PromptBuilder:
         Raises:
             QuestionTooLongError: the problem is over its token budget.
         """
-        return Prompt(_fill(self._question_layout, {_PROBLEM: self._problem(question)}))
+        return Prompt(fill(self._layouts["question"], {"problem": self._problem(question)}))
 
-    def refinement_prompt(self, question: Question, draft: Completion | None) -> Prompt:
-        """q' = Concat(q, draft) (paper, Section 3); without a draft, the bare question."""
-        if draft is None:
+    def refinement_prompt(self, question: Question, drafts: Sequence[Completion]) -> Prompt:
+        """q' = Concat(q, draft) (paper, Section 3), or several; without any, the bare question."""
+        if not drafts:
             return self.question_prompt(question)
-        shown, cut = self._cut(self._draft(draft))
-        ids = _fill(self._refinement_layout, {_PROBLEM: self._problem(question), _DRAFT: shown})
-        return Prompt(ids, draft_tokens=len(shown), draft_tokens_cut=cut)
+        pieces = [self._cut(self._shown(draft)) for draft in drafts]
+        shown = pieces[0][0]
+        for ids, _ in pieces[1:]:
+            shown = (*shown, *self._draft_separator, *ids)
+        filled = fill(self._layouts["refinement"], {"problem": self._problem(question), "draft": shown})
+        return Prompt(filled, draft_tokens=len(shown), draft_tokens_cut=sum(cut for _, cut in pieces))
+
+    def critique_prompt(self, question: Question, answer: Completion) -> Prompt:
+        """Asks for a critique of an answer (Critique-GRPO); the gold answer is not in it."""
+        return self._about("critique", question, answer)
+
+    def revision_prompt(self, question: Question, answer: Completion, critique: Completion) -> Prompt:
+        """Asks for a refinement of an answer, given a critique of it (Critique-GRPO)."""
+        draft, cut = self._cut(self._shown(answer))
+        words, cut_too = self._cut(self._shown(critique))
+        parts = {"problem": self._problem(question), "draft": draft, "critique": words}
+        filled = fill(self._layouts["revision"], parts)
+        return Prompt(filled, len(draft), cut + cut_too, critique_tokens=len(words))
+
+    def verification_prompt(self, question: Question, answer: Completion) -> Prompt:
+        """Asks whether an answer is right (Self-Verification); the gold answer is not in it."""
+        return self._about("verification", question, answer)
 
     def fits(self, question: Question) -> bool:
         """Whether the problem is within its token budget."""
         return len(self._encode_problem(question)) <= self.max_question_tokens
 
-    def max_prompt_tokens(self, *, with_draft: bool) -> int:
-        """The longest prompt that these settings can give, layout included."""
-        bare = _fixed_tokens(self._question_layout) + self.max_question_tokens
-        if not with_draft:
-            return bare
-        shown = _fixed_tokens(self._refinement_layout) + self.max_question_tokens + self.max_draft_tokens
-        return max(bare, shown)
+    def max_prompt_tokens(self, *, drafts: int, layouts: Collection[str] = ()) -> int:
+        """The longest prompt that these settings can give, layout included: of a question, with so many drafts to
+        refine, and of other ``layouts``."""
+        shown = {"question": 0} | {key: (len(SHOWS[key]) - 1) * self.max_draft_tokens for key in layouts}
+        if drafts:
+            shown["refinement"] = drafts * self.max_draft_tokens + (drafts - 1) * len(self._draft_separator)
+        return self.max_question_tokens + max(fixed_tokens(self._layouts[key]) + n for key, n in shown.items())
+
+    def _about(self, layout: str, question: Question, answer: Completion) -> Prompt:
+        ids, cut = self._cut(self._shown(answer))
+        filled = fill(self._layouts[layout], {"problem": self._problem(question), "draft": ids})
+        return Prompt(filled, draft_tokens=len(ids), draft_tokens_cut=cut)
 
     def _problem(self, question: Question) -> tuple[int, ...]:
         ids = self._encode_problem(question)
@@ -133,10 +147,10 @@ class PromptBuilder:
         ids = self._tokenizer.encode(question.problem, add_special_tokens=False)
         return tuple(i for i in ids if i not in self._control_tokens)
 
-    def _draft(self, draft: Completion) -> tuple[int, ...]:
-        ids: Sequence[int] = draft.token_ids
-        if self._strip_thinking and "</think>" in draft.text:
-            answer = draft.text.rpartition("</think>")[2].lstrip()
+    def _shown(self, text: Completion) -> tuple[int, ...]:
+        ids: Sequence[int] = text.token_ids
+        if self._strip_thinking and "</think>" in text.text:
+            answer = text.text.rpartition("</think>")[2].lstrip()
             ids = self._tokenizer.encode(answer, add_special_tokens=False)
         return tuple(i for i in ids if i not in self._control_tokens)
 
@@ -148,57 +162,3 @@ class PromptBuilder:
         tail = room // 2
         head = room - tail
         return (*ids[:head], *self._cut_marker, *ids[len(ids) - tail :]), len(ids) - room
-
-    def _layout(self, key: str, system: str, template: str) -> Layout:
-        user = template.replace("{problem}", _PROBLEM).replace("{draft}", _DRAFT)
-        text = self._render_chat(system, user) if self._chat else self._render_plain(system, user)
-        pieces = _MARK.split(text)
-        marks = pieces[1::2]
-        if sorted(marks) != sorted(_MARK.findall(user)):
-            raise PromptError(
-                f"the tokenizer's chat template loses or repeats a part of prompt.{key}; set prompt.chat_template=off"
-            )
-        return tuple(piece if i % 2 else self._encode(key, piece) for i, piece in enumerate(pieces))
-
-    def _render_plain(self, system: str, user: str) -> str:
-        # what the tokenizer itself puts before a text (<s> for Llama), unless the layout writes it already
-        opening = self._tokenizer.decode(self._tokenizer.encode("", add_special_tokens=True))
-        text = f"{system}\n\n{user}" if system else user
-        return text if text.startswith(opening) else opening + text
-
-    def _render_chat(self, system: str, user: str) -> str:
-        turns = [{"role": "user", "content": user}]
-        render = self._tokenizer.apply_chat_template
-        if not system:
-            return str(render(turns, tokenize=False, add_generation_prompt=True))
-        try:
-            text = str(
-                render([{"role": "system", "content": system}, *turns], tokenize=False, add_generation_prompt=True)
-            )
-        except TemplateError as error:
-            log.warning(
-                "the chat template takes no system turn (%s): prompt.system opens the user's turn instead", error
-            )
-        else:
-            if system.strip() in text:
-                return text
-            log.warning("the chat template drops the system turn: prompt.system opens the user's turn instead")
-        turns = [{"role": "user", "content": f"{system}\n\n{user}"}]
-        return str(render(turns, tokenize=False, add_generation_prompt=True))
-
-    def _encode(self, key: str, text: str) -> tuple[int, ...]:
-        try:
-            return tuple(encode_exact(self._tokenizer, text))
-        except ValueError as error:
-            raise PromptError(
-                f"prompt.{key} cannot be encoded by this model's tokenizer ({error}); choose a prompt= that goes with "
-                "the model"
-            ) from None
-
-
-def _fill(layout: Layout, parts: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
-    return tuple(token for piece in layout for token in (parts[piece] if isinstance(piece, str) else piece))
-
-
-def _fixed_tokens(layout: Layout) -> int:
-    return sum(len(piece) for piece in layout if not isinstance(piece, str))

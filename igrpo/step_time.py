@@ -56,7 +56,7 @@ def measure_step(config: RunConfig) -> StepTime:
     short = config.model_copy(
         update={
             "trainer": config.trainer.model_copy(update={"steps": _STEPS}),
-            "evaluation": config.evaluation.model_copy(update={"every": _STEPS, "questions": asked}),
+            "evaluation": config.evaluation.model_copy(update={"every": _STEPS, "questions": asked, "benchmarks": {}}),
             "tracking": config.tracking.model_copy(update={"uri": None}),
         }
     )

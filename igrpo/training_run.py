@@ -15,10 +15,12 @@ import torch
 from igrpo import assembly
 from igrpo.config import RunConfig, config_values
 from igrpo.data.module import QuestionDataModule
-from igrpo.data.sources import Source
+from igrpo.distributed import from_main, is_main, main_first
 from igrpo.evaluation.result import EvaluationResult
+from igrpo.files import write_json_atomic
 from igrpo.policy.load import reference_copy
 from igrpo.tracking.links import run_link, sqlite_path, ui_command
+from igrpo.tracking.metrics_file import read_metrics
 from igrpo.tracking.mlflow_run import RunLogger
 from igrpo.tracking.recorder import RunRecorder
 from igrpo.tracking.rollout_log import RolloutLog
@@ -28,11 +30,14 @@ from igrpo.tracking.summary import Summary
 from igrpo.tracking.sweep_directory import sweep_of
 from igrpo.tracking.tracked import tracked
 from igrpo.tracking.tracker import Tracker
+from igrpo.training.alarms import Alarms
 from igrpo.training.checkpoints import Checkpoint, CheckpointCallback, FileCheckpointIO, forget_after, newest_checkpoint
 from igrpo.training.evaluation_callback import EvaluationCallback, Split
 from igrpo.training.module import IGRPOModule
 from igrpo.training.progress import ProgressCallback
+from igrpo.training.signals import OwnSigterm
 from igrpo.training.stopping import StoppingRule
+from igrpo.training.strategies import build_strategy
 
 log = logging.getLogger(__name__)
 
@@ -43,20 +48,24 @@ for _name in ("lightning.pytorch", "lightning.fabric"):
 for _text in (r".*module\(s\) in eval mode", r".*LeafSpec.* is deprecated"):
     warnings.filterwarnings("ignore", message=_text)
 
-_PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+_NO_CHECKPOINT: Checkpoint | None = None
 
 
 def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
     """Train in ``run_dir`` and return the content of its summary.json.
 
     With ``resume`` the run goes on from its newest whole checkpoint (from the start where it died before the first).
+    With several processes every one calls this; the main one keeps the directory, the others return nothing.
 
     Raises:
         ValueError: settings that do not go with the model or the data, or a directory that another process holds.
-        NonFiniteError, RewardError, DiskFullError: what stopped the run; its data is kept.
+        NonFiniteError, RewardError, CanaryError, DiskFullError: what stopped the run; its data is kept.
     """
     torch.set_num_threads(config.trainer.threads)
     directory = RunDirectory(run_dir)
+    if not is_main():
+        _fit(config, directory, None, from_main(_NO_CHECKPOINT), resume=resume)
+        return {}
     repair_stale_runs(config.tracking.uri, [run_dir.parent])
     with directory.acquire():
         directory.save_config(config_values(config))
@@ -77,11 +86,13 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
         with tracked(tracker, directory):
             tracker.log_params(config_values(config))
             tracker.log_artifact(directory.config)
-            summary = _fit(config, directory, tracker, checkpoint, resume=resume)
+            summary = _fit(config, directory, tracker, from_main(checkpoint), resume=resume)
+            assert summary is not None
             log.info("finished: %s", summary.model_dump_json(exclude={"versions"}))
             tracker.log_artifact(directory.summary)
-            for path in sorted(directory.evaluations.glob("test-*.json")):
-                tracker.log_artifact(path, "evaluations")  # with these a report needs MLflow alone
+            for split in ("test", *config.evaluation.benchmarks):
+                for path in sorted(directory.evaluations.glob(f"{split}-*.json")):
+                    tracker.log_artifact(path, "evaluations")  # with these a report needs MLflow alone
     return summary.model_dump(mode="json") | {"tracking": _tracking(tracker)}
 
 
@@ -96,49 +107,58 @@ def _tags(config: RunConfig) -> dict[str, str]:
 
 
 def _parts(config: RunConfig, directory: RunDirectory, closing: ExitStack) -> assembly.Parts:
-    policy = assembly.build_policy(config.model, config.data, rich.get_console())
+    with main_first():
+        policy = assembly.build_policy(config, rich.get_console())
     prompts = assembly.build_prompts(config.prompt, policy.tokenizer)
     assembly.check_lengths(config, policy.model, prompts)
-    policy.model.to(assembly.build_device(config.trainer))
-    reward = assembly.build_reward(config.reward, directory.failures)
+    if config.trainer.strategy != "fsdp2":  # its shards are moved as they are made: the whole may not fit a device
+        policy.model.to(assembly.build_device(config.trainer))
+    reward = assembly.build_reward(config.reward, directory.failures, directory.judge_ledger)
     closing.callback(reward.close)
-    engine = assembly.build_engine(config.rollout, policy)
+    engine = assembly.build_engine(config, policy, prompts, directory.path)
     closing.callback(engine.close)
     return assembly.Parts(policy, engine, reward, prompts)
 
 
 def _fit(
-    config: RunConfig, directory: RunDirectory, tracker: Tracker, checkpoint: Checkpoint | None, *, resume: bool
-) -> Summary:
+    config: RunConfig, directory: RunDirectory, tracker: Tracker | None, checkpoint: Checkpoint | None, *, resume: bool
+) -> Summary | None:
+    """The training itself; ``tracker`` is the main process's, which alone returns a summary."""
     with ExitStack() as closing:
         parts = _parts(config, directory, closing)
-        source = assembly.fitting_source(assembly.build_source(config.data), parts.prompts, config.evaluation.questions)
+        source = assembly.fitting_source(config, parts.prompts)
+        if source.decontamination is not None and is_main():
+            write_json_atomic(directory.path / "decontamination.json", source.decontamination.as_dict())
         data = QuestionDataModule(source, config.seed, config.trainer.questions_per_step, config.trainer.steps)
         policy = parts.policy
         module = IGRPOModule(
             policy.model,
             reference_copy(policy.model) if config.objective.kl_beta > 0 else None,
-            assembly.build_collector(config, parts),
+            assembly.build_collector(config, parts, assembly.build_dynamic_sampling(config, data)),
             objective=config.objective,
+            correction=config.correction,
             trainer=config.trainer,
             stopping=StoppingRule(config.trainer.steps, config.budget),
             pad_id=policy.tokenizer.pad_token_id,
+            transfer=config.transfer,
+            entropies=assembly.build_entropy_meter(config, parts),
+            canary=assembly.build_canary(config, parts, source.development[0]),
         )
-        recorder = _recorder(config, directory, tracker, module)
-        if resume:
-            recorder.forget_after(_last_kept_step(checkpoint))
-            if checkpoint is None:
-                log.warning("%s has no checkpoint yet: starting from the beginning", directory.path)
-            else:
-                forget_after(directory.checkpoints, checkpoint.step)
-                data.start_step = checkpoint.step
-                rich.print(f"resuming after step {checkpoint.step} of {config.trainer.steps}")
+        recorder = None if tracker is None else _recorder(config, directory, tracker, module)
+        module.alarms = None if tracker is None else _alarms(config, directory, tracker)
+        if checkpoint is not None:
+            data.start_step = checkpoint.step
+        if resume and recorder is not None:
+            _begin_again(config, directory, recorder, checkpoint)
+        device = assembly.build_device(config.trainer)
         trainer = lightning.Trainer(
-            accelerator=assembly.build_device(config.trainer).type,
-            devices=1,
-            precision=_PRECISION[config.trainer.precision],
+            accelerator=device.type,
+            devices=config.trainer.devices,
+            num_nodes=config.trainer.nodes,
+            strategy=build_strategy(config.trainer, device),
+            precision=_precision(config),
             max_epochs=1,
-            logger=RunLogger(tracker),
+            logger=False if tracker is None else RunLogger(tracker),
             callbacks=_callbacks(config, directory, recorder, parts, source),
             plugins=FileCheckpointIO(),
             default_root_dir=directory.path,
@@ -146,12 +166,32 @@ def _fit(
             enable_model_summary=False,
             enable_checkpointing=False,
             num_sanity_val_steps=0,
+            use_distributed_sampler=False,
         )
         trainer.fit(module, data, ckpt_path=None if checkpoint is None else checkpoint.path, weights_only=True)
         assert module.is_last, "a run that ended early is not finished"
+        if recorder is None:
+            return None
         if module.budget.trained_tokens == 0:
             log.warning("no group ever had a reward to learn from: no update was made, and nothing was learned")
         return recorder.write_summary(module.rollout_step)
+
+
+def _precision(config: RunConfig) -> Literal["32-true", "bf16-mixed"]:
+    """Of Lightning; shards have a precision of their own (see `training.strategies.shard`)."""
+    return "bf16-mixed" if config.trainer.precision == "bf16" and config.trainer.strategy != "fsdp2" else "32-true"
+
+
+def _begin_again(
+    config: RunConfig, directory: RunDirectory, recorder: RunRecorder, checkpoint: Checkpoint | None
+) -> None:
+    """Forget what belongs to weights that were lost."""
+    recorder.forget_after(_last_kept_step(checkpoint))
+    if checkpoint is None:
+        log.warning("%s has no checkpoint yet: starting from the beginning", directory.path)
+        return
+    forget_after(directory.checkpoints, checkpoint.step)
+    rich.print(f"resuming after step {checkpoint.step} of {config.trainer.steps}")
 
 
 def _recorder(config: RunConfig, directory: RunDirectory, tracker: Tracker, module: IGRPOModule) -> RunRecorder:
@@ -164,23 +204,41 @@ def _recorder(config: RunConfig, directory: RunDirectory, tracker: Tracker, modu
     return module.recorder
 
 
+def _alarms(config: RunConfig, directory: RunDirectory, tracker: Tracker) -> Alarms:
+    """With the past of a resumed run, which the tracker has cut back to the checkpoint."""
+    alarms = Alarms(config.alarms, lambda name, words: tracker.set_tags({f"igrpo.alarm.{name}": words}))
+    alarms.remember(read_metrics(directory.metrics))
+    return alarms
+
+
 def _callbacks(
-    config: RunConfig, directory: RunDirectory, recorder: RunRecorder, parts: assembly.Parts, source: Source
+    config: RunConfig,
+    directory: RunDirectory,
+    recorder: RunRecorder | None,
+    parts: assembly.Parts,
+    source: assembly.FittingSource,
 ) -> list[lightning.Callback]:
     """In the order in which a step passes them: evaluate, then save (the best is known by then), then show."""
     progress = ProgressCallback(rich.get_console(), config.trainer.steps)
     checkpoints = CheckpointCallback(directory.checkpoints, config.checkpoint)
 
     def report(step: int, split: Split, result: EvaluationResult) -> None:
+        assert recorder is not None
         recorder.record_evaluation(step, split, result)
         if split == "development":
             progress.report_accuracy(step, result.single_shot.value)
             checkpoints.report_accuracy(step, result.single_shot.value)
 
+    def is_done(step: int, split: Split) -> bool:
+        return recorder is not None and recorder.has_evaluation(step, split)
+
     development = assembly.build_evaluator(config, source.development, parts)
-    test = assembly.build_evaluator(config, source.test, parts)
-    evaluation = EvaluationCallback(development, test, report, recorder.has_evaluation, every=config.evaluation.every)
-    return [evaluation, checkpoints, progress]
+    final = {"test": assembly.build_evaluator(config, source.test, parts)} | {
+        name: assembly.build_benchmark_evaluator(config, name, questions, parts)
+        for name, questions in source.benchmarks.items()
+    }
+    evaluation = EvaluationCallback(development, final, report, is_done, every=config.evaluation.every)
+    return [OwnSigterm(), evaluation, checkpoints, *([] if recorder is None else [progress])]
 
 
 def tracking_uri(config: RunConfig, directory: RunDirectory, *, resume: bool) -> str | None:

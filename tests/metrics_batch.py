@@ -45,7 +45,7 @@ def batch() -> list[Trace]:
             (completion((5, 7, 8, 2), entropy=0.5, finish="stop"), completion((9, 2), entropy=0.25, finish="stop")),
             (score(1.0, True, "1"), score(0.0, False, "3")),
             trained=True,
-            shown=1,
+            shown=(1,),
         ),
     )
     q2 = drafted(
@@ -63,7 +63,7 @@ def batch() -> list[Trace]:
             (completion((6, 2), entropy=1.0, finish="stop"), completion((4, 4, 4, 7, 7), entropy=2.0)),
             (score(1.0, True, "1"), score(0.5, False, "9")),
             trained=True,
-            shown=0,
+            shown=(0,),
         ),
     )
     return [q1, q2]

@@ -8,18 +8,31 @@ from igrpo.config import ConfigError
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.folders import MOUNTED, choices, groups, shipped
 
+HUB_SETS = ("math", "acereason_math", "openr1_math", "gsm8k", "dapo_math", "deepscaler")
+JUDGE = ["reward.base_url=http://127.0.0.1:1/v1", "reward.model=x"]
 #: What a choice cannot do without, so that it composes.
 COMPANIONS = {
     ("data", "jsonl"): ["data.path=x.jsonl", "model=byte_level", "prompt=boxed"],
     ("data", "hub"): ["data.dataset=x", "model=byte_level", "prompt=boxed"],
+    **{
+        ("data", name): ["model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=16384"] for name in HUB_SETS
+    },
     ("model", "huggingface"): ["model.name_or_path=x", "prompt=boxed"],
     ("model", "byte_level"): ["prompt=boxed"],
     ("reward", "python"): ["reward.target=module:Class"],
+    ("reward", "judge"): JUDGE,
+    ("reward", "judge_gated"): JUDGE,
+    ("reward", "judge_local"): ["reward.model=x"],
+    ("reward", "judge_vllm"): ["reward.model=x"],
+    ("reward", "judge_and_rule"): [text.replace("reward.", "reward.parts.judge.reward.") for text in JUDGE],
+    ("judge_prompt", "default"): ["reward=judge", *JUDGE],
     ("prompt", "boxed"): ["model=byte_level", "trainer.tokens_per_microbatch=16384"],
     ("prompt", "think_answer"): ["model=byte_level", "trainer.tokens_per_microbatch=16384"],
     ("experiment", "math_local"): ["data.path=x.jsonl"],
 }
 CHOICES = [(group, choice.name) for group in groups() if group != "sweep" for choice in choices(group)]
+#: Where a group stands that is no section of its own.
+PLACES = {"judge_prompt": "judge_prompt@reward.prompt"}
 #: Only a part of something larger: it tells no right answer from a wrong one (math_verify_format holds it).
 PARTS = [("reward", "format")]
 
@@ -38,8 +51,8 @@ def test_nothing_is_overlooked() -> None:
 @pytest.mark.parametrize(("group", "name"), [choice for choice in CHOICES if choice not in PARTS])
 def test_every_choice_of_every_group(group: str, name: str) -> None:
     with Composer("train") as composer:
-        run = composer.check_run([f"{group}={name}", *COMPANIONS.get((group, name), [])])
-    assert run.config.schema_version == 1
+        run = composer.check_run([*COMPANIONS.get((group, name), []), f"{PLACES.get(group, group)}={name}"])
+    assert run.config.schema_version == 3
 
 
 def test_a_reward_without_verdicts_is_refused_alone() -> None:

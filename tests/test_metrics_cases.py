@@ -57,7 +57,7 @@ def test_a_draft_that_is_not_shown() -> None:
     """selection 'none', or all failed with 'skip': there are drafts and refinements, and nothing to copy from."""
     q1, q2 = batch()
     drafts, refinements = q2.groups
-    hidden = drafted("q2", drafts, replace(refinements, prompt=BARE, shown=None))
+    hidden = drafted("q2", drafts, replace(refinements, prompt=BARE, shown=()))
     metrics = step_metrics([q1, hidden], variance_tolerance=0.0)
     assert metrics["drafts/shown_share"] == 1 / 2
     assert metrics["drafts/cut_share"] == 0.0
@@ -70,7 +70,7 @@ def test_a_draft_that_is_not_shown() -> None:
 
 
 def test_no_draft_shown_at_all_leaves_the_whole_section_out() -> None:
-    traces = [drafted(t.question.id, t.groups[0], replace(t.groups[1], prompt=BARE, shown=None)) for t in batch()]
+    traces = [drafted(t.question.id, t.groups[0], replace(t.groups[1], prompt=BARE, shown=())) for t in batch()]
     metrics = step_metrics(traces, variance_tolerance=0.0)
     assert metrics["drafts/shown_share"] == 0.0
     assert not [name for name in metrics if name.startswith("copy/")]
@@ -123,7 +123,7 @@ def test_two_missing_answers_are_no_copy() -> None:
 def test_each_round_of_refinement_counts() -> None:
     """The refinements of round one are the drafts of round two, which shows the wrong one of them."""
     q1, _ = batch()
-    second = Group(2, Prompt((1, 9)), (completion((9, 9)),), (score(1.0, True, "1"),), trained=True, shown=1)
+    second = Group(2, Prompt((1, 9)), (completion((9, 9)),), (score(1.0, True, "1"),), trained=True, shown=(1,))
     metrics = step_metrics([Trace(q1.question, (*q1.groups, second))], variance_tolerance=0.0)
     assert metrics["stage1/reward_shown"] == 1.0
     assert metrics["stage2/reward_shown"] == 0.0

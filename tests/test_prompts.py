@@ -55,6 +55,12 @@ def builder(tokenizer: Any, **changes: Any) -> PromptBuilder:
         "system": "",
         "question": "Problem: {problem}\nSolution:",
         "refinement": "Problem: {problem}\nDraft: {draft}\nBetter:",
+        "critique": "Problem: {problem}\nDraft: {draft}\nCritique:",
+        "revision": "Problem: {problem}\nDraft: {draft}\nCritique: {critique}\nBetter:",
+        "verification": "Problem: {problem}\nAnswer: {draft}\nRight?",
+        "verdict_right": "Yes",
+        "verdict_wrong": "No",
+        "draft_separator": "\nDraft: ",
         "cut_marker": "[cut]",
         "draft_thinking": "keep",
         "max_question_tokens": 64,
@@ -73,21 +79,21 @@ def test_plain_layouts_put_problem_and_draft_in_literally() -> None:
     tokenizer = byte_tokenizer()
     prompts = builder(tokenizer)
     assert tokenizer.decode(prompts.question_prompt(QUESTION).token_ids) == f"Problem: {QUESTION.problem}\nSolution:"
-    prompt = prompts.refinement_prompt(QUESTION, sampled(tokenizer, DRAFT))
+    prompt = prompts.refinement_prompt(QUESTION, [sampled(tokenizer, DRAFT)])
     assert tokenizer.decode(prompt.token_ids) == f"Problem: {QUESTION.problem}\nDraft: {DRAFT}\nBetter:"
     assert (prompt.draft_tokens, prompt.draft_tokens_cut) == (len(DRAFT), 0)
 
 
 def test_without_a_draft_the_refiner_sees_the_bare_question() -> None:
     prompts = builder(byte_tokenizer())
-    assert prompts.refinement_prompt(QUESTION, None) == prompts.question_prompt(QUESTION)
+    assert prompts.refinement_prompt(QUESTION, []) == prompts.question_prompt(QUESTION)
 
 
 @pytest.mark.parametrize("template", [DROPS_THINKING, TRIMS_NO_SYSTEM])
 def test_no_chat_template_changes_the_draft(template: str) -> None:
     tokenizer = byte_tokenizer(template)
     draft = f"  {DRAFT}\n"
-    prompt = builder(tokenizer, system="Be careful.").refinement_prompt(QUESTION, sampled(tokenizer, draft))
+    prompt = builder(tokenizer, system="Be careful.").refinement_prompt(QUESTION, [sampled(tokenizer, draft)])
     text = tokenizer.decode(prompt.token_ids)
     assert f"Draft: {draft}\nBetter:" in text
     assert "Be careful." in text
@@ -131,29 +137,41 @@ def test_plain_layouts_open_as_the_tokenizer_opens_a_text() -> None:
 def test_thinking_can_be_stripped_from_the_shown_draft() -> None:
     tokenizer = byte_tokenizer()
     strip = builder(tokenizer, draft_thinking="strip")
-    shown = tokenizer.decode(strip.refinement_prompt(QUESTION, sampled(tokenizer, DRAFT)).token_ids)
+    shown = tokenizer.decode(strip.refinement_prompt(QUESTION, [sampled(tokenizer, DRAFT)]).token_ids)
     assert "Draft: \\boxed{1.5}\nBetter:" in shown
     unfinished = "<think>no end"
-    assert unfinished in tokenizer.decode(strip.refinement_prompt(QUESTION, sampled(tokenizer, unfinished)).token_ids)
+    assert unfinished in tokenizer.decode(strip.refinement_prompt(QUESTION, [sampled(tokenizer, unfinished)]).token_ids)
 
 
 def test_a_long_draft_is_cut_in_the_middle_marked_and_counted() -> None:
     tokenizer = byte_tokenizer()
     prompts = builder(tokenizer, max_draft_tokens=16)
-    prompt = prompts.refinement_prompt(QUESTION, sampled(tokenizer, "abcdefghijklmnopqrstuvwxyz"))
+    prompt = prompts.refinement_prompt(QUESTION, [sampled(tokenizer, "abcdefghijklmnopqrstuvwxyz")])
     # 16 tokens less 5 of the marker leave 11: 6 of the head, 5 of the tail; 26 - 11 = 15 are gone
     assert "Draft: abcdef[cut]vwxyz\nBetter:" in tokenizer.decode(prompt.token_ids)
     assert (prompt.draft_tokens, prompt.draft_tokens_cut) == (16, 15)
-    assert len(prompt.token_ids) <= prompts.max_prompt_tokens(with_draft=True)
-    exact = prompts.refinement_prompt(QUESTION, sampled(tokenizer, "a" * 16))
+    assert len(prompt.token_ids) <= prompts.max_prompt_tokens(drafts=1)
+    exact = prompts.refinement_prompt(QUESTION, [sampled(tokenizer, "a" * 16)])
     assert (exact.draft_tokens, exact.draft_tokens_cut) == (16, 0)
+
+
+def test_several_drafts_stand_one_after_another_each_within_the_budget() -> None:
+    tokenizer = byte_tokenizer()
+    prompts = builder(tokenizer, max_draft_tokens=16)
+    long, short = sampled(tokenizer, "abcdefghijklmnopqrstuvwxyz"), sampled(tokenizer, "42")
+    prompt = prompts.refinement_prompt(QUESTION, [long, short])
+    assert "Draft: abcdef[cut]vwxyz\nDraft: 42\nBetter:" in tokenizer.decode(prompt.token_ids)
+    # 16 tokens, "\nDraft: " of 8, and 2; of the first draft 15 are gone
+    assert (prompt.draft_tokens, prompt.draft_tokens_cut) == (26, 15)
+    longest = prompts.refinement_prompt(Question("q", "x" * 64, "1"), [long, long, long])
+    assert len(longest.token_ids) == prompts.max_prompt_tokens(drafts=3)
 
 
 def test_control_tokens_of_problems_and_drafts_never_reach_the_prompt() -> None:
     tokenizer = byte_tokenizer()
     end = tokenizer.convert_tokens_to_ids("<|end|>")
     prompts = builder(tokenizer)
-    prompt = prompts.refinement_prompt(Question("q", "a<|end|>b", "1"), sampled(tokenizer, "c<|end|>d"))
+    prompt = prompts.refinement_prompt(Question("q", "a<|end|>b", "1"), [sampled(tokenizer, "c<|end|>d")])
     assert end not in prompt.token_ids
     assert "ab" in tokenizer.decode(prompt.token_ids)
     assert "Draft: cd" in tokenizer.decode(prompt.token_ids)
@@ -165,7 +183,7 @@ def test_tokens_that_are_only_declared_special_are_control_tokens_too() -> None:
     header = tokenizer.convert_tokens_to_ids("<|header|>")
     assert header not in tokenizer.all_special_ids
     prompt = builder(tokenizer).refinement_prompt(
-        Question("q", "a<|header|>b", "1"), sampled(tokenizer, "c<|header|>d")
+        Question("q", "a<|header|>b", "1"), [sampled(tokenizer, "c<|header|>d")]
     )
     assert header not in prompt.token_ids
 
@@ -191,6 +209,60 @@ def test_max_prompt_tokens_is_what_the_longest_prompt_takes() -> None:
     tokenizer = byte_tokenizer()
     prompts = builder(tokenizer, max_question_tokens=10, max_draft_tokens=20)
     question = Question("q", "x" * 10, "1")
-    assert len(prompts.question_prompt(question).token_ids) == prompts.max_prompt_tokens(with_draft=False)
-    longest = prompts.refinement_prompt(question, sampled(tokenizer, "y" * 50))
-    assert len(longest.token_ids) == prompts.max_prompt_tokens(with_draft=True)
+    assert len(prompts.question_prompt(question).token_ids) == prompts.max_prompt_tokens(drafts=0)
+    longest = prompts.refinement_prompt(question, [sampled(tokenizer, "y" * 50)])
+    assert len(longest.token_ids) == prompts.max_prompt_tokens(drafts=1)
+
+
+@pytest.mark.parametrize("template", [None, DROPS_THINKING, TRIMS_NO_SYSTEM])
+def test_critiques_and_answers_are_spliced_in_as_tokens(template: str | None) -> None:
+    tokenizer = byte_tokenizer(template)
+    prompts, answer = builder(tokenizer), sampled(tokenizer, DRAFT)
+    critique = sampled(tokenizer, "<think>{draft}</think> forgets the {1}", ending="<|end|><eos>")
+    end = tokenizer.convert_tokens_to_ids("<|end|>")
+    asked = prompts.critique_prompt(QUESTION, answer)
+    assert f"Problem: {QUESTION.problem}\nDraft: {DRAFT}\nCritique:" in tokenizer.decode(asked.token_ids)
+    refined = prompts.revision_prompt(QUESTION, answer, critique)
+    shown = f"Draft: {DRAFT}\nCritique: {critique.text}\nBetter:"  # whatever stands in it is text, not layout
+    assert f"Problem: {QUESTION.problem}\n{shown}" in tokenizer.decode(refined.token_ids)
+    assert (refined.draft_tokens, refined.critique_tokens) == (len(DRAFT), len(critique.text))
+    assert refined.token_ids.count(end) == asked.token_ids.count(end)  # the critique's own is none of the layout's
+    verified = prompts.verification_prompt(QUESTION, answer)
+    assert f"Problem: {QUESTION.problem}\nAnswer: {DRAFT}\nRight?" in tokenizer.decode(verified.token_ids)
+    for prompt in (asked, verified):
+        assert (prompt.draft_tokens, prompt.critique_tokens) == (len(DRAFT), 0)
+
+
+def test_the_longest_prompt_knows_critiques_and_verifications() -> None:
+    tokenizer = byte_tokenizer()
+    prompts, question = builder(tokenizer), Question("q", "x" * 64, "1")
+    long = sampled(tokenizer, "y" * 100)
+    made = {
+        "critique": prompts.critique_prompt(question, long),
+        "revision": prompts.revision_prompt(question, long, long),
+        "verification": prompts.verification_prompt(question, long),
+    }
+    for layout, prompt in made.items():
+        assert len(prompt.token_ids) == prompts.max_prompt_tokens(drafts=0, layouts=(layout,))
+    assert made["revision"].draft_tokens_cut == 2 * made["critique"].draft_tokens_cut > 0
+    both = prompts.max_prompt_tokens(drafts=0, layouts=("critique", "revision"))
+    assert both == len(made["revision"].token_ids)
+
+
+def test_the_layouts_of_judgements_must_hold_their_marks_and_the_verdicts_be_writable() -> None:
+    with pytest.raises(PromptError, match=r"prompt.revision must hold \{critique\} exactly once; it holds it 0 times"):
+        builder(byte_tokenizer(), revision="{problem}{draft}")
+    with pytest.raises(PromptError, match=r"prompt.verification must hold \{draft\} exactly once; it holds it 2 times"):
+        builder(byte_tokenizer(), verification="{problem}{draft}{draft}")
+    from tests.training.small_run import TOKENIZER
+
+    with pytest.raises(PromptError, match=r"prompt.verdict_right cannot be encoded by this model's tokenizer"):
+        builder(
+            TOKENIZER,
+            chat_template="off",
+            **dict.fromkeys(("question",), "{problem}"),
+            **dict.fromkeys(("refinement", "critique", "verification"), "{problem}{draft}"),
+            revision="{problem}{draft}{critique}",
+            draft_separator=" ",
+            cut_marker=" ",
+        )

@@ -19,9 +19,9 @@ from igrpo.hydra_support.planned import Sweep
 #: Runs of each seed of a grid; trials of each search.
 RUNS = {
     "draft_budget": 3, "draft_selection": 5, "group_size": 4 * 2, "grpo_vs_igrpo": 5, "kl": 4 * 2, "split": 4,
-    "temperature": 4 * 2, "wrapper": 2 * 5, "quick/draft_budget": 4, "quick/draft_selection": 5,
+    "temperature": 4 * 2, "variants": 10, "wrapper": 2 * 6, "quick/draft_budget": 4, "quick/draft_selection": 5,
     "quick/group_size": 3 * 2, "quick/grpo_vs_igrpo": 5, "quick/kl": 4 * 2, "quick/split": 4,
-    "quick/temperature": 4 * 2, "quick/wrapper": 2 * 3,
+    "quick/temperature": 4 * 2, "quick/variants": 10, "quick/wrapper": 2 * 3,
 }  # fmt: skip
 SEARCHES = {"search_lr": 20, "quick/search_lr": 8}
 #: Dotted settings in which the runs of a sweep differ, beside the seed and the labels.
@@ -29,9 +29,9 @@ VARIED = {
     "draft_budget": {"prompt.max_draft_tokens"}, "draft_selection": {"algorithm.selection"},
     "group_size": {"algorithm", "completions_per_question"}, "grpo_vs_igrpo": {"algorithm", "objective"},
     "kl": {"algorithm", "objective.kl_beta"}, "split": {"algorithm.drafts"},
-    "temperature": {"algorithm", "sampling.temperature"}, "wrapper": {"algorithm", "objective"},
+    "temperature": {"algorithm", "sampling.temperature"}, "variants": {"algorithm"}, "wrapper": {"algorithm", "objective"},
 }  # fmt: skip
-ALL = sorted(choice.name for choice in choices("sweep"))
+ALL = sorted(choice.name for choice in choices("sweep") if not choice.name.startswith("paper/"))
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from igrpo.algorithm.base import Toolbox
-from igrpo.types import Group, Question, Trace
+from igrpo.types import Question, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,5 @@ class GRPO:
 
     async def __call__(self, question: Question, tools: Toolbox) -> Trace:
         prompt = tools.prompts.question_prompt(question)
-        completions_G = await tools.sample(question, prompt, self.group_size, stage=1)
-        scores_G = await tools.score(question, completions_G)
-        return Trace(question, (Group(1, prompt, completions_G, scores_G, trained=True),))
+        answers = await tools.group(question, prompt, self.group_size, turn=1, stage=1, trained=True)
+        return Trace(question, (answers,))

@@ -6,51 +6,71 @@ refinements, every log-prob conditioned on q' (Eq. 3-6). At deployment the model
 
 How it differs from the paper: ties go to a correct draft first and then to a seeded random one, where the paper says
 argmax; ``all_failed="skip"`` asks the bare question when no draft is right, where the paper always shows one (Eq. 2);
-without drafts (N = 0, the control ``bare``) there is no Stage 1, and the whole group answers the bare question.
+without drafts (N = 0, the control ``bare``) there is no Stage 1, and the whole group answers the bare question. What
+the paper does not have is off by default: several ``rounds``, several drafts to ``show``, gradients elsewhere
+(``train_on``), questions that are answered once, as GRPO does (``bare_fraction``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Literal
 
 from igrpo.algorithm.base import Toolbox
-from igrpo.algorithm.selection import SelectionRule, TieRule
-from igrpo.types import Completion, Group, Question, Trace
+from igrpo.algorithm.selection import SelectionRule, TieRule, choose
+from igrpo.types import Group, Question, Trace, lessons
 
 
 @dataclass(frozen=True, slots=True)
 class IGRPO:
-    """Two stages: ``drafts`` (N) completions of q, then ``group_size`` (G) completions of q'; 0 drafts: no Stage 1."""
+    """``drafts`` (N) completions of q, then ``rounds`` times ``group_size`` (G) completions of q' = q + best so far.
+
+    ``train_on``: ``refine`` (refinements, given q'), ``draft`` (drafts, given q: each stage is a group of its own),
+    ``internalize`` (refinements as answers to q: see `igrpo.types.Lesson` and `igrpo.training.update`).
+    """
 
     drafts: int
     group_size: int
     select: SelectionRule
     ties: TieRule
     all_failed: Literal["show", "skip"]
+    rounds: int = 1
+    show: int = 1
+    train_on: Set[Literal["draft", "refine", "internalize"]] = frozenset({"refine"})
+    bare_fraction: float = 0.0
 
     async def __call__(self, question: Question, tools: Toolbox) -> Trace:
-        if self.drafts == 0:
-            return Trace(question, (await self._refine(question, tools, (), None),))
+        bare = tools.prompts.question_prompt(question)
+        if self._answers_once(tools.place):
+            n = self.drafts + self.rounds * self.group_size
+            return Trace(question, (await tools.group(question, bare, n, turn=1, stage=1, trained=True),))
 
-        # Stage 1, exploration: d_1..d_N ~ pi_old(. | q). No gradient flows through them.
-        prompt = tools.prompts.question_prompt(question)
-        drafts_N = await tools.sample(question, prompt, self.drafts, stage=1)
-        scores_N = await tools.score(question, drafts_N)
+        groups: list[Group] = []
+        if self.drafts:
+            # Stage 1, exploration: d_1..d_N ~ pi_old(. | q). No gradient flows through them.
+            trained = "draft" in self.train_on
+            groups.append(await tools.group(question, bare, self.drafts, turn=1, stage=1, trained=trained))
 
-        # d^ = argmax_i R(d_i)   (Eq. 1)
-        shown = self.select(scores_N, drafts_N, tools.rng(question, "selection"), self.ties)
-        if self.all_failed == "skip" and not any(score.correct for score in scores_N):
-            shown = None
+        for turn in range(2, 2 + self.rounds):
+            # d^ = argmax_i R(d_i)   (Eq. 1)
+            shown = self._best(question, tools, groups[-1], turn) if groups else ()
+            # Stage 2, refinement: q' = Concat(q, d^)   (Eq. 2);   o_1..o_G ~ pi_old(. | q')
+            prompt = tools.prompts.refinement_prompt(question, [groups[-1].completions[i] for i in shown])
+            trained = "refine" in self.train_on
+            groups.append(
+                await tools.group(question, prompt, self.group_size, turn=turn, stage=2, trained=trained, shown=shown)
+            )
 
-        drafts = Group(1, prompt, drafts_N, scores_N, trained=False)
-        return Trace(question, (drafts, await self._refine(question, tools, drafts_N, shown)))
+        as_answers = [group for group in groups if group.stage == 2] if "internalize" in self.train_on else []
+        return Trace(question, tuple(groups), tuple(lessons(group, bare) for group in as_answers))
 
-    async def _refine(
-        self, question: Question, tools: Toolbox, drafts_N: tuple[Completion, ...], shown: int | None
-    ) -> Group:
-        # Stage 2, refinement: q' = Concat(q, d^)   (Eq. 2);   o_1..o_G ~ pi_old(. | q')
-        prompt = tools.prompts.refinement_prompt(question, None if shown is None else drafts_N[shown])
-        refinements_G = await tools.sample(question, prompt, self.group_size, stage=2)
-        scores_G = await tools.score(question, refinements_G)
-        return Group(2, prompt, refinements_G, scores_G, trained=True, shown=shown)
+    def _answers_once(self, place: int) -> bool:
+        """Whether the question in that place is among those without a second stage, which are spread evenly."""
+        return int((place + 1) * self.bare_fraction) > int(place * self.bare_fraction)
+
+    def _best(self, question: Question, tools: Toolbox, drafts: Group, turn: int) -> tuple[int, ...]:
+        if self.all_failed == "skip" and not any(score.correct for score in drafts.scores):
+            return ()
+        rng = tools.rng(question, "selection" if turn == 2 else f"selection {turn}")
+        return choose(self.show, self.select, drafts.scores, drafts.completions, rng=rng, ties=self.ties)

@@ -34,15 +34,47 @@ def first(scores_N: Sequence[Score], drafts_N: Sequence[Completion], rng: random
     return 0
 
 
+def wrong(scores_N: Sequence[Score], drafts_N: Sequence[Completion], rng: random.Random, ties: TieRule) -> int:
+    """A draft known to be wrong, where there is one, the best of these by reward: is it mistakes that teach?"""
+    return _extreme([(score.correct is False, score.value) for score in scores_N], drafts_N, rng, ties)
+
+
 def none(scores_N: Sequence[Score], drafts_N: Sequence[Completion], rng: random.Random, ties: TieRule) -> None:
     """No draft: they are sampled and paid for, and the refiner sees the bare question."""
 
 
-RULES: dict[str, SelectionRule] = {"best": best, "random": random_draft, "worst": worst, "first": first, "none": none}
+RULES: dict[str, SelectionRule] = {
+    "best": best,
+    "random": random_draft,
+    "worst": worst,
+    "first": first,
+    "wrong": wrong,
+    "none": none,
+}
+
+
+def choose(
+    k: int,
+    rule: SelectionRule,
+    scores_N: Sequence[Score],
+    drafts_N: Sequence[Completion],
+    *,
+    rng: random.Random,
+    ties: TieRule,
+) -> tuple[int, ...]:
+    """The rule's first choice, its choice among the rest, and so on: up to ``k`` indices."""
+    left = list(range(len(scores_N)))
+    chosen: list[int] = []
+    while left and len(chosen) < k:
+        index = rule([scores_N[i] for i in left], [drafts_N[i] for i in left], rng, ties)
+        if index is None:
+            break
+        chosen.append(left.pop(index))
+    return tuple(chosen)
 
 
 def _extreme(
-    keys_N: Sequence[tuple[float, bool]], drafts_N: Sequence[Completion], rng: random.Random, ties: TieRule
+    keys_N: Sequence[tuple[float, float]], drafts_N: Sequence[Completion], rng: random.Random, ties: TieRule
 ) -> int:
     top = max(keys_N)
     tied = [i for i, key in enumerate(keys_N) if key == top]

@@ -25,7 +25,7 @@ FOLLOWS = "= seed"
 #: Settings that name, keep, watch or speed up a run, or say how much of it is measured; not what it does.
 _NOT_COMPARED = re.compile(
     r"(schema_version|seed|run_name|condition"
-    r"|(tracking|checkpoint)\..*"
+    r"|(tracking|checkpoint|alarms)\..*"
     r"|trainer\.(device|threads|tokens_per_microbatch|head_chunk)"
     r"|rollout\.(max_batch_rows|pipeline)"
     r"|evaluation\.(every|questions|samples|greedy|draft_conditioned|oracle_drafts)"
@@ -114,9 +114,9 @@ def drafts(config: Mapping[str, Any]) -> int:
 
 
 def group_size(config: Mapping[str, Any]) -> int:
-    """G, the completions a question that are trained on."""
-    total = int(config["completions_per_question"])
-    return int(config["algorithm"].get("answers", total - drafts(config)))
+    """G, the completions of a group."""
+    algorithm, total = config["algorithm"], int(config["completions_per_question"])
+    return int(algorithm.get("answers", (total - drafts(config)) // algorithm.get("rounds", 1)))
 
 
 def _label(config: Mapping[str, Any]) -> str:

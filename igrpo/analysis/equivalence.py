@@ -44,7 +44,11 @@ def _form(config: Mapping[str, Any], rules: list[_Rule]) -> dict[str, str]:
 
 
 def _without_drafts(config: _Config) -> None:
-    if drafts(config) == 0 or config["algorithm"]["selection"] == "none":
+    algorithm = config["algorithm"]
+    if algorithm["name"] not in {"grpo", "igrpo"}:
+        return
+    plain = algorithm.get("rounds", 1) == 1 and algorithm.get("train_on", ["refine"]) == ["refine"]
+    if drafts(config) == 0 or (algorithm["selection"] == "none" and plain and not algorithm.get("bare_fraction")):
         answers = group_size(config)
         config |= {"algorithm": {"answers": answers}, "completions_per_question": answers}
 
@@ -58,19 +62,29 @@ def _inert(config: _Config) -> None:
     objective = config["objective"]
     if objective["kl_beta"] == 0:
         objective["kl_estimator"] = "any"
+    if "entropy_control" in objective and not _controls_entropy(objective):
+        objective["entropy_control"] = {"target": None}
     if objective["advantage"]["scale"] == "none":
         objective["advantage"] |= {"std": "any", "std_eps": 0.0}
+    algorithm = config["algorithm"]
+    if "internalize" not in algorithm.get("train_on", ()):
+        algorithm.pop("transfer", None)
+
+
+def _controls_entropy(objective: _Config) -> bool:
+    return objective.get("entropy_control", {}).get("target") is not None
 
 
 def _up_to_a_factor(config: _Config) -> None:
-    """Only where nothing else weighs against the surrogate."""
+    """Only where nothing else weighs against the surrogate, and where all groups are of one size as to the baseline."""
     objective = config["objective"]
-    if objective["kl_beta"] == 0 and objective["entropy_bonus"] == 0:
-        if objective["advantage"]["baseline"] != "none":
+    of_one_size = config["algorithm"].get("name", "grpo") in {"grpo", "igrpo"}
+    if objective["kl_beta"] == 0 and objective["entropy_bonus"] == 0 and not _controls_entropy(objective):
+        if objective["advantage"]["baseline"] != "none" and of_one_size:
             objective["advantage"]["baseline"] = "any"  # leave-one-out: G / (G - 1) times the group mean's advantages
         if objective["aggregation"] == "constant":
             objective["constant_divisor"] = 1.0
-        if objective["advantage"]["std_eps"] == 0:
+        if objective["advantage"]["std_eps"] == 0 and of_one_size:
             objective["advantage"]["std"] = "any"
 
 

@@ -24,11 +24,11 @@ def choose_baseline(groups: Sequence[Group], wanted: str | None) -> Group:
 
 
 def _is_plain(group: Group) -> bool:
-    """GRPO on the whole budget: the algorithm knows no drafts, and every completion is trained on."""
+    """GRPO on the whole budget, with every completion trained on."""
     config = group.config
     imitates = config["objective"].get("advantage", {}).get("select", "all") != "all"
     whole = group_size(config) == config["completions_per_question"]
-    return "drafts" not in config["algorithm"] and whole and not imitates
+    return config["algorithm"]["name"] == "grpo" and whole and not imitates
 
 
 def _plainness(group: Group) -> tuple[bool, int]:

@@ -4,26 +4,36 @@ Each part gets its own section, never the whole configuration. To add a part: it
 its line here.
 """
 
+from igrpo.assembly.algorithms import build_algorithm
 from igrpo.assembly.cycle import (
     Parts,
-    build_algorithm,
+    build_benchmark_evaluator,
+    build_canary,
     build_collector,
+    build_dynamic_sampling,
     build_engine,
+    build_entropy_meter,
     build_evaluator,
     build_prompts,
     check_lengths,
+    longest_prompt,
 )
 from igrpo.assembly.policy import Policy, build_device, build_policy
-from igrpo.assembly.questions import build_source, fitting_source
+from igrpo.assembly.questions import FittingSource, build_source, fitting_source
 from igrpo.assembly.reward import build_reward
 
 __all__ = [
+    "FittingSource",
     "Parts",
     "Policy",
     "build_algorithm",
+    "build_benchmark_evaluator",
+    "build_canary",
     "build_collector",
     "build_device",
+    "build_dynamic_sampling",
     "build_engine",
+    "build_entropy_meter",
     "build_evaluator",
     "build_policy",
     "build_prompts",
@@ -31,4 +41,5 @@ __all__ = [
     "build_source",
     "check_lengths",
     "fitting_source",
+    "longest_prompt",
 ]

@@ -4,47 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from igrpo.algorithm.base import Algorithm
-from igrpo.algorithm.grpo import GRPO
-from igrpo.algorithm.igrpo import IGRPO
-from igrpo.algorithm.selection import RULES
-from igrpo.assembly.policy import Policy
-from igrpo.config import schema
-from igrpo.config.schema import RunConfig
+from igrpo.assembly.algorithms import build_algorithm
+from igrpo.assembly.policy import Policy, build_device
+from igrpo.config.facts import evaluated_tokens
+from igrpo.config.parts.rollout import LocalRolloutConfig
+from igrpo.config.schema import PromptConfig, RunConfig
+from igrpo.data.module import QuestionDataModule
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.prompts import PromptBuilder
 from igrpo.rewards.base import Reward
 from igrpo.rollout.base import Engine, SamplingParams
 from igrpo.rollout.local import LocalEngine
 from igrpo.rollout.lockstep import Lockstep
+from igrpo.rollout.replica import ReplicaEngine
+from igrpo.training.canary import Canary
 from igrpo.training.collect import Collector
+from igrpo.training.dynamic_sampling import DynamicSampling
+from igrpo.training.entropies import EntropyMeter
 from igrpo.types import Question
 
+_CANARY_TOKENS = 32
 
-def build_prompts(prompt: schema.PromptConfig, tokenizer: Any) -> PromptBuilder:
-    """The layouts of both stages."""
+
+def build_prompts(prompt: PromptConfig, tokenizer: Any) -> PromptBuilder:
+    """The layouts of all prompts."""
     return PromptBuilder(tokenizer, **prompt.model_dump(exclude={"name"}))
 
 
-def build_algorithm(config: RunConfig) -> Algorithm:
-    """What one question samples, shows and trains on, within ``completions_per_question``."""
-    algorithm = config.algorithm
-    if isinstance(algorithm, schema.GRPOConfig):
-        return GRPO(config.group_size)
-    return IGRPO(
-        drafts=algorithm.drafts,
-        group_size=config.group_size,
-        select=RULES[algorithm.selection],
-        ties=algorithm.ties,
-        all_failed=algorithm.all_failed,
-    )
+def build_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder, run_dir: Path) -> Engine:
+    """The engine that samples. ``run_dir`` takes what an engine in another process is told by files, and its log."""
+    rollout = config.rollout
+    if isinstance(rollout, LocalRolloutConfig):
+        rows = rollout.max_batch_rows
+        if config.trainer.strategy != "fsdp2":
+            return LocalEngine(policy.model, policy.tokenizer, max_batch_rows=rows)
+        device = build_device(config.trainer)
+        return ReplicaEngine(policy.model, policy.tokenizer, max_batch_rows=rows, device=device)
+    from igrpo.assembly.vllm import build_vllm_engine
 
-
-def build_engine(rollout: schema.LocalRolloutConfig, policy: Policy) -> Engine:
-    """The engine that samples."""
-    return LocalEngine(policy.model, policy.tokenizer, max_batch_rows=rollout.max_batch_rows)
+    return build_vllm_engine(config, policy, prompts, run_dir)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,19 @@ class Parts:
     prompts: PromptBuilder
 
 
-def build_collector(config: RunConfig, parts: Parts) -> Collector:
+def build_dynamic_sampling(config: RunConfig, data: QuestionDataModule) -> DynamicSampling | None:
+    """What replaces questions that teach nothing; None where they stay."""
+    if not config.dynamic_sampling.max_attempts:
+        return None
+    return DynamicSampling(
+        places=config.trainer.questions_per_step,
+        max_attempts=config.dynamic_sampling.max_attempts,
+        tolerance=config.objective.advantage.tolerance,
+        replacements=data.replacements,
+    )
+
+
+def build_collector(config: RunConfig, parts: Parts, refill: DynamicSampling | None = None) -> Collector:
     """The rollout cycle."""
     sampling = config.sampling
     params = SamplingParams(
@@ -75,7 +88,45 @@ def build_collector(config: RunConfig, parts: Parts) -> Collector:
         params=params,
         run_seed=config.seed,
         pipeline=config.rollout.pipeline,
+        refill=refill,
     )
+
+
+def build_entropy_meter(config: RunConfig, parts: Parts) -> EntropyMeter | None:
+    """What measures the entropies that vLLM does not report; None where the engine reports them."""
+    rollout = config.rollout
+    if isinstance(rollout, LocalRolloutConfig) or not rollout.entropy_completions:
+        return None
+    return EntropyMeter(
+        completions=rollout.entropy_completions,
+        temperature=config.sampling.temperature,
+        chunk=config.trainer.head_chunk,
+        tokens_per_microbatch=config.trainer.tokens_per_microbatch,
+        pad_id=parts.policy.tokenizer.pad_token_id,
+    )
+
+
+def build_canary(config: RunConfig, parts: Parts, question: Question) -> Canary | None:
+    """The check of each weight sync, on the prompt of ``question``; None where the engine has the trainer's tensors."""
+    rollout = config.rollout
+    if isinstance(rollout, LocalRolloutConfig):
+        return None
+    return Canary(
+        engine=parts.engine,
+        prompt_ids=parts.prompts.question_prompt(question).token_ids,
+        temperature=config.sampling.temperature,
+        tokens=min(_CANARY_TOKENS, config.sampling.max_completion_tokens),
+        tolerance=rollout.canary_tolerance,
+        chunk=config.trainer.head_chunk,
+        pad_id=parts.policy.tokenizer.pad_token_id,
+    )
+
+
+def build_benchmark_evaluator(config: RunConfig, name: str, questions: Sequence[Question], parts: Parts) -> Evaluator:
+    """Evaluation on a benchmark: single-shot accuracy alone, with the benchmark's own number of samples."""
+    only = {"samples": config.evaluation.benchmarks[name].samples, "greedy": False, "draft_conditioned": False}
+    evaluation = config.evaluation.model_copy(update=only | {"oracle_drafts": 0})
+    return build_evaluator(config.model_copy(update={"evaluation": evaluation}), questions, parts)
 
 
 def build_evaluator(config: RunConfig, questions: Sequence[Question], parts: Parts) -> Evaluator:
@@ -85,7 +136,7 @@ def build_evaluator(config: RunConfig, questions: Sequence[Question], parts: Par
         temperature=evaluation.temperature,
         top_p=evaluation.top_p,
         top_k=evaluation.top_k,
-        max_new_tokens=config.sampling.max_completion_tokens,
+        max_new_tokens=evaluated_tokens(config),
         stop_token_ids=parts.policy.stop_token_ids,
     )
     return Evaluator(
@@ -103,6 +154,12 @@ def build_evaluator(config: RunConfig, questions: Sequence[Question], parts: Par
     )
 
 
+def longest_prompt(config: RunConfig, prompts: PromptBuilder) -> int:
+    """The most tokens of a prompt that training samples from."""
+    layouts = config.algorithm.layouts
+    return prompts.max_prompt_tokens(drafts=0 if layouts else config.shown, layouts=layouts)
+
+
 def check_lengths(config: RunConfig, model: Any, prompts: PromptBuilder) -> None:
     """Prove that the longest possible row fits the micro-batch and the model, before anything is sampled.
 
@@ -110,20 +167,20 @@ def check_lengths(config: RunConfig, model: Any, prompts: PromptBuilder) -> None
         ValueError: it does not; the message gives the sum.
     """
     evaluation = config.evaluation
-    trained = prompts.max_prompt_tokens(with_draft=config.drafts > 0)
-    sampled = prompts.max_prompt_tokens(
-        with_draft=config.drafts > 0 or evaluation.draft_conditioned or evaluation.oracle_drafts > 0
-    )
+    trained = longest_prompt(config, prompts)
+    sampled = max(trained, prompts.max_prompt_tokens(drafts=int(evaluation.shows_drafts)))
+    training, evaluating = config.sampling.max_completion_tokens, evaluated_tokens(config)
+    positions = _positions(model)
     limits = (
-        ("trainer.tokens_per_microbatch", config.trainer.tokens_per_microbatch, trained),
-        ("the model's positions", _positions(model), sampled),
+        ("trainer.tokens_per_microbatch", config.trainer.tokens_per_microbatch, trained, "sampling", training),
+        ("the model's positions", positions, trained, "sampling", training),
+        ("the model's positions", positions, sampled, "evaluation", evaluating),
     )
-    completion = config.sampling.max_completion_tokens
-    for name, limit, prompt in limits:
+    for name, limit, prompt, section, completion in limits:
         if limit is not None and prompt + completion > limit:
             raise ValueError(
                 f"a prompt of up to {prompt} tokens (layout, prompt.max_question_tokens, prompt.max_draft_tokens) and "
-                f"sampling.max_completion_tokens={completion} make {prompt + completion}, more than {name} ({limit}); "
+                f"{section}.max_completion_tokens={completion} make {prompt + completion}, more than {name} ({limit}); "
                 "lower the budgets or raise the limit"
             )
 

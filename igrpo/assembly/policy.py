@@ -12,9 +12,13 @@ from rich.console import Console
 from rich.progress import Progress
 from transformers.utils import logging as transformers_logging
 
-from igrpo.config import schema
+from igrpo.config.parts.data import ChainsDataConfig, DataConfig
+from igrpo.config.parts.model import ByteLevelModelConfig, HuggingFaceModelConfig, TinyModelConfig
+from igrpo.config.schema import RunConfig, TrainerConfig
+from igrpo.distributed import local_rank
 from igrpo.policy.byte_level import ByteLevelShape, make_byte_level_model
 from igrpo.policy.load import load_policy
+from igrpo.policy.lora import add_adapters
 from igrpo.policy.tiny import TinyShape
 from igrpo.policy.warm_start import WarmStart, warm_started_tiny
 from igrpo.training.forward import check_head
@@ -31,37 +35,61 @@ class Policy:
     stop_token_ids: tuple[int, ...]
 
 
-def build_device(trainer: schema.TrainerConfig) -> torch.device:
-    """The device of the policy.
+def build_device(trainer: TrainerConfig) -> torch.device:
+    """The device of this process.
 
     Raises:
-        ValueError: ``trainer.device=cuda`` where there is none.
+        ValueError: ``trainer.device=cuda`` where there is none, or fewer than ``trainer.devices``.
     """
     available = torch.cuda.is_available()
     if trainer.device == "cuda" and not available:
         raise ValueError("trainer.device=cuda, but torch sees no CUDA device; set trainer=cpu or trainer.device=auto")
-    return torch.device("cuda" if available and trainer.device != "cpu" else "cpu")
+    if not available or trainer.device == "cpu":
+        return torch.device("cpu")
+    if trainer.devices > torch.cuda.device_count():
+        raise ValueError(
+            f"trainer.devices={trainer.devices}, but torch sees {torch.cuda.device_count()} CUDA devices; lower it"
+        )
+    return torch.device("cuda", local_rank())
 
 
-def build_policy(model: schema.ModelConfig, data: schema.DataConfig, console: Console) -> Policy:
-    """Load or make the model. The tiny model's warm start is trained on the first call and cached."""
-    if isinstance(model, schema.TinyModelConfig):
-        policy, tokenizer = _tiny(model, data, console)
-    elif isinstance(model, schema.ByteLevelModelConfig):
+def build_policy(config: RunConfig, console: Console) -> Policy:
+    """Load or make the model, with adapters where they are asked for.
+
+    The tiny model's warm start is trained on the first call and cached.
+    """
+    model = config.model
+    if isinstance(model, TinyModelConfig):
+        policy, tokenizer = _tiny(model, config.data, console)
+    elif isinstance(model, ByteLevelModelConfig):
         policy, tokenizer = _byte_level(model)
     else:
         policy, tokenizer = load_policy(
             model.name_or_path,
-            dtype="float32",
-            attention=model.attention,
+            dtype=model.dtype,
+            attention="sdpa",  # any device has it: what follows runs on the CPU
             revision=model.revision,
             trust_remote_code=model.trust_remote_code,
         )
     check_head(policy)
-    return Policy(policy, tokenizer, _stop_tokens(policy, tokenizer))
+    if isinstance(model, HuggingFaceModelConfig):
+        _set_attention(policy, model.attention)
+    stop_token_ids = _stop_tokens(policy, tokenizer)
+    if config.lora.rank:
+        add_adapters(policy, config.lora.rank, config.lora.alpha, config.lora.targets, config.seed)
+    return Policy(policy, tokenizer, stop_token_ids)
 
 
-def _byte_level(model: schema.ByteLevelModelConfig) -> tuple[Any, Any]:
+def _set_attention(policy: Any, attention: str) -> None:
+    try:
+        policy.set_attn_implementation(attention)
+    except (ImportError, ValueError) as error:
+        raise ValueError(
+            f"model.attention={attention}: {str(error).strip().splitlines()[0]}; install it, or set it to sdpa"
+        ) from error
+
+
+def _byte_level(model: ByteLevelModelConfig) -> tuple[Any, Any]:
     shape = ByteLevelShape(hidden=model.hidden, layers=model.layers, heads=model.heads, mlp=model.mlp)
     with TemporaryDirectory() as folder:
         directory = Path(folder) / "byte_level"
@@ -69,8 +97,8 @@ def _byte_level(model: schema.ByteLevelModelConfig) -> tuple[Any, Any]:
         return load_policy(str(directory), dtype="float32", attention="sdpa")
 
 
-def _tiny(model: schema.TinyModelConfig, data: schema.DataConfig, console: Console) -> tuple[Any, Any]:
-    assert isinstance(data, schema.ChainsDataConfig), "checked by the configuration"
+def _tiny(model: TinyModelConfig, data: DataConfig, console: Console) -> tuple[Any, Any]:
+    assert isinstance(data, ChainsDataConfig), "checked by the configuration"
     warm = model.warm_start
     settings = WarmStart(
         seed=warm.seed,
@@ -81,18 +109,21 @@ def _tiny(model: schema.TinyModelConfig, data: schema.DataConfig, console: Conso
         corrupted_drafts=warm.corrupted_share,
         corrupted_slip=warm.corrupted_slip,
         clean_targets=warm.clean_share,
+        max_shown=warm.max_shown,
         steps=warm.steps,
         schedule_steps=warm.schedule_steps,
         batch=warm.batch_size,
         learning_rate=warm.learning_rate,
     )
     with Progress(console=console, transient=True) as bar:
-        if not console.is_terminal:
-            console.print("warm start of the tiny model: about a minute the first time, then it is cached")
-        task = bar.add_task("warm start of the tiny model (first run only, then cached)", total=None)
-        return warm_started_tiny(
-            settings, on_progress=lambda step, steps, loss: bar.update(task, completed=step, total=steps)
-        )
+        task = bar.add_task("warm start of the tiny model (first run only, then cached)", total=None, visible=False)
+
+        def show(step: int, steps: int, loss: float) -> None:
+            if not bar.tasks[task].visible and not console.is_terminal:
+                console.print("warm start of the tiny model: about a minute, then it is cached")
+            bar.update(task, completed=step, total=steps, visible=True)
+
+        return warm_started_tiny(settings, on_progress=show)
 
 
 def _stop_tokens(model: Any, tokenizer: Any) -> tuple[int, ...]:

@@ -6,27 +6,50 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from igrpo.config import schema
+from igrpo.config.parts.reward import (
+    FormatConfig,
+    GenerativeJudgeConfig,
+    MathVerifyConfig,
+    PythonRewardConfig,
+    RewardConfig,
+    WeightedConfig,
+)
 from igrpo.rewards.base import Reward
 from igrpo.rewards.format import FormatReward
 from igrpo.rewards.verifier import MathVerifier
 from igrpo.rewards.weighted import WeightedSum
 
 
-def build_reward(reward: schema.RewardConfig, incident_dir: Path | None) -> Reward:
-    """A reward, or a weighted sum of them. Worker processes start with the first answer that needs one."""
-    if isinstance(reward, schema.WeightedConfig):
+def build_reward(reward: RewardConfig, incident_dir: Path | None, ledger: Path | None = None) -> Reward:
+    """A reward, or a weighted sum of them. Worker processes start with the first answer that needs one.
+
+    Args:
+        incident_dir: takes what the verifier had no verdict on (None: nothing is kept).
+        ledger: the file of what a judge has cost (None: it is counted in memory).
+    """
+    if isinstance(reward, WeightedConfig):
         return WeightedSum(
-            [(name, build_reward(part.reward, incident_dir), part.weight) for name, part in reward.parts.items()]
+            [
+                (name, build_reward(part.reward, incident_dir, ledger), part.weight)
+                for name, part in reward.parts.items()
+            ]
         )
-    if isinstance(reward, schema.FormatConfig):
+    if isinstance(reward, GenerativeJudgeConfig):
+        from igrpo.assembly.judge import build_judge
+
+        return build_judge(reward, _verifier(reward.verifier, incident_dir), ledger)
+    if isinstance(reward, FormatConfig):
         return FormatReward()
-    if isinstance(reward, schema.PythonRewardConfig):
+    if isinstance(reward, PythonRewardConfig):
         return _user_reward(reward)
-    return MathVerifier(**reward.model_dump(exclude={"name"}), incident_dir=incident_dir)
+    return _verifier(reward, incident_dir)
 
 
-def _user_reward(reward: schema.PythonRewardConfig) -> Reward:
+def _verifier(settings: MathVerifyConfig, incident_dir: Path | None) -> MathVerifier:
+    return MathVerifier(**settings.model_dump(exclude={"name"}), incident_dir=incident_dir)
+
+
+def _user_reward(reward: PythonRewardConfig) -> Reward:
     """A reward of the user's own: ``reward.target`` is ``module:Class``, found from the working directory too."""
     module, _, name = reward.target.partition(":")
     if str(Path.cwd()) not in sys.path:

@@ -98,8 +98,8 @@ def print_sweep(cells: Sequence[tuple[CellRecord, CellState]], directory: Path, 
 
 def _accuracy_table(summary: Mapping[str, Any], title: str) -> Table:
     table = _table(title)
-    for name in ("held-out accuracy", "before", "after", "change"):
-        table.add_column(name, style="cyan" if name.startswith("held") else None, no_wrap=name.startswith("held"))
+    for name in ("test accuracy", "before", "after", "change"):
+        table.add_column(name, style="cyan" if name.startswith("test") else None, no_wrap=name.startswith("test"))
     single = summary.get("single_shot") or {}
     of_k = f"mean of {single['samples_per_question']}" if _has(single, "samples_per_question") else "sampled"
     table.add_row(f"single-shot, {of_k}", *_accuracies(single))

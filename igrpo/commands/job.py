@@ -18,11 +18,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from igrpo.commands.console import print_facts, print_summary, print_tree
+from igrpo.commands.ranks import RanksError, train_in_processes
+from igrpo.commands.resume import steps_behind
 from igrpo.commands.run_dir import FILE_ONLY, LOG_FILE, run_log
 from igrpo.config import RunConfig
 from igrpo.config.facts import resolved_facts
 from igrpo.hydra_support import resolvers
 from igrpo.hydra_support.checking import checked
+from igrpo.rewards.base import RewardPausedError
 from igrpo.tracking.sweep_directory import SweepDirectory
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,7 @@ log = logging.getLogger(__name__)
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_TERMINATED = 128 + signal.SIGTERM
+EXIT_PAUSED = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, try again with more
 
 # A launcher that starts processes of its own imports this module there before it resolves a job's settings.
 resolvers.register()
@@ -37,6 +41,14 @@ resolvers.register()
 
 class RunError(RuntimeError):
     """A run ended by an error that was told and logged already."""
+
+    code = EXIT_FAILED
+
+
+class RunPausedError(RunError):
+    """A run stopped at a limit, and goes on when that is raised; the user was told."""
+
+    code = EXIT_PAUSED
 
 
 def hydra_job(settings: DictConfig) -> float | None:
@@ -50,8 +62,8 @@ def hydra_job(settings: DictConfig) -> float | None:
     print_tree(config)
     try:
         execute(config, Path(hydra.runtime.output_dir), resume=False)
-    except RunError:
-        raise SystemExit(EXIT_FAILED) from None  # an Exception would make Hydra print a line of its own
+    except RunError as error:
+        raise SystemExit(error.code) from None  # an Exception would make Hydra print a line of its own
     return None
 
 
@@ -59,6 +71,7 @@ def execute(config: RunConfig, run_dir: Path, *, resume: bool, brief: bool = Fal
     """Train in ``run_dir`` and show the result; ``brief`` leaves out what the table of a sweep says anyway.
 
     Raises:
+        RunPausedError: a limit was reached within a step; the user was told how to go on.
         RunError: training failed; the user was told, the traceback is in the run's log.
         KeyboardInterrupt, SystemExit: the run was stopped; the user was told how to go on.
     """
@@ -66,19 +79,24 @@ def execute(config: RunConfig, run_dir: Path, *, resume: bool, brief: bool = Fal
         print_facts(resolved_facts(config))
     with run_log(run_dir), terminate_by_exception():
         try:
-            from igrpo.training_run import train
-
-            summary: Mapping[str, Any] | None = train(config, run_dir, resume=resume)
+            summary: Mapping[str, Any] | None = _train(config, run_dir, resume=resume)
         except (KeyboardInterrupt, SystemExit) as stop:
             # Lightning turns Ctrl-C into sys.exit(1), raised while it handles the KeyboardInterrupt
             interrupted = isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt)
-            _tell(f"{'interrupted' if interrupted else 'stopped'}; go on with: {resume_command(run_dir)}")
+            word = "interrupted" if interrupted else "stopped"
+            log.warning("%s", word, extra={FILE_ONLY: True})
+            _tell(f"{word}; go on with: {resume_command(run_dir)}\n  {where_it_goes_on(config, run_dir)}")
             if interrupted:
                 raise KeyboardInterrupt from None
             raise
+        except RewardPausedError as pause:
+            log.warning("paused: %s", pause, extra={FILE_ONLY: True})
+            more = shlex.quote(f"resume={run_dir}")
+            _tell(f"paused: {pause}; go on with: igrpo train {more} {pause.setting}=MORE")
+            raise RunPausedError(str(pause)) from None
         except Exception as error:
             log.exception("the run failed", extra={FILE_ONLY: True})
-            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            kind = "" if isinstance(error, ValueError | RanksError) else f"{type(error).__name__}: "
             _tell(f"{kind}{error}\n  the whole story: {run_dir / LOG_FILE}")
             raise RunError(str(error)) from None
     if summary is not None and not brief:
@@ -87,25 +105,46 @@ def execute(config: RunConfig, run_dir: Path, *, resume: bool, brief: bool = Fal
     return summary
 
 
+def _train(config: RunConfig, run_dir: Path, *, resume: bool) -> Mapping[str, Any]:
+    if config.processes > 1:
+        return train_in_processes(config, run_dir, resume=resume)
+    from igrpo.training_run import train
+
+    return train(config, run_dir, resume=resume)
+
+
 @contextmanager
 def terminate_by_exception() -> Iterator[None]:
-    """SIGTERM unwinds the stack like Ctrl-C does, so that files are closed and the run's status is written."""
+    """SIGTERM and SIGHUP unwind the stack like Ctrl-C does: files are closed, the run's status is written."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise SystemExit(EXIT_TERMINATED)
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    taken = [number for number in before if before[number] is not signal.SIG_IGN]  # nohup ignores SIGHUP
+    for number in taken:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in taken:
+            signal.signal(number, before[number])
 
 
 def _tell(message: str) -> None:
     print(f"igrpo: {message}", file=sys.stderr)
+
+
+def where_it_goes_on(config: RunConfig, run_dir: Path) -> str:
+    """What a stopped run has kept."""
+    every = f"checkpoint.every={config.checkpoint.every}"
+    step = steps_behind(run_dir)
+    if step == 0:
+        return f"it has no checkpoint yet ({every}) and will begin again"
+    return f"it goes on after step {step}, its newest checkpoint ({every}); what came later is done again"
 
 
 def resume_command(run_dir: Path) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from igrpo.config import RunConfig
 from igrpo.config.facts import planned_steps
-from igrpo.config.schema import ChainsDataConfig
+from igrpo.config.parts.data import ChainsDataConfig
 from igrpo.hydra_support.planned import Cell, Sweep
 
 #: Launchers whose runs use this machine: a step that is measured here says something about them.
@@ -25,6 +25,9 @@ SEED_SDS = (0.0, 0.03)
 
 #: A detectable effect is that of the sampled accuracy of two conditions near this value, where sampling is noisiest.
 _ACCURACY = 0.5
+
+#: What the sum of samples is, by whether other limits may end runs and dynamic sampling may ask for more.
+_BOUND = {(False, False): "", (True, False): "at most ", (False, True): "at least ", (True, True): "very roughly "}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Plan:
     parallel: int
     is_local: bool
     is_limited: bool
+    is_dynamic: bool
 
 
 def plan_of(sweep: Sweep) -> Plan:
@@ -57,6 +61,7 @@ def plan_of(sweep: Sweep) -> Plan:
         parallel=_parallel(sweep),
         is_local=sweep.launcher.endswith(_LOCAL),
         is_limited=any(_ends_unforeseen(config) for config in configs),
+        is_dynamic=any(config.dynamic_sampling.max_attempts for config in configs),
     )
 
 
@@ -70,8 +75,9 @@ def print_plan(plan: Plan, cells: Sequence[Cell], console: Console | None = None
     table.add_column()
     combinations = _count(plan.combinations, "combination")
     table.add_row("runs", f"{plan.runs} ({combinations}, {_count(plan.seeds, 'seed')} each)")
-    most = "at most " if plan.is_limited else ""
-    table.add_row("samples", f"{most}{plan.samples:,} in training, all runs together")
+    table.add_row(
+        "samples", f"{_BOUND[plan.is_limited, plan.is_dynamic]}{plan.samples:,} in training, all runs together"
+    )
     table.add_row("at a time", "one run after the other" if plan.parallel == 1 else f"up to {plan.parallel} runs")
     if plan.combinations > 1:
         table.add_row("can detect", _detectable(plan))
@@ -133,7 +139,10 @@ def _seeds(cells: Sequence[Cell]) -> list[int]:
 
 
 def _samples(config: RunConfig) -> int:
-    return planned_steps(config) * config.trainer.questions_per_step * config.samples_per_question
+    planned = planned_steps(config) * config.trainer.questions_per_step * config.samples_per_question
+    if config.dynamic_sampling.max_attempts and config.budget.max_samples is not None:
+        return min(planned, config.budget.max_samples)  # the last step may come to the limit with fewer beyond it
+    return planned
 
 
 def _ends_unforeseen(config: RunConfig) -> bool:

@@ -23,12 +23,38 @@ from igrpo.training.stopping import first_stop
 CHANGEABLE = (
     "trainer.steps",
     "trainer.device",
+    "trainer.devices",
+    "trainer.nodes",
+    "trainer.strategy",
     "tracking.uri",
     "tracking.experiment",
     "tracking.example_questions",
     "tracking.rollout_files_kept",
+    "rollout.url",
+    "rollout.host",
+    "rollout.port",
+    "rollout.weights_dir",
+    "rollout.transfer",
+    "rollout.concurrency",
+    "rollout.request_timeout_s",
+    "rollout.ready_timeout_s",
+    "rollout.max_restarts",
+    "rollout.gpu_memory_utilization",
     "checkpoint.*",
     "budget.*",
+)
+#: The same of a generative judge, wherever it stands in `reward`: none of these changes a score.
+OF_A_JUDGE = (
+    "base_url",
+    "api_key_env",
+    "concurrency",
+    "timeout_s",
+    "retries",
+    "max_wait_s",
+    "cache",
+    "input_price",
+    "output_price",
+    "max_cost",
 )
 
 
@@ -131,11 +157,24 @@ def _apply(text: str, values: dict[str, Any]) -> str | None:
         return syntax_problem(text, error)
     key = item.key_or_group
     section, _, name = key.rpartition(".")
-    if isinstance(values.get(section), dict) and name not in values[section]:
-        return f"{key}: no such setting{setting_hint(key, [f'{section}.{known}' for known in values[section]])}"
+    node = _node(values, section)
+    if node is not None and name not in node:
+        return f"{key}: no such setting{setting_hint(key, [f'{section}.{known}' for known in node])}"
     plain = not (item.is_add() or item.is_delete() or item.is_force_add() or item.is_sweep_override())
-    if not plain or (key not in CHANGEABLE and f"{section}.*" not in CHANGEABLE):
-        allowed = ", ".join(CHANGEABLE)
-        return f"{text}: resume may change only {allowed}; anything else is another run: start it without resume"
-    values[section][name] = item.value()
+    of_a_judge = node is not None and node.get("name") == "judge"
+    allowed = [*CHANGEABLE, *(f"{section}.{known}" for known in OF_A_JUDGE if of_a_judge)]
+    if not plain or node is None or (key not in allowed and f"{section}.*" not in allowed):
+        return (
+            f"{text}: resume may change only {', '.join(allowed)}; anything else is another run: start it without "
+            "resume"
+        )
+    node[name] = item.value()
     return None
+
+
+def _node(values: dict[str, Any], section: str) -> dict[str, Any] | None:
+    """The values of a section such as ``reward.parts.judge.reward``; None: there is no such section."""
+    node: Any = values
+    for name in section.split("."):
+        node = node.get(name) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) else None

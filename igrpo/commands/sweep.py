@@ -201,6 +201,9 @@ def _print_estimate(planned: Sweep) -> None:
     if not plan.is_local:
         rich.print("estimated time: not measured, since the runs are elsewhere")
         return
+    if configs[0].processes > 1:
+        rich.print("estimated time: not measured, since each run is several processes")
+        return
     with rich.get_console().status("measuring a step ..."):
         from igrpo.step_time import measure_step
 

@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
 
     # what a kill -9 left behind in the folders where runs lie by default; a run looks further, into its MLflow
     repair_stale_runs(None, [Path.cwd() / "runs", Path.cwd() / "multirun"])
-    from igrpo.commands.job import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED, RunError
+    from igrpo.commands.job import EXIT_INTERRUPTED, EXIT_TERMINATED, RunError
 
     try:
         if asked.resume is not None and (asked.resume / SWEEP_FILE).is_file():
@@ -65,8 +65,8 @@ def run(arguments: Sequence[str]) -> int:
             start_sweep(asked.overrides, asked.tuned, asked.flags)
         else:
             _single(asked)
-    except RunError:
-        return EXIT_FAILED
+    except RunError as error:
+        return error.code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except SystemExit as stop:  # SIGTERM: the run said so already

@@ -7,18 +7,16 @@ from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from igrpo.config.schema import (
-    ChainsDataConfig,
-    FormatConfig,
-    GRPOConfig,
-    HuggingFaceModelConfig,
-    JsonlDataConfig,
-    PythonRewardConfig,
-    RewardConfig,
-    RunConfig,
-    TinyModelConfig,
-    WeightedConfig,
-)
+from igrpo.config.algorithm_checks import algorithm_problems
+from igrpo.config.correction_checks import correction_problems
+from igrpo.config.data_checks import data_problems, missing_data
+from igrpo.config.judge_checks import judge_problems, missing_for_judges
+from igrpo.config.objective_checks import objective_problems
+from igrpo.config.parts.data import ChainsDataConfig, JsonlDataConfig
+from igrpo.config.parts.model import HuggingFaceModelConfig, TinyModelConfig
+from igrpo.config.parts.reward import FormatConfig, PythonRewardConfig, RewardConfig, WeightedConfig
+from igrpo.config.parts.rollout import VllmColocateConfig, VllmServerConfig
+from igrpo.config.schema import RunConfig
 
 #: Position limit of the small model (igrpo.policy.tiny builds it with this many).
 TINY_POSITIONS = 512
@@ -27,59 +25,26 @@ TINY_POSITIONS = 512
 def cross_field_problems(config: RunConfig) -> list[str]:
     """Every contradiction between settings, each naming the setting, its value and what to do."""
     return [
-        *_budget(config),
-        *_condition(config),
+        *algorithm_problems(config),
+        *_minibatches(config),
         *_objective(config),
         *_advantage(config),
         *_sampling(config),
         *_lengths(config),
         *_parts(config),
+        *_processes(config),
+        *objective_problems(config),
+        *correction_problems(config),
+        *judge_problems(config),
+        *data_problems(config),
     ]
 
 
-def _budget(config: RunConfig) -> Iterator[str]:
-    drafts, total = config.drafts, config.completions_per_question
-    if isinstance(config.algorithm, GRPOConfig):
-        yield from _answers(config.algorithm.answers, total)
-    elif config.group_size < 2:
-        left = f"after algorithm.drafts={drafts} " if drafts else ""
-        yield (
-            f"completions_per_question={total} leaves {left}a group of {config.group_size}; a baseline within the "
-            f"group needs at least 2: set completions_per_question to {drafts + 2} or more"
-            + (" or algorithm.drafts lower" if drafts else "")
-        )
+def _minibatches(config: RunConfig) -> Iterator[str]:
     if config.trainer.minibatches > config.trainer.questions_per_step:
         yield (
             f"trainer.minibatches={config.trainer.minibatches} is more than trainer.questions_per_step="
             f"{config.trainer.questions_per_step}; every minibatch needs a question"
-        )
-
-
-def _answers(answers: int, total: int) -> Iterator[str]:
-    if answers > total:
-        yield (
-            f"algorithm.answers={answers} is more than completions_per_question={total}, the budget of a question; "
-            "lower it, or raise the budget"
-        )
-    if answers < 2:
-        yield (
-            f"algorithm.answers={answers}, of completions_per_question={total}, is a group of {answers}; a baseline "
-            "within the group needs at least 2: raise algorithm.answers, or completions_per_question if it follows it"
-        )
-
-
-def _condition(config: RunConfig) -> Iterator[str]:
-    """The labels of conf/condition must mean what they say; any other label is the user's own."""
-    label, algorithm = config.condition, config.algorithm.name
-    if label in {"grpo", "igrpo"} and label != algorithm:
-        yield (
-            f"condition={label} cannot go with algorithm={algorithm}: a condition chooses the algorithm; leave one of "
-            "them out"
-        )
-    if label == "best_of_n" and config.objective.advantage.select != "best":
-        yield (
-            f"condition=best_of_n cannot go with objective={config.objective.name}: it chooses the objective; leave "
-            "one of them out"
         )
 
 
@@ -175,6 +140,37 @@ def _parts(config: RunConfig) -> Iterator[str]:
             )
 
 
+def _processes(config: RunConfig) -> Iterator[str]:
+    trainer, rollout = config.trainer, config.rollout
+    if trainer.strategy == "single" and config.processes > 1:
+        yield (
+            f"trainer.strategy=single is one process, and trainer.devices={trainer.devices} x trainer.nodes="
+            f"{trainer.nodes} are {config.processes}; set trainer.strategy to ddp or fsdp2"
+        )
+    if trainer.strategy != "single" and config.processes == 1:
+        yield f"trainer.strategy={trainer.strategy} needs several processes: set trainer.devices=2 or more"
+    if trainer.questions_per_step < config.processes:
+        yield (
+            f"trainer.questions_per_step={trainer.questions_per_step} is less than one for each of "
+            f"{config.processes} processes; raise it"
+        )
+    if trainer.optimizer == "adamw_8bit" and (trainer.device == "cpu" or trainer.strategy == "fsdp2"):
+        yield (
+            "trainer.optimizer=adamw_8bit works on CUDA, on weights that are whole: not with "
+            f"trainer.device={trainer.device} and trainer.strategy={trainer.strategy}; set it to adamw"
+        )
+    if isinstance(rollout, VllmServerConfig) and rollout.transfer == "nccl" and rollout.url is None:
+        yield (
+            "rollout.transfer=nccl needs a server on other devices: give its rollout.url (`igrpo serve` starts one), "
+            "or set it to auto"
+        )
+    if isinstance(rollout, VllmColocateConfig) and rollout.tensor_parallel > 1 and config.processes > 1:
+        yield (
+            f"rollout.tensor_parallel={rollout.tensor_parallel} cannot go with {config.processes} processes, which "
+            "have an engine each; set it to 1, or use rollout=vllm_server"
+        )
+
+
 def _gives_no_verdict(reward: RewardConfig) -> bool:
     if isinstance(reward, WeightedConfig):
         return all(_gives_no_verdict(part.reward) for part in reward.parts.values())
@@ -203,10 +199,10 @@ def missing_files(config: RunConfig) -> list[str]:
                 f"reward.target={reward.target}: there is no module '{module}' in the working directory, and none is "
                 "installed"
             )
-    return problems
+    return [*problems, *missing_data(config), *missing_for_judges(reward)]
 
 
 def longest_row(config: RunConfig) -> int:
     """The most tokens that one trained row can have: question, shown draft and completion."""
-    draft = config.prompt.max_draft_tokens if config.drafts else 0
-    return config.prompt.max_question_tokens + draft + config.sampling.max_completion_tokens
+    drafts = config.shown * config.prompt.max_draft_tokens
+    return config.prompt.max_question_tokens + drafts + config.sampling.max_completion_tokens

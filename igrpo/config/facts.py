@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from igrpo.config.algorithm_facts import most_rows, split, variants, varies
 from igrpo.config.checks import longest_row
-from igrpo.config.schema import ChainsDataConfig, RunConfig
+from igrpo.config.parts.algorithm import CritiqueGRPOConfig
+from igrpo.config.parts.data import ChainsDataConfig
+from igrpo.config.schema import RunConfig
 
 
 def resolved_facts(config: RunConfig) -> list[tuple[str, str]]:
@@ -21,17 +24,30 @@ def resolved_facts(config: RunConfig) -> list[tuple[str, str]]:
 
 
 def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
-    trainer, total = config.trainer, config.completions_per_question
+    trainer = config.trainer
     questions = trainer.questions_per_step
     yield "questions a step (S)", f"{questions:,}"
-    if config.drafts:
-        yield "completions a question", f"{total} = {config.drafts} drafts (N) + {config.group_size} refinements (G)"
-    else:
-        rest = f" of a budget of {total}" if config.group_size < total else ""
-        yield "completions a question", f"{config.group_size} answers (G){rest}, no drafts"
-    rows = _rows_per_question(config)
-    trained = f"{'up to ' if rows < config.group_size else ''}{questions * rows:,}"
-    yield "completions a step", f"{questions * config.samples_per_question:,}, of which {trained} are trained on"
+    yield "completions a question", split(config)
+    rows, attempts = most_rows(config), config.dynamic_sampling.max_attempts
+    once, only_best = config.algorithm.answered_once(questions), rows < config.rows_per_question
+    count = (questions - once) * rows + once * (rows if only_best else config.samples_per_question)
+    trained = f"{'up to ' if attempts or only_best or varies(config) else ''}{count:,}"
+    each = questions * config.samples_per_question
+    bound = f"at least {each:,}" if attempts else f"{each:,}"
+    if varies(config):
+        bound = f"at most {config.most_samples_per_step:,}"
+    yield "completions a step", f"{bound}, of which {trained} are trained on"
+    if attempts:
+        yield (
+            "dynamic sampling",
+            f"up to {_count(attempts, 'further question')} in place of each that is answered all right or all wrong: "
+            f"up to {config.most_samples_per_step:,} completions a step",
+        )
+    yield from variants(config)
+    if config.processes > 1:
+        least, most = questions // config.processes, math.ceil(questions / config.processes)
+        share = f"{most}" if least == most else f"{least} or {most}"
+        yield "processes", f"{config.processes} ({trainer.strategy}), {share} questions of a step each"
     passes = "1 pass" if trainer.epochs == 1 else f"{trainer.epochs} passes"
     parts = "1 minibatch" if trainer.minibatches == 1 else f"{trainer.minibatches} minibatches"
     yield "updates a step", f"{config.updates_per_step} ({passes} x {parts})"
@@ -45,18 +61,23 @@ def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
     )
 
 
-def _rows_per_question(config: RunConfig) -> int:
-    """The most completions of a question that get a gradient: one where only the best is imitated."""
-    objective = config.objective
-    only_best = objective.advantage.select == "best" and objective.kl_beta == 0 and objective.entropy_bonus == 0
-    return 1 if only_best else config.group_size
+def _samples(config: RunConfig) -> str:
+    """Of the training, as far as settings alone can tell."""
+    steps = config.trainer.steps
+    samples = steps * config.trainer.questions_per_step * config.samples_per_question
+    if config.dynamic_sampling.max_attempts:
+        most = f"at most {steps * config.most_samples_per_step:,}"
+        return f"{most} samples" if varies(config) else f"at least {samples:,} samples, {most}"
+    return f"{'at most ' if varies(config) else ''}{samples:,} samples"
 
 
 def _tokens(config: RunConfig) -> Iterator[tuple[str, str]]:
     prompt = config.prompt
     yield "tokens, at most: question", f"{prompt.max_question_tokens:,}"
-    if config.drafts:
-        yield "tokens, at most: shown draft", f"{prompt.max_draft_tokens:,} (a longer one loses its middle)"
+    if config.shown:
+        each = f"{config.shown} x " if config.shown > 1 else ""
+        what = "draft" if config.drafts else "text"
+        yield f"tokens, at most: shown {what}", f"{each}{prompt.max_draft_tokens:,} (a longer one loses its middle)"
     yield "tokens, at most: completion", f"{config.sampling.max_completion_tokens:,}"
     yield "tokens, at most: trained row", f"{longest_row(config):,}, and the layout of the prompt"
     yield "tokens a micro-batch", f"{config.trainer.tokens_per_microbatch:,}"
@@ -64,8 +85,7 @@ def _tokens(config: RunConfig) -> Iterator[tuple[str, str]]:
 
 def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
     trainer, evaluation, data = config.trainer, config.evaluation, config.data
-    samples = trainer.steps * trainer.questions_per_step * config.samples_per_question
-    yield "training", f"{trainer.steps:,} steps, {samples:,} samples"
+    yield "training", f"{trainer.steps:,} steps, {_samples(config)}"
     ways = [f"{evaluation.samples} samples each"]
     ways += ["greedy"] if evaluation.greedy else []
     ways += ["draft-conditioned"] if evaluation.draft_conditioned else []
@@ -89,8 +109,14 @@ def evaluation_questions(config: RunConfig) -> tuple[int, int]:
     return min(questions, data.development), min(questions, data.test)
 
 
+def evaluated_tokens(config: RunConfig) -> int:
+    """The most tokens of a completion in evaluation."""
+    return config.evaluation.max_completion_tokens or config.sampling.max_completion_tokens
+
+
 def planned_steps(config: RunConfig) -> int:
-    """The steps that a run will take, as far as settings alone can tell: other limits than max_samples may end it."""
+    """The steps that a run will take, as far as settings alone can tell: other limits than max_samples may end it, and
+    dynamic sampling comes to that one in fewer steps."""
     if config.budget.max_samples is None:
         return config.trainer.steps
     each = config.trainer.questions_per_step * config.samples_per_question
@@ -98,23 +124,40 @@ def planned_steps(config: RunConfig) -> int:
 
 
 def _budget(config: RunConfig) -> Iterator[tuple[str, str]]:
-    limits, steps = config.budget, config.trainer.steps
+    limits = config.budget
     given = limits.model_dump(exclude_none=True)
     if given:
         named = (f"budget.{name}={limit:{',' if isinstance(limit, int) else 'g'}}" for name, limit in given.items())
         yield "ends earlier", f"after the first step that comes to {' or '.join(named)}"
     if limits.max_samples is not None:
-        each = config.trainer.questions_per_step * config.samples_per_question
-        last = math.ceil(limits.max_samples / each)
-        yield (
-            "ends at max_samples",
-            f"after {last:,} steps, {last * each:,} samples" if last < steps else "never: trainer.steps end it",
-        )
+        yield "ends at max_samples", _end_at_max_samples(config, limits.max_samples)
+
+
+def _end_at_max_samples(config: RunConfig, limit: int) -> str:
+    steps, each = config.trainer.steps, config.trainer.questions_per_step * config.samples_per_question
+    first, last = math.ceil(limit / config.most_samples_per_step), math.ceil(limit / each)
+    if first >= steps:
+        return "never: trainer.steps end it"
+    if varies(config):
+        return f"after {first:,} steps or more, {first * config.most_samples_per_step:,} samples"
+    if first == last:
+        return f"after {last:,} steps, {last * each:,} samples"
+    return f"after {first:,} to {min(last, steps):,} steps, as dynamic sampling needs"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _notes(config: RunConfig) -> Iterator[str]:
     """What a reader of the numbers must know (spec: one update a batch makes several objectives the same)."""
     objective = config.objective
+    own = objective.advantage.scale == "none" and objective.aggregation == "constant" and objective.kl_beta == 0
+    if isinstance(config.algorithm, CritiqueGRPOConfig) and not own:
+        yield (
+            f"objective={objective.name} is not Critique-GRPO's own, which has no standard deviation, no length term "
+            "and no KL term: condition=critique_grpo, or objective=dr_grpo"
+        )
     reinforce = objective.surrogate == "reinforce"
     if objective.kl_beta == 0:
         yield "reference model: none (objective.kl_beta=0)"
@@ -124,6 +167,16 @@ def _notes(config: RunConfig) -> Iterator[str]:
         yield "budget: trainer.steps stays the upper bound, and the horizon of the learning rate's schedule"
     if objective.advantage.select == "best":
         yield "imitation: the best right completion of each group has weight 1, all others have none"
+    if objective.entropy_control.target is not None:
+        yield (
+            f"entropy control: the bonus is on below {objective.entropy_control.target:g} nats a token, at most "
+            f"{objective.entropy_control.maximum:g}"
+        )
+    if objective.overlong_buffer is not None:
+        yield (
+            f"soft overlong penalty: the reward that is trained on falls by up to 1 in the last "
+            f"{objective.overlong_buffer:,} of {config.sampling.max_completion_tokens:,} tokens"
+        )
     if config.updates_per_step > 1:
         if reinforce:
             yield "REINFORCE has no ratio: the updates of a step after the first are off-policy and not corrected"
@@ -134,8 +187,9 @@ def _notes(config: RunConfig) -> Iterator[str]:
         yield same + "GSPO and GRPO with sequence mean"
     if objective.surrogate == "detached" and objective.aggregation == "token_mean":
         yield same + "CISPO and the DAPO loss, both with token mean (at the same mask_truncated)"
-    if objective.advantage.baseline == "leave_one_out":
-        size = config.group_size
+    sizes = config.algorithm.cohorts(config.completions_per_question)
+    if objective.advantage.baseline == "leave_one_out" and len(sizes) == 1:
+        (size,) = sizes
         yield (
             f"identical by construction up to a factor: leave-one-out advantages are G/(G-1) = {size}/{size - 1} times "
             "those of the mean-only baseline"

@@ -38,6 +38,9 @@ def parse_config(values: Mapping[str, Any], source: str = "the configuration") -
     except ValidationError as error:
         # one line a setting: a union reports each type that it tried
         found = {tuple(_without_tags(item["loc"], values)): item for item in reversed(error.errors())}
+        # a list whose items are wrong is not too short as well
+        wrong = {place[:-1] for place in found}
+        found = {place: item for place, item in found.items() if item["type"] != "too_short" or place not in wrong}
         raise ConfigError([_describe(item, values) for item in reversed(found.values())], source) from None
     problems = cross_field_problems(config)
     if problems:

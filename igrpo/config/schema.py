@@ -1,113 +1,26 @@
 """The schema of a run's configuration: types and bounds here, values in conf/, no defaults at call sites.
 
 Every key must come from YAML (or the command line); a key that no section knows is an error. Since a section's
-fields depend on its ``name``, a knob that the chosen part would ignore is an unknown key there.
+fields depend on its ``name``, a knob that the chosen part would ignore is an unknown key there. The parts that can be
+chosen among are in `igrpo.config.parts`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-SCHEMA_VERSION = 1
+from igrpo.config.parts.algorithm import AlgorithmConfig, ObjectiveConfig
+from igrpo.config.parts.base import Decay, Section, TopP, UnitShare
+from igrpo.config.parts.data import BenchmarkConfig, DataConfig
+from igrpo.config.parts.model import LoraConfig, ModelConfig
+from igrpo.config.parts.reward import RewardConfig
+from igrpo.config.parts.rollout import RolloutConfig
+from igrpo.config.parts.sampled import Sampled
+from igrpo.config.parts.transfer import TransferConfig
 
-UnitShare = Annotated[float, Field(ge=0, le=1)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
-TopP = Annotated[float, Field(gt=0, le=1)]
-
-
-class Section(BaseModel):
-    """Base of every section: immutable, unknown keys forbidden, no silent conversion of text to numbers."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class GRPOConfig(Section):
-    name: Literal["grpo"]
-    answers: PositiveInt
-
-
-class IGRPOConfig(Section):
-    name: Literal["igrpo"]
-    drafts: NonNegativeInt
-    selection: Literal["best", "random", "worst", "first", "none"]
-    ties: Literal["random", "first", "shortest", "longest"]
-    all_failed: Literal["show", "skip"]
-
-
-AlgorithmConfig = Annotated[GRPOConfig | IGRPOConfig, Field(discriminator="name")]
-
-
-class AdvantageConfig(Section):
-    baseline: Literal["mean", "leave_one_out", "none"]
-    scale: Literal["std", "none"]
-    std: Literal["sample", "population"]
-    std_eps: NonNegativeFloat
-    tolerance: NonNegativeFloat
-    select: Literal["all", "best"]
-
-
-class ObjectiveConfig(Section):
-    name: str
-    advantage: AdvantageConfig
-    ratio: Literal["token", "sequence"]
-    surrogate: Literal["clip", "detached", "reinforce"]
-    clip_low: PositiveFloat | None
-    clip_high: PositiveFloat | None
-    aggregation: Literal["sequence_mean", "token_mean", "constant"]
-    constant_divisor: PositiveFloat | None
-    kl_beta: NonNegativeFloat
-    kl_estimator: Literal["k1", "k2", "k3"]
-    entropy_bonus: float
-    mask_truncated: bool
-
-
-class MathVerifyConfig(Section):
-    name: Literal["math_verify"]
-    answer_format: tuple[Literal["boxed", "answer_tag", "last_line"], ...] = Field(strict=False, min_length=1)
-    percent: Literal["strict", "number", "value", "any"]
-    base_subscript: Literal["required", "optional"]
-    workers: PositiveInt
-    cpu_limit_s: PositiveFloat
-    wall_limit_s: PositiveFloat
-    memory_limit_mb: PositiveInt
-    max_answer_chars: PositiveInt
-    cache_size: PositiveInt
-
-
-class FormatConfig(Section):
-    name: Literal["format"]
-
-
-class PythonRewardConfig(Section):
-    name: Literal["python"]
-    target: str = Field(pattern=r"^[\w.]+:\w+$")
-    arguments: dict[str, Any]
-
-
-SingleRewardConfig = Annotated[MathVerifyConfig | FormatConfig | PythonRewardConfig, Field(discriminator="name")]
-
-
-class WeightedPart(Section):
-    weight: float
-    reward: SingleRewardConfig
-
-
-class WeightedConfig(Section):
-    name: Literal["weighted"]
-    parts: dict[str, WeightedPart] = Field(min_length=1)
-
-
-RewardConfig = Annotated[
-    MathVerifyConfig | FormatConfig | PythonRewardConfig | WeightedConfig, Field(discriminator="name")
-]
-
-
-class LocalRolloutConfig(Section):
-    name: Literal["local"]
-    max_batch_rows: PositiveInt
-    pipeline: bool
+SCHEMA_VERSION = 3
 
 
 class SamplingConfig(Section):
@@ -117,101 +30,63 @@ class SamplingConfig(Section):
     max_completion_tokens: PositiveInt
 
 
-class WarmStartConfig(Section):
-    seed: int
-    steps: NonNegativeInt
-    schedule_steps: PositiveInt
-    batch_size: PositiveInt
-    learning_rate: PositiveFloat
-    slip: UnitShare
-    misconception: UnitShare
-    corrupted_share: UnitShare
-    corrupted_slip: UnitShare
-    clean_share: UnitShare
-
-
-class TinyModelConfig(Section):
-    name: Literal["tiny"]
-    hidden: PositiveInt
-    layers: PositiveInt
-    heads: PositiveInt
-    mlp: PositiveInt
-    warm_start: WarmStartConfig
-
-
-class ByteLevelModelConfig(Section):
-    name: Literal["byte_level"]
-    hidden: PositiveInt
-    layers: PositiveInt
-    heads: PositiveInt
-    mlp: PositiveInt
-    chat_template: bool
-    seed: int
-
-
-class HuggingFaceModelConfig(Section):
-    name: Literal["huggingface"]
-    name_or_path: str
-    revision: str | None
-    attention: Literal["sdpa", "eager", "flash_attention_2"]
-    trust_remote_code: bool
-
-
-ModelConfig = Annotated[TinyModelConfig | ByteLevelModelConfig | HuggingFaceModelConfig, Field(discriminator="name")]
-
-
-class ChainsDataConfig(Section):
-    name: Literal["chains"]
-    seed: NonNegativeInt
-    operations: PositiveInt
-    train: PositiveInt
-    development: PositiveInt
-    test: PositiveInt
-
-
-class FieldNames(Section):
-    id: str | None
-    problem: str
-    answer: str
-
-
-class JsonlDataConfig(Section):
-    name: Literal["jsonl"]
-    path: str
-    fields: FieldNames
-    development: UnitShare | str
-    test: UnitShare | str
-
-
-class HubDataConfig(Section):
-    name: Literal["hub"]
-    dataset: str
-    subset: str | None
-    revision: str | None
-    split: str
-    fields: FieldNames
-    development: UnitShare | str
-    test: UnitShare | str
-
-
-DataConfig = Annotated[ChainsDataConfig | JsonlDataConfig | HubDataConfig, Field(discriminator="name")]
-
-
 class PromptConfig(Section):
+    """The layouts of all prompts. ``critique`` asks for one of a draft, ``revision`` refines a draft with its critique,
+    ``verification`` asks whether a draft is right, by ``verdict_right`` or ``verdict_wrong`` in a box."""
+
     name: str
     chat_template: Literal["auto", "require", "off"]
     system: str
     question: str
     refinement: str
+    critique: str
+    revision: str
+    verification: str
+    verdict_right: str = Field(min_length=1)
+    verdict_wrong: str = Field(min_length=1)
+    draft_separator: str
     cut_marker: str
     draft_thinking: Literal["keep", "strip"]
     max_question_tokens: PositiveInt
     max_draft_tokens: PositiveInt
 
 
+class DynamicSamplingConfig(Section):
+    """DAPO's: a question whose trained answers are all right or all wrong gives its place in the step to another one,
+    ``max_attempts`` times at most (0: never)."""
+
+    max_attempts: NonNegativeInt
+
+
+class CorrectionConfig(Section):
+    """What is done about samplers whose log-probs are not the trainer's (another engine, another precision).
+
+    The weight of a token is pi_old(trainer) / pi_old(sampler) of that token, or of its whole ``sequence``. ``truncate``
+    caps it at ``high``; ``mask`` takes out what lies outside ``low`` to ``high``.
+    """
+
+    level: Literal["none", "token", "sequence"]
+    bound: Literal["truncate", "mask"]
+    low: PositiveFloat | None
+    high: PositiveFloat | None
+
+
 class TrainerConfig(Section):
+    """How weights are updated, and on what.
+
+    ``strategy``: ``single`` (one process), ``ddp`` (a replica a process) or ``fsdp2`` (weights, gradients and optimizer
+    state sharded over the processes). ``devices`` are processes a node; with several processes each takes its share of
+    the questions of a step. ``collective_timeout_s`` ends a run whose processes wait for one that is gone.
+    """
+
+    strategy: Literal["single", "ddp", "fsdp2"]
+    devices: PositiveInt
+    nodes: PositiveInt
+    collective_timeout_s: PositiveFloat
     device: Literal["cpu", "cuda", "auto"]
     precision: Literal["fp32", "bf16"]
+    activation_checkpointing: bool
+    optimizer: Literal["adamw", "adamw_8bit"]
     threads: PositiveInt
     steps: PositiveInt
     questions_per_step: PositiveInt
@@ -235,11 +110,17 @@ class BudgetConfig(Section):
 
     max_samples: PositiveInt | None
     max_generated_tokens: PositiveInt | None
+    max_trained_tokens: PositiveInt | None
     max_flops: PositiveFloat | None
     max_seconds: PositiveFloat | None
 
 
 class EvaluationConfig(Section):
+    """Held-out questions. ``benchmarks`` are asked before and after training, single-shot, with samples of their own.
+
+    ``max_completion_tokens`` null: that of ``sampling``.
+    """
+
     every: PositiveInt
     questions: PositiveInt
     samples: PositiveInt
@@ -249,6 +130,13 @@ class EvaluationConfig(Section):
     greedy: bool
     draft_conditioned: bool
     oracle_drafts: NonNegativeInt
+    max_completion_tokens: PositiveInt | None
+    benchmarks: dict[str, BenchmarkConfig]
+
+    @property
+    def shows_drafts(self) -> bool:
+        """Whether any of its prompts shows a draft."""
+        return self.draft_conditioned or self.oracle_drafts > 0
 
 
 class CheckpointConfig(Section):
@@ -256,6 +144,16 @@ class CheckpointConfig(Section):
     keep_last: PositiveInt
     keep_best: bool
     minimum_free_mb: NonNegativeInt
+
+
+class AlarmsConfig(Section):
+    """When a run warns, see `igrpo.training.alarms`; null turns an alarm off. ``window``: steps that a mean is over."""
+
+    window: PositiveInt
+    entropy_share: Annotated[float, Field(gt=0, lt=1)] | None
+    length_ratio: Annotated[float, Field(gt=1)] | None
+    answer_differs_rise: UnitShare | None
+    accuracy_fall: Annotated[float, Field(gt=0, le=1)] | None
 
 
 class TrackingConfig(Section):
@@ -269,43 +167,80 @@ class TrackingConfig(Section):
 class RunConfig(Section):
     """The whole configuration of one run."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[3]
     seed: NonNegativeInt
     condition: str = Field(min_length=1)
     run_name: str
     completions_per_question: PositiveInt
     algorithm: AlgorithmConfig
     objective: ObjectiveConfig
+    dynamic_sampling: DynamicSamplingConfig
+    correction: CorrectionConfig
     reward: RewardConfig
     sampling: SamplingConfig
-    rollout: LocalRolloutConfig
+    rollout: RolloutConfig
     model: ModelConfig
+    lora: LoraConfig
     data: DataConfig
     prompt: PromptConfig
     trainer: TrainerConfig
     budget: BudgetConfig
     evaluation: EvaluationConfig
     checkpoint: CheckpointConfig
+    alarms: AlarmsConfig
     tracking: TrackingConfig
+
+    @property
+    def sampled(self) -> tuple[Sampled, ...]:
+        """The completions of a question by their kinds."""
+        return self.algorithm.sampled(self.completions_per_question)
 
     @property
     def drafts(self) -> int:
         """N, the drafts a question (0 where there is no Stage 1)."""
-        return self.algorithm.drafts if isinstance(self.algorithm, IGRPOConfig) else 0
+        return sum(one.samples for one in self.sampled if one.kind == "drafts")
+
+    @property
+    def transfer(self) -> TransferConfig | None:
+        """How completions enter the loss that are trained as answers to another prompt; None where there are none."""
+        return self.algorithm.transferring
+
+    @property
+    def shown(self) -> int:
+        """The most texts (drafts, answers, critiques) that a prompt of training shows beside its question."""
+        return max(one.texts for one in self.sampled)
 
     @property
     def group_size(self) -> int:
-        """G, the completions a question that get gradients: GRPO's answers; of iGRPO, what the drafts leave."""
-        if isinstance(self.algorithm, GRPOConfig):
-            return self.algorithm.answers
-        return self.completions_per_question - self.algorithm.drafts
+        """G, the completions of a group: GRPO's answers; of iGRPO, what the drafts leave to each round."""
+        return self.algorithm.group_size(self.completions_per_question)
 
     @property
     def samples_per_question(self) -> int:
-        """N + G, what a question really costs: ``completions_per_question``, or less where GRPO is given less."""
-        return self.drafts + self.group_size
+        """What a question really costs, at most: ``completions_per_question``, or less where that is not used up."""
+        return sum(one.samples for one in self.sampled)
+
+    @property
+    def least_samples_per_question(self) -> int:
+        """What a question costs whatever the step's data are."""
+        return sum(one.samples for one in self.sampled if one.always)
+
+    @property
+    def most_samples_per_step(self) -> int:
+        """The completions of a step in which dynamic sampling makes all its attempts, everywhere."""
+        return self.trainer.questions_per_step * self.samples_per_question * (1 + self.dynamic_sampling.max_attempts)
+
+    @property
+    def rows_per_question(self) -> int:
+        """The completions of a question that are trained, at most, each as often as it is."""
+        return self.algorithm.rows(self.completions_per_question)
 
     @property
     def updates_per_step(self) -> int:
         """Optimizer steps on the samples of one rollout cycle."""
         return self.trainer.epochs * self.trainer.minibatches
+
+    @property
+    def processes(self) -> int:
+        """Processes that train together."""
+        return self.trainer.devices * self.trainer.nodes

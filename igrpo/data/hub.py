@@ -3,57 +3,116 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from igrpo.data.records import Fields, Splits, hold_out, read_questions, warn_of_overlap
+from igrpo.config.parts.data import HubDataConfig
+from igrpo.data.fields import Fields, field_value
+from igrpo.data.records import Splits, choose, hold_out, read_questions, warn_of_overlap
 from igrpo.types import Question
 
 #: How `datasets` calls the format of a single local file.
 _FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class HubDataset:
+    """What `datasets` loads, and how its rows become questions. A data set's own code is never run.
+
+    ``section`` is the part of the configuration that describes it, for messages (``data``); the other fields are those
+    of `igrpo.config.parts.data.HubDataConfig`.
+    """
+
+    section: str
+    name: str
+    subset: str | None
+    revision: str | None
+    fields: Fields
+    where: Mapping[str, str | int | float | bool]
+    unusable_share: float
+
+    def read(self, split: str) -> tuple[Question, ...]:
+        """The questions of a split.
+
+        Raises:
+            ValueError: the data set, the split or a column is missing, it has no row, or a row is no question.
+        """
+        table = self._load(split)
+        wanted = {self.fields.problem, self.fields.answer, *self.where}
+        if self.fields.id is not None:
+            wanted.add(self.fields.id)
+        rows = self._kept(_rows(table, wanted, f"{self.name}[{split}]"))
+        found = read_questions(rows, self.fields, section=self.section, unusable_share=self.unusable_share)
+        if not found:
+            of_these = " that has the values of where" if self.where else ""
+            raise ValueError(f"{self.section}.dataset={self.name}: its split '{split}' has no question{of_these}")
+        return found
+
+    def _load(self, split: str) -> Any:
+        import datasets
+
+        path = Path(self.name).expanduser()
+        try:
+            if path.is_file():
+                return datasets.load_dataset(_format(path), data_files={"rows": str(path)}, split="rows")
+            place = str(path) if path.is_dir() else self.name
+            return datasets.load_dataset(place, self.subset, split=split, revision=self.revision)
+        except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
+            section = self.section
+            raise ValueError(
+                f"{section}.dataset={self.name} ({section}.subset={self.subset}, split '{split}', "
+                f"{section}.revision={self.revision}) cannot be loaded: {error}"
+            ) from error
+
+    def _kept(self, rows: Iterator[tuple[str, Mapping[str, object]]]) -> Iterator[tuple[str, Mapping[str, object]]]:
+        setting = f"{self.section}.where"
+        for place, row in rows:
+            if all(field_value(row, path, setting, place) == value for path, value in self.where.items()):
+                yield place, row
 
 
 class HubSource:
-    """Questions read through ``datasets.load_dataset``. A data set's own code is never run.
+    """Questions read through ``datasets.load_dataset``.
 
     Args:
-        name: a data set on the hub, or a local directory or file (.jsonl, .json, .parquet, .csv; .gz allowed).
-        subset: the configuration of the data set (``main``); None: its only or default one.
-        split: the split to train on.
-        fields: the names of its columns.
-        revision: the commit, tag or branch on the hub; None: the newest, which others may change.
-        development, test: what is held out: a share of ``split`` (chosen by a hash of the ids; 0: none), or the name of
-            another split.
+        data: which data set, and how its rows become questions; the schema says what each setting means.
 
     Raises:
-        ValueError: the data set, a split or a column is missing, or a row is no question; the message says which.
+        ValueError: the data set, a split or a column is missing, too many rows are no questions, or a share holds out
+            nothing; the message says which.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        subset: str | None,
-        split: str,
-        fields: Fields,
-        revision: str | None,
-        development: float | str,
-        test: float | str,
-    ) -> None:
-        def questions(split_name: str) -> tuple[Question, ...]:
-            rows = _rows(_load(name, subset, split_name, revision), f"{name}[{split_name}]")
-            found = read_questions(rows, fields)
-            if not found:
-                raise ValueError(f"data.dataset={name}: its split '{split_name}' is empty")
-            return found
+    def __init__(self, data: HubDataConfig) -> None:
+        fields = Fields(
+            **data.fields.model_dump(), problem_prefix=data.problem_prefix, problem_suffix=data.problem_suffix
+        )
 
-        development_share = 0.0 if isinstance(development, str) else development
-        test_share = 0.0 if isinstance(test, str) else test
-        splits = hold_out(questions(split), development_share, test_share)
+        def dataset(name: str) -> HubDataset:
+            return HubDataset(
+                "data", name, data.subset, data.revision, fields, where=data.where, unusable_share=data.unusable_share
+            )
+
+        def held_out(setting: str, split: str) -> tuple[Question, ...]:
+            if _is_local_file(split):
+                return dataset(split).read(data.split)
+            if _is_local_file(data.dataset):
+                raise ValueError(
+                    f"data.{setting}={split}: data.dataset={data.dataset} is a single file, which has no other split; "
+                    "give a share of it to hold out, or another file"
+                )
+            return dataset(data.dataset).read(split)
+
+        splits = hold_out(
+            dataset(data.dataset).read(data.split),
+            0.0 if isinstance(data.development, str) else data.development,
+            0.0 if isinstance(data.test, str) else data.test,
+        )
         splits = Splits(
-            splits.train,
-            questions(development) if isinstance(development, str) else splits.development,
-            questions(test) if isinstance(test, str) else splits.test,
+            choose(splits.train, data.limit, data.limit_seed),
+            held_out("development", data.development) if isinstance(data.development, str) else splits.development,
+            held_out("test", data.test) if isinstance(data.test, str) else splits.test,
         )
         warn_of_overlap(splits)
         self.train: Sequence[Question] = splits.train
@@ -61,19 +120,8 @@ class HubSource:
         self.test: Sequence[Question] = splits.test
 
 
-def _load(name: str, subset: str | None, split: str, revision: str | None) -> Any:
-    import datasets
-
-    path = Path(name).expanduser()
-    try:
-        if path.is_file():
-            return datasets.load_dataset(_format(path), data_files={split: str(path)}, split=split)
-        return datasets.load_dataset(str(path) if path.is_dir() else name, subset, split=split, revision=revision)
-    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
-        raise ValueError(
-            f"data.dataset={name} (data.subset={subset}, split '{split}', data.revision={revision}) "
-            f"cannot be loaded: {error}"
-        ) from error
+def _is_local_file(name: str) -> bool:
+    return Path(name).expanduser().is_file()
 
 
 def _format(path: Path) -> str:
@@ -83,5 +131,13 @@ def _format(path: Path) -> str:
     return _FORMATS[suffixes[-1]]
 
 
-def _rows(dataset: Any, name: str) -> Iterator[tuple[str, Mapping[str, object]]]:
-    return ((f"{name} row {number}", row) for number, row in enumerate(dataset))
+def _rows(table: Any, paths: set[str], name: str) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """(where it stands, row) of a table; only the columns that are asked for where all of them exist."""
+    columns = {path if path in table.column_names else path.partition(".")[0] for path in paths}
+    if columns <= set(table.column_names):  # else the message about the missing one names those that there are
+        table = table.select_columns(sorted(columns))
+    number = 0
+    for batch in table.iter(batch_size=_BATCH):
+        for values in zip(*batch.values(), strict=True):
+            yield f"{name} row {number}", dict(zip(batch, values, strict=True))
+            number += 1

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NoReturn, cast
 
-from igrpo.data.records import Fields, Splits, hold_out, read_questions, warn_of_overlap
+from igrpo.data.fields import Fields
+from igrpo.data.records import Splits, hold_out, read_questions, warn_of_overlap
 from igrpo.types import Question
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -68,7 +69,7 @@ def read_jsonl(path: Path, fields: Fields, setting: str) -> tuple[Question, ...]
     if not path.is_file():
         raise ValueError(f"{setting}={path} is not a file: give a JSONL file, plain or .gz")
     try:
-        questions = read_questions(_records(path), fields)
+        questions = read_questions(_records(path), fields, section="data", unusable_share=0.0)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{setting}={path} cannot be read: {error}") from error
     if not questions:

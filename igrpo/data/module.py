@@ -9,7 +9,7 @@ import lightning
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from igrpo.data.sources import Source, questions_of_step
+from igrpo.data.sources import Source, questions_of_step, replacements_of_step
 from igrpo.types import Question
 
 #: The number of the rollout step, and its S questions.
@@ -47,6 +47,13 @@ class QuestionDataModule(lightning.LightningDataModule):
     def cycle(self, step: int) -> Cycle:
         """The rollout cycle number ``step``, counted from 0."""
         return step, questions_of_step(self.source, self.seed, step, self.questions)
+
+    def replacements(self, step: int, attempts: int) -> list[Question]:
+        """Further questions for the rollout cycle ``step``: ``attempts`` for each of its S places (fewer in a small
+        split), all different, and a function of (seed, step) as its own are."""
+        wanted = attempts * self.questions
+        indices = replacements_of_step(self.source, self.seed, step, self.questions, wanted)
+        return [self.source.train[index] for index in indices]
 
     def train_dataloader(self) -> DataLoader[Cycle]:
         """One item a rollout cycle, in this process."""

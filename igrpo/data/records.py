@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from igrpo.data.fields import Fields, UnusableRowError, read_question
 from igrpo.seeding import derive_seed
 from igrpo.types import Question
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """The names of a data set's fields; ``id=None`` numbers the records instead."""
-
-    id: str | None = "id"
-    problem: str = "problem"
-    answer: str = "answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,50 +22,85 @@ class Splits:
     test: tuple[Question, ...]
 
 
-def read_questions(records: Iterable[tuple[str, Mapping[str, object]]], fields: Fields) -> tuple[Question, ...]:
-    """Every record as a question.
+def read_questions(
+    records: Iterable[tuple[str, Mapping[str, object]]], fields: Fields, *, section: str, unusable_share: float
+) -> tuple[Question, ...]:
+    """Every record as a question, in order.
+
+    Records that cannot be used are left out, counted and logged, up to a share; with the share 0 the first is an error.
+    Without ids (``fields.id=None``) the records of one problem are one question, but where their answers differ there
+    is no telling which is right, and all of them are left out.
 
     Args:
-        records: (where it stands, for messages; the record), in order.
+        records: (where it stands, for messages; the record).
         fields: the names of the fields.
+        section: the section of the configuration that has them, for messages (``data``).
+        unusable_share: of the records that may be left out because they hold no problem or no answer.
 
     Raises:
-        ValueError: a field is missing, empty or no text, or two records have the same id; the message says where.
+        ValueError: a field is missing, too many records cannot be used, or two records have the same id; the message
+            says where.
     """
-    questions = []
-    seen: dict[str, str] = {}
-    for number, (where, record) in enumerate(records):
-        identifier = str(number) if fields.id is None else _text(record, fields.id, "id", where)
-        if identifier in seen:
-            raise ValueError(f"{where}: the id {identifier!r} already stands at {seen[identifier]}; ids must be unique")
-        seen[identifier] = where
-        problem = _text(record, fields.problem, "problem", where)
-        questions.append(Question(identifier, problem, _text(record, fields.answer, "answer", where)))
-    return tuple(questions)
-
-
-def _text(record: Mapping[str, object], name: str, role: str, where: str) -> str:
-    if name not in record:
-        close = get_close_matches(name, list(record), n=1)
-        advice = f"did you mean '{close[0]}'? " if close else ""
+    reading = _Reading()
+    for where, record in records:
+        reading.total += 1
+        try:
+            question = read_question(where, record, fields, section)
+        except UnusableRowError as error:
+            if unusable_share == 0:
+                raise
+            reading.unusable.append(str(error))
+            continue
+        reading.add(question, where, unique=fields.id is not None)
+    if len(reading.unusable) > unusable_share * reading.total:
         raise ValueError(
-            f"{where}: there is no field '{name}' (data.fields.{role}); {advice}"
-            f"The fields are {', '.join(sorted(record)) or 'none'}"
+            f"{section}.unusable_share={unusable_share}, but {len(reading.unusable)} of {reading.total} rows hold no "
+            f"question; the first: {reading.unusable[0]}"
         )
-    value = record[name]
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        kind = "null" if value is None else type(value).__name__
-        raise ValueError(  # noqa: TRY004 - a user's error in a file, not a caller's wrong type
-            f"{where}: the field '{name}' (data.fields.{role}) must be text or a number, not {kind}"
-        )
-    text = str(value)
-    if not text.strip():
-        raise ValueError(f"{where}: the field '{name}' (data.fields.{role}) is empty")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{where}: the field '{name}' holds half a character (a lone surrogate)") from error
-    return text
+    return reading.questions(section)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What was read so far."""
+
+    total: int = 0
+    unusable: list[str] = field(default_factory=list)
+    repeats: int = 0
+    disputed: set[str] = field(default_factory=set)
+    found: dict[str, tuple[Question, str]] = field(default_factory=dict)
+
+    def add(self, question: Question, where: str, *, unique: bool) -> None:
+        before, place = self.found.setdefault(question.id, (question, where))
+        if before is question:
+            return
+        if unique:
+            raise ValueError(f"{where}: the id {question.id!r} already stands at {place}; ids must be unique")
+        self.repeats += 1
+        if before.answer.strip() != question.answer.strip():
+            self.disputed.add(question.id)
+
+    def questions(self, section: str) -> tuple[Question, ...]:
+        if self.unusable:
+            log.warning(
+                "%s: %d of %d rows hold no question and are left out; the first: %s",
+                section, len(self.unusable), self.total, self.unusable[0],
+            )  # fmt: skip
+        if self.repeats:
+            log.warning(
+                "%s: %d of %d rows repeat the problem of another; %d problems that have several answers are left out",
+                section, self.repeats, self.total, len(self.disputed),
+            )  # fmt: skip
+        return tuple(one for one, _ in self.found.values() if one.id not in self.disputed)
+
+
+def choose(questions: Sequence[Question], limit: int | None, seed: int) -> tuple[Question, ...]:
+    """At most ``limit`` of the questions (None: all), chosen by a hash of the seed and their ids, in their order."""
+    if limit is None or limit >= len(questions):
+        return tuple(questions)
+    ranked = sorted(questions, key=lambda question: derive_seed("chosen", seed, question.id))
+    chosen = {question.id for question in ranked[:limit]}
+    return tuple(question for question in questions if question.id in chosen)
 
 
 def hold_out(questions: Iterable[Question], development: float, test: float) -> Splits:

@@ -12,13 +12,13 @@ from random import Random
 from typing import Protocol, overload, runtime_checkable
 
 from igrpo.data.chains import chain_question
+from igrpo.data.fields import Fields
 from igrpo.data.hub import HubSource
 from igrpo.data.jsonl import JsonlSource
-from igrpo.data.records import Fields
 from igrpo.seeding import derive_seed
 from igrpo.types import Question
 
-__all__ = ["ChainSource", "Fields", "HubSource", "JsonlSource", "Source", "questions_of_step"]
+__all__ = ["ChainSource", "Fields", "HubSource", "JsonlSource", "Source", "questions_of_step", "replacements_of_step"]
 
 
 @runtime_checkable
@@ -56,8 +56,23 @@ def questions_of_step(source: Source, seed: int, step: int, count: int) -> list[
             f"{count} questions a step, but the training split has {size}: "
             "lower the number of questions a step to at most that (and to at least 1)"
         )
+    return [source.train[index] for index in _indices(size, seed, step, count)]
+
+
+def replacements_of_step(source: Source, seed: int, step: int, count: int, wanted: int) -> list[int]:
+    """Indices of up to ``wanted`` further training questions for a step, all different and none of its own ``count``.
+
+    They are drawn without regard to the epoch, which goes on as if they had not been asked.
+    """
+    size = len(source.train)
+    own = set(_indices(size, seed, step, count))
+    drawn = Random(derive_seed("replacements", seed, step)).sample(range(size), min(size, wanted + count))
+    return [index for index in drawn if index not in own][:wanted]
+
+
+def _indices(size: int, seed: int, step: int, count: int) -> list[int]:
     positions = range(step * count, (step + 1) * count)
-    return [source.train[_order(seed, at // size, size, count)[at % size]] for at in positions]
+    return [_order(seed, at // size, size, count)[at % size] for at in positions]
 
 
 @lru_cache(maxsize=4)

@@ -11,9 +11,9 @@ draft-conditioned, oracle
     The draft with the best reward out of N is shown. The reward knows the gold answer, so this tells what selection
     could give and is no accuracy of a deployable system. Off unless asked for; the samples are cut into blocks of N.
 
-An answer counts as right when its reward says so; one whose check was refused, timed out or crashed counts as not right
-(``outcomes`` has their shares). All seeds are functions of (seed, question, stage, sample): evaluations of one run
-differ by weights only.
+An answer counts as right when its reward says so; one whose check was refused, timed out or crashed, or that the
+reward could not score, counts as not right (``outcomes`` has their shares). All seeds are functions of (seed, question,
+stage, sample): evaluations of one run differ by weights only.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from igrpo.distributed import gather_shares, share
 from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, summarise
 from igrpo.prompts import PromptBuilder
 from igrpo.rewards.base import Reward, checked_score
 from igrpo.rollout.base import Engine, SamplingParams
 from igrpo.seeding import derive_seed
-from igrpo.types import Completion, Question
+from igrpo.types import Completion, Question, Score
+
+_UNSCORED = Score(0.0, None, "unscored")
 
 _R = TypeVar("_R")
 
@@ -84,19 +87,20 @@ class Evaluator:
         self._wrap = wrap
 
     async def run(self) -> EvaluationResult:
-        """One coroutine a question; the engine batches what they ask for.
+        """One coroutine a question; the engine batches what they ask for. Several processes share the questions.
 
         Raises:
             RewardError: the reward broke its contract.
             ValueError: a prompt does not fit the model, or the reward gives no verdicts.
         """
+        questions = share(self._questions)
         refinements = self._samples if self._draft_conditioned else 0
         if self._oracle_drafts:
             refinements += self._samples // self._oracle_drafts
-        first = self._stage_engine(calls_each=2 if self._greedy else 1)
-        second = self._stage_engine(calls_each=refinements)
-        records = await _together([self._evaluate(question, first, second) for question in self._questions])
-        return summarise(records, self._reward.name)
+        first = self._stage_engine((2 if self._greedy else 1) * len(questions))
+        second = self._stage_engine(refinements * len(questions))
+        records = await _together([self._evaluate(question, first, second) for question in questions])
+        return summarise(gather_shares(records), self._reward.name)
 
     async def _evaluate(self, question: Question, first: Engine, second: Engine) -> QuestionRecord:
         bare = self._prompts.question_prompt(question).token_ids
@@ -109,8 +113,8 @@ class Evaluator:
 
         # Draft j -> refinement j; then the oracle's picks. One request each, since every prompt is another one.
         drafts = single_shot.completions if self._draft_conditioned else ()
-        fair = [self._prompts.refinement_prompt(question, draft) for draft in drafts]
-        oracle = [self._prompts.refinement_prompt(question, draft) for draft in self._oracle_picks(single_shot)]
+        fair = [self._prompts.refinement_prompt(question, [draft]) for draft in drafts]
+        oracle = [self._prompts.refinement_prompt(question, [draft]) for draft in self._oracle_picks(single_shot)]
         seeds = self._seeds(question, 2, range(len(fair))) + self._seeds(question, "oracle", range(len(oracle)))
         requests = zip(fair + oracle, seeds, strict=True)
         sampled = await _together([second.sample(p.token_ids, self._sampling, [seed]) for p, seed in requests])
@@ -127,12 +131,12 @@ class Evaluator:
     def _seeds(self, question: Question, stage: int | str, samples: Sequence[int]) -> list[int]:
         return [derive_seed("evaluation", self._seed, question.id, stage, sample) for sample in samples]
 
-    def _stage_engine(self, calls_each: int) -> Engine:
-        calls = calls_each * len(self._questions)
+    def _stage_engine(self, calls: int) -> Engine:
         return self._wrap(self._engine, calls) if self._wrap is not None and calls else self._engine
 
     async def _scored(self, question: Question, completions: Sequence[Completion]) -> Answers:
-        return Answers(tuple(completions), await checked_score(self._reward, question, completions))
+        scores = await checked_score(self._reward, question, completions)
+        return Answers(tuple(completions), tuple(_UNSCORED if score is None else score for score in scores))
 
     def _oracle_picks(self, drafts: Answers) -> list[Completion]:
         """The best of each whole block of N drafts by reward; ties go to a right one, then to the first sampled."""

@@ -170,7 +170,7 @@ def _estimate(answers_Q: Sequence[Answers | None]) -> AccuracyEstimate | None:
 
 def _entropy(answers_Q: Sequence[Answers]) -> float | None:
     """The paper's Eq. 7: one mean over all tokens."""
-    nats = [h for answers in answers_Q for completion in answers.completions for h in completion.policy_entropies]
+    nats = [h for answers in answers_Q for completion in answers.completions for h in completion.policy_entropies or ()]
     return fmean(nats) if nats else None
 
 

@@ -7,7 +7,8 @@ and swallows what callbacks raise; so the checks are made here, on the same Hydr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from itertools import islice, product
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,6 +31,9 @@ from igrpo.hydra_support.diagnosis import COMPOSITION_ERRORS, diagnose, translat
 from igrpo.hydra_support.folders import shipped
 from igrpo.hydra_support.launching import launch_jobs, run_search
 from igrpo.hydra_support.planned import Cell, Extras, Run, Sweep
+
+#: So many combinations of swept groups are tried for what a grid's runs share.
+_MOST_CHOICES = 16
 
 
 class Composer(AbstractContextManager["Composer"]):
@@ -71,12 +75,13 @@ class Composer(AbstractContextManager["Composer"]):
         Raises:
             ConfigError: with every problem that was found, and in which of the runs it occurs.
         """
-        master = self._compose(overrides, RunMode.MULTIRUN)
-        given: Any = OmegaConf.to_container(master.hydra.overrides, resolve=False)
+        master = self._compose(self._shared(overrides), RunMode.MULTIRUN)
+        common = [text for text in overrides if _is_hydras(text)]
         sweeper: Any = OmegaConf.to_container(master.hydra.sweeper, resolve=False)
         launcher: Any = OmegaConf.to_container(master.hydra.launcher, resolve=False)
         params = dict(sweeper.get("params") or {})
-        parsed = self._parse([*(f"{key}={value}" for key, value in params.items()), *given["task"]])
+        settings = [text for text in overrides if not _is_hydras(text)]
+        parsed = self._parse([*(f"{key}={value}" for key, value in params.items()), *settings])
         is_search = not str(sweeper["_target_"]).endswith(".BasicSweeper")
         if is_search and not str(sweeper["_target_"]).endswith(".OptunaSweeper"):
             raise ConfigError([f"hydra.sweeper: {sweeper['_target_']} is not supported; use basic (a grid) or optuna"])
@@ -96,7 +101,7 @@ class Composer(AbstractContextManager["Composer"]):
         if same:
             raise ConfigError([f"the grid has a run twice ({' '.join(same[0])}); give each value once"])
         keys = tuple(dict.fromkeys(swept))
-        cells = self._cells(jobs, keys, given["hydra"], extras)
+        cells = self._cells(jobs, keys, common, extras)
         return Sweep(
             name=str(master.hydra.runtime.choices.get("sweep") or "sweep"),
             keys=keys,
@@ -143,13 +148,13 @@ class Composer(AbstractContextManager["Composer"]):
         Returns what kept jobs from being run at all; what ``task`` has to say it says itself.
         """
         try:
-            return launch_jobs(_hydra(), self._name, overrides, jobs, task)
+            return launch_jobs(_hydra(), self._name, self._shared(overrides), jobs, task)
         except COMPOSITION_ERRORS as error:
             raise ConfigError([translate(error)], "the sweep") from error
 
     def launcher(self, overrides: Sequence[str]) -> str:
         """The class that starts the runs of a sweep."""
-        return str(self._compose(overrides, RunMode.MULTIRUN).hydra.launcher["_target_"])
+        return str(self._compose(self._shared(overrides), RunMode.MULTIRUN).hydra.launcher["_target_"])
 
     def search_settings(self, overrides: Sequence[str]) -> dict[str, Any]:
         """The settings of a sweep's sweeper."""
@@ -176,6 +181,41 @@ class Composer(AbstractContextManager["Composer"]):
         except COMPOSITION_ERRORS as error:
             sweep = mode is RunMode.MULTIRUN
             raise diagnose(error, overrides, compose, self._loader, sweep=sweep) from None
+
+    def _shared(self, overrides: Sequence[str]) -> list[str]:
+        """For what all runs of a grid share: a group that is swept stands at the first choice that goes with the rest.
+
+        Hydra leaves it at its default, which need not have the settings that are given beside it, as in
+        ``reward=judge,judge_gated reward.model=NAME``.
+        """
+        try:
+            several = self._swept_groups(overrides)
+        except COMPOSITION_ERRORS:
+            return list(overrides)  # they are diagnosed where they are composed
+        lines = {str(item.input_line) for item in several}
+        fixed = [text for text in overrides if text not in lines]
+        chosen = [[f"{item.get_key_element()}={one}" for one in item.sweep_string_iterator()] for item in several]
+        for choices in islice(product(*chosen), _MOST_CHOICES):
+            with suppress(*COMPOSITION_ERRORS):
+                self._loader.load_configuration(self._name, [*fixed, *choices], RunMode.MULTIRUN, from_shell=True)
+                return [*fixed, *choices]
+        return [*fixed, *(choices[0] for choices in chosen)]
+
+    def _swept_groups(self, overrides: Sequence[str]) -> list[Any]:
+        """Those of the command line, and of the sweep's file where the command line does not set them."""
+        parser = OverridesParser.create(config_loader=self._loader)
+        given = parser.parse_overrides(list(overrides))
+        groups = [text for text, item in zip(overrides, given, strict=True) if self._is_group(item)]
+        common = [text for text in overrides if _is_hydras(text)]
+        shared = self._loader.load_configuration(self._name, [*common, *groups], RunMode.MULTIRUN, from_shell=True)
+        params = dict(shared.hydra.sweeper.get("params") or {})
+        grid = parser.parse_overrides([f"{key}={value}" for key, value in params.items()])
+        keys = {item.get_key_element() for item in given}
+        grid = [item for item in grid if item.get_key_element() not in keys]
+        return [item for item in [*given, *grid] if self._is_group(item) and item.is_choice_sweep()]
+
+    def _is_group(self, item: Any) -> bool:
+        return not _is_hydras(item.key_or_group) and bool(self._loader.get_group_options(item.key_or_group))
 
     def _parse(self, lines: list[str]) -> list[Any]:
         try:
@@ -206,6 +246,10 @@ def _directory(composed: DictConfig, kind: str) -> Path:
         return Path(str(composed.hydra[kind].dir))
     except OmegaConfBaseException as error:
         raise ConfigError([f"hydra.{kind}.dir: {translate(error)}"]) from None
+
+
+def _is_hydras(text: str) -> bool:
+    return text.lstrip("+~").startswith(("hydra.", "hydra/"))
 
 
 def _is_given(overrides: Sequence[str], key: str) -> bool:

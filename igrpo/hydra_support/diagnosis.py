@@ -89,7 +89,7 @@ def _parsed(overrides: Sequence[str]) -> tuple[list[Override], list[str]]:
     problems: list[str] = []
     for text in overrides:
         if text.startswith("="):
-            problems.append(f"{text!r} is no setting: write KEY=VALUE")
+            problems.append(f"{text!r} is no setting: write KEY=VALUE, without blanks")
             continue
         try:
             parsed += parser.parse_overrides([text])
@@ -101,7 +101,7 @@ def _parsed(overrides: Sequence[str]) -> tuple[list[Override], list[str]]:
 def syntax_problem(text: str, error: HydraException) -> str:
     """Why an override that Hydra's grammar refuses is none, and how to write it."""
     if "=" not in text:
-        return f"{text!r} is no setting: write KEY=VALUE"
+        return f"{text!r} is no setting: write KEY=VALUE, without blanks"
     key, _, value = text.partition("=")
     reason = translate(error).removeprefix(f"Error parsing override '{text}' ")
     return (

@@ -11,6 +11,8 @@ reinforce   A ln pi                                  RLOO
 ==========  =======================================  =================================================
 
 minus ``kl_beta`` times the KL estimate, aggregated, minus the entropy bonus (iGRPO, arXiv 2602.09000, Eq. 22-29).
+Rows that were sampled from another prompt may be *shaped* instead (Critique-GRPO, arXiv 2506.03106): their per-token
+objective is A * pi / (pi + gamma), whatever the surrogate of the others.
 
 Differences from the peers: nothing is clamped beside the clip itself (verl limits log-ratios to 20, GSPO's to 10), no
 dual clip, the KL term is not weighted by the ratio (TRL's ``use_bias_correction_kl``).
@@ -27,6 +29,7 @@ from torch import Tensor
 from igrpo.objective.aggregation import Aggregation, Normaliser, aggregate, batch_normaliser
 from igrpo.objective.kl import KLEstimator, kl_estimate
 from igrpo.objective.metrics import LossMetrics
+from igrpo.objective.shaping import policy_shaping
 
 Ratio = Literal["token", "sequence"]
 Surrogate = Literal["clip", "detached", "reinforce"]
@@ -58,6 +61,9 @@ def policy_loss(
     aggregation: Aggregation,
     constant_divisor: float | None,
     normaliser: Normaliser | None,
+    weights_BT: Float[Tensor, "B T"] | None = None,
+    shaped_B: Bool[Tensor, "B"] | None = None,
+    shaping_gamma: float | None = None,
 ) -> LossOutput:
     """The loss of a micro-batch of B completions of up to T tokens: its exact share of the whole batch's loss.
 
@@ -78,10 +84,14 @@ def policy_loss(
         entropies_BT: of the policy, nats.
         aggregation, constant_divisor: see :func:`igrpo.objective.aggregation.aggregate`.
         normaliser: denominators of the batch that this is a part of; None: this is the whole batch.
+        weights_BT: of the surrogate, never of the KL term and the entropy bonus; they carry no gradient. See
+            :func:`igrpo.objective.mismatch.correction_weights`. None: 1 each.
+        shaped_B: rows whose per-token objective is ``policy_shaping`` times the advantage. None: none.
+        shaping_gamma: its ``gamma``; None where no row is shaped.
 
     Raises:
         ValueError: a negative clip, a KL term without reference log-probs, a bonus without entropies, ``constant``
-            without a positive divisor.
+            without a positive divisor, rows to shape without a positive gamma.
     """
     lower, upper = _bounds(clip_low, clip_high)
     if normaliser is None:
@@ -102,6 +112,16 @@ def policy_loss(
     else:
         below, above = torch.zeros_like(mask_BT), torch.zeros_like(mask_BT)
         token_loss_BT = -advantages_BT * logprobs_BT
+    if shaped_B is not None:
+        if shaping_gamma is None:
+            raise ValueError("shaped_B is given and shaping_gamma is not: shaped rows need a gamma, such as 0.1")
+        shaped_B1 = shaped_B.unsqueeze(-1)
+        token_loss_BT = torch.where(
+            shaped_B1, -policy_shaping(logprobs_BT, shaping_gamma) * advantages_BT, token_loss_BT
+        )
+        below, above = below & ~shaped_B1, above & ~shaped_B1  # no clip holds them
+    if weights_BT is not None:
+        token_loss_BT = token_loss_BT * _valid(weights_BT.detach(), mask_BT)
 
     kl_BT = None
     if ref_logprobs_BT is not None:

@@ -1,6 +1,6 @@
 """Measurements of the loss, kept as sums and counts so that micro-batches combine exactly."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float
@@ -39,6 +39,11 @@ class LossMetrics:
             reference_tokens=self.reference_tokens + other.reference_tokens,
             kl_reference_sum=self.kl_reference_sum + other.kl_reference_sum,
         )
+
+    def to(self, device: torch.device | str) -> "LossMetrics":
+        """The same numbers elsewhere, in double precision."""
+        values = [getattr(self, field.name).to(device, torch.float64) for field in fields(self)]
+        return LossMetrics(*values)
 
     def finalise(self) -> dict[str, float]:
         """The numbers to log: ``loss``, ``ratio_mean``, ``ratio_max``, ``clip_share_low``, ``clip_share_high``,

@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 import json
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import torch
 from safetensors import SafetensorError
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -56,14 +59,36 @@ def load_policy(
     Raises:
         ValueError: no such directory or name, no tokenizer, or no causal language model; the message names the setting.
     """
-    local = Path(name_or_path).expanduser()
-    if _looks_like_a_path(name_or_path) and not local.is_dir():
-        raise _error(name_or_path, "there is no such directory; give a model's directory or its name on the hub")
-    source = str(local) if local.is_dir() else name_or_path
+    source = _source(name_or_path)
     model = _load_model(source, dtype, attention, revision, trust_remote_code)
     tokenizer = _load_tokenizer(source, revision, trust_remote_code)
     _check_tokenizer(source, model, tokenizer)
     model.eval()  # type: ignore[no-untyped-call]
+    return model, tokenizer
+
+
+def load_shape(
+    name_or_path: str, *, revision: str | None = None, trust_remote_code: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """What ``load_policy`` loads, on the meta device: the parameters have shapes and take no memory.
+
+    Raises:
+        ValueError: as ``load_policy`` does, but for weights that are not there.
+    """
+    source = _source(name_or_path)
+    try:
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
+        with torch.device("meta"):
+            model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+                config, trust_remote_code=trust_remote_code
+            )
+    except (OSError, ValueError, ImportError) as error:
+        raise _error(source, f"it cannot be loaded as a causal language model: {_first_line(error)}") from error
+    with suppress(OSError):  # not every model has the file
+        model.generation_config = GenerationConfig.from_pretrained(source, revision=revision or "main")
+    _refuse_masked(source, model)
+    tokenizer = _load_tokenizer(source, revision, trust_remote_code)
+    _check_tokenizer(source, model, tokenizer)
     return model, tokenizer
 
 
@@ -73,6 +98,13 @@ def reference_copy(model: PreTrainedModel) -> PreTrainedModel:
     reference.requires_grad_(requires_grad=False)
     reference.eval()  # type: ignore[no-untyped-call]
     return reference
+
+
+def _source(name_or_path: str) -> str:
+    local = Path(name_or_path).expanduser()
+    if _looks_like_a_path(name_or_path) and not local.is_dir():
+        raise _error(name_or_path, "there is no such directory; give a model's directory or its name on the hub")
+    return str(local) if local.is_dir() else name_or_path
 
 
 def _looks_like_a_path(name: str) -> bool:
@@ -110,10 +142,14 @@ def _load_model(
             f"its files lack {len(missing)} weights of a causal language model ({', '.join(missing[:3])}, ...): "
             "the directory is incomplete, or holds another kind of model",
         )
+    _refuse_masked(source, model)
+    return model
+
+
+def _refuse_masked(source: str, model: PreTrainedModel) -> None:
     masked = [name for name in model.config.architectures or [] if name.endswith("ForMaskedLM")]
     if masked:
         raise _error(source, f"{masked[0]} sees the tokens to its right: give a causal language model")
-    return model
 
 
 def _load_tokenizer(source: str, revision: str | None, trust_remote_code: bool) -> PreTrainedTokenizerBase:

@@ -52,6 +52,7 @@ def question_text(problem: str) -> str:
     return f"{BOS}Problem:{problem}Solution:"
 
 
-def refinement_text(problem: str, draft: str) -> str:
-    """The prompt of the tiny task for a question with a draft."""
-    return f"{BOS}Problem:{problem}Draft:{draft}Refine:"
+def refinement_text(problem: str, *drafts: str) -> str:
+    """The prompt of the tiny task for a question with a draft, or several."""
+    shown = "".join(f"Draft:{draft}" for draft in drafts)
+    return f"{BOS}Problem:{problem}{shown}Refine:"

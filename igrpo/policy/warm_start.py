@@ -25,6 +25,7 @@ from igrpo.policy import weight_cache
 from igrpo.policy.tiny import TinyShape, build_tiny_model
 from igrpo.policy.tiny_tokenizer import EOS, build_tiny_tokenizer, question_text, refinement_text
 from igrpo.seeding import derive_seed
+from igrpo.types import Question
 
 #: Counts changes of this recipe that its settings do not show; part of the name of a cache entry.
 RECIPE_VERSION = 1
@@ -44,6 +45,7 @@ class WarmStart:
         misconception: the teacher's probability of |x - a| where a subtraction has to borrow.
         corrupted_drafts: share of drafts with ``corrupted_slip`` in place of the teacher's slip.
         clean_targets: share of refinements whose target is the clean solution.
+        max_shown: drafts that a refinement is shown; the number takes turns from step to step, from 1 on.
         steps: optimizer steps taken, of a cosine that would reach its floor (a tenth) after ``schedule_steps``.
     """
 
@@ -55,6 +57,7 @@ class WarmStart:
     corrupted_drafts: float = 0.5
     corrupted_slip: float = 0.5
     clean_targets: float = 0.5
+    max_shown: int = 1
     steps: int = 400
     schedule_steps: int = 600
     warmup_steps: int = 20
@@ -69,6 +72,8 @@ class WarmStart:
             raise ValueError(
                 f"the warm start's batch={self.batch} must be even and positive: half of it are refinements"
             )
+        if self.max_shown < 1:
+            raise ValueError(f"the warm start's max_shown={self.max_shown} must be positive")
         if not 1 <= self.steps <= self.schedule_steps:
             raise ValueError(f"the warm start's steps={self.steps} must be 1 to schedule_steps={self.schedule_steps}")
 
@@ -141,20 +146,25 @@ def _single_pass_examples(settings: WarmStart, step: int) -> list[tuple[str, str
 
 
 def _refinement_examples(settings: WarmStart, step: int) -> list[tuple[str, str]]:
-    """(prompt, target) pairs of questions with a draft; the other half of the batch."""
+    """(prompt, target) pairs of questions with drafts, as many for each; the other half of the batch."""
+    shown = 1 + step % settings.max_shown
     examples = []
     for index in range(step * settings.batch + settings.batch // 2, (step + 1) * settings.batch):
         question = chain_question(settings.seed, "warm_start", index, settings.operations)
         rng = Random(derive_seed("warm start example", settings.seed, index))
-        corrupted = rng.random() < settings.corrupted_drafts
-        slip = settings.corrupted_slip if corrupted else settings.slip
-        draft = teacher_solution(question, rng, slip, settings.misconception)
+        drafts = [_draft(question, rng, settings) for _ in range(shown)]
         if rng.random() < settings.clean_targets:
             target = clean_solution(question)
         else:
             target = teacher_solution(question, rng, settings.slip, settings.misconception)
-        examples.append((refinement_text(question.problem, draft), target))
+        examples.append((refinement_text(question.problem, *drafts), target))
     return examples
+
+
+def _draft(question: Question, rng: Random, settings: WarmStart) -> str:
+    corrupted = rng.random() < settings.corrupted_drafts
+    slip = settings.corrupted_slip if corrupted else settings.slip
+    return teacher_solution(question, rng, slip, settings.misconception)
 
 
 def _loss(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, examples: list[tuple[str, str]]) -> Tensor:

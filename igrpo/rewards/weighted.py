@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from igrpo.rewards.base import Reward, checked_score
+from igrpo.rewards.base import Measure, Measured, Reward, added, checked_score
 from igrpo.types import Completion, Question, Score
 
 
@@ -36,10 +36,15 @@ class WeightedSum:
                 raise ValueError(f"weight of '{name}'={weight}: must be a finite number")
         self._parts = tuple(parts)
 
-    async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score]:
-        """One Score a completion; the parts are scored at the same time."""
+    async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score | None]:
+        """One Score a completion, None where a part has none; the parts are scored at the same time."""
         columns = await asyncio.gather(*(checked_score(reward, question, completions) for _, reward, _ in self._parts))
-        return [self._sum(row) for row in zip(*columns, strict=True)]
+        rows = (tuple(score for score in row if score is not None) for row in zip(*columns, strict=True))
+        return [self._sum(row) if len(row) == len(self._parts) else None for row in rows]
+
+    def step_measures(self) -> Mapping[str, Measure]:
+        """See `igrpo.rewards.base.Measured`: those of the parts that have any, added up."""
+        return added(reward.step_measures() for _, reward, _ in self._parts if isinstance(reward, Measured))
 
     def close(self) -> None:
         """Close every part."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -18,6 +18,15 @@ class SamplingParams:
     top_k: int
     max_new_tokens: int
     stop_token_ids: tuple[int, ...]
+
+
+@runtime_checkable
+class Sleeper(Protocol):
+    """An engine that can give its memory to the trainer until it is asked again."""
+
+    def sleep(self) -> None:
+        """Let go of what can be made or fetched anew. The next ``sample`` or ``sync_weights`` wakes it."""
+        ...
 
 
 @runtime_checkable
@@ -52,7 +61,17 @@ class Engine(Protocol):
         ...
 
     def sync_weights(self, version: int) -> None:
-        """Make the trainer's current weights the ones that are sampled from; ``version`` marks the samples."""
+        """Make the trainer's current weights the ones that are sampled from; ``version`` marks the samples.
+
+        With several processes all of them call this at the same point.
+        """
+        ...
+
+    def fingerprints(self) -> Mapping[str, str]:
+        """Of the weights that this engine samples from: ``dtype:digits`` by Hugging Face name (`policy.weights`).
+
+        Empty where the engine shares the trainer's tensors; tensors that it cannot read back are left out.
+        """
         ...
 
     def close(self) -> None:

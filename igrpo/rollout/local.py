@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from igrpo.flops import decode_work, prefill_work
-from igrpo.policy.encoding import control_token_ids
 from igrpo.policy.shape import model_shape
 from igrpo.rollout.admission import Admission, Request, prefill_passes, take_admissions
 from igrpo.rollout.base import SamplingParams
+from igrpo.rollout.completions import CompletionMaker
 from igrpo.rollout.decode_attention import sampling_mode, takes_decode_attention
 from igrpo.rollout.decode_batch import DecodeBatch, FinishedRow, Row, embedding_weight, prefill
 from igrpo.rollout.kv_cache import Prefix
 from igrpo.rollout.local_checks import check_model, check_request
-from igrpo.types import Completion, FinishReason
+from igrpo.types import Completion
 
 
 class LocalEngine:
@@ -64,8 +64,7 @@ class LocalEngine:
         self.busy_seconds = 0.0
         self._model = model
         self._shape = model_shape(model)
-        self._tokenizer = tokenizer
-        self._special_ids = control_token_ids(tokenizer)
+        self._completions = CompletionMaker(tokenizer)
         self._vocabulary = embedding_weight(model).shape[0]
         config = model.config.get_text_config(decoder=True)
         self._max_positions: int | None = getattr(config, "max_position_embeddings", None)  # some have no limit
@@ -113,6 +112,10 @@ class LocalEngine:
         if busy:
             raise RuntimeError(f"sync_weights({version}) while {busy} requests are being decoded")
         self._version = version
+
+    def fingerprints(self) -> Mapping[str, str]:
+        """None: the weights are the trainer's own."""
+        return {}
 
     def close(self) -> None:
         """Fail who still waits, and drop the buffers. Safe to call twice."""
@@ -206,20 +209,13 @@ class LocalEngine:
         return finished
 
     def _completion(self, done: FinishedRow[Request]) -> Completion:
-        ids = done.token_ids
-        stopped = ids[-1] in done.row.params.stop_token_ids
-        reason: FinishReason = "stop" if stopped else "length"
-        shown = ids[:-1] if stopped and ids[-1] in self._special_ids else ids
-        text = self._tokenizer.decode(list(shown), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        assert isinstance(text, str)
-        return Completion(
-            token_ids=ids,
-            text=text,
-            logprobs=done.logprobs,
+        return self._completions.make(
+            done.token_ids,
+            done.row.params.stop_token_ids,
+            done.logprobs,
             sampling_entropies=done.sampling_entropies,
             policy_entropies=done.policy_entropies,
-            finish_reason=reason,
-            policy_version=self._version,
+            version=self._version,
         )
 
     def _resolve(self, finished: list[Request]) -> None:

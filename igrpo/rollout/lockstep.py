@@ -8,7 +8,7 @@ engine together, in an order of their own. What a batch holds is then a function
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from igrpo.rollout.base import Engine, SamplingParams
 from igrpo.types import Completion
@@ -80,6 +80,10 @@ class Lockstep:
     def sync_weights(self, version: int) -> None:
         """Passed on."""
         self._engine.sync_weights(version)
+
+    def fingerprints(self) -> Mapping[str, str]:
+        """Passed on."""
+        return self._engine.fingerprints()
 
     def close(self) -> None:
         """Passed on."""

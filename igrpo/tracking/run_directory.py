@@ -63,6 +63,7 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.evaluations = self.path / "evaluations"
         self.failures = self.path / "failures"
+        self.judge_ledger = self.path / "judge.sqlite"
         self.record_file = self.path / "run.json"
         self.log = self.path / "log.txt"
         self._writing = threading.Lock()  # the tracking thread writes MLflow's ids, the main thread the status

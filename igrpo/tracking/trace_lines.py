@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from igrpo.tracking.strict_json import encode_number
-from igrpo.types import Completion, Group, Question, Score, Trace
+from igrpo.types import Completion, Group, Lesson, Question, Score, Trace
 
 
 def trace_line(step: int, trace: Trace) -> dict[str, Any]:
@@ -18,28 +19,32 @@ def trace_line(step: int, trace: Trace) -> dict[str, Any]:
     return {
         "step": step,
         "question": _question(trace.question),
+        "attempt": trace.attempt,
+        "dropped": trace.dropped,
         "groups": [_group(group) for group in trace.groups],
+        "lessons": [[_lesson(lesson) for lesson in cohort] for cohort in trace.lessons],
     }
 
 
 def table_row(trace: Trace) -> dict[str, Any]:
     """One question for the table of samples: its drafts with their scores, the draft shown, the last refinements.
 
-    For an algorithm without refinements the first group's completions stand under ``drafts``.
+    For an algorithm without refinements the first group's completions stand under ``drafts``. Where several drafts are
+    refined, each by itself (Critique-GRPO), the one shown is the last refinement's.
     """
     drafts = trace.stage(1)
-    last = trace.groups[-1] if trace.groups and trace.groups[-1].stage > 1 else None
-    best = None
-    if last is not None and last.shown is not None:
-        best = trace.groups[-2].completions[last.shown].text
+    refined = [index for index, group in enumerate(trace.groups) if group.stage == 2]
+    source = trace.drafts_of(refined[-1]) if refined else None
+    last = [trace.groups[index] for index in refined if trace.drafts_of(index) is source]
+    best = source.completions[last[-1].shown[0]].text if source is not None and last[-1].shown else None
     return {
         "question": trace.question.problem,
         "gold": trace.question.answer,
         "drafts": _texts(drafts),
         "draft_scores": _values(drafts),
         "best_draft": best,
-        "refinements": _texts(last),
-        "refinement_scores": _values(last),
+        "refinements": [text for group in last for text in _texts(group)],
+        "refinement_scores": [value for group in last for value in _values(group)],
     }
 
 
@@ -64,14 +69,28 @@ def _group(group: Group) -> dict[str, Any]:
     return {
         "stage": group.stage,
         "trained": group.trained,
-        "shown": group.shown,
+        "shown": list(group.shown),
+        "shown_from": group.shown_from,
+        "verified": None if group.verified is None else asdict(group.verified),
         "prompt_tokens": len(group.prompt.token_ids),
         "draft_tokens": group.prompt.draft_tokens,
         "draft_tokens_cut": group.prompt.draft_tokens_cut,
+        "critique_tokens": group.prompt.critique_tokens,
         "completions": [
             _completion(completion) | {"score": _score(score)}
             for completion, score in zip(group.completions, group.scores, strict=True)
         ],
+        "unscored": [_completion(completion) for completion in group.unscored],
+    }
+
+
+def _lesson(lesson: Lesson) -> dict[str, Any]:
+    """What is trained as an answer to the bare question, with a baseline that its group does not have alone."""
+    return {
+        "text": lesson.completion.text,
+        "prompt_tokens": len(lesson.prompt.token_ids),
+        "transferred": lesson.transferred,
+        "value": encode_number(lesson.score.value),
     }
 
 
@@ -97,7 +116,7 @@ def _score(score: Score) -> dict[str, Any]:
     }
 
 
-def _mean(values: Sequence[float]) -> float | str | None:
+def _mean(values: Sequence[float] | None) -> float | str | None:
     return encode_number(sum(values) / len(values)) if values else None
 
 

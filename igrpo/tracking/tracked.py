@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
+from igrpo.rewards.base import RewardPausedError
 from igrpo.tracking.run_directory import RunDirectory, RunStatus
 
 _log = logging.getLogger(__name__)
@@ -34,7 +35,8 @@ class Closable(Protocol):
 def tracked(logger: Closable, directory: RunDirectory) -> Iterator[None]:
     """Write how the block ended into run.json and MLflow.
 
-    FINISHED after a normal end or exit code 0; KILLED after SIGTERM, SIGHUP or Ctrl-C; FAILED after anything else.
+    FINISHED after a normal end or exit code 0; KILLED after SIGTERM, SIGHUP, Ctrl-C or a reward that pauses; FAILED
+    after anything else.
     In the main thread SIGTERM and SIGHUP raise ``Terminated`` inside the block; the handlers found before are put back.
     The local file is written first: what ends a process may not leave it time to reach a server.
     """
@@ -56,7 +58,7 @@ def tracked(logger: Closable, directory: RunDirectory) -> Iterator[None]:
 
 
 def _status_after(error: BaseException) -> RunStatus:
-    if isinstance(error, KeyboardInterrupt | Terminated):
+    if isinstance(error, KeyboardInterrupt | Terminated | RewardPausedError):
         return "KILLED"
     if not isinstance(error, SystemExit):
         return "FAILED"

@@ -8,25 +8,33 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from igrpo.config.schema import AdvantageConfig
+from igrpo.config.parts.algorithm import AdvantageConfig
 from igrpo.flops import Work, row_work
-from igrpo.objective import Normaliser, group_advantages, imitation_weights
-from igrpo.types import Group, Score, Trace
+from igrpo.objective import Normaliser, group_advantages, imitation_weights, overlong_penalty
+from igrpo.types import Cohort, Score, Trace
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One trained completion: its tokens, its advantage, and the log-probs that the sampler gave it (T values)."""
+    """One trained completion: its tokens, its advantage, and the log-probs that the sampler gave it (T values).
+
+    ``transferred``: the sampler saw another prompt than the one here.
+    """
 
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
     sampler_logprobs: tuple[float, ...]
     advantage: float
     valid: bool
+    transferred: bool = False
 
     @property
     def length(self) -> int:
         return len(self.prompt_ids) + len(self.completion_ids)
+
+
+#: A row that counts for nothing, where a process must make a pass because others do.
+NOTHING = Row((0,), (0,), (0.0,), advantage=0.0, valid=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +42,8 @@ class MicroBatch:
     """B right-padded rows of up to L tokens, of which up to T are a completion's.
 
     ``positions_BT`` points, for each completion token, at the position whose hidden state predicts it.
-    ``mask_BT`` is True at the tokens that count. ``work`` is that of one forward pass over the rows, without padding.
+    ``mask_BT`` is True at the tokens that count, ``transferred_B`` for rows whose
+    sampler saw another prompt. ``work`` is that of one forward pass over the rows, without padding.
     """
 
     input_ids_BL: Tensor
@@ -44,6 +53,7 @@ class MicroBatch:
     mask_BT: Tensor
     advantages_B: Tensor
     sampler_logprobs_BT: Tensor
+    transferred_B: Tensor
     work: Work
 
     def to(self, device: torch.device) -> MicroBatch:
@@ -52,34 +62,65 @@ class MicroBatch:
         return MicroBatch(**tensors, work=self.work)
 
 
-def question_rows(trace: Trace, advantage: AdvantageConfig, *, mask_truncated: bool) -> list[Row]:
-    """The rows of one question: every completion of its trained groups, with the group's advantages.
+@dataclass(frozen=True, slots=True)
+class Overlong:
+    """The soft overlong penalty: completions of at most ``limit`` tokens, penalised in the last ``buffer`` of them."""
 
-    With ``advantage.select=best`` the best right completion of a group has the advantage 1 and the others 0.
-    A truncated completion stays in its group's baseline when ``mask_truncated`` takes its tokens out of the loss.
+    limit: int
+    buffer: int
+
+    def penalties(self, cohort: Cohort) -> torch.Tensor:
+        """What is added to the reward of each, for training alone: 0 to -1."""
+        return overlong_penalty(
+            torch.tensor([len(lesson.completion.token_ids) for lesson in cohort]),
+            torch.tensor([lesson.completion.truncated for lesson in cohort]),
+            limit=self.limit,
+            buffer=self.buffer,
+        )
+
+
+def question_rows(
+    trace: Trace, advantage: AdvantageConfig, *, mask_truncated: bool, overlong: Overlong | None = None
+) -> list[Row]:
+    """The rows of one question: every completion that is trained, with its cohort's advantages.
+
+    With ``advantage.select=best`` the best right completion of a cohort has the advantage 1 and the others 0.
+    A truncated completion stays in its cohort's baseline when ``mask_truncated`` takes its tokens out of the loss.
+    ``overlong`` is part of the reward here, and nowhere else: drafts are chosen, and scores kept, without it.
+    A cohort of fewer than two (the reward could not score the others) has no baseline, and no rows.
     """
     rows: list[Row] = []
-    for group in trace.groups:
-        if not group.trained:
+    for cohort in trace.cohorts:
+        if len(cohort) < 2:
             continue
-        advantages_G = _advantages(group, advantage)
+        advantages_G = _advantages(cohort, advantage, overlong)
         rows += [
             Row(
-                group.prompt.token_ids,
-                completion.token_ids,
-                completion.logprobs,
+                lesson.prompt.token_ids,
+                lesson.completion.token_ids,
+                lesson.completion.logprobs,
                 value,
-                valid=not (mask_truncated and completion.truncated),
+                valid=not (mask_truncated and lesson.completion.truncated),
+                transferred=lesson.transferred,
             )
-            for completion, value in zip(group.completions, advantages_G.tolist(), strict=True)
+            for lesson, value in zip(cohort, advantages_G.tolist(), strict=True)
         ]
     return rows
 
 
-def _advantages(group: Group, advantage: AdvantageConfig) -> torch.Tensor:
-    rewards_G = torch.tensor(group.rewards_G, dtype=torch.float64)
+def mean_penalty(traces: Sequence[Trace], overlong: Overlong) -> float | None:
+    """Of the completions that are trained; None where there are none."""
+    cohorts = [cohort for trace in traces if trace.dropped is None for cohort in trace.cohorts if len(cohort) > 1]
+    return torch.cat([overlong.penalties(cohort) for cohort in cohorts]).mean().item() if cohorts else None
+
+
+def _advantages(cohort: Cohort, advantage: AdvantageConfig, overlong: Overlong | None) -> torch.Tensor:
+    scores_G = [lesson.score for lesson in cohort]
+    rewards_G = torch.tensor([score.value for score in scores_G], dtype=torch.float64)
+    if overlong is not None:
+        rewards_G = rewards_G + overlong.penalties(cohort)
     if advantage.select == "best":
-        return imitation_weights(rewards_G, torch.tensor([_accepted(score) for score in group.scores]))
+        return imitation_weights(rewards_G, torch.tensor([_accepted(score) for score in scores_G]))
     return group_advantages(
         rewards_G,
         baseline=advantage.baseline,
@@ -146,5 +187,6 @@ def collate(rows: Sequence[Row], pad_id: int) -> MicroBatch:
         mask_BT=torch.tensor(mask, dtype=torch.bool),
         advantages_B=torch.tensor([row.advantage for row in rows], dtype=torch.float32),
         sampler_logprobs_BT=torch.tensor(sampler, dtype=torch.float32),
+        transferred_B=torch.tensor([row.transferred for row in rows]),
         work=sum((row_work(len(row.prompt_ids), len(row.completion_ids)) for row in rows), Work()),
     )

@@ -19,6 +19,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 
 from igrpo.config.schema import CheckpointConfig
 from igrpo.disk import disk_errors, ensure_space
+from igrpo.distributed import from_main, is_main
 from igrpo.files import atomic_path, write_json_atomic
 from igrpo.training.module import CHECKPOINT_VERSION, IGRPOModule
 
@@ -138,7 +139,7 @@ class CheckpointCallback(lightning.Callback):
         """Save when it is due; an evaluation that is the best so far makes it due."""
         assert isinstance(pl_module, IGRPOModule)
         step = pl_module.rollout_step
-        best = self._is_best(step)
+        best = from_main(self._is_best(step))
         if step % self._config.every and not pl_module.is_last and not best:
             return
         with pl_module.budget.phase("checkpoint"):
@@ -151,6 +152,9 @@ class CheckpointCallback(lightning.Callback):
         return best is None or self._accuracy[1] > best["accuracy"]
 
     def _save(self, trainer: lightning.Trainer, step: int, best: bool) -> None:
+        if not is_main():
+            trainer.save_checkpoint("")  # only gives the main process, which writes, this one's shards
+            return
         size_mb = max((c.path.stat().st_size for c in list_checkpoints(self._directory)), default=0) / 2**20
         needed_mb = self._config.minimum_free_mb + size_mb
         ensure_space(self._directory, needed_mb, setting="checkpoint.minimum_free_mb")

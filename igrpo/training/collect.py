@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from igrpo.algorithm.base import Algorithm, Toolbox
 from igrpo.budget import Budget
+from igrpo.distributed import rank, world
 from igrpo.prompts import PromptBuilder
 from igrpo.rewards.base import Reward
 from igrpo.rollout.base import Engine, SamplingParams
 from igrpo.rollout.lockstep import Lockstep
+from igrpo.training.dynamic_sampling import DynamicSampling
 from igrpo.training.event_loop import run_coroutine
 from igrpo.types import Question, Trace
 
@@ -23,6 +25,7 @@ class Collector:
 
     ``pipeline`` lets a question refine while another still drafts; without it a stage starts when all questions
     have come to it, which makes batches, and so the last bits of every sample, a function of (seed, step) alone.
+    ``refill`` replaces questions that teach nothing (None: none is).
     """
 
     algorithm: Algorithm
@@ -32,9 +35,12 @@ class Collector:
     params: SamplingParams
     run_seed: int
     pipeline: bool
+    refill: DynamicSampling | None = None
 
     def collect(self, step: int, questions_S: Sequence[Question], budget: Budget) -> list[Trace]:
         """The traces of a step in the order of its questions; counts samples, tokens, FLOPs and seconds.
+
+        A question that was replaced comes before the one that was asked in its place.
 
         The first exception of a question cancels the others and is raised as it is.
         """
@@ -47,26 +53,40 @@ class Collector:
         budget.prefilled_tokens += self.engine.prefilled_tokens - prefilled
         budget.generated_tokens += self.engine.generated_tokens - generated
         budget.flops += self.engine.flops - flops
-        budget.samples += sum(len(group.completions) for trace in traces for group in trace.groups)
+        budget.samples += sum(trace.sampled for trace in traces)
         return traces
 
     async def _collect(self, step: int, questions_S: Sequence[Question]) -> list[Trace]:
         lockstep = None if self.pipeline else Lockstep(self.engine, len(questions_S))
         tools = Toolbox(lockstep or self.engine, self.reward, self.prompts, self.params, self.run_seed, step)
 
-        async def one(question: Question) -> Trace:
+        spare = [] if self.refill is None else self.refill.spare(step)
+
+        async def one(place: int, question: Question) -> list[Trace]:
+            async def ask(asked: Question) -> Trace:
+                return await self.algorithm(asked, replace(tools, place=place))
+
             try:
-                return await self.algorithm(question, tools)
+                return (
+                    [await ask(question)]
+                    if self.refill is None
+                    else await self.refill.fill(question, place, spare, ask)
+                )
             finally:
                 if lockstep is not None:
                     lockstep.leave()
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(question)) for question in questions_S]
+                tasks = [group.create_task(one(*placed)) for placed in _places(questions_S)]
         except* Exception as errors:
             raise first_leaf(errors) from None
-        return [task.result() for task in tasks]
+        return [trace for task in tasks for trace in task.result()]
+
+
+def _places(mine: Sequence[Question]) -> Iterator[tuple[int, Question]]:
+    """This process's questions with their places in the step (see `distributed.share`)."""
+    return ((rank() + world() * i, question) for i, question in enumerate(mine))
 
 
 def first_leaf(error: BaseExceptionGroup[Exception]) -> Exception:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import lightning
 
+from igrpo.distributed import from_main, is_main
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.evaluation.result import EvaluationResult
 from igrpo.training.event_loop import run_coroutine
 from igrpo.training.module import IGRPOModule
 
-Split = Literal["development", "test"]
+#: ``development``, ``test``, or the name of a benchmark.
+Split = str
 
 #: Called with the rollout step, the split and the result of each evaluation.
 EvaluationSink = Callable[[int, Split, EvaluationResult], None]
@@ -21,20 +23,22 @@ EvaluationSink = Callable[[int, Split, EvaluationResult], None]
 class EvaluationCallback(lightning.Callback):
     """Evaluates at step 0, every ``every`` rollout steps and after the last.
 
-    The test split is used before and after training only, so that nothing is chosen by it. A resumed run does not
-    repeat the evaluations that it has behind it, as ``is_done(step, split)`` knows.
+    ``final`` (the test split and the benchmarks, by name) are used before and after training only, so that nothing is
+    chosen by them. A resumed run does not repeat the evaluations that it has behind it, as ``is_done(step, split)``
+    knows. With several processes each asks its share of the questions; the main one reports.
     """
 
     def __init__(
         self,
         development: Evaluator,
-        test: Evaluator,
+        final: Mapping[Split, Evaluator],
         report: EvaluationSink,
         is_done: Callable[[int, Split], bool],
         *,
         every: int,
     ) -> None:
-        self._evaluators: dict[Split, Evaluator] = {"development": development, "test": test}
+        self._evaluators: dict[Split, Evaluator] = {"development": development, **final}
+        self._final = tuple(final)
         self._report, self._is_done, self._every = report, is_done, every
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -42,7 +46,7 @@ class EvaluationCallback(lightning.Callback):
         assert isinstance(pl_module, IGRPOModule)
         step = pl_module.rollout_step
         for split in self._evaluators:
-            if (step == 0 or pl_module.is_last) and not self._is_done(step, split):
+            if (step == 0 or pl_module.is_last) and not from_main(self._is_done(step, split)):
                 self._evaluate(trainer, pl_module, split)
 
     def on_train_batch_end(
@@ -53,13 +57,18 @@ class EvaluationCallback(lightning.Callback):
         last = pl_module.is_last
         if last or pl_module.rollout_step % self._every == 0:
             self._evaluate(trainer, pl_module, "development")
-        if last:
-            self._evaluate(trainer, pl_module, "test")
+        for split in self._final if last else ():
+            self._evaluate(trainer, pl_module, split)
 
     def _evaluate(self, trainer: lightning.Trainer, module: IGRPOModule, split: Split) -> None:
         # the precision of training: Lightning itself sets it for the training step only
         with module.budget.phase("evaluation"), trainer.precision_plugin.forward_context():
             result = run_coroutine(self._evaluators[split].run())
+        if not is_main():
+            return
+        metrics = result.metrics(split)
+        if module.alarms is not None and split == "development":
+            metrics |= module.alarms.after_evaluation(module.rollout_step, metrics)
         if module.logger is not None:
-            module.logger.log_metrics(result.metrics(split), module.rollout_step)
+            module.logger.log_metrics(metrics, module.rollout_step)
         self._report(module.rollout_step, split, result)

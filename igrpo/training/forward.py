@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from igrpo.objective import token_logprobs
 from igrpo.training.batching import MicroBatch
@@ -17,10 +17,12 @@ _HEAD_TOLERANCE = 1e-2
 
 @dataclass(frozen=True, slots=True)
 class RowStats:
-    """Of each completion token (zero at padding), in nats; ``entropies_BT`` at temperature 1 (None: not asked for)."""
+    """Of each completion token (zero at padding), in nats. ``entropies_BT`` are the policy's, at temperature 1,
+    ``sampling_entropies_BT`` those at the sampling temperature (None: not asked for)."""
 
     logprobs_BT: Tensor
     entropies_BT: Tensor | None
+    sampling_entropies_BT: Tensor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +39,44 @@ class PolicyForward:
 
     def __call__(self, model: Any, batch: MicroBatch) -> RowStats:
         """Statistics of a micro-batch under ``model``; gradients flow unless the caller forbids them."""
-        hidden_BLH = decoder_hidden(model, batch.input_ids_BL, batch.attention_mask_BL)
-        index = batch.mask_BT.nonzero(as_tuple=True)
-        hidden_MH = hidden_BLH[index[0], batch.positions_BT[index]]
-        head = model.get_output_embeddings()
-        stats = token_logprobs(
-            hidden_MH,
-            head.weight,
-            batch.targets_BT[index],
-            head_bias=head.bias,
-            temperature=self.temperature,
-            chunk=self.chunk,
-            logit_softcap=logit_softcap(model),
-            with_entropy=self.with_entropy,
-            entropy_grad=self.entropy_grad,
-        )
-        zeros = torch.zeros(batch.mask_BT.shape, dtype=stats.logprobs.dtype, device=stats.logprobs.device)
-        entropies = stats.policy_entropies
-        return RowStats(
-            logprobs_BT=zeros.index_put(index, stats.logprobs),
-            entropies_BT=None if entropies is None else zeros.index_put(index, entropies),
-        )
+        found = model(batch, self) if isinstance(model, PolicyRoot) else _statistics(model, batch, self)
+        return RowStats(*found) if self.with_entropy else RowStats(found[0], None, None)
+
+
+class PolicyRoot(nn.Module):
+    """A policy whose ``forward`` is the whole of ``PolicyForward``, head included.
+
+    Sharded weights are gathered when the ``forward`` of a module begins; the head's are needed, too.
+    """
+
+    def __init__(self, policy: Any) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def forward(self, batch: MicroBatch, how: PolicyForward) -> tuple[Tensor, ...]:
+        """The tensors of RowStats."""
+        return _statistics(self.policy, batch, how)
+
+
+def _statistics(model: Any, batch: MicroBatch, how: PolicyForward) -> tuple[Tensor, ...]:
+    hidden_BLH = decoder_hidden(model, batch.input_ids_BL, batch.attention_mask_BL)
+    index = batch.mask_BT.nonzero(as_tuple=True)
+    hidden_MH = hidden_BLH[index[0], batch.positions_BT[index]]
+    head = model.get_output_embeddings()
+    stats = token_logprobs(
+        hidden_MH,
+        head.weight,
+        batch.targets_BT[index],
+        head_bias=head.bias,
+        temperature=how.temperature,
+        chunk=how.chunk,
+        logit_softcap=logit_softcap(model),
+        with_entropy=how.with_entropy,
+        entropy_grad=how.entropy_grad,
+    )
+    zeros = torch.zeros(batch.mask_BT.shape, dtype=stats.logprobs.dtype, device=stats.logprobs.device)
+    found = (stats.logprobs, stats.policy_entropies, stats.sampling_entropies)
+    return tuple(zeros.index_put(index, values) for values in found if values is not None)
 
 
 def decoder_hidden(model: Any, input_ids_BL: Tensor, attention_mask_BL: Tensor) -> Tensor:

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import lightning
 import torch
 
+from igrpo import distributed
+from igrpo.algorithm.base import Remembering
 from igrpo.budget import Budget
-from igrpo.config.schema import ObjectiveConfig, TrainerConfig
+from igrpo.config.parts.algorithm import ObjectiveConfig
+from igrpo.config.parts.transfer import TransferConfig
+from igrpo.config.schema import CorrectionConfig, TrainerConfig
 from igrpo.metrics import step_metrics
 from igrpo.policy.shape import model_shape
-from igrpo.training.batching import question_rows
+from igrpo.rollout.base import Sleeper
+from igrpo.training.alarms import Alarms
+from igrpo.training.batching import Overlong, mean_penalty, question_rows
+from igrpo.training.canary import Canary
 from igrpo.training.collect import Collector
-from igrpo.training.forward import PolicyForward
+from igrpo.training.dynamic_sampling import dynamic_metrics, everyones_traces
+from igrpo.training.entropies import EntropyMeter
+from igrpo.training.entropy_control import entropy_control
+from igrpo.training.forward import PolicyForward, PolicyRoot
+from igrpo.training.optimizer import adamw
+from igrpo.training.reward_metrics import forget_measures, reward_metrics
 from igrpo.training.schedule import learning_rate
 from igrpo.training.stopping import StoppingRule
-from igrpo.training.update import NonFiniteError, Updater
+from igrpo.training.strategies import checkpoint_activations, shard
+from igrpo.training.update import NonFiniteError, Updater, UpdateResult
 from igrpo.types import Question, Trace
 
 CHECKPOINT_VERSION = 1
+
+_ADVICE = "Lower trainer.learning_rate, or set trainer.on_nonfinite=skip to leave such updates out and count them"
 
 log = logging.getLogger(__name__)
 
@@ -53,18 +69,29 @@ class IGRPOModule(lightning.LightningModule):
         collector: Collector,
         *,
         objective: ObjectiveConfig,
+        correction: CorrectionConfig,
         trainer: TrainerConfig,
         stopping: StoppingRule,
         pad_id: int,
+        transfer: TransferConfig | None = None,
+        entropies: EntropyMeter | None = None,
+        canary: Canary | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.policy = policy
-        self._reference = (reference,)  # in a tuple: it is no part of the state_dict
+        # in tuples: no parts of the state_dict
+        self._reference: tuple[Any | None] = (reference,)
+        self._root: tuple[PolicyRoot] | None = None
         self._collector = collector
         self.recorder: Recorder | None = None
-        self._objective, self._trainer_config, self._pad_id = objective, trainer, pad_id
+        self.alarms: Alarms | None = None
+        # checkpoints of adapters lack the frozen weights; `_check_names` sees to the others
+        self.strict_loading = all(parameter.requires_grad for parameter in policy.parameters())
+        self._objective, self._correction, self._transfer = objective, correction, transfer
+        self._trainer_config, self._pad_id = trainer, pad_id
         self._stopping = stopping
+        self._entropies, self._canary = entropies, canary
         self._shape = model_shape(policy)
         if not self._shape.exact:
             log.warning(
@@ -75,9 +102,12 @@ class IGRPOModule(lightning.LightningModule):
         self._forward = PolicyForward(
             temperature=collector.params.temperature,
             chunk=trainer.head_chunk,
-            with_entropy=objective.entropy_bonus != 0,
-            entropy_grad=objective.entropy_bonus != 0,
+            with_entropy=objective.has_entropy_bonus,
+            entropy_grad=objective.has_entropy_bonus,
         )
+        self._control = entropy_control(objective)
+        buffer = objective.overlong_buffer
+        self._overlong = None if buffer is None else Overlong(collector.params.max_new_tokens, buffer)
         self.budget = Budget()
         self.rollout_step = 0
         self.latest: dict[str, float] = {}
@@ -90,58 +120,130 @@ class IGRPOModule(lightning.LightningModule):
     def training_step(self, batch: tuple[int, Sequence[Question]], batch_index: int) -> None:
         """Sample, score and refine; update; hand the new weights to the engine; log."""
         done, questions_S = batch
-        step = done + 1
-        try:
-            traces_S = self._collector.collect(step, questions_S, self.budget)
-        except FloatingPointError as error:
-            asked = [Trace(question, ()) for question in questions_S]
-            raise self._failure(step, asked, f"while sampling: {error}", "Lower trainer.learning_rate") from None
-        if self.recorder is not None:
+        step, before = done + 1, self.budget.counts()
+        forget_measures(self._collector.reward)
+        mine_S = self._collect(step, distributed.share(questions_S))
+        measured = reward_metrics(self._collector.reward)
+        rate = self._set_learning_rate(step)
+        rows_S = [
+            question_rows(
+                trace,
+                self._objective.advantage,
+                mask_truncated=self._objective.mask_truncated,
+                overlong=self._overlong,
+            )
+            for trace in mine_S
+            if trace.dropped is None
+        ]
+        controlled = {} if self._control is None else self._control.control(mine_S)
+        self._remember(mine_S)
+        traces_S = everyones_traces(mine_S)
+        if traces_S is not None and self.recorder is not None:
             self.recorder.record(step, traces_S)
-        metrics = step_metrics(traces_S, variance_tolerance=self._objective.advantage.tolerance)
-        metrics["train/learning_rate"] = self._set_learning_rate(step)
-
         with self.budget.phase("update"):
-            rows_S = [
-                question_rows(trace, self._objective.advantage, mask_truncated=self._objective.mask_truncated)
-                for trace in traces_S
-            ]
             try:
-                result = self._updater().run(rows_S, self._optimizer())
+                result = self._updater(controlled).run(rows_S, self._optimizer())
             except NonFiniteError as error:
-                advice = (
-                    "Lower trainer.learning_rate, or set trainer.on_nonfinite=skip to leave such updates out and count "
-                    "them"
-                )
-                raise self._failure(step, traces_S, str(error), advice) from None
-        self.budget.trained_tokens += result.trained_tokens
-        self.budget.flops += result.flops
-        self.budget.skipped_updates += result.skipped
+                raise self._failure(step, traces_S, str(error), _ADVICE) from None
         with self.budget.phase("weight_sync"):
-            self._collector.engine.sync_weights(step)
+            synced = self._sync_weights(step)
+        self._count(result, before)
 
         self.rollout_step = step
-        self.latest = {**metrics, **result.metrics, **self.budget.metrics()}
-        if self.logger is not None:
-            self.logger.log_metrics(self.latest, step)
+        if traces_S is not None:
+            metrics = step_metrics(traces_S, variance_tolerance=self._objective.advantage.tolerance)
+            metrics["budget/samples_per_question"] = sum(trace.sampled for trace in traces_S) / len(traces_S)
+            metrics |= self._chosen_metrics(traces_S) | controlled
+            metrics |= {"train/learning_rate": rate, **measured, **synced, **_peak_memory(self.device)}
+            self.latest = {**metrics, **result.metrics, **self.budget.metrics()}
+            if self.alarms is not None:
+                self.latest |= self.alarms.after_step(step, self.latest, traces_S)
+            if self.logger is not None:
+                self.logger.log_metrics(self.latest, step)
         self.budget.begin_step()  # evaluation and checkpoint follow: the next step's line has their seconds
 
+    def _collect(self, step: int, questions: Sequence[Question]) -> list[Trace]:
+        """Sample and score, and measure the entropies that the engine does not report."""
+        try:
+            traces = self._collector.collect(step, questions, self.budget)
+        except FloatingPointError as error:
+            asked = [Trace(question, ()) for question in questions]
+            raise self._failure(step, asked, f"while sampling: {error}", "Lower trainer.learning_rate") from None
+        if isinstance(self._collector.engine, Sleeper):
+            self._collector.engine.sleep()
+        if self._entropies is None:
+            return traces
+        with self.budget.phase("entropies"):
+            return self._entropies.measure(traces, self._run_policy, self.device)
+
+    def _chosen_metrics(self, traces: Sequence[Trace]) -> dict[str, float]:
+        """Of parts that are not in every run."""
+        found = {} if self._collector.refill is None else dynamic_metrics(traces)
+        penalty = None if self._overlong is None else mean_penalty(traces, self._overlong)
+        return found if penalty is None else found | {"train/overlong_penalty_mean": penalty}
+
+    def _remember(self, mine_S: Sequence[Trace]) -> None:
+        """What later steps need of all questions, in every process."""
+        algorithm = self._collector.algorithm
+        if isinstance(algorithm, Remembering):
+            algorithm.remember(distributed.gather_shares([algorithm.harvest(trace) for trace in mine_S]))
+
+    def _count(self, result: UpdateResult, before: Mapping[str, int]) -> None:
+        """Add what the update took; with several processes, what all of them took, by the main one's clock."""
+        self.budget.trained_tokens += result.trained_tokens
+        self.budget.flops += result.flops
+        skipped = self.budget.skipped_updates + result.skipped
+        if distributed.world() > 1:
+            now = distributed.gather(self.budget.counts())
+            self.budget.set_counts({k: v + sum(counts[k] - v for counts in now) for k, v in before.items()})
+            self.budget.seconds = distributed.from_main(self.budget.seconds)
+        self.budget.skipped_updates = skipped  # all processes skip the same updates
+
+    def _sync_weights(self, step: int, *, exact: bool = False) -> dict[str, float]:
+        """Hand the weights to the engine, and see that they have arrived; returns what was measured."""
+        self._collector.engine.sync_weights(step)
+        if self._canary is None:
+            return {}
+        gap = self._canary.check(step, self.policy, self._run_policy, self.device, exact=exact)
+        return {"train/canary_gap": gap}
+
+    @property
+    def _run_policy(self) -> Any:
+        """The policy, or what gathers its shards before it runs."""
+        return self.policy if self._root is None else self._root[0]
+
+    def configure_model(self) -> None:
+        """Shard the weights, where the strategy asks for it. (Lightning may call this more than once.)"""
+        if self._trainer_config.strategy != "fsdp2" or self._root is not None:
+            return
+        assert self.device_mesh is not None
+        mesh, precision = self.device_mesh["data_parallel"], self._trainer_config.precision
+        self._root = (shard(self.policy, mesh, precision=precision),)
+        if self._reference[0] is not None:
+            self._reference = (shard(self._reference[0], mesh, precision=precision),)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Of what is trained: with adapters, the frozen weights are where they came from."""
+        state: dict[str, Any] = super().state_dict(*args, **kwargs)
+        return {name: state[name] for name in self._trained(state)}
+
+    def _trained(self, state: Mapping[str, Any]) -> list[str]:
+        named = self.named_parameters(remove_duplicate=False)  # a tied head has a name of its own
+        frozen = {name for name, parameter in named if not parameter.requires_grad}
+        return [name for name in state if name not in frozen]
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW on what requires a gradient; weight decay on matrices only, as usual."""
-        named = [p for p in self.policy.parameters() if p.requires_grad]
-        decay = self._trainer_config.weight_decay
-        groups = [
-            {"params": [p for p in named if p.ndim >= 2], "weight_decay": decay},
-            {"params": [p for p in named if p.ndim < 2], "weight_decay": 0.0},
-        ]
-        config = self._trainer_config
-        return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, eps=config.adam_eps)
+        """AdamW on what requires a gradient."""
+        return adamw(self.policy, self._trainer_config)
 
     def on_fit_start(self) -> None:
         """Mark the weights, and keep dropout off: with it pi_theta is not the policy that sampled, and at the first
         update no ratio would be 1."""
         self.policy.eval()
-        self._collector.engine.sync_weights(self.rollout_step)
+        if self._trainer_config.activation_checkpointing:
+            checkpoint_activations(self.policy)
+        with self.trainer.precision_plugin.forward_context():
+            self._sync_weights(self.rollout_step, exact=True)
 
     def on_train_start(self) -> None:
         """A run that is resumed at its end trains no more."""
@@ -158,21 +260,38 @@ class IGRPOModule(lightning.LightningModule):
             "rollout_step": self.rollout_step,
             "budget": self.budget.state_dict(),
         }
+        if self._control is not None:
+            checkpoint["igrpo"]["entropy_coefficient"] = self._control.coefficient
+        if isinstance(self._collector.algorithm, Remembering):
+            checkpoint["igrpo"]["algorithm"] = self._collector.algorithm.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on after the checkpoint's rollout step."""
         # a checkpoint of the last step says that the epoch is over, and a prolonged run would train nothing
         checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"] = False
         own = checkpoint["igrpo"]
+        self._check_names(checkpoint["state_dict"])
         self.rollout_step = own["rollout_step"]
         self.budget.load_state_dict(own["budget"])
+        if self._control is not None:
+            self._control.coefficient = own["entropy_coefficient"]
+        if isinstance(self._collector.algorithm, Remembering):
+            self._collector.algorithm.load_state_dict(own["algorithm"])
+
+    def _check_names(self, state: Mapping[str, Any]) -> None:
+        different = sorted(set(state) ^ set(self.state_dict()))
+        if different:
+            raise ValueError(
+                f"the checkpoint does not hold what this run trains; {len(different)} tensors are on one side only: "
+                f"{', '.join(different[:4])}"
+            )
 
     def _stop_at_the_end(self) -> None:
         if self.is_last:
             self.trainer.should_stop = True
 
-    def _failure(self, step: int, traces: Sequence[Trace], reason: str, advice: str) -> NonFiniteError:
-        kept = None if self.recorder is None else self.recorder.record_failure(step, traces, reason)
+    def _failure(self, step: int, traces: Sequence[Trace] | None, reason: str, advice: str) -> NonFiniteError:
+        kept = None if self.recorder is None else self.recorder.record_failure(step, traces or (), reason)
         return NonFiniteError(f"step {step}: {reason}; the step's data: {kept or 'not kept'}. {advice}")
 
     def _set_learning_rate(self, step: int) -> float:
@@ -186,15 +305,28 @@ class IGRPOModule(lightning.LightningModule):
         assert not isinstance(optimizer, list), "one optimizer"
         return optimizer
 
-    def _updater(self) -> Updater:
+    def _updater(self, controlled: Mapping[str, float]) -> Updater:
+        """``controlled`` is what entropy control made of this step: with a weight of 0 no entropy need be computed."""
+        bonus = controlled.get("train/entropy_coefficient", self._objective.entropy_bonus)
         return Updater(
-            policy=self.policy,
+            policy=self._run_policy,
             reference=self._reference[0],
-            objective=self._objective,
+            objective=self._objective.model_copy(update={"entropy_bonus": bonus}),
+            correction=self._correction,
+            transfer=self._transfer,
             trainer=self._trainer_config,
-            forward=self._forward,
+            forward=replace(self._forward, with_entropy=bonus != 0, entropy_grad=bonus != 0),
             backward=self.manual_backward,
             shape=self._shape,
             pad_id=self._pad_id,
             device=self.device,
         )
+
+
+def _peak_memory(device: torch.device) -> dict[str, float]:
+    """The most that torch has held on the device since the last call, by all that this process does there."""
+    if device.type != "cuda":
+        return {}
+    peak = torch.cuda.max_memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    return {"memory/peak_gib": peak / 2**30}

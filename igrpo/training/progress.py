@@ -12,11 +12,15 @@ from igrpo.training.module import IGRPOModule
 
 
 def step_line(metrics: dict[str, float], accuracy: float | None) -> str:
-    """Reward, entropy and accuracy of a step: of the refinements where there are any, else of the answers."""
-    stage = "stage2" if "stage2/reward_mean" in metrics else "stage1"
-    parts = [f"reward {metrics[f'{stage}/reward_mean']:.3f}", f"entropy {metrics[f'{stage}/entropy']:.3f}"]
+    """Reward, entropy and accuracy of a step: of the refinements where there are any, else of the answers (and where
+    only questions that failed are refined)."""
+    refined = "stage2/reward_mean" in metrics and "critique/asked_share" not in metrics
+    stage = "stage2" if refined else "stage1"
+    parts = [f"reward {metrics[f'{stage}/reward_mean']:.3f}"]
+    if f"{stage}/entropy" in metrics:
+        parts.append(f"entropy {metrics[f'{stage}/entropy']:.3f}")
     if accuracy is not None:
-        parts.append(f"held-out accuracy {accuracy:.3f}")
+        parts.append(f"development accuracy {accuracy:.3f}")
     return "  ".join(parts)
 
 
@@ -44,7 +48,7 @@ class ProgressCallback(lightning.Callback):
         """The newest single-shot accuracy on the development split."""
         self._accuracy = accuracy
         if not self._console.is_terminal:
-            self._console.print(f"step {step:5d}/{self._steps}  held-out single-shot accuracy {accuracy:.3f}")
+            self._console.print(f"step {step:5d}/{self._steps}  development single-shot accuracy {accuracy:.3f}")
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Start the bar where a resumed run goes on."""

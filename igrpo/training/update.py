@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from igrpo.config.schema import ObjectiveConfig, TrainerConfig
-from igrpo.flops import FORWARD_AND_BACKWARD, ModelShape
-from igrpo.objective import LossMetrics, Normaliser, policy_loss
-from igrpo.training.batching import MicroBatch, Row, collate, normaliser, split_rows
+from igrpo.config.parts.algorithm import ObjectiveConfig
+from igrpo.config.parts.transfer import ShapeConfig, TransferConfig, TruncateConfig
+from igrpo.config.schema import CorrectionConfig, TrainerConfig
+from igrpo.distributed import gather, positions, world
+from igrpo.flops import FORWARD_AND_BACKWARD, ModelShape, Work
+from igrpo.objective import LossMetrics, MismatchMetrics, Normaliser, correction_weights, policy_loss
+from igrpo.policy.weights import is_sharded
+from igrpo.training.batching import NOTHING, MicroBatch, Row, collate, normaliser, split_rows
 from igrpo.training.forward import PolicyForward
+from igrpo.training.gradients import add_up, clip
 
 
 class NonFiniteError(RuntimeError):
@@ -43,12 +48,15 @@ class Updater:
         backward: ``loss -> None``; Lightning's ``manual_backward``.
         shape: the policy's (and so the reference's), to count operations by.
         reference: frozen policy of the KL term; None where beta is 0.
+        transfer: how rows enter the loss that were sampled from another prompt; None where there are none.
         pad_id: token that fills up rows.
     """
 
     policy: Any
     reference: Any | None
     objective: ObjectiveConfig
+    correction: CorrectionConfig
+    transfer: TransferConfig | None
     trainer: TrainerConfig
     forward: PolicyForward
     backward: Callable[[Tensor], None]
@@ -59,33 +67,45 @@ class Updater:
     def run(self, questions_S: Sequence[Sequence[Row]], optimizer: Any) -> UpdateResult:
         """Update on the rows of S questions, ``trainer.epochs`` times in ``trainer.minibatches`` parts.
 
+        With several processes these are the questions of this one (see `distributed.share`); denominators, gradients
+        and measurements are those of all questions, tokens and operations this process's own.
+
         Raises:
             NonFiniteError: see ``trainer.on_nonfinite``; the weights are those before that update.
         """
         count = self.trainer.minibatches
-        parts = [[row for rows in questions_S[i::count] for row in rows] for i in range(count)]
+        total, position_S = positions(len(questions_S))
+        # blocks of neighbours, so that each process has a share of every part
+        part_S = [position * count // total for position in position_S]
+        parts = [
+            [row for part, rows in zip(part_S, questions_S, strict=True) if part == i for row in rows]
+            for i in range(count)
+        ]
         several = count * self.trainer.epochs > 1
         prepared = [[(batch, self._old(batch) if several else None) for batch in self._batches(part)] for part in parts]
         taken: list[tuple[LossMetrics | None, float]] = []
         tokens, skipped = 0, 0
         flops = sum(self.shape.flops(batch.work) for batches in prepared for batch, old in batches if old is not None)
         passes = FORWARD_AND_BACKWARD + (self.reference is not None)
-        gap = _SamplerGap()
+        gaps = _Gaps(MismatchMetrics.empty(self.device), MismatchMetrics.empty(self.device))
         for epoch in range(self.trainer.epochs):
             for part, batches in zip(parts, prepared, strict=True):
                 optimizer.zero_grad()
-                metrics, denominators = None, normaliser(part)
+                metrics, denominators = None, reduce(operator.add, gather(normaliser(part)))
                 for batch, old in batches:
-                    output = self._loss(batch, old, denominators, gap if epoch == 0 else None)
+                    output, gap = self._loss(batch, old, denominators)
                     metrics = output if metrics is None else metrics + output
+                    gaps = gaps + gap if epoch == 0 else gaps
                     tokens += batch.work.tokens
                     flops += passes * self.shape.flops(batch.work)
+                metrics = _everyones(metrics)
                 norm = self._step(optimizer, metrics)
                 if norm is None:
                     skipped += 1
                 else:
                     taken.append((metrics, norm))
-        return UpdateResult(_report(taken, self.trainer.clip_norm, gap), tokens, flops, skipped)
+        gaps = gaps if world() == 1 else reduce(operator.add, gather(gaps.to("cpu")))
+        return UpdateResult(_report(taken, self.trainer.clip_norm, gaps), tokens, flops, skipped)
 
     def _batches(self, rows: Sequence[Row]) -> list[MicroBatch]:
         """Rows that have a gradient. Others may be left out of the work (never out of the denominators) while the
@@ -93,26 +113,27 @@ class Updater:
         if self.objective.kl_beta == 0 and self.objective.entropy_bonus == 0:
             rows = [row for row in rows if row.advantage != 0]
         rows = [row for row in rows if row.valid and row.completion_ids]
-        return [
-            collate(part, self.pad_id).to(self.device) for part in split_rows(rows, self.trainer.tokens_per_microbatch)
-        ]
+        batches = [collate(part, self.pad_id) for part in split_rows(rows, self.trainer.tokens_per_microbatch)]
+        if is_sharded(self.policy.parameters()):  # its passes gather weights: every process must make as many
+            passes = max(gather(len(batches)))
+            batches += [replace(collate([NOTHING], self.pad_id), work=Work())] * (passes - len(batches))
+        return [batch.to(self.device) for batch in batches]
 
     @torch.no_grad()
     def _old(self, batch: MicroBatch) -> Tensor:
         return self.forward(self.policy, batch).logprobs_BT
 
-    def _loss(
-        self, batch: MicroBatch, old_BT: Tensor | None, denominators: Normaliser, gap: _SamplerGap | None
-    ) -> LossMetrics:
+    def _loss(self, batch: MicroBatch, old_BT: Tensor | None, denominators: Normaliser) -> tuple[LossMetrics, _Gaps]:
+        """Add the gradient of a micro-batch; ``old_BT`` None: one update, so pi_old is pi and the ratio is 1."""
         stats = self.forward(self.policy, batch)
+        old_BT = stats.logprobs_BT.detach() if old_BT is None else old_BT
         with torch.no_grad():
             reference = None if self.reference is None else self.forward(self.reference, batch).logprobs_BT
-        if gap is not None:
-            gap.add(stats.logprobs_BT.detach() if old_BT is None else old_BT, batch)
-        objective = self.objective
+        weights, gaps = self._weights(batch, old_BT)
+        objective, shape = self.objective, self.transfer if isinstance(self.transfer, ShapeConfig) else None
         output = policy_loss(
             stats.logprobs_BT,
-            stats.logprobs_BT.detach() if old_BT is None else old_BT,  # one update: pi_old is pi, the ratio is 1
+            old_BT,
             batch.advantages_B.to(stats.logprobs_BT.dtype),
             batch.mask_BT,
             ratio=objective.ratio,
@@ -127,16 +148,42 @@ class Updater:
             aggregation=objective.aggregation,
             constant_divisor=objective.constant_divisor,
             normaliser=denominators,
+            weights_BT=weights,
+            shaped_B=None if shape is None else batch.transferred_B,
+            shaping_gamma=None if shape is None else shape.gamma,
         )
-        self.backward(output.loss)
-        return output.metrics
+        # fully_shard averages over processes, the denominators are those of all
+        self.backward(output.loss * world() if is_sharded(self.policy.parameters()) else output.loss)
+        return output.metrics, gaps
+
+    def _weights(self, batch: MicroBatch, old_BT: Tensor) -> tuple[Tensor | None, _Gaps]:
+        """Importance weights: of rows sampled from the prompt that is trained by ``correction``, of others by
+        ``transfer``, where it truncates (1 where it shapes). None: 1 each."""
+        sampler_BT, moved_B1 = batch.sampler_logprobs_BT, batch.transferred_B.unsqueeze(-1)
+        own = correction_weights(old_BT, sampler_BT, batch.mask_BT & ~moved_B1, **self.correction.model_dump())
+        if self.transfer is None:
+            assert not bool(moved_B1.any()), "rows from another prompt, and nothing says how to weigh them"
+            none = MismatchMetrics.empty(self.device)
+            return (None if self.correction.level == "none" else own.weights_BT), _Gaps(own.metrics, none)
+        truncate = self.transfer if isinstance(self.transfer, TruncateConfig) else None
+        other = correction_weights(
+            old_BT,
+            sampler_BT,
+            batch.mask_BT & moved_B1,
+            level="none" if truncate is None else truncate.level,
+            bound="truncate",
+            low=None,
+            high=None if truncate is None else truncate.cap,
+        )
+        return own.weights_BT + other.weights_BT, _Gaps(own.metrics, other.metrics)
 
     def _step(self, optimizer: Any, metrics: LossMetrics | None) -> float | None:
         """Clip and step; the gradient's norm before clipping, or None for an update that was skipped."""
         if metrics is None:
             return 0.0  # no row has a gradient: nothing to learn, and AdamW's momentum must not move the weights
         parameters = [p for p in self.policy.parameters() if p.requires_grad]
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.trainer.clip_norm))
+        add_up(parameters)
+        norm = clip(parameters, self.trainer.clip_norm)
         loss = float(metrics.loss)
         if math.isfinite(norm) and math.isfinite(loss):
             optimizer.step()
@@ -147,23 +194,32 @@ class Updater:
         return None
 
 
-@dataclass(slots=True)
-class _SamplerGap:
-    """How far the trainer's log-probs are from the sampler's, for the same tokens and weights."""
+@dataclass(frozen=True, slots=True)
+class _Gaps:
+    """Between sampler and trainer: on rows of the prompt that was sampled from, and on rows of another one."""
 
-    total: float = 0.0
-    largest: float = 0.0
-    tokens: int = 0
+    own: MismatchMetrics
+    transferred: MismatchMetrics
 
-    def add(self, logprobs_BT: Tensor, batch: MicroBatch) -> None:
-        gap = (logprobs_BT - batch.sampler_logprobs_BT)[batch.mask_BT].abs().double()
-        if gap.numel():
-            total, largest = torch.stack([gap.sum(), gap.max()]).tolist()
-            self.total, self.largest = self.total + total, max(self.largest, largest)
-            self.tokens += gap.numel()
+    def __add__(self, other: _Gaps) -> _Gaps:
+        return _Gaps(self.own + other.own, self.transferred + other.transferred)
+
+    def to(self, device: str) -> _Gaps:
+        return _Gaps(self.own.to(device), self.transferred.to(device))
+
+    def report(self) -> dict[str, float]:
+        own, moved = self.own.finalise(), self.transferred.finalise()
+        names = {
+            "logprob_gap_mean": "sampler_logprob_gap_mean",
+            "kl": "sampler_kl_k3",
+            "ess": "sampler_ess",
+            "capped_share": "correction_share_high",
+        }
+        found = {f"train/{name}": value for name, value in own.items()}
+        return found | {f"transferred/{name}": moved[key] for name, key in names.items() if moved}
 
 
-def _report(taken: list[tuple[LossMetrics | None, float]], clip_norm: float, gap: _SamplerGap) -> dict[str, float]:
+def _report(taken: list[tuple[LossMetrics | None, float]], clip_norm: float, gaps: _Gaps) -> dict[str, float]:
     """Of the updates that were taken; one without any gradient has no loss metrics and a norm of 0."""
     report: dict[str, float] = {}
     measured = [metrics for metrics, _ in taken if metrics is not None]
@@ -175,7 +231,12 @@ def _report(taken: list[tuple[LossMetrics | None, float]], clip_norm: float, gap
         norms = [norm for _, norm in taken]
         report["train/gradient_norm"] = sum(norms) / len(norms)
         report["train/gradient_clipped_share"] = sum(norm > clip_norm for norm in norms) / len(norms)
-    if gap.tokens:
-        report["train/sampler_logprob_gap_mean"] = gap.total / gap.tokens
-        report["train/sampler_logprob_gap_max"] = gap.largest
-    return report
+    return report | gaps.report()
+
+
+def _everyones(mine: LossMetrics | None) -> LossMetrics | None:
+    """The sum of all processes' measurements; None where no process has a row."""
+    if world() == 1:
+        return mine
+    found = [metrics for metrics in gather(None if mine is None else mine.to("cpu")) if metrics is not None]
+    return reduce(operator.add, found) if found else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from igrpo.rollout.base import SamplingParams
 from igrpo.types import Completion, Prompt, Question, Score
@@ -47,6 +48,9 @@ class ScriptedEngine:
 
     def sync_weights(self, version: int) -> None: ...
 
+    def fingerprints(self) -> dict[str, str]:
+        return {}
+
     def close(self) -> None: ...
 
 
@@ -64,12 +68,30 @@ class TextReward:
 
 
 class PlainPrompts:
-    """Prompts whose tokens tell what they were made of: question 1, draft text as character codes after a 0."""
+    """Prompts whose tokens tell what they were made of: question 1, draft text as character codes after a 0.
+
+    A critique's prompt ends with -1, a refinement's given a critique has that one's text after a -2, and a
+    verification's begins with -3 and the problem's text.
+    """
+
+    verdicts: ClassVar = {"Yes": True, "No": False}
 
     def question_prompt(self, question: Question) -> Prompt:
         return Prompt((1,))
 
-    def refinement_prompt(self, question: Question, draft: Completion | None) -> Prompt:
-        if draft is None:
+    def refinement_prompt(self, question: Question, drafts: Sequence[Completion]) -> Prompt:
+        if not drafts:
             return self.question_prompt(question)
-        return Prompt((1, 0, *map(ord, draft.text)), draft_tokens=len(draft.text))
+        shown = [token for draft in drafts for token in (0, *map(ord, draft.text))]
+        return Prompt((1, *shown), draft_tokens=len(shown))
+
+    def critique_prompt(self, question: Question, answer: Completion) -> Prompt:
+        shown = self.refinement_prompt(question, [answer])
+        return Prompt((*shown.token_ids, -1), draft_tokens=shown.draft_tokens)
+
+    def revision_prompt(self, question: Question, answer: Completion, critique: Completion) -> Prompt:
+        shown, words = self.refinement_prompt(question, [answer]), tuple(map(ord, critique.text))
+        return Prompt((*shown.token_ids, -2, *words), draft_tokens=shown.draft_tokens, critique_tokens=len(words))
+
+    def verification_prompt(self, question: Question, answer: Completion) -> Prompt:
+        return Prompt((-3, *map(ord, question.problem), 0, *map(ord, answer.text)), draft_tokens=len(answer.text))

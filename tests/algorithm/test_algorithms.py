@@ -48,7 +48,7 @@ def test_grpo_samples_one_group_from_the_bare_question_and_trains_it() -> None:
     trace = run(GRPO(group_size=7), toolbox(engine))
     assert [(prompt, len(seeds)) for prompt, seeds in engine.calls] == [((1,), 7)]
     (group,) = trace.groups
-    assert (group.stage, group.trained, group.shown, len(group.completions)) == (1, True, None, 7)
+    assert (group.stage, group.trained, group.shown, len(group.completions)) == (1, True, (), 7)
 
 
 def test_igrpo_conditions_refinements_on_the_best_draft_and_trains_only_them() -> None:
@@ -61,7 +61,7 @@ def test_igrpo_conditions_refinements_on_the_best_draft_and_trains_only_them() -
     assert (len(draft_seeds), len(refinement_seeds)) == (4, 3)
     drafts, refinements = trace.groups
     assert (drafts.stage, drafts.trained) == (1, False)
-    assert (refinements.stage, refinements.trained, refinements.shown) == (2, True, 2)
+    assert (refinements.stage, refinements.trained, refinements.shown) == (2, True, (2,))
     assert refinements.prompt.token_ids == refinement  # gradients are conditioned on q', not on q
     assert refinements.rewards_G == [1.0, 1.0, 1.0]
 
@@ -71,7 +71,7 @@ def test_without_drafts_the_whole_group_answers_the_bare_question() -> None:
     trace = run(igrpo(drafts=0, group_size=7), toolbox(engine))
     assert [(prompt, len(seeds)) for prompt, seeds in engine.calls] == [((1,), 7)]
     (group,) = trace.groups
-    assert (group.stage, group.trained, group.shown, len(group.completions)) == (2, True, None, 7)
+    assert (group.stage, group.trained, group.shown, len(group.completions)) == (2, True, (), 7)
     # GRPO in all but its samples: the control of what other seeds alone do
     baseline = ScriptedEngine(lambda prompt, seed: "good")
     run(GRPO(group_size=7), toolbox(baseline))
@@ -92,8 +92,11 @@ def test_seeds_are_never_shared_and_repeat_exactly() -> None:
         assert not set(seeds(**changes)) & set(reference)
 
 
-@pytest.mark.parametrize(("rule", "shown"), [("worst", {0, 1, 3}), ("first", {0}), ("none", {None}), ("best", {2})])
-def test_selection_rules_are_the_only_difference(rule: str, shown: set[int | None]) -> None:
+@pytest.mark.parametrize(
+    ("rule", "shown"),
+    [("worst", {(0,), (1,), (3,)}), ("first", {(0,)}), ("none", {()}), ("best", {(2,)}), ("wrong", {(0,), (1,), (3,)})],
+)
+def test_selection_rules_are_the_only_difference(rule: str, shown: set[tuple[int, ...]]) -> None:
     texts = iter(["bad", "bad", "good", "bad"])
     engine = ScriptedEngine(lambda prompt, seed: next(texts, "refined"))
     trace = run(igrpo(select=RULES[rule]), toolbox(engine))
@@ -106,7 +109,7 @@ def test_all_failed_show_still_shows_a_draft_and_skip_asks_the_bare_question() -
         engine = ScriptedEngine(lambda prompt, seed: "bad")
         trace = run(igrpo(all_failed=all_failed), toolbox(engine))
         assert len(engine.calls[1][0]) == prompt_length
-        assert (trace.groups[1].shown is None) == (all_failed == "skip")
+        assert (trace.groups[1].shown == ()) == (all_failed == "skip")
 
 
 def test_the_same_reward_ranks_drafts_and_scores_refinements() -> None:

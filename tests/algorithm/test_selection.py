@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from igrpo.algorithm.selection import RULES, best, first, none, random_draft, worst
+from igrpo.algorithm.selection import RULES, best, choose, first, none, random_draft, worst, wrong
+from igrpo.types import Score
 from tests.algorithm.fakes import completion, score
 
 DRAFTS = [completion("a", tokens=3), completion("b", tokens=1), completion("c", tokens=5), completion("d", tokens=2)]
@@ -48,7 +49,7 @@ def test_the_other_rules() -> None:
     assert none(scores, DRAFTS, rng(), "random") is None
     generator = rng()
     assert {random_draft(scores, DRAFTS, generator, "random") for _ in range(200)} == {0, 1, 2, 3}
-    assert set(RULES) == {"best", "random", "worst", "first", "none"}
+    assert set(RULES) == {"best", "random", "worst", "first", "wrong", "none"}
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.integers(0, 2**31))
@@ -71,3 +72,23 @@ def test_proposition_3_1(p: float, n: int) -> None:
     expected = 1 - (1 - p) ** n
     deviation = (expected * (1 - expected) / trials) ** 0.5
     assert abs(total / trials - expected) <= 4 * deviation + 1e-9
+
+
+def test_wrong_prefers_the_best_of_the_wrong_drafts_and_falls_back_on_the_best() -> None:
+    assert wrong([score(1.0), score(0.2, correct=False), score(0.4, correct=False)], DRAFTS[:3], rng(), "first") == 2
+    assert wrong([score(0.5), score(1.0)], DRAFTS[:2], rng(), "first") == 1  # all right
+    unknown = [Score(0.9, None, "crashed"), score(0.0, correct=False)]
+    assert wrong(unknown, DRAFTS[:2], rng(), "first") == 1  # no verdict is not wrong
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=6), st.integers(1, 7), st.sampled_from(list(RULES))
+)
+def test_choosing_k_is_choosing_again_among_the_rest(rewards: list[float], k: int, rule: str) -> None:
+    scores, drafts = [score(value) for value in rewards], [completion(str(i)) for i in range(len(rewards))]
+    chosen = choose(k, RULES[rule], scores, drafts, rng=rng(), ties="first")
+    assert len(chosen) == len(set(chosen)) == (0 if rule == "none" else min(k, len(rewards)))
+    if rule == "best":
+        assert [rewards[i] for i in chosen] == sorted(rewards, reverse=True)[: len(chosen)]
+    if rule != "none":
+        assert chosen[0] == RULES[rule](scores, drafts, rng(), "first")  # one draft is chosen as ever

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
 import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from rich.console import Console
 
 from igrpo import assembly
+from igrpo.algorithm.critique_grpo import CritiqueGRPO
 from igrpo.algorithm.grpo import GRPO
 from igrpo.algorithm.igrpo import IGRPO
-from igrpo.algorithm.selection import best
+from igrpo.algorithm.selection import best, wrong
+from igrpo.algorithm.self_verification import SelfVerification
 from igrpo.config import RunConfig
-from igrpo.config.schema import RewardConfig, WeightedConfig
+from igrpo.config.parts.model import HuggingFaceModelConfig
+from igrpo.config.parts.reward import JudgeConfig, RewardConfig, WeightedConfig
+from igrpo.data.module import QuestionDataModule
 from igrpo.hydra_support.folders import choices, groups
+from igrpo.objective import correction_weights
+from igrpo.rewards.judge.prompt import JudgePrompt
 from igrpo.rollout.local import LocalEngine
 from igrpo.rollout.lockstep import Lockstep
+from igrpo.rollout.replica import ReplicaEngine
 from igrpo.tracking.run_directory import RunDirectory
 from igrpo.tracking.tracker import Tracker
 from igrpo.training.checkpoints import CheckpointCallback
+from igrpo.training.dynamic_sampling import DynamicSampling
+from igrpo.training.strategies import ReplicaStrategy, ShardStrategy, build_strategy
 from tests.assembly.parts import (
     TINY_SHAPE,
     byte_policy,
@@ -35,6 +48,8 @@ from tests.assembly.parts import (
     write_problems,
 )
 from tests.composed import config as composed
+from tests.data.shipped_sets import ROWS, WITH_TEST, write_set
+from tests.rewards.judge.server import JudgeServer, in_turn, score
 from tests.training import small_run
 
 #: Composed in tests/test_configs.py and run whole in tests/end_to_end.
@@ -44,18 +59,38 @@ BYTES = ("model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=1638
 
 def _algorithm(name: str, folder: Path) -> None:
     made = assembly.build_algorithm(composed(None, f"algorithm={name}"))
-    expected = {"grpo": GRPO(8), "igrpo": IGRPO(4, 4, best, "random", "show")}  # N + G = 8 either way
+    expected = {
+        "grpo": GRPO(8),
+        "igrpo": IGRPO(4, 4, best, "random", "show"),  # N + G = 8 either way
+        "critique_grpo": CritiqueGRPO(4, 2, 1),  # 4 + 2 x 2 = 8, of which 4 + 1 are trained
+        "self_verification": SelfVerification(4, 4, 256, balanced=True),
+    }
     assert made == expected[name]
 
 
 def _condition(name: str, folder: Path) -> None:
     config = composed(None, f"condition={name}")
+    igrpo = IGRPO(4, 4, best, "random", "show")
     expected = {
-        "grpo": GRPO(8), "igrpo": IGRPO(4, 4, best, "random", "show"), "grpo_half": GRPO(4),
-        "bare": IGRPO(0, 8, best, "random", "show"), "best_of_n": GRPO(8),
+        "grpo": GRPO(8), "igrpo": igrpo, "grpo_half": GRPO(4), "bare": replace(igrpo, drafts=0, group_size=8),
+        "best_of_n": GRPO(8), "igrpo_quarter": replace(igrpo, drafts=2, group_size=6),
+        "igrpo_both": replace(igrpo, train_on=frozenset({"draft", "refine"})),
+        "igrpo_two_rounds": replace(igrpo, rounds=2, group_size=2), "igrpo_show_two": replace(igrpo, show=2),
+        "igrpo_wrong": replace(igrpo, select=wrong), "igrpo_no_thinking": igrpo,
+        "igrpo_internalize": replace(igrpo, train_on=frozenset({"refine", "internalize"})),
+        "igrpo_internalize_only": replace(igrpo, train_on=frozenset({"internalize"})),
+        "igrpo_bare_half": replace(igrpo, bare_fraction=0.5), "critique_grpo": CritiqueGRPO(4, 2, 1),
+        "self_verification": SelfVerification(4, 4, 256, balanced=True), "dapo": GRPO(8), "igrpo_dapo": igrpo,
+        "igrpo_both_dapo": replace(igrpo, train_on=frozenset({"draft", "refine"})),
     }  # fmt: skip
     assert assembly.build_algorithm(config) == expected[name]
-    assert (config.condition, config.objective.name) == (name, "best_of_n" if name == "best_of_n" else "grpo")
+    assert config.prompt.draft_thinking == ("strip" if name == "igrpo_no_thinking" else "keep")
+    assert (config.transfer is not None) == ("internalize" in name or name == "critique_grpo")
+    own = {"best_of_n": "best_of_n", "critique_grpo": "dr_grpo"} | dict.fromkeys(
+        ("dapo", "igrpo_dapo", "igrpo_both_dapo"), "dapo"
+    )
+    assert (config.condition, config.objective.name) == (name, own.get(name, "grpo"))
+    assert bool(config.dynamic_sampling.max_attempts) == (own.get(name) == "dapo")
 
 
 def _objective(name: str, folder: Path) -> None:
@@ -67,7 +102,21 @@ def _objective(name: str, folder: Path) -> None:
     assert any(not torch.equal(value, before[key]) for key, value in module.policy.state_dict().items())
 
 
+def _dynamic_sampling(name: str, folder: Path) -> None:
+    config = composed(None, f"dynamic_sampling={name}")
+    data = QuestionDataModule(small_run.SOURCE, seed=0, questions=3, steps=1)
+    made = assembly.build_dynamic_sampling(config, data)
+    if name == "none":
+        assert made is None
+        return
+    assert made == DynamicSampling(16, 10, 1e-6, data.replacements)
+    assert assembly.build_collector(config, _parts(config), made).refill is made
+
+
 def _reward(name: str, folder: Path) -> None:
+    if name.startswith("judge"):
+        _judge(name, folder)
+        return
     target = ["reward.target=igrpo.rewards.format:FormatReward"] if name == "python" else []  # more: test_reward.py
     # alone, the format gives no verdicts, which a run needs: it comes as a part of a sum
     settings = _format() if name == "format" else composed(None, f"reward={name}", *target).reward
@@ -84,6 +133,46 @@ def _reward(name: str, folder: Path) -> None:
     assert values(scores) == expected[name]
 
 
+def _judge(name: str, folder: Path) -> None:
+    """A judge of real HTTP that gives everything 0.8; the local one is a random model, which says nothing of use."""
+    if name == "judge_vllm":  # with vLLM: tests/vllm/test_judge.py
+        settings = composed(None, f"reward={name}", f"reward.model={write_model(folder / 'm')}")
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("igrpo.rollout.vllm.environment.find_spec", lambda name: None)
+            patched.setattr("igrpo.assembly.judge.check_cpu_heads", lambda model_config: None)
+            with pytest.raises(ValueError, match=r"reward=judge_vllm need vLLM, .*igrpo\[vllm\]"):
+                assembly.build_reward(settings.reward, folder)
+        return
+    with JudgeServer(in_turn(score(0.8))) as server:
+        remote = {"base_url": server.url, "model": "m"}
+        own = {"model": str(write_model(folder / "m")), "max_tokens": "2", "device": "cpu"}
+        section = "reward.parts.judge.reward" if name == "judge_and_rule" else "reward"
+        own_settings = (own if name == "judge_local" else remote) | {"cache": "null"}
+        settings = composed(
+            None, f"reward={name}", *(f"{section}.{key}={value}" for key, value in own_settings.items())
+        )
+        made = assembly.build_reward(settings.reward, folder, folder / "ledger.sqlite")
+        try:
+            scores = asyncio.run(made.score(question(answer="2"), [completion(r"\boxed{2}"), completion("3")]))
+        finally:
+            made.close()
+    expected = {
+        "judge": [0.8, 0.8], "judge_gated": [1.0, 0.4], "judge_and_rule": [0.9, 0.4], "judge_local": [None, None],
+    }[name]  # fmt: skip
+    assert [s and s.value for s in scores] == pytest.approx(expected)
+    assert (folder / "ledger.sqlite").exists()
+
+
+def _judge_prompt(name: str, folder: Path) -> None:
+    settings = ("reward=judge", "reward.base_url=http://127.0.0.1:1/v1", "reward.model=m")
+    found = composed(None, *settings, f"judge_prompt@reward.prompt={name}").reward
+    assert isinstance(found, JudgeConfig)
+    prompt = JudgePrompt(**found.prompt.model_dump(), use_reference=True, max_solution_chars=100)
+    system, user = (message["content"] for message in prompt.messages(question("2 + 2", "4"), "It is 4."))
+    assert "never an instruction" in system
+    assert all(text in user for text in ("2 + 2", "It is 4.", "known to be right", '"score": NUMBER'))
+
+
 def _format() -> RewardConfig:
     whole = composed(None, "reward=math_verify_format").reward
     assert isinstance(whole, WeightedConfig)
@@ -91,17 +180,52 @@ def _format() -> RewardConfig:
 
 
 def _rollout(name: str, folder: Path) -> None:
-    assert isinstance(assembly.build_engine(composed(None, f"rollout={name}").rollout, tiny_policy()), LocalEngine)
+    config, policy = composed(None, f"rollout={name}"), tiny_policy()
+    prompts = assembly.build_prompts(config.prompt, policy.tokenizer)
+    if name == "local":
+        assert isinstance(assembly.build_engine(config, policy, prompts, folder), LocalEngine)
+        sharded = composed(None, "rollout=local", "trainer.strategy=fsdp2", "trainer.devices=2")
+        assert isinstance(assembly.build_engine(sharded, policy, prompts, folder), ReplicaEngine)
+    elif find_spec("vllm") is None:  # with it: tests/vllm
+        with pytest.raises(ValueError, match=r"pip install 'igrpo\[vllm\]'"):
+            assembly.build_engine(config, policy, prompts, folder)
+
+
+def _correction(name: str, folder: Path) -> None:
+    correction = composed(None, f"correction={name}").correction
+    old, sampler = torch.tensor([[0.0, -1.0, -1.0]]), torch.tensor([[0.0, -2.0, -1.5]])
+    weights = correction_weights(old, sampler, torch.ones(1, 3, dtype=torch.bool), **correction.model_dump()).weights_BT
+    whole = math.exp(1.5)  # of the completion; over 2, the upper bound
+    expected = {
+        "none": [1, 1, 1], "token_truncate": [1, 2, math.exp(0.5)], "token_mask": [1, 0, math.exp(0.5)],
+        "sequence_truncate": [2, 2, 2], "sequence_mask": [0, 0, 0],
+    }[name]  # fmt: skip
+    assert whole > 2
+    assert weights[0].tolist() == pytest.approx(expected)
+
+
+def _lora(name: str, folder: Path) -> None:
+    config = composed(None, *BYTES, f"lora={name}")
+    model = assembly.build_policy(config, Console(quiet=True)).model
+    trained = [n for n, p in model.named_parameters() if p.requires_grad]
+    assert bool(config.lora.rank) == (name != "none") == all("lora_" in n for n in trained)
+    assert trained
 
 
 def _model(name: str, folder: Path) -> None:
+    if name not in {"tiny", "byte_level", "huggingface"}:  # a name on the hub, whose shape is in tests/doctor
+        model = composed(None, f"model={name}", "prompt=boxed").model
+        assert isinstance(model, HuggingFaceModelConfig)
+        assert not model.trust_remote_code
+        assert model.name_or_path.count("/") == 1
+        return
     overrides = {
         "tiny": TINY_SHAPE,
         "byte_level": BYTES,
         "huggingface": ("model=huggingface", "prompt=boxed", f"model.name_or_path={write_model(folder / 'm')}"),
     }[name]
     config = composed(None, *overrides)
-    policy = assembly.build_policy(config.model, config.data, Console(quiet=True))
+    policy = assembly.build_policy(config, Console(quiet=True))
     assert policy.stop_token_ids == (policy.tokenizer.eos_token_id,)
     assert policy.tokenizer.pad_token_id is not None
     assert bool(policy.tokenizer.chat_template) == (name != "tiny")
@@ -110,42 +234,60 @@ def _model(name: str, folder: Path) -> None:
 
 def _data(name: str, folder: Path) -> None:
     file = write_problems(folder / "problems.jsonl")
-    overrides = {
+    overrides: tuple[str, ...] = {
         "chains": (),
         "jsonl": (*BYTES, "data=jsonl", f"data.path={file}"),
         "hub": (*BYTES, "data=hub", f"data.dataset={file}"),
-    }[name]
+    }.get(name, ())
+    if name in ROWS:
+        overrides = (*BYTES, *write_set(name, folder / "set"))
     source = assembly.build_source(composed(None, *overrides).data)
     splits = (source.train, source.development, source.test)
     ids = [one.id for split in splits for one in split]
     assert all(len(split) > 0 for split in splits)
-    assert len(set(ids)) == len(ids) == (20000 + 128 + 256 if name == "chains" else 24)
+    sizes = {"chains": 20000 + 128 + 256, "jsonl": 24, "hub": 24}
+    assert len(set(ids)) == len(ids) == sizes.get(name, 80 if name in WITH_TEST else 60)
 
 
 def _prompt(name: str, folder: Path) -> None:
     overrides = () if name == "tiny" else (*BYTES[::2], f"prompt={name}")
     policy = tiny_policy() if name == "tiny" else byte_policy()
     prompts = assembly.build_prompts(composed(None, *overrides).prompt, policy.tokenizer)
-    shown = prompts.refinement_prompt(question("2 +3"), completion("5"))
+    shown = prompts.refinement_prompt(question("2 +3"), [completion("5")])
     text = policy.tokenizer.decode(shown.token_ids)
     assert "2 +3" in text
     assert "raft" in text
     assert len(shown.token_ids) > len(prompts.question_prompt(question("2 +3")).token_ids)
+    asked = [prompts.critique_prompt(question("2 +3"), completion("5"))]
+    asked += [prompts.revision_prompt(question("2 +3"), completion("5"), completion("7"))]
+    asked += [prompts.verification_prompt(question("2 +3"), completion("5"))]
+    for prompt in asked:
+        assert "2 +3" in policy.tokenizer.decode(prompt.token_ids)
+    assert len({prompt.token_ids for prompt in asked}) == 3
 
 
 def _trainer(name: str, folder: Path) -> None:
     trainer = composed(None, f"trainer={name}").trainer
+    kinds = {
+        "single": SingleDeviceStrategy,
+        "cpu": SingleDeviceStrategy,
+        "ddp": ReplicaStrategy,
+        "fsdp2": ShardStrategy,
+    }
+    assert type(build_strategy(trainer, torch.device("cpu"))) is kinds[name]
     if name == "cpu":
         assert assembly.build_device(trainer) == torch.device("cpu")
     elif torch.cuda.is_available():
-        assert assembly.build_device(trainer) == torch.device("cuda")
+        assert assembly.build_device(trainer) == torch.device("cuda", 0)
     else:
         with pytest.raises(ValueError, match=r"^trainer\.device=cuda, but torch sees no CUDA device; set trainer=cpu"):
             assembly.build_device(trainer)
 
 
 def _evaluation(name: str, folder: Path) -> None:
-    config = composed({"sampling.max_completion_tokens": 4}, f"evaluation={name}")
+    config = composed(
+        {"sampling.max_completion_tokens": 4, "evaluation.max_completion_tokens": None}, f"evaluation={name}"
+    )
     parts = _parts(config)
     try:
         result = asyncio.run(assembly.build_evaluator(config, [question(name="a"), question(name="b")], parts).run())
@@ -153,6 +295,7 @@ def _evaluation(name: str, folder: Path) -> None:
         parts.reward.close()
     assert len(result.per_question) == 2
     assert len(result.per_question[0].single_shot) == config.evaluation.samples == 4
+    assert len(config.evaluation.benchmarks) == (6 if name == "paper" else 0)
     assert result.greedy is not None
     assert result.draft_conditioned is not None
     assert result.draft_conditioned_oracle is None  # evaluation.oracle_drafts=0
@@ -180,12 +323,9 @@ def test_evaluation_keeps_the_barrier_between_its_stages(
 
 def _parts(config: RunConfig) -> assembly.Parts:
     policy = tiny_policy()
-    return assembly.Parts(
-        policy,
-        assembly.build_engine(config.rollout, policy),
-        assembly.build_reward(config.reward, None),
-        assembly.build_prompts(config.prompt, policy.tokenizer),
-    )
+    prompts = assembly.build_prompts(config.prompt, policy.tokenizer)
+    engine = assembly.build_engine(config, policy, prompts, Path())
+    return assembly.Parts(policy, engine, assembly.build_reward(config.reward, None), prompts)
 
 
 def _checkpoint(name: str, folder: Path) -> None:
@@ -205,7 +345,9 @@ def _tracking(name: str, folder: Path) -> None:
 
 
 MAKERS: dict[str, Callable[[str, Path], None]] = {
-    "algorithm": _algorithm, "condition": _condition, "objective": _objective, "reward": _reward, "rollout": _rollout, "model": _model,
+    "dynamic_sampling": _dynamic_sampling,
+    "correction": _correction, "lora": _lora,
+    "judge_prompt": _judge_prompt, "algorithm": _algorithm, "condition": _condition, "objective": _objective, "reward": _reward, "rollout": _rollout, "model": _model,
     "data": _data, "prompt": _prompt, "trainer": _trainer, "evaluation": _evaluation, "checkpoint": _checkpoint,
     "tracking": _tracking,
 }  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from igrpo.assembly import build_reward
-from igrpo.config.schema import FormatConfig, PythonRewardConfig, WeightedConfig, WeightedPart
+from igrpo.config.parts.reward import FormatConfig, PythonRewardConfig, WeightedConfig, WeightedPart
 from igrpo.rewards.base import checked_score
 from tests.assembly.parts import completion, question, values
 

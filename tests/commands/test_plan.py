@@ -48,6 +48,14 @@ def test_a_budget_shortens_the_plan(composer: Composer) -> None:
     assert "at most 32,000 in training" in printed(composer, *grid, "budget.max_flops=1e9")
 
 
+def test_a_plan_with_dynamic_sampling_claims_no_more_than_it_knows(composer: Composer) -> None:
+    grid = ("seed=0,1", "trainer.steps=10", "trainer.questions_per_step=2", "dynamic_sampling=refill")
+    assert "at least 320 in training" in printed(composer, *grid)  # 2 x 10 x 2 x 8
+    # it ends at 100 samples, which dynamic sampling may come to in a step that a plain run has not reached
+    assert "at least 200 in training" in printed(composer, *grid, "budget.max_samples=100")
+    assert "very roughly 320 in training" in printed(composer, *grid, "budget.max_flops=1e9")
+
+
 def test_the_time_of_a_plan(composer: Composer) -> None:
     planned = composer.check_sweep(["condition=grpo,grpo_half", "seed=0", "trainer.steps=80"])
     measured = StepTime(setup=10.0, step=0.5, completions=128, question=0.01)

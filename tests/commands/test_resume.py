@@ -9,6 +9,7 @@ import yaml
 
 from igrpo.cli import main
 from igrpo.config import read_config
+from igrpo.config.parts.reward import JudgeConfig, WeightedConfig
 from igrpo.tracking.run_lock import run_lock
 from tests.commands.conftest import FakeTraining
 
@@ -39,18 +40,52 @@ def test_resume_may_change_a_few_settings_and_keeps_the_old_ones(training: FakeT
     assert yaml.safe_load((run_dir / "config.previous.yaml").read_text())["trainer"]["steps"] == 4
 
 
+JUDGE = ("reward=judge", "reward.base_url=http://127.0.0.1:1/v1", "reward.model=m")
+
+
+def test_resume_may_change_where_a_judge_is_and_what_it_may_cost(
+    training: FakeTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = ("reward.max_cost=1", "reward.input_price=2")
+    assert main(["train", *JUDGE, *prices]) == 0
+    run_dir = next(tmp_path.glob("runs/*/*"))
+    assert main(["train", f"resume={run_dir}", "reward.max_cost=5", "reward.base_url=https://other/v1"]) == 0
+    reward = training.calls[-1][0].reward
+    assert isinstance(reward, JudgeConfig)
+    assert (reward.max_cost, reward.base_url, reward.input_price) == (5, "https://other/v1", 2)
+    for refused in ("reward.votes=3", "reward.model=n", "reward.prompt.system=x", "reward.verifier.workers=2"):
+        capsys.readouterr()
+        assert main(["train", f"resume={run_dir}", refused]) == 2
+        assert f"{refused}: resume may change only " in capsys.readouterr().err
+    assert main(["train", f"resume={run_dir}", "reward.max_cots=5"]) == 2
+    assert "reward.max_cots: no such setting; did you mean 'reward.max_cost'?" in capsys.readouterr().err
+
+
+def test_the_same_of_a_judge_within_a_sum(training: FakeTraining, tmp_path: Path) -> None:
+    part = "reward.parts.judge.reward"
+    assert main(["train", "reward=judge_and_rule", *(text.replace("reward.", f"{part}.") for text in JUDGE[1:])]) == 0
+    run_dir = next(tmp_path.glob("runs/*/*"))
+    assert main(["train", f"resume={run_dir}", f"{part}.retries=9"]) == 0
+    reward = training.calls[-1][0].reward
+    assert isinstance(reward, WeightedConfig)
+    judge = reward.parts["judge"].reward
+    assert isinstance(judge, JudgeConfig)
+    assert judge.retries == 9
+    assert main(["train", f"resume={run_dir}", "reward.parts.judge.weight=1.0"]) == 2
+
+
 REFUSED = {
-    "seed=1": "seed=1: resume may change only trainer.steps, trainer.device, tracking.uri, tracking.experiment, ",
+    "seed=1": "seed=1: resume may change only trainer.steps, trainer.device, trainer.devices, trainer.nodes, trainer.strategy, tracking.uri, tracking.experiment, ",
     "trainer.threads=2": "trainer.threads=2: resume may change only ",
     "algorithm=grpo": "algorithm=grpo: resume may change only ",
     "experiment=quickstart": "experiment=quickstart: resume may change only ",
-    "trainer=gpu": "trainer=gpu: resume may change only ",
+    "trainer=single": "trainer=single: resume may change only ",
     "trainer.steps=1,2": "trainer.steps=1,2: resume may change only ",
     "+trainer.steps=3": "+trainer.steps=3: resume may change only ",
     "~trainer.steps": "~trainer.steps: resume may change only ",
     "budget.max_sample=1": "budget.max_sample: no such setting; did you mean 'budget.max_samples'?",
     "checkpoint.evry=1": "checkpoint.evry: no such setting; did you mean 'checkpoint.every'?",
-    "trainer.steps": "'trainer.steps' is no setting: write KEY=VALUE",
+    "trainer.steps": "'trainer.steps' is no setting: write KEY=VALUE, without blanks",
 }
 
 
@@ -88,7 +123,8 @@ def stopped(training: FakeTraining, tmp_path: Path) -> Path:
     run_dir = next(tmp_path.glob("runs/*/*"))
     lines: list[dict[str, object]] = [{"step": 0, "time": 0.0, "development/x": 1.0}]
     for step in (1, 2, 3):
-        counters = {"budget/samples": 16 * step, "budget/generated_tokens": 100 * step, "budget/flops": 1e9 * step}
+        each = {"samples": 16, "generated_tokens": 100, "trained_tokens": 80, "flops": 1e9}
+        counters = {f"budget/{name}": count * step for name, count in each.items()}
         lines.append({"step": step, "time": 1.0, **counters, "seconds/update": 1.5 * step, "seconds/evaluation": 99.0})
     (run_dir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (run_dir / "checkpoints").mkdir(exist_ok=True)
@@ -131,7 +167,13 @@ def test_an_end_that_was_not_reached_in_peace_is_made_up_for(training: FakeTrain
 
 @pytest.mark.parametrize(
     ("limit", "step"),
-    [("max_samples=32", 2), ("max_generated_tokens=1", 1), ("max_flops=1000000000.0", 1), ("max_seconds=2.0", 2)],
+    [
+        ("max_samples=32", 2),
+        ("max_generated_tokens=1", 1),
+        ("max_trained_tokens=1", 1),
+        ("max_flops=1000000000.0", 1),
+        ("max_seconds=2.0", 2),
+    ],
 )
 def test_a_budget_that_was_spent_before_the_checkpoint_is_refused(
     training: FakeTraining, stopped: Path, limit: str, step: int, capsys: pytest.CaptureFixture[str]

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from igrpo.cli import main
+from igrpo.commands.job import where_it_goes_on
 from igrpo.config import RunConfig, read_config
 from tests.commands.conftest import FakeTraining
+from tests.composed import config
 
 
 def only_run(root: Path) -> Path:
@@ -117,7 +119,14 @@ def test_a_stopped_run_says_how_to_go_on(
     training.behave = behave
     assert main(["train"]) == code
     word = "interrupted" if code == 130 else "stopped"
-    assert capsys.readouterr().err == f"igrpo: {word}; go on with: igrpo train resume={only_run(tmp_path)}\n"
+    assert capsys.readouterr().err == (
+        f"igrpo: {word}; go on with: igrpo train resume={only_run(tmp_path)}\n"
+        "  it has no checkpoint yet (checkpoint.every=10) and will begin again\n"
+    )
+    assert f"WARNING igrpo.commands.job: {word}" in (only_run(tmp_path) / "log.txt").read_text()
+    (only_run(tmp_path) / "checkpoints").mkdir()
+    (only_run(tmp_path) / "checkpoints" / "step-000020.ckpt").touch()
+    assert where_it_goes_on(config(None), only_run(tmp_path)).startswith("it goes on after step 20, its newest")
     assert signal.getsignal(signal.SIGTERM) is before
 
 

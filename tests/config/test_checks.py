@@ -38,6 +38,98 @@ CONTRADICTIONS: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
         "completions_per_question=1 leaves a group of 1; a baseline within the group needs at least 2: set "
         "completions_per_question to 2 or more",
     ),
+    (
+        (),
+        {"algorithm.rounds": 3},
+        "completions_per_question=8 leaves after algorithm.drafts=4 a group of 1 for each of algorithm.rounds=3; a "
+        "baseline within the group needs at least 2: set completions_per_question to 10 or more or algorithm.drafts",
+    ),
+    (
+        (),
+        {"algorithm.rounds": 2, "algorithm.drafts": 3},
+        "completions_per_question=8 leaves after algorithm.drafts=3 5 refinements, which algorithm.rounds=2 cannot "
+        "share evenly; change one of them",
+    ),
+    ((), {"algorithm.show": 5}, "algorithm.show=5 is more than the 4 drafts there are to choose from; lower it"),
+    (
+        (),
+        {"algorithm.show": 3, "algorithm.rounds": 2},
+        "algorithm.show=3 is more than the 2 drafts there are to choose from; lower it",
+    ),
+    (("condition=bare",), {"algorithm.rounds": 2}, "algorithm.rounds=2 needs drafts, and algorithm.drafts=0; set it"),
+    (("condition=bare",), {"algorithm.show": 2}, "algorithm.show=2 needs drafts, and algorithm.drafts=0; set it to 1"),
+    (
+        ("condition=bare",),
+        {"algorithm.train_on": ["draft", "refine"]},
+        "algorithm.train_on=['draft', 'refine'] needs drafts, and algorithm.drafts=0; set it to [refine]",
+    ),
+    (
+        ("condition=bare",),
+        {"algorithm.bare_fraction": 0.5},
+        "algorithm.bare_fraction needs drafts, and algorithm.drafts=0 asks the bare question always; set it to 0",
+    ),
+    (
+        (),
+        {"algorithm.train_on": ["refine", "refine"]},
+        "algorithm.train_on=['refine', 'refine'] names refine twice; once is enough",
+    ),
+    (
+        (),
+        {"algorithm.train_on": ["draft", "refine"], "algorithm.drafts": 1},
+        "algorithm.train_on=['draft', 'refine'] and algorithm.drafts=1 make a group of one draft; a baseline within",
+    ),
+    (
+        ("objective=gspo",),
+        {"algorithm.train_on": ["internalize"]},
+        "algorithm.train_on=internalize cannot go with objective.ratio=sequence, whose clip is made for samples of the",
+    ),
+    (
+        ("algorithm=critique_grpo",),
+        {"algorithm.answers": 7},
+        "algorithm.answers=7 leaves 1 of completions_per_question=8; there must be 2 answers or more, for a baseline, and "
+        "2 completions left, for a critique and a refinement: set completions_per_question to 4 or more, and",
+    ),
+    (
+        ("algorithm=critique_grpo",),
+        {"algorithm.answers": 1},
+        "algorithm.answers=1 leaves 7 of completions_per_question=8",
+    ),
+    (
+        ("algorithm=critique_grpo",),
+        {"algorithm.answers": 5},
+        "algorithm.answers=5 leaves 3 of completions_per_question=8, which critiques and refinements cannot share evenly",
+    ),
+    (
+        ("algorithm=critique_grpo",),
+        {"algorithm.kept": 3},
+        "algorithm.kept=3 must be less than algorithm.answers=4, and at most the 2 refinements that the budget leaves to",
+    ),
+    (
+        ("algorithm=critique_grpo",),
+        {"algorithm.answers": 2, "algorithm.kept": 2},
+        "algorithm.kept=2 must be less than algorithm.answers=2, and at most the 3 refinements",
+    ),
+    (
+        ("algorithm=critique_grpo",),
+        {"objective.ratio": "sequence"},
+        "algorithm.name=critique_grpo cannot go with objective.ratio=sequence, whose clip is made for samples of the",
+    ),
+    (
+        ("algorithm=self_verification",),
+        {"algorithm.answers": 7},
+        "algorithm.answers=7 leaves 1 verifications of completions_per_question=8; a baseline within the group needs at "
+        "least 2 of each: set completions_per_question to 4 or more, and algorithm.answers to at most 2 less",
+    ),
+    (
+        ("algorithm=self_verification",),
+        {"prompt.verdict_right": "no", "prompt.verdict_wrong": "No "},
+        "prompt.verdict_right=no and prompt.verdict_wrong=No  are the same word; a verdict could not be read: change one",
+    ),
+    (
+        ("algorithm=self_verification",),
+        {"condition": "critique_grpo"},
+        "condition=critique_grpo cannot go with algorithm=self_verification: a condition chooses the algorithm",
+    ),
     (("algorithm=grpo",), {"condition": "igrpo"}, "condition=igrpo cannot go with algorithm=grpo: a condition chooses"),
     ((), {"condition": "grpo"}, "condition=grpo cannot go with algorithm=igrpo: a condition chooses the algorithm"),
     ((), {"condition": "best_of_n"}, "condition=best_of_n cannot go with objective=grpo: it chooses the objective"),
@@ -111,6 +203,11 @@ NEIGHBOURS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     (("algorithm=grpo",), {"completions_per_question": 2, "algorithm.answers": 2}),
     (("algorithm=grpo",), {"algorithm.answers": 2}),
     (("condition=bare",), {"completions_per_question": 2}),
+    (("algorithm=critique_grpo",), {"algorithm.answers": 6}),
+    (("algorithm=critique_grpo",), {"completions_per_question": 4, "algorithm.answers": 2}),
+    (("algorithm=critique_grpo",), {"algorithm.kept": 2}),
+    (("algorithm=critique_grpo",), {"algorithm.transfer": {"method": "truncate", "level": "token", "cap": 1.0}}),
+    (("algorithm=self_verification",), {"algorithm.answers": 6}),
     (("algorithm=grpo",), {"condition": "my_own"}),
     ((), {"objective.advantage.baseline": "none", "objective.advantage.scale": "none"}),
     ((), {"trainer.minibatches": 16, "trainer.questions_per_step": 16}),

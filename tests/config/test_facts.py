@@ -63,6 +63,25 @@ def test_numbers_of_the_controls() -> None:
     assert pulled["completions a step"] == "128, of which 128 are trained on"  # the KL term is on all of them
 
 
+def test_numbers_of_the_variants() -> None:
+    # 16 questions a step, a budget of 8 a question: 4 drafts and 4 refinements
+    both, _ = facts(None, "condition=igrpo_both")
+    assert both["completions a step"] == "128, of which 128 are trained on"
+    assert both["trained on"] == "drafts, given the question; refinements, given the draft"
+    twice, _ = facts(None, "condition=igrpo_internalize")
+    assert twice["completions a step"] == "128, of which 128 are trained on"  # 64 refinements, each after two prompts
+    assert twice["trained on"].endswith("refinements as answers to the bare question, weighed by at most 1 (token)")
+    rounds, _ = facts(None, "condition=igrpo_two_rounds")
+    assert rounds["completions a question"] == "8 = 4 drafts (N) + 2 rounds of 2 refinements (G)"
+    assert rounds["completions a step"] == "128, of which 64 are trained on"
+    two, _ = facts(None, "condition=igrpo_show_two")
+    assert two["tokens, at most: shown draft"] == "2 x 24 (a longer one loses its middle)"
+    assert two["tokens, at most: trained row"].startswith("96,")  # 24 + 2 x 24 + 24
+    half, _ = facts(None, "condition=igrpo_bare_half")
+    assert half["answered once, all trained on"] == "50% of the questions, 8 completions each"
+    assert half["completions a step"] == "128, of which 96 are trained on"  # 8 questions of 8, 8 of 4
+
+
 def test_limits_of_the_budget() -> None:
     table, notes = facts()
     assert not [name for name in table if name.startswith("ends")]
@@ -81,6 +100,38 @@ def test_limits_of_the_budget() -> None:
     seconds, _ = facts({"budget.max_seconds": 90.5})
     assert seconds["ends earlier"] == first + "budget.max_seconds=90.5"
     assert "ends at max_samples" not in seconds
+
+
+def test_dynamic_sampling_says_what_it_may_cost() -> None:
+    # 16 questions of 8 samples: 128 a step, and up to 10 further questions in each place: 11 x 128
+    table, _ = facts(None, "condition=igrpo_dapo")
+    assert table["completions a step"] == "at least 128, of which up to 64 are trained on"
+    assert table["dynamic sampling"] == (
+        "up to 10 further questions in place of each that is answered all right or all wrong: up to 1,408 completions "
+        "a step"
+    )
+    assert table["training"] == "80 steps, at least 10,240 samples, at most 112,640"
+    once, _ = facts({"dynamic_sampling.max_attempts": 1})
+    assert once["dynamic sampling"].startswith("up to 1 further question in place")
+    assert "dynamic sampling" not in facts()[0]
+
+    # 3,000 / 1,408 = 2.1 and 3,000 / 128 = 23.4; 20,000 / 1,408 = 14.2, and 80 steps may come to fewer
+    def end(limit: int) -> str:
+        return facts({"budget.max_samples": limit}, "condition=dapo")[0]["ends at max_samples"]
+
+    assert end(3000) == "after 3 to 24 steps, as dynamic sampling needs"
+    assert end(20_000) == "after 15 to 80 steps, as dynamic sampling needs"
+    assert end(80 * 1408) == "never: trainer.steps end it"
+    assert end(100) == "after 1 steps, 128 samples"
+
+
+def test_notes_of_what_the_objective_adds() -> None:
+    _, notes = facts({"objective.overlong_buffer": 5, "objective.entropy_control.target": 0.25})
+    assert "entropy control: the bonus is on below 0.25 nats a token, at most 0.05" in notes
+    assert "soft overlong penalty: the reward that is trained on falls by up to 1 in the last 5 of 24 tokens" in notes
+    assert not [note for note in facts()[1] if "entropy control" in note or "overlong" in note]
+    controlled, _ = facts({"objective.entropy_control.target": 0.25}, "condition=best_of_n")
+    assert controlled["completions a step"] == "128, of which 128 are trained on"  # the bonus may be on all of them
 
 
 def test_evaluation_row() -> None:
@@ -114,3 +165,44 @@ def test_what_is_identical_by_construction() -> None:
     for objective in ("gspo", "cispo", "rloo"):
         assert not any(note.startswith(same) for note in facts({"trainer.epochs": 2}, f"objective={objective}")[1])
     assert any("off-policy and not corrected" in note for note in facts({"trainer.epochs": 2}, "objective=rloo")[1])
+
+
+def test_numbers_of_critique_grpo() -> None:
+    # 16 questions a step; n = 4, which leaves 2 pairs of a critique and a refinement, of which one refinement is kept
+    table, notes = facts({"budget.max_samples": 1000}, "condition=critique_grpo")
+    assert table["completions a question"] == (
+        "at most 8 = 4 answers (n) + 2 critiques + 2 refinements, where no answer is right; 4 elsewhere. "
+        "budget/samples_per_question is what is realised"
+    )
+    assert table["completions a step"] == "at most 128, of which up to 80 are trained on"  # 16 x (4 + 1)
+    refinements = "up to 1 refinements as answers to the bare question, each token's term A pi / (pi + 0.1)"
+    assert table["trained on"] == f"answers; {refinements}"
+    assert table["tokens, at most: shown text"].startswith("2 x 24 ")  # an answer and its critique
+    assert table["training"] == "80 steps, at most 10,240 samples"
+    assert table["ends at max_samples"] == "after 8 steps or more, 1,024 samples"
+    assert not any("Critique-GRPO's own" in note for note in notes)
+    for change in ("objective=grpo", "objective=rloo", "objective.kl_beta=0.1"):
+        foreign = facts(None, "condition=critique_grpo", change)[1]
+        own = change == "objective=rloo"  # no std, no length, no KL either
+        assert any(note.startswith("objective=") and "Critique-GRPO's own" in note for note in foreign) is not own
+
+
+def test_numbers_of_self_verification() -> None:
+    table, _ = facts({"algorithm.answers": 5}, "algorithm=self_verification")
+    assert table["completions a question"] == (
+        "8 = 5 answers + 3 verifications of one earlier answer; 5 in the first step, which has no earlier ones"
+    )
+    assert table["completions a step"] == "at most 128, of which up to 128 are trained on"
+    assert table["trained on"] == "answers; verifications, given the earlier question and answer"
+
+
+def test_leave_one_out_is_no_common_factor_where_groups_differ_in_size() -> None:
+    same = "identical by construction up to a factor"
+    for overrides, factor in (
+        (("algorithm=grpo",), True),
+        (("algorithm=self_verification",), True),  # 4 and 4
+        (("algorithm=self_verification", "algorithm.answers=5"), False),
+        (("algorithm=critique_grpo",), False),  # 4, or 5
+        (("algorithm.train_on=[draft,refine]", "algorithm.drafts=2"), False),
+    ):
+        assert any(note.startswith(same) for note in facts(None, "objective=rloo", *overrides)[1]) is factor

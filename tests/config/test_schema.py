@@ -11,7 +11,7 @@ from tests.composed import changed, config, values
 
 WRONG: list[tuple[str, Any, str]] = [
     ("trainer.stpes", 1, "trainer.stpes: no such setting; did you mean 'steps'?"),
-    ("zzz", 1, "zzz: no such setting; known here: algorithm, "),
+    ("zzz", 1, "zzz: no such setting; known here: alarms, algorithm, "),
     ("algorithm.draft", 1, "algorithm.draft: no such setting; did you mean 'drafts'?"),
     ("reward.worker", 1, "reward.worker: no such setting; did you mean 'workers'?"),
     ("trainer.steps", "80", "trainer.steps='80': input should be a valid integer"),
@@ -29,14 +29,20 @@ WRONG: list[tuple[str, Any, str]] = [
         "shortets",
         "algorithm.ties='shortets': not one of 'random', 'first', 'shortest' or 'longest'; did you mean 'shortest'?",
     ),
-    ("algorithm.name", "igrop", "algorithm.name='igrop': not one of 'grpo', 'igrpo'; did you mean 'igrpo'?"),
+    (
+        "algorithm.name",
+        "igrop",
+        "algorithm.name='igrop': not one of 'grpo', 'igrpo', 'critique_grpo', 'self_verification'; did you mean 'igrpo'?",
+    ),
     ("reward.answer_format", [], "reward.answer_format=[]: "),
     ("budget.max_samples", 0, "budget.max_samples=0: input should be greater than 0"),
     ("budget.max_samples", 1.5, "budget.max_samples=1.5: input should be a valid integer"),
     ("budget.max_flops", -1e9, "budget.max_flops=-1000000000.0: input should be greater than 0"),
     ("budget.max_sample", 1, "budget.max_sample: no such setting; did you mean 'max_samples'?"),
     ("evaluation.top_p", 0.0, "evaluation.top_p=0.0: input should be greater than 0"),
-    ("schema_version", 2, "schema_version=2: not one of 1"),
+    ("algorithm.train_on", ["drafts"], "algorithm.train_on.0='drafts': not one of 'draft', 'refine' or 'internalize'"),
+    ("algorithm.train_on", [], "algorithm.train_on=[]: tuple should have at least 1 item"),
+    ("schema_version", 1, "schema_version=1: not one of 3"),
     ("run_name", 3, "run_name=3: input should be a valid string"),
     ("tracking", None, "tracking=None: input should be a valid dictionary"),
 ]
@@ -95,8 +101,8 @@ def test_reading_a_broken_run_directory(tmp_path: Path) -> None:
     for text, message in {
         "a: [": "is no valid YAML",
         "3": "holds no mapping",
-        "a: 1": "has schema_version None; this igrpo reads version 1",
-        "schema_version: 7": "has schema_version 7; this igrpo reads version 1",
+        "a: 1": "has schema_version None; this igrpo reads version 3",
+        "schema_version: 7": "has schema_version 7; this igrpo reads version 3",
     }.items():
         path.write_text(text)
         with pytest.raises(ConfigError, match=message):

@@ -1,15 +1,21 @@
 """HubSource on local data sets in the formats of the hub: no network."""
 
+import hashlib
 import json
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
 
-from igrpo.data.sources import Fields, HubSource, Source
+from igrpo.config.parts.data import HubDataConfig
+from igrpo.data.sources import HubSource, Source
+from tests.composed import config as composed
 from tests.data.messages import exactly
 
-FIELDS = Fields(id=None, problem="question", answer="answer")
+FIELDS = {"id": None, "problem": "question", "answer": "answer", "answer_form": "plain"}
 ROWS = [{"question": f"What is {number}?", "answer": number} for number in range(40)]
 
 
@@ -19,19 +25,17 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
 
 
-def load(
-    name: Path | str,
-    split: str = "train",
-    development: float | str = 0.0,
-    test: float | str = 0.0,
-    fields: Fields = FIELDS,
-) -> HubSource:
-    return HubSource(
-        str(name), subset=None, split=split, fields=fields, revision=None, development=development, test=test
-    )
+def load(name: Path | str, **changes: Any) -> HubSource:
+    """The source of conf/data/hub.yaml, with nothing held out, and the changes."""
+    settings = {"dataset": str(name), "fields": FIELDS, "development": 0.0, "test": 0.0} | changes
+    values = {f"data.{key}": value for key, value in settings.items()}
+    data = composed(values, "model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=16384",
+                    "data=hub", "data.dataset=x").data  # fmt: skip
+    assert isinstance(data, HubDataConfig)
+    return HubSource(data)
 
 
-def write_jsonl(path: Path, rows: list[dict[str, object]]) -> Path:
+def write_jsonl(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
@@ -55,7 +59,9 @@ def test_a_single_file(tmp_path: Path, suffix: str) -> None:
     else:
         write_jsonl(path, ROWS)
     source = load(path)
-    assert [(q.id, q.problem, q.answer) for q in source.train][-1] == ("39", "What is 39?", "39")
+    last = source.train[-1]
+    assert (last.problem, last.answer) == ("What is 39?", "39")
+    assert last.id == hashlib.sha256(b"What is 39?").hexdigest()[:16]  # null: a hash of the problem
 
 
 def test_errors_name_what_is_missing(tmp_path: Path) -> None:
@@ -67,7 +73,7 @@ def test_errors_name_what_is_missing(tmp_path: Path) -> None:
             "did you mean 'question'? The fields are answer, question"
         ),
     ):
-        load(path, fields=Fields(id=None, problem="questoin"))
+        load(path, fields=FIELDS | {"problem": "questoin"})
     with pytest.raises(
         ValueError, match=r"^data\.dataset=nobody/nothing \(data\.subset=None, split 'train', .* cannot be loaded: "
     ):
@@ -81,3 +87,98 @@ def test_errors_name_what_is_missing(tmp_path: Path) -> None:
     write_jsonl(directory / "train.jsonl", ROWS)
     with pytest.raises(ValueError, match=r"split 'tests', .* cannot be loaded: Unknown split"):
         load(directory, test="tests")
+
+
+def test_paths_into_fields_and_what_stands_around_a_problem(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": [{"content": f"Solve this.\n\nWhat is {n}?\n\nBe brief."}], "gold": {"truth": str(n)}}
+        for n in range(5)
+    ]
+    path = tmp_path / "nested.parquet"
+    datasets.Dataset.from_list(rows).to_parquet(path)
+    nested = FIELDS | {"problem": "prompt.0.content", "answer": "gold.truth"}
+    source = load(path, fields=nested, problem_prefix="Solve this.", problem_suffix="Be brief.")
+    assert [(one.problem, one.answer) for one in source.train] == [(f"What is {n}?", str(n)) for n in range(5)]
+    messages = {
+        "gold.truht": "there is no field 'gold.truht' (data.fields.answer); did you mean 'truth'? The fields are truth",
+        "prompt.1.content": "there is no field 'prompt.1.content' (data.fields.answer); '1' is looked for in a list of 1, "
+        "whose items are 0, 1 and so on",
+        "gold.truth.x": "there is no field 'gold.truth.x' (data.fields.answer); 'x' is looked for in str",
+    }
+    for name, message in messages.items():
+        with pytest.raises(ValueError, match=exactly(f"{path}[train] row 0: {message}")):
+            load(path, fields=nested | {"answer": name})
+
+
+def test_rows_that_cannot_be_used_are_counted_up_to_a_share(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [{"question": f"[Q] What is {n}?", "answer": f"It is \\boxed{{{n}}}."} for n in range(10)]
+    broken: list[dict[str, object]] = [
+        {"question": "[Q] Why?", "answer": "It is \\boxed{}."},  # as two rows of MATH
+        {"question": "[Q] Who?", "answer": None},
+        {"question": "When?", "answer": "It is \\boxed{2}."},  # without the prefix
+    ]
+    path = write_jsonl(tmp_path / "a.jsonl", [*rows, *broken])
+    settings = {"fields": FIELDS | {"answer_form": "boxed"}, "problem_prefix": "[Q]"}
+    first = (
+        f"{path}[train] row 10: the field 'answer' has no \\boxed{{}} with an answer in it "
+        "(data.fields.answer_form=boxed)"
+    )
+    with pytest.raises(ValueError, match=exactly(first)):
+        load(path, **settings)
+    with pytest.raises(
+        ValueError,
+        match=exactly(f"data.unusable_share=0.2, but 3 of 13 rows hold no question; the first: {first}"),
+    ):
+        load(path, **settings, unusable_share=0.2)  # 3/13 = 0.23
+    with caplog.at_level(logging.WARNING):
+        source = load(path, **settings, unusable_share=0.25)
+    assert [one.answer for one in source.train] == [str(n) for n in range(10)]
+    assert caplog.messages == [f"data: 3 of 13 rows hold no question and are left out; the first: {first}"]
+    only = write_jsonl(tmp_path / "b.jsonl", [*rows, broken[2]])
+    with pytest.raises(ValueError, match=r"row 10: the field 'question' lacks the text of data\.problem_prefix$"):
+        load(only, **settings)
+
+
+def test_repeats_are_one_question_and_contradictions_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [*ROWS, *ROWS[:3], {"question": "What is 5?", "answer": 6}]
+    with caplog.at_level(logging.WARNING):
+        source = load(write_jsonl(tmp_path / "a.jsonl", rows))
+    assert [one.answer for one in source.train] == [str(n) for n in range(40) if n != 5]
+    assert caplog.messages == [
+        "data: 4 of 44 rows repeat the problem of another; 1 problems that have several answers are left out"
+    ]
+
+
+def test_only_some_rows(tmp_path: Path) -> None:
+    rows = [{**row, "kind": {"name": "odd" if n % 2 else "even"}} for n, row in enumerate(ROWS)]
+    path = tmp_path / "a.parquet"
+    datasets.Dataset.from_list(rows).to_parquet(path)
+    source = load(path, where={"kind.name": "odd"})
+    assert [one.answer for one in source.train] == [str(n) for n in range(1, 40, 2)]
+    with pytest.raises(ValueError, match=r"its split 'train' has no question that has the values of where$"):
+        load(path, where={"kind.name": "prime"})
+    with pytest.raises(ValueError, match=r"there is no field 'kidn' \(data\.where\); did you mean 'kind'\? The fields"):
+        load(path, where={"kidn": "odd"})
+
+
+def test_a_limit_chooses_by_id_and_a_lower_one_among_the_same(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", ROWS)
+    turned = write_jsonl(tmp_path / "b.jsonl", ROWS[::-1])
+    many, few, other = (load(path, limit=20), load(path, limit=7), load(path, limit=7, limit_seed=1))
+    assert [len(source.train) for source in (many, few, other)] == [20, 7, 7]
+    assert set(few.train) < set(many.train)
+    assert set(few.train) == set(load(turned, limit=7).train)
+    assert set(few.train) != set(other.train)
+    assert load(path, limit=100).train == load(path).train
+    assert list(few.train) == sorted(few.train, key=lambda one: int(one.answer))  # in the order of the file
+    held = load(path, limit=7, test=0.3)
+    assert held.test == load(path, test=0.3).test  # a limit changes nothing that is held out
+
+
+def test_another_file_can_be_held_out_but_no_split_of_a_single_file(tmp_path: Path) -> None:
+    path, other = write_jsonl(tmp_path / "a.jsonl", ROWS[:30]), write_jsonl(tmp_path / "b.jsonl", ROWS[30:])
+    assert [one.answer for one in load(path, test=str(other)).test] == [str(n) for n in range(30, 40)]
+    with pytest.raises(
+        ValueError, match=rf"^data\.test=test: data\.dataset={path} is a single file, which has no other split; give a"
+    ):
+        load(path, test="test")

@@ -54,10 +54,15 @@ def test_numbers_keep_their_spelling_and_ids_may_be_numbers(tmp_path: Path) -> N
     assert [(q.id, q.answer) for q in load(path).train] == [("7", "0.10"), ("8", "12345678901234567890123")]
 
 
-def test_other_field_names_and_numbered_records(tmp_path: Path) -> None:
+def test_other_field_names_and_records_without_an_id(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", {"question": "2+2", "final": "4"}, {"question": "2+3", "final": "5"})
     source = load(path, Fields(id=None, problem="question", answer="final"))
-    assert [(q.id, q.problem, q.answer) for q in source.train] == [("0", "2+2", "4"), ("1", "2+3", "5")]
+    assert [(q.problem, q.answer) for q in source.train] == [("2+2", "4"), ("2+3", "5")]
+    turned = write(tmp_path / "b.jsonl", {"question": "2+3", "final": "5"}, {"question": "2+2", "final": "4"})
+    assert {q.id for q in load(turned, Fields(id=None, problem="question", answer="final")).train} == {
+        q.id
+        for q in source.train  # of the problem, not of its place
+    }
 
 
 def test_shares_are_held_out_by_id_alone(tmp_path: Path) -> None:

@@ -55,6 +55,9 @@ class ScriptedEngine:
 
     def sync_weights(self, version: int) -> None: ...
 
+    def fingerprints(self) -> dict[str, str]:
+        return {}
+
     def close(self) -> None: ...
 
 
@@ -80,8 +83,8 @@ class Prompts:
     def question_prompt(self, question: Question) -> Prompt:
         return Prompt((int(question.problem),))
 
-    def refinement_prompt(self, question: Question, draft: Completion | None) -> Prompt:
-        assert draft is not None
+    def refinement_prompt(self, question: Question, drafts: Sequence[Completion]) -> Prompt:
+        (draft,) = drafts
         ids = (int(question.problem), DRAFT_MARK, *draft.token_ids)
         return Prompt(ids, draft_tokens=2, draft_tokens_cut=int(draft.text == "1"))
 

@@ -14,17 +14,17 @@ TYPOS = {
         "objective.advantage.basline: no such setting; did you mean 'objective.advantage.baseline'?"
     ),
     "sampling={temprature:1.0}": "sampling.temprature: no such setting; did you mean 'sampling.temperature'?",
-    "algorithm=igrop": "algorithm=igrop: not one of grpo, igrpo; did you mean 'algorithm=igrpo'?",
+    "algorithm=igrop": "algorithm=igrop: not one of critique_grpo, grpo, igrpo, self_verification; did you mean 'algorithm=igrpo'?",
     "experiment=quickstrat": None,
     "algoritm=grpo": "algoritm: no such setting; did you mean 'algorithm'?",
     "algoritm/x=grpo": "algoritm/x: no such group; did you mean 'algorithm'?",
     "hydra.run.dri=x": "hydra.run.dri: no such setting; did you mean 'hydra.run.dir'?",
     "hydra.job.env_set.A=b": "hydra.job.env_set.A: a new name is added with a plus: +hydra.job.env_set.A=b",
-    "trainer=null": "trainer=null: not one of cpu, gpu",
-    "trainer=5": "trainer=5: not one of cpu, gpu",
-    "trainer={stpes:5}": "trainer={'stpes': 5}: not one of cpu, gpu",
-    "trainer.steps": "'trainer.steps' is no setting: write KEY=VALUE",
-    "=3": "'=3' is no setting: write KEY=VALUE",
+    "trainer=null": "trainer=null: not one of cpu, ddp, fsdp2, single",
+    "trainer=5": "trainer=5: not one of cpu, ddp, fsdp2, single",
+    "trainer={stpes:5}": "trainer={'stpes': 5}: not one of cpu, ddp, fsdp2, single",
+    "trainer.steps": "'trainer.steps' is no setting: write KEY=VALUE, without blanks",
+    "=3": "'=3' is no setting: write KEY=VALUE, without blanks",
     "run_name=[1": (
         "'run_name=[1' cannot be read (no viable alternative at input '[1'); put a value with brackets, commas or "
         "other signs in two pairs of quotes: run_name=\"'[1'\""

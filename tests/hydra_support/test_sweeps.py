@@ -1,5 +1,7 @@
 """Every run of a grid is checked before the first starts."""
 
+from pathlib import Path
+
 import pytest
 
 from igrpo.config import ConfigError
@@ -33,6 +35,36 @@ def test_a_wrong_cell_is_named_and_counted(composer: Composer) -> None:
     assert problem.endswith("(in 1 of 2 runs; run 1: completions_per_question=1)")
 
 
+JUDGES = ("reward.base_url=http://127.0.0.1:1/v1", "reward.model=m")
+
+
+def test_settings_of_what_is_swept_need_not_be_the_default_s(composer: Composer) -> None:
+    """The reward is math_verify by default, which has no such settings."""
+    sweep = composer.check_sweep(["reward=judge,judge_gated", *JUDGES, "seed=1,2"])
+    assert [cell.config.reward.name for cell in sweep.cells] == ["judge"] * 4
+    assert [cell.swept["reward"] for cell in sweep.cells] == ["judge"] * 2 + ["judge_gated"] * 2
+    assert composer.launcher(["reward=judge,judge_gated", *JUDGES]).endswith("BasicLauncher")
+    problem = problems(composer, "reward=judge,math_verify", *JUDGES)[0]
+    assert problem.startswith("reward.base_url: no such setting with reward=math_verify")
+    assert problem.endswith("(in 1 of 2 runs; run 1: reward=math_verify)")
+    (problem,) = problems(composer, "reward=math_verify,format", "reward.base_uri=x")
+    assert problem.startswith("reward.base_uri: no such setting with reward=math_verify")
+
+
+def test_the_same_for_what_a_sweep_s_file_sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "mine.yaml").write_text(
+        "# @package _global_\nhydra:\n  sweeper:\n    params:\n      reward: judge,judge_gated\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with Composer("train") as composer:
+        assert [cell.swept for cell in composer.check_sweep(["sweep=mine", *JUDGES]).cells] == [
+            {"reward": "judge"}, {"reward": "judge_gated"},
+        ]  # fmt: skip
+        (alone,) = composer.check_sweep(["sweep=mine", *JUDGES, "reward=judge", "seed=1"]).cells
+        assert alone.config.reward.name == "judge"
+
+
 def test_a_key_that_one_choice_lacks(composer: Composer) -> None:
     (problem,) = problems(composer, "algorithm=grpo,igrpo", "algorithm.drafts=2")
     assert problem == (
@@ -56,7 +88,10 @@ def test_typos_of_sweeps(composer: Composer) -> None:
     assert problems(composer, "sweep=grpo_vs_igrpo", "trainer.stpes=3") == [
         "trainer.stpes: no such setting with trainer=cpu; did you mean 'trainer.steps'?"
     ]
-    assert "igrop: not one of grpo, igrpo" in problems(composer, "algorithm=grpo,igrop")[0]
+    assert (
+        "igrop: not one of critique_grpo, grpo, igrpo, self_verification"
+        in problems(composer, "algorithm=grpo,igrop")[0]
+    )
     assert "cannot be read" in problems(composer, "seed=[1")[0]
     assert problems(composer, "seed=1") == [
         "a sweep needs a setting with several values, such as sweep=NAME or seed=0,1,2"

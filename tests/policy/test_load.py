@@ -23,7 +23,8 @@ from transformers import (
 
 from igrpo.policy.byte_level import ByteLevelShape, build_byte_level_tokenizer, make_byte_level_model
 from igrpo.policy.encoding import encode_exact
-from igrpo.policy.load import load_policy, reference_copy
+from igrpo.policy.load import load_policy, load_shape, reference_copy
+from igrpo.policy.shape import model_shape
 from igrpo.policy.tiny import TinyShape, build_tiny_model
 from igrpo.policy.tiny_tokenizer import build_tiny_tokenizer
 
@@ -44,6 +45,24 @@ def save_tiny(directory: Path) -> Path:
     build_tiny_model(TinyShape(16, 1, 2, 16), 0).save_pretrained(directory)
     build_tiny_tokenizer().save_pretrained(directory)
     return directory
+
+
+def test_a_shape_is_the_policy_without_its_values(tmp_path: Path) -> None:
+    model, tokenizer = load(save_tiny(tmp_path))
+    stops = tmp_path / "generation_config.json"
+    stops.write_text(json.dumps({"eos_token_id": [2, 5]}), encoding="utf-8")
+    shape, its_tokenizer = load_shape(str(tmp_path))
+    assert {name: tuple(values.shape) for name, values in shape.named_parameters()} == {
+        name: tuple(values.shape) for name, values in model.named_parameters()
+    }
+    assert {values.device.type for values in shape.parameters()} == {"meta"}
+    assert model_shape(shape) == model_shape(model)
+    assert its_tokenizer.get_vocab() == tokenizer.get_vocab()
+    assert shape.generation_config is not None
+    assert shape.generation_config.eos_token_id == [2, 5], "what the model's makers let it stop at"
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"^model\.name_or_path=.* cannot be loaded as a causal language model"):
+        load_shape(str(tmp_path))
 
 
 def test_a_saved_policy_comes_back(tmp_path: Path) -> None:

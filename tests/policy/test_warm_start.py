@@ -12,12 +12,14 @@ import pytest
 import torch
 from transformers import Qwen2ForCausalLM
 
+from igrpo.assembly.cycle import build_prompts
 from igrpo.data.chains import clean_solution, split_of_problem
 from igrpo.policy import warm_start, weight_cache
 from igrpo.policy.tiny import TinyShape, build_tiny_model
 from igrpo.policy.tiny_tokenizer import build_tiny_tokenizer
 from igrpo.policy.warm_start import WarmStart, train_tiny, warm_started_tiny
-from igrpo.types import Question
+from igrpo.types import Completion, Question
+from tests.composed import config
 
 MINIATURE = WarmStart(
     seed=0, shape=TinyShape(hidden=16, layers=1, heads=2, mlp=16), operations=2, steps=3, schedule_steps=4, batch=8
@@ -203,6 +205,32 @@ def test_what_it_learns_from() -> None:
     assert 50 <= clean <= 82
     # Heavily corrupted drafts make copying a losing strategy.
     assert same_as_draft < 45
+
+
+def test_the_number_of_drafts_takes_turns() -> None:
+    settings = WarmStart(seed=5, batch=20, max_shown=2)
+    for step in range(4):
+        examples = warm_start._refinement_examples(settings, step)
+        assert {prompt.count("Draft:") for prompt, _ in examples} == {1 + step % 2}
+        assert len({prompt for prompt, _ in examples}) == 10
+    pairs = [prompt.removesuffix("Refine:").split("Draft:")[1:] for prompt, _ in examples]
+    assert sum(first != second for first, second in pairs) > 5, "each draft slips by itself"
+    alone = warm_start._refinement_examples(replace(settings, max_shown=1), 0)
+    assert warm_start._refinement_examples(settings, 0) == alone, "with one draft nothing changes"
+    with pytest.raises(ValueError, match="max_shown=0 must be positive"):
+        WarmStart(seed=0, max_shown=0)
+
+
+def test_what_is_shown_of_two_drafts_is_what_it_learnt_from() -> None:
+    """The layout of a run's prompt, from conf/prompt/tiny.yaml, for two drafts."""
+    tokenizer = build_tiny_tokenizer()
+    prompts = build_prompts(config(None).prompt, tokenizer)
+    prompt, _ = warm_start._refinement_examples(replace(MINIATURE, max_shown=2), 1)[0]
+    problem, *drafts = prompt.removeprefix("<bos>Problem:").removesuffix("Refine:").split("Draft:")
+    encoded = [tuple(tokenizer.encode(draft)) for draft in drafts]
+    made = [Completion(ids, "", (0.0,) * len(ids), None, None, "stop", 0) for ids in encoded]
+    shown = prompts.refinement_prompt(Question("q", problem, "1"), made)
+    assert list(shown.token_ids) == tokenizer.encode(prompt)
 
 
 def test_the_learning_rate_follows_the_recipe() -> None:

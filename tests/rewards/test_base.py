@@ -37,6 +37,7 @@ def run(result: Any, count: int = 1) -> tuple[Score, ...]:
 def test_a_good_result_passes_unchanged() -> None:
     assert isinstance(Fixed(None), Reward)
     assert run([GOOD, GOOD], count=2) == (GOOD, GOOD)
+    assert run([GOOD, None], count=2) == (GOOD, None)  # no score could be had
     assert run([], count=0) == ()
 
 
@@ -47,7 +48,7 @@ def test_a_good_result_passes_unchanged() -> None:
         ([], "returned 0 scores for 1"),
         ([GOOD, GOOD], "returned 2 scores for 1"),
         (iter([GOOD]), "scores for 1"),
-        ([None], "returned None for completion 0"),
+        (["right"], "returned 'right' for completion 0"),
         ([1.0], "returned 1.0 for completion 0"),
         ([Score(value=float("nan"), correct=True, outcome="right")], "value nan"),
         ([Score(value=float("inf"), correct=True, outcome="right")], "value inf"),

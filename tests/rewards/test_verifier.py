@@ -71,7 +71,7 @@ def test_verdicts_are_counted_and_make_no_noise(caplog: pytest.LogCaptureFixture
     verifier = MathVerifier(incident_dir=tmp_path)
     with caplog.at_level(logging.WARNING):
         score(verifier, "5", r"\boxed{5}", r"\boxed{6}", r"\boxed{5}", "")
-    counts = {"right": 2, "wrong": 1, "unparsable": 1, "refused": 0, "timed_out": 0, "crashed": 0}
+    counts = {"right": 2, "wrong": 1, "unparsable": 1, "refused": 0, "timed_out": 0, "crashed": 0, "unscored": 0}
     assert dict(verifier.counts) == counts
     assert caplog.text == ""
     assert list(tmp_path.iterdir()) == []

@@ -74,7 +74,7 @@ def test_statistics_equal_a_fresh_forward_pass(
             for field, expected in reference(model, prompt, done, how).items():
                 actual = torch.tensor(getattr(done, field), dtype=torch.float64)
                 torch.testing.assert_close(
-                    actual, expected, atol=1e-5, rtol=0, msg=lambda text, f=field: f"{f}: {text}"
+                    actual, expected, atol=3e-5, rtol=0, msg=lambda text, f=field: f"{f}: {text}"
                 )
 
 

@@ -155,6 +155,7 @@ def test_kill_9_is_repaired_by_the_next_command_and_the_run_resumes(
 
 
 def test_stale_runs_are_found_in_the_database_too(endings: Endings) -> None:
+    repair_stale_runs(endings.uri)  # the killed run, where no other test of this worker has
     run_id = endings.mlflow_run("exception").info.run_id
     directory = endings.directory("exception")
     record = directory.read_record().model_copy(update={"status": "RUNNING"})

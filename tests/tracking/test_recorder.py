@@ -50,7 +50,12 @@ def evaluation(right: int, refined: int) -> EvaluationResult:
 def trace(question: Question) -> Trace:
     drafts = Group(1, Prompt((1,)), (completion("d0"), completion("d1")), (score(False), score(True)), trained=False)
     refined = Group(
-        2, Prompt((1, 2), 1), (completion("r0"), completion("r1")), (score(True), score(False)), trained=True, shown=1
+        2,
+        Prompt((1, 2), 1),
+        (completion("r0"), completion("r1")),
+        (score(True), score(False)),
+        trained=True,
+        shown=(1,),
     )
     return Trace(question, (drafts, refined))
 

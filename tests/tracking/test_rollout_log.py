@@ -124,7 +124,7 @@ def completion(text: str, logprobs: tuple[float, ...]) -> Completion:
     return Completion(tuple(range(count)), text, logprobs, (0.25,) * count, (0.5,) * count, "stop", 7)
 
 
-def group(stage: int, texts: tuple[str, ...], rewards: tuple[float, ...], shown: int | None = None) -> Group:
+def group(stage: int, texts: tuple[str, ...], rewards: tuple[float, ...], shown: tuple[int, ...] = ()) -> Group:
     completions = tuple(completion(text, (-0.5, -0.25)) for text in texts)
     scores = tuple(Score(reward, reward > 0, "right" if reward > 0 else "wrong", "2") for reward in rewards)
     prompt = Prompt((1, 2, 3), draft_tokens=2 if stage == 2 else 0)
@@ -132,7 +132,7 @@ def group(stage: int, texts: tuple[str, ...], rewards: tuple[float, ...], shown:
 
 
 QUESTION = Question("q1", "1+1?", "2")
-IGRPO = Trace(QUESTION, (group(1, ("a", "b", "c"), (0.0, 1.0, 0.0)), group(2, ("d", "e"), (1.0, 0.0), shown=1)))
+IGRPO = Trace(QUESTION, (group(1, ("a", "b", "c"), (0.0, 1.0, 0.0)), group(2, ("d", "e"), (1.0, 0.0), shown=(1,))))
 
 
 def test_recorded_traces_hold_everything(tmp_path: Path) -> None:
@@ -141,8 +141,8 @@ def test_recorded_traces_hold_everything(tmp_path: Path) -> None:
     assert first == second
     assert (first["step"], first["question"]) == (3, {"id": "q1", "problem": "1+1?", "answer": "2"})
     drafts, refinements = first["groups"]
-    assert (drafts["stage"], drafts["trained"], drafts["shown"], drafts["prompt_tokens"]) == (1, False, None, 3)
-    assert (refinements["stage"], refinements["trained"], refinements["shown"]) == (2, True, 1)
+    assert (drafts["stage"], drafts["trained"], drafts["shown"], drafts["prompt_tokens"]) == (1, False, [], 3)
+    assert (refinements["stage"], refinements["trained"], refinements["shown"]) == (2, True, [1])
     assert refinements["draft_tokens"] == 2
     assert [one["text"] for one in drafts["completions"]] == ["a", "b", "c"]
     assert drafts["completions"][1] == {
@@ -186,7 +186,7 @@ def test_table_row_shows_the_draft_that_was_shown() -> None:
     }
     grpo = table_row(Trace(QUESTION, IGRPO.groups[:1]))
     assert (grpo["drafts"], grpo["best_draft"], grpo["refinements"]) == (["a", "b", "c"], None, [])
-    rounds = Trace(QUESTION, (*IGRPO.groups, group(2, ("f", "g"), (1.0, 1.0), shown=0)))
+    rounds = Trace(QUESTION, (*IGRPO.groups, group(2, ("f", "g"), (1.0, 1.0), shown=(0,))))
     assert table_row(rounds)["best_draft"] == "d"  # the last group was shown the refinement before it
     unshown = Trace(QUESTION, (IGRPO.groups[0], group(2, ("f",), (1.0,))))
     assert table_row(unshown)["best_draft"] is None

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
 
-from igrpo.config.schema import AdvantageConfig, ObjectiveConfig, TrainerConfig
+from igrpo.config.parts.algorithm import AdvantageConfig, EntropyControlConfig, ObjectiveConfig
+from igrpo.config.schema import TrainerConfig
 from igrpo.training.batching import Row
 
 ADVANTAGE = AdvantageConfig(baseline="mean", scale="std", std="sample", std_eps=0.0, tolerance=1e-6, select="all")
 IMITATION = AdvantageConfig(baseline="none", scale="none", std="sample", std_eps=0.0, tolerance=1e-6, select="best")
+CONSTANT_BONUS = EntropyControlConfig(target=None, step=0.005, maximum=0.05)
 
 
 def objective(**changes: Any) -> ObjectiveConfig:
@@ -27,15 +29,23 @@ def objective(**changes: Any) -> ObjectiveConfig:
         "kl_beta": 0.0,
         "kl_estimator": "k3",
         "entropy_bonus": 0.0,
+        "entropy_control": CONSTANT_BONUS,
         "mask_truncated": False,
+        "overlong_buffer": None,
     }
     return ObjectiveConfig(**(settings | changes))
 
 
 def trainer(**changes: Any) -> TrainerConfig:
     settings: dict[str, Any] = {
+        "strategy": "single",
+        "devices": 1,
+        "nodes": 1,
+        "collective_timeout_s": 60.0,
         "device": "cpu",
         "precision": "fp32",
+        "activation_checkpointing": False,
+        "optimizer": "adamw",
         "threads": 1,
         "steps": 10,
         "questions_per_step": 2,

@@ -12,10 +12,13 @@ import lightning
 import torch
 
 from igrpo.algorithm.base import Algorithm
+from igrpo.algorithm.critique_grpo import CritiqueGRPO
 from igrpo.algorithm.grpo import GRPO
 from igrpo.algorithm.igrpo import IGRPO
 from igrpo.algorithm.selection import best
-from igrpo.config.schema import BudgetConfig
+from igrpo.algorithm.self_verification import SelfVerification
+from igrpo.config.parts.algorithm import TransferConfig
+from igrpo.config.schema import BudgetConfig, CorrectionConfig
 from igrpo.data.module import QuestionDataModule
 from igrpo.data.sources import ChainSource
 from igrpo.policy.load import reference_copy
@@ -25,6 +28,7 @@ from igrpo.prompts import PromptBuilder
 from igrpo.rollout.base import SamplingParams
 from igrpo.rollout.local import LocalEngine
 from igrpo.training.collect import Collector
+from igrpo.training.dynamic_sampling import DynamicSampling
 from igrpo.training.module import IGRPOModule
 from igrpo.training.stopping import StoppingRule
 from igrpo.types import Completion, Question, Score, Trace
@@ -36,6 +40,8 @@ SOURCE = ChainSource(seed=0, operations=2, train=16, development=4, test=4)
 ALGORITHMS: dict[str, Algorithm] = {
     "grpo": GRPO(4),
     "igrpo": IGRPO(drafts=2, group_size=2, select=best, ties="first", all_failed="show"),
+    "critique_grpo": CritiqueGRPO(answers=2, critiques=1, kept=1),
+    "self_verification": SelfVerification(answers=2, verifications=2, buffer=8, balanced=True),
 }
 
 
@@ -46,7 +52,7 @@ def spread(completion: Completion) -> float:
 
 @dataclass
 class ScriptedReward:
-    """``value(completion)`` of each."""
+    """``value(completion)`` of each, which is right where that is above 0."""
 
     value: Callable[[Completion], float] = spread
     name: str = "scripted"
@@ -76,34 +82,48 @@ class KeptTraces:
 def prompts() -> PromptBuilder:
     return PromptBuilder(
         TOKENIZER, chat_template="off", system="", question="<bos>Problem:{problem}Solution:",
-        refinement="<bos>Problem:{problem}Draft:{draft}Refine:", cut_marker=" ", draft_thinking="keep",
+        refinement="<bos>Problem:{problem}Draft:{draft}Refine:",
+        critique="<bos>Problem:{problem}Draft:{draft}Solution:",
+        revision="<bos>Problem:{problem}Draft:{draft}Draft:{critique}Refine:",
+        verification="<bos>Problem:{problem}Solution:{draft}Draft:", verdict_right="1", verdict_wrong="0",
+        draft_separator="Draft:", cut_marker=" ", draft_thinking="keep",
         max_question_tokens=16, max_draft_tokens=8,
     )  # fmt: skip
 
 
+def refill(max_attempts: int) -> DynamicSampling:
+    """Dynamic sampling over the questions of ``fit``."""
+    data = QuestionDataModule(SOURCE, seed=0, questions=3, steps=1)
+    return DynamicSampling(3, max_attempts, 1e-6, data.replacements)
+
+
 def make(algorithm: str = "igrpo", reward: ScriptedReward | None = None, *, kl_beta: float = 0.0,
          pipeline: bool = False, objective_changes: dict[str, Any] | None = None,
-         limits: dict[str, Any] | None = None, **changes: Any) -> IGRPOModule:  # fmt: skip
+         limits: dict[str, Any] | None = None, transfer: TransferConfig | None = None,
+         max_attempts: int = 0, **changes: Any) -> IGRPOModule:  # fmt: skip
     """A module with a fresh policy (always the same one) and a recorder in memory."""
     settings = trainer(**changes)
     model = build_tiny_model(TinyShape(hidden=16, layers=1, heads=2, mlp=16), seed=0)
     collector = Collector(
-        algorithm=ALGORITHMS[algorithm],
+        algorithm=copy.deepcopy(ALGORITHMS[algorithm]),  # one that remembers starts afresh
         engine=LocalEngine(model, TOKENIZER, max_batch_rows=32),
         reward=reward or ScriptedReward(),
         prompts=prompts(),
         params=SamplingParams(temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=6, stop_token_ids=(2,)),
         run_seed=0,
         pipeline=pipeline,
+        refill=refill(max_attempts) if max_attempts else None,
     )
     module = IGRPOModule(
         model,
         reference_copy(model) if kl_beta else None,
         collector,
+        correction=CorrectionConfig(level="none", bound="truncate", low=None, high=None),
         objective=objective(**({"kl_beta": kl_beta} | (objective_changes or {}))),
         trainer=settings,
         stopping=StoppingRule(settings.steps, BudgetConfig(**(NO_LIMITS | (limits or {})))),
         pad_id=TOKENIZER.pad_token_id,
+        transfer=transfer,
     )
     module.recorder = KeptTraces()
     return module

@@ -31,9 +31,10 @@ class NamedPrompts:
     def question_prompt(self, question: Question) -> Prompt:
         return Prompt(tuple(map(ord, question.id)))
 
-    def refinement_prompt(self, question: Question, draft: Completion | None) -> Prompt:
+    def refinement_prompt(self, question: Question, drafts: Sequence[Completion]) -> Prompt:
         bare = self.question_prompt(question)
-        return bare if draft is None else Prompt((*bare.token_ids, 0, *map(ord, draft.text)), draft_tokens=1)
+        shown = [token for draft in drafts for token in (0, *map(ord, draft.text))]
+        return Prompt((*bare.token_ids, *shown), draft_tokens=len(drafts))
 
 
 @dataclass
@@ -171,7 +172,7 @@ class Uneven:
 
     async def __call__(self, question: Question, tools: Any) -> Trace:
         for stage in range({"one": 0, "two": 1, "three": 3}[question.id]):
-            await tools.sample(question, Prompt((1,)), 1, stage=stage)
+            await tools.sample(question, Prompt((1,)), 1, turn=stage)
         return await GRPO(2)(question, tools) if question.id == "three" else Trace(question, ())
 
 

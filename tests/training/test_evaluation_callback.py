@@ -50,7 +50,7 @@ class Reports:
 def callback(reports: Reports, every: int, *, done: bool = False) -> EvaluationCallback:
     development: Any = FakeEvaluator(1.0)
     test: Any = FakeEvaluator(0.0)
-    return EvaluationCallback(development, test, reports, lambda step, split: done, every=every)
+    return EvaluationCallback(development, {"test": test}, reports, lambda step, split: done, every=every)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_run_that_is_resumed_at_its_last_step_evaluates_what_is_missing(
 
 def test_evaluation_has_the_precision_of_training() -> None:
     development, test = FakeEvaluator(1.0), FakeEvaluator(0.0)
-    evaluators: Any = (development, test)
+    evaluators: Any = (development, {"test": test})
     asked = EvaluationCallback(*evaluators, Reports(), lambda step, split: False, every=1)
     trainer: Any = SimpleNamespace(precision_plugin=MixedPrecision("bf16-mixed", "cpu"))
     asked.on_train_start(trainer, make("grpo"))

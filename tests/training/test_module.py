@@ -65,8 +65,8 @@ def test_refinements_are_conditioned_on_the_prompt_that_shows_the_best_draft(
     fit(module, 1, tmp_path)
     for rows, trace in zip(seen_rows[0], kept(module).steps[1], strict=True):
         drafts, refined = trace.groups
-        assert refined.shown == max(range(2), key=lambda i: (drafts.rewards_G[i], -i))
-        shown = [i for i in drafts.completions[refined.shown].token_ids if i not in TOKENIZER.all_special_ids]
+        assert refined.shown == (max(range(2), key=lambda i: (drafts.rewards_G[i], -i)),)
+        shown = [i for i in drafts.completions[refined.shown[0]].token_ids if i not in TOKENIZER.all_special_ids]
         text = TOKENIZER.decode(rows[0].prompt_ids)
         assert text == f"<bos>Problem:{trace.question.problem}Draft:{TOKENIZER.decode(shown)}Refine:"
 

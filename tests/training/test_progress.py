@@ -25,7 +25,7 @@ def test_the_line_of_a_step_is_about_what_is_trained() -> None:
     drafts = {"stage1/reward_mean": 0.25, "stage1/entropy": 0.5}
     assert step_line(drafts, None) == "reward 0.250  entropy 0.500"
     both = {**drafts, "stage2/reward_mean": 0.75, "stage2/entropy": 0.125}
-    assert step_line(both, 0.5) == "reward 0.750  entropy 0.125  held-out accuracy 0.500"
+    assert step_line(both, 0.5) == "reward 0.750  entropy 0.125  development accuracy 0.500"
 
 
 def test_lines_without_a_terminal(tmp_path: Path) -> None:
@@ -34,9 +34,9 @@ def test_lines_without_a_terminal(tmp_path: Path) -> None:
     progress.report_accuracy(0, 0.125)
     fit(make("igrpo", steps=3), 3, tmp_path, callbacks=[progress])
     lines = printed(out).splitlines()
-    assert lines[0] == "step     0/3  held-out single-shot accuracy 0.125"
+    assert lines[0] == "step     0/3  development single-shot accuracy 0.125"
     assert [line[:12] for line in lines[1:]] == ["step     1/3", "step     2/3", "step     3/3"]
-    assert all(line.endswith("held-out accuracy 0.125") for line in lines[1:])
+    assert all(line.endswith("development accuracy 0.125") for line in lines[1:])
 
 
 def test_the_line_of_a_step_that_its_budget_made_the_last(tmp_path: Path) -> None:

@@ -29,8 +29,10 @@ def limits(**given: Any) -> BudgetConfig:
 
 
 @pytest.mark.parametrize(
-    ("name", "at"), [("max_samples", 100), ("max_generated_tokens", 2000), ("max_flops", 3e12), ("max_seconds", 4.0)]
-)
+    ("name", "at"),
+    [("max_samples", 100), ("max_generated_tokens", 2000), ("max_trained_tokens", 10**9), ("max_flops", 3e12),
+     ("max_seconds", 4.0)],
+)  # fmt: skip
 def test_a_limit_is_reached_by_its_own_counter_and_when_it_is_equal(name: str, at: float) -> None:
     above = at + 1 if isinstance(at, int) else at * (1 + 1e-9)
     assert reached(limits(**{name: at}), SPENT) == f"budget.{name}"
@@ -77,7 +79,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]
     return states
 
 
-@pytest.mark.parametrize("name", ["max_samples", "max_generated_tokens", "max_flops"])
+@pytest.mark.parametrize("name", ["max_samples", "max_generated_tokens", "max_trained_tokens", "max_flops"])
 @pytest.mark.parametrize("beyond", [0, 1])
 def test_a_run_ends_at_the_first_boundary_that_reached_it(
     name: str, beyond: int, whole: dict[int, dict[str, Any]], tmp_path: Path

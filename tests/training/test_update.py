@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch.utils.flop_counter import FlopCounterMode
 
+from igrpo.config.parts.transfer import TransferConfig
+from igrpo.config.schema import CorrectionConfig
 from igrpo.flops import Work, row_work
 from igrpo.policy.shape import model_shape
 from igrpo.training.batching import Row, collate, normaliser, question_rows, split_rows
@@ -34,7 +38,7 @@ class Gradients(torch.optim.SGD):
 
 def update(
     model: Any, questions: Sequence[Sequence[Row]], *, lr: float = 0.0, temperature: float = 1.0, reference: Any = None,
-    objective_changes: dict[str, Any] | None = None, **changes: Any,
+    objective_changes: dict[str, Any] | None = None, correction: dict[str, Any] | None = None, transfer: dict[str, Any] | None = None, **changes: Any,
 ) -> tuple[Gradients, UpdateResult]:  # fmt: skip
     goal, settings = objective(**(objective_changes or {})), trainer(**changes)
     bonus = goal.entropy_bonus != 0
@@ -43,6 +47,12 @@ def update(
         policy=model,
         reference=reference,
         objective=goal,
+        correction=CorrectionConfig(
+            **({"level": "none", "bound": "truncate", "low": None, "high": None} | (correction or {}))
+        ),
+        transfer=None
+        if transfer is None
+        else TypeAdapter(TransferConfig).validate_python({"method": "truncate"} | transfer),
         trainer=settings,
         forward=PolicyForward(temperature, settings.head_chunk, with_entropy=bonus, entropy_grad=bonus),
         backward=lambda loss: loss.backward(),
@@ -167,6 +177,109 @@ def test_the_sampler_gap_is_measured_on_completion_tokens() -> None:
     assert result.metrics["train/sampler_logprob_gap_max"] == pytest.approx(0.25, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("correction", "weight"),
+    [
+        ({"level": "token", "bound": "truncate", "high": 1.5}, lambda w, row: w.clamp(max=1.5)),
+        ({"level": "token", "bound": "mask", "low": 0.6, "high": 2.0}, lambda w, row: w * ((w >= 0.6) & (w <= 2.0))),
+        ({"level": "sequence", "bound": "truncate", "high": 1.2}, lambda w, row: w.prod().clamp(max=1.2).expand_as(w)),
+    ],
+    ids=["token truncate", "token mask", "sequence truncate"],
+)
+@pytest.mark.parametrize("budget", [4096, 30])
+def test_the_correction_weighs_each_tokens_gradient(correction: dict[str, Any], weight: Any, budget: int) -> None:
+    model = qwen()
+    flat, sampled = [], torch.Generator().manual_seed(3)
+    for row in rows():
+        ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
+        with torch.no_grad():
+            old = model(input_ids=ids).logits[0].log_softmax(-1)
+        start, size = len(row.prompt_ids), len(row.completion_ids)
+        true = old[range(start - 1, start + size - 1), list(row.completion_ids)]
+        off = (true.float() + torch.randn(size, generator=sampled) * 0.5).tolist()
+        flat.append(Row(row.prompt_ids, row.completion_ids, tuple(off), row.advantage, valid=True))
+    loss = torch.zeros((), dtype=torch.float64)
+    for row in flat:
+        ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
+        start, size = len(row.prompt_ids), len(row.completion_ids)
+        logprobs = model(input_ids=ids).logits[0].log_softmax(-1)
+        taken = logprobs[range(start - 1, start + size - 1), list(row.completion_ids)]
+        ratio = (taken.detach() - torch.tensor(row.sampler_logprobs, dtype=torch.float32).double()).exp()
+        loss = loss - row.advantage * (weight(ratio, row) * taken).mean() / len(flat)
+    expected = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))])
+    given = {"low": None} | correction
+    optimizer, result = update(model, [[row] for row in flat], correction=given, tokens_per_microbatch=budget)
+    close(optimizer.seen[0], expected)
+    assert result.metrics["train/correction_share_high"] > 0
+    plain, _ = update(model, [[row] for row in flat])
+    assert float((plain.seen[0] - expected).norm()) > 0.01 * float(expected.norm())  # uncorrected is another gradient
+
+
+@pytest.mark.parametrize("level", ["token", "sequence"])
+@pytest.mark.parametrize("budget", [4096, 30])
+def test_rows_of_another_prompt_are_weighed_by_the_truncated_ratio(level: str, budget: int) -> None:
+    model, cap = qwen(), 0.9
+    flat = [replace(row, transferred=i % 2 == 0) for i, row in enumerate(rows())]
+    loss, capped, units = torch.zeros((), dtype=torch.float64), 0, 0
+    for row in flat:
+        ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
+        start, size = len(row.prompt_ids), len(row.completion_ids)
+        logprobs = model(input_ids=ids).logits[0].log_softmax(-1)
+        taken = logprobs[range(start - 1, start + size - 1), list(row.completion_ids)]
+        # pi_old(o | trained prompt) / pi_old(o | sampled prompt); the denominator is what the sampler reported
+        ratio = (taken.detach() - torch.tensor(row.sampler_logprobs, dtype=torch.float32).double()).exp()
+        ratio = ratio if level == "token" else ratio.prod().expand_as(ratio)
+        weight = ratio.clamp(max=cap) if row.transferred else torch.ones_like(ratio)
+        capped += int((ratio > cap).sum()) if row.transferred else 0
+        units += size if row.transferred else 0
+        loss = loss - row.advantage * (weight * taken).mean() / len(flat)
+    expected = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))])
+    optimizer, result = update(
+        model, [[row] for row in flat], transfer={"level": level, "cap": cap}, tokens_per_microbatch=budget
+    )
+    close(optimizer.seen[0], expected)
+    if level == "token":
+        assert result.metrics["transferred/capped_share"] == pytest.approx(capped / units)
+    assert result.metrics["transferred/logprob_gap_mean"] > 0
+    plain, _ = update(model, [[replace(row, transferred=False)] for row in flat])
+    assert float((plain.seen[0] - expected).norm()) > 0.01 * float(expected.norm())
+    own = [row for row in flat if not row.transferred]
+    _, alone = update(model, [[row] for row in own])
+    assert result.metrics["train/sampler_kl_k3"] == pytest.approx(alone.metrics["train/sampler_kl_k3"])  # not mixed up
+
+
+@pytest.mark.parametrize("budget", [4096, 30])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_rows_of_another_prompt_may_be_shaped(budget: int, temperature: float) -> None:
+    """A * p / (p + gamma), the gradient through p (Critique-GRPO); rows of the prompt itself stay GRPO's at ratio 1."""
+    model, gamma = qwen(), 0.1
+    flat = [replace(row, transferred=i % 2 == 0) for i, row in enumerate(rows())]
+    loss = torch.zeros((), dtype=torch.float64)
+    for row in flat:
+        ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
+        start, size = len(row.prompt_ids), len(row.completion_ids)
+        p = (model(input_ids=ids).logits[0] / temperature).softmax(-1)
+        p = p[range(start - 1, start + size - 1), list(row.completion_ids)]
+        term = p / (p + gamma) if row.transferred else p / p.detach()
+        loss = loss - row.advantage * term.mean() / len(flat)
+    expected = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))])
+    shape = {"method": "shape", "gamma": gamma}
+    optimizer, result = update(
+        model, [[row] for row in flat], transfer=shape, tokens_per_microbatch=budget, temperature=temperature
+    )
+    close(optimizer.seen[0], expected)
+    assert result.metrics["transferred/logprob_gap_mean"] > 0
+    assert result.metrics["transferred/capped_share"] == 0  # there is no cap
+    # what the sampler said of a shaped row, given its other prompt, weighs nothing
+    other = [
+        replace(r, sampler_logprobs=tuple(x - 1 for x in r.sampler_logprobs)) if r.transferred else r for r in flat
+    ]
+    again, _ = update(
+        model, [[row] for row in other], transfer=shape, tokens_per_microbatch=budget, temperature=temperature
+    )
+    assert torch.equal(again.seen[0], optimizer.seen[0])
+
+
 def test_non_finite_stops_with_the_weights_unharmed_or_skips_and_counts() -> None:
     bad = [Row(r.prompt_ids, r.completion_ids, r.sampler_logprobs, float("inf"), valid=True) for r in rows(count=2)]
     model = qwen()
@@ -196,7 +309,7 @@ def test_question_rows_train_refinements_given_the_refinement_prompt() -> None:
     scores = tuple(Score(value, value == 1.0, "right" if value else "wrong") for value in (1.0, 0.0))
     drafts = Group(1, Prompt((1,)), (completion((2,)), completion((3,))), scores, trained=False)
     refined = (completion((4, 5)), completion((6,), truncated=True))
-    group = Group(2, Prompt((1, 9, 2)), refined, scores, trained=True, shown=0)
+    group = Group(2, Prompt((1, 9, 2)), refined, scores, trained=True, shown=(0,))
     made = question_rows(Trace(Question("q", "", ""), (drafts, group)), ADVANTAGE, mask_truncated=True)
     # mean 0.5, sample std sqrt(((0.5)^2 + (0.5)^2) / 1) = 0.7071; (1 - 0.5) / 0.7071 = 0.7071
     assert [row.prompt_ids for row in made] == [(1, 9, 2)] * 2

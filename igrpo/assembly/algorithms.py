@@ -1,0 +1,57 @@
+"""The algorithm of a run: a new one is a file in `igrpo.algorithm`, its settings, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from igrpo.algorithm.base import Algorithm
+from igrpo.algorithm.critique_grpo import CritiqueGRPO
+from igrpo.algorithm.grpo import GRPO
+from igrpo.algorithm.igrpo import IGRPO
+from igrpo.algorithm.selection import RULES
+from igrpo.algorithm.self_verification import SelfVerification
+from igrpo.config.parts.algorithm import CritiqueGRPOConfig, GRPOConfig, IGRPOConfig, SelfVerificationConfig
+from igrpo.config.schema import RunConfig
+
+
+def _grpo(algorithm: GRPOConfig, total: int) -> Algorithm:
+    return GRPO(algorithm.answers)
+
+
+def _igrpo(algorithm: IGRPOConfig, total: int) -> Algorithm:
+    return IGRPO(
+        drafts=algorithm.drafts,
+        group_size=algorithm.group_size(total),
+        rounds=algorithm.rounds,
+        show=algorithm.show,
+        select=RULES[algorithm.selection],
+        ties=algorithm.ties,
+        all_failed=algorithm.all_failed,
+        train_on=frozenset(algorithm.train_on),
+        bare_fraction=algorithm.bare_fraction,
+    )
+
+
+def _critique_grpo(algorithm: CritiqueGRPOConfig, total: int) -> Algorithm:
+    return CritiqueGRPO(algorithm.answers, algorithm.critiques(total), algorithm.kept)
+
+
+def _self_verification(algorithm: SelfVerificationConfig, total: int) -> Algorithm:
+    return SelfVerification(
+        algorithm.answers, algorithm.verifications(total), algorithm.buffer, balanced=algorithm.balanced
+    )
+
+
+#: From an algorithm's settings to what makes it of them and of a question's budget.
+_BUILDERS: dict[type, Callable[[Any, int], Algorithm]] = {
+    GRPOConfig: _grpo,
+    IGRPOConfig: _igrpo,
+    CritiqueGRPOConfig: _critique_grpo,
+    SelfVerificationConfig: _self_verification,
+}
+
+
+def build_algorithm(config: RunConfig) -> Algorithm:
+    """What one question samples, shows and trains on, within ``completions_per_question``. It remembers nothing yet."""
+    return _BUILDERS[type(config.algorithm)](config.algorithm, config.completions_per_question)

@@ -1,0 +1,134 @@
+"""The generative judge: its backend, cache and accounts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import torch
+
+from igrpo import distributed
+from igrpo.assembly.vllm import check_cpu_heads
+from igrpo.config.parts.reward import (
+    EngineJudgeConfig,
+    GenerativeJudgeConfig,
+    JudgeConfig,
+    JudgeLocalConfig,
+    JudgeVllmConfig,
+)
+from igrpo.policy.load import load_policy, load_shape
+from igrpo.policy.weight_cache import cache_root
+from igrpo.rewards.base import Reward
+from igrpo.rewards.judge.backend import Backend
+from igrpo.rewards.judge.cache import ScoreCache
+from igrpo.rewards.judge.engine import EngineBackend, Sampler
+from igrpo.rewards.judge.judge import Judge, Judgement
+from igrpo.rewards.judge.openai_client import Endpoint, OpenAIBackend
+from igrpo.rewards.judge.prompt import JudgePrompt
+from igrpo.rewards.judge.spending import Prices, Spending
+from igrpo.rollout.base import SamplingParams
+from igrpo.rollout.local import LocalEngine
+from igrpo.rollout.vllm.frozen import VllmFrozenEngine
+from igrpo.rollout.vllm.launch import is_loopback
+from igrpo.rollout.vllm.served import ServedModel
+
+_FREE = Prices(input=0.0, output=0.0, max_cost=None)
+
+
+def build_judge(config: GenerativeJudgeConfig, verifier: Reward, ledger: Path | None) -> Judge:
+    """A judge with the rule verifier beside it.
+
+    Args:
+        ledger: where the run keeps what the judge cost (None: in memory).
+
+    Raises:
+        ValueError: a layout lacks a mark, or a model cannot be loaded here.
+    """
+    prompt = JudgePrompt(
+        **config.prompt.model_dump(),
+        use_reference=config.use_reference,
+        max_solution_chars=config.max_solution_chars,
+    )
+    backend, prices, concurrency = _backend(config)
+    return Judge(
+        backend,
+        prompt,
+        Judgement(config.votes, config.threshold, config.verdict, config.partial_credit),
+        cache=ScoreCache(_cache_file(config.cache)),
+        spending=Spending(ledger, config.model, prices, process=distributed.rank(), processes=distributed.world()),
+        verifier=verifier,
+        concurrency=concurrency,
+    )
+
+
+def _cache_file(setting: str | None) -> Path | None:
+    if setting is None:
+        return None
+    return cache_root() / "judge.sqlite" if setting == "auto" else Path(setting).expanduser().absolute()
+
+
+def _remote(config: JudgeConfig) -> Backend:
+    host = urlsplit(config.base_url).hostname or ""
+    names = set(Endpoint.__dataclass_fields__) - {"trust_env"}
+    # a proxy of the environment's is for other machines
+    return OpenAIBackend(Endpoint(**config.model_dump(include=names), trust_env=not is_loopback(host)))
+
+
+def _backend(config: GenerativeJudgeConfig) -> tuple[Backend, Prices, int]:
+    """What answers, what it costs, and how many are asked at the same time: for an engine, more than it batches."""
+    if isinstance(config, JudgeConfig):
+        return _remote(config), Prices(config.input_price, config.output_price, config.max_cost), config.concurrency
+    if isinstance(config, JudgeVllmConfig):
+        return _vllm(config), _FREE, 2 * config.max_num_seqs
+    assert isinstance(config, JudgeLocalConfig)
+    return _local(config), _FREE, 2 * config.max_batch_rows
+
+
+def _local(config: JudgeLocalConfig) -> Backend:
+    cuda = torch.cuda.is_available() if config.device == "auto" else config.device == "cuda"
+    model: Any
+    try:
+        model, tokenizer = load_policy(
+            config.model,
+            dtype=config.dtype,
+            attention="sdpa",
+            revision=config.revision,
+            trust_remote_code=config.trust_remote_code,
+        )
+    except ValueError as error:
+        raise _of_the_judge(error) from error
+    model.requires_grad_(requires_grad=False)
+    model.to(torch.device("cuda", distributed.local_rank()) if cuda else torch.device("cpu"))
+    engine = LocalEngine(model, tokenizer, max_batch_rows=config.max_batch_rows)
+    return _engine_backend(config, engine, model, tokenizer)
+
+
+def _vllm(config: JudgeVllmConfig) -> Backend:
+    try:
+        shape, tokenizer = load_shape(
+            config.model, revision=config.revision, trust_remote_code=config.trust_remote_code
+        )
+    except ValueError as error:
+        raise _of_the_judge(error) from error
+    check_cpu_heads(shape.config)
+    served = ServedModel.named(config.model, config.revision, trust_remote_code=config.trust_remote_code)
+    engine = VllmFrozenEngine(shape, tokenizer, served, config, setting="reward.max_model_len")
+    return _engine_backend(config, engine, shape, tokenizer)
+
+
+def _of_the_judge(error: ValueError) -> ValueError:
+    return ValueError(str(error).replace("model.name_or_path=", "reward.model=", 1))
+
+
+def _engine_backend(config: EngineJudgeConfig, engine: Sampler, model: Any, tokenizer: Any) -> EngineBackend:
+    declared = model.generation_config.eos_token_id if model.generation_config is not None else None
+    several = declared if isinstance(declared, list) else [declared]
+    params = SamplingParams(
+        temperature=config.temperature,
+        top_p=1.0,
+        top_k=0,
+        max_new_tokens=config.max_tokens,
+        stop_token_ids=tuple(dict.fromkeys(i for i in [tokenizer.eos_token_id, *several] if i is not None)),
+    )
+    return EngineBackend(engine, tokenizer, f"{config.model}@{config.revision}", params)

@@ -1,0 +1,152 @@
+"""The vLLM engines, and the server of `igrpo serve`: what they are started with."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import torch
+
+from igrpo import distributed
+from igrpo.assembly.cycle import longest_prompt
+from igrpo.assembly.policy import Policy
+from igrpo.config.facts import evaluated_tokens
+from igrpo.config.parts.model import HuggingFaceModelConfig
+from igrpo.config.parts.rollout import LocalRolloutConfig, VllmConfig, VllmServerConfig
+from igrpo.config.schema import RunConfig
+from igrpo.prompts import PromptBuilder
+from igrpo.rollout.base import Engine
+from igrpo.rollout.vllm.colocate import VllmColocateEngine
+from igrpo.rollout.vllm.environment import require_vllm
+from igrpo.rollout.vllm.launch import api_key, start_server
+from igrpo.rollout.vllm.served import ServedModel
+from igrpo.rollout.vllm.server import VllmServerEngine
+from igrpo.rollout.vllm.supervisor import Supervisor
+
+#: In the run's directory.
+FOLDER, SERVER_LOG = "vllm", "server.log"
+
+#: The widths of an attention head that vLLM's CPU kernels have.
+_CPU_HEAD_SIZES = frozenset({32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512})
+
+Rollout = TypeVar("Rollout", bound=VllmConfig)
+
+
+def build_vllm_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder, run_dir: Path) -> Engine:
+    """The engine of ``rollout=vllm_colocate`` or ``rollout=vllm_server``. All processes call this at the same point.
+
+    A server of the run's own is started, and not waited for: the first weight sync does that.
+
+    Args:
+        run_dir: takes the server's log, and the weights on their way to it.
+
+    Raises:
+        ValueError: vLLM is not installed where it has to run, or cannot run the model.
+    """
+    rollout = config.rollout
+    assert not isinstance(rollout, LocalRolloutConfig)
+    longest = longest_sequence(config, prompts)
+    folder = run_dir.absolute() / FOLDER
+    if isinstance(rollout, VllmServerConfig):
+        return _server_engine(config, settled(rollout, config), policy, longest, folder)
+    require_vllm()
+    check_cpu_heads(policy.model.config)
+    served = distributed.from_main(served_model(config, policy, folder / "model") if distributed.is_main() else None)
+    assert served is not None
+    return VllmColocateEngine(
+        policy.model, policy.tokenizer, served, settled(rollout, config), max_model_len=longest, seed=config.seed
+    )
+
+
+def _server_engine(
+    config: RunConfig, rollout: VllmServerConfig, policy: Policy, longest: int, folder: Path
+) -> VllmServerEngine:
+    weights_dir = folder / "weights" if rollout.weights_dir is None else Path(rollout.weights_dir).expanduser()
+    server: Supervisor | None = None
+    if rollout.url is None:
+        if config.trainer.device != "cpu" and config.processes > 1 and torch.cuda.is_available():
+            raise ValueError(
+                f"rollout.url=null: a server of the run's own would take the devices of its {config.processes} "
+                "trainer processes; start `igrpo serve` elsewhere (another node, or CUDA_VISIBLE_DEVICES) and give "
+                "rollout.url, or use rollout=vllm_colocate"
+            )
+        if distributed.is_main():
+            require_vllm()
+            check_cpu_heads(policy.model.config)
+            own = rollout.model_copy(update={"weights_dir": str(weights_dir.absolute())})
+            served = served_model(config, policy, folder / "model")
+            server = start_server(served, own, max_model_len=longest, seed=config.seed, log_file=folder / SERVER_LOG)
+    elif urlsplit(rollout.url).scheme not in {"http", "https"} or not urlsplit(rollout.url).hostname:
+        raise ValueError(f"rollout.url={rollout.url}: must be an address such as http://127.0.0.1:8000")
+    url, session = distributed.from_main((server.url if server else rollout.url, uuid.uuid4().hex[:12]))
+    assert url is not None
+    return VllmServerEngine(
+        policy.model,
+        policy.tokenizer,
+        rollout,
+        url=url,
+        api_key=api_key(rollout),
+        session=session,
+        weights_dir=weights_dir,
+        max_model_len=longest,
+        server=server,
+    )
+
+
+def longest_sequence(config: RunConfig, prompts: PromptBuilder) -> int:
+    """Tokens of the longest prompt and completion of training and evaluation, or what ``rollout.max_model_len`` says.
+
+    Raises:
+        ValueError: the setting is too low for them.
+    """
+    trained = longest_prompt(config, prompts)
+    evaluated = max(trained, prompts.max_prompt_tokens(drafts=int(config.evaluation.shows_drafts)))
+    needed = max(trained + config.sampling.max_completion_tokens, evaluated + evaluated_tokens(config))
+    assert not isinstance(config.rollout, LocalRolloutConfig)
+    given = config.rollout.max_model_len
+    if given is not None and given < needed:
+        raise ValueError(
+            f"rollout.max_model_len={given} is too low: a prompt and its completion can have {needed} tokens; raise "
+            "it, or set it to null"
+        )
+    return needed if given is None else given
+
+
+def settled(rollout: Rollout, config: RunConfig) -> Rollout:
+    """With ``dtype=auto`` made that of the trainer's computation."""
+    if rollout.dtype != "auto":
+        return rollout
+    dtype = "bfloat16" if config.trainer.precision == "bf16" else "float32"
+    return rollout.model_copy(update={"dtype": dtype})
+
+
+def served_model(config: RunConfig, policy: Policy, folder: Path) -> ServedModel:
+    """What vLLM is started with. Models that no directory holds are described in ``folder``: all but their weights."""
+    model = config.model
+    if isinstance(model, HuggingFaceModelConfig):
+        return ServedModel.named(model.name_or_path, model.revision, trust_remote_code=model.trust_remote_code)
+    folder.mkdir(parents=True, exist_ok=True)
+    policy.model.config.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+    return ServedModel(str(folder.absolute()))
+
+
+def check_cpu_heads(model_config: Any) -> None:
+    """Refuse, without a GPU, a model whose attention heads vLLM cannot compute there.
+
+    Raises:
+        ValueError: gives the width, and those that there are.
+    """
+    if torch.cuda.is_available():
+        return
+    config = model_config.get_text_config(decoder=True)
+    own = config.to_dict().get("head_dim")
+    size = int(own) if own else config.hidden_size // config.num_attention_heads
+    if size not in _CPU_HEAD_SIZES:
+        raise ValueError(
+            f"the model has attention heads of {size} values, and vLLM on a CPU computes heads of "
+            f"{', '.join(map(str, sorted(_CPU_HEAD_SIZES)))}: use rollout=local, or another shape (model=tiny: hidden "
+            "divided by heads)"
+        )

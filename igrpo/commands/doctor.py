@@ -1,0 +1,210 @@
+"""`igrpo doctor`: what a run will need, and whether it would work. Trains nothing, downloads nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from igrpo.config import ConfigError, RunConfig
+from igrpo.hydra_support.suggest import nearest
+
+if TYPE_CHECKING:
+    from igrpo.doctor.page import Diagnosis
+
+EXIT_WELL, EXIT_FAILS = 0, 1
+
+_USAGE = """\
+usage: igrpo doctor [SETTING=VALUE ...] [--memory GIB] [--device NAME] [--mean-tokens N] [--server-devices N] [--load]
+
+Settings are those of `igrpo train`. Shows on one page what such a run holds in memory, component by component, and what
+to change where that does not fit; the tokens, operations and GPU-hours of GRPO and of iGRPO; and, where model and data
+are on this machine, whether tokenizer, prompts, reward and a rollout work. Trains nothing and downloads nothing.
+
+  --memory GIB        memory of a device (without it: what CUDA reports here, else that of --device)
+  --device NAME       whose speed and memory are taken: {devices} (default: a100)
+  --mean-tokens N     mean length of a completion (without it: half of sampling.max_completion_tokens)
+  --server-devices N  devices behind a vLLM server (without it: rollout.tensor_parallel)
+  --load              load the model however large it is, to check it
+  --no-load           do not load the model, nor ask the reward
+  --help, -h          this page
+
+Exit code: 0 when nothing is known that would fail, 1 when something would, 2 for wrong settings.
+
+Examples
+  igrpo doctor experiment=paper/deepseek_r1_distill_qwen_7b
+  igrpo doctor experiment=paper/cost --mean-tokens 1500
+  igrpo doctor experiment=math_local data.path=FILE model=huggingface model.name_or_path=DIRECTORY trainer=single"""
+
+_NUMBERS = ("--memory", "--mean-tokens", "--server-devices")
+_FLAGS = ("--load", "--no-load", "--help", "-h")
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The command line, sorted."""
+
+    overrides: tuple[str, ...]
+    flags: frozenset[str]
+    memory: float | None
+    mean_tokens: int | None
+    server_devices: int | None
+    device: str | None
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Print the page and return the exit code.
+
+    Raises:
+        ConfigError: wrong settings.
+    """
+    from igrpo.doctor.cost import DEVICES
+
+    if {"--help", "-h"} & set(arguments):
+        print(_USAGE.format(devices=", ".join(DEVICES)))
+        return EXIT_WELL
+    asked = parse_arguments(arguments)
+    from igrpo.hydra_support.composer import Composer
+
+    with Composer("train") as composer:
+        config = composer.check_run(asked.overrides).config
+    import rich
+
+    from igrpo.doctor.page import print_page
+
+    with _offline():
+        found = diagnose(config, asked)
+    print_page(found, rich.get_console())
+    return EXIT_WELL if found.well else EXIT_FAILS
+
+
+def parse_arguments(arguments: Sequence[str]) -> Arguments:
+    """Sort the command line; ``--flag VALUE`` and ``--flag=VALUE`` are both understood.
+
+    Raises:
+        ConfigError: an unknown flag, or a value that is no positive number or no known device.
+    """
+    overrides: list[str] = []
+    flags: set[str] = set()
+    values: dict[str, str] = {}
+    problems: list[str] = []
+    waiting = iter(arguments)
+    for text in waiting:
+        name, given, value = text.partition("=")
+        if name in (*_NUMBERS, "--device"):
+            values[name] = value if given else next(waiting, "")
+        elif text in _FLAGS:
+            flags.add(text)
+        elif text.startswith("-"):
+            near = nearest(name, (*_NUMBERS, "--device", *_FLAGS))
+            problems.append(f"{text}: no such flag" + (f"; did you mean {near}?" if near else ""))
+        else:
+            overrides.append(text)
+    numbers = {name: _number(name, values[name], problems) for name in _NUMBERS if name in values}
+    device = values.get("--device")
+    from igrpo.doctor.cost import DEVICES
+
+    if device is not None and device not in DEVICES:
+        problems.append(f"--device={device}: not one of {', '.join(DEVICES)}")
+    if problems:
+        raise ConfigError(problems, "the command line")
+    tokens, servers = numbers.get("--mean-tokens"), numbers.get("--server-devices")
+    return Arguments(
+        tuple(overrides),
+        frozenset(flags),
+        memory=numbers.get("--memory"),
+        mean_tokens=None if tokens is None else int(tokens),
+        server_devices=None if servers is None else int(servers),
+        device=device,
+    )
+
+
+def _number(name: str, text: str, problems: list[str]) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    whole = name == "--memory" or value == int(value) if value < float("inf") else False
+    if not (value > 0 and whole):
+        problems.append(f"{name}={text}: give it a positive {'number' if name == '--memory' else 'whole number'}")
+        return None
+    return value
+
+
+def diagnose(config: RunConfig, asked: Arguments) -> Diagnosis:
+    """Everything that the page shows."""
+    from igrpo.doctor.advice import memory_of, plans
+    from igrpo.doctor.cost import DEVICES, compared_runs, default_assumptions, step_cost
+    from igrpo.doctor.memory import GIB, on_cpu
+    from igrpo.doctor.page import Diagnosis
+    from igrpo.doctor.paper import references
+    from igrpo.doctor.shape import Shape, UnknownShapeError
+    from igrpo.doctor.shapes import shape_of
+    from igrpo.doctor.static_checks import Check, static_checks
+
+    checks: list[Check] = []
+    shape: Shape | None = None
+    try:
+        shape = shape_of(config.model)
+    except UnknownShapeError as error:
+        checks.append(Check("memory and cost", "not possible", str(error)))
+    else:
+        checks += static_checks(config, shape)
+    if "--no-load" not in asked.flags:
+        from igrpo.doctor.live_checks import live_checks
+
+        checks += live_checks(config, shape, load="--load" in asked.flags)
+    if shape is None:
+        return Diagnosis(config, None, None, (), {}, None, (), checks, timed=False)
+    assumed = default_assumptions(config, DEVICES[asked.device or "a100"])
+    if asked.mean_tokens is not None:
+        assumed = replace(assumed, completion_tokens=min(asked.mean_tokens, config.sampling.max_completion_tokens))
+    if asked.server_devices is not None:
+        assumed = replace(assumed, server_devices=asked.server_devices)
+    limit = GIB * (asked.memory or _memory_here(config, asked) or assumed.device.memory)
+    return Diagnosis(
+        config=config,
+        shape=shape,
+        memory=memory_of(config, shape, limit),
+        plans=plans(config, shape, limit),
+        costs={name: step_cost(run, shape, assumed) for name, run in compared_runs(config).items()},
+        assumed=assumed,
+        references=references(config, shape, assumed),
+        checks=checks,
+        timed=not on_cpu(config),
+    )
+
+
+def _memory_here(config: RunConfig, asked: Arguments) -> float | None:
+    """GiB of this machine's memory, or of its CUDA device; None where it has none, or another was asked for."""
+    from igrpo.doctor.memory import GIB, on_cpu
+
+    if on_cpu(config):
+        import psutil
+
+        return float(psutil.virtual_memory().total) / GIB
+    if asked.device is not None:
+        return None
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return float(torch.cuda.get_device_properties(0).total_memory) / GIB
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Whatever is loaded must be here already."""
+    names = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,56 @@
+"""`igrpo join RUN_DIR`: lend this node's devices to a run that another node has started."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from igrpo.commands.ranks import FOLDER, Launch, torchrun
+from igrpo.config import ConfigError, parse_config
+
+_USAGE = """\
+usage: igrpo join RUN_DIR
+
+Lends this node's devices to the run in RUN_DIR (on a file system that the nodes share), which `igrpo train
+trainer.nodes=N hydra.run.dir=RUN_DIR` starts on node 0. Both need MASTER_ADDR (the name of node 0), MASTER_PORT (29500
+unless set) and NODE_RANK (or SLURM_NODEID) in the environment. Waits up to 10 minutes for the run to begin."""
+
+_WAIT_S = 600.0
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the command line says and return the exit code.
+
+    Raises:
+        ConfigError: wrong usage, or the run does not begin.
+    """
+    if "--help" in arguments or "-h" in arguments:
+        print(_USAGE)
+        return 0
+    if len(arguments) != 1:
+        raise ConfigError(["join: give it one run directory, as in igrpo join RUN_DIR"], "the command line")
+    run_dir = Path(arguments[0]).absolute()
+    config = parse_config(_launch(run_dir, time.time()).config)
+    if config.trainer.nodes == 1:
+        raise ConfigError([f"{run_dir}: trainer.nodes=1, its run needs no other node"], "join")
+    command = [*torchrun(config), "-m", "igrpo.worker", str(run_dir)]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        return process.wait()
+    except BaseException:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        raise
+
+
+def _launch(run_dir: Path, since: float) -> Launch:
+    """What node 0 has written for the run that begins now; a file of an earlier start is passed over."""
+    path = run_dir / FOLDER / "launch.json"
+    while time.time() < since + _WAIT_S:
+        if path.exists() and path.stat().st_mtime > since - _WAIT_S:
+            return Launch.read(run_dir)
+        time.sleep(0.5)
+    raise ConfigError([f"{run_dir}: no run has begun there within {_WAIT_S:.0f} s"], "join")

@@ -1,0 +1,170 @@
+"""`igrpo serve`: a vLLM server for a training that runs elsewhere, with the same settings; or for a judge."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from igrpo.config import ConfigError, RunConfig
+from igrpo.config.parts.model import HuggingFaceModelConfig
+from igrpo.config.parts.rollout import VllmServerConfig
+
+if TYPE_CHECKING:
+    from igrpo.rollout.vllm.served import ServedModel
+    from igrpo.rollout.vllm.supervisor import Supervisor
+
+_HELP = """usage: igrpo serve [--judge] [SETTING=VALUE ...]
+
+Starts a vLLM server and keeps it running until Ctrl-C. Give it the settings of the training that will use it: model,
+lengths and rollout are read. It has no weights of its own; the training hands over its own after every step.
+
+  igrpo serve experiment=NAME rollout.port=8000
+  igrpo train experiment=NAME rollout=vllm_server rollout.url=http://127.0.0.1:8000
+
+settings of its own (conf/rollout/vllm_server.yaml has all):
+  rollout.host, rollout.port   where it listens; other addresses than this machine's own need rollout.allow_remote=true
+                               and a key in the environment variable that rollout.api_key_env names, on both sides
+  rollout.weights_dir          a folder that server and training both see, for training on another machine
+
+With --judge it serves another model, with that model's own weights, behind OpenAI's chat API: a judge for reward=judge.
+Of the settings it reads model.* and rollout.*.
+
+  igrpo serve --judge model.name_or_path=DIRECTORY rollout.port=8001 rollout.api_key_env=IGRPO_JUDGE_API_KEY
+  igrpo train experiment=NAME reward=judge reward.base_url=http://127.0.0.1:8001/v1 reward.model=DIRECTORY
+
+  --judge an OpenAI-compatible server of a judge
+  --help  this page"""
+
+#: What lets a judge's settings compose with nothing but its name; a judge has no prompt of a policy's.
+_OF_A_JUDGE = ("model=huggingface", "prompt=boxed", "trainer.tokens_per_microbatch=16384")
+
+_ROLLOUT = re.compile(r"\+{0,2}rollout=")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Serve until stopped, and return the exit code.
+
+    Raises:
+        ConfigError: wrong settings, or what they need is missing; nothing was started.
+    """
+    if any(text in {"-h", "--help"} for text in arguments):
+        print(_HELP)
+        return 0
+    for_judge = "--judge" in arguments
+    arguments = [text for text in arguments if text != "--judge"]
+    unknown = [text for text in arguments if text.startswith("-")]
+    if unknown:
+        raise ConfigError([f"{text}: no such flag; see igrpo serve --help" for text in unknown], "the command line")
+    config = _configuration([*_OF_A_JUDGE, *arguments] if for_judge else arguments)
+    from igrpo.rollout.vllm.environment import require_vllm
+    from igrpo.rollout.vllm.launch import check_exposure
+
+    assert isinstance(config.rollout, VllmServerConfig)
+    try:
+        require_vllm()
+        check_exposure(config.rollout)
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
+    from igrpo.commands.job import EXIT_INTERRUPTED, EXIT_TERMINATED, terminate_by_exception
+
+    with TemporaryDirectory(prefix="igrpo-serve-") as folder, terminate_by_exception():
+        try:
+            return _serve(config, Path(folder), for_judge=for_judge)
+        except KeyboardInterrupt:
+            return EXIT_INTERRUPTED
+        except SystemExit:
+            return EXIT_TERMINATED
+
+
+def _configuration(overrides: Sequence[str]) -> RunConfig:
+    from igrpo.commands.resume import require_files
+    from igrpo.hydra_support.composer import Composer
+
+    given = any(_ROLLOUT.match(text) for text in overrides)
+    with Composer("train") as composer:
+        config = composer.check_run([*overrides] if given else ["rollout=vllm_server", *overrides]).config
+    rollout = config.rollout
+    if not isinstance(rollout, VllmServerConfig):
+        raise ConfigError([f"rollout={rollout.name}: igrpo serve is for rollout=vllm_server; leave it out"])
+    if rollout.url is not None:
+        raise ConfigError([f"rollout.url={rollout.url} is for the training that uses a server; leave it out here"])
+    require_files([config])
+    return config
+
+
+def _serve(config: RunConfig, folder: Path, *, for_judge: bool) -> int:
+    from igrpo.rollout.vllm.supervisor import ServerError
+
+    try:
+        with _start_judge(config, folder) if for_judge else _start(config, folder) as server:
+            print(f"starting vLLM at {server.url} (its log: {folder / 'server.log'}) ...", flush=True)
+            server.wait_ready()
+            print(f"ready; {_settings_of_judge(config, server.url) if for_judge else _settings(config, server.url)}")
+            print("Ctrl-C ends the server", flush=True)
+            server.wait()
+    except ServerError as error:
+        print(f"igrpo: {error}", file=sys.stderr)
+    return 1
+
+
+def _start(config: RunConfig, folder: Path) -> Supervisor:
+    import rich
+
+    from igrpo.assembly import build_policy, build_prompts
+    from igrpo.assembly.vllm import check_cpu_heads, longest_sequence, served_model, settled
+    from igrpo.rollout.vllm.launch import start_server
+
+    assert isinstance(config.rollout, VllmServerConfig)
+    try:
+        policy = build_policy(config, rich.get_console())
+        check_cpu_heads(policy.model.config)
+        served = served_model(config, policy, folder / "model")
+        longest = longest_sequence(config, build_prompts(config.prompt, policy.tokenizer))
+        del policy  # the server has its own
+        return start_server(
+            served,
+            settled(config.rollout, config),
+            max_model_len=longest,
+            seed=config.seed,
+            log_file=folder / "server.log",
+        )
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
+
+
+def _start_judge(config: RunConfig, folder: Path) -> Supervisor:
+    from igrpo.rollout.vllm.launch import start_judge_server
+
+    assert isinstance(config.rollout, VllmServerConfig)
+    try:
+        return start_judge_server(_judge(config), config.rollout, seed=config.seed, log_file=folder / "server.log")
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
+
+
+def _judge(config: RunConfig) -> ServedModel:
+    from igrpo.rollout.vllm.served import ServedModel
+
+    model = config.model
+    if not isinstance(model, HuggingFaceModelConfig):
+        raise ConfigError([f"model={model.name}: igrpo serve --judge is for model=huggingface; leave it out"])
+    return ServedModel.named(model.name_or_path, model.revision, trust_remote_code=model.trust_remote_code)
+
+
+def _settings_of_judge(config: RunConfig, url: str) -> str:
+    rollout = config.rollout
+    assert isinstance(rollout, VllmServerConfig)
+    settings = f"reward=judge reward.base_url={url}/v1 reward.model={_judge(config).path}"
+    return f"train with:\n  {settings} reward.api_key_env={rollout.api_key_env}"
+
+
+def _settings(config: RunConfig, url: str) -> str:
+    rollout = config.rollout
+    assert isinstance(rollout, VllmServerConfig)
+    settings = f"rollout=vllm_server rollout.url={url}"
+    settings += "" if rollout.weights_dir is None else f" rollout.weights_dir={rollout.weights_dir}"
+    return f"train with the same settings and:\n  {settings}"

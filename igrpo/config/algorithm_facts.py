@@ -1,0 +1,73 @@
+"""How an algorithm spends the budget of a question, in words: a part of `igrpo.config.facts`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from igrpo.config.parts.algorithm import CritiqueGRPOConfig, IGRPOConfig, SelfVerificationConfig
+from igrpo.config.parts.transfer import TransferConfig, TruncateConfig
+from igrpo.config.schema import RunConfig
+
+
+def split(config: RunConfig) -> str:
+    """How the budget of a question is spent."""
+    total, algorithm = config.completions_per_question, config.algorithm
+    if isinstance(algorithm, CritiqueGRPOConfig):
+        pairs = algorithm.critiques(total)
+        return (
+            f"at most {total} = {algorithm.answers} answers (n) + {pairs} critiques + {pairs} refinements, where no "
+            f"answer is right; {algorithm.answers} elsewhere. budget/samples_per_question is what is realised"
+        )
+    if isinstance(algorithm, SelfVerificationConfig):
+        return (
+            f"{total} = {algorithm.answers} answers + {algorithm.verifications(total)} verifications of one earlier "
+            f"answer; {algorithm.answers} in the first step, which has no earlier ones"
+        )
+    if config.drafts:
+        refined, rounds = f"{config.group_size} refinements (G)", config.sampled[-1].prompts
+        refined = f"{rounds} rounds of {refined}" if rounds > 1 else refined
+        return f"{total} = {config.drafts} drafts (N) + {refined}"
+    rest = f" of a budget of {total}" if config.group_size < total else ""
+    return f"{config.group_size} answers (G){rest}, no drafts"
+
+
+def varies(config: RunConfig) -> bool:
+    """Whether a question may cost less than its budget, as the data turn out."""
+    return config.least_samples_per_question < config.samples_per_question
+
+
+def most_rows(config: RunConfig) -> int:
+    """The most completions of a question that get a gradient: one where only the best is imitated."""
+    objective = config.objective
+    only_best = objective.advantage.select == "best" and objective.kl_beta == 0 and not objective.has_entropy_bonus
+    return 1 if only_best else config.rows_per_question
+
+
+def variants(config: RunConfig) -> Iterator[tuple[str, str]]:
+    """What is trained on, where that is not plain from the split."""
+    algorithm = config.algorithm
+    if isinstance(algorithm, CritiqueGRPOConfig):
+        how = _transfer(algorithm.transfer)
+        yield "trained on", f"answers; up to {algorithm.kept} refinements as answers to the bare question, {how}"
+    if isinstance(algorithm, SelfVerificationConfig):
+        yield "trained on", "answers; verifications, given the earlier question and answer"
+    if not isinstance(algorithm, IGRPOConfig):
+        return
+    if set(algorithm.train_on) != {"refine"}:
+        words = {
+            "draft": "drafts, given the question",
+            "refine": "refinements, given the draft",
+            "internalize": f"refinements as answers to the bare question, {_transfer(algorithm.transfer)}",
+        }
+        yield "trained on", "; ".join(words[part] for part in algorithm.train_on)
+    if algorithm.bare_fraction:
+        yield (
+            "answered once, all trained on",
+            f"{algorithm.bare_fraction:.0%} of the questions, {config.samples_per_question} completions each",
+        )
+
+
+def _transfer(transfer: TransferConfig) -> str:
+    if isinstance(transfer, TruncateConfig):
+        return f"weighed by at most {transfer.cap:g} ({transfer.level})"
+    return f"each token's term A pi / (pi + {transfer.gamma:g})"

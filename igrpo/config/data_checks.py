@@ -1,0 +1,36 @@
+"""Checks of the data sets and benchmarks that pydantic cannot see."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from igrpo.config.parts.data import HubDataConfig
+from igrpo.config.schema import RunConfig
+
+#: Splits of the run's own data; evaluations are filed under these names and those of the benchmarks.
+_SPLITS = frozenset({"train", "development", "test"})
+_NAME = re.compile(r"[a-z0-9_]+")
+
+
+def data_problems(config: RunConfig) -> Iterator[str]:
+    """Names of benchmarks that files and metrics cannot have."""
+    for name in config.evaluation.benchmarks:
+        if name in _SPLITS:
+            yield f"evaluation.benchmarks.{name}: '{name}' is a split of the run's own data; give it another name"
+        elif not _NAME.fullmatch(name):
+            yield (
+                f"evaluation.benchmarks.{name}: the name of a benchmark has small letters, digits and _ only, for "
+                "files and metrics are called after it"
+            )
+
+
+def missing_data(config: RunConfig) -> Iterator[str]:
+    """Data sets that are written as a local path and are not there."""
+    named = {f"evaluation.benchmarks.{name}.dataset": one.dataset for name, one in config.evaluation.benchmarks.items()}
+    if isinstance(config.data, HubDataConfig):
+        named["data.dataset"] = config.data.dataset
+    for key, value in named.items():
+        if value.startswith((".", "/", "~")) and not Path(value).expanduser().exists():
+            yield f"{key}={value}: there is no such file or directory"

@@ -1,0 +1,65 @@
+"""Models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from igrpo.config.parts.base import Section, UnitShare
+
+
+class WarmStartConfig(Section):
+    seed: int
+    steps: NonNegativeInt
+    schedule_steps: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    slip: UnitShare
+    misconception: UnitShare
+    corrupted_share: UnitShare
+    corrupted_slip: UnitShare
+    clean_share: UnitShare
+    max_shown: PositiveInt
+
+
+class TinyModelConfig(Section):
+    name: Literal["tiny"]
+    hidden: PositiveInt
+    layers: PositiveInt
+    heads: PositiveInt
+    mlp: PositiveInt
+    warm_start: WarmStartConfig
+
+
+class ByteLevelModelConfig(Section):
+    name: Literal["byte_level"]
+    hidden: PositiveInt
+    layers: PositiveInt
+    heads: PositiveInt
+    mlp: PositiveInt
+    chat_template: bool
+    seed: int
+
+
+class HuggingFaceModelConfig(Section):
+    name: Literal["huggingface"]
+    name_or_path: str
+    revision: str | None
+    dtype: Literal["float32", "bfloat16"]
+    attention: Literal["sdpa", "eager", "flash_attention_2"]
+    trust_remote_code: bool
+
+
+ModelConfig = Annotated[TinyModelConfig | ByteLevelModelConfig | HuggingFaceModelConfig, Field(discriminator="name")]
+
+
+class LoraConfig(Section):
+    """Low-rank adapters (Hu et al. 2021) in place of full fine-tuning; ``rank`` 0: none, all weights are trained.
+
+    ``targets``: ``all-linear`` (every linear layer but the output head), or the names of modules.
+    """
+
+    rank: NonNegativeInt
+    alpha: PositiveFloat
+    targets: Literal["all-linear"] | Annotated[tuple[str, ...], Field(strict=False, min_length=1)]

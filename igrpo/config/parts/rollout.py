@@ -1,0 +1,73 @@
+"""Engines that sample."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from igrpo.config.parts.base import Section
+
+
+class LocalRolloutConfig(Section):
+    name: Literal["local"]
+    max_batch_rows: PositiveInt
+    pipeline: bool
+
+
+class VllmEngineConfig(Section):
+    """What every vLLM engine is started with. ``max_model_len``: prompt and completion, in tokens."""
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"]
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)]
+    cpu_cache_gib: PositiveInt
+    max_model_len: PositiveInt | None
+    max_num_seqs: PositiveInt
+    enforce_eager: bool
+    prefix_caching: bool
+
+
+class VllmConfig(VllmEngineConfig):
+    """A vLLM engine that samples from the trainer's weights.
+
+    ``entropy_completions`` completions of each group go through the trainer once more, to measure entropies, which vLLM
+    does not report. ``canary_tolerance`` is the mean difference, in nats a token, between the log-probs of engine and
+    trainer on the same text that is let pass after each weight sync.
+    """
+
+    pipeline: bool
+    tensor_parallel: PositiveInt
+    canary_tolerance: PositiveFloat
+    entropy_completions: NonNegativeInt
+
+
+class VllmColocateConfig(VllmConfig):
+    """vLLM in the trainer's process. ``sleep``: it gives its memory back while the trainer updates (CUDA only)."""
+
+    name: Literal["vllm_colocate"]
+    sleep: bool
+
+
+class VllmServerConfig(VllmConfig):
+    """vLLM behind HTTP. ``url`` null: the run starts a server of its own on ``host`` and ``port`` (0: a free one).
+
+    ``weights_dir`` is a folder that trainer and server both see (null: one of the run's own, for a server on the same
+    machine). ``api_key_env`` names the environment variable that holds the key. ``max_restarts`` bounds how often a
+    server that died is waited for within one step, ``ready_timeout_s`` each time.
+    """
+
+    name: Literal["vllm_server"]
+    url: str | None
+    host: str
+    port: Annotated[int, Field(ge=0, le=65535)]
+    allow_remote: bool
+    api_key_env: str
+    transfer: Literal["auto", "path", "nccl"]
+    weights_dir: str | None
+    concurrency: PositiveInt
+    request_timeout_s: PositiveFloat
+    ready_timeout_s: PositiveFloat
+    max_restarts: NonNegativeInt
+
+
+RolloutConfig = Annotated[LocalRolloutConfig | VllmColocateConfig | VllmServerConfig, Field(discriminator="name")]

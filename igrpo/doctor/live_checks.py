@@ -1,0 +1,273 @@
+"""What can be told with the model and the data at hand: they are loaded, asked and sampled from. Downloads nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from igrpo import assembly
+from igrpo.assembly import Policy
+from igrpo.config.parts.data import ChainsDataConfig, HubDataConfig
+from igrpo.config.parts.model import HuggingFaceModelConfig
+from igrpo.config.parts.reward import (
+    FormatConfig,
+    GenerativeJudgeConfig,
+    MathVerifyConfig,
+    PythonRewardConfig,
+    RewardConfig,
+    WeightedConfig,
+    reward_parts,
+)
+from igrpo.config.parts.rollout import LocalRolloutConfig
+from igrpo.config.schema import RunConfig
+from igrpo.doctor.shape import Shape
+from igrpo.doctor.static_checks import Check
+from igrpo.prompts import PromptBuilder
+from igrpo.rewards.base import RewardError, checked_score
+from igrpo.types import Completion, Question
+
+#: A model above this is loaded only on a device that is fit for it, or when the user asks for it.
+LARGEST = 3_000_000_000
+
+#: Questions whose length, and whose gold answers, are looked at; tokens of the trial rollout.
+_LENGTHS, _GOLDS, _TOKENS = 256, 16, 8
+
+
+def live_checks(config: RunConfig, shape: Shape | None, *, load: bool) -> Iterator[Check]:
+    """Tokenizer, template, lengths, reward and a rollout; each is ok, failed, or not possible with the reason.
+
+    Args:
+        load: load the model however large it is.
+    """
+    questions: Sequence[Question] = ()
+    absent = _data_absent(config)
+    if absent:
+        yield Check("data", "not possible", absent)
+    else:
+        try:
+            questions = list(islice(assembly.build_source(config.data).train, _LENGTHS))
+        except (ValueError, OSError) as error:
+            yield Check("data", "not possible" if _is_remote(config) else "failed", str(error))
+        else:
+            yield Check("data", "ok", f"the first of {len(questions)} questions that are looked at: {questions[0].id}")
+    if questions:
+        yield _golds(config, questions[:_GOLDS])
+    yield from _reward_and_prompt(config)
+    reason = _model_absent(config, shape, load=load)
+    if reason:
+        yield Check("model, tokenizer, rollout", "not possible", reason)
+        return
+    yield from _model_checks(config, questions)
+
+
+def _model_checks(config: RunConfig, questions: Sequence[Question]) -> Iterator[Check]:
+    import rich
+
+    try:
+        policy = assembly.build_policy(_on_this_machine(config), rich.get_console())
+    except (ValueError, ImportError) as error:
+        yield Check("model", "failed", str(error))
+        return
+    yield _tokens(policy)
+    try:
+        prompts = assembly.build_prompts(config.prompt, policy.tokenizer)
+    except ValueError as error:
+        yield Check("prompt", "failed", str(error))
+        return
+    yield _template(config, policy, prompts)
+    try:
+        assembly.check_lengths(config, policy.model, prompts)
+    except ValueError as error:
+        yield Check("lengths", "failed", str(error))
+    else:
+        longest = assembly.longest_prompt(config, prompts)
+        completion = config.sampling.max_completion_tokens
+        yield Check("lengths", "ok", f"prompts of up to {longest:,} tokens and completions of {completion:,} fit")
+    if not questions:
+        yield Check("rollout", "not possible", "there are no questions to ask")
+        return
+    fitting = [question for question in questions if prompts.fits(question)]
+    share = f"{len(fitting)} of the first {len(questions)} questions fit prompt.max_question_tokens"
+    yield Check("questions", "ok" if fitting else "failed", share)
+    if fitting:
+        yield _rollout(config, policy, prompts, fitting[:1])
+
+
+def _data_absent(config: RunConfig) -> str:
+    """Why the data cannot be read here; empty where it can."""
+    data = config.data
+    if isinstance(data, ChainsDataConfig) or _is_remote(config):  # a name on the hub may be in the cache
+        return ""
+    name = data.dataset if isinstance(data, HubDataConfig) else data.path
+    if Path(name).expanduser().exists():
+        return ""
+    setting = "data.dataset" if isinstance(data, HubDataConfig) else "data.path"
+    return f"{setting}={name} is not on this machine"
+
+
+def _is_remote(config: RunConfig) -> bool:
+    """Whether the data have a name on the hub: nothing is downloaded here, so that they must be in the cache."""
+    data = config.data
+    if not isinstance(data, HubDataConfig) or Path(data.dataset).expanduser().exists():
+        return False
+    return not data.dataset.startswith((".", "/", "~"))
+
+
+def _model_absent(config: RunConfig, shape: Shape | None, *, load: bool) -> str:
+    model = config.model
+    if not isinstance(model, HuggingFaceModelConfig):
+        return ""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = Path(model.name_or_path).expanduser().is_dir()
+    if not found and "/" in model.name_or_path and not model.name_or_path.startswith((".", "/", "~")):
+        found = isinstance(try_to_load_from_cache(model.name_or_path, "config.json", revision=model.revision), str)
+    if not found:
+        return f"{model.name_or_path} is not on this machine, and nothing is downloaded here"
+    import torch
+
+    if shape is not None and shape.parameters > LARGEST and not torch.cuda.is_available() and not load:
+        return f"{shape.parameters / 1e9:.1f} billion parameters and no CUDA device: --load loads them all the same"
+    return ""
+
+
+def _tokens(policy: Policy) -> Check:
+    tokenizer = policy.tokenizer
+    named = {"bos": tokenizer.bos_token, "eos": tokenizer.eos_token, "pad": tokenizer.pad_token}
+    shown = ", ".join(f"{name} {token!r}" if token else f"no {name}" for name, token in named.items())
+    if not policy.stop_token_ids:
+        return Check("tokenizer", "failed", f"nothing ends a completion ({shown})")
+    return Check("tokenizer", "ok", f"{shown}; {len(policy.stop_token_ids)} token(s) end a completion")
+
+
+def _template(config: RunConfig, policy: Policy, prompts: PromptBuilder) -> Check:
+    tokenizer = policy.tokenizer
+    question = Question("doctor", "1", "1")
+    bare = prompts.question_prompt(question).token_ids
+    ids = tuple(tokenizer.encode("1", add_special_tokens=False))
+    draft = Completion(ids, "1", (0.0,) * len(ids), None, None, "stop", 0)
+    shown = prompts.refinement_prompt(question, [draft]).token_ids
+    if (
+        tokenizer.bos_token_id is not None
+        and min(bare.count(tokenizer.bos_token_id), shown.count(tokenizer.bos_token_id)) > 1
+    ):
+        return Check("prompt", "failed", f"the prompt has {tokenizer.bos_token!r} twice: set prompt.chat_template=off")
+    used = config.prompt.chat_template != "off" and bool(tokenizer.chat_template)
+    kind = "the chat template" if used else "no chat template"
+    return Check("prompt", "ok", f"{kind}; a question's prompt has {len(bare)} tokens, a refinement's {len(shown)}")
+
+
+def _rollout(config: RunConfig, policy: Policy, prompts: PromptBuilder, questions: Sequence[Question]) -> Check:
+    """One cycle on the local engine, with short completions."""
+    from igrpo.budget import Budget
+
+    tokens = min(_TOKENS, config.sampling.max_completion_tokens)
+    rollout = LocalRolloutConfig(name="local", max_batch_rows=16, pipeline=False)
+    sampling = config.sampling.model_copy(update={"max_completion_tokens": tokens})
+    trainer = config.trainer.model_copy(update={"strategy": "single", "devices": 1, "nodes": 1})
+    short = config.model_copy(update={"rollout": rollout, "sampling": sampling, "trainer": trainer})
+    budget = Budget()
+    try:
+        with closing(assembly.build_reward(_without_judges(config.reward), None)) as reward:
+            engine = assembly.build_engine(short, policy, prompts, Path())
+            parts = assembly.Parts(policy, engine, reward, prompts)
+            (trace,) = assembly.build_collector(short, parts).collect(1, questions, budget)
+    except (ValueError, RewardError, FloatingPointError) as error:
+        own = isinstance(config.rollout, LocalRolloutConfig) or not isinstance(error, ValueError)
+        return Check("rollout", "failed" if own else "not possible", str(error))
+    asked = ", ".join(f"{len(group.completions + group.unscored)} in stage {group.stage}" for group in trace.groups)
+    return Check("rollout", "ok", f"with rollout=local: {asked}, {tokens} tokens each at most")
+
+
+def _golds(config: RunConfig, questions: Sequence[Question]) -> Check:
+    """The reward of gold answers, written as the prompt asks for."""
+    if isinstance(config.reward, PythonRewardConfig):
+        return Check("reward", "not possible", "a reward of your own: what a right answer looks like is not known here")
+    if any(isinstance(part, GenerativeJudgeConfig) for part in reward_parts(config.reward).values()):
+        return Check("reward", "not possible", "a generative judge is not asked here: `igrpo rescore` compares it")
+    best = (
+        sum(part.weight for part in config.reward.parts.values()) if isinstance(config.reward, WeightedConfig) else 1.0
+    )
+    with closing(assembly.build_reward(config.reward, None)) as reward:
+
+        async def score() -> list[Any]:
+            return [
+                (await checked_score(reward, question, [_completion(gold_text(config.reward, question.answer))]))[0]
+                for question in questions
+            ]
+
+        try:
+            scores = asyncio.run(score())
+        except RewardError as error:
+            return Check("reward", "failed", str(error))
+    wrong = [
+        f"{question.id} ({question.answer!r}: {score.outcome}, {score.value:g})"
+        for question, score in zip(questions, scores, strict=True)
+        if score.value != best or not score.correct
+    ]
+    if wrong:
+        text = f"{len(wrong)} of the first {len(questions)} gold answers do not get {best:g}: {', '.join(wrong[:3])}"
+        return Check("reward", "failed", text)
+    return Check("reward", "ok", f"{best:g} for the gold answers of the first {len(questions)} questions")
+
+
+def _without_judges(reward: RewardConfig) -> RewardConfig:
+    """The rule verifier in each judge's place: a check asks nobody, and costs nothing."""
+    if isinstance(reward, GenerativeJudgeConfig):
+        return reward.verifier
+    if not isinstance(reward, WeightedConfig):
+        return reward
+    parts = {
+        name: part.model_copy(update={"reward": _without_judges(part.reward)}) for name, part in reward.parts.items()
+    }
+    return reward.model_copy(update={"parts": parts})
+
+
+def gold_text(reward: RewardConfig, answer: str) -> str:
+    """A right completion in the form that the reward looks for."""
+    formats = _formats(reward)
+    text = answer if formats[:1] == ["last_line"] else rf"\boxed{{{answer}}}"
+    if "answer_tag" in formats or _wants_tags(reward):
+        return f"<think>It follows.</think><answer>{text}</answer>"
+    return text
+
+
+def _reward_and_prompt(config: RunConfig) -> Iterator[Check]:
+    """Whether the prompt asks for what the reward looks for (the tiny model learned its format in its warm start)."""
+    if config.model.name == "tiny":
+        return
+    asked = f"{config.prompt.system} {config.prompt.question}"
+    if _wants_tags(config.reward) and "<answer>" not in asked:
+        text = f"the reward wants <think> and <answer>, of which prompt={config.prompt.name} says nothing"
+        yield Check("format", "failed", f"{text}: use prompt=think_answer, or reward=math_verify")
+    if _formats(config.reward) == ["boxed"] and "boxed" not in asked:
+        text = rf"the reward looks for \boxed{{}}, of which prompt={config.prompt.name} says nothing"
+        yield Check("format", "failed", f"{text}: use prompt=boxed or prompt=think_answer")
+
+
+def _formats(reward: RewardConfig) -> list[str]:
+    if isinstance(reward, WeightedConfig):
+        return [name for part in reward.parts.values() for name in _formats(part.reward)]
+    return list(reward.answer_format) if isinstance(reward, MathVerifyConfig) else []
+
+
+def _wants_tags(reward: RewardConfig) -> bool:
+    if isinstance(reward, WeightedConfig):
+        return any(_wants_tags(part.reward) for part in reward.parts.values())
+    return isinstance(reward, FormatConfig)
+
+
+def _completion(text: str) -> Completion:
+    return Completion((0,), text, (0.0,), None, None, "stop", 0)
+
+
+def _on_this_machine(config: RunConfig) -> RunConfig:
+    """The local engine samples with torch's own attention."""
+    model = config.model
+    if not isinstance(model, HuggingFaceModelConfig) or model.attention == "eager":
+        return config
+    return config.model_copy(update={"model": model.model_copy(update={"attention": "sdpa"})})

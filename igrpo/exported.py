@@ -1,0 +1,90 @@
+"""igrpo.json in an exported model's directory: where the weights come from, and how they were prompted and sampled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from igrpo.config.facts import evaluated_tokens
+from igrpo.config.parts.base import Section
+from igrpo.config.parts.reward import RewardConfig
+from igrpo.config.schema import PromptConfig, RunConfig, SamplingConfig
+from igrpo.files import write_text_atomic
+from igrpo.tracking.run_directory import read_versioned
+
+FILE = "igrpo.json"
+SCHEMA_VERSION = 1
+
+
+class ExportRecord(Section):
+    """``sampling`` is that of the evaluations. Accuracies are shares of right answers to the bare question, means over
+    samples, of the weights after ``step``; None: not measured there."""
+
+    schema_version: Literal[1]
+    run_name: str
+    condition: str
+    algorithm: str
+    objective: str
+    seed: int
+    step: int
+    development_accuracy: float | None
+    test_accuracy: float | None
+    drafts: int
+    prompt: PromptConfig
+    sampling: SamplingConfig
+    reward: RewardConfig
+
+
+def export_record(
+    config: RunConfig, step: int, *, development_accuracy: float | None, test_accuracy: float | None
+) -> ExportRecord:
+    """What is kept of a run beside its weights after ``step``."""
+    return ExportRecord(
+        schema_version=1,
+        run_name=config.run_name,
+        condition=config.condition,
+        algorithm=config.algorithm.name,
+        objective=config.objective.name,
+        seed=config.seed,
+        step=step,
+        development_accuracy=development_accuracy,
+        test_accuracy=test_accuracy,
+        drafts=config.drafts,
+        prompt=config.prompt,
+        sampling=evaluation_sampling(config),
+        reward=config.reward,
+    )
+
+
+def evaluation_sampling(config: RunConfig) -> SamplingConfig:
+    """How held-out questions are answered, which is how the accuracy of a run is measured."""
+    evaluation = config.evaluation
+    return SamplingConfig(
+        temperature=evaluation.temperature,
+        top_p=evaluation.top_p,
+        top_k=evaluation.top_k,
+        max_completion_tokens=evaluated_tokens(config),
+    )
+
+
+def write_record(directory: Path, record: ExportRecord) -> None:
+    """Write igrpo.json."""
+    write_text_atomic(directory / FILE, record.model_dump_json(indent=2) + "\n")
+
+
+def read_record(directory: Path) -> ExportRecord | None:
+    """The content of igrpo.json, None where there is no such file.
+
+    Raises:
+        ValueError: it is broken, or a newer igrpo wrote it.
+    """
+    path = directory / FILE
+    if not path.exists():
+        return None
+    read_versioned(path, SCHEMA_VERSION, missing=f"there is no {path}")
+    try:
+        return ExportRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise ValueError(f"{path} does not fit: {error}") from None

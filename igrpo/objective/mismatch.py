@@ -1,0 +1,215 @@
+"""Where the sampler is not the trainer: importance weights that correct it, and measurements of the gap.
+
+An inference engine computes the same weights' log-probs with other kernels, or in another precision. So completions
+come from a policy ``mu`` that is only near the trainer's ``pi_old``, and the gradient is biased. With ``w = pi_old /
+mu`` of the whole completion, ``E_mu[w f] = E_old[f]`` for every f. The variance of w grows with the length, hence the
+bounds:
+
+========  ========  ===============================================================================
+level     bound     weight of a token
+========  ========  ===============================================================================
+none      -         1
+token     truncate  min(w_t, high): truncated importance sampling (TIS)
+token     mask      w_t within [low, high], else 0: masked importance sampling, IcePop
+sequence  truncate  min(w, high), w the product of w_t over the completion's valid tokens
+sequence  mask      w within [low, high], else 0: the completion has no policy gradient
+========  ========  ===============================================================================
+
+The weight of a token alone leaves a bias (it ignores how the prefix came about), but no variance of the length.
+
+As in TRL (``vllm_importance_sampling_mode``): the definitions above, a missing bound bounds nothing, and the weight
+multiplies the policy gradient's term only. Differences:
+
+- verl bounds below by 1 / high where no lower bound is given, and takes masked tokens out of the denominators too.
+  Here and in TRL a masked token still counts in them, so a step that masks more learns less.
+- verl truncates from above only; here, as in TRL, ``low`` bounds a truncated weight as well.
+- ``exp`` takes at most `LOG_LIMIT` nats either way, verl's limit (TRL has none). Bounds are judged before that cut.
+"""
+
+from dataclasses import dataclass, fields
+from math import inf, log
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from igrpo.objective.kl import kl_estimate
+
+Level = Literal["none", "token", "sequence"]
+Bound = Literal["truncate", "mask"]
+
+#: nats; exp(20) is 4.9e8. Whatever a weight or a measurement exponentiates is cut to this on both sides.
+LOG_LIMIT = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class MismatchMetrics:
+    """Detached float64 sums over micro-batches or processes; ``+`` combines them, `empty` adds nothing.
+
+    A unit is what the weight belongs to: a valid token, or (level ``sequence``) a sequence that has one. ``ratio`` is
+    pi_old / mu of a unit before any bound; ``low`` and ``high`` count the units that a bound changed or masked.
+    ``weight`` sums are those of the sequences' ratios, whatever the level. Log-ratios enter cut at `LOG_LIMIT`.
+    """
+
+    tokens: Float[Tensor, ""]
+    gap_sum: Float[Tensor, ""]
+    gap_max: Float[Tensor, ""]
+    k1_sum: Float[Tensor, ""]
+    k3_sum: Float[Tensor, ""]
+    units: Float[Tensor, ""]
+    ratio_sum: Float[Tensor, ""]
+    ratio_max: Float[Tensor, ""]
+    low: Float[Tensor, ""]
+    high: Float[Tensor, ""]
+    sequences: Float[Tensor, ""]
+    weight_sum: Float[Tensor, ""]
+    weight_square_sum: Float[Tensor, ""]
+
+    @staticmethod
+    def empty(device: torch.device) -> "MismatchMetrics":
+        """Of no token at all: what a process without rows brings to a sum."""
+        return MismatchMetrics(**{field.name: torch.zeros((), dtype=torch.float64, device=device) for field in FIELDS})
+
+    def __add__(self, other: "MismatchMetrics") -> "MismatchMetrics":
+        def combined(name: str) -> Tensor:
+            ours, theirs = getattr(self, name), getattr(other, name)
+            # Gaps are 0 or more and ratios positive, so 0 is the maximum of nothing.
+            return torch.maximum(ours, theirs) if name.endswith("_max") else ours + theirs
+
+        return MismatchMetrics(**{field.name: combined(field.name) for field in FIELDS})
+
+    def to(self, device: torch.device | str) -> "MismatchMetrics":
+        """The same numbers elsewhere."""
+        return MismatchMetrics(**{field.name: getattr(self, field.name).to(device) for field in FIELDS})
+
+    def finalise(self) -> dict[str, float]:
+        """The numbers to log, empty without a valid token. Waits for the device once.
+
+        - ``sampler_logprob_gap_mean``, ``_max``: |ln pi_old - ln mu|, nats a token
+        - ``sampler_kl_k1``, ``sampler_kl_k3``: KL(mu || pi_old), nats a token, by the two estimators
+        - ``sampler_ratio_mean``, ``_max``: pi_old / mu of a unit; the mean is 1 in expectation
+        - ``sampler_ess``: effective sample size of the sequences' ratios, (sum w)^2 / (n sum w^2), from 1/n to 1
+        - ``correction_share_low``, ``_high``: share of units that the lower or upper bound truncated or masked
+        """
+        values = torch.stack([getattr(self, field.name) for field in FIELDS]).tolist()
+        total = dict(zip((field.name for field in FIELDS), values, strict=True))
+        if not total["tokens"]:
+            return {}
+        return {
+            "sampler_logprob_gap_mean": total["gap_sum"] / total["tokens"],
+            "sampler_logprob_gap_max": total["gap_max"],
+            "sampler_kl_k1": total["k1_sum"] / total["tokens"],
+            "sampler_kl_k3": total["k3_sum"] / total["tokens"],
+            "sampler_ratio_mean": total["ratio_sum"] / total["units"],
+            "sampler_ratio_max": total["ratio_max"],
+            "sampler_ess": total["weight_sum"] ** 2 / (total["sequences"] * total["weight_square_sum"]),
+            "correction_share_low": total["low"] / total["units"],
+            "correction_share_high": total["high"] / total["units"],
+        }
+
+
+FIELDS = fields(MismatchMetrics)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """``weights_BT`` for :func:`igrpo.objective.losses.policy_loss` (no gradient; 0 where the mask is False)."""
+
+    weights_BT: Float[Tensor, "B T"]
+    metrics: MismatchMetrics
+
+
+@torch.no_grad()
+def correction_weights(
+    old_logprobs_BT: Float[Tensor, "B T"],
+    sampler_logprobs_BT: Float[Tensor, "B T"],
+    mask_BT: Bool[Tensor, "B T"],
+    *,
+    level: Level,
+    bound: Bound,
+    low: float | None,
+    high: float | None,
+) -> Correction:
+    """The weights of B completions of up to T tokens, and how far sampler and trainer are apart.
+
+    Args:
+        old_logprobs_BT: of the trainer's policy that the step began with, at the sampling temperature, nats.
+        sampler_logprobs_BT: what the engine reported for the same tokens, of the distribution that it drew from. -inf
+            (a token that the engine held impossible) is a ratio beyond every bound.
+        mask_BT: True at valid completion tokens. What stands elsewhere, NaN included, has no effect.
+        level, bound: see the module. ``none`` measures like ``token`` and reads no bound.
+        low, high: of the ratio; None: no bound on that side.
+
+    The weights have the old log-probs' dtype. NaN, or an old log-prob of -inf against a sampler's -inf, gives NaN, so
+    that a broken engine is seen in the loss.
+
+    Raises:
+        ValueError: a bound that is not positive, or ``low`` above ``high``.
+    """
+    lower, upper = _log_bounds(low, high) if level != "none" else (-inf, inf)
+    gap_BT = torch.where(mask_BT, old_logprobs_BT.double() - sampler_logprobs_BT.double(), 0.0)
+    sequence_B1, sequence_mask_B1 = gap_BT.sum(dim=-1, keepdim=True), mask_BT.any(dim=-1, keepdim=True)
+    # U units a row: its one sequence, or its T tokens
+    log_ratio_BU, mask_BU = (sequence_B1, sequence_mask_B1) if level == "sequence" else (gap_BT, mask_BT)
+
+    ratio_BU = _ratio(log_ratio_BU)
+    below_BU, above_BU = (log_ratio_BU < lower) & mask_BU, (log_ratio_BU > upper) & mask_BU
+    if level == "none":
+        weights_BU = torch.ones_like(ratio_BU)
+    elif bound == "truncate":
+        weights_BU = ratio_BU.clamp(0.0 if low is None else low, inf if high is None else high)
+    else:
+        weights_BU = ratio_BU.masked_fill(below_BU | above_BU, 0.0)
+
+    return Correction(
+        weights_BT=torch.where(mask_BT, weights_BU.expand_as(gap_BT), 0.0).to(old_logprobs_BT.dtype),
+        metrics=MismatchMetrics(
+            **_token_sums(gap_BT, mask_BT),
+            **_sequence_sums(sequence_B1, sequence_mask_B1),
+            units=mask_BU.sum().double(),
+            ratio_sum=torch.where(mask_BU, ratio_BU, 0.0).sum(),
+            ratio_max=_largest(torch.where(mask_BU, ratio_BU, 0.0)),
+            low=below_BU.sum().double(),
+            high=above_BU.sum().double(),
+        ),
+    )
+
+
+def _token_sums(gap_BT: Float[Tensor, "B T"], mask_BT: Bool[Tensor, "B T"]) -> dict[str, Tensor]:
+    """``gap_BT`` is 0 at masked tokens."""
+    gap_BT = gap_BT.clamp(-LOG_LIMIT, LOG_LIMIT)
+    return {
+        "tokens": mask_BT.sum().double(),
+        "gap_sum": gap_BT.abs().sum(),
+        "gap_max": _largest(gap_BT.abs()),
+        "k1_sum": -gap_BT.sum(),
+        "k3_sum": kl_estimate(torch.zeros_like(gap_BT), gap_BT, "k3").sum(),
+    }
+
+
+def _sequence_sums(sequence_B1: Float[Tensor, "B 1"], mask_B1: Bool[Tensor, "B 1"]) -> dict[str, Tensor]:
+    weights_B1 = torch.where(mask_B1, _ratio(sequence_B1), 0.0)
+    return {
+        "sequences": mask_B1.sum().double(),
+        "weight_sum": weights_B1.sum(),
+        "weight_square_sum": weights_B1.square().sum(),
+    }
+
+
+def _log_bounds(low: float | None, high: float | None) -> tuple[float, float]:
+    for name, value in (("low", low), ("high", high)):
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} is {value}; it bounds a ratio of probabilities: give a positive number, or null")
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"low is {low} and high is {high}: no ratio lies between them")
+    return (-inf if low is None else log(low)), (inf if high is None else log(high))
+
+
+def _ratio(log_ratio: Float[Tensor, "*dims"]) -> Float[Tensor, "*dims"]:
+    return log_ratio.clamp(-LOG_LIMIT, LOG_LIMIT).exp()
+
+
+def _largest(values: Float[Tensor, "*dims"]) -> Float[Tensor, ""]:
+    """The maximum, 0 of nothing."""
+    return torch.cat([values.flatten(), values.new_zeros(1)]).max()

@@ -1,0 +1,51 @@
+"""Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) in place of full fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from torch import nn
+
+
+def add_adapters(model: Any, rank: int, alpha: float, targets: str | Sequence[str], seed: int) -> None:
+    """Freeze the model and put trainable adapters beside its linear layers, in place. The policy is unchanged at first:
+    B starts at zero, A at random numbers that are a function of ``seed``.
+
+    Raises:
+        ValueError: ``targets`` names something else than linear layers beside the output head, or there are none.
+    """
+    head = model.get_output_embeddings()
+    linear = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module is not head
+    }
+    names = sorted(linear) if targets == "all-linear" else list(targets)
+    wrong = [name for name in names if name not in linear]
+    if wrong or not names:
+        # the output head, and other kinds of layers, would be trained and then left out of the merged weights
+        raise ValueError(
+            f"lora.targets={wrong or targets}: adapters go beside linear layers other than the output head; this model "
+            f"has {sorted(linear) or 'none, set lora=none'}"
+        )
+    model.requires_grad_(requires_grad=False)
+    # no dropout: the policy that is trained must be the one that sampled
+    settings = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=names)  # type: ignore[arg-type]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(settings, model)
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            for part in (module.lora_A, module.lora_B):
+                part.requires_grad_(requires_grad=True)
+                if model.dtype == torch.bfloat16:
+                    part.float()  # small updates would be lost in the rounding
+
+
+def has_adapters(model: Any) -> bool:
+    """Whether the model's adapters are what is trained."""
+    return any(isinstance(module, LoraLayer) for module in model.modules())

@@ -1,0 +1,189 @@
+"""A run's stored rollouts before another reward: where do the two disagree, and what would it have changed?
+
+The rollouts are read, never changed. Completions keep their text alone: that is all that a reward sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import StatisticsError, correlation, fmean
+from typing import Any
+
+from igrpo.rewards.base import Reward, checked_score
+from igrpo.rewards.judge.own_loop import together
+from igrpo.tracking.rollout_log import read_rollouts
+from igrpo.tracking.strict_json import decode_number
+from igrpo.types import Completion, Question, Score
+
+#: Questions that are scored at the same time.
+_AT_A_TIME = 32
+#: Disagreements that are written out.
+_EXAMPLES = 100
+_SHOWN_CHARS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A completion with both rewards' scores (None: it could not be scored).
+
+    ``group`` is its place in the question's trace; ``is_draft`` says whether a later prompt showed one of its group.
+    """
+
+    step: int
+    question: str
+    group: int
+    index: int
+    is_draft: bool
+    text: str
+    old: Score | None
+    new: Score | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Of the old reward and the new one; None where nothing can be said.
+
+    Values and verdicts are compared on the completions that both could score, and of which both know whether they are
+    right. ``other_best``: of the groups that drafts were chosen from, those in which no draft that is best by the old
+    reward (by value, among equals a right one) is best by the new one.
+    """
+
+    completions: int
+    unscored_old: int
+    unscored_new: int
+    mean_old: float | None
+    mean_new: float | None
+    correlation: float | None
+    verdicts: int
+    agreement: float | None
+    both_right: int
+    only_old_right: int
+    only_new_right: int
+    neither_right: int
+    drafted_groups: int
+    other_best: float | None
+
+
+def rescore(run_dir: Path, reward: Reward, steps: range | None) -> list[Pair]:
+    """Score every stored completion of ``steps`` (None: of all) with ``reward``.
+
+    Raises:
+        ValueError: there are no rollouts, or none of these steps.
+        RewardError: the reward failed.
+    """
+    lines = [line for line in read_rollouts(run_dir / "rollouts") if steps is None or line["step"] in steps]
+    if not lines:
+        of = "" if steps is None else f" of the steps {steps.start} to {steps.stop - 1}"
+        raise ValueError(f"{run_dir} keeps no rollouts{of}")
+    return asyncio.run(_score_all(lines, reward))
+
+
+def compare(pairs: Sequence[Pair]) -> Comparison:
+    """See `Comparison`."""
+    both = [(pair.old, pair.new) for pair in pairs if pair.old is not None and pair.new is not None]
+    old, new = [one.value for one, _ in both], [other.value for _, other in both]
+    known = [(one.correct, other.correct) for one, other in both if None not in (one.correct, other.correct)]
+    changed = [_chooses_another(group) for group in _drafted(pairs)]
+    return Comparison(
+        completions=len(pairs),
+        unscored_old=sum(pair.old is None for pair in pairs),
+        unscored_new=sum(pair.new is None for pair in pairs),
+        mean_old=fmean(old) if old else None,
+        mean_new=fmean(new) if new else None,
+        correlation=_correlation(old, new),
+        verdicts=len(known),
+        agreement=fmean(a == b for a, b in known) if known else None,
+        both_right=known.count((True, True)),
+        only_old_right=known.count((True, False)),
+        only_new_right=known.count((False, True)),
+        neither_right=known.count((False, False)),
+        drafted_groups=len(changed),
+        other_best=fmean(changed) if changed else None,
+    )
+
+
+def disagreements(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
+    """The first completions whose verdicts differ, for a reader."""
+    found = []
+    for pair in pairs:
+        if pair.old is None or pair.new is None or None in (pair.old.correct, pair.new.correct):
+            continue
+        if pair.old.correct != pair.new.correct:
+            place = {"step": pair.step, "question": pair.question, "group": pair.group, "completion": pair.index}
+            scores = {"old": pair.old.value, "new": pair.new.value, "old_right": pair.old.correct}
+            found.append({**place, **scores, "text_end": pair.text[-_SHOWN_CHARS:]})
+    return found[:_EXAMPLES]
+
+
+async def _score_all(lines: Sequence[dict[str, Any]], reward: Reward) -> list[Pair]:
+    pairs: list[Pair] = []
+    for start in range(0, len(lines), _AT_A_TIME):
+        scored = await together(_score_line(line, reward) for line in lines[start : start + _AT_A_TIME])
+        pairs += [pair for one in scored for pair in one]
+    return pairs
+
+
+async def _score_line(line: dict[str, Any], reward: Reward) -> list[Pair]:
+    question = Question(**line["question"])
+    groups = line["groups"]
+    pairs: list[Pair] = []
+    for number, group in enumerate(groups):
+        kept: list[tuple[Completion, Score | None]] = [
+            (_completion(one), _score(one["score"])) for one in group["completions"]
+        ]
+        kept += [(_completion(one), None) for one in group["unscored"]]
+        is_draft = number + 1 < len(groups) and bool(groups[number + 1]["shown"])
+        scores = await checked_score(reward, question, [completion for completion, _ in kept])
+        pairs += [
+            Pair(line["step"], question.id, number, i, is_draft, completion.text, old, new)
+            for i, ((completion, old), new) in enumerate(zip(kept, scores, strict=True))
+        ]
+    return pairs
+
+
+def _completion(stored: dict[str, Any]) -> Completion:
+    return Completion(
+        token_ids=tuple(stored["token_ids"]),
+        text=stored["text"],
+        logprobs=tuple(decode_number(value) for value in stored["logprobs"]),
+        sampling_entropies=None,
+        policy_entropies=None,
+        finish_reason=stored["finish_reason"],
+        policy_version=stored["policy_version"],
+    )
+
+
+def _score(stored: dict[str, Any]) -> Score:
+    return Score(decode_number(stored["value"]), stored["correct"], stored["outcome"], stored["answer"])
+
+
+def _drafted(pairs: Iterable[Pair]) -> Iterator[list[tuple[Score, Score]]]:
+    """Both scores of the drafts of each group that one was chosen from, where both rewards scored all of them."""
+    groups: dict[tuple[int, str, int], list[Pair]] = {}
+    for pair in pairs:
+        if pair.is_draft:
+            groups.setdefault((pair.step, pair.question, pair.group), []).append(pair)
+    for group in groups.values():
+        scores = [(pair.old, pair.new) for pair in group if pair.old is not None and pair.new is not None]
+        if len(scores) == len(group):
+            yield scores
+
+
+def _chooses_another(scores: Sequence[tuple[Score, Score]]) -> bool:
+    return not _best([old for old, _ in scores]) & _best([new for _, new in scores])
+
+
+def _best(scores: Sequence[Score]) -> set[int]:
+    ranks = [(score.value, score.correct is True) for score in scores]
+    return {i for i, rank in enumerate(ranks) if rank == max(ranks)}
+
+
+def _correlation(old: Sequence[float], new: Sequence[float]) -> float | None:
+    """Pearson's; None where there are fewer than two values, or all are the same."""
+    try:
+        return correlation(old, new)
+    except StatisticsError:
+        return None

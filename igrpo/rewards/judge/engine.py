@@ -1,0 +1,68 @@
+"""A judge in this process: a rollout engine over a model of its own, which nothing trains."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from igrpo.rewards.judge.backend import RefusedError, Reply
+from igrpo.rewards.judge.prompt import Message
+from igrpo.rollout.base import SamplingParams
+from igrpo.types import Completion
+
+log = logging.getLogger(__name__)
+
+
+class Sampler(Protocol):
+    """What a judge needs of an ``Engine`` (see `igrpo.rollout.base`)."""
+
+    async def sample(
+        self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
+    ) -> tuple[Completion, ...]: ...
+
+    def close(self) -> None: ...
+
+
+class EngineBackend:
+    """A ``Backend`` (see `igrpo.rewards.judge.backend`). Replies are not constrained to JSON, only asked for it.
+
+    Args:
+        engine: samples from the judge's weights; closed with this object.
+        tokenizer: its chat template makes the prompt; without one the messages stand one below the other.
+        model: its name, for the cache's key.
+    """
+
+    def __init__(self, engine: Sampler, tokenizer: Any, model: str, params: SamplingParams) -> None:
+        self._engine, self._tokenizer, self._model, self._params = engine, tokenizer, model, params
+        self._render: Callable[[Sequence[Message]], list[int]] = (
+            self._chat if getattr(tokenizer, "chat_template", None) else self._plain
+        )
+
+    @property
+    def identity(self) -> str:
+        """See ``Backend.identity``."""
+        params = self._params
+        parts = [self._model, params.temperature, params.max_new_tokens, "off", {}]
+        return json.dumps(parts, sort_keys=True)
+
+    async def ask(self, messages: Sequence[Message], seed: int) -> Reply:
+        """See ``Backend.ask``."""
+        prompt = self._render(messages)
+        try:
+            (completion,) = await self._engine.sample(prompt, self._params, [seed])
+        except ValueError as error:  # too long for the model
+            raise RefusedError(str(error)) from error
+        return Reply(completion.text, len(prompt), len(completion.token_ids))
+
+    async def aclose(self) -> None:
+        """See ``Backend.aclose``."""
+        self._engine.close()
+
+    def _chat(self, messages: Sequence[Message]) -> list[int]:
+        text = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _plain(self, messages: Sequence[Message]) -> list[int]:
+        return list(self._tokenizer.encode("\n\n".join(message["content"] for message in messages) + "\n"))

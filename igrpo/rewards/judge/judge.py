@@ -1,0 +1,202 @@
+"""The reward of a generative judge: the mean of its votes on a solution, from 0 to 1.
+
+A vote that cannot be read is asked for once more and then missing; a completion without any vote has no score, and
+leaves its group. It is never 0 by accident. The same score ranks drafts and trains refinements (paper, section 3).
+
+How it differs from the paper's ablation, which says no more than that a generative judge takes the rule's place: a rule
+verifier stands beside the judge. Its verdict is measured against the judge's; with ``partial_credit`` it is a gate:
+what it finds right gets 1 and is not shown to the judge, anything else that share of the judge's score.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from igrpo.rewards.base import Measure, Reward, checked_score
+from igrpo.rewards.judge.backend import Backend, RefusedError, Reply
+from igrpo.rewards.judge.cache import ScoreCache, cache_key
+from igrpo.rewards.judge.counts import Counts
+from igrpo.rewards.judge.own_loop import OwnLoop, together
+from igrpo.rewards.judge.parsing import parse_score
+from igrpo.rewards.judge.prompt import JudgePrompt, Message
+from igrpo.rewards.judge.spending import Spending
+from igrpo.seeding import derive_seed
+from igrpo.types import Completion, Question, Score
+
+log = logging.getLogger(__name__)
+
+_TRIES = 2  # of a vote that cannot be read
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How votes become a Score.
+
+    ``votes`` replies a completion; ``verdict`` says whose word ``Score.correct`` is: the judge's (a value of
+    ``threshold`` or more is right) or the rule's, where it has one. ``partial_credit``: see the module's docstring.
+    """
+
+    votes: int
+    threshold: float
+    verdict: Literal["judge", "rule"]
+    partial_credit: float | None
+
+
+class Judge:
+    """A Reward. Thread-safe; used from any number of event loops, the work is done in one of its own.
+
+    Args:
+        concurrency: requests at a time.
+        verifier: the rule; closed with this object.
+    """
+
+    name = "judge"
+
+    def __init__(
+        self,
+        backend: Backend,
+        prompt: JudgePrompt,
+        judgement: Judgement,
+        *,
+        cache: ScoreCache,
+        spending: Spending,
+        verifier: Reward,
+        concurrency: int,
+    ) -> None:
+        self._backend, self._prompt, self._judgement = backend, prompt, judgement
+        self._cache, self._spending, self._verifier = cache, spending, verifier
+        self._counts = Counts()
+        self._loop = OwnLoop("igrpo-judge")
+        self._turns = asyncio.Semaphore(concurrency)
+        self._under_way: set[asyncio.Task[float | None]] = set()
+
+    async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score | None]:
+        """One Score a completion, None where the judge said nothing that can be read.
+
+        Raises:
+            JudgeError: the judge does not answer.
+            RewardPausedError: ``reward.max_cost`` is spent.
+        """
+        texts = [completion.text for completion in completions]
+        if self._judgement.partial_credit is None:
+            ruled, judged = await asyncio.gather(self._rule(question, completions), self._judge(question, texts))
+        else:  # what is right by rule need not be asked for
+            ruled = await self._rule(question, completions)
+            open_texts = [text for text, rule in zip(texts, ruled, strict=True) if not _is_right(rule)]
+            judged = await self._judge(question, open_texts)
+        return [self._score(rule, judged.get(text)) for text, rule in zip(texts, ruled, strict=True)]
+
+    def step_measures(self) -> Mapping[str, Measure]:
+        """See `igrpo.rewards.base.Measured`."""
+        return {**self._counts.take(), **self._spending.measures()}
+
+    def close(self) -> None:
+        """End requests, connections and the verifier's processes. Safe to call twice."""
+        self._loop.close(self._backend.aclose)
+        self._cache.close()
+        self._spending.close()
+        self._verifier.close()
+
+    async def _rule(self, question: Question, completions: Sequence[Completion]) -> tuple[Score | None, ...]:
+        if not question.answer.strip():
+            return (None,) * len(completions)
+        return await checked_score(self._verifier, question, completions)
+
+    def _score(self, rule: Score | None, judged: float | None) -> Score | None:
+        """The two opinions as one Score, and the counts of both."""
+        judgement, ruled = self._judgement, None if rule is None else rule.correct
+        gated = judgement.partial_credit is not None
+        if not (gated and ruled) and judged is None:
+            self._counts.add("unscored")
+            return None
+        opinion = None if judged is None else judged >= judgement.threshold
+        if ruled is not None and opinion is not None:
+            self._counts.add("compared")
+            self._counts.add("agreed", int(ruled == opinion))
+        first = ruled if gated or judgement.verdict == "rule" else opinion
+        correct = first if first is not None else opinion
+        value = judged
+        if judgement.partial_credit is not None:
+            value = 1.0 if ruled or judged is None else judgement.partial_credit * judged
+        assert value is not None
+        assert correct is not None, "one of the two has a verdict"
+        return Score(
+            value=value,
+            correct=correct,
+            outcome="right" if correct else "wrong",
+            answer=None if rule is None else rule.answer,
+            parts={
+                **({} if judged is None else {"judge": judged}),
+                **({} if ruled is None else {"rule": float(ruled)}),
+            },
+        )
+
+    async def _judge(self, question: Question, texts: Sequence[str]) -> dict[str, float | None]:
+        """The judge's value of each text, None where it has none. Equal texts are asked for once."""
+        different = list(dict.fromkeys(texts))
+        if not different:
+            return {}
+        self._counts.add("cut", sum(self._prompt.is_cut(text) for text in texts))
+        values = await self._loop.run(together(self._value(question, text) for text in different))
+        return dict(zip(different, values, strict=True))
+
+    async def _value(self, question: Question, text: str) -> float | None:
+        messages = self._prompt.messages(question, text)
+        votes = await together(self._vote(messages, number) for number in range(self._judgement.votes))
+        read = [vote for vote in votes if vote is not None]
+        return fmean(read) if read else None
+
+    async def _vote(self, messages: Sequence[Message], number: int) -> float | None:
+        key = cache_key(self._backend.identity, messages, number)
+        self._counts.add("votes")
+        kept = await asyncio.to_thread(self._cache.get, key)
+        if kept is not None:
+            self._counts.add("cached")
+            return kept
+        for attempt in range(_TRIES):
+            try:
+                score = await self._ask(messages, derive_seed("judge", number, attempt), key)
+            except RefusedError as error:
+                log.warning("the judge refuses a solution, which stays without this vote: %s", error)
+                self._counts.add("refused")
+                return None
+            if score is not None:
+                return score
+        return None
+
+    async def _ask(self, messages: Sequence[Message], seed: int, key: str) -> float | None:
+        """A score that was paid for and kept, None where the reply was none."""
+        async with self._turns:
+            if await asyncio.to_thread(lambda: self._spending.is_over):
+                # those under way are paid for: let them be counted, and kept for the run that goes on
+                await asyncio.gather(*self._under_way, return_exceptions=True)
+                raise self._spending.pause()
+            task = asyncio.create_task(self._answer(messages, seed, key))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+            return await task
+
+    async def _answer(self, messages: Sequence[Message], seed: int, key: str) -> float | None:
+        reply = await self._backend.ask(messages, seed)
+        score = parse_score(reply.text)
+        self._counts.add("requests")
+        self._counts.add("retries", reply.retries)
+        await asyncio.to_thread(self._keep, key, reply, score)
+        if score is None:
+            self._counts.add("unparsable")
+            log.info("the judge's reply is no score: %.300r", reply.text)
+        return score
+
+    def _keep(self, key: str, reply: Reply, score: float | None) -> None:
+        self._spending.add(reply)
+        if score is not None:
+            self._cache.put(key, score)
+
+
+def _is_right(rule: Score | None) -> bool:
+    return rule is not None and rule.correct is True

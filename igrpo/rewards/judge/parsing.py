@@ -1,0 +1,51 @@
+"""What a judge's reply says: strictly one JSON object with a score, or nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, Final
+
+#: For servers that constrain a reply. Bounds are left out, which not all of them take; ``parse_score`` has them.
+SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {"reason": {"type": "string"}, "score": {"type": "number"}},
+    "required": ["reason", "score"],
+    "additionalProperties": False,
+}
+
+_FENCE = re.compile(r"```(?:json)?\s*\n(.*)\n\s*```", re.DOTALL)
+_THINKING_END = "</think>"
+
+
+def parse_score(reply: str | None) -> float | None:
+    """The score in [0, 1] of ``{"reason": "...", "score": 0.5}``; None where the reply is anything else.
+
+    Before the object there may be a reasoning model's thinking, closed by ``</think>``; a code fence may stand around
+    it. The reason may be missing. No other key, no second object, no number in quotes.
+    """
+    if reply is None:
+        return None
+    text = reply.rpartition(_THINKING_END)[2].strip() if not reply.lstrip().startswith("{") else reply.strip()
+    fence = _FENCE.fullmatch(text)
+    try:
+        value = json.loads(fence[1] if fence else text, object_pairs_hook=_once, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or not set(value) <= {"reason", "score"}:
+        return None
+    score = value.get("score")
+    if isinstance(score, bool) or not isinstance(score, int | float) or not isinstance(value.get("reason", ""), str):
+        return None
+    return float(score) if math.isfinite(score) and 0 <= score <= 1 else None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise ValueError("a key stands twice")
+    return dict(pairs)
+
+
+def _refuse(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,87 @@
+"""What the judge has cost, and the limit at which a run pauses.
+
+The sums are in a file of the run's directory: a run that goes on knows what it has spent, also on steps that were lost,
+and all of its processes on one machine share the limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from igrpo.rewards.base import Measure, RewardPausedError
+from igrpo.rewards.judge.backend import Reply
+from igrpo.rewards.judge.database import Database
+
+_SCHEMA = """CREATE TABLE IF NOT EXISTS spent (
+    judge TEXT, process INTEGER, input_tokens INTEGER, output_tokens INTEGER, cost REAL,
+    PRIMARY KEY (judge, process))"""
+_ADD = """INSERT INTO spent VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
+    cost = cost + excluded.cost"""
+_MINE = """SELECT TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cost) FROM spent
+    WHERE judge = ? AND process % ? = ?"""
+
+#: Of a sum of many small costs.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Of a million tokens, in any currency; ``max_cost`` is in the same (None: no limit)."""
+
+    input: float
+    output: float
+    max_cost: float | None
+
+    def of(self, reply: Reply) -> float:
+        """What a reply costs."""
+        return (reply.input_tokens * self.input + reply.output_tokens * self.output) / 1e6
+
+
+class Spending:
+    """Adds up what the replies of one judge cost.
+
+    Args:
+        ledger: the file (None: in memory).
+        judge: its name in the file.
+        process: this process's number of ``processes``.
+    """
+
+    def __init__(self, ledger: Path | None, judge: str, prices: Prices, *, process: int, processes: int) -> None:
+        self._database = Database(ledger, _SCHEMA, "the run's record of what the judge cost")
+        self._judge, self._prices = judge, prices
+        self._process, self._processes = process, processes
+
+    def add(self, reply: Reply) -> None:
+        """Count a reply."""
+        cost = self._prices.of(reply)
+        self._database.run(_ADD, (self._judge, self._process, reply.input_tokens, reply.output_tokens, cost))
+
+    @property
+    def cost(self) -> float:
+        """So far, of all processes."""
+        (row,) = self._database.run("SELECT TOTAL(cost) FROM spent WHERE judge = ?", (self._judge,))
+        return float(row[0])
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the limit is reached."""
+        limit = self._prices.max_cost
+        return limit is not None and self.cost >= limit * (1 - _ROUNDING)
+
+    def pause(self) -> RewardPausedError:
+        """What to raise when it is."""
+        message = f"reward.max_cost={self._prices.max_cost:g} is spent: the judge has cost {self.cost:.6g} so far"
+        return RewardPausedError(message, "reward.max_cost")
+
+    def measures(self) -> Mapping[str, Measure]:
+        """This process's part of what was spent so far. Of more processes than there are now, each has its share."""
+        (row,) = self._database.run(_MINE, (self._judge, self._processes, self._process))
+        names = ("judge/input_tokens", "judge/output_tokens", "judge/cost")
+        return {name: Measure(float(value)) for name, value in zip(names, row, strict=True)}
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        self._database.close()

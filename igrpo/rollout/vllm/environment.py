@@ -1,0 +1,89 @@
+"""The environment variables that vLLM reads, and what its start-up changes in a process: one place for both."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+
+from igrpo.config.parts.rollout import VllmEngineConfig
+
+#: What vLLM's own middleware and ours take the key from; a command line would show it to every user of the machine.
+API_KEY = "VLLM_API_KEY"
+
+
+def require_vllm() -> None:
+    """Refuse a machine without vLLM, before anything is started.
+
+    Raises:
+        ValueError: says what to install.
+    """
+    if find_spec("vllm") is None:
+        raise ValueError(
+            "rollout=vllm_colocate, rollout=vllm_server and reward=judge_vllm need vLLM, which is not installed: "
+            "pip install 'igrpo[vllm]'"
+        )
+
+
+def process_variables(config: VllmEngineConfig) -> dict[str, str]:
+    """For every process that runs vLLM. Those about CPUs do nothing on a GPU.
+
+    Threads are not bound to cores, since the trainer and other runs share them.
+    """
+    return {
+        "DO_NOT_TRACK": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_CPU_KVCACHE_SPACE": str(config.cpu_cache_gib),
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "ERROR"),
+    }
+
+
+def set_process_variables(config: VllmEngineConfig) -> None:
+    """For vLLM in this process. Before its import."""
+    os.environ.update(process_variables(config))
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+
+
+def server_variables(config: VllmEngineConfig, api_key: str | None, weights_dir: str | None) -> Mapping[str, str]:
+    """The whole environment of a server: this process's, without what describes a rank of ours.
+
+    Args:
+        weights_dir: the only folder from which the server will load weights (None: any file that a client names).
+    """
+    inherited = {name: value for name, value in os.environ.items() if name not in _OF_A_RANK}
+    inherited.pop("VLLM_ENABLE_V1_MULTIPROCESSING", None)
+    variables = inherited | process_variables(config) | {"VLLM_LOGGING_LEVEL": "INFO"}
+    if api_key is not None:
+        variables[API_KEY] = api_key
+    if weights_dir is not None:
+        variables["IGRPO_WEIGHTS_DIR"] = weights_dir
+    return variables
+
+
+# What torchrun sets; a server is no part of the trainer's group.
+_OF_A_RANK = frozenset(
+    {"RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "ROLE_WORLD_SIZE"}
+    | {"MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_USE_AGENT_STORE"}
+)
+
+
+@contextmanager
+def undisturbed_process() -> Iterator[None]:
+    """Undo what starting an engine does to this process: random states, torch's threads and the function that sets
+    them, which vLLM replaces by one that does nothing."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    threads, set_threads = torch.get_num_threads(), torch.set_num_threads
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
+            torch.set_num_threads = set_threads
+            set_threads(threads)

@@ -1,0 +1,138 @@
+"""The policy that a run has trained, made again from its settings and one of its checkpoints."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from igrpo.assembly import Policy, build_policy
+from igrpo.config import RunConfig, read_config
+from igrpo.hydra_support.suggest import hint, nearest
+from igrpo.tracking.run_directory import RunDirectory
+from igrpo.tracking.sweep_directory import SweepDirectory
+from igrpo.training.checkpoints import Checkpoint, list_checkpoints, newest_checkpoint, read_best
+from igrpo.training.module import CHECKPOINT_VERSION
+
+_PREFIX = "policy."
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A run's settings, and its policy (in eval mode, on the CPU) with the weights of ``checkpoint``."""
+
+    config: RunConfig
+    checkpoint: Checkpoint
+    policy: Policy
+
+
+def load_trained(run_dir: Path, checkpoint: str, console: Console) -> Trained:
+    """The policy with the weights of a checkpoint: ``best``, ``last``, or the number of a step. ``console`` shows what
+    takes long.
+
+    Raises:
+        ValueError: no run, no such checkpoint, one that is broken, or weights that do not fit the model.
+    """
+    config = run_config(run_dir)
+    chosen = find_checkpoint(run_dir, checkpoint)
+    policy = build_policy(config, console)
+    _load(policy.model, chosen)
+    policy.model.eval()
+    return Trained(config, chosen, policy)
+
+
+def run_config(run_dir: Path) -> RunConfig:
+    """The settings of the run in ``run_dir``.
+
+    Raises:
+        ValueError: it is no run directory; a name that is near, or the runs of a sweep, are offered.
+    """
+    directory = RunDirectory(run_dir)
+    if directory.config.is_file():
+        return read_config(directory.config)
+    sweep = SweepDirectory(run_dir)
+    if sweep.exists:
+        runs = ", ".join(cell.folder for cell in sweep.read().cells[:_SHOWN])
+        raise ValueError(f"{run_dir} is a sweep; give one of the runs in it, such as {runs}")
+    raise ValueError(f"{run_dir} is no run directory{_neighbour(run_dir)}")
+
+
+def find_checkpoint(run_dir: Path, wanted: str) -> Checkpoint:
+    """The checkpoint that ``wanted`` names; for ``last``, the newest that is whole.
+
+    Raises:
+        ValueError: there is no such checkpoint.
+    """
+    folder = RunDirectory(run_dir).checkpoints
+    kept = {str(checkpoint.step): checkpoint for checkpoint in list_checkpoints(folder)}
+    if not kept:
+        raise ValueError(f"{run_dir} has no checkpoint yet")
+    if wanted == "last":
+        newest = newest_checkpoint(folder)
+        assert newest is not None, "there are some, and broken ones raise"
+        return newest
+    best = read_best(folder)
+    if wanted == "best":
+        if best is None:
+            raise ValueError(f"--checkpoint best: {run_dir} was not evaluated yet, or checkpoint.keep_best is off")
+        wanted = str(best["step"])
+    number = str(int(wanted)) if wanted.isdecimal() else wanted
+    if number not in kept:
+        names = [*(["best"] if best is not None else []), "last", *kept]
+        misspelled = "" if wanted.isdecimal() else wanted  # of a number, no neighbour is what was meant
+        raise ValueError(f"--checkpoint {wanted}: {run_dir} keeps no such one{hint(misspelled, names)}")
+    return kept[number]
+
+
+def _neighbour(path: Path) -> str:
+    folder = path.absolute().parent
+    if path.exists():
+        return ": it has no config.yaml"
+    beside = [entry.name for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+    near = nearest(path.name, beside)
+    return f"; did you mean '{path.with_name(near)}'?" if near else ": there is no such directory"
+
+
+def _load(model: Any, checkpoint: Checkpoint) -> None:
+    """Put the checkpoint's weights into the model. Frozen weights may be missing there: they are the base model's."""
+    given = _weights(checkpoint)
+    own: dict[str, Tensor] = model.state_dict()
+    parameters = model.named_parameters(remove_duplicate=False)  # a tied head goes by two names
+    frozen = {name for name, parameter in parameters if not parameter.requires_grad}
+    wrong = {
+        "lacks": sorted(own.keys() - frozen - given.keys()),
+        "has, and the model has not,": sorted(given.keys() - own.keys()),
+        "has in another shape": sorted(n for n in given.keys() & own.keys() if given[n].shape != own[n].shape),
+    }
+    problems = [f"{what} {_shown(names)}" for what, names in wrong.items() if names]
+    if problems:
+        raise ValueError(f"{checkpoint.path} does not fit the model of the run's settings: it {'; it '.join(problems)}")
+    model.load_state_dict(given, strict=False)
+
+
+def _weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The policy's tensors by the names of its own state, read from the file as they are needed."""
+    try:
+        with zipfile.ZipFile(checkpoint.path) as archive:
+            damaged = archive.testzip()  # torch's files are zip archives, with a checksum a member
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{checkpoint.path} cannot be read: {error}") from None
+    if damaged is not None:
+        raise ValueError(f"{checkpoint.path} is broken (checksum of {damaged}); choose another --checkpoint")
+    content: dict[str, Any] = torch.load(checkpoint.path, map_location="cpu", weights_only=True, mmap=True)
+    version = content["igrpo"].get("schema_version")
+    if version != CHECKPOINT_VERSION:
+        raise ValueError(f"{checkpoint.path} has checkpoint version {version}; igrpo reads {CHECKPOINT_VERSION} here")
+    return {name.removeprefix(_PREFIX): tensor for name, tensor in content["state_dict"].items()}
+
+
+def _shown(names: list[str]) -> str:
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

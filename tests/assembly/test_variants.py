@@ -1,0 +1,134 @@
+"""Each variant of iGRPO in conf/condition, from its YAML to real steps: what is sampled, shown and trained, token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from igrpo import assembly
+from igrpo.training.batching import Row
+from igrpo.training.update import Updater
+from igrpo.types import Completion, Group, Trace
+from tests.composed import config as composed
+from tests.training import small_run
+
+#: (stage, trained, completions) of a question's groups, with eight completions in the budget.
+SAMPLED = {
+    "igrpo": [(1, False, 4), (2, True, 4)],
+    "igrpo_both": [(1, True, 4), (2, True, 4)],
+    "igrpo_two_rounds": [(1, False, 4), (2, True, 2), (2, True, 2)],
+    "igrpo_show_two": [(1, False, 4), (2, True, 4)],
+    "igrpo_wrong": [(1, False, 4), (2, True, 4)],
+    "igrpo_quarter": [(1, False, 2), (2, True, 6)],
+    "igrpo_internalize": [(1, False, 4), (2, True, 4)],
+    "igrpo_internalize_only": [(1, False, 4), (2, False, 4)],
+}
+
+
+def mixed(completion: Completion) -> float:
+    """Right for about half of the answers of a random model."""
+    return float(sum(completion.token_ids) % 2)
+
+
+@pytest.fixture
+def trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], tuple[Any, list[Trace], list[list[Row]]]]:
+    """``trained(condition)``: the module after two steps, its traces, and the rows of each of these questions."""
+
+    def run(name: str, *changes: str) -> tuple[Any, list[Trace], list[list[Row]]]:
+        seen: list[list[Row]] = []
+        original = Updater.run
+
+        def spy(self: Updater, questions_S: Any, optimizer: Any) -> Any:
+            seen.extend(questions_S)
+            return original(self, questions_S, optimizer)
+
+        monkeypatch.setattr(Updater, "run", spy)
+        config = composed(None, f"condition={name}", *changes)
+        monkeypatch.setitem(small_run.ALGORITHMS, name, assembly.build_algorithm(config))
+        module = small_run.make(name, small_run.ScriptedReward(mixed), transfer=config.transfer)
+        small_run.fit(module, 2, tmp_path)
+        traces = [trace for step in small_run.kept(module).steps.values() for trace in step]
+        return module, traces, seen
+
+    return run
+
+
+def rows_of(group: Group, prompt: tuple[int, ...], *, transferred: bool) -> list[tuple[Any, ...]]:
+    return [(prompt, c.token_ids, c.logprobs, transferred) for c in group.completions]
+
+
+def plain(rows: list[Row]) -> list[tuple[Any, ...]]:
+    return [(row.prompt_ids, row.completion_ids, row.sampler_logprobs, row.transferred) for row in rows]
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_a_variant_samples_and_trains_what_it_says(name: str, trained: Any) -> None:
+    module, traces, rows = trained(name)
+    assert module.budget.samples == 2 * 3 * 8
+    assert any(row.advantage for one in rows for row in one)
+    for trace, one in zip(traces, rows, strict=True):
+        assert [(g.stage, g.trained, len(g.completions)) for g in trace.groups] == SAMPLED[name]
+        bare = trace.groups[0].prompt.token_ids
+        expected = []
+        for group, (_, is_trained, _) in zip(trace.groups, SAMPLED[name], strict=True):
+            if is_trained:
+                expected += rows_of(group, group.prompt.token_ids, transferred=False)
+        if "internalize" in name:  # the refinements' tokens, after the bare question, with the log-probs given q'
+            expected += rows_of(trace.groups[1], bare, transferred=True)
+        assert plain(one) == expected
+        assert {row.prompt_ids for row in one if row.transferred} <= {bare}
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLED if name != "igrpo_wrong"])
+def test_the_prompt_shows_the_best_of_the_group_before(name: str, trained: Any) -> None:
+    _, traces, _ = trained(name)
+    count = 2 if name == "igrpo_show_two" else 1
+    separator = small_run.TOKENIZER.encode("Draft:", add_special_tokens=False)
+    for trace in traces:
+        for before, after in zip(trace.groups, trace.groups[1:], strict=False):
+            assert len(after.shown) == count
+            best = sorted((score.value for score in before.scores), reverse=True)[:count]
+            assert [before.scores[i].value for i in after.shown] == best
+            texts = [visible(before.completions[i])[:8] for i in after.shown]
+            if all(len(visible(before.completions[i])) <= 8 for i in after.shown):  # of small_run's draft budget
+                joined = [*texts[0], *(token for text in texts[1:] for token in (*separator, *text))]
+                assert contains(after.prompt.token_ids, joined)
+
+
+def test_a_wrong_draft_goes_before_a_right_one(trained: Any) -> None:
+    _, traces, _ = trained("igrpo_wrong")
+    mixed_groups = [t for t in traces if len({score.correct for score in t.groups[0].scores}) == 2]
+    assert mixed_groups
+    assert all(t.groups[0].scores[t.groups[1].shown[0]].correct is False for t in mixed_groups)
+
+
+def test_half_of_the_questions_are_answered_once(trained: Any) -> None:
+    module, traces, rows = trained("igrpo_bare_half")  # of three questions a step, one: int(3 * 0.5)
+    kinds = [[(g.stage, g.trained, len(g.completions)) for g in trace.groups] for trace in traces]
+    assert kinds.count([(1, True, 8)]) == 2
+    assert kinds.count(SAMPLED["igrpo"]) == 4
+    for trace, one in zip(traces, rows, strict=True):
+        assert plain(one) == rows_of(trace.groups[-1], trace.groups[-1].prompt.token_ids, transferred=False)
+    assert module.budget.samples == 2 * 3 * 8
+
+
+@pytest.mark.parametrize(("fraction", "once"), [(0.0, 0), (0.25, 4), (0.5, 8), (0.7, 11), (1.0, 16)])
+def test_the_bare_fraction_is_exact_and_spread(fraction: float, once: int) -> None:
+    algorithm: Any = assembly.build_algorithm(composed(None, f"algorithm.bare_fraction={fraction}"))
+    chosen = [algorithm._answers_once(index) for index in range(16)]
+    assert sum(chosen) == once
+    for start in (0, 4, 8, 12):
+        assert abs(sum(chosen[start : start + 4]) - 4 * fraction) <= 1
+
+
+def visible(completion: Completion) -> list[int]:
+    return [token for token in completion.token_ids if token not in small_run.TOKENIZER.all_special_ids]
+
+
+def contains(whole: tuple[int, ...], part: list[int]) -> bool:
+    return any(list(whole[i : i + len(part)]) == part for i in range(len(whole) - len(part) + 1))

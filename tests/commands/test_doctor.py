@@ -1,0 +1,111 @@
+"""`igrpo doctor` from the command line: exit codes, flags, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from igrpo.cli import main
+from igrpo.commands.doctor import parse_arguments
+from igrpo.config import ConfigError
+from tests.assembly.parts import write_problems
+
+LARGE = (
+    "model=qwen2_5_7b", "prompt=think_answer", "data=jsonl", "data.path=x", "trainer=single", "rollout=vllm_server",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "140")
+
+
+def test_a_run_that_works(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = write_problems(tmp_path / "problems.jsonl")
+    before = dict(os.environ)
+    assert main(["doctor", "experiment=math_local", f"data.path={path}"]) == 0
+    page = capsys.readouterr().out
+    for words in (
+        "memory of each process on the CPU",
+        "iGRPO (this run)",
+        "rollout",
+        "nothing is known that would fail",
+    ):
+        assert words in page
+    assert "GPU-hours" not in page  # on the CPU no time is modelled
+    assert [item.name for item in tmp_path.iterdir()] == ["problems.jsonl"]
+    assert dict(os.environ) == before
+
+
+def test_a_run_that_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", *LARGE, "--memory", "80", "--no-load"]) == 1
+    page = capsys.readouterr().out
+    assert "does not fit 80" in page
+    assert "with more devices: trainer.strategy=fsdp2 trainer.devices=8  (more devices)" in page
+    assert "with adapters: lora=rank_16" in page
+    assert "this would fail: see above" in page
+    # the advice, followed
+    assert main(["doctor", *LARGE, "--memory=80", "--no-load", "trainer.strategy=fsdp2", "trainer.devices=8"]) == 0
+
+
+def test_a_check_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", *LARGE, "--memory=800", "--no-load", "rollout.tensor_parallel=8"]) == 1
+    assert "does not divide the model's 28 query heads" in capsys.readouterr().out
+
+
+def test_nothing_helps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", *LARGE, "--memory=2", "--no-load"]) == 1
+    assert "no change that is known here makes it fit" in capsys.readouterr().out
+
+
+def test_a_model_whose_sizes_are_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["model=huggingface", "model.name_or_path=nobody/nothing", *LARGE[1:]]
+    assert main(["doctor", *settings, "--memory=80", "--no-load"]) == 0
+    assert "the sizes of this model are not listed here" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["modl=tiny"], "did you mean"),
+        (["--memry", "80"], "--memry: no such flag; did you mean --memory?"),
+        (["--memory", "much"], "--memory=much: give it a positive number"),
+        (["--memory"], "--memory=: give it a positive number"),
+        (["--mean-tokens=1.5"], "--mean-tokens=1.5: give it a positive whole number"),
+        (["--device", "b9000"], "--device=b9000: not one of a100, h100, h200"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--help"]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("usage: igrpo doctor")
+    assert max(map(len, page.splitlines())) <= 120
+
+
+def test_flags_and_settings_are_told_apart() -> None:
+    asked = parse_arguments(
+        [
+            "seed=1",
+            "--memory",
+            "24",
+            "--device=h200",
+            "--mean-tokens",
+            "500",
+            "--server-devices=8",
+            "--load",
+            "model=tiny",
+        ]
+    )
+    assert asked.overrides == ("seed=1", "model=tiny")
+    assert (asked.memory, asked.device, asked.mean_tokens, asked.server_devices) == (24.0, "h200", 500, 8)
+    assert asked.flags == {"--load"}
+    with pytest.raises(ConfigError, match="2 problems"):
+        parse_arguments(["--memory=0", "--nonsense"])

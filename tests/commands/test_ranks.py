@@ -1,0 +1,383 @@
+"""Several processes for one run: how they are started, how they are stopped, and whose word is passed on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch.distributed as dist
+
+from igrpo import worker
+from igrpo.commands import ranks
+from igrpo.commands.ranks import EndOfRank, Launch, RanksError, torchrun, train_in_processes, write_end
+from igrpo.config import ConfigError, RunConfig, config_values, parse_config
+from igrpo.rewards.base import RewardPausedError
+from igrpo.tracking.run_directory import RunDirectory
+from tests.composed import config as composed
+
+TWO = {"trainer.strategy": "ddp", "trainer.devices": 2}
+
+#: What a fake torchrun does for all its processes; ``end`` writes how one ended.
+_FAKE = """
+import json, os, signal, subprocess, sys, time
+from pathlib import Path
+
+folder = Path(sys.argv[-1]) / "ranks"
+assert sys.argv[1:-1] == ["-m", "igrpo.worker"], sys.argv
+
+def end(rank, status, time=1.0, message="", summary=None, setting=""):
+    record = {"status": status, "time": time, "message": message, "summary": summary, "setting": setting}
+    (folder / f"rank-{rank}.json").write_text(json.dumps(record))
+
+"""
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let a script stand in for torchrun and its processes."""
+
+    def make(body: str) -> None:
+        script = tmp_path / "torchrun.py"
+        script.write_text(_FAKE + textwrap.dedent(body))
+        monkeypatch.setattr(ranks, "torchrun", lambda config: [sys.executable, str(script)])
+
+    return make
+
+
+@pytest.fixture
+def config() -> RunConfig:
+    return composed({**TWO, "tracking.uri": None})
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """That of a run on which its main process worked until somebody ended it."""
+    directory = RunDirectory(tmp_path / "run")
+    directory.create()
+    directory.begin()
+    directory.finish("KILLED", error="Terminated: 143")
+    return directory.path
+
+
+def status(run_dir: Path) -> tuple[str, str | None]:
+    record = RunDirectory(run_dir).read_record()
+    return record.status, record.error
+
+
+# ---- how they are started
+
+
+def test_one_node_meets_by_itself() -> None:
+    command = torchrun(composed({"trainer.strategy": "fsdp2", "trainer.devices": 3}))
+    assert command[:3] == [sys.executable, "-m", "torch.distributed.run"]
+    assert command[3:] == ["--nproc-per-node=3", "--max-restarts=0", "--standalone"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"NODE_RANK": "1", "MASTER_ADDR": "n0"}, ["--node-rank=1", "--master-addr=n0", "--master-port=29500"]),
+        ({"SLURM_NODEID": "0", "MASTER_ADDR": "n0", "MASTER_PORT": "7"}, ["--node-rank=0", "--master-addr=n0", "--master-port=7"]),
+        ({"SLURM_NODEID": "5", "NODE_RANK": "1", "MASTER_ADDR": "n0"}, ["--node-rank=1", "--master-addr=n0", "--master-port=29500"]),
+    ],
+)  # fmt: skip
+def test_nodes_meet_where_the_cluster_says(
+    environment: dict[str, str], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NODE_RANK", "SLURM_NODEID", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    two = composed({**TWO, "trainer.nodes": 2})
+    for missing in ({}, {"NODE_RANK": "0"}, {"MASTER_ADDR": "n0"}):
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in missing.items():
+                patch.setenv(name, value)
+            with pytest.raises(ConfigError, match=r"trainer\.nodes=2: every node needs NODE_RANK .* and MASTER_ADDR"):
+                torchrun(two)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert torchrun(two)[3:] == ["--nproc-per-node=2", "--max-restarts=0", "--nnodes=2", *expected]
+
+
+def test_processes_read_the_very_settings(config: RunConfig, tmp_path: Path) -> None:
+    Launch(config_values(config), resume=True).write(tmp_path)
+    launch = Launch.read(tmp_path)
+    assert parse_config(launch.config) == config
+    assert launch.resume is True
+
+
+def test_the_main_process_s_summary_is_the_run_s(fake: Callable[[str], None], config: RunConfig, run_dir: Path) -> None:
+    (run_dir / "ranks").mkdir()
+    write_end(run_dir, 5, EndOfRank("failed", 0.0, "of an earlier start"))
+    fake("""
+        assert not (folder / "rank-5.json").exists()
+        assert json.loads((folder / "launch.json").read_text())["resume"] is True
+        end(1, "finished", summary={})
+        end(0, "finished", summary={"threads": os.environ["OMP_NUM_THREADS"], "session": os.getsid(0) == os.getpid()})
+    """)
+    summary = train_in_processes(config, run_dir, resume=True)
+    assert summary == {"threads": str(config.trainer.threads), "session": True}
+    assert status(run_dir)[0] == "KILLED"  # the main process writes its own status
+
+
+# ---- how they fail
+
+FAILURES = {
+    "the first error is the reason": (
+        'end(0, "failed", 2.0, "later"); end(1, "failed", 1.0, "RewardError: first")',
+        "RewardError: first", "KILLED",  # the main process has written its own failure
+    ),
+    "an error, and others that were ended for it": (
+        'end(0, "stopped", 2.0); end(1, "failed", 1.0, "RewardError: of rank 1")',
+        "RewardError: of rank 1", "FAILED",
+    ),
+    "an error, though another one lost the connection before it was written": (
+        'end(0, "lost", 1.0, "gloo"); end(1, "failed", 2.0, "LookupError: mine")',
+        "LookupError: mine", "FAILED",
+    ),
+    "an error, and one that did not end in time": ('end(1, "failed", 1.0, "mine")', "mine", "FAILED"),
+    "killed, and the other one ended for it": (
+        'end(0, "stopped")', "process 1 of 2 (they count from 0) died without a word", "KILLED",
+    ),
+    "killed, and the other one found it gone": (
+        'end(1, "lost", 1.0, "gloo: connection reset")', "process 0 of 2 (they count from 0) died without a word", "KILLED",
+    ),
+    "a connection that broke": ('end(0, "lost", 2.0, "b"); end(1, "lost", 1.0, "gloo: a")', "gloo: a", "KILLED"),
+    "none came to a word": ("", "torchrun ended with exit code 3; its last words are in", "KILLED"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_the_reason_of_a_failure(name: str, fake: Callable[[str], None], config: RunConfig, run_dir: Path) -> None:
+    body, message, expected = FAILURES[name]
+    fake(f"{body}\nprint('words', file=sys.stderr)\nsys.exit(3)")
+    with pytest.raises(RanksError) as failure:
+        train_in_processes(config, run_dir, resume=False)
+    assert str(failure.value).startswith(message)
+    error = "Terminated: 143" if name == "the first error is the reason" else str(failure.value)
+    assert status(run_dir) == (expected, error)
+    assert (run_dir / "ranks" / "torchrun.txt").read_text() == "words\n"
+
+
+def test_a_run_that_was_ended_from_outside_is_stopped_and_not_failed(
+    fake: Callable[[str], None], config: RunConfig, run_dir: Path
+) -> None:
+    fake('end(0, "stopped"); end(1, "stopped"); sys.exit(1)')
+    with pytest.raises(SystemExit) as stop:
+        train_in_processes(config, run_dir, resume=False)
+    assert stop.value.code == 143
+    assert status(run_dir) == ("KILLED", "Terminated: 143")
+
+
+def test_tracebacks_of_all_processes_go_into_the_log(
+    fake: Callable[[str], None], config: RunConfig, run_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake('end(1, "failed", 1.0, "mine"); (folder / "rank-1.txt").write_text("Traceback: line 7"); sys.exit(1)')
+    with pytest.raises(RanksError):
+        train_in_processes(config, run_dir, resume=False)
+    (record,) = [record for record in caplog.records if record.name == "igrpo.commands.ranks"]
+    assert record.getMessage() == "rank-1: Traceback: line 7"
+    assert record.__dict__["file_only"] is True  # the console has the message
+
+
+def test_a_run_that_was_finished_before_stays_so(fake: Callable[[str], None], config: RunConfig, run_dir: Path) -> None:
+    RunDirectory(run_dir).finish("FINISHED")
+    fake("sys.exit(1)")  # before any process took it up
+    with pytest.raises(RanksError, match="torchrun ended with exit code 1"):
+        train_in_processes(config, run_dir, resume=True)
+    assert status(run_dir) == ("FINISHED", None)
+
+
+# ---- how they are stopped
+
+
+def stop_once_ready(run_dir: Path, number: signal.Signals) -> threading.Thread:
+    """Send this process a signal as soon as the processes of the run are there."""
+
+    def wait() -> None:
+        deadline = time.monotonic() + 20
+        while not (run_dir / "ranks" / "ready").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+@pytest.fixture
+def stopping() -> Iterator[None]:
+    """Ctrl-C and SIGTERM raise, as they do in a run."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def terminate(number: int, frame: Any) -> None:
+        raise SystemExit(143)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, terminate)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)], ids=["SIGINT", "SIGTERM"]
+)
+@pytest.mark.usefixtures("stopping")
+def test_a_signal_stops_all_of_them_and_their_end_is_waited_for(
+    number: signal.Signals, raised: type[BaseException], fake: Callable[[str], None], config: RunConfig, run_dir: Path
+) -> None:
+    fake("""
+        def stop(number, frame):
+            time.sleep(0.2)  # it writes its status
+            end(0, "stopped")
+            sys.exit(1)
+
+        signal.signal(signal.SIGINT, stop)
+        (folder / "ready").touch()
+        time.sleep(60)
+    """)
+    thread = stop_once_ready(run_dir, number)
+    with pytest.raises(raised):
+        train_in_processes(config, run_dir, resume=False)
+    thread.join()
+    assert json.loads((run_dir / "ranks" / "rank-0.json").read_text())["status"] == "stopped"
+    assert status(run_dir) == ("KILLED", "Terminated: 143")  # in the main process's own words
+
+
+@pytest.mark.parametrize("word", ['end(0, "lost", 1.0, "gloo: connection closed")', "pass"], ids=["lost", "silent"])
+@pytest.mark.usefixtures("stopping")
+def test_a_main_process_that_only_lost_the_others_was_stopped_too(
+    word: str, fake: Callable[[str], None], config: RunConfig, run_dir: Path
+) -> None:
+    RunDirectory(run_dir).finish("FAILED", error="RuntimeError: gloo: connection closed")
+    fake(f"""
+        def stop(number, frame):
+            {word}
+            sys.exit(1)
+
+        signal.signal(signal.SIGINT, stop)
+        (folder / "ready").touch()
+        time.sleep(60)
+    """)
+    thread = stop_once_ready(run_dir, signal.SIGTERM)
+    with pytest.raises(SystemExit):
+        train_in_processes(config, run_dir, resume=False)
+    thread.join()
+    assert status(run_dir) == ("KILLED", "stopped: SystemExit")
+
+
+@pytest.mark.usefixtures("stopping")
+def test_who_does_not_end_in_time_is_killed_with_its_children(
+    fake: Callable[[str], None], config: RunConfig, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranks, "_STOP_S", 0.3)
+    fake("""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+        (folder / "pids").write_text(json.dumps([os.getpid(), child.pid]))
+        (folder / "ready").touch()
+        time.sleep(60)
+    """)
+    thread = stop_once_ready(run_dir, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train_in_processes(config, run_dir, resume=False)
+    thread.join()
+    pids = json.loads((run_dir / "ranks" / "pids").read_text())
+    deadline = time.monotonic() + 5
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(map(alive, pids))
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+# ---- in a process of the run
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (RuntimeError("[.../gloo/transport/tcp/pair.cc:537] Read error: Connection reset by peer"), True),
+        (dist.DistBackendError("NCCL error: remote process exited"), True),
+        (dist.DistNetworkError("the store is gone"), True),
+        (RuntimeError("CUDA out of memory"), False),
+        (ValueError("gloo is a setting's value"), False),
+    ],
+)
+def test_a_lost_connection_is_told_from_an_error(error: Exception, lost: bool) -> None:
+    assert worker._is_lost(error) == lost
+
+
+def test_a_reward_that_pauses_in_one_process_pauses_the_run(
+    fake: Callable[[str], None], config: RunConfig, run_dir: Path
+) -> None:
+    fake('end(0, "lost", 1.0, "gloo"); end(1, "paused", 2.0, "spent", setting="reward.max_cost"); sys.exit(1)')
+    with pytest.raises(RewardPausedError, match=r"^spent$") as raised:
+        train_in_processes(config, run_dir, resume=False)
+    assert raised.value.setting == "reward.max_cost"
+    assert status(run_dir) == ("KILLED", "spent")
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Put back what a process does not need any more when it has ended."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+ENDINGS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "a summary": ({"steps": 3}, {"status": "finished", "message": "", "summary": {"steps": 3}}),
+    "a user's error": (ValueError("a setting"), {"status": "failed", "message": "a setting", "summary": None}),
+    "an error": (LookupError("mine"), {"status": "failed", "message": "LookupError: mine", "summary": None}),
+    "a lost one": (RuntimeError("gloo"), {"status": "lost", "message": "RuntimeError: gloo", "summary": None}),
+    "Ctrl-C": (KeyboardInterrupt(), {"status": "stopped", "message": "", "summary": None}),
+    "SIGTERM": (SystemExit(143), {"status": "stopped", "message": "", "summary": None}),
+    "a pause": (
+        RewardPausedError("spent", "reward.max_cost"),
+        {"status": "paused", "message": "spent", "summary": None, "setting": "reward.max_cost"},
+    ),
+}
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("name", ENDINGS)
+def test_each_process_leaves_word_of_how_it_ended(
+    name: str, rank: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome, expected = ENDINGS[name]
+
+    def train(folder: Path) -> dict[str, Any]:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        found: dict[str, Any] = outcome
+        return found
+
+    (tmp_path / "ranks").mkdir()
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setattr(worker, "_train", train)
+    if expected["status"] == "stopped":
+        with pytest.raises(type(outcome)):
+            worker.main(tmp_path)
+    else:
+        assert worker.main(tmp_path) == (0 if expected["status"] == "finished" else 1)
+    kept = json.loads((tmp_path / "ranks" / f"rank-{rank}.json").read_text())
+    assert abs(kept.pop("time") - time.time()) < 60
+    assert kept == {"setting": ""} | expected
+    assert (tmp_path / "ranks" / f"rank-{rank}.txt").exists() == (expected["status"] in {"failed", "lost"})
+    assert (tmp_path / "log.txt").exists() == (rank == 0)

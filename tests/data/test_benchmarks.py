@@ -1,0 +1,119 @@
+"""The shipped data sets and benchmarks, read from small local copies of their formats: no network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+
+from igrpo.config.parts.data import HubDataConfig
+from igrpo.data.benchmarks import read_benchmark
+from igrpo.data.sources import HubSource
+from tests.composed import config as composed
+from tests.data.messages import exactly
+from tests.data.shipped_sets import ROWS, WITH_TEST, answer, problem, write_set
+
+BYTES = ("model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=16384")
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+
+
+def shipped(name: str, *overrides: str) -> HubDataConfig:
+    data = composed(None, *BYTES, f"data={name}", *overrides).data
+    assert isinstance(data, HubDataConfig)
+    return data
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_shipped_set_reads_its_own_columns(name: str, tmp_path: Path) -> None:
+    source = HubSource(shipped(name, *write_set(name, tmp_path / "set")))
+    read = {one.problem: one.answer for split in (source.train, source.development, source.test) for one in split}
+    numbers = [*range(60), *range(80, 100)] if name in WITH_TEST else range(60)
+    assert read == {problem(number): answer(number) for number in numbers}
+    if name in WITH_TEST:
+        assert {one.problem for one in source.test} == {problem(number) for number in range(80, 100)}
+
+
+def test_the_columns_are_not_the_same_by_chance(tmp_path: Path) -> None:
+    """A set that is read with the columns of another is refused."""
+    overrides = [one for one in write_set("gsm8k", tmp_path / "set") if one != "data=gsm8k"]
+    with pytest.raises(ValueError, match=r"there is no field 'problem' \(data\.fields\.problem\); .*answer, question$"):
+        HubSource(shipped("math", *overrides))
+
+
+def test_rows_without_an_answer_are_left_out_of_math(tmp_path: Path) -> None:
+    """Two boxes of the real set are empty, 2 in 7,500: here 1 in 61, with the share raised."""
+    empty: dict[str, Any] = {
+        "problem": "Which?",
+        "level": "Level 5",
+        "type": "Algebra",
+        "solution": r"It is $\boxed{}$.",
+    }
+    overrides = write_set("math", tmp_path / "set", more=[empty])
+    with pytest.raises(
+        ValueError, match=r"^data\.unusable_share=0\.001, but 1 of 61 rows hold no question; the first: "
+    ):
+        HubSource(shipped("math", *overrides))
+    source = HubSource(shipped("math", *overrides, "data.unusable_share=0.02"))
+    assert len(source.train) + len(source.development) == 60
+
+
+def test_a_hundred_copies_of_dapo_are_one(tmp_path: Path) -> None:
+    row = ROWS["dapo_math"]
+    source = HubSource(
+        shipped("dapo_math", *write_set("dapo_math", tmp_path / "set", more=[row(n) for n in range(60)] * 5))
+    )
+    assert len(source.train) + len(source.development) + len(source.test) == 60
+
+
+def test_the_limit_of_acereason_is_the_number_of_the_paper() -> None:
+    assert shipped("acereason_math").limit == 9400
+    assert {name: shipped(name).limit for name in ROWS if name != "acereason_math"} == dict.fromkeys(
+        [name for name in ROWS if name != "acereason_math"]
+    )
+
+
+@pytest.mark.parametrize("name", ["aime24", "aime25", "math500", "amc23", "gsm8k", "minerva"])
+def test_every_benchmark_of_the_paper_is_read_from_a_local_file(name: str, tmp_path: Path) -> None:
+    evaluation = composed(None, *BYTES, "evaluation=paper").evaluation
+    assert (evaluation.temperature, evaluation.top_p, evaluation.max_completion_tokens) == (0.6, 0.95, 65_000)
+    benchmark = evaluation.benchmarks[name]
+    assert benchmark.samples == (64 if name.startswith("aime") else 8)
+    assert benchmark.dataset.count("/") == 1
+    column = "question" if name in {"amc23", "gsm8k", "minerva"} else "problem"
+    gold = "The sum is 3.\n#### 1,003" if name == "gsm8k" else "1003"
+    path = tmp_path / f"{name}.jsonl"
+    path.write_text(json.dumps({column: "How many?", "answer": gold, "url": "x"}) + "\n")
+    questions = read_benchmark(name, benchmark.model_copy(update={"dataset": str(path)}))
+    assert [(one.problem, one.answer) for one in questions] == [("How many?", "1003")]
+
+
+def test_errors_of_a_benchmark_name_its_settings(tmp_path: Path) -> None:
+    benchmark = composed(None, *BYTES, "evaluation=paper").evaluation.benchmarks["gsm8k"]
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"question": "How many?", "answer": "#### 1"}\n{"question": "How few?", "answer": "none"}\n')
+    setting = "evaluation.benchmarks.gsm8k"
+    with pytest.raises(
+        ValueError,
+        match=exactly(
+            f"{path}[test] row 1: the field 'answer' has no #### with an answer after it "
+            f"({setting}.fields.answer_form=hashes)"
+        ),
+    ):
+        read_benchmark("gsm8k", benchmark.model_copy(update={"dataset": str(path)}))
+    fields = benchmark.fields.model_copy(update={"problem": "problem"})
+    with pytest.raises(
+        ValueError, match=rf"there is no field 'problem' \({setting}\.fields\.problem\); The fields are"
+    ):
+        read_benchmark("gsm8k", benchmark.model_copy(update={"dataset": str(path), "fields": fields}))
+    with pytest.raises(
+        ValueError, match=rf"^{setting}\.dataset=nobody/nothing \({setting}\.subset=main, split 'test', "
+    ):
+        read_benchmark("gsm8k", benchmark.model_copy(update={"dataset": "nobody/nothing"}))

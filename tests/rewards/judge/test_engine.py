@@ -1,0 +1,122 @@
+"""A judge in this process: its prompt, its replies, and what does not fit."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from igrpo.assembly.judge import build_judge
+from igrpo.config.parts.reward import JudgeLocalConfig
+from igrpo.rewards.judge.backend import RefusedError
+from igrpo.rewards.judge.cache import ScoreCache
+from igrpo.rewards.judge.engine import EngineBackend
+from igrpo.rewards.judge.judge import Judge, Judgement
+from igrpo.rewards.judge.prompt import JudgePrompt
+from igrpo.rewards.judge.spending import Prices, Spending
+from igrpo.rollout.base import SamplingParams
+from igrpo.types import Completion
+from tests.assembly.parts import byte_policy, tiny_policy, write_model
+from tests.composed import config
+from tests.rewards.judge.making import QUESTION, Rule, completions
+
+PARAMS = SamplingParams(temperature=0.0, top_p=1.0, top_k=0, max_new_tokens=9, stop_token_ids=(1,))
+MESSAGES = [{"role": "system", "content": "Grade."}, {"role": "user", "content": "2 + 2 = 4"}]
+
+
+@dataclass
+class ScriptedEngine:
+    """Says the same to every prompt; refuses prompts of more than ``longest`` tokens."""
+
+    says: str = '{"score": 0.75}'
+    longest: int = 100_000
+    prompts: list[list[int]] = field(default_factory=list)
+    closed: int = 0
+
+    async def sample(self, prompt_ids: Sequence[int], params: Any, seeds: Sequence[int]) -> tuple[Completion, ...]:
+        if len(prompt_ids) > self.longest:
+            raise ValueError("the prompt does not fit the model")
+        self.prompts.append(list(prompt_ids))
+        return tuple(Completion((1, 2, 3), self.says, (0.0,) * 3, None, None, "stop", 0) for _ in seeds)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def made(engine: Any, tokenizer: Any) -> EngineBackend:
+    return EngineBackend(engine, tokenizer, "m", PARAMS)
+
+
+def test_the_chat_template_makes_the_prompt_and_tokens_are_counted() -> None:
+    engine, tokenizer = ScriptedEngine(), byte_policy().tokenizer
+    assert tokenizer.chat_template
+    reply = asyncio.run(made(engine, tokenizer).ask(MESSAGES, 5))
+    rendered = tokenizer.apply_chat_template(MESSAGES, tokenize=False, add_generation_prompt=True)
+    (prompt,) = engine.prompts
+    assert tokenizer.decode(prompt) == rendered
+    assert (reply.text, reply.input_tokens, reply.output_tokens) == ('{"score": 0.75}', len(prompt), 3)
+
+
+def test_without_a_template_the_messages_stand_one_below_the_other() -> None:
+    engine, tokenizer = ScriptedEngine(), tiny_policy().tokenizer
+    assert not tokenizer.chat_template
+    asyncio.run(made(engine, tokenizer).ask([{"role": "user", "content": "1+2"}, {"role": "user", "content": "3"}], 5))
+    assert tokenizer.decode(engine.prompts[0], skip_special_tokens=True).replace(" ", "").strip().startswith("1+2")
+
+
+def test_what_does_not_fit_is_refused_alone() -> None:
+    engine = ScriptedEngine(longest=10)
+    with pytest.raises(RefusedError, match="does not fit the model"):
+        asyncio.run(made(engine, byte_policy().tokenizer).ask(MESSAGES, 5))
+
+
+def test_the_identity_names_model_and_sampling() -> None:
+    one = EngineBackend(ScriptedEngine(), byte_policy().tokenizer, "m", PARAMS)  # type: ignore[arg-type]
+    other = EngineBackend(ScriptedEngine(), byte_policy().tokenizer, "n", PARAMS)  # type: ignore[arg-type]
+    assert json.loads(one.identity)[:3] == ["m", 0.0, 9]
+    assert one.identity != other.identity
+
+
+@pytest.mark.parametrize(("longest", "value"), [(100_000, 0.75), (5, None)])
+def test_the_judge_over_an_engine(longest: int, value: float | None) -> None:
+    engine = ScriptedEngine(longest=longest)
+    judge = Judge(
+        made(engine, byte_policy().tokenizer),
+        JudgePrompt("s", "{problem}{reference}{solution}", "{answer}", use_reference=True, max_solution_chars=99),
+        Judgement(votes=1, threshold=0.5, verdict="judge", partial_credit=None),
+        cache=ScoreCache(None),
+        spending=Spending(None, "m", Prices(0.0, 0.0, None), process=0, processes=1),
+        verifier=Rule(),
+        concurrency=4,
+    )
+    scores = asyncio.run(judge.score(QUESTION, completions("so 4", "so 5")))
+    measures = judge.step_measures()
+    judge.close()
+    judge.close()
+    assert [s and s.value for s in scores] == [value, value]
+    assert measures["judge/refused"].total == (0 if value else 2)
+    assert engine.closed == 1
+
+
+def test_a_directory_is_loaded_and_samples(tmp_path: Path) -> None:
+    """Random weights say nothing that can be read: two tries each, then no score."""
+    path = write_model(tmp_path / "m")
+    settings = config(
+        None, "reward=judge_local", f"reward.model={path}", "reward.device=cpu", "reward.max_tokens=3"
+    ).reward
+    assert isinstance(settings, JudgeLocalConfig)
+    judge = build_judge(settings.model_copy(update={"cache": None}), Rule(), None)
+    scores = asyncio.run(judge.score(QUESTION, completions("so 4", "so 5")))
+    measures = judge.step_measures()
+    judge.close()
+    assert scores == [None, None]
+    assert (measures["judge/unparsable"].total, measures["judge/unscored"].total) == (4, 2)
+    assert measures["judge/output_tokens"].total <= 12
+    missing = settings.model_copy(update={"model": str(tmp_path / "none")})
+    with pytest.raises(ValueError, match=r"^reward\.model=.*there is no such directory"):
+        build_judge(missing, Rule(), None)

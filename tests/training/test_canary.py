@@ -1,0 +1,195 @@
+"""The canary passes where the engine has the trainer's weights, and names what differs where it has not."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+
+from igrpo import distributed
+from igrpo.policy.lora import add_adapters
+from igrpo.policy.tiny import TinyShape, build_tiny_model
+from igrpo.policy.weights import fingerprint, named_weights
+from igrpo.rollout.local import LocalEngine
+from igrpo.training.canary import Canary, CanaryError
+from igrpo.types import Completion
+from tests.training.small_run import TOKENIZER
+
+CPU = torch.device("cpu")
+TOLERANCE = 1e-3
+LAYER = "model.layers.1.mlp.down_proj.weight"
+
+
+class CopyEngine(LocalEngine):
+    """Over weights of its own, as an engine in another process: it reads them back, but for those in ``hidden``."""
+
+    def __init__(self, model: Any, dtype: torch.dtype = torch.float32, hidden: tuple[str, ...] = ()) -> None:
+        self.own = copy.deepcopy(model)
+        super().__init__(self.own, TOKENIZER, max_batch_rows=8)
+        self._dtype, self._hidden = dtype, hidden
+
+    def fingerprints(self) -> Mapping[str, str]:
+        name = str(self._dtype).removeprefix("torch.")
+        return {
+            key: f"{name}:{fingerprint(value, self._dtype)}"
+            for key, value in named_weights(self.own)
+            if key not in self._hidden
+        }
+
+
+def tiny() -> Any:
+    return build_tiny_model(TinyShape(hidden=16, layers=2, heads=2, mlp=16), seed=0)
+
+
+def canary(engine: Any, temperature: float = 1.0) -> Canary:
+    return Canary(
+        engine, prompt_ids=(1, 4, 5, 6), temperature=temperature, tokens=24, tolerance=TOLERANCE, chunk=5,
+        pad_id=TOKENIZER.pad_token_id,
+    )  # fmt: skip
+
+
+def perturbed(model: Any, name: str, by: float) -> CopyEngine:
+    """An engine in which one tensor is another one."""
+    engine = CopyEngine(model)
+    with torch.no_grad():
+        engine.own.get_parameter(name).add_(by)
+    return engine
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+@pytest.mark.parametrize("kind", ["shared", "copied", "with adapters"])
+def test_it_passes_on_the_same_weights(kind: str, temperature: float) -> None:
+    model = tiny()
+    if kind == "with adapters":
+        add_adapters(model, rank=2, alpha=8.0, targets="all-linear", seed=0)
+    engine = LocalEngine(model, TOKENIZER, max_batch_rows=8) if kind == "shared" else CopyEngine(model)
+    for version in (0, 1, 7):
+        engine.sync_weights(version)
+        assert canary(engine, temperature).check(version, model, model, CPU) < 1e-5
+
+
+@pytest.mark.parametrize("name", [LAYER, "model.embed_tokens.weight", "model.norm.weight"])
+def test_it_names_the_tensor_that_differs(name: str) -> None:
+    model = tiny()
+    engine = perturbed(model, name, 0.5)
+    engine.sync_weights(3)
+    with pytest.raises(CanaryError) as failure:
+        canary(engine).check(3, model, model, CPU)
+    message = str(failure.value)
+    assert f"; tensors that differ: {name}. The run stops" in message
+    assert "after weight sync 3" in message
+    assert "rollout.canary_tolerance=0.001" in message
+    gap = float(message.partition("fixed text are ")[2].split()[0])
+    assert gap > TOLERANCE
+
+
+def test_the_adapters_that_were_not_merged_are_named() -> None:
+    model = tiny()
+    engine = CopyEngine(model)  # of the frozen weights alone
+    add_adapters(model, rank=2, alpha=8.0, targets=("down_proj",), seed=0)
+    engine.sync_weights(0)
+    assert canary(engine).check(0, model, model, CPU) < 1e-5  # B is zero
+    torch.nn.init.normal_(model.get_parameter(LAYER.replace(".weight", ".lora_B.default.weight")))
+    with pytest.raises(CanaryError, match=rf"tensors that differ: {LAYER}\. The run stops"):
+        canary(engine).check(0, model, model, CPU)
+
+
+def test_a_difference_within_the_tolerance_passes() -> None:
+    model = tiny()
+    engine = perturbed(model, LAYER, 1e-6)
+    engine.sync_weights(0)
+    assert 0 < canary(engine).check(0, model, model, CPU) < TOLERANCE
+
+
+def test_the_exact_check_finds_what_is_too_small_to_be_heard() -> None:
+    model = tiny()
+    engine = CopyEngine(model)
+    engine.sync_weights(0)
+    assert canary(engine).check(0, model, model, CPU, exact=True) < 1e-5
+    with torch.no_grad():
+        engine.own.get_parameter(LAYER)[0, 0] += 1e-6
+    assert canary(engine).check(0, model, model, CPU) < TOLERANCE
+    with pytest.raises(CanaryError, match=rf"tensors that differ: {LAYER}\. The run stops"):
+        canary(engine).check(0, model, model, CPU, exact=True)
+
+
+def test_the_exact_check_of_one_process_stops_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny()
+    engine = CopyEngine(model)
+    engine.sync_weights(0)
+    monkeypatch.setattr(distributed, "gather", lambda mine: [True, mine] if isinstance(mine, bool) else [mine, mine])
+    assert canary(engine).check(0, model, model, CPU) < TOLERANCE
+    with pytest.raises(CanaryError, match="no tensor that was received differs"):
+        canary(engine).check(0, model, model, CPU, exact=True)
+
+
+def test_a_rounded_copy_does_not_differ_in_its_own_type() -> None:
+    """Of an engine in bfloat16 only what is not the rounded weight is named."""
+    model = tiny()
+    engine = CopyEngine(model, torch.bfloat16)
+    with torch.no_grad():
+        for parameter in engine.own.parameters():
+            parameter.copy_(parameter.bfloat16())
+        engine.own.get_parameter(LAYER).add_(0.5)
+    engine.sync_weights(0)
+    with pytest.raises(CanaryError, match=rf"tensors that differ: {LAYER}\. The run stops"):
+        canary(engine).check(0, model, model, CPU)
+
+
+def test_what_cannot_be_read_back_is_said() -> None:
+    """A tied head that the engine made a copy of: every tensor that it was given is the right one."""
+    model = tiny()
+    engine = CopyEngine(model, hidden=("model.norm.weight",))
+    engine.own.lm_head.weight = torch.nn.Parameter(engine.own.lm_head.weight.detach() * 2)
+    engine.own.config.tie_word_embeddings = False
+    engine.sync_weights(0)
+    expected = (
+        r"no tensor that was received differs \(1 cannot be read back: model\.norm\.weight\): .*\(a tied output head"
+    )
+    with pytest.raises(CanaryError, match=expected):
+        canary(engine).check(0, model, model, CPU)
+
+
+def test_a_sample_of_another_version_fails_whatever_its_log_probs() -> None:
+    model = tiny()
+    engine = CopyEngine(model)
+    engine.sync_weights(4)
+    with pytest.raises(CanaryError, match=r"after weight sync 5 .* its sample says version 4; no tensor"):
+        canary(engine).check(5, model, model, CPU)
+
+
+def test_not_a_number_fails() -> None:
+    model = tiny()
+    engine = CopyEngine(model)
+    engine.sync_weights(0)
+    with torch.no_grad():
+        model.get_parameter(LAYER)[0, 0] = float("nan")
+    with pytest.raises(CanaryError, match=rf"are inf nats .* tensors that differ: {LAYER}\. "):
+        canary(engine).check(0, model, model, CPU)
+
+
+def test_not_a_number_of_the_engine_fails() -> None:
+    class Broken(CopyEngine):
+        async def sample(self, *args: Any, **kwargs: Any) -> tuple[Completion, ...]:
+            return (Completion((4, 5), "", (float("nan"), -1.0), None, None, "length", 0),)
+
+    model = tiny()
+    with pytest.raises(CanaryError, match="are inf nats"):
+        canary(Broken(model)).check(0, model, model, CPU)
+
+
+@pytest.mark.parametrize("other", [(1.5, 2), (0.0, 1), (float("inf"), 2)])
+def test_every_process_stops_when_one_engine_is_wrong(
+    other: tuple[float, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They all take part in gathering the weights: one that went on would leave the others waiting."""
+    model = tiny()
+    engine = CopyEngine(model)
+    engine.sync_weights(2)
+    assert canary(engine).check(2, model, model, CPU) < TOLERANCE
+    monkeypatch.setattr(distributed, "gather", lambda mine: [other, mine])
+    with pytest.raises(CanaryError, match=rf"are {other[0]:.3g} nats|are .* its sample says version 1"):
+        canary(engine).check(2, model, model, CPU)

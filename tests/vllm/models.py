@@ -1,0 +1,117 @@
+"""Small random models on disk and in memory, and what the tests ask of engines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from igrpo.policy.byte_level import build_byte_level_tokenizer
+from igrpo.policy.weights import fingerprint, named_weights
+from igrpo.rollout.base import Engine, SamplingParams
+from igrpo.rollout.local import LocalEngine
+from igrpo.rollout.vllm.served import ServedModel
+from igrpo.types import Completion
+
+MAX_LEN = 192
+PROMPTS = tuple(tuple(6 + (7 * i * i + 11 * j) % 250 for j in range(9 + 8 * i)) for i in range(6))
+
+#: 5,000 tokens in all, more than vLLM computes at once.
+MANY_PROMPTS = tuple(tuple(6 + (i * 31 + 7 * j * j) % 250 for j in range(160)) for i in range(32))
+
+
+@dataclass(frozen=True)
+class Small:
+    """A model in training, its tokenizer, and the directory that vLLM is started with."""
+
+    model: Any
+    tokenizer: PreTrainedTokenizerFast
+    served: ServedModel
+
+    @property
+    def stop(self) -> tuple[int, ...]:
+        return (self.tokenizer.eos_token_id,)
+
+    def params(self, temperature: float, new: int = 24, top_k: int = 0, top_p: float = 1.0) -> SamplingParams:
+        return SamplingParams(temperature, top_p, top_k, new, self.stop)
+
+
+def make_small(directory: Path, family: str, *, tied: bool, seed: int = 7) -> Small:
+    """Qwen2 or Llama with grouped-query attention, with weights far from uniform, so that a wrong one changes tokens."""
+    tokenizer = build_byte_level_tokenizer(chat_template=False)
+    shape: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 128,  # 4 heads of 32, the smallest that vLLM computes on a CPU
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 192,
+        "max_position_embeddings": MAX_LEN,
+        "tie_word_embeddings": tied,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "initializer_range": 0.15,
+        "dtype": torch.float32,
+    }
+    torch.manual_seed(seed)
+    model = (
+        Qwen2ForCausalLM(Qwen2Config(**shape)) if family == "qwen2" else LlamaForCausalLM(LlamaConfig(**shape))
+    ).eval()
+    # vLLM must not get its weights from here: those in the directory are of another seed
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    perturb(model, seed + 1)
+    return Small(model, tokenizer, ServedModel(str(directory)))
+
+
+@torch.no_grad()
+def perturb(model: Any, seed: int, scale: float = 0.03) -> None:
+    """What an update would do to every weight."""
+    torch.manual_seed(seed)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.add_(torch.randn_like(parameter) * scale)
+
+
+Call = tuple[Sequence[int], SamplingParams, Sequence[int]]
+
+
+def sample_all(engine: Engine, calls: Sequence[Call]) -> list[tuple[Completion, ...]]:
+    """All calls at the same time, in a fresh event loop."""
+
+    async def together() -> list[tuple[Completion, ...]]:
+        return list(await asyncio.gather(*(engine.sample(*call) for call in calls)))
+
+    return asyncio.run(together())
+
+
+def greedy(engine: Engine, small: Small, new: int = 24) -> list[tuple[int, ...]]:
+    """The greedy tokens after every prompt."""
+    answers = sample_all(engine, [(prompt, small.params(0.0, new), (0,)) for prompt in PROMPTS])
+    return [completions[0].token_ids for completions in answers]
+
+
+def local_greedy(small: Small, new: int = 24) -> list[tuple[int, ...]]:
+    """The same by the local engine, from the trainer's model."""
+    return greedy(LocalEngine(small.model, small.tokenizer, max_batch_rows=16), small, new)
+
+
+@torch.no_grad()
+def largest_gap(small: Small, prompt: Sequence[int], completion: Completion, temperature: float) -> float:
+    """The largest difference between the completion's log-probs and the trainer's, in nats."""
+    ids = torch.tensor([[*prompt, *completion.token_ids]])
+    logits = small.model(ids).logits[0, len(prompt) - 1 : -1].float() / temperature
+    ours = logits.log_softmax(-1).gather(-1, ids[0, len(prompt) :, None])[:, 0]
+    return float((ours - torch.tensor(completion.logprobs)).abs().max())
+
+
+def trainer_labels(small: Small, dtype: torch.dtype = torch.float32) -> dict[str, str]:
+    """What an engine's fingerprints have to be."""
+    name = str(dtype).removeprefix("torch.")
+    return {key: f"{name}:{fingerprint(weight, dtype)}" for key, weight in named_weights(small.model)}

@@ -1,0 +1,162 @@
+"""`igrpo serve --judge` from its command line to its end, with the judge's client in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from igrpo.assembly.judge import build_judge
+from igrpo.rewards.base import measured_values
+from igrpo.rewards.judge.backend import JudgeError, Reply
+from igrpo.rewards.judge.openai_client import OpenAIBackend
+from igrpo.rewards.judge.parsing import parse_score
+from igrpo.rollout.vllm.supervisor import free_port
+from tests.assembly.parts import completion
+from tests.composed import config
+from tests.end_to_end import runs
+from tests.rewards.judge.making import QUESTION, Rule, judge
+from tests.rewards.judge.test_openai_client import MESSAGES, endpoint
+from tests.vllm.models import MAX_LEN
+from tests.vllm.random_judge import make_judge, teach
+from tests.vllm.test_runs import SMALL
+
+ROOT = Path(__file__).parents[2]
+KEY = "a secret of this test"
+
+
+def start(folder: Path, model: Path, port: int) -> subprocess.Popen[str]:
+    settings = [f"model.name_or_path={model}", f"rollout.port={port}", "rollout.enforce_eager=true",
+                "rollout.gpu_memory_utilization=0.3", "rollout.ready_timeout_s=300", "rollout.dtype=float32",
+                "rollout.api_key_env=IGRPO_JUDGE_API_KEY"]  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-m", "igrpo", "serve", "--judge", *settings],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "IGRPO_JUDGE_API_KEY": KEY},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ask(url: str, **changes: Any) -> Reply:
+    async def one() -> Reply:
+        backend = OpenAIBackend(endpoint(url, **changes))
+        try:
+            return await backend.ask(MESSAGES, 3)
+        finally:
+            await backend.aclose()
+
+    return asyncio.run(one())
+
+
+def test_a_served_judge_answers_with_its_own_weights_within_the_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, port = make_judge(tmp_path / "judge"), free_port("127.0.0.1")
+    work = tmp_path / "work"
+    work.mkdir()
+    with start(work, model, port) as serve:
+        assert serve.stdout is not None
+        told = []
+        for line in serve.stdout:
+            told.append(line)
+            if line.startswith("Ctrl-C"):
+                break
+        output = "".join(told)
+        url = f"http://127.0.0.1:{port}/v1"
+        settings = rf"reward=judge reward\.base_url={url} reward\.model={model} reward\.api_key_env=IGRPO_JUDGE_API_KEY"
+        assert re.search(settings, output), output
+
+        monkeypatch.delenv("IGRPO_JUDGE_API_KEY", raising=False)
+        with pytest.raises(JudgeError, match="IGRPO_JUDGE_API_KEY"):
+            ask(url, model=str(model))
+        monkeypatch.setenv("IGRPO_JUDGE_API_KEY", KEY)
+        with pytest.raises(JudgeError, match=r"reward\.model=another: it answered 404"):
+            ask(url, model="another")
+
+        # a random model writes what the schema makes it write; it may not come to its end, which is no score
+        reply = ask(url, model=str(model), max_tokens=64, structured="json_schema")
+        assert reply.text is not None
+        assert reply.text.lstrip().startswith("{")
+        assert reply.output_tokens > 0
+        again = ask(url, model=str(model), max_tokens=64, structured="json_schema")
+        assert again.text == reply.text, "greedy, from weights that stay"
+        free = ask(url, model=str(model), max_tokens=16, structured="off")
+        assert parse_score(free.text) is None
+
+        made = judge(url, model=str(model), max_tokens=16)
+        scores = asyncio.run(made.score(QUESTION, [completion("It is 4."), completion("x" * 2 * MAX_LEN)]))
+        measured = measured_values(made.step_measures())
+        made.close()
+        assert all(one is None or 0 <= one.value <= 1 for one in scores)
+        assert measured["judge/unscored"] == scores.count(None)
+        assert measured["judge/input_tokens"] > 0
+
+        processes = psutil.Process(serve.pid).children(recursive=True)
+        serve.send_signal(signal.SIGTERM)
+        assert serve.wait(60) == 128 + signal.SIGTERM
+    assert [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    assert list(work.iterdir()) == []
+
+
+def test_a_judge_in_the_trainer_s_process_says_what_the_local_engine_makes_it_say(tmp_path: Path) -> None:
+    """In a run of the program: one vLLM engine lives in a process, and the tests beside this one may have theirs."""
+    model = make_judge(tmp_path / "judge")
+    teach(model)
+    settings = (f"reward.model={model}", "reward.temperature=1.0", "reward.max_tokens=24")
+    cache = tmp_path / "cache.sqlite"
+    runs.run(
+        [
+            "train", f"hydra.run.dir={tmp_path / 'run'}", *SMALL, "trainer.steps=2", "evaluation.every=2",
+            "reward=judge_vllm", *settings, f"reward.cache={cache}", "reward.enforce_eager=true", "reward.dtype=float32",
+        ],
+        tmp_path,
+    )  # fmt: skip
+    measured = [line for line in runs.metrics(tmp_path / "run") if "judge/requests" in line]
+    assert len(measured) == 2
+    for line in measured:
+        assert line["judge/requests"] >= 16, "each completion of a step"
+        assert line["judge/output_tokens"] > 0
+    groups = [group for trace in runs.rollouts(tmp_path / "run") for group in trace["groups"]]
+    values = {completion["score"]["value"] for group in groups for completion in group["completions"]}
+    assert values, "it was taught to say what can be read"
+    assert all(0 <= value < 1 for value in values)
+    greedy = (f"reward.model={model}", "reward.max_tokens=24", "reward.cache=null")
+    script = SCRIPT.format(settings=["reward=judge_vllm", *greedy, "reward.enforce_eager=true", "reward.dtype=float32"])
+    said = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
+    ).stdout.splitlines()[-1]
+    local = config(None, "reward=judge_local", *greedy, "reward.device=cpu").reward
+    made = build_judge(local, Rule(), None)  # type: ignore[arg-type]
+    scores = asyncio.run(made.score(QUESTION, COMPLETIONS))
+    made.close()
+    assert said == str([score and score.value for score in scores])
+    assert None in scores, "the one that is too long for the model"
+    assert any(scores)
+
+
+COMPLETIONS = [completion("It is 4."), completion("It is 5, since 2 and 2 are two."), completion("x" * 9000)]
+
+SCRIPT = """
+import asyncio
+from igrpo.assembly.judge import build_judge
+from tests.composed import config
+from tests.rewards.judge.making import QUESTION, Rule
+from tests.vllm.test_judge import COMPLETIONS
+made = build_judge(config(None, *{settings}).reward, Rule(), None)
+scores = asyncio.run(made.score(QUESTION, COMPLETIONS))
+again = asyncio.run(made.score(QUESTION, COMPLETIONS[:1]))  # from another event loop
+made.close()
+made.close()
+assert again[0] == scores[0]
+print([score and score.value for score in scores])
+"""
