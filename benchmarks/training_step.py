@@ -1,6 +1,6 @@
 """Time, throughput, model FLOP utilisation and memory of whole training steps, GRPO and iGRPO at the same samples.
 
-    python benchmarks/training_step.py --shape qwen2.5-0.5b --peak-tflops 990 [--rollout local] [--steps 6] [--out FILE]
+    python benchmarks/training_step.py --shape qwen2.5-0.5b --peak-tflops 990 [--rollout local] [--steps 6] [--out FILE] [SETTING=VALUE ...]
 
 The model has the published shape and random weights, so that nothing is downloaded, and answers of full length, since a
 random model does not end them. The reward is a function of the tokens, so that every group has a gradient. Medians over
@@ -87,8 +87,10 @@ def train(algorithm: str, model: Path, folder: Path, arguments: argparse.Namespa
         f"prompt.max_draft_tokens={max(arguments.tokens, 64)}", "trainer.tokens_per_microbatch=32768",
         "evaluation.every=1000", "evaluation.questions=1", "evaluation.samples=1", "evaluation.greedy=false",
         "evaluation.draft_conditioned=false", "checkpoint.every=1000", "checkpoint.keep_best=false", "tracking=none",
+        *arguments.overrides,
     ]  # fmt: skip
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    here = str(Path(__file__).parent)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))}
     subprocess.run(command, check=True, cwd=Path(__file__).parent, env=environment, stdout=subprocess.DEVNULL)
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return measured([line for line in lines if "budget/samples" in line], arguments.peak_tflops)
@@ -130,6 +132,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=512, help="of a completion, and of a shown draft")
     parser.add_argument("--peak-tflops", type=float, help="what the device can do, for the utilisation")
     parser.add_argument("--out", type=Path, help="a JSON file for the results")
+    parser.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="of the program, after those made here")
     return parser.parse_args()
 
 
