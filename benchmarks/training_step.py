@@ -1,6 +1,7 @@
 """Time, throughput, model FLOP utilisation and memory of whole training steps, GRPO and iGRPO at the same samples.
 
-    python benchmarks/training_step.py --shape qwen2.5-0.5b --peak-tflops 990 [--rollout local] [--steps 6] [--out FILE] [SETTING=VALUE ...]
+    python benchmarks/training_step.py --shape qwen2.5-0.5b --peak-tflops 990 [--rollout local] [--steps 6]
+        [--out FILE] [SETTING=VALUE ...]
 
 The model has the published shape and random weights, so that nothing is downloaded, and answers of full length, since a
 random model does not end them. The reward is a function of the tokens, so that every group has a gradient. Medians over
@@ -86,7 +87,8 @@ def train(algorithm: str, model: Path, folder: Path, arguments: argparse.Namespa
         f"sampling.max_completion_tokens={arguments.tokens}", "prompt.max_question_tokens=512",
         f"prompt.max_draft_tokens={max(arguments.tokens, 64)}", "trainer.tokens_per_microbatch=32768",
         "evaluation.every=1000", "evaluation.questions=1", "evaluation.samples=1", "evaluation.greedy=false",
-        "evaluation.draft_conditioned=false", "checkpoint.every=1000", "checkpoint.keep_best=false", "tracking=none",
+        "evaluation.draft_conditioned=false", "evaluation.max_completion_tokens=8", "checkpoint.every=1000",
+        "checkpoint.keep_best=false", "tracking=none",
         *arguments.overrides,
     ]  # fmt: skip
     here = str(Path(__file__).parent)
@@ -139,20 +141,20 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Measure both algorithms, and print or keep the results."""
     arguments = parse()
+    record: dict[str, Any] = {
+        "settings": {key: value for key, value in vars(arguments).items() if key != "out"},
+        "device": torch.cuda.get_device_name() if arguments.device == "cuda" else platform.machine(),
+        "versions": {package: version(package) for package in ("torch", "transformers", "igrpo")},
+        "results": {},
+    }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = make_model(arguments.shape, arguments.layers, folder / "model", torch.float32)
-        results = {algorithm: train(algorithm, model, folder, arguments) for algorithm in ("grpo", "igrpo")}
-    cuda = arguments.device == "cuda"
-    record = {
-        "settings": {key: value for key, value in vars(arguments).items() if key != "out"},
-        "device": torch.cuda.get_device_name() if cuda else platform.machine(),
-        "versions": {package: version(package) for package in ("torch", "transformers", "igrpo")},
-        "results": results,
-    }
+        for algorithm in ("grpo", "igrpo"):
+            record["results"][algorithm] = train(algorithm, model, folder, arguments)
+            if arguments.out is not None:
+                write_json_atomic(arguments.out, record)  # the second may yet fail
     print(json.dumps(record, indent=2))
-    if arguments.out is not None:
-        write_json_atomic(arguments.out, record)
 
 
 if __name__ == "__main__":
