@@ -23,6 +23,7 @@ class Terminated(SystemExit):
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(128 + signal_number)
+        self.signal_name = signal.Signals(signal_number).name
 
 
 class Closable(Protocol):
@@ -48,8 +49,7 @@ def tracked(logger: Closable, directory: RunDirectory) -> Iterator[None]:
                 yield
                 status = "FINISHED"
             except BaseException as error:
-                status = _status_after(error)
-                reason = None if status == "FINISHED" else f"{type(error).__name__}: {error}".rstrip(": ")
+                status, reason = _ending(error)
                 raise
             finally:
                 ending()
@@ -57,17 +57,23 @@ def tracked(logger: Closable, directory: RunDirectory) -> Iterator[None]:
             _write_end(logger, directory, status, reason)
 
 
-def _status_after(error: BaseException) -> RunStatus:
-    if isinstance(error, KeyboardInterrupt | Terminated | RewardPausedError):
-        return "KILLED"
+def _ending(error: BaseException) -> tuple[RunStatus, str | None]:
+    """The status that a run has after it, and its reason in words."""
+    if isinstance(error, Terminated):
+        return "KILLED", f"ended by {error.signal_name}"
+    if isinstance(error, KeyboardInterrupt):
+        return "KILLED", "ended by Ctrl-C"
     if not isinstance(error, SystemExit):
-        return "FAILED"
+        status: RunStatus = "KILLED" if isinstance(error, RewardPausedError) else "FAILED"
+        return status, f"{type(error).__name__}: {error}".rstrip(": ")
     from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+    if isinstance(error, SIGTERMException):
+        return "KILLED", "ended by SIGTERM"
     # Lightning turns Ctrl-C into sys.exit(1), raised while it handles the KeyboardInterrupt.
-    if isinstance(error, SIGTERMException) or isinstance(error.__context__, KeyboardInterrupt | Terminated):
-        return "KILLED"
-    return "FAILED" if error.code else "FINISHED"
+    if isinstance(error.__context__, KeyboardInterrupt | Terminated):
+        return _ending(error.__context__)
+    return ("FAILED", f"exit code {error.code}") if error.code else ("FINISHED", None)
 
 
 def _write_end(logger: Closable, directory: RunDirectory, status: RunStatus, reason: str | None) -> None:

@@ -52,17 +52,17 @@ def throw(error: BaseException) -> None:
 
 
 ENDINGS = {
-    "normal": (lambda: None, None, "FINISHED"),
-    "exit 0": (lambda: throw(SystemExit(0)), SystemExit, "FINISHED"),
-    "exit None": (lambda: throw(SystemExit(None)), SystemExit, "FINISHED"),
-    "exit 2": (lambda: throw(SystemExit(2)), SystemExit, "FAILED"),
-    "error": (lambda: throw(RuntimeError("boom")), RuntimeError, "FAILED"),
-    "full disk": (lambda: throw(DiskFullError("full")), DiskFullError, "FAILED"),
-    "ctrl-c": (lambda: send(signal.SIGINT), KeyboardInterrupt, "KILLED"),
-    "ctrl-c in Lightning": (exit_as_lightning_does_after_ctrl_c, SystemExit, "KILLED"),
-    "SIGTERM": (lambda: send(signal.SIGTERM), Terminated, "KILLED"),
-    "SIGHUP": (lambda: send(signal.SIGHUP), Terminated, "KILLED"),
-    "SIGTERM seen by Lightning": (lambda: throw(SIGTERMException()), SIGTERMException, "KILLED"),
+    "normal": (lambda: None, None, "FINISHED", None),
+    "exit 0": (lambda: throw(SystemExit(0)), SystemExit, "FINISHED", None),
+    "exit None": (lambda: throw(SystemExit(None)), SystemExit, "FINISHED", None),
+    "exit 2": (lambda: throw(SystemExit(2)), SystemExit, "FAILED", "exit code 2"),
+    "error": (lambda: throw(RuntimeError("boom")), RuntimeError, "FAILED", "RuntimeError: boom"),
+    "full disk": (lambda: throw(DiskFullError("full")), DiskFullError, "FAILED", "DiskFullError: full"),
+    "ctrl-c": (lambda: send(signal.SIGINT), KeyboardInterrupt, "KILLED", "ended by Ctrl-C"),
+    "ctrl-c in Lightning": (exit_as_lightning_does_after_ctrl_c, SystemExit, "KILLED", "ended by Ctrl-C"),
+    "SIGTERM": (lambda: send(signal.SIGTERM), Terminated, "KILLED", "ended by SIGTERM"),
+    "SIGHUP": (lambda: send(signal.SIGHUP), Terminated, "KILLED", "ended by SIGHUP"),
+    "SIGTERM seen by Lightning": (lambda: throw(SIGTERMException()), SIGTERMException, "KILLED", "ended by SIGTERM"),
 }
 
 
@@ -77,7 +77,7 @@ def hangup_ends() -> Iterator[None]:
 @pytest.mark.usefixtures("hangup_ends")
 @pytest.mark.parametrize("name", ENDINGS)
 def test_every_ending_has_its_status_and_signals_are_put_back(directory: RunDirectory, name: str) -> None:
-    end, error, status = ENDINGS[name]
+    end, error, status, reason = ENDINGS[name]
     numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
     before = [signal.getsignal(number) for number in numbers]
     recorder = Recorder()
@@ -92,7 +92,8 @@ def test_every_ending_has_its_status_and_signals_are_put_back(directory: RunDire
         with pytest.raises(error):
             run()
     assert recorder.statuses == [status]
-    assert directory.read_record().status == status
+    record = directory.read_record()
+    assert (record.status, record.error) == (status, reason)
     assert [signal.getsignal(number) for number in numbers] == before
 
 
@@ -169,16 +170,16 @@ class Module(LightningModule):
 
 
 @pytest.mark.parametrize(
-    ("end", "error", "status", "steps"),
+    ("end", "error", "steps"),
     [
-        ("normal", None, "FINISHED", [1, 2, 3, 4]),
-        ("error", RuntimeError, "FAILED", [1, 2]),
-        ("ctrl-c", SystemExit, "KILLED", [1, 2]),
-        ("SIGTERM", Terminated, "KILLED", [1, 2]),
+        ("normal", None, [1, 2, 3, 4]),
+        ("error", RuntimeError, [1, 2]),
+        ("ctrl-c", SystemExit, [1, 2]),
+        ("SIGTERM", Terminated, [1, 2]),
     ],
 )
 def test_inside_lightning(
-    directory: RunDirectory, end: str, error: type[BaseException] | None, status: str, steps: list[int]
+    directory: RunDirectory, end: str, error: type[BaseException] | None, steps: list[int]
 ) -> None:
     torch.set_num_threads(1)
     logger = RunLogger(Tracker(directory, tracking_uri=None))
@@ -202,7 +203,8 @@ def test_inside_lightning(
     else:
         with pytest.raises(error):
             run()
-    assert directory.read_record().status == status
+    record = directory.read_record()
+    assert (record.status, record.error) == ENDINGS[end][2:]
     lines = list(read_metrics(directory.metrics))
     assert [line["step"] for line in lines] == steps
     assert [line["train/loss"] for line in lines] == [step - 1.0 for step in steps]
