@@ -13,7 +13,7 @@ from igrpo.analysis.curves import curves_of, spent
 from igrpo.analysis.estimates import METRICS, Metric, comparisons, final
 from igrpo.analysis.model import Comparison, Condition, Report
 from igrpo.analysis.notes import notes
-from igrpo.analysis.pairing import choose_baseline, pairs_with_baselines
+from igrpo.analysis.pairing import choose_baseline, pairs_with_baselines, stand_in
 from igrpo.analysis.runs import LoadedRun
 from igrpo.analysis.words import count, listed
 
@@ -75,7 +75,7 @@ def build_report(
         finals=finals,
         comparisons=compared,
         curves=tuple(curve for group in groups for curve in curves_of(group)),
-        notes=(*_not_compared(two, compared), *notes(grouping, compared)),
+        notes=(*_not_compared(two, compared), *_not_named(groups, base, baseline, pairs), *notes(grouping, compared)),
     )
 
 
@@ -84,6 +84,11 @@ def _title(groups: Sequence[Group], base: Group) -> str:
     if not others:
         return base.name
     return f"{listed(others) if len(others) < 4 else f'{len(others)} conditions'} against {base.name}"
+
+
+def _not_named(groups: Sequence[Group], base: Group, asked: str | None, pairs: Pairs) -> Iterator[str]:
+    if asked is None and pairs == "baseline" and (note := stand_in(groups, base)) is not None:
+        yield note
 
 
 def _not_compared(pairs: Sequence[tuple[Group, Group]], compared: Sequence[Comparison]) -> Iterator[str]:

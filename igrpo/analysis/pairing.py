@@ -23,6 +23,16 @@ def choose_baseline(groups: Sequence[Group], wanted: str | None) -> Group:
     return max(plain, key=_plainness) if plain else groups[0]
 
 
+def stand_in(groups: Sequence[Group], base: Group) -> str | None:
+    """In words, where the baseline that `choose_baseline` found is not GRPO with its own objective; else None."""
+    if len(groups) < 2 or (_is_plain(base) and _plainness(base)[0]):
+        return None
+    return (
+        f"No run is GRPO with its own objective on the whole budget: {base.name} stands in as the baseline "
+        "(--baseline NAME: another)."
+    )
+
+
 def _is_plain(group: Group) -> bool:
     """GRPO on the whole budget, with every completion trained on."""
     config = group.config

@@ -210,6 +210,18 @@ def test_the_plain_whole_budget_is_the_baseline_wherever_it_stands(tmp_path: Pat
         report(tmp_path, baseline="grpo")
 
 
+def test_a_baseline_that_stands_in_for_grpo_says_so(tmp_path: Path) -> None:
+    write(tmp_path, "a_igrpo", IGRPO)
+    write(tmp_path, "b_dapo", GRPO, "algorithm=grpo", "objective=dapo")
+    found = report(tmp_path)
+    assert found.baseline == "b_dapo"
+    assert "No run is GRPO with its own objective on the whole budget: b_dapo stands in as the base" in found.notes[0]
+    for asked in (report(tmp_path, baseline="a_igrpo"), report(tmp_path, pairs="all")):
+        assert not any("stands in" in note for note in asked.notes)
+    write(tmp_path, "c_grpo", GRPO, "algorithm=grpo")
+    assert not any("stands in" in note for note in report(tmp_path).notes)
+
+
 def test_a_group_size_sweep_compares_each_size_with_its_own_baseline(tmp_path: Path) -> None:
     for size in (4, 8, 16, 32):
         sizes = {"completions_per_question": size, "algorithm.answers": size}
