@@ -20,6 +20,7 @@ from igrpo.rollout.base import SamplingParams
 from igrpo.rollout.completions import CompletionMaker
 from igrpo.rollout.decode_attention import sampling_mode, takes_decode_attention
 from igrpo.rollout.decode_batch import DecodeBatch, FinishedRow, Row, embedding_weight, prefill
+from igrpo.rollout.driver import Driver, give_up
 from igrpo.rollout.kv_cache import Prefix
 from igrpo.rollout.local_checks import check_model, check_request
 from igrpo.types import Completion
@@ -74,7 +75,7 @@ class LocalEngine:
         self._batch: DecodeBatch[Request] = DecodeBatch(model, max_batch_rows)
         self._live: list[Request] = []
         self._waiting: list[Request] = []
-        self._driver: asyncio.Task[None] | None = None
+        self._driver = Driver(self._drive, self._abandon, "igrpo-decode")
         self._version = 0
         self._closed = False
 
@@ -96,7 +97,7 @@ class LocalEngine:
         if not seeds:
             return ()
         loop = asyncio.get_running_loop()
-        self._ensure_driver(loop)
+        self._driver.ensure(loop)
         request = Request(prompt, params, seeds, loop.create_future())
         self._live.append(request)
         self._waiting.append(request)
@@ -122,38 +123,22 @@ class LocalEngine:
         self._closed = True
         self._abandon(RuntimeError("the engine was closed while this request was being decoded"))
 
-    def _ensure_driver(self, loop: asyncio.AbstractEventLoop) -> None:
-        """A task of this loop that decodes. It ends when nothing is left, so every loop starts a fresh one."""
-        driver = self._driver
-        if driver is not None and not driver.done():
-            if driver.get_loop() is loop:
-                return
-            if not driver.get_loop().is_closed():
-                raise RuntimeError("the engine is in use from another event loop")
-            self._abandon(RuntimeError("the event loop was closed"))
-        self._driver = loop.create_task(self._drive(), name="igrpo-decode")
-
     async def _drive(self) -> None:
-        """Prefill and decode until no request is left; a failure goes to all who wait."""
-        try:
-            finished: list[Request] = []
-            with sampling_mode(self._model, self._swap_attention):
-                await asyncio.sleep(0)  # whoever is ready by now belongs to the first wave
-                while self._drop_cancelled():
-                    started = time.perf_counter()
-                    finished = self._admit_waiting()
-                    if self._batch.rows:
-                        finished += self._complete(self._batch.step())
-                    self.busy_seconds += time.perf_counter() - started
-                    if self._waiting or self._batch.rows:
-                        self._resolve(finished)
-                        finished = []
-                        await asyncio.sleep(0)
-            self._resolve(finished)  # out here, so that whoever trains next finds the model as it was
-        except Exception as error:
-            self._abandon(error)
-        finally:
-            self._abandon(asyncio.CancelledError())
+        """Prefill and decode until no request is left."""
+        finished: list[Request] = []
+        with sampling_mode(self._model, self._swap_attention):
+            await asyncio.sleep(0)  # whoever is ready by now belongs to the first wave
+            while self._drop_cancelled():
+                started = time.perf_counter()
+                finished = self._admit_waiting()
+                if self._batch.rows:
+                    finished += self._complete(self._batch.step())
+                self.busy_seconds += time.perf_counter() - started
+                if self._waiting or self._batch.rows:
+                    self._resolve(finished)
+                    finished = []
+                    await asyncio.sleep(0)
+        self._resolve(finished)  # out here, so that whoever trains next finds the model as it was
 
     def _drop_cancelled(self) -> bool:
         """Forget requests whose callers are gone; returns whether any work is left."""
@@ -228,12 +213,7 @@ class LocalEngine:
 
     def _abandon(self, error: BaseException) -> None:
         """Give up every request: its caller gets ``error``, and nothing of it is left."""
-        for request in self._live:
-            if not request.future.done() and not request.future.get_loop().is_closed():
-                if isinstance(error, asyncio.CancelledError):
-                    request.future.cancel()
-                else:
-                    request.future.set_exception(error)
+        give_up([request.future for request in self._live], error)
         self._live.clear()
         self._waiting.clear()
         self._batch.clear()

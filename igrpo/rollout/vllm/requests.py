@@ -110,3 +110,39 @@ class Requests:
         self.prefilled_tokens += prompt - cached
         self.generated_tokens += len(answer.token_ids)
         self.flops += self._shape.flops(computed + decode_work(prompt, len(answer.token_ids)))
+
+
+class RequestEngine:
+    """What both vLLM engines are: closed at their end, without weights at their start, and their requests counted."""
+
+    def __init__(self, requests: Requests) -> None:
+        self.busy_seconds = 0.0
+        self._requests = requests
+        self._version: int | None = None
+        self._closed = False
+
+    @property
+    def prefilled_tokens(self) -> int:
+        return self._requests.prefilled_tokens
+
+    @property
+    def generated_tokens(self) -> int:
+        return self._requests.generated_tokens
+
+    @property
+    def flops(self) -> int:
+        return self._requests.flops
+
+    def _accept(self, prompt: Sequence[int], params: SamplingParams, seeds: Sequence[int]) -> int:
+        """Check a request; returns the version of the weights that answer it.
+
+        Raises:
+            ValueError: it cannot be sampled as it is asked.
+            RuntimeError: the engine is closed, or has had no weights yet.
+        """
+        self._requests.check(prompt, params, seeds)
+        if self._closed:
+            raise RuntimeError("the engine is closed")
+        if self._version is None:
+            raise RuntimeError("the engine has no weights before the first sync_weights")
+        return self._version

@@ -22,7 +22,7 @@ from igrpo.config.parts.rollout import VllmServerConfig
 from igrpo.rollout.base import SamplingParams
 from igrpo.rollout.vllm.client import Client, LostError
 from igrpo.rollout.vllm.handover import Handover
-from igrpo.rollout.vllm.requests import Answer, Requests
+from igrpo.rollout.vllm.requests import Answer, RequestEngine, Requests
 from igrpo.rollout.vllm.supervisor import Supervisor
 from igrpo.types import Completion
 
@@ -40,7 +40,7 @@ class _Link:
         self.users = 0
 
 
-class VllmServerEngine:
+class VllmServerEngine(RequestEngine):
     """An ``Engine`` (see `igrpo.rollout.base`). Before the first ``sync_weights`` it has no weights, and samples none.
 
     All processes of a training ask the same server; the main one writes the weights and has them loaded.
@@ -66,30 +66,15 @@ class VllmServerEngine:
             weights_dir: a folder that the server sees under the same path.
             server: what runs the server, if it is this process's; ``close`` ends it.
         """
-        self._requests = Requests(model, tokenizer, max_model_len)
+        super().__init__(Requests(model, tokenizer, max_model_len))
         self._config, self._server = config, server
         self._client = Client(url, api_key, request_timeout_s=config.request_timeout_s)
         self._handover = Handover(model, self._client, config, session=session, weights_dir=weights_dir, server=server)
-        self._version: int | None = None
         self._losses = 0  # since the last sync
         self._epoch = 0  # counts restorations
         self._failure: str | None = None
         self._link: _Link | None = None
         self._busy_since = 0.0
-        self._closed = False
-        self.busy_seconds = 0.0
-
-    @property
-    def prefilled_tokens(self) -> int:
-        return self._requests.prefilled_tokens
-
-    @property
-    def generated_tokens(self) -> int:
-        return self._requests.generated_tokens
-
-    @property
-    def flops(self) -> int:
-        return self._requests.flops
 
     async def sample(
         self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
@@ -102,12 +87,7 @@ class VllmServerEngine:
                 and does not come back.
         """
         prompt, seeds = tuple(prompt_ids), tuple(seeds)
-        self._requests.check(prompt, params, seeds)
-        if self._closed:
-            raise RuntimeError("the engine is closed")
-        if self._version is None:
-            raise RuntimeError("the engine has no weights before the first sync_weights")
-        version = self._version
+        version = self._accept(prompt, params, seeds)
         async with self._linked() as link:
             tasks = [asyncio.ensure_future(self._one(link, prompt, params, seed)) for seed in seeds]
             try:

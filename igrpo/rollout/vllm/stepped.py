@@ -15,9 +15,10 @@ from typing import Any
 import torch
 
 from igrpo.rollout.base import SamplingParams
+from igrpo.rollout.driver import Driver, give_up
 from igrpo.rollout.vllm.environment import undisturbed_process
 from igrpo.rollout.vllm.in_process import read_answer, shut_down, start_engine
-from igrpo.rollout.vllm.requests import Requests, sampling_arguments
+from igrpo.rollout.vllm.requests import RequestEngine, Requests, sampling_arguments
 from igrpo.types import Completion
 
 
@@ -33,7 +34,7 @@ class _Request:
     completions: dict[int, Completion] = field(default_factory=dict)
 
 
-class SteppedEngine:
+class SteppedEngine(RequestEngine):
     """Samples, from the weights of the version that ``_version`` holds (None: there are none yet).
 
     Args:
@@ -42,29 +43,14 @@ class SteppedEngine:
     """
 
     def __init__(self, requests: Requests, **arguments: Any) -> None:
-        self.busy_seconds = 0.0
-        self._requests = requests
+        super().__init__(requests)
         self._ids = count()
         self._live: dict[str, _Request] = {}
-        self._driver: asyncio.Task[None] | None = None
-        self._version: int | None = None
-        self._closed = False
+        self._driver = Driver(self._drive, self._abandon, "igrpo-vllm")
         self._group_is_vllms = not torch.distributed.is_initialized()
         with undisturbed_process():
             self._engine, self._can_sleep = start_engine(**arguments)
         self._asleep = False
-
-    @property
-    def prefilled_tokens(self) -> int:
-        return self._requests.prefilled_tokens
-
-    @property
-    def generated_tokens(self) -> int:
-        return self._requests.generated_tokens
-
-    @property
-    def flops(self) -> int:
-        return self._requests.flops
 
     async def sample(
         self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
@@ -76,16 +62,12 @@ class SteppedEngine:
             RuntimeError: the engine is closed, or has had no weights yet.
         """
         prompt, seeds = tuple(prompt_ids), tuple(seeds)
-        self._requests.check(prompt, params, seeds)
-        if self._closed:
-            raise RuntimeError("the engine is closed")
-        if self._version is None:
-            raise RuntimeError("the engine has no weights before the first sync_weights")
+        self._accept(prompt, params, seeds)
         if not seeds:
             return ()
         self.wake()
         loop = asyncio.get_running_loop()
-        self._ensure_driver(loop)
+        self._driver.ensure(loop)
         request = _Request(prompt, params, seeds, loop.create_future())
         for index in range(len(seeds)):
             self._add(request, index)
@@ -117,32 +99,16 @@ class SteppedEngine:
         request.waiting[name] = index
         self._live[name] = request
 
-    def _ensure_driver(self, loop: asyncio.AbstractEventLoop) -> None:
-        """A task of this loop that steps vLLM. It ends when nothing is left, so every loop starts a fresh one."""
-        driver = self._driver
-        if driver is not None and not driver.done():
-            if driver.get_loop() is loop:
-                return
-            if not driver.get_loop().is_closed():
-                raise RuntimeError("the engine is in use from another event loop")
-            self._abandon(RuntimeError("the event loop was closed"))
-        self._driver = loop.create_task(self._drive(), name="igrpo-vllm")
-
     async def _drive(self) -> None:
-        """Step until no request is left; a failure goes to all who wait."""
-        try:
-            await asyncio.sleep(0)  # whoever is ready by now belongs to the first wave
-            while self._drop_cancelled():
-                started = time.perf_counter()
-                outputs = self._engine.step()
-                self.busy_seconds += time.perf_counter() - started
-                for output in outputs:
-                    self._finish(output)
-                await asyncio.sleep(0)
-        except Exception as error:
-            self._abandon(error)
-        finally:
-            self._abandon(asyncio.CancelledError())
+        """Step until no request is left."""
+        await asyncio.sleep(0)  # whoever is ready by now belongs to the first wave
+        while self._drop_cancelled():
+            started = time.perf_counter()
+            outputs = self._engine.step()
+            self.busy_seconds += time.perf_counter() - started
+            for output in outputs:
+                self._finish(output)
+            await asyncio.sleep(0)
 
     def _drop_cancelled(self) -> bool:
         """Abort requests whose callers are gone; returns whether any work is left."""
@@ -172,11 +138,6 @@ class SteppedEngine:
     def _abandon(self, error: BaseException) -> None:
         """Give up every request: its caller gets ``error``, and nothing of it is left."""
         abandoned, self._live = self._live, {}
-        for request in abandoned.values():
-            if not request.future.done() and not request.future.get_loop().is_closed():
-                if isinstance(error, asyncio.CancelledError):
-                    request.future.cancel()
-                else:
-                    request.future.set_exception(error)
+        give_up([request.future for request in abandoned.values()], error)
         if abandoned:
             self._engine.abort_request(list(abandoned))
