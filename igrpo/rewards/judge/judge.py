@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
+from weakref import WeakValueDictionary
 
 from igrpo.rewards.base import Measure, Reward, checked_score
 from igrpo.rewards.judge.backend import Backend, RefusedError, Reply
@@ -74,6 +75,7 @@ class Judge:
         self._loop = OwnLoop("igrpo-judge")
         self._turns = asyncio.Semaphore(concurrency)
         self._under_way: set[asyncio.Task[float | None]] = set()
+        self._asked_for: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score | None]:
         """One Score a completion, None where the judge said nothing that can be read.
@@ -154,10 +156,15 @@ class Judge:
     async def _vote(self, messages: Sequence[Message], number: int) -> float | None:
         key = cache_key(self._backend.identity, messages, number)
         self._counts.add("votes")
-        kept = await asyncio.to_thread(self._cache.get, key)
-        if kept is not None:
-            self._counts.add("cached")
-            return kept
+        # who wants the same vote at the same time waits, and finds it in the cache
+        async with self._asked_for.setdefault(key, asyncio.Lock()):
+            kept = await asyncio.to_thread(self._cache.get, key)
+            if kept is not None:
+                self._counts.add("cached")
+                return kept
+            return await self._new_vote(messages, number, key)
+
+    async def _new_vote(self, messages: Sequence[Message], number: int, key: str) -> float | None:
         for attempt in range(_TRIES):
             try:
                 score = await self._ask(messages, derive_seed("judge", number, attempt), key)

@@ -270,6 +270,32 @@ def test_the_limit_stops_before_the_next_request_and_keeps_what_was_under_way(tm
     assert len(server.requests) == 10, "nothing was paid for twice"
 
 
+def test_what_two_want_at_the_same_time_is_asked_once() -> None:
+    """Groups of different steps of a question may hold the same text; `igrpo rescore` scores them side by side."""
+
+    async def together(made: Judge) -> list[list[Score | None]]:
+        leaver = asyncio.create_task(made.score(QUESTION, completions("so 7")))
+        while not server.requests:
+            await asyncio.sleep(0.01)
+        others = [asyncio.create_task(made.score(QUESTION, completions("so 7", "so 8"))) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        leaver.cancel()  # whoever asks may leave: the next one asks
+        return await asyncio.gather(*others)
+
+    def script(body: dict[str, Any], number: int) -> Answer:
+        return Answer(hang=True) if number == 0 else replace(by_text(body, number), delay=0.1)
+
+    with JudgeServer(script) as server:
+        made = judge(server.url)
+        scores = asyncio.run(together(made))
+        measured = measured_values(made.step_measures())
+        made.close()
+    assert [values(one) for one in scores] == [[0.07, 0.08]] * 3
+    assert sorted(solution(body) for body in server.requests) == ["so 7", "so 7", "so 8"], "the first of them was left"
+    assert measured["judge/cached_share"] == pytest.approx(4 / 7)
+    assert (measured["judge/requests"], measured["judge/input_tokens"]) == (2, 200)
+
+
 def test_a_slow_reply_that_was_under_way_is_counted_and_kept(tmp_path: Path) -> None:
     file = str(tmp_path / "cache.sqlite")
 
