@@ -11,7 +11,6 @@ import torch
 from igrpo import distributed
 from igrpo.assembly.vllm import check_cpu_heads
 from igrpo.config.parts.reward import (
-    EngineJudgeConfig,
     GenerativeJudgeConfig,
     JudgeConfig,
     JudgeLocalConfig,
@@ -121,7 +120,9 @@ def _of_the_judge(error: ValueError) -> ValueError:
     return ValueError(str(error).replace("model.name_or_path=", "reward.model=", 1))
 
 
-def _engine_backend(config: EngineJudgeConfig, engine: Sampler, model: Any, tokenizer: Any) -> EngineBackend:
+def _engine_backend(
+    config: JudgeLocalConfig | JudgeVllmConfig, engine: Sampler, model: Any, tokenizer: Any
+) -> EngineBackend:
     declared = model.generation_config.eos_token_id if model.generation_config is not None else None
     several = declared if isinstance(declared, list) else [declared]
     params = SamplingParams(
@@ -131,4 +132,6 @@ def _engine_backend(config: EngineJudgeConfig, engine: Sampler, model: Any, toke
         max_new_tokens=config.max_tokens,
         stop_token_ids=tuple(dict.fromkeys(i for i in [tokenizer.eos_token_id, *several] if i is not None)),
     )
-    return EngineBackend(engine, tokenizer, f"{config.model}@{config.revision}", params)
+    # two engines, or types of number, need not give the same reply
+    model = f"{config.model}@{config.revision} {config.name} {config.dtype}"
+    return EngineBackend(engine, tokenizer, model, params)

@@ -138,6 +138,12 @@ def _cost_table(summary: Mapping[str, Any]) -> Table:
     for kind, count in (summary.get("tokens") or {}).items():
         table.add_row(f"tokens {kind}", _number(count, ","))
     table.add_row("FLOPs", _number(summary.get("flops"), ".3e"))
+    judge = summary.get("judge") or {}
+    for name in ("input_tokens", "output_tokens"):
+        if judge.get(name):
+            table.add_row(f"judge's {name.replace('_', ' ')}", _number(judge[name], ","))
+    if judge.get("cost"):
+        table.add_row("judge's cost", _number(judge["cost"], ",.4g"))
     seconds = {phase: value for phase, value in (summary.get("seconds") or {}).items() if value is not None}
     total = sum(seconds.values())
     for phase, value in seconds.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from igrpo.tracking.metrics_file import read_metrics
 from igrpo.tracking.rollout_log import RolloutLog
 from igrpo.tracking.run_directory import RunDirectory
 from igrpo.tracking.strict_json import compact_json
-from igrpo.tracking.summary import Accuracy, FirstLast, Summary, Tokens, write_summary
+from igrpo.tracking.summary import Accuracy, FirstLast, JudgeUse, Summary, Tokens, write_summary
 from igrpo.tracking.trace_lines import table_row, trace_line
 from igrpo.tracking.tracker import Tracker
 from igrpo.tracking.versions import git_commit, versions
@@ -76,6 +76,7 @@ class RunRecorder:
         """Write summary.json as things stand after ``step``."""
         config = self._config
         rule = StoppingRule(config.trainer.steps, config.budget)
+        rows = list(read_metrics(self._directory.metrics))
         before, after = self._evaluation("test", 0), self._evaluation("test", step) if step else None
         summary = Summary(
             algorithm=config.algorithm.name,
@@ -85,7 +86,7 @@ class RunRecorder:
             stopped_by=rule.stopped_by(step, self._budget.metrics()),
             single_shot=_accuracy(before, after, "single_shot", self._config.evaluation.samples),
             draft_conditioned=_accuracy(before, after, "draft_conditioned", self._config.evaluation.samples),
-            entropy=self._entropies(),
+            entropy=_entropies(rows),
             samples=self._budget.samples,
             tokens=Tokens(
                 generated=self._budget.generated_tokens,
@@ -94,6 +95,7 @@ class RunRecorder:
             ),
             flops=self._budget.flops,
             seconds=dict(self._budget.seconds),
+            judge=_judge_use(rows),
             versions=self._versions,
             commit=self._commit,
             config_hash=config_hash(config),
@@ -119,15 +121,24 @@ class RunRecorder:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
 
-    def _entropies(self) -> dict[str, FirstLast]:
-        """Of the sampled tokens of each stage, at the first and the last training step in metrics.jsonl."""
-        rows = list(read_metrics(self._directory.metrics))
-        entropies: dict[str, FirstLast] = {}
-        for stage in ("stage1", "stage2"):
-            seen = [row[f"{stage}/entropy"] for row in rows if f"{stage}/entropy" in row]
-            if seen:
-                entropies[stage] = FirstLast(first=seen[0], last=seen[-1])
-        return entropies
+
+def _entropies(rows: Sequence[Mapping[str, float]]) -> dict[str, FirstLast]:
+    """Of the sampled tokens of each stage, at the first and the last training step in metrics.jsonl."""
+    entropies: dict[str, FirstLast] = {}
+    for stage in ("stage1", "stage2"):
+        seen = [row[f"{stage}/entropy"] for row in rows if f"{stage}/entropy" in row]
+        if seen:
+            entropies[stage] = FirstLast(first=seen[0], last=seen[-1])
+    return entropies
+
+
+def _judge_use(rows: Sequence[Mapping[str, float]]) -> JudgeUse | None:
+    """The newest sums of metrics.jsonl."""
+    last = next((row for row in reversed(rows) if "judge/cost" in row), None)
+    if last is None:
+        return None
+    tokens = {name: round(last[f"judge/{name}"]) for name in ("input_tokens", "output_tokens")}
+    return JudgeUse(**tokens, cost=last["judge/cost"])
 
 
 def _accuracy(before: dict[str, Any] | None, after: dict[str, Any] | None, name: str, samples: int) -> Accuracy:

@@ -47,10 +47,20 @@ class Tokens(_Part):
     trained: int = 0
 
 
+class JudgeUse(_Part):
+    """What generative judges read and wrote up to the last training step, lost steps and evaluations included; ``cost``
+    is in the currency of reward.input_price."""
+
+    input_tokens: int
+    output_tokens: int
+    cost: float
+
+
 class Summary(_Part):
     """One run. ``steps`` counts the steps done, ``samples`` the completions, ``flops`` the operations (None: an older
     igrpo did not count them); ``seconds`` are wall time by phase. ``stopped_by`` names the limit, such as
-    ``budget.max_samples``, that ended the run before ``trainer.steps``; None: no limit did."""
+    ``budget.max_samples``, that ended the run before ``trainer.steps``; None: no limit did. ``judge`` is None
+    where there was none."""
 
     schema_version: int = SCHEMA_VERSION
     algorithm: str
@@ -65,6 +75,7 @@ class Summary(_Part):
     tokens: Tokens
     flops: int | None = None
     seconds: dict[str, float]
+    judge: JudgeUse | None = None
     versions: dict[str, str]
     commit: str | None
     config_hash: str

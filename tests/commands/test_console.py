@@ -65,6 +65,25 @@ def test_summary() -> None:
     assert lines[-3:] == ["the run lies in   /runs/x", "its curves: run   mlflow ui", "and open          http://link"]
 
 
+def test_what_the_judge_took_is_in_the_cost_table() -> None:
+    used = SUMMARY | {"judge": {"input_tokens": 12345, "output_tokens": 678, "cost": 0.03105}}
+    lines = printed(print_summary, used, Path("x"), None, None)
+    assert row(lines, "judge's input tokens")[1] == "12,345"
+    assert row(lines, "judge's output tokens")[1] == "678"
+    assert row(lines, "judge's cost")[1] == "0.03105"
+    free = printed(
+        print_summary,
+        used | {"judge": {"input_tokens": 12345, "output_tokens": 678, "cost": 0.0}},
+        Path("x"),
+        None,
+        None,
+    )
+    assert not any("judge's cost" in line for line in free)
+    assert not any(
+        "judge's" in line for line in printed(print_summary, SUMMARY | {"judge": None}, Path("x"), None, None)
+    )
+
+
 def test_a_summary_of_a_baseline_and_of_nothing() -> None:
     baseline = SUMMARY | {"draft_conditioned": None, "entropy": {"stage1": {"first": 1.0, "last": 1.0}}, "tokens": None}
     lines = printed(print_summary, baseline, Path("x"), None, None)

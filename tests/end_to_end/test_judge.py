@@ -44,6 +44,9 @@ def test_a_run_pauses_at_its_limit_within_a_step_and_goes_on_as_if_it_had_not(
         steps = [line for line in runs.metrics(whole) if "budget/samples" in line]
         costs = [line["judge/cost"] for line in steps]
         assert len(costs) == 4
+        used = json.loads((whole / "summary.json").read_text())["judge"]
+        assert used["cost"] == pytest.approx(costs[-1])
+        assert used["input_tokens"] == steps[-1]["judge/input_tokens"]
 
         # in the middle of the third step's replies
         limit = (costs[1] + costs[2]) / 2

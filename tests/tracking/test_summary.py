@@ -50,6 +50,7 @@ def test_summary_comes_back_and_has_exactly_the_agreed_fields(tmp_path: Path) ->
             "tokens",
             "flops",
             "seconds",
+            "judge",
             "versions",
             "commit",
             "config_hash",

@@ -120,3 +120,18 @@ def test_a_directory_is_loaded_and_samples(tmp_path: Path) -> None:
     missing = settings.model_copy(update={"model": str(tmp_path / "none")})
     with pytest.raises(ValueError, match=r"^reward\.model=.*there is no such directory"):
         build_judge(missing, Rule(), None)
+
+
+def test_judges_of_two_number_types_share_no_replies(tmp_path: Path) -> None:
+    settings = config(
+        None, "reward=judge_local", f"reward.model={write_model(tmp_path / 'm')}", "reward.device=cpu"
+    ).reward
+    assert isinstance(settings, JudgeLocalConfig)
+    made = [
+        build_judge(settings.model_copy(update={"cache": None, "dtype": dtype}), Rule(), None)
+        for dtype in ("float32", "bfloat16", "float32")
+    ]
+    one, other, same = (judge._backend.identity for judge in made)
+    for judge in made:
+        judge.close()
+    assert one == same != other
