@@ -137,7 +137,7 @@ def diagnose(config: RunConfig, asked: Arguments) -> Diagnosis:
     """Everything that the page shows."""
     from igrpo.doctor.advice import memory_of, plans
     from igrpo.doctor.cost import DEVICES, compared_runs, default_assumptions, step_cost
-    from igrpo.doctor.memory import GIB, on_cpu
+    from igrpo.doctor.device import GIB, on_cpu
     from igrpo.doctor.page import Diagnosis
     from igrpo.doctor.paper import references
     from igrpo.doctor.shape import Shape, UnknownShapeError
@@ -179,7 +179,7 @@ def diagnose(config: RunConfig, asked: Arguments) -> Diagnosis:
 
 def _memory_here(config: RunConfig, asked: Arguments) -> float | None:
     """GiB of this machine's memory, or of its CUDA device; None where it has none, or another was asked for."""
-    from igrpo.doctor.memory import GIB, on_cpu
+    from igrpo.doctor.device import GIB, on_cpu
 
     if on_cpu(config):
         import psutil

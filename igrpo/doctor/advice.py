@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from igrpo.config.checks import cross_field_problems
 from igrpo.config.schema import RunConfig
 from igrpo.doctor.changes import MILD, Change, Step, adapters, eight_bit, half_weights, more_devices
+from igrpo.doctor.device import DeviceMemory
 from igrpo.doctor.engine import EngineMemory, engine_memory
-from igrpo.doctor.memory import DeviceMemory, trainer_memory
+from igrpo.doctor.memory import trainer_memory
 from igrpo.doctor.shape import Shape
 
 _ROUTES: tuple[tuple[str, tuple[Step, ...]], ...] = (

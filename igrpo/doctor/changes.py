@@ -9,7 +9,7 @@ from typing import Any
 from igrpo.config.checks import longest_row
 from igrpo.config.parts.rollout import LocalRolloutConfig, VllmColocateConfig, VllmConfig
 from igrpo.config.schema import RunConfig
-from igrpo.doctor.memory import on_cpu
+from igrpo.doctor.device import on_cpu
 from igrpo.doctor.shape import Shape
 
 #: Tokens that a prompt's layout may take beside the question and the draft.

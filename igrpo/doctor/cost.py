@@ -17,8 +17,9 @@ from igrpo.config.parts.rollout import LocalRolloutConfig, VllmConfig, VllmServe
 from igrpo.config.parts.transfer import TruncateConfig
 from igrpo.config.schema import RunConfig
 from igrpo.doctor.activations import widths_of
+from igrpo.doctor.device import GIB
 from igrpo.doctor.engine import engine_memory
-from igrpo.doctor.memory import GIB, kv_bytes
+from igrpo.doctor.memory import kv_bytes
 from igrpo.doctor.shape import Shape
 from igrpo.flops import FORWARD_AND_BACKWARD, Work, decode_work, prefill_work, row_work
 

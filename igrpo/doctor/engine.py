@@ -9,7 +9,8 @@ from igrpo.config.checks import longest_row
 from igrpo.config.facts import evaluated_tokens
 from igrpo.config.parts.rollout import VllmConfig
 from igrpo.config.schema import RunConfig
-from igrpo.doctor.memory import GIB, kv_bytes, on_cpu
+from igrpo.doctor.device import GIB, on_cpu
+from igrpo.doctor.memory import kv_bytes
 from igrpo.doctor.shape import Shape
 
 #: What vLLM keeps for activations, CUDA graphs and itself on each device: assumed.

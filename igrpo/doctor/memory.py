@@ -8,7 +8,6 @@ allocator leaves unused.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from igrpo.config.checks import longest_row
 from igrpo.config.parts.rollout import LocalRolloutConfig, VllmColocateConfig
@@ -23,9 +22,9 @@ from igrpo.doctor.activations import (
     weight_bytes,
     widths_of,
 )
+from igrpo.doctor.device import GIB, Component, DeviceMemory, Phase, on_cpu
+from igrpo.doctor.judge import judge_memory
 from igrpo.doctor.shape import Shape
-
-GIB = 2**30
 
 #: Context, libraries and fragmentation: of a CUDA device, and of a process on the CPU.
 OVERHEAD, CPU_OVERHEAD = 2 * GIB, 1 * GIB
@@ -45,60 +44,11 @@ _MOMENTS_8BIT = 2 * (1 + FLOAT32 / 256)
 _DECODE_LOGITS = 3 * FLOAT32
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
-    """One line of the table."""
-
-    name: str
-    bytes: float
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """What is there only while something goes on."""
-
-    name: str
-    components: tuple[Component, ...]
-
-    @property
-    def bytes(self) -> float:
-        return sum(component.bytes for component in self.components)
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceMemory:
-    """Of one device, against its ``limit`` in bytes."""
-
-    resident: tuple[Component, ...]
-    phases: tuple[Phase, ...]
-    limit: float
-
-    @property
-    def worst(self) -> Phase:
-        """The phase that needs most."""
-        return max(self.phases, key=lambda phase: phase.bytes)
-
-    @property
-    def peak(self) -> float:
-        """The most that is there at a time."""
-        return sum(component.bytes for component in self.resident) + self.worst.bytes
-
-    @property
-    def fits(self) -> bool:
-        return self.peak <= self.limit
-
-    @property
-    def excess(self) -> float:
-        """Bytes over the limit, summed over the phases: falls with any of them, not with the worst alone."""
-        resident = sum(component.bytes for component in self.resident)
-        return sum(max(0.0, resident + phase.bytes - self.limit) for phase in self.phases)
-
-
 def trainer_memory(config: RunConfig, shape: Shape, limit: float) -> DeviceMemory:
     """Of each training device, whose memory is ``limit`` bytes."""
     widths = widths_of(config)
     resident = [*_weights(config, shape, widths), *_colocated(config, limit, while_training=True)]
+    resident += judge_memory(config, limit)
     overhead = Component("context, libraries, fragmentation", CPU_OVERHEAD if on_cpu(config) else OVERHEAD, "assumed")
     resident.append(overhead)
     phases = [*_backward(config, shape, widths), _optimizer_step(config, shape), _rollout(config, shape, widths, limit)]
@@ -109,11 +59,6 @@ def host_bytes(config: RunConfig, shape: Shape) -> float:
     """Of a node, while its processes load the model: each reads the whole of it before it keeps its share."""
     copies = 2 if config.objective.kl_beta > 0 else 1
     return config.trainer.devices * copies * shape.parameters * widths_of(config).weight
-
-
-def on_cpu(config: RunConfig) -> bool:
-    """Whether the settings say that no accelerator is used."""
-    return config.trainer.device == "cpu"
 
 
 def trained_parameters(config: RunConfig, shape: Shape) -> int:

@@ -14,8 +14,9 @@ from igrpo.config.checks import longest_row
 from igrpo.config.schema import RunConfig
 from igrpo.doctor.advice import Memory, Plan
 from igrpo.doctor.cost import NAMES, Assumptions, StepCost
+from igrpo.doctor.device import GIB, DeviceMemory, on_cpu
 from igrpo.doctor.engine import EngineMemory
-from igrpo.doctor.memory import GIB, DeviceMemory, host_bytes, on_cpu, trained_parameters
+from igrpo.doctor.memory import host_bytes, trained_parameters
 from igrpo.doctor.paper import Reference
 from igrpo.doctor.shape import Shape
 from igrpo.doctor.static_checks import Check

@@ -10,7 +10,8 @@ from igrpo.config.checks import longest_row
 from igrpo.config.parts.rollout import VllmConfig
 from igrpo.config.schema import RunConfig
 from igrpo.doctor.cost import DEVICES, Assumptions, both_algorithms, step_cost
-from igrpo.doctor.memory import GIB, trainer_memory
+from igrpo.doctor.device import GIB
+from igrpo.doctor.memory import trainer_memory
 from igrpo.doctor.shape import Shape
 from igrpo.hydra_support.folders import shipped
 

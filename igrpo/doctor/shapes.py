@@ -27,20 +27,27 @@ def shape_of(model: ModelConfig) -> Shape:
         return _own(model, "qwen2", _TINY_VOCABULARY, 512)
     if isinstance(model, ByteLevelModelConfig):
         return _own(model, "llama", _BYTE_VOCABULARY, 4096)
-    file = Path(model.name_or_path).expanduser() / "config.json"
+    return named_shape(model.name_or_path, "model.name_or_path")
+
+
+def named_shape(name: str, setting: str) -> Shape:
+    """The sizes of the model that ``setting`` names: a directory's, or those of a listed name on the hub.
+
+    Raises:
+        UnknownShapeError: see ``shape_of``.
+    """
+    file = Path(name).expanduser() / "config.json"
     if file.is_file():
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise UnknownShapeError(
-                f"model.name_or_path={model.name_or_path}: its config.json is broken: {error}"
-            ) from None
-        return shape_from(values, model.name_or_path, verified=True)
-    listed = published().get(model.name_or_path)
+            raise UnknownShapeError(f"{setting}={name}: its config.json is broken: {error}") from None
+        return shape_from(values, name, verified=True)
+    listed = published().get(name)
     if listed is None:
         raise UnknownShapeError(
-            f"model.name_or_path={model.name_or_path}: the sizes of this model are not listed here, and there is no "
-            "such directory; give its directory (a config.json is enough)"
+            f"{setting}={name}: the sizes of this model are not listed here, and there is no such directory; give its "
+            "directory (a config.json is enough)"
         )
     return listed
 

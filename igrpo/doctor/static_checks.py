@@ -10,8 +10,8 @@ from typing import Literal
 from igrpo.config.checks import longest_row
 from igrpo.config.parts.rollout import VllmConfig, VllmServerConfig
 from igrpo.config.schema import RunConfig
+from igrpo.doctor.device import on_cpu
 from igrpo.doctor.engine import longest_sequence
-from igrpo.doctor.memory import on_cpu
 from igrpo.doctor.shape import Shape
 
 State = Literal["ok", "failed", "not possible"]

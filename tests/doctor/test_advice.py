@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from igrpo.config.checks import cross_field_problems
 from igrpo.doctor.advice import Plan, applied, memory_of, plans
 from igrpo.doctor.changes import MILD, adapters, eight_bit, half_weights, more_devices
-from igrpo.doctor.memory import GIB
+from igrpo.doctor.device import GIB
 from igrpo.doctor.shapes import shape_of
 from tests.composed import config as composed
 

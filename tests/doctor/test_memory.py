@@ -9,8 +9,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from igrpo.config import RunConfig
+from igrpo.doctor.device import GIB, Component, DeviceMemory
 from igrpo.doctor.engine import ENGINE_OVERHEAD, engine_memory
-from igrpo.doctor.memory import GIB, OVERHEAD, DeviceMemory, host_bytes, trainer_memory
+from igrpo.doctor.memory import OVERHEAD, host_bytes, trainer_memory
 from igrpo.doctor.shape import Shape
 from igrpo.doctor.shapes import shape_of
 from igrpo.policy.lora import add_adapters
@@ -156,3 +157,29 @@ def test_weights_gradients_and_moments_are_those_of_torch(rank: int) -> None:
     optimizer.step()
     parts = named(trainer_memory(config, shape, 80 * GIB))
     assert (parts["weights"], parts["gradients"], parts["AdamW's moments"]) == parts_of(model, optimizer)
+
+
+def judge_parts(*settings: str) -> list[Component]:
+    found, _ = memory(composed(None, *SEVEN, *settings))
+    return [part for part in found.resident if part.name == "judge"]
+
+
+def test_a_judge_in_the_process_is_counted_and_one_behind_an_address_is_not() -> None:
+    (local,) = judge_parts("reward=judge_local", "reward.model=Qwen/Qwen2.5-1.5B-Instruct", "reward.dtype=bfloat16")
+    assert local.bytes == 2 * shape_of(composed(None, "model=qwen2_5_1_5b").model).parameters
+    (wide,) = judge_parts("reward=judge_local", "reward.model=Qwen/Qwen2.5-1.5B-Instruct")
+    assert wide.bytes == 2 * local.bytes
+    assert judge_parts("reward=judge_local", "reward.model=Qwen/Qwen2.5-1.5B-Instruct", "reward.device=cpu") == []
+    (unknown,) = judge_parts("reward=judge_local", "reward.model=nobody/nothing")
+    assert unknown.bytes == 0
+    assert "its weights are not counted: the sizes of reward.model are not known here" in unknown.note
+    assert judge_parts("reward=judge", "reward.model=m", "reward.base_url=http://127.0.0.1:1/v1") == []
+
+
+def test_a_judge_by_vllm_takes_its_share_of_the_device() -> None:
+    one = ("trainer=single", "reward=judge_vllm", "reward.model=nobody/nothing")
+    (granted,) = judge_parts(*one)
+    assert granted.bytes == 0.3 * 80 * GIB
+    assert granted.note == "reward.gpu_memory_utilization=0.3"
+    (cpu,) = judge_parts(*one, "trainer.device=cpu", "reward.model=Qwen/Qwen2.5-1.5B-Instruct", "rollout=local")
+    assert cpu.bytes == GIB + 2 * shape_of(composed(None, "model=qwen2_5_1_5b").model).parameters
