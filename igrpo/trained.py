@@ -17,8 +17,8 @@ from igrpo.config import RunConfig, read_config
 from igrpo.hydra_support.suggest import hint, nearest
 from igrpo.tracking.run_directory import RunDirectory
 from igrpo.tracking.sweep_directory import SweepDirectory
+from igrpo.training.checkpoint_content import check_version
 from igrpo.training.checkpoints import Checkpoint, list_checkpoints, newest_checkpoint, read_best
-from igrpo.training.module import CHECKPOINT_VERSION
 
 _PREFIX = "policy."
 _SHOWN = 3
@@ -127,9 +127,7 @@ def _weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
     if damaged is not None:
         raise ValueError(f"{checkpoint.path} is broken (checksum of {damaged}); choose another --checkpoint")
     content: dict[str, Any] = torch.load(checkpoint.path, map_location="cpu", weights_only=True, mmap=True)
-    version = content["igrpo"].get("schema_version")
-    if version != CHECKPOINT_VERSION:
-        raise ValueError(f"{checkpoint.path} has checkpoint version {version}; igrpo reads {CHECKPOINT_VERSION} here")
+    check_version(content["igrpo"], checkpoint.path)
     return {name.removeprefix(_PREFIX): tensor for name, tensor in content["state_dict"].items()}
 
 

@@ -21,7 +21,8 @@ from igrpo.config.schema import CheckpointConfig
 from igrpo.disk import disk_errors, ensure_space
 from igrpo.distributed import from_main, is_main
 from igrpo.files import atomic_path, write_json_atomic
-from igrpo.training.module import CHECKPOINT_VERSION, IGRPOModule
+from igrpo.training.checkpoint_content import CheckpointError, check_version
+from igrpo.training.module import IGRPOModule
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,6 @@ _DAMAGED = (
     OSError, EOFError, RuntimeError, KeyError, ValueError, struct.error, zipfile.BadZipFile, zlib.error,
     pickle.UnpicklingError,
 )  # fmt: skip
-
-
-class CheckpointError(ValueError):
-    """No checkpoint of a run can be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +95,7 @@ def _problem(checkpoint: Checkpoint) -> str | None:
         own = state["igrpo"]
     except _DAMAGED as error:
         return f"{type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}"
-    if own.get("schema_version") != CHECKPOINT_VERSION:
-        found = own.get("schema_version")
-        raise CheckpointError(
-            f"{checkpoint.path} has checkpoint version {found}; igrpo reads {CHECKPOINT_VERSION} here"
-        )
+    check_version(own, checkpoint.path)
     if own["rollout_step"] != checkpoint.step:
         return f"it holds step {own['rollout_step']}"
     return None

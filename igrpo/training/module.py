@@ -17,17 +17,18 @@ from igrpo.budget import Budget
 from igrpo.config.parts.algorithm import ObjectiveConfig
 from igrpo.config.parts.transfer import TransferConfig
 from igrpo.config.schema import CorrectionConfig, TrainerConfig
-from igrpo.metrics import step_metrics
 from igrpo.policy.shape import model_shape
 from igrpo.rollout.base import Sleeper
 from igrpo.training.alarms import Alarms
-from igrpo.training.batching import Overlong, mean_penalty, question_rows
+from igrpo.training.batching import Overlong, question_rows
 from igrpo.training.canary import Canary
+from igrpo.training.checkpoint_content import PlainState, check_names, trained_tensors
 from igrpo.training.collect import Collector
-from igrpo.training.dynamic_sampling import dynamic_metrics, everyones_traces
+from igrpo.training.dynamic_sampling import everyones_traces
 from igrpo.training.entropies import EntropyMeter
 from igrpo.training.entropy_control import entropy_control
 from igrpo.training.forward import PolicyForward, PolicyRoot
+from igrpo.training.measures import peak_memory, sample_metrics
 from igrpo.training.optimizer import adamw
 from igrpo.training.reward_metrics import forget_measures, reward_metrics
 from igrpo.training.schedule import learning_rate
@@ -35,8 +36,6 @@ from igrpo.training.stopping import StoppingRule
 from igrpo.training.strategies import checkpoint_activations, shard
 from igrpo.training.update import NonFiniteError, Updater, UpdateResult
 from igrpo.types import Question, Trace
-
-CHECKPOINT_VERSION = 1
 
 _ADVICE = "Lower trainer.learning_rate, or set trainer.on_nonfinite=skip to leave such updates out and count them"
 
@@ -151,11 +150,14 @@ class IGRPOModule(lightning.LightningModule):
 
         self.rollout_step = step
         if traces_S is not None:
-            metrics = step_metrics(traces_S, variance_tolerance=self._objective.advantage.tolerance)
-            metrics["budget/samples_per_question"] = sum(trace.sampled for trace in traces_S) / len(traces_S)
-            metrics |= self._chosen_metrics(traces_S) | controlled
-            metrics |= {"train/learning_rate": rate, **measured, **synced, **_peak_memory(self.device)}
-            self.latest = {**metrics, **result.metrics, **self.budget.metrics()}
+            sampled = sample_metrics(
+                traces_S,
+                variance_tolerance=self._objective.advantage.tolerance,
+                refills=self._collector.refill is not None,
+                overlong=self._overlong,
+            )
+            self.latest = {**sampled, **controlled, "train/learning_rate": rate, **measured, **synced}
+            self.latest |= {**peak_memory(self.device), **result.metrics, **self.budget.metrics()}
             if self.alarms is not None:
                 self.latest |= self.alarms.after_step(step, self.latest, traces_S)
             if self.logger is not None:
@@ -175,12 +177,6 @@ class IGRPOModule(lightning.LightningModule):
             return traces
         with self.budget.phase("entropies"):
             return self._entropies.measure(traces, self._run_policy, self.device)
-
-    def _chosen_metrics(self, traces: Sequence[Trace]) -> dict[str, float]:
-        """Of parts that are not in every run."""
-        found = {} if self._collector.refill is None else dynamic_metrics(traces)
-        penalty = None if self._overlong is None else mean_penalty(traces, self._overlong)
-        return found if penalty is None else found | {"train/overlong_penalty_mean": penalty}
 
     def _remember(self, mine_S: Sequence[Trace]) -> None:
         """What later steps need of all questions, in every process."""
@@ -224,13 +220,7 @@ class IGRPOModule(lightning.LightningModule):
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Of what is trained: with adapters, the frozen weights are where they came from."""
-        state: dict[str, Any] = super().state_dict(*args, **kwargs)
-        return {name: state[name] for name in self._trained(state)}
-
-    def _trained(self, state: Mapping[str, Any]) -> list[str]:
-        named = self.named_parameters(remove_duplicate=False)  # a tied head has a name of its own
-        frozen = {name for name, parameter in named if not parameter.requires_grad}
-        return [name for name in state if name not in frozen]
+        return trained_tensors(self, super().state_dict(*args, **kwargs))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW on what requires a gradient."""
@@ -254,37 +244,19 @@ class IGRPOModule(lightning.LightningModule):
         self._stop_at_the_end()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The module's own state: plain values, so that the file loads without executing code."""
-        checkpoint["igrpo"] = {
-            "schema_version": CHECKPOINT_VERSION,
-            "rollout_step": self.rollout_step,
-            "budget": self.budget.state_dict(),
-        }
-        if self._control is not None:
-            checkpoint["igrpo"]["entropy_coefficient"] = self._control.coefficient
-        if isinstance(self._collector.algorithm, Remembering):
-            checkpoint["igrpo"]["algorithm"] = self._collector.algorithm.state_dict()
+        """The module's own state."""
+        checkpoint["igrpo"] = self._plain_state.save(self.rollout_step)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on after the checkpoint's rollout step."""
         # a checkpoint of the last step says that the epoch is over, and a prolonged run would train nothing
         checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"] = False
-        own = checkpoint["igrpo"]
-        self._check_names(checkpoint["state_dict"])
-        self.rollout_step = own["rollout_step"]
-        self.budget.load_state_dict(own["budget"])
-        if self._control is not None:
-            self._control.coefficient = own["entropy_coefficient"]
-        if isinstance(self._collector.algorithm, Remembering):
-            self._collector.algorithm.load_state_dict(own["algorithm"])
+        check_names(checkpoint["state_dict"], self.state_dict())
+        self.rollout_step = self._plain_state.load(checkpoint["igrpo"])
 
-    def _check_names(self, state: Mapping[str, Any]) -> None:
-        different = sorted(set(state) ^ set(self.state_dict()))
-        if different:
-            raise ValueError(
-                f"the checkpoint does not hold what this run trains; {len(different)} tensors are on one side only: "
-                f"{', '.join(different[:4])}"
-            )
+    @property
+    def _plain_state(self) -> PlainState:
+        return PlainState(self.budget, self._control, self._collector.algorithm)
 
     def _stop_at_the_end(self) -> None:
         if self.is_last:
@@ -321,12 +293,3 @@ class IGRPOModule(lightning.LightningModule):
             pad_id=self._pad_id,
             device=self.device,
         )
-
-
-def _peak_memory(device: torch.device) -> dict[str, float]:
-    """The most that torch has held on the device since the last call, by all that this process does there."""
-    if device.type != "cuda":
-        return {}
-    peak = torch.cuda.max_memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    return {"memory/peak_gib": peak / 2**30}

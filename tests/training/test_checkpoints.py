@@ -17,15 +17,14 @@ import torch
 
 from igrpo.config.schema import CheckpointConfig
 from igrpo.disk import DiskFullError
+from igrpo.training.checkpoint_content import CHECKPOINT_VERSION, CheckpointError
 from igrpo.training.checkpoints import (
     CheckpointCallback,
-    CheckpointError,
     forget_after,
     list_checkpoints,
     newest_checkpoint,
     read_best,
 )
-from igrpo.training.module import CHECKPOINT_VERSION
 from tests.training.small_run import fit, make
 
 WEIGHTS = torch.arange(4.0)

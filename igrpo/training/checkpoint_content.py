@@ -1,0 +1,86 @@
+"""What a checkpoint holds beside Lightning's own state: the trained tensors, and plain values.
+
+Plain, so that the file loads without executing code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from igrpo.algorithm.base import Algorithm, Remembering
+from igrpo.budget import Budget
+from igrpo.training.entropy_control import EntropyControl
+
+CHECKPOINT_VERSION = 1
+
+
+class CheckpointError(ValueError):
+    """No checkpoint of a run can be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainState:
+    """What a run goes on with that is in no tensor. Loading changes these parts; the rollout step is the caller's."""
+
+    budget: Budget
+    control: EntropyControl | None
+    algorithm: Algorithm
+
+    def save(self, rollout_step: int) -> dict[str, Any]:
+        """After ``rollout_step`` steps."""
+        state = {
+            "schema_version": CHECKPOINT_VERSION,
+            "rollout_step": rollout_step,
+            "budget": self.budget.state_dict(),
+        }
+        if self.control is not None:
+            state["entropy_coefficient"] = self.control.coefficient
+        if isinstance(self.algorithm, Remembering):
+            state["algorithm"] = self.algorithm.state_dict()
+        return state
+
+    def load(self, state: Mapping[str, Any]) -> int:
+        """Go on from what `save` returned; the rollout step of then."""
+        self.budget.load_state_dict(state["budget"])
+        if self.control is not None:
+            self.control.coefficient = state["entropy_coefficient"]
+        if isinstance(self.algorithm, Remembering):
+            self.algorithm.load_state_dict(state["algorithm"])
+        step: int = state["rollout_step"]
+        return step
+
+
+def check_version(state: Mapping[str, Any], path: Path) -> None:
+    """Of the plain state in the file ``path``.
+
+    Raises:
+        CheckpointError: another igrpo wrote it.
+    """
+    found = state.get("schema_version")
+    if found != CHECKPOINT_VERSION:
+        raise CheckpointError(f"{path} has checkpoint version {found}; igrpo reads {CHECKPOINT_VERSION} here")
+
+
+def trained_tensors(module: torch.nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a module's ``state``, what a checkpoint keeps: with adapters, the frozen weights are where they came from."""
+    named = module.named_parameters(remove_duplicate=False)  # a tied head has a name of its own
+    frozen = {name for name, parameter in named if not parameter.requires_grad}
+    return {name: tensor for name, tensor in state.items() if name not in frozen}
+
+
+def check_names(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """A checkpoint's tensors are those that this run trains.
+
+    Raises:
+        ValueError: some are on one side only.
+    """
+    different = sorted(set(state) ^ set(own))
+    if different:
+        raise ValueError(
+            f"the checkpoint does not hold what this run trains; {len(different)} tensors are on one side only: "
+            f"{', '.join(different[:4])}"
+        )

@@ -1,0 +1,33 @@
+"""What the line of a step says of its samples and its device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from igrpo.metrics import step_metrics
+from igrpo.training.batching import Overlong, mean_penalty
+from igrpo.training.dynamic_sampling import dynamic_metrics
+from igrpo.types import Trace
+
+
+def sample_metrics(
+    traces: Sequence[Trace], *, variance_tolerance: float, refills: bool, overlong: Overlong | None
+) -> dict[str, float]:
+    """Of all questions of a step; ``refills`` and ``overlong`` are parts that not every run has."""
+    metrics = step_metrics(traces, variance_tolerance=variance_tolerance)
+    metrics["budget/samples_per_question"] = sum(trace.sampled for trace in traces) / len(traces)
+    if refills:
+        metrics |= dynamic_metrics(traces)
+    penalty = None if overlong is None else mean_penalty(traces, overlong)
+    return metrics if penalty is None else metrics | {"train/overlong_penalty_mean": penalty}
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """The most that torch has held on the device since the last call, by all that this process does there."""
+    if device.type != "cuda":
+        return {}
+    peak = torch.cuda.max_memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    return {"memory/peak_gib": peak / 2**30}
