@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from igrpo.algorithm.base import Toolbox
@@ -28,6 +29,7 @@ class IGRPO:
 
     ``train_on``: ``refine`` (refinements, given q'), ``draft`` (drafts, given q: each stage is a group of its own),
     ``internalize`` (refinements as answers to q: see `igrpo.types.Lesson` and `igrpo.training.update`).
+    ``joint_baseline``: drafts and internalized refinements are one group.
     """
 
     drafts: int
@@ -38,6 +40,7 @@ class IGRPO:
     rounds: int = 1
     show: int = 1
     train_on: Set[Literal["draft", "refine", "internalize"]] = frozenset({"refine"})
+    joint_baseline: bool = False
     bare_fraction: float = 0.0
 
     async def __call__(self, question: Question, tools: Toolbox) -> Trace:
@@ -49,7 +52,7 @@ class IGRPO:
         groups: list[Group] = []
         if self.drafts:
             # Stage 1, exploration: d_1..d_N ~ pi_old(. | q). No gradient flows through them.
-            trained = "draft" in self.train_on
+            trained = "draft" in self.train_on and not self.joint_baseline
             groups.append(await tools.group(question, bare, self.drafts, turn=1, stage=1, trained=trained))
 
         for turn in range(2, 2 + self.rounds):
@@ -62,8 +65,10 @@ class IGRPO:
                 await tools.group(question, prompt, self.group_size, turn=turn, stage=2, trained=trained, shown=shown)
             )
 
-        as_answers = [group for group in groups if group.stage == 2] if "internalize" in self.train_on else []
-        return Trace(question, tuple(groups), tuple(lessons(group, bare) for group in as_answers))
+        internalize = "internalize" in self.train_on
+        taught = [lessons(group, bare) for group in groups if internalize and (group.stage == 2 or self.joint_baseline)]
+        cohorts = [tuple(chain.from_iterable(taught))] if self.joint_baseline else taught
+        return Trace(question, tuple(groups), tuple(cohorts))
 
     def _answers_once(self, place: int) -> bool:
         """Whether the question in that place is among those without a second stage, which are spread evenly."""

@@ -28,6 +28,7 @@ def _igrpo(algorithm: IGRPOConfig, total: int) -> Algorithm:
         select=RULES[algorithm.selection],
         ties=algorithm.ties,
         all_failed=algorithm.all_failed,
+        joint_baseline=algorithm.joint_baseline,
         train_on=frozenset(algorithm.train_on),
         bare_fraction=algorithm.bare_fraction,
     )

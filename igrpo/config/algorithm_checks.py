@@ -81,6 +81,11 @@ def _trained(algorithm: IGRPOConfig) -> Iterator[str]:
     twice = sorted({part for part in algorithm.train_on if algorithm.train_on.count(part) > 1})
     if twice:
         yield f"algorithm.train_on={list(algorithm.train_on)} names {twice[0]} twice; once is enough"
+    if algorithm.joint_baseline and set(algorithm.train_on) != {"draft", "internalize"}:
+        yield (
+            f"algorithm.joint_baseline=true cannot go with algorithm.train_on={list(algorithm.train_on)}: one baseline "
+            "needs one prompt; set algorithm.train_on=[draft,internalize]"
+        )
     if "draft" in algorithm.train_on and algorithm.drafts == 1:
         yield (
             f"algorithm.train_on={list(algorithm.train_on)} and algorithm.drafts=1 make a group of one draft; a "

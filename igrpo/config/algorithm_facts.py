@@ -59,7 +59,8 @@ def variants(config: RunConfig) -> Iterator[tuple[str, str]]:
             "refine": "refinements, given the draft",
             "internalize": f"refinements as answers to the bare question, {_transfer(algorithm.transfer)}",
         }
-        yield "trained on", "; ".join(words[part] for part in algorithm.train_on)
+        together = "; all of a question are one group" if algorithm.joint_baseline else ""
+        yield "trained on", "; ".join(words[part] for part in algorithm.train_on) + together
     if algorithm.bare_fraction:
         yield (
             "answered once, all trained on",
@@ -68,6 +69,8 @@ def variants(config: RunConfig) -> Iterator[tuple[str, str]]:
 
 
 def _transfer(transfer: TransferConfig) -> str:
+    if isinstance(transfer, TruncateConfig) and transfer.level == "none":
+        return "without a weight for the prompt that they were sampled from"
     if isinstance(transfer, TruncateConfig):
         return f"weighed by at most {transfer.cap:g} ({transfer.level})"
     return f"each token's term A pi / (pi + {transfer.gamma:g})"

@@ -189,6 +189,7 @@ def both_algorithms(config: RunConfig) -> dict[str, RunConfig]:
         ties="random",
         all_failed="show",
         train_on=("refine",),
+        joint_baseline=False,
         transfer=TruncateConfig(method="truncate", level="token", cap=1.0),
         bare_fraction=0.0,
     )

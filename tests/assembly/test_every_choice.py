@@ -71,6 +71,7 @@ def _algorithm(name: str, folder: Path) -> None:
 def _condition(name: str, folder: Path) -> None:
     config = composed(None, f"condition={name}")
     igrpo = IGRPO(4, 4, best, "random", "show")
+    joint = replace(igrpo, train_on=frozenset({"draft", "internalize"}), joint_baseline=True)
     expected = {
         "grpo": GRPO(8), "igrpo": igrpo, "grpo_half": GRPO(4), "bare": replace(igrpo, drafts=0, group_size=8),
         "best_of_n": GRPO(8), "igrpo_quarter": replace(igrpo, drafts=2, group_size=6),
@@ -79,13 +80,18 @@ def _condition(name: str, folder: Path) -> None:
         "igrpo_wrong": replace(igrpo, select=wrong), "igrpo_no_thinking": igrpo,
         "igrpo_internalize": replace(igrpo, train_on=frozenset({"refine", "internalize"})),
         "igrpo_internalize_only": replace(igrpo, train_on=frozenset({"internalize"})),
+        "igrpo_internalize_unweighted": replace(igrpo, train_on=frozenset({"internalize"})),
+        "igrpo_answers": joint, "igrpo_answers_unweighted": joint,
         "igrpo_bare_half": replace(igrpo, bare_fraction=0.5), "critique_grpo": CritiqueGRPO(4, 2, 1),
         "self_verification": SelfVerification(4, 4, 256, balanced=True), "dapo": GRPO(8), "igrpo_dapo": igrpo,
         "igrpo_both_dapo": replace(igrpo, train_on=frozenset({"draft", "refine"})),
     }  # fmt: skip
     assert assembly.build_algorithm(config) == expected[name]
     assert config.prompt.draft_thinking == ("strip" if name == "igrpo_no_thinking" else "keep")
-    assert (config.transfer is not None) == ("internalize" in name or name == "critique_grpo")
+    transfers = "internalize" in name or "answers" in name or name == "critique_grpo"
+    assert (config.transfer is not None) == transfers
+    if transfers and name != "critique_grpo":
+        assert config.transfer.level == ("none" if "unweighted" in name else "token")
     own = {"best_of_n": "best_of_n", "critique_grpo": "dr_grpo"} | dict.fromkeys(
         ("dapo", "igrpo_dapo", "igrpo_both_dapo"), "dapo"
     )

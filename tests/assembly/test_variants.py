@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from igrpo import assembly
 from igrpo.training.batching import Row
@@ -25,6 +27,9 @@ SAMPLED = {
     "igrpo_quarter": [(1, False, 2), (2, True, 6)],
     "igrpo_internalize": [(1, False, 4), (2, True, 4)],
     "igrpo_internalize_only": [(1, False, 4), (2, False, 4)],
+    "igrpo_internalize_unweighted": [(1, False, 4), (2, False, 4)],
+    "igrpo_answers": [(1, False, 4), (2, False, 4)],
+    "igrpo_answers_unweighted": [(1, False, 4), (2, False, 4)],
 }
 
 
@@ -78,7 +83,11 @@ def test_a_variant_samples_and_trains_what_it_says(name: str, trained: Any) -> N
         for group, (_, is_trained, _) in zip(trace.groups, SAMPLED[name], strict=True):
             if is_trained:
                 expected += rows_of(group, group.prompt.token_ids, transferred=False)
-        if "internalize" in name:  # the refinements' tokens, after the bare question, with the log-probs given q'
+        if "answers" in name:  # the drafts, in one group with what follows
+            expected += rows_of(trace.groups[0], bare, transferred=False)
+        if (
+            "internalize" in name or "answers" in name
+        ):  # the refinements' tokens, after the bare question, with the log-probs given q'
             expected += rows_of(trace.groups[1], bare, transferred=True)
         assert plain(one) == expected
         assert {row.prompt_ids for row in one if row.transferred} <= {bare}
@@ -98,6 +107,25 @@ def test_the_prompt_shows_the_best_of_the_group_before(name: str, trained: Any) 
             if all(len(visible(before.completions[i])) <= 8 for i in after.shown):  # of small_run's draft budget
                 joined = [*texts[0], *(token for text in texts[1:] for token in (*separator, *text))]
                 assert contains(after.prompt.token_ids, joined)
+
+
+@pytest.mark.parametrize("name", ["igrpo_answers", "igrpo_answers_unweighted"])
+def test_drafts_and_refinements_as_answers_share_a_baseline(name: str, trained: Any) -> None:
+    _, traces, rows = trained(name)
+    for trace, one in zip(traces, rows, strict=True):
+        values = [score.value for group in trace.groups for score in group.scores]
+        mean, std = statistics.fmean(values), statistics.stdev(values)
+        expected = [(value - mean) / (std + 1e-6) if std else 0.0 for value in values]
+        assert [row.advantage for row in one] == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_weight_of_what_is_internalized_can_be_left_out(trained: Any) -> None:
+    """The same samples: with a weight the update is another one, and the measured gap is the same."""
+    weighed, plain_one = (trained(name)[0] for name in ("igrpo_internalize_only", "igrpo_internalize_unweighted"))
+    assert weighed.latest["transferred/kl"] > 0
+    assert plain_one.latest["transferred/capped_share"] == 0 < weighed.latest["transferred/capped_share"]
+    pairs = zip(weighed.policy.parameters(), plain_one.policy.parameters(), strict=True)
+    assert any(not torch.equal(a, b) for a, b in pairs)
 
 
 def test_a_wrong_draft_goes_before_a_right_one(trained: Any) -> None:

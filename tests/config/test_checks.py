@@ -75,6 +75,11 @@ CONTRADICTIONS: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
     ),
     (
         (),
+        {"algorithm.train_on": ["draft", "refine"], "algorithm.joint_baseline": True},
+        "algorithm.joint_baseline=true cannot go with algorithm.train_on=['draft', 'refine']: one baseline needs one",
+    ),
+    (
+        (),
         {"algorithm.train_on": ["draft", "refine"], "algorithm.drafts": 1},
         "algorithm.train_on=['draft', 'refine'] and algorithm.drafts=1 make a group of one draft; a baseline within",
     ),

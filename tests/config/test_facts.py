@@ -167,6 +167,17 @@ def test_what_is_identical_by_construction() -> None:
     assert any("off-policy and not corrected" in note for note in facts({"trainer.epochs": 2}, "objective=rloo")[1])
 
 
+def test_words_for_what_is_trained_without_a_weight() -> None:
+    refinements = "refinements as answers to the bare question"
+    weighed, bare = (
+        facts(None, f"condition={name}")[0]["trained on"] for name in ("igrpo_answers", "igrpo_answers_unweighted")
+    )
+    together = "all of a question are one group"
+    assert weighed == f"drafts, given the question; {refinements}, weighed by at most 1 (token); {together}"
+    without = "without a weight for the prompt that they were sampled from"
+    assert bare == f"drafts, given the question; {refinements}, {without}; {together}"
+
+
 def test_numbers_of_critique_grpo() -> None:
     # 16 questions a step; n = 4, which leaves 2 pairs of a critique and a refinement, of which one refinement is kept
     table, notes = facts({"budget.max_samples": 1000}, "condition=critique_grpo")
@@ -204,5 +215,6 @@ def test_leave_one_out_is_no_common_factor_where_groups_differ_in_size() -> None
         (("algorithm=self_verification", "algorithm.answers=5"), False),
         (("algorithm=critique_grpo",), False),  # 4, or 5
         (("algorithm.train_on=[draft,refine]", "algorithm.drafts=2"), False),
+        (("condition=igrpo_answers", "algorithm.drafts=2"), True),  # one group of 8
     ):
         assert any(note.startswith(same) for note in facts(None, "objective=rloo", *overrides)[1]) is factor

@@ -27,7 +27,8 @@ class GRPOConfig(AlgorithmSection):
 
 class IGRPOConfig(AlgorithmSection):
     """``train_on``: ``draft`` (drafts, given q), ``refine`` (refinements, given q'), ``internalize`` (refinements as
-    answers to q, by ``transfer``). ``bare_fraction`` of the questions of a step are answered once, as by GRPO.
+    answers to q, by ``transfer``). ``joint_baseline``: drafts and refinements that are all trained as answers to q are
+    one group. ``bare_fraction`` of the questions of a step are answered once, as by GRPO.
     """
 
     name: Literal["igrpo"]
@@ -38,6 +39,7 @@ class IGRPOConfig(AlgorithmSection):
     ties: Literal["random", "first", "shortest", "longest"]
     all_failed: Literal["show", "skip"]
     train_on: tuple[Literal["draft", "refine", "internalize"], ...] = Field(strict=False, min_length=1)
+    joint_baseline: bool
     transfer: TransferConfig
     bare_fraction: UnitShare
 
@@ -55,6 +57,8 @@ class IGRPOConfig(AlgorithmSection):
         return (total - self.drafts) // self.rounds
 
     def cohorts(self, total: int) -> frozenset[int]:
+        if self.joint_baseline:
+            return frozenset({total})
         sizes = {one.each for one in self.sampled(total) if one.given}
         return frozenset(sizes | ({total} if self.bare_fraction else set()))
 

@@ -11,10 +11,10 @@ from igrpo.config.parts.base import Section
 
 class TruncateConfig(Section):
     """The weight is pi_old(o | trained prompt) / pi_old(o | sampled prompt), of a ``token`` or of the whole
-    ``sequence``, at most ``cap``."""
+    ``sequence``, at most ``cap``; with the level ``none`` it is 1, which is biased, and so a control."""
 
     method: Literal["truncate"]
-    level: Literal["token", "sequence"]
+    level: Literal["token", "sequence", "none"]
     cap: PositiveFloat
 
 
