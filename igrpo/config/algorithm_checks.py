@@ -132,32 +132,16 @@ def _verifications(algorithm: SelfVerificationConfig, config: RunConfig) -> Iter
 
 
 def _condition(config: RunConfig) -> Iterator[str]:
-    """The labels of conf/condition must mean what they say; any other label is the user's own."""
-    label, algorithm = config.condition, config.algorithm.name
-    if label in {"grpo", "igrpo", "critique_grpo", "self_verification"} and label != algorithm:
+    """What a condition of conf/condition needs of the groups that it chooses (that it chose them is checked where a run
+    is composed)."""
+    label, select, attempts = config.condition, config.objective.advantage.select, config.dynamic_sampling.max_attempts
+    if label == "best_of_n" and select != "best":
         yield (
-            f"condition={label} cannot go with algorithm={algorithm}: a condition chooses the algorithm; leave one of "
-            "them out"
+            f"condition=best_of_n cannot go with objective.advantage.select={select}: it imitates the best; leave one "
+            "of them out"
         )
-    if label in {"dapo", "igrpo_dapo"}:
-        yield from _whole_dapo(config, "igrpo" if label == "igrpo_dapo" else "grpo")
-    if label == "best_of_n" and config.objective.advantage.select != "best":
+    if label in {"dapo", "igrpo_dapo", "igrpo_both_dapo"} and attempts == 0:
         yield (
-            f"condition=best_of_n cannot go with objective={config.objective.name}: it chooses the objective; leave "
+            f"condition={label} cannot go with dynamic_sampling.max_attempts=0: it stands for the whole of DAPO; leave "
             "one of them out"
         )
-
-
-def _whole_dapo(config: RunConfig, algorithm: str) -> Iterator[str]:
-    attempts = config.dynamic_sampling.max_attempts
-    parts = (
-        ("algorithm", config.algorithm.name, config.algorithm.name == algorithm),
-        ("objective", config.objective.name, config.objective.name == "dapo"),
-        ("dynamic_sampling.max_attempts", attempts, attempts > 0),
-    )
-    for key, value, fits in parts:
-        if not fits:
-            yield (
-                f"condition={config.condition} cannot go with {key}={value}: it stands for the whole of DAPO; leave "
-                "one of them out"
-            )

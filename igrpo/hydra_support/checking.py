@@ -9,26 +9,29 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from igrpo.config import ConfigError, RunConfig, parse_config
+from igrpo.hydra_support.labels import label_problems
 
 #: What to give a setting that has no value.
 _PLACEHOLDERS = {"path": "FILE", "dataset": "NAME", "name_or_path": "DIRECTORY", "target": "MODULE:CLASS"}
 
 
 def checked(config: DictConfig) -> RunConfig:
-    """The run's configuration, checked whole; a ``hydra`` node in it is left out.
+    """The run's configuration, checked whole; a ``hydra`` node in it is left out, but says what was chosen.
 
     Raises:
-        ConfigError: every gap, every interpolation that fails and every value that the schema refuses.
+        ConfigError: every gap, every interpolation that fails, every value that the schema refuses, and a label of
+            another condition than this one.
     """
     problems: dict[str, str] = {}
     values = {str(key): _resolved(config, key, str(key), problems) for key in config if key != "hydra"}
+    labels = list(label_problems(config))
     try:
         run = parse_config(values)
     except ConfigError as error:
         others = [text for text in error.problems if not _is_about(text, problems)]
-        raise ConfigError([*problems.values(), *others]) from None
-    if problems:
-        raise ConfigError(list(problems.values()))
+        raise ConfigError([*problems.values(), *others, *labels]) from None
+    if problems or labels:
+        raise ConfigError([*problems.values(), *labels])
     return run
 
 

@@ -130,14 +130,7 @@ CONTRADICTIONS: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
         {"prompt.verdict_right": "no", "prompt.verdict_wrong": "No "},
         "prompt.verdict_right=no and prompt.verdict_wrong=No  are the same word; a verdict could not be read: change one",
     ),
-    (
-        ("algorithm=self_verification",),
-        {"condition": "critique_grpo"},
-        "condition=critique_grpo cannot go with algorithm=self_verification: a condition chooses the algorithm",
-    ),
-    (("algorithm=grpo",), {"condition": "igrpo"}, "condition=igrpo cannot go with algorithm=grpo: a condition chooses"),
-    ((), {"condition": "grpo"}, "condition=grpo cannot go with algorithm=igrpo: a condition chooses the algorithm"),
-    ((), {"condition": "best_of_n"}, "condition=best_of_n cannot go with objective=grpo: it chooses the objective"),
+    ((), {"condition": "best_of_n"}, "condition=best_of_n cannot go with objective.advantage.select=all: it imitates"),
     (
         (),
         {"objective.advantage.select": "best", "objective.advantage.scale": "none"},

@@ -42,18 +42,16 @@ REFUSED: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
         "dynamic_sampling.max_attempts=3 drops questions that are answered all right, which "
         "objective.advantage.select=best would imitate; set it to 0",
     ),
-    (("condition=dapo",), {"objective.name": "grpo"}, "condition=dapo cannot go with objective=grpo: it stands for"),
     (
         ("condition=dapo",),
         {"dynamic_sampling.max_attempts": 0},
         "condition=dapo cannot go with dynamic_sampling.max_attempts=0: it stands for the whole of DAPO; leave one of",
     ),
     (
-        ("condition=igrpo_dapo",),
-        {"condition": "dapo"},
-        "condition=dapo cannot go with algorithm=igrpo: it stands for the whole of DAPO; leave one of them out",
+        ("condition=igrpo_both_dapo",),
+        {"dynamic_sampling.max_attempts": 0},
+        "condition=igrpo_both_dapo cannot go with dynamic_sampling.max_attempts=0: it stands for the whole of DAPO",
     ),
-    (("condition=dapo",), {"condition": "igrpo_dapo"}, "condition=igrpo_dapo cannot go with algorithm=grpo"),
 ]
 
 
