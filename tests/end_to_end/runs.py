@@ -24,9 +24,9 @@ SMALL = (
 TIMEOUT_S = 240
 
 
-def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
-    """``igrpo ARGUMENTS`` in ``folder``, with the test session's cache and one thread."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+def start(arguments: Sequence[str], folder: Path, **variables: str) -> subprocess.Popen[str]:
+    """``igrpo ARGUMENTS`` in ``folder``, with the test session's cache, one thread and more variables."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "160"} | variables
     return subprocess.Popen(
         [sys.executable, "-m", "igrpo", *arguments],
         cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -157,6 +158,31 @@ def test_two_processes_train_what_one_trains(place: str, finished: Runs) -> None
     one = finished.whole("full", "single")
     assert moved(one) > 1e-4  # a hundred times what is let pass
     assert_same_run(one, finished.whole("full", place))
+
+
+def test_two_nodes_train_what_one_process_trains(finished: Runs, tmp_path: Path) -> None:
+    """Two that call themselves nodes, on this machine: one starts the run, the other one joins it."""
+    nodes = ("trainer.strategy=ddp", "trainer.devices=1", "trainer.nodes=2")
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    run_dir = tmp_path / "run"
+    joining = runs.start(["join", str(run_dir)], tmp_path, NODE_RANK="1", **meeting)  # it waits for the run to begin
+    starting = runs.start(runs.train(tmp_path, "run", *FULL, *nodes), tmp_path, NODE_RANK="0", **meeting)
+    try:
+        printed, joined = runs.finish(starting), runs.finish(joining)
+        assert (starting.returncode, joining.returncode) == (0, 0), printed + joined
+    finally:
+        for process in (starting, joining):
+            process.terminate()  # nothing to one that has ended
+            process.wait()
+    assert sorted(path.name for path in (run_dir / "ranks").glob("rank-*")) == ["rank-0.json", "rank-1.json"]
+    assert_same_run(finished.whole("full", "single"), run_dir)
+
+
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize(("begun", "place"), [("single", "fsdp2"), ("fsdp2", "single"), ("ddp", "single")])
