@@ -13,7 +13,7 @@ from igrpo.objective import policy_loss
 from igrpo.objective.mismatch import LOG_LIMIT, Correction, MismatchMetrics, correction_weights
 
 from .batches import Batch, loss_and_grads, random_batch
-from .golden import assert_matches, batch, load
+from .golden import assert_matches, batch, load, tensor
 from .presets import LOSSES, PRESETS
 
 quick = settings(max_examples=12, deadline=None)
@@ -116,6 +116,32 @@ def test_two_sequences_by_hand() -> None:
         "correction_share_low": 1 / 2,
         "correction_share_high": 1 / 2,
     })  # fmt: skip
+
+
+TRL = load("trl_importance_correction")
+
+
+def trls(case: dict[str, Any]) -> Correction:
+    """The correction of TRL's log-probs with the settings of a case."""
+    level, bound = case["mode"].split("_")
+    old, sampler, mask = tensor(TRL["old_logps"]), tensor(TRL["sampling_logps"]), tensor(TRL["mask"]).bool()
+    return correction_weights(old, sampler, mask, level=level, bound=bound, low=case["clip_min"], high=case["clip_max"])
+
+
+@pytest.mark.parametrize("case", TRL["cases"], ids=lambda case: f"{case['mode']}-{case['clip_min']}-{case['clip_max']}")
+def test_trls_weights(case: dict[str, Any]) -> None:
+    mask, weights = tensor(TRL["mask"]).bool(), trls(case).weights_BT
+    expected = tensor(case["importance_sampling_ratio_f32"]).expand_as(weights)  # one a row, for a sequence
+    torch.testing.assert_close(weights[mask], expected[mask], atol=0, rtol=2e-6)
+    assert not weights[~mask].any()
+
+
+@pytest.mark.parametrize("mode", ["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"])
+def test_both_bounds_act_in_trls_cases(mode: str) -> None:
+    measured = [trls(case).metrics for case in TRL["cases"] if case["mode"] == mode]
+    assert len(measured) == 4
+    for acted in ([one.low for one in measured], [one.high for one in measured]):
+        assert any(0 < count < one.units for count, one in zip(acted, measured, strict=True))
 
 
 VERL_WEIGHTED = [
