@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from igrpo import assembly
+from igrpo.rollout.local import LocalEngine
 from igrpo.training.batching import Row
 from igrpo.training.update import Updater
 from igrpo.types import Completion, Group, Trace
@@ -30,6 +32,7 @@ SAMPLED = {
     "igrpo_internalize_unweighted": [(1, False, 4), (2, False, 4)],
     "igrpo_answers": [(1, False, 4), (2, False, 4)],
     "igrpo_answers_unweighted": [(1, False, 4), (2, False, 4)],
+    "igrpo_no_thinking": [(1, False, 4), (2, True, 4)],
 }
 
 
@@ -38,13 +41,16 @@ def mixed(completion: Completion) -> float:
     return float(sum(completion.token_ids) % 2)
 
 
-@pytest.fixture
-def trained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], tuple[Any, list[Trace], list[list[Row]]]]:
-    """``trained(condition)``: the module after two steps, its traces, and the rows of each of these questions."""
+def seldom(completion: Completion) -> float:
+    """Right for about one answer in eight."""
+    return float(sum(completion.token_ids) % 8 == 0)
 
-    def run(name: str, *changes: str) -> tuple[Any, list[Trace], list[list[Row]]]:
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, list[Trace], list[list[Row]]]]:
+    """``trained(condition)``: the module after two steps, its traces, and the rows of each question that is trained."""
+
+    def run(name: str, value: Callable[[Completion], float] = mixed) -> tuple[Any, list[Trace], list[list[Row]]]:
         seen: list[list[Row]] = []
         original = Updater.run
 
@@ -53,9 +59,12 @@ def trained(
             return original(self, questions_S, optimizer)
 
         monkeypatch.setattr(Updater, "run", spy)
-        config = composed(None, f"condition={name}", *changes)
+        config = composed(None, f"condition={name}")
         monkeypatch.setitem(small_run.ALGORITHMS, name, assembly.build_algorithm(config))
-        module = small_run.make(name, small_run.ScriptedReward(mixed), transfer=config.transfer)
+        module = small_run.make(
+            name, small_run.ScriptedReward(value), transfer=config.transfer,
+            max_attempts=config.dynamic_sampling.max_attempts, draft_thinking=config.prompt.draft_thinking,
+        )  # fmt: skip
         small_run.fit(module, 2, tmp_path)
         traces = [trace for step in small_run.kept(module).steps.values() for trace in step]
         return module, traces, seen
@@ -143,6 +152,70 @@ def test_half_of_the_questions_are_answered_once(trained: Any) -> None:
     for trace, one in zip(traces, rows, strict=True):
         assert plain(one) == rows_of(trace.groups[-1], trace.groups[-1].prompt.token_ids, transferred=False)
     assert module.budget.samples == 2 * 3 * 8
+
+
+@pytest.fixture
+def thinking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every sample's text has a part between <think> and </think>, its first two tokens: the tokens have no such
+    words."""
+    original = LocalEngine.sample
+
+    async def sample(self: LocalEngine, *request: Any) -> tuple[Completion, ...]:
+        drawn = await original(self, *request)
+        texts = [tuple(small_run.TOKENIZER.decode(ids) for ids in parts(one)) for one in drawn]
+        return tuple(
+            replace(one, text=f"<think>{thought}</think>{answer}")
+            for one, (thought, answer) in zip(drawn, texts, strict=True)
+        )
+
+    monkeypatch.setattr(LocalEngine, "sample", sample)
+
+
+def parts(completion: Completion) -> tuple[list[int], list[int]]:
+    """The tokens of its thinking, and those of its answer."""
+    ids = visible(completion)
+    return ids[:2], ids[2:]
+
+
+@pytest.mark.usefixtures("thinking")
+@pytest.mark.parametrize("name", ["igrpo", "igrpo_no_thinking"])
+def test_a_draft_is_shown_with_its_thinking_or_without(name: str, trained: Any) -> None:
+    _, traces, rows = trained(name)
+    space = small_run.TOKENIZER.convert_tokens_to_ids("Ġ")
+    for trace, one in zip(traces, rows, strict=True):
+        drafts, refinements = trace.groups
+        (shown,) = refinements.shown
+        thought, answer = parts(drafts.completions[shown])
+        while name == "igrpo_no_thinking" and answer[:1] == [space]:
+            answer = answer[1:]  # blanks before the answer go with the thinking
+        tokens = answer if name == "igrpo_no_thinking" else [*thought, *answer]
+        question = small_run.TOKENIZER.encode(trace.question.problem, add_special_tokens=False)
+        assert list(refinements.prompt.token_ids) == filled(question, tokens)
+        # what is trained is what was sampled, thinking included
+        assert plain(one) == rows_of(refinements, refinements.prompt.token_ids, transferred=False)
+        assert refinements.prompt.draft_tokens == len(tokens)
+
+
+def filled(question: list[int], draft: list[int]) -> list[int]:
+    """The tokens of small_run's layout of a refinement prompt."""
+    names = small_run.TOKENIZER.convert_tokens_to_ids(["<bos>", "Problem:", "Draft:", "Refine:"])
+    bos, problem, before, after = names
+    return [bos, problem, *question, before, *draft, after]
+
+
+def test_both_stages_are_trained_of_the_questions_that_dynamic_sampling_keeps(trained: Any) -> None:
+    module, traces, rows = trained("igrpo_both_dapo", seldom)
+    kept = [trace for trace in traces if trace.dropped is None]
+    assert 0 < len(kept) < len(traces), "some are dropped"
+    assert {trace.dropped for trace in traces} == {None, "all_wrong"}
+    for trace in traces:
+        assert [(g.stage, g.trained, len(g.completions)) for g in trace.groups] == SAMPLED["igrpo_both"]
+        verdicts = [{score.correct for score in group.scores} for group in trace.groups]
+        assert ({True, False} in verdicts) == (trace.dropped is None), "a stage that teaches is enough"
+    for trace, one in zip(kept, rows, strict=True):
+        of_both = [row for g in trace.groups for row in rows_of(g, g.prompt.token_ids, transferred=False)]
+        assert plain(one) == of_both
+    assert module.budget.samples == 8 * len(traces), "dropped ones cost, too"
 
 
 @pytest.mark.parametrize(("fraction", "once"), [(0.0, 0), (0.25, 4), (0.5, 8), (0.7, 11), (1.0, 16)])

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
@@ -79,14 +79,14 @@ class KeptTraces:
         return Path("failures/kept")
 
 
-def prompts() -> PromptBuilder:
+def prompts(draft_thinking: Literal["keep", "strip"] = "keep") -> PromptBuilder:
     return PromptBuilder(
         TOKENIZER, chat_template="off", system="", question="<bos>Problem:{problem}Solution:",
         refinement="<bos>Problem:{problem}Draft:{draft}Refine:",
         critique="<bos>Problem:{problem}Draft:{draft}Solution:",
         revision="<bos>Problem:{problem}Draft:{draft}Draft:{critique}Refine:",
         verification="<bos>Problem:{problem}Solution:{draft}Draft:", verdict_right="1", verdict_wrong="0",
-        draft_separator="Draft:", cut_marker=" ", draft_thinking="keep",
+        draft_separator="Draft:", cut_marker=" ", draft_thinking=draft_thinking,
         max_question_tokens=16, max_draft_tokens=8,
     )  # fmt: skip
 
@@ -100,7 +100,8 @@ def refill(max_attempts: int) -> DynamicSampling:
 def make(algorithm: str = "igrpo", reward: ScriptedReward | None = None, *, kl_beta: float = 0.0,
          pipeline: bool = False, objective_changes: dict[str, Any] | None = None,
          limits: dict[str, Any] | None = None, transfer: TransferConfig | None = None,
-         max_attempts: int = 0, **changes: Any) -> IGRPOModule:  # fmt: skip
+         max_attempts: int = 0, draft_thinking: Literal["keep", "strip"] = "keep",
+         **changes: Any) -> IGRPOModule:  # fmt: skip
     """A module with a fresh policy (always the same one) and a recorder in memory."""
     settings = trainer(**changes)
     model = build_tiny_model(TinyShape(hidden=16, layers=1, heads=2, mlp=16), seed=0)
@@ -108,7 +109,7 @@ def make(algorithm: str = "igrpo", reward: ScriptedReward | None = None, *, kl_b
         algorithm=copy.deepcopy(ALGORITHMS[algorithm]),  # one that remembers starts afresh
         engine=LocalEngine(model, TOKENIZER, max_batch_rows=32),
         reward=reward or ScriptedReward(),
-        prompts=prompts(),
+        prompts=prompts(draft_thinking),
         params=SamplingParams(temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=6, stop_token_ids=(2,)),
         run_seed=0,
         pipeline=pipeline,
