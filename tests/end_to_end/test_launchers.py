@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.end_to_end.runs import finish, metrics, run, start, steps_done, wait_until
+from tests.end_to_end.runs import finish, metrics, rollouts, run, start, steps_done, wait_until
 from tests.end_to_end.sweeps import began, folders, in_mlflow, pid, resume, states, sweep, written
 
 pytestmark = pytest.mark.slow
@@ -36,6 +37,20 @@ def test_runs_of_a_launcher(tmp_path: Path, name: str) -> None:
     parent, cells = in_mlflow(tmp_path)
     assert parent.info.status == "FINISHED"
     assert [(cell.info.run_name, cell.info.status) for cell in cells] == [("s0", "FINISHED"), ("s1", "FINISHED")]
+
+
+def test_runs_of_several_processes_each(tmp_path: Path) -> None:
+    """Two at a time, each with a torchrun and two processes of its own: they meet in places of their own."""
+    run(sweep(tmp_path, "seed=0,1", "trainer.strategy=ddp", "trainer.devices=2", *JOBLIB), tmp_path)
+    assert states(tmp_path) == ["FINISHED", "FINISHED"]
+    for number, folder in enumerate(folders(tmp_path)):
+        ends = [json.loads((folder / "ranks" / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+        assert [end["status"] for end in ends] == ["finished", "finished"]
+        assert steps_done(folder) == 2
+        assert {(trace["step"], trace["attempt"]) for trace in rollouts(folder)} == {(1, 0), (2, 0)}
+        assert len(rollouts(folder)) == 2 * 4, f"both processes' shares of run {number}, once"
+    assert len({pid(folder) for folder in folders(tmp_path)}) == 2
+    assert [cell.info.status for cell in in_mlflow(tmp_path)[1]] == ["FINISHED", "FINISHED"]
 
 
 def test_kill_9_of_a_run_leaves_the_others_running(tmp_path: Path) -> None:
