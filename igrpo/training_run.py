@@ -19,12 +19,12 @@ from igrpo.distributed import from_main, is_main, main_first
 from igrpo.evaluation.result import EvaluationResult
 from igrpo.files import write_json_atomic
 from igrpo.policy.load import reference_copy
-from igrpo.tracking.links import run_link, sqlite_path, ui_command
 from igrpo.tracking.metrics_file import read_metrics
 from igrpo.tracking.mlflow_run import RunLogger
 from igrpo.tracking.recorder import RunRecorder
 from igrpo.tracking.rollout_log import RolloutLog
 from igrpo.tracking.run_directory import RunDirectory
+from igrpo.tracking.run_tracking import run_tags, tracking_uri, ways_to_run
 from igrpo.tracking.stale import repair_stale_runs
 from igrpo.tracking.summary import Summary
 from igrpo.tracking.sweep_directory import sweep_of
@@ -78,7 +78,7 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
             tracking_uri=tracking_uri(config, directory, resume=resume),
             experiment=config.tracking.experiment,
             run_name=config.run_name if cell is None else cell.name,
-            tags=_tags(config),
+            tags=run_tags(config),
             swept={} if cell is None else cell.swept,
             parent_run_id=None if sweep is None else sweep.mlflow_run_id,
             resume_step=None if not resume else _last_kept_step(checkpoint),
@@ -93,17 +93,7 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
             for split in ("test", *config.evaluation.benchmarks):
                 for path in sorted(directory.evaluations.glob(f"{split}-*.json")):
                     tracker.log_artifact(path, "evaluations")  # with these a report needs MLflow alone
-    return summary.model_dump(mode="json") | {"tracking": _tracking(tracker)}
-
-
-def _tags(config: RunConfig) -> dict[str, str]:
-    """What runs are grouped by in MLflow."""
-    return {
-        "condition": config.condition,
-        "algorithm": config.algorithm.name,
-        "objective": config.objective.name,
-        "seed": str(config.seed),
-    }
+    return summary.model_dump(mode="json") | {"tracking": ways_to_run(tracker)}
 
 
 def _parts(config: RunConfig, directory: RunDirectory, closing: ExitStack) -> assembly.Parts:
@@ -241,25 +231,6 @@ def _callbacks(
     return [OwnSigterm(), evaluation, checkpoints, *([] if recorder is None else [progress])]
 
 
-def tracking_uri(config: RunConfig, directory: RunDirectory, *, resume: bool) -> str | None:
-    """A relative database is beside where the run began, wherever it is resumed from."""
-    uri = config.tracking.uri
-    path = None if uri is None else sqlite_path(uri)
-    if not resume or path is None or path.is_absolute():
-        return uri
-    return directory.read_record().mlflow_tracking_uri or uri
-
-
 def _last_kept_step(checkpoint: Checkpoint | None) -> int:
     """Measurements after this step belong to weights that were lost; without a checkpoint all of them do."""
     return -1 if checkpoint is None else checkpoint.step
-
-
-def _tracking(tracker: Tracker) -> dict[str, str] | None:
-    run = tracker.run
-    if run is None or tracker.tracking_uri is None:
-        return None
-    local = not tracker.tracking_uri.startswith("http")
-    base = "http://127.0.0.1:5000" if local else tracker.tracking_uri
-    links = {"run_link": run_link(base, run.experiment_id, run.run_id)}
-    return links | ({"ui_command": ui_command(tracker.tracking_uri)} if local else {})

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from igrpo.tracking.run_directory import RunDirectory
+from igrpo.tracking.run_tracking import tracking_uri
 from igrpo.training.checkpoints import newest_checkpoint
-from igrpo.training_run import tracking_uri
 from tests.composed import config as composed
 from tests.end_to_end import runs
 
