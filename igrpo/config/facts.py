@@ -11,6 +11,9 @@ from igrpo.config.parts.algorithm import CritiqueGRPOConfig
 from igrpo.config.parts.data import ChainsDataConfig
 from igrpo.config.schema import RunConfig
 
+#: Tokens below which thinking and an answer of a real model seldom fit.
+_LEAST_THINKING = 256
+
 
 def resolved_facts(config: RunConfig) -> list[tuple[str, str]]:
     """Rows (name, value) of the table that is printed at start; rows named 'note' say what follows from them."""
@@ -149,6 +152,16 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def cut_thinking(config: RunConfig) -> Iterator[str]:
+    """Where a prompt asks for thinking and completions are too short for it: such a run ends well, at a reward of 0."""
+    tokens = config.sampling.max_completion_tokens
+    if tokens < _LEAST_THINKING and "<think>" in f"{config.prompt.system} {config.prompt.question}":
+        yield (
+            f"short completions: prompt={config.prompt.name} asks for <think> and an answer, which seldom fit in "
+            f"sampling.max_completion_tokens={tokens}; what is cut has no answer, and no reward"
+        )
+
+
 def _notes(config: RunConfig) -> Iterator[str]:
     """What a reader of the numbers must know (spec: one update a batch makes several objectives the same)."""
     objective = config.objective
@@ -177,6 +190,7 @@ def _notes(config: RunConfig) -> Iterator[str]:
             f"soft overlong penalty: the reward that is trained on falls by up to 1 in the last "
             f"{objective.overlong_buffer:,} of {config.sampling.max_completion_tokens:,} tokens"
         )
+    yield from cut_thinking(config)
     if config.updates_per_step > 1:
         if reinforce:
             yield "REINFORCE has no ratio: the updates of a step after the first are off-policy and not corrected"

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from igrpo.config.checks import longest_row
+from igrpo.config.facts import cut_thinking
 from igrpo.config.schema import RunConfig
 from igrpo.doctor.advice import Memory, Plan
 from igrpo.doctor.cost import NAMES, Assumptions, StepCost
@@ -175,7 +176,7 @@ def _check_table(checks: Sequence[Check]) -> Table:
 
 
 def _notes(found: Diagnosis) -> list[str]:
-    notes = []
+    notes = list(cut_thinking(found.config))
     assumed, shape = found.assumed, found.shape
     if assumed is not None:
         lengths = f"questions of {assumed.question_tokens:,} and completions of {assumed.completion_tokens:,} tokens"

@@ -32,7 +32,7 @@ def layout(**changes: Any) -> PromptBuilder:
 
 def test_the_longest_row_must_fit_the_micro_batch() -> None:
     prompts = layout()
-    longest = prompts.max_prompt_tokens(drafts=1) + 24
+    longest = prompts.max_prompt_tokens(drafts=1) + 64
     fits = composed({"trainer.tokens_per_microbatch": longest}, *BYTES)
     check_lengths(fits, model(positions=10**6), prompts)
     with pytest.raises(
@@ -43,7 +43,7 @@ def test_the_longest_row_must_fit_the_micro_batch() -> None:
 
 def test_the_longest_sequence_must_fit_the_model() -> None:
     prompts, config = layout(), composed(None, *BYTES)
-    longest = prompts.max_prompt_tokens(drafts=1) + 24
+    longest = prompts.max_prompt_tokens(drafts=1) + 64
     check_lengths(config, model(longest), prompts)
     with pytest.raises(ValueError, match=rf"more than the model's positions \({longest - 1}\)"):
         check_lengths(config, model(longest - 1), prompts)
@@ -51,7 +51,7 @@ def test_the_longest_sequence_must_fit_the_model() -> None:
 
 def test_drafts_that_only_the_evaluation_shows_need_positions_but_no_micro_batch() -> None:
     prompts = layout()
-    bare, shown = (prompts.max_prompt_tokens(drafts=drafts) + 24 for drafts in (0, 1))
+    bare, shown = (prompts.max_prompt_tokens(drafts=drafts) + 64 for drafts in (0, 1))
     assert bare < shown
     changes = {"trainer.tokens_per_microbatch": bare}
     grpo = composed(changes, *BYTES, "algorithm=grpo")

@@ -56,6 +56,14 @@ def test_a_check_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert "does not divide the model's 28 query heads" in capsys.readouterr().out
 
 
+def test_completions_too_short_to_think_are_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    fitting = (*LARGE, "--memory=800", "--no-load")
+    assert main(["doctor", *fitting]) == 0
+    assert "short completions" not in capsys.readouterr().out
+    assert main(["doctor", *fitting, "sampling.max_completion_tokens=64"]) == 0
+    assert "short completions: prompt=think_answer asks for <think>" in capsys.readouterr().out
+
+
 def test_nothing_helps(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", *LARGE, "--memory=2", "--no-load"]) == 1
     assert "no change that is known here makes it fit" in capsys.readouterr().out

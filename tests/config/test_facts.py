@@ -218,3 +218,11 @@ def test_leave_one_out_is_no_common_factor_where_groups_differ_in_size() -> None
         (("condition=igrpo_answers", "algorithm.drafts=2"), True),  # one group of 8
     ):
         assert any(note.startswith(same) for note in facts(None, "objective=rloo", *overrides)[1]) is factor
+
+
+def test_completions_too_short_to_think() -> None:
+    real = ("model=qwen2_5_1_5b", "data=gsm8k", "prompt=think_answer")
+    _, notes = facts({"sampling.max_completion_tokens": 255}, *real)
+    assert [note for note in notes if note.startswith("short completions: prompt=think_answer asks for <think>")]
+    for changes, overrides in (({"sampling.max_completion_tokens": 256}, real), (None, real), (None, ())):
+        assert not [note for note in facts(changes, *overrides)[1] if "short completions" in note]

@@ -153,7 +153,7 @@ def test_a_recurrent_model_is_for_vllm(tmp_path: Path, problems: str) -> None:
 
 def test_what_sizes_alone_tell() -> None:
     common = ("data=jsonl", "data.path=x", "prompt=think_answer", "trainer=fsdp2", "rollout=vllm_server")
-    long = composed({"sampling.max_completion_tokens": 4096}, "model=nemotron_h_8b_base_8k", *common)
+    long = composed(None, "sampling.max_completion_tokens=4096", "model=nemotron_h_8b_base_8k", *common)
     checks = {check.name: check for check in static_checks(long, shape_of(long.model))}
     assert checks["context"].state == "failed"
     assert "more than the model's 8,192 positions" in checks["context"].text

@@ -86,9 +86,9 @@ def test_every_model_of_the_hub_that_is_shipped_is_listed() -> None:
     names = [choice.name for choice in choices("model") if choice.name not in {"tiny", "byte_level", "huggingface"}]
     assert len(names) == 11
     folder = shipped("conf") / "model"
-    common = yaml.safe_load((folder / "huggingface.yaml").read_text())
+    common = yaml.safe_load((folder / "huggingface.yaml").read_text())["model"]
     for name in names:
-        values = {**common, **yaml.safe_load((folder / f"{name}.yaml").read_text())}
+        values = {**common, **yaml.safe_load((folder / f"{name}.yaml").read_text())["model"]}
         assert published()[values["name_or_path"]].parameters > 4e8
         assert (values["trust_remote_code"], values["dtype"], values["attention"]) == (False, "float32", "sdpa")
 

@@ -57,6 +57,7 @@ def test_flash_attention(tmp_path: Path) -> None:
         f"model.name_or_path={tmp_path / 'model'}",
         "model.attention=flash_attention_2",
         "prompt=boxed",
+        "sampling.max_completion_tokens=24",
     )
     several = ("trainer.precision=bf16", "rollout=vllm_colocate", "trainer.tokens_per_microbatch=16384")
     runs.run(["train", f"hydra.run.dir={tmp_path / 'run'}", *RUN, *flash, *several], tmp_path)
