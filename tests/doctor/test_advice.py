@@ -33,7 +33,8 @@ CASES = {
         "rollout.max_batch_rows=",
     ),
     "colocated": (
-        ("model=qwen2_5_1_5b", "trainer=single", "rollout=vllm_colocate", "rollout.sleep=false"), 80,
+        ("model=qwen2_5_1_5b", "trainer=single", "rollout=vllm_colocate", "rollout.sleep=false",
+         "rollout.gpu_memory_utilization=0.85"), 80,
         "rollout.sleep=true",
     ),
     "engine": (("model=deepseek_r1_distill_qwen_14b", "trainer=fsdp2", "trainer.nodes=8", "trainer.questions_per_step=64", "rollout=vllm_server",

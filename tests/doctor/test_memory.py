@@ -97,7 +97,10 @@ def test_checkpointing_leaves_the_inputs_of_the_layers() -> None:
 
 
 def test_vllm_beside_the_trainer_takes_turns_or_does_not() -> None:
-    base = (*SEVEN[:5], "sampling.max_completion_tokens=4096", "rollout=vllm_colocate")
+    base = (
+        *SEVEN[:5], "sampling.max_completion_tokens=4096", "rollout=vllm_colocate",
+        "rollout.gpu_memory_utilization=0.85",
+    )  # fmt: skip
     sleeping, _ = memory(composed(None, *base))
     awake, _ = memory(composed(None, *base, "rollout.sleep=false"))
     assert sleeping.worst.name == "rollout"
