@@ -14,6 +14,7 @@ from rich.console import Console
 from igrpo.commands.doctor import diagnose, parse_arguments
 from igrpo.config import RunConfig, config_hash
 from igrpo.config.parts.model import HuggingFaceModelConfig
+from igrpo.config.parts.reward import JudgeConfig
 from igrpo.config.parts.rollout import VllmServerConfig
 from igrpo.doctor.page import print_page
 from igrpo.doctor.paper import paper_tables
@@ -34,8 +35,17 @@ ROWS = {
     "openmath_nemotron_14b_openr1": ("nvidia/OpenMath-Nemotron-14B", 93_171, 32),
     "openreasoning_nemotron_7b_acereason": ("nvidia/OpenReasoning-Nemotron-7B", 9_400, 8),
 }
+#: The presets of other methods: whose run they are, and under which condition.
+METHODS = {
+    f"{model}_{method}": (model, method)
+    for model in ("deepseek_r1_distill_qwen_7b", "nemotron_h_8b_base_8k")
+    for method in ("critique_grpo", "self_verification")
+}
+JUDGED = "deepseek_r1_distill_qwen_7b_judge"
+#: How the paper's tables call the methods.
+PRINTED = {"igrpo": "iGRPO", "critique_grpo": "Critique-GRPO", "self_verification": "Self-Verification"}
 #: Runs of one seed of each grid.
-RUNS = {"paper/grpo_vs_igrpo": 2, "paper/wrapper": 4, "paper/total_completions": 8, "paper/beta": 4}
+RUNS = {"paper/grpo_vs_igrpo": 2, "paper/methods": 4, "paper/wrapper": 4, "paper/total_completions": 8, "paper/beta": 4}
 
 
 @cache
@@ -45,7 +55,7 @@ def checked(*overrides: str) -> RunConfig:
 
 
 def test_every_preset_and_grid_is_in_these_tables() -> None:
-    assert sorted(f"paper/{name}" for name in ROWS) == PRESETS
+    assert sorted(f"paper/{name}" for name in (*ROWS, *METHODS, JUDGED)) == PRESETS
     assert sorted(SWEEPS) == sorted(RUNS)
 
 
@@ -78,6 +88,37 @@ def test_the_control_has_the_same_samples_and_settings(name: str) -> None:
     labels = {"algorithm", "condition", "run_name"}
     assert method.model_dump(exclude=labels) == control.model_dump(exclude=labels)
     assert method.run_name != control.run_name
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_another_method_is_the_same_run_under_its_condition(name: str) -> None:
+    model, method = METHODS[name]
+    shorter = ("prompt.max_draft_tokens=1280",) if name == "nemotron_h_8b_base_8k_critique_grpo" else ()
+    assert checked(f"experiment=paper/{name}") == checked(f"experiment=paper/{model}", f"condition={method}", *shorter)
+    config = checked(f"experiment=paper/{name}")
+    assert (config.algorithm.name, config.condition, config.samples_per_question) == (method, method, 8)
+
+
+def test_the_judge_takes_the_rule_s_place_in_the_reward_alone() -> None:
+    judged, ruled = checked(f"experiment=paper/{JUDGED}"), checked("experiment=paper/deepseek_r1_distill_qwen_7b")
+    labels = {"reward", "run_name"}
+    assert judged.model_dump(exclude=labels) == ruled.model_dump(exclude=labels)
+    assert judged.run_name != ruled.run_name
+    assert isinstance(judged.reward, JudgeConfig)
+    assert judged.reward.verifier == ruled.reward  # the same yardstick for every accuracy
+    assert judged.reward.verdict == "rule"
+    row = paper_tables()["table3_judge"]
+    assert f"{judged.reward.model.replace('-', '')}_judge" in row
+    assert row["model"] in judged.model_dump()["model"]["name_or_path"]
+
+
+@pytest.mark.parametrize("name", [*METHODS, JUDGED])
+def test_another_method_s_preset_has_nothing_that_would_fail(name: str) -> None:
+    found = diagnose(checked(f"experiment=paper/{name}"), parse_arguments(["--memory", "80", "--no-load"]))
+    out = StringIO()
+    print_page(found, Console(file=out, width=160))
+    assert found.well, out.getvalue()
+    assert {check.name: check.state for check in found.checks}["context"] == "ok"
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -136,8 +177,16 @@ def test_the_grids_hold_the_values_of_the_paper() -> None:
 
 
 def test_every_row_of_the_main_table_has_a_preset() -> None:
-    wanted = {row["model"] for row in paper_tables()["table1_math"] if row["method"] == "iGRPO"}
-    assert wanted <= {model.rpartition("/")[2] for model, _, _ in ROWS.values()}
+    """As trained by any method; GRPO's rows are each preset's control, and base is not trained."""
+    rows = {(row["model"], row["method"]) for row in paper_tables()["table1_math"]}
+    presets = [checked(f"experiment=paper/{name}") for name in (*ROWS, *METHODS)]
+    made = {
+        (config.model.name_or_path.rpartition("/")[2], PRINTED[config.algorithm.name])
+        for config in presets
+        if isinstance(config.model, HuggingFaceModelConfig)
+        and config.data.model_dump()["dataset"].endswith("MATH-lighteval")
+    }
+    assert made == {(model, method) for model, method in rows if method not in {"base", "GRPO"}}
 
 
 def _numbers(node: Any) -> list[float]:
@@ -156,7 +205,8 @@ def test_the_page_of_the_paper_shows_its_tables_with_their_defects() -> None:
     shown = {float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?", text)}
     for name in ("table1_math", "figure2_acereason", "tableS1_openr1_94k", "table2_wrapper"):
         assert set(_numbers(tables[name])) <= shown
-    for name in (*ROWS, *(sweep.removeprefix("paper/") for sweep in RUNS)):
+    assert "not part of this release" not in text
+    for name in (*ROWS, *METHODS, JUDGED, *(sweep.removeprefix("paper/") for sweep in RUNS)):
         assert f"paper/{name}`" in text, name
     assert "not run" in text
 
