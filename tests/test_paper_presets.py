@@ -23,15 +23,17 @@ from igrpo.hydra_support.folders import choices, shipped
 
 PRESETS = [choice.name for choice in choices("experiment") if choice.name.startswith("paper/")]
 SWEEPS = [choice.name for choice in choices("sweep") if choice.name.startswith("paper/")]
-#: Model, questions of one pass, devices that train.
+#: MATH without what is held out or nearly in its test split, about: see conf/data/math.yaml.
+MATH = 7_280
+#: Model, questions of one pass (of the others before decontamination, whose size is not known), devices that train.
 ROWS = {
-    "base": ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", 7_500, 8),
-    "cost": ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", 7_500, 8),
-    "deepseek_r1_distill_qwen_7b": ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", 7_500, 8),
-    "deepseek_r1_distill_qwen_14b": ("deepseek-ai/DeepSeek-R1-Distill-Qwen-14B", 7_500, 32),
-    "nemotron_h_8b_base_8k": ("nvidia/Nemotron-H-8B-Base-8K", 7_500, 8),
-    "openmath_nemotron_7b": ("nvidia/OpenMath-Nemotron-7B", 7_500, 8),
-    "openmath_nemotron_14b": ("nvidia/OpenMath-Nemotron-14B", 7_500, 32),
+    "base": ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", MATH, 8),
+    "cost": ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", MATH, 8),
+    "deepseek_r1_distill_qwen_7b": ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", MATH, 8),
+    "deepseek_r1_distill_qwen_14b": ("deepseek-ai/DeepSeek-R1-Distill-Qwen-14B", MATH, 32),
+    "nemotron_h_8b_base_8k": ("nvidia/Nemotron-H-8B-Base-8K", MATH, 8),
+    "openmath_nemotron_7b": ("nvidia/OpenMath-Nemotron-7B", MATH, 8),
+    "openmath_nemotron_14b": ("nvidia/OpenMath-Nemotron-14B", MATH, 32),
     "openmath_nemotron_14b_openr1": ("nvidia/OpenMath-Nemotron-14B", 93_171, 32),
     "openreasoning_nemotron_7b_acereason": ("nvidia/OpenReasoning-Nemotron-7B", 9_400, 8),
 }
