@@ -13,6 +13,7 @@ from igrpo.commands.doctor import diagnose, parse_arguments
 from igrpo.config.facts import cut_thinking
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.doctor.page import print_page
+from igrpo.doctor.reward_checks import format_checks
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.folders import PACKAGE
 
@@ -57,3 +58,4 @@ def test_a_command_for_a_real_model_would_work(settings: list[str]) -> None:
     assert found.well, out.getvalue()
     assert config.sampling.max_completion_tokens > 200
     assert not list(cut_thinking(config))
+    assert not list(format_checks(config))  # the prompt asks for what the reward looks for

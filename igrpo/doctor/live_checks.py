@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from igrpo import assembly
 from igrpo.assembly import Policy
 from igrpo.config.parts.data import ChainsDataConfig, HubDataConfig
 from igrpo.config.parts.model import HuggingFaceModelConfig
-from igrpo.config.parts.reward import (
-    FormatConfig,
-    GenerativeJudgeConfig,
-    MathVerifyConfig,
-    PythonRewardConfig,
-    RewardConfig,
-    WeightedConfig,
-    reward_parts,
-)
 from igrpo.config.parts.rollout import LocalRolloutConfig
 from igrpo.config.schema import RunConfig
+from igrpo.doctor.reward_checks import format_checks, gold_check, without_judges
 from igrpo.doctor.shape import Shape
 from igrpo.doctor.static_checks import Check
 from igrpo.prompts import PromptBuilder
-from igrpo.rewards.base import RewardError, checked_score
+from igrpo.rewards.base import RewardError
 from igrpo.types import Completion, Question
 
 #: A model above this is loaded only on a device that is fit for it, or when the user asks for it.
@@ -55,8 +45,8 @@ def live_checks(config: RunConfig, shape: Shape | None, *, load: bool) -> Iterat
         else:
             yield Check("data", "ok", f"the first of {len(questions)} questions that are looked at: {questions[0].id}")
     if questions:
-        yield _golds(config, questions[:_GOLDS])
-    yield from _reward_and_prompt(config)
+        yield gold_check(config, questions[:_GOLDS])
+    yield from format_checks(config)
     reason = _model_absent(config, shape, load=load)
     if reason:
         yield Check("model, tokenizer, rollout", "not possible", reason)
@@ -172,97 +162,17 @@ def _rollout(config: RunConfig, policy: Policy, prompts: PromptBuilder, question
     short = config.model_copy(update={"rollout": rollout, "sampling": sampling, "trainer": trainer})
     budget = Budget()
     try:
-        with closing(assembly.build_reward(_without_judges(config.reward), None)) as reward:
+        with closing(assembly.build_reward(without_judges(config.reward), None)) as reward:
             engine = assembly.build_engine(short, policy, prompts, Path())
             parts = assembly.Parts(policy, engine, reward, prompts)
             (trace,) = assembly.build_collector(short, parts).collect(1, questions, budget)
     except (ValueError, RewardError, FloatingPointError) as error:
-        own = isinstance(config.rollout, LocalRolloutConfig) or not isinstance(error, ValueError)
-        return Check("rollout", "failed" if own else "not possible", str(error))
+        counts = isinstance(config.rollout, LocalRolloutConfig) or not isinstance(error, ValueError)
+        return Check("rollout", "failed" if counts else "not possible", str(error))
     asked = ", ".join(f"{len(group.completions + group.unscored)} in stage {group.stage}" for group in trace.groups)
-    return Check("rollout", "ok", f"with rollout=local: {asked}, {tokens} tokens each at most")
-
-
-def _golds(config: RunConfig, questions: Sequence[Question]) -> Check:
-    """The reward of gold answers, written as the prompt asks for."""
-    if isinstance(config.reward, PythonRewardConfig):
-        return Check("reward", "not possible", "a reward of your own: what a right answer looks like is not known here")
-    if any(isinstance(part, GenerativeJudgeConfig) for part in reward_parts(config.reward).values()):
-        return Check("reward", "not possible", "a generative judge is not asked here: `igrpo rescore` compares it")
-    best = (
-        sum(part.weight for part in config.reward.parts.values()) if isinstance(config.reward, WeightedConfig) else 1.0
-    )
-    with closing(assembly.build_reward(config.reward, None)) as reward:
-
-        async def score() -> list[Any]:
-            return [
-                (await checked_score(reward, question, [_completion(gold_text(config.reward, question.answer))]))[0]
-                for question in questions
-            ]
-
-        try:
-            scores = asyncio.run(score())
-        except RewardError as error:
-            return Check("reward", "failed", str(error))
-    wrong = [
-        f"{question.id} ({question.answer!r}: {score.outcome}, {score.value:g})"
-        for question, score in zip(questions, scores, strict=True)
-        if score.value != best or not score.correct
-    ]
-    if wrong:
-        text = f"{len(wrong)} of the first {len(questions)} gold answers do not get {best:g}: {', '.join(wrong[:3])}"
-        return Check("reward", "failed", text)
-    return Check("reward", "ok", f"{best:g} for the gold answers of the first {len(questions)} questions")
-
-
-def _without_judges(reward: RewardConfig) -> RewardConfig:
-    """The rule verifier in each judge's place: a check asks nobody, and costs nothing."""
-    if isinstance(reward, GenerativeJudgeConfig):
-        return reward.verifier
-    if not isinstance(reward, WeightedConfig):
-        return reward
-    parts = {
-        name: part.model_copy(update={"reward": _without_judges(part.reward)}) for name, part in reward.parts.items()
-    }
-    return reward.model_copy(update={"parts": parts})
-
-
-def gold_text(reward: RewardConfig, answer: str) -> str:
-    """A right completion in the form that the reward looks for."""
-    formats = _formats(reward)
-    text = answer if formats[:1] == ["last_line"] else rf"\boxed{{{answer}}}"
-    if "answer_tag" in formats or _wants_tags(reward):
-        return f"<think>It follows.</think><answer>{text}</answer>"
-    return text
-
-
-def _reward_and_prompt(config: RunConfig) -> Iterator[Check]:
-    """Whether the prompt asks for what the reward looks for (the tiny model learned its format in its warm start)."""
-    if config.model.name == "tiny":
-        return
-    asked = f"{config.prompt.system} {config.prompt.question}"
-    if _wants_tags(config.reward) and "<answer>" not in asked:
-        text = f"the reward wants <think> and <answer>, of which prompt={config.prompt.name} says nothing"
-        yield Check("format", "failed", f"{text}: use prompt=think_answer, or reward=math_verify")
-    if _formats(config.reward) == ["boxed"] and "boxed" not in asked:
-        text = rf"the reward looks for \boxed{{}}, of which prompt={config.prompt.name} says nothing"
-        yield Check("format", "failed", f"{text}: use prompt=boxed or prompt=think_answer")
-
-
-def _formats(reward: RewardConfig) -> list[str]:
-    if isinstance(reward, WeightedConfig):
-        return [name for part in reward.parts.values() for name in _formats(part.reward)]
-    return list(reward.answer_format) if isinstance(reward, MathVerifyConfig) else []
-
-
-def _wants_tags(reward: RewardConfig) -> bool:
-    if isinstance(reward, WeightedConfig):
-        return any(_wants_tags(part.reward) for part in reward.parts.values())
-    return isinstance(reward, FormatConfig)
-
-
-def _completion(text: str) -> Completion:
-    return Completion((0,), text, (0.0,), None, None, "stop", 0)
+    own = config.rollout.name
+    untried = "" if own == "local" else f"; the run's own engine (rollout={own}) was not tried"
+    return Check("rollout", "ok", f"with rollout=local: {asked}, {tokens} tokens each at most{untried}")
 
 
 def _on_this_machine(config: RunConfig) -> RunConfig:

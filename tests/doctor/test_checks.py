@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from igrpo.config import RunConfig
-from igrpo.doctor.live_checks import gold_text, live_checks
+from igrpo.doctor.live_checks import live_checks
+from igrpo.doctor.reward_checks import gold_text
 from igrpo.doctor.shapes import shape_of
 from igrpo.doctor.static_checks import Check, static_checks
 from igrpo.policy.byte_level import build_byte_level_tokenizer
@@ -42,6 +43,13 @@ def test_a_run_on_one_s_own_problems_is_well(problems: str) -> None:
     assert "the chat template" in checks["prompt"].text
     grpo = found(composed(SHORT, *BYTES, problems, "condition=grpo"))
     assert "8 in stage 1, 8 tokens" in grpo["rollout"].text
+
+
+def test_an_engine_that_was_not_tried_is_named(problems: str) -> None:
+    check = found(composed(SHORT, *BYTES, problems, "rollout=vllm_colocate"))["rollout"]
+    assert check.state == "ok"
+    assert check.text.endswith("; the run's own engine (rollout=vllm_colocate) was not tried")
+    assert "was not tried" not in found(composed(SHORT, *BYTES, problems))["rollout"].text
 
 
 def test_the_tiny_model_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,105 @@
+"""Whether the reward gives gold answers their due, and whether the prompt asks for what it looks for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+from igrpo import assembly
+from igrpo.config.parts.reward import (
+    FormatConfig,
+    GenerativeJudgeConfig,
+    MathVerifyConfig,
+    PythonRewardConfig,
+    RewardConfig,
+    WeightedConfig,
+    reward_parts,
+)
+from igrpo.config.schema import RunConfig
+from igrpo.doctor.static_checks import Check
+from igrpo.rewards.base import RewardError, checked_score
+from igrpo.types import Completion, Question
+
+
+def gold_check(config: RunConfig, questions: Sequence[Question]) -> Check:
+    """The reward of gold answers, written as the prompt asks for."""
+    if isinstance(config.reward, PythonRewardConfig):
+        return Check("reward", "not possible", "a reward of your own: what a right answer looks like is not known here")
+    if any(isinstance(part, GenerativeJudgeConfig) for part in reward_parts(config.reward).values()):
+        return Check("reward", "not possible", "a generative judge is not asked here: `igrpo rescore` compares it")
+    best = (
+        sum(part.weight for part in config.reward.parts.values()) if isinstance(config.reward, WeightedConfig) else 1.0
+    )
+    with closing(assembly.build_reward(config.reward, None)) as reward:
+
+        async def score() -> list[Any]:
+            return [
+                (await checked_score(reward, question, [_completion(gold_text(config.reward, question.answer))]))[0]
+                for question in questions
+            ]
+
+        try:
+            scores = asyncio.run(score())
+        except RewardError as error:
+            return Check("reward", "failed", str(error))
+    wrong = [
+        f"{question.id} ({question.answer!r}: {score.outcome}, {score.value:g})"
+        for question, score in zip(questions, scores, strict=True)
+        if score.value != best or not score.correct
+    ]
+    if wrong:
+        text = f"{len(wrong)} of the first {len(questions)} gold answers do not get {best:g}: {', '.join(wrong[:3])}"
+        return Check("reward", "failed", text)
+    return Check("reward", "ok", f"{best:g} for the gold answers of the first {len(questions)} questions")
+
+
+def without_judges(reward: RewardConfig) -> RewardConfig:
+    """The rule verifier in each judge's place: a check asks nobody, and costs nothing."""
+    if isinstance(reward, GenerativeJudgeConfig):
+        return reward.verifier
+    if not isinstance(reward, WeightedConfig):
+        return reward
+    parts = {
+        name: part.model_copy(update={"reward": without_judges(part.reward)}) for name, part in reward.parts.items()
+    }
+    return reward.model_copy(update={"parts": parts})
+
+
+def gold_text(reward: RewardConfig, answer: str) -> str:
+    """A right completion in the form that the reward looks for."""
+    formats = _formats(reward)
+    text = answer if formats[:1] == ["last_line"] else rf"\boxed{{{answer}}}"
+    if "answer_tag" in formats or _wants_tags(reward):
+        return f"<think>It follows.</think><answer>{text}</answer>"
+    return text
+
+
+def format_checks(config: RunConfig) -> Iterator[Check]:
+    """Whether the prompt asks for what the reward looks for (the tiny model learned its format in its warm start)."""
+    if config.model.name == "tiny":
+        return
+    asked = f"{config.prompt.system} {config.prompt.question}"
+    if _wants_tags(config.reward) and "<answer>" not in asked:
+        text = f"the reward wants <think> and <answer>, of which prompt={config.prompt.name} says nothing"
+        yield Check("format", "failed", f"{text}: use prompt=think_answer, or reward=math_verify")
+    if _formats(config.reward) == ["boxed"] and "boxed" not in asked:
+        text = rf"the reward looks for \boxed{{}}, of which prompt={config.prompt.name} says nothing"
+        yield Check("format", "failed", f"{text}: use prompt=boxed or prompt=think_answer")
+
+
+def _formats(reward: RewardConfig) -> list[str]:
+    if isinstance(reward, WeightedConfig):
+        return [name for part in reward.parts.values() for name in _formats(part.reward)]
+    return list(reward.answer_format) if isinstance(reward, MathVerifyConfig) else []
+
+
+def _wants_tags(reward: RewardConfig) -> bool:
+    if isinstance(reward, WeightedConfig):
+        return any(_wants_tags(part.reward) for part in reward.parts.values())
+    return isinstance(reward, FormatConfig)
+
+
+def _completion(text: str) -> Completion:
+    return Completion((0,), text, (0.0,), None, None, "stop", 0)
