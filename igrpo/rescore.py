@@ -1,13 +1,14 @@
 """A run's stored rollouts before another reward: where do the two disagree, and what would it have changed?
 
-The rollouts are read, never changed. Completions keep their text alone: that is all that a reward sees.
+The rollouts are read, never changed. Completions keep their text alone: that is all that a reward sees. Only answers to
+the question are scored: critiques, and verdicts about an answer to another question, never came before the reward.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import StatisticsError, correlation, fmean
 from typing import Any
@@ -18,6 +19,8 @@ from igrpo.tracking.rollout_log import read_rollouts
 from igrpo.tracking.strict_json import decode_number
 from igrpo.types import Completion, Question, Score
 
+#: The stage of what is no answer to the question (see `igrpo.types.Group`).
+_JUDGEMENT = 3
 #: Questions that are scored at the same time.
 _AT_A_TIME = 32
 #: Disagreements that are written out.
@@ -29,7 +32,8 @@ _SHOWN_CHARS = 400
 class Pair:
     """A completion with both rewards' scores (None: it could not be scored).
 
-    ``group`` is its place in the question's trace; ``is_draft`` says whether a later prompt showed one of its group.
+    ``group`` is its place in the question's trace; ``is_draft`` says whether the reward chose one of its group for a
+    later prompt.
     """
 
     step: int
@@ -47,8 +51,8 @@ class Comparison:
     """Of the old reward and the new one; None where nothing can be said.
 
     Values and verdicts are compared on the completions that both could score, and of which both know whether they are
-    right. ``other_best``: of the groups that drafts were chosen from, those in which no draft that is best by the old
-    reward (by value, among equals a right one) is best by the new one.
+    right. ``other_best``: of the groups that the reward chose drafts from, those in which no draft that is best by the
+    old reward (by value, among equals a right one) is best by the new one.
     """
 
     completions: int
@@ -67,8 +71,11 @@ class Comparison:
     other_best: float | None
 
 
-def rescore(run_dir: Path, reward: Reward, steps: range | None) -> list[Pair]:
-    """Score every stored completion of ``steps`` (None: of all) with ``reward``.
+def rescore(run_dir: Path, reward: Reward, steps: range | None, *, best_is_shown: bool) -> list[Pair]:
+    """Score every stored answer of ``steps`` (None: of all) with ``reward``.
+
+    Args:
+        best_is_shown: the run showed the draft of the highest reward, and not one by chance, say.
 
     Raises:
         ValueError: there are no rollouts, or none of these steps.
@@ -78,7 +85,8 @@ def rescore(run_dir: Path, reward: Reward, steps: range | None) -> list[Pair]:
     if not lines:
         of = "" if steps is None else f" of the steps {steps.start} to {steps.stop - 1}"
         raise ValueError(f"{run_dir} keeps no rollouts{of}")
-    return asyncio.run(_score_all(lines, reward))
+    pairs = asyncio.run(_score_all(lines, reward))
+    return pairs if best_is_shown else [replace(pair, is_draft=False) for pair in pairs]
 
 
 def compare(pairs: Sequence[Pair]) -> Comparison:
@@ -129,16 +137,19 @@ async def _score_all(lines: Sequence[dict[str, Any]], reward: Reward) -> list[Pa
 async def _score_line(line: dict[str, Any], reward: Reward) -> list[Pair]:
     question = Question(**line["question"])
     groups = line["groups"]
+    # older rollouts lack the distance: there it is always the group before
+    shown_from = {number - group.get("shown_from", 1) for number, group in enumerate(groups) if group["shown"]}
     pairs: list[Pair] = []
     for number, group in enumerate(groups):
+        if group["stage"] == _JUDGEMENT:
+            continue
         kept: list[tuple[Completion, Score | None]] = [
             (_completion(one), _score(one["score"])) for one in group["completions"]
         ]
         kept += [(_completion(one), None) for one in group["unscored"]]
-        is_draft = number + 1 < len(groups) and bool(groups[number + 1]["shown"])
         scores = await checked_score(reward, question, [completion for completion, _ in kept])
         pairs += [
-            Pair(line["step"], question.id, number, i, is_draft, completion.text, old, new)
+            Pair(line["step"], question.id, number, i, number in shown_from, completion.text, old, new)
             for i, ((completion, old), new) in enumerate(zip(kept, scores, strict=True))
         ]
     return pairs

@@ -36,7 +36,8 @@ def run(arguments: Sequence[str]) -> int:
     config = _composed(asked.settings)
     from igrpo.config import read_config
 
-    old = read_config(asked.run_dir / "config.yaml").reward
+    run = read_config(asked.run_dir / "config.yaml")
+    old = run.reward
 
     from igrpo.assembly import build_reward
     from igrpo.commands.job import EXIT_PAUSED
@@ -46,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
 
     try:
         with closing(build_reward(config.reward, None)) as reward:
-            pairs = rescore(asked.run_dir, reward, steps)
+            pairs = rescore(asked.run_dir, reward, steps, best_is_shown=run.algorithm.best_is_shown)
         comparison = compare(pairs)
         report = {
             "old": old.model_dump(mode="json"),
@@ -70,8 +71,8 @@ def run(arguments: Sequence[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         _PROG,
-        "Score the stored drafts and refinements of a run with another reward, and say where it disagrees with the "
-        "run's own. The rollouts stay as they are; the result is written to RUN_DIR/rescore-NAME-HASH.json.",
+        "Score the stored answers, drafts and refinements of a run with another reward, and say where it disagrees "
+        "with the run's own. The rollouts stay as they are; the result is written to RUN_DIR/rescore-NAME-HASH.json.",
         _EXAMPLES,
     )
     add = parser.add_argument

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import random
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import pytest
 
+from igrpo.algorithm.base import Remembering, Toolbox
+from igrpo.assembly import build_reward
+from igrpo.assembly.algorithms import build_algorithm
 from igrpo.cli import main
 from igrpo.config import config_values
 from igrpo.rescore import Pair, compare, disagreements
@@ -15,6 +23,7 @@ from igrpo.tracking.rollout_log import RolloutLog
 from igrpo.tracking.run_directory import RunDirectory
 from igrpo.tracking.trace_lines import trace_line
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
+from tests.algorithm.fakes import PARAMS, PlainPrompts, ScriptedEngine
 from tests.assembly.parts import completion
 from tests.composed import config
 from tests.rewards.judge.server import JudgeServer, in_turn, score
@@ -85,6 +94,83 @@ def test_the_rollouts_are_scored_again_and_stay_as_they_are(run_dir: Path, capsy
     assert [entry["text_end"] for entry in found["disagreements"]] == ["5", "4.0"]  # type: ignore[attr-defined]
     assert "same verdict   77.8% of 9" in text
     assert "another best draft   0.0% of 1" in text
+
+
+def sampled_run(path: Path, *settings: str) -> list[Trace]:
+    """Three steps of four questions by the algorithm of the settings, scored by their reward, as a run keeps them."""
+
+    def say(prompt: tuple[int, ...], seed: int) -> str:
+        word = random.Random(seed).choice(["4", "5", "6", "none"])
+        return rf"\boxed{{{'Yes' if seed % 2 else 'No'}}}" if prompt[0] == -3 else rf"\boxed{{{word}}}"
+
+    made = config(None, *settings)
+    directory = RunDirectory(path)
+    directory.create()
+    directory.save_config(config_values(made))
+    log, algorithm, reward = RolloutLog(directory.rollouts), build_algorithm(made), build_reward(made.reward, None)
+    prompts: Any = PlainPrompts()
+    traces: list[Trace] = []
+    for step in (1, 2, 3):
+        tools = Toolbox(ScriptedEngine(say), reward, prompts, PARAMS, 0, step)
+        own = [asyncio.run(algorithm(Question(f"q{i}", f"{i}", "4"), tools)) for i in range(4)]
+        if isinstance(algorithm, Remembering):
+            algorithm.remember([algorithm.harvest(trace) for trace in own])
+        log.append(step, [trace_line(step, trace) for trace in own])
+        traces += own
+    reward.close()
+    return traces
+
+
+@pytest.mark.parametrize(
+    ("settings", "chosen_from"),
+    [
+        (("algorithm=grpo",), 0),
+        (("algorithm=igrpo",), 12),
+        (("algorithm=igrpo", "algorithm.drafts=4", "algorithm.rounds=2"), 24),
+        (("algorithm=igrpo", "algorithm.selection=random"), 0),  # what chance chose, no reward chooses otherwise
+        (("condition=critique_grpo", "algorithm.answers=2"), 0),
+        (("condition=self_verification",), 0),
+    ],
+)
+def test_a_run_before_its_own_reward_agrees_with_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: tuple[str, ...], chosen_from: int
+) -> None:
+    traces = sampled_run(tmp_path / "run", *settings)
+    answers = [group for trace in traces for group in trace.groups if group.stage != 3]
+    judged = [group for trace in traces for group in trace.groups if group.stage == 3]
+    assert bool(judged) == any(name in settings[0] for name in ("critique", "verification"))
+    code, text = said(capsys, str(tmp_path / "run"), "reward=math_verify")
+    assert code == 0, text
+    found = report(tmp_path / "run")
+    values = [value for group in answers for value in group.rewards_G]
+    assert 0 < fmean(values) < 1
+    expected = {
+        "completions": len(values), "unscored_old": 0, "unscored_new": 0, "agreement": 1.0, "correlation": 1.0,
+        "mean_old": fmean(values), "mean_new": fmean(values), "drafted_groups": chosen_from,
+        "other_best": 0.0 if chosen_from else None,
+    }  # fmt: skip
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
+def test_drafts_lie_where_the_group_that_shows_them_says(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two groups of refinements that were both shown a first draft: the first of them is no group of drafts."""
+    refined = [group(2, ["4", "6"], [RIGHT, WRONG], shown=(0,)) for _ in range(2)]
+    groups = (group(1, ["4.0", "4"], [RIGHT, WRONG]), refined[0], replace(refined[1], shown_from=2))
+    line = trace_line(4, Trace(Question("q", "2 + 2", "4"), groups))
+    RolloutLog(run_dir / "rollouts", steps_per_file=2).append(4, [line])
+    assert said(capsys, str(run_dir), *LAST_LINE, "--steps", "4:4")[0] == 0
+    found = report(run_dir)
+    assert (found["drafted_groups"], found["other_best"]) == (1, 0.0)
+
+
+def test_rollouts_from_before_there_was_a_distance(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    groups = (group(1, ["4", "5"], [RIGHT, WRONG]), group(2, ["4"], [RIGHT], shown=(0,)))
+    line = trace_line(4, Trace(Question("q", "2 + 2", "4"), groups))
+    for stored in line["groups"]:
+        del stored["shown_from"], stored["verified"]
+    RolloutLog(run_dir / "rollouts", steps_per_file=2).append(4, [line])
+    assert said(capsys, str(run_dir), *LAST_LINE, "--steps", "4:4")[0] == 0
+    assert (report(run_dir)["completions"], report(run_dir)["drafted_groups"]) == (3, 1)
 
 
 def test_steps_choose_a_part_and_have_a_file_of_their_own(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

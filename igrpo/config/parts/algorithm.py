@@ -69,6 +69,10 @@ class IGRPOConfig(AlgorithmSection):
     def transferring(self) -> TransferConfig | None:
         return self.transfer if "internalize" in self.train_on else None
 
+    @property
+    def best_is_shown(self) -> bool:
+        return self.selection == "best"
+
 
 class CritiqueGRPOConfig(AlgorithmSection):
     """``answers`` (n) to each question; where all of them fail, the rest of the budget buys critiques with a refinement

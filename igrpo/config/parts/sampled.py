@@ -60,6 +60,11 @@ class AlgorithmSection(Section):
         return None
 
     @property
+    def best_is_shown(self) -> bool:
+        """Whether what a later prompt shows is chosen as the best by the reward."""
+        return False
+
+    @property
     def layouts(self) -> tuple[str, ...]:
         """The prompts of conf/prompt that it uses beside the question and the refinement."""
         return ()
