@@ -1,8 +1,13 @@
 """Alarms: what goes wrong in a run before its reward shows it. Each is a metric, a warning and a tag.
 
-The rules are pure functions of what a run has measured so far. ``start`` and ``now`` are means over its first and its
-latest ``window`` steps (from ``2 * window`` steps on, so that they share none), of the stage that is trained: the
-refinements where there are any, the answers elsewhere.
+The rules are pure functions of what a run has measured so far, over the completions that are trained, each stage by
+itself (`igrpo.training.trained_stages`): a mean over whatever a step happens to train would move with the mixture.
+``start`` and ``now`` are means over the first and the latest ``window`` steps that train the stage (from ``2 * window``
+of them on, so that they share none). An alarm goes off if it does in one of the stages.
+
+Two ends of a series are compared only where about as many of the questions were in it (see ``_SAME_SHARE``). A stage of
+questions that the data choose is another set of questions later: Critique-GRPO's refinements are of those that nobody
+answered, and these get fewer and harder. Its answers are of all questions.
 
 An alarm that goes off is told once, and again when it has been silent and goes off anew. A resumed run reads its past
 from metrics.jsonl, and tells nothing twice.
@@ -11,29 +16,31 @@ from metrics.jsonl, and tells nothing twice.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import NamedTuple
 
 from igrpo.config.schema import AlarmsConfig
-from igrpo.rewards.last_step import answer_differs
+from igrpo.training.trained_stages import STAGES, TrainedStage, read_trained_stages, trained_stage_metrics
 from igrpo.types import Trace
 
-DIFFERS = "answers/differ_from_last_step_share"
 ACCURACY = "development/single_shot/accuracy"
+
+#: How many times as many questions one end of a series may have as the other.
+_SAME_SHARE = 1.25
+#: The stages that answer the question: more reward for verdicts is no copying.
+_ANSWERING = (1, 2)
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A training step, of the stage that is trained (None: not measured)."""
+    """A training step: what it trained, by stage."""
 
     number: int
-    reward: float | None
-    entropy: float | None
-    length: float | None
-    differs: float | None
+    stages: Mapping[int, TrainedStage]
 
 
 @dataclass(slots=True)
@@ -46,9 +53,7 @@ class Past:
     def add(self, step: int, metrics: Mapping[str, float]) -> None:
         """One line of metrics.jsonl."""
         if "budget/samples" in metrics:
-            stage = "stage2" if "stage2/reward_mean" in metrics else "stage1"
-            names = (f"{stage}/reward_mean", f"{stage}/entropy", f"{stage}/length_mean", DIFFERS)
-            self.steps.append(Step(step, *(metrics.get(name) for name in names)))
+            self.steps.append(Step(step, read_trained_stages(metrics)))
         if ACCURACY in metrics:
             self.evaluations.append((step, metrics[ACCURACY]))
 
@@ -59,26 +64,29 @@ Rule = Callable[[Past, int, float], str | None]
 
 def entropy_collapse(past: Past, window: int, share: float) -> str | None:
     """The entropy now is below ``share`` of what it was at the start."""
-    start, now = _start_and_now([step.entropy for step in past.steps], window)
-    if start is None or now is None or now >= share * start:
-        return None
-    return f"the entropy of trained tokens fell from {start:.3g} to {now:.3g} nats"
+    return _all(
+        f"the entropy of trained tokens of stage {stage} fell from {start:.3g} to {now:.3g} nats"
+        for stage, start, now in _ends(past.steps, window, lambda one: one.entropy)
+        if now < share * start
+    )
 
 
 def length_drift(past: Past, window: int, ratio: float) -> str | None:
     """Completions are over ``ratio`` times as long as at the start, or as short."""
-    start, now = _start_and_now([step.length for step in past.steps], window)
-    if start is None or now is None or start / ratio <= now <= start * ratio:
-        return None
-    return f"the length of trained completions went from {start:.3g} to {now:.3g} tokens"
+    return _all(
+        f"the length of trained completions of stage {stage} went from {start:.3g} to {now:.3g} tokens"
+        for stage, start, now in _ends(past.steps, window, lambda one: one.length)
+        if not start / ratio <= now <= start * ratio
+    )
 
 
 def answer_differs_from_last_step(past: Past, window: int, rise: float) -> str | None:
     """The share of answers that are not the result of their own last step rose by more than ``rise``."""
-    start, now = _start_and_now([step.differs for step in past.steps], window)
-    if start is None or now is None or now <= start + rise:
-        return None
-    return f"answers that differ from their own last step rose from {start:.0%} to {now:.0%}"
+    return _all(
+        f"answers of stage {stage} that differ from their own last step rose from {start:.0%} to {now:.0%}"
+        for stage, start, now in _ends(past.steps, window, lambda one: one.differs)
+        if now > start + rise
+    )
 
 
 def copying(past: Past, window: int, fall: float) -> str | None:
@@ -90,34 +98,68 @@ def copying(past: Past, window: int, fall: float) -> str | None:
         return None
     now, accuracy = past.evaluations[-1]
     at_best, best = max(past.evaluations, key=lambda one: (one[1], one[0]))
-    before, after = (_reward_at(past.steps, step, window) for step in (at_best, now))
-    if best - accuracy < fall or before is None or after is None or after <= before:
+    if best - accuracy < fall:
         return None
-    return (
-        f"since step {at_best} the reward rose from {before:.3f} to {after:.3f} while single-shot accuracy fell from "
-        f"{best:.3f} to {accuracy:.3f}"
+    ends = [
+        (stage, _reward_at(past.steps, stage, at_best, window), _reward_at(past.steps, stage, now, window))
+        for stage in _ANSWERING
+    ]
+    return _all(
+        f"since step {at_best} the reward of stage {stage} rose from {before.mean:.3f} to {after.mean:.3f} while "
+        f"single-shot accuracy fell from {best:.3f} to {accuracy:.3f}"
+        for stage, before, after in ends
+        if before is not None and after is not None and after.mean > before.mean and _comparable(before, after)
     )
 
 
-def _start_and_now(series: Iterable[float | None], window: int) -> tuple[float | None, float | None]:
-    known = [value for value in series if value is not None]
-    if len(known) < 2 * window:
-        return None, None
-    return fmean(known[:window]), fmean(known[-window:])
+class _End(NamedTuple):
+    """A mean over steps of a series, and the share of all questions of these steps, and of those between, in it."""
+
+    mean: float
+    share: float
 
 
-def _reward_at(steps: Sequence[Step], at: int, window: int) -> float | None:
-    known = [(step.number, step.reward) for step in steps if step.reward is not None]
-    behind = [reward for number, reward in known if number <= at][-window:]
-    rewards = behind or [reward for _, reward in known[:window]]
-    return fmean(rewards) if rewards else None
+def _ends(
+    steps: Sequence[Step], window: int, value: Callable[[TrainedStage], float | None]
+) -> Iterator[tuple[int, float, float]]:
+    """(stage, start, now) of each stage whose ends can be compared."""
+    for stage in STAGES:
+        known = _known(steps, stage, value)
+        if len(known) < 2 * window:
+            continue
+        start = _end(steps, stage, known[:window], known[window - 1][0])
+        now = _end(steps, stage, known[-window:], len(steps) - 1)
+        if _comparable(start, now):
+            yield stage, start.mean, now.mean
 
 
-def differing_share(traces: Sequence[Trace]) -> float | None:
-    """Of the completions that are trained, or were to be; None where none has two numbers to compare."""
-    texts = [one.completion.text for trace in traces for cohort in trace.cohorts for one in cohort]
-    known = [differs for differs in map(answer_differs, texts) if differs is not None]
-    return fmean(known) if known else None
+def _reward_at(steps: Sequence[Step], stage: int, at: int, window: int) -> _End | None:
+    known = _known(steps, stage, lambda one: one.reward)
+    behind = [(i, reward) for i, reward in known if steps[i].number <= at][-window:]
+    if behind:
+        return _end(steps, stage, behind, max(i for i, step in enumerate(steps) if step.number <= at))
+    return _end(steps, stage, known[:window], known[:window][-1][0]) if known else None
+
+
+def _known(steps: Sequence[Step], stage: int, value: Callable[[TrainedStage], float | None]) -> list[tuple[int, float]]:
+    """Which of the steps have a value of the stage, and which."""
+    found = ((i, value(step.stages[stage])) for i, step in enumerate(steps) if stage in step.stages)
+    return [(i, one) for i, one in found if one is not None]
+
+
+def _end(steps: Sequence[Step], stage: int, values: Sequence[tuple[int, float]], last: int) -> _End:
+    """Of the values, with the steps from the first of them to ``last``."""
+    among = steps[values[0][0] : last + 1]
+    shares = [step.stages[stage].share if stage in step.stages else 0.0 for step in among]
+    return _End(fmean(value for _, value in values), fmean(shares))
+
+
+def _comparable(one: _End, other: _End) -> bool:
+    return max(one.share, other.share) <= _SAME_SHARE * min(one.share, other.share)
+
+
+def _all(words: Iterable[str]) -> str | None:
+    return "; ".join(words) or None
 
 
 class Alarms:
@@ -150,8 +192,7 @@ class Alarms:
         """The alarms' own metrics of a training step with these ``metrics``. Raises nothing."""
 
         def judged() -> dict[str, float]:
-            share = differing_share(traces)
-            own = {} if share is None else {DIFFERS: share}
+            own = trained_stage_metrics(traces)
             self._past.add(step, {**metrics, **own})
             return own | self._judge(step, self._after_step)
 

@@ -6,6 +6,8 @@ term and an entropy bonus these are the tokens of groups with a variance: the ot
 
 from __future__ import annotations
 
+from igrpo.training.trained_stages import TRAINED_STAGE_DOCS
+
 TRAINING_METRIC_DOCS: dict[str, str] = {
     "train/loss": "loss; mean over the updates of the step, as the objective aggregates it",
     "train/learning_rate": "rate; of this step's updates",
@@ -63,16 +65,18 @@ ENTROPY_CONTROL_DOCS: dict[str, str] = {
     "train/entropy_coefficient": "weight; of the entropy bonus in this step: 0 where train/entropy is above the target",
 }
 
-#: With alarms. ``start`` and ``now``: means over the first and the latest alarms.window steps.
+#: With alarms. ``start`` and ``now``: means over the first and the latest alarms.window steps that train a stage. One
+#: stage is enough (see `igrpo.training.alarms`).
 ALARM_DOCS: dict[str, str] = {
     "answers/differ_from_last_step_share": "share; of trained completions with a number in the box and as the result "
     "of the last step before it (after the last =), those where the two differ",
-    "alarm/entropy_collapse": "0 or 1; entropy now < alarms.entropy_share * start, in the stage that is trained",
+    **TRAINED_STAGE_DOCS,
+    "alarm/entropy_collapse": "0 or 1; entropy now < alarms.entropy_share * start, in a stage that is trained",
     "alarm/length_drift": "0 or 1; mean length now > alarms.length_ratio * start, or < start / alarms.length_ratio",
-    "alarm/answer_differs_from_last_step": "0 or 1; answers/differ_from_last_step_share now > start + "
+    "alarm/answer_differs_from_last_step": "0 or 1; trained/stageN/differ_from_last_step_share now > start + "
     "alarms.answer_differs_rise",
     "alarm/copying": "0 or 1, at evaluations; development single-shot accuracy is alarms.accuracy_fall or more below "
-    "its best, and the reward of the trained stage (mean of the latest alarms.window steps) above what it was then",
+    "its best, and the reward of a trained stage (mean of the latest alarms.window steps) above what it was then",
     "alarm/failed": "1 where the alarms could not be judged, for an error that the log has; else absent",
 }
 

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from igrpo.config.schema import AlarmsConfig
-from igrpo.training import alarms as module_under_test
+from igrpo.training import trained_stages
 from igrpo.training.alarms import (
     ACCURACY,
-    DIFFERS,
     Alarms,
     Past,
     Rule,
     answer_differs_from_last_step,
     copying,
-    differing_share,
     entropy_collapse,
     length_drift,
 )
 from igrpo.training.metric_docs import ALARM_DOCS
-from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
+from igrpo.training.trained_stages import DIFFERS, trained_stage_metrics
+from igrpo.types import Completion, Group, Prompt, Question, Score, Trace, lessons
 from tests.composed import config as composed
 from tests.training.small_run import fit, make
 
@@ -32,13 +32,14 @@ CONFIG = AlarmsConfig(window=2, entropy_share=0.5, length_ratio=2.0, answer_diff
 
 
 def line(step: int, stage: str = "stage1", **values: float) -> dict[str, float]:
-    """Of metrics.jsonl."""
-    names = {"reward": f"{stage}/reward_mean", "entropy": f"{stage}/entropy", "length": f"{stage}/length_mean",
-             "differs": DIFFERS, "accuracy": ACCURACY}  # fmt: skip
-    found = {"step": step, "budget/samples": 1.0, f"{stage}/reward_mean": 0.0}
+    """Of metrics.jsonl; ``share`` of the questions train the stage (1.0 unless it is given)."""
     if set(values) == {"accuracy"}:
-        del found["budget/samples"], found[f"{stage}/reward_mean"]
-    return found | {names[name]: value for name, value in values.items()}
+        return {"step": step, ACCURACY: values["accuracy"]}
+    at = f"trained/{stage}"
+    names = {"reward": f"{at}/reward_mean", "entropy": f"{at}/entropy", "length": f"{at}/length_mean",
+             "differs": f"{at}/differ_from_last_step_share", "share": f"{at}/questions_share"}  # fmt: skip
+    given = {"reward": 0.0, "share": 1.0} | values
+    return {"step": step, "budget/samples": 1.0} | {names[name]: value for name, value in given.items()}
 
 
 def fires(rule: Rule, threshold: float, name: str, series: Sequence[float], window: int = 2) -> list[bool]:
@@ -106,7 +107,7 @@ def test_copying_is_a_reward_that_rises_while_single_shot_accuracy_falls() -> No
     found = copies([(0.5, 0.55), (0.6, 0.6), (0.7, 0.58), (0.8, 0.5)])
     assert found[:3] == [None, None, None]  # 0.02 below the best is not 0.05
     assert found[3] == (
-        "since step 4 the reward rose from 0.600 to 0.800 while single-shot accuracy fell from 0.600 to 0.500"
+        "since step 4 the reward of stage 2 rose from 0.600 to 0.800 while single-shot accuracy fell from 0.600 to 0.500"
     )
 
 
@@ -123,14 +124,103 @@ def test_a_fall_from_the_accuracy_before_training_counts_as_well() -> None:
     first, second = copies([(0.2, 0.4), (0.9, 0.3)])
     assert first is None
     assert second is not None
-    assert "since step 0 the reward rose from 0.200 to 0.900" in second
+    assert "since step 0 the reward of stage 2 rose from 0.200 to 0.900" in second
 
 
-def test_the_refinements_are_what_is_watched_where_there_are_any() -> None:
+# --- several stages -----------------------------------------------------------------------------------------------
+
+RULES: tuple[tuple[Rule, float], ...] = (
+    (entropy_collapse, 0.5), (length_drift, 2.0), (answer_differs_from_last_step, 0.2), (copying, 0.05),
+)  # fmt: skip
+
+
+def going_off(past: Past, window: int = 2) -> list[str]:
+    found = [rule(past, window, threshold) for rule, threshold in RULES]
+    return [words for words in found if words is not None]
+
+
+ANSWERS = {"reward": 0.5, "entropy": 1.0, "length": 10.0, "differs": 0.1}
+#: Of questions where all failed: long, sure of themselves, and better.
+REFINED = {"reward": 0.9, "entropy": 0.2, "length": 40.0, "differs": 0.6}
+
+
+def test_steps_with_refinements_and_steps_without_are_not_compared() -> None:
+    """Critique-GRPO, nothing of which changes but what a step happens to train: at the end all of them refine."""
     past = Past()
-    past.add(1, line(1, "stage2", reward=1.0, entropy=0.3) | {"stage1/reward_mean": 0.2, "stage1/entropy": 0.9})
-    past.add(2, line(2, "stage1", reward=0.4, entropy=0.5))
-    assert [(step.reward, step.entropy) for step in past.steps] == [(1.0, 0.3), (0.4, 0.5)]
+    past.add(0, line(0, accuracy=0.6))
+    for step in range(1, 13):
+        refines = step % 4 == 0 or step > 8
+        past.add(step, line(step, **ANSWERS) | (line(step, "stage2", **REFINED, share=0.5) if refines else {}))
+        if step % 4 == 0:
+            past.add(step, line(step, accuracy=0.6 - step / 50))
+            assert going_off(past) == []
+
+
+def test_refinements_of_fewer_and_harder_questions_are_not_compared_with_those_of_many() -> None:
+    past = Past()
+    past.add(0, line(0, accuracy=0.6))
+    # more questions fail as accuracy falls, and easier ones among them
+    for step, share in enumerate([0.2, 0.2, 0.4, 0.5, 0.5, 0.6], start=1):
+        refined = line(step, "stage2", share=share, reward=share, entropy=0.1 / share, length=4 / share)
+        past.add(step, line(step, **ANSWERS) | refined)
+        past.add(step, line(step, accuracy=0.6 - step / 50))
+        assert going_off(past) == []
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_each_trained_stage_is_watched(share: float) -> None:
+    """igrpo_both, whose drafts collapse while its refinements are as ever; or with half of the questions bare."""
+    past = Past()
+    for step, entropy in enumerate([1.0, 1.0, 0.6, 0.4, 0.2], start=1):
+        past.add(step, line(step, entropy=entropy, share=share) | line(step, "stage2", entropy=0.8, share=share))
+    assert going_off(past) == ["the entropy of trained tokens of stage 1 fell from 1 to 0.3 nats"]
+    both = Past()
+    for step, entropy in enumerate([1.0, 1.0, 0.2, 0.2], start=1):
+        both.add(step, line(step, entropy=entropy) | line(step, "stage2", entropy=entropy / 2))
+    (words,) = going_off(both)
+    assert words == (
+        "the entropy of trained tokens of stage 1 fell from 1 to 0.2 nats; "
+        "the entropy of trained tokens of stage 2 fell from 0.5 to 0.1 nats"
+    )
+
+
+def test_a_stage_that_begins_a_step_later_is_watched_and_verdicts_are_no_copying() -> None:
+    """Self-Verification has nothing to verify in its first step."""
+    past = Past()
+    past.add(0, line(0, accuracy=0.6))
+    past.add(1, line(1, **ANSWERS))
+    for step in range(2, 7):
+        verdicts = line(step, "stage3", reward=step / 10, entropy=1 / step**2)
+        past.add(step, line(step, **ANSWERS) | verdicts)
+        past.add(step, line(step, accuracy=0.6 - step / 50))
+    assert going_off(past) == [
+        "the entropy of trained tokens of stage 3 fell from 0.181 to 0.0339 nats"  # (1/4 + 1/9)/2, (1/25 + 1/36)/2
+    ]
+
+
+def test_a_stage_that_is_not_trained_any_more_says_nothing_of_now() -> None:
+    past = Past()
+    for step in range(1, 13):
+        collapsed = line(step, "stage2", entropy=1.0 if step < 3 else 0.1) if step < 5 else {}
+        past.add(step, line(step, **ANSWERS) | collapsed)
+        assert (going_off(past) != []) == (step == 4), step
+
+
+def test_lines_from_before_the_stages_were_measured_are_read_as_they_were() -> None:
+    def old(step: int, stage: str, entropy: float) -> dict[str, float]:
+        return {"step": step, "budget/samples": 1.0, f"{stage}/reward_mean": 0.5, f"{stage}/entropy": entropy,
+                "stage1/reward_mean": 0.5, DIFFERS: 0.1}  # fmt: skip
+
+    for stage in ("stage1", "stage2"):
+        past = Past()
+        for step in (1, 2):
+            past.add(step, old(step, stage, 1.0))
+        for step in (3, 4):
+            past.add(step, line(step, stage, entropy=0.1, differs=0.4))
+        assert going_off(past) == [
+            f"the entropy of trained tokens of stage {stage[-1]} fell from 1 to 0.1 nats",
+            f"answers of stage {stage[-1]} that differ from their own last step rose from 10% to 40%",
+        ]
 
 
 # --- telling ------------------------------------------------------------------------------------------------------
@@ -152,7 +242,7 @@ def test_an_alarm_is_told_when_it_goes_off_and_when_it_goes_off_anew(caplog: pyt
         for step, value in enumerate(RISING_AND_FALLING, start=1)
     ]
     assert found == FIRES
-    words = "the entropy of trained tokens fell from 1 to 0.1 nats"
+    words = "the entropy of trained tokens of stage 1 fell from 1 to 0.1 nats"
     assert told == [("entropy_collapse", f"step 5: {words}"), ("entropy_collapse", f"step 10: {words}")]
     warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert warned == [f"alarm entropy_collapse at step {step}: {words}" for step in (5, 10)]
@@ -192,7 +282,7 @@ def test_what_watches_a_run_does_not_kill_it_and_does_not_fail_in_silence(
     def broken(text: str) -> bool:
         raise RecursionError("too deep")
 
-    monkeypatch.setattr(module_under_test, "answer_differs", broken)
+    monkeypatch.setattr(trained_stages, "answer_differs", broken)
     alarms, _ = made()
     assert alarms.after_step(4, line(4), [trace("x")]) == {"alarm/failed": 1.0}
     assert "the alarms could not be judged at step 4: RecursionError: too deep" in caplog.text
@@ -209,17 +299,51 @@ def trace(*texts: str, trained: bool = True) -> Trace:
 
 def test_the_share_is_of_trained_completions_that_can_be_compared() -> None:
     traces = [trace(r"1+1=2\boxed{2}", r"1+1=2\boxed{3}", "nothing"), trace(r"1+1=3\boxed{3}", r"=1\boxed{2}")]
-    assert differing_share(traces) == 2 / 4
-    assert differing_share([trace(r"=1\boxed{2}", trained=False), trace("nothing", "at all")]) is None
+    assert trained_stage_metrics(traces)[DIFFERS] == 2 / 4
+    bare = trained_stage_metrics([trace(r"=1\boxed{2}", trained=False), trace("nothing", "at all")])
+    assert bare == {
+        "trained/stage1/questions_share": 0.5,
+        "trained/stage1/reward_mean": 1,
+        "trained/stage1/length_mean": 2,
+    }
 
 
-@pytest.mark.parametrize("algorithm", ["grpo", "igrpo"])
+def of(*parts: tuple[int, float, int], stage: int, trained: bool) -> Group:
+    """(first token, entropy, tokens) of each; the reward is a tenth of the first token."""
+    completions = tuple(Completion((k,) * n, "", (-0.1,) * n, None, (h,) * n, "stop", 0) for k, h, n in parts)
+    scores = tuple(Score(k / 10, None, "wrong") for k, _, _ in parts)
+    return Group(stage, Prompt((stage,)), completions, scores, trained=trained)
+
+
+def test_each_stage_has_the_means_of_what_is_trained_of_it() -> None:
+    answers = of((1, 1.0, 1), (2, 2.0, 3), stage=1, trained=False)
+    refined = of((7, 0.5, 2), (8, 9.0, 9), stage=2, trained=False)
+    kept = lessons(refined, Prompt((1,)))[:1]
+    # the entropies of what a lesson holds may not be measured
+    bare = tuple(replace(one, completion=replace(one.completion, policy_entropies=None)) for one in kept)
+    criticised = Trace(Question("a", "", ""), (answers, refined), ((*lessons(answers, answers.prompt), *bare),))
+    grpo = Trace(Question("b", "", ""), (of((4, 3.0, 1), stage=1, trained=True), of((9, 9, 9), stage=3, trained=False)))
+    assert trained_stage_metrics([criticised, grpo]) == pytest.approx({
+        "trained/stage1/questions_share": 1.0,
+        "trained/stage1/reward_mean": (0.1 + 0.2 + 0.4) / 3,
+        "trained/stage1/entropy": (1 * 1.0 + 3 * 2.0 + 1 * 3.0) / 5,
+        "trained/stage1/length_mean": (1 + 3 + 1) / 3,
+        "trained/stage2/questions_share": 0.5,
+        "trained/stage2/reward_mean": 0.7,  # the second refinement is not trained
+        "trained/stage2/entropy": 0.5,
+        "trained/stage2/length_mean": 2.0,
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "igrpo", "self_verification"])
 def test_every_step_of_a_run_has_its_alarms(algorithm: str, tmp_path: Path) -> None:
     module = make(algorithm)
     module.alarms = Alarms(composed().alarms, lambda *words: None)
     fit(module, 1, tmp_path)
-    found = {name for name in module.latest if name.startswith(("alarm/", "answers/"))}
+    found = {name for name in module.latest if name.startswith(("alarm/", "answers/", "trained/"))}
     assert found <= ALARM_DOCS.keys()
+    stages = {name.split("/")[1] for name in found if name.startswith("trained/")}
+    assert stages == {"grpo": {"stage1"}, "igrpo": {"stage2"}, "self_verification": {"stage1"}}[algorithm]
     assert {"alarm/entropy_collapse", "alarm/length_drift", "alarm/answer_differs_from_last_step"} <= found
     assert not any(value for name, value in module.latest.items() if name.startswith("alarm/"))
 
