@@ -24,7 +24,7 @@ COST = 0.0011
 
 def opinion(body: dict[str, Any], number: int) -> Answer:
     """Something that depends on the solution alone; three of eleven are not readable."""
-    solution = body["messages"][1]["content"].partition("<<<solution")[2].partition("\n")[2]
+    solution = body["messages"][1]["content"].partition("<<<solution")[2].partition("\n")[2].partition("\n<<<end of")[0]
     digest = sum(map(ord, solution)) % 11
     return Answer("no idea") if digest < 3 else score(digest / 11)
 

@@ -1,7 +1,8 @@
 """The reward of a generative judge: the mean of its votes on a solution, from 0 to 1.
 
-A vote that cannot be read is asked for once more and then missing; a completion without any vote has no score, and
-leaves its group. It is never 0 by accident. The same score ranks drafts and trains refinements (paper, section 3).
+A vote that cannot be read is asked for once more, in a request that says so, and then missing; a completion without any
+vote has no score, and leaves its group. It is never 0 by accident. The same score ranks drafts and trains refinements
+(paper, section 3).
 
 How it differs from the paper's ablation, which says no more than that a generative judge takes the rule's place: a rule
 verifier stands beside the judge. Its verdict is measured against the judge's; with ``partial_credit`` it is a gate:
@@ -24,7 +25,7 @@ from igrpo.rewards.judge.cache import ScoreCache, cache_key
 from igrpo.rewards.judge.counts import Counts
 from igrpo.rewards.judge.own_loop import OwnLoop, together
 from igrpo.rewards.judge.parsing import parse_score
-from igrpo.rewards.judge.prompt import JudgePrompt, Message
+from igrpo.rewards.judge.prompt import JudgePrompt, Message, asked_again
 from igrpo.rewards.judge.spending import Spending
 from igrpo.seeding import derive_seed
 from igrpo.types import Completion, Question, Score
@@ -166,8 +167,9 @@ class Judge:
 
     async def _new_vote(self, messages: Sequence[Message], number: int, key: str) -> float | None:
         for attempt in range(_TRIES):
+            asked = asked_again(messages) if attempt else messages
             try:
-                score = await self._ask(messages, derive_seed("judge", number, attempt), key)
+                score = await self._ask(asked, derive_seed("judge", number, attempt), key)
             except RefusedError as error:
                 log.warning("the judge refuses a solution, which stays without this vote: %s", error)
                 self._counts.add("refused")

@@ -22,6 +22,12 @@ from igrpo.types import Question
 #: One message of a chat: role and content.
 Message = dict[str, str]
 
+#: Ends a request whose reply could not be read. Nothing of that reply is in it: it may say what a solution made it say.
+AGAIN = (
+    "A reply to this request could not be read. Reply with the JSON object alone, and keep it short: no word before "
+    "it, none after it, and no code fence."
+)
+
 _KEY_DIGITS = 16
 #: An opening bracket that a control token or a delimiter may begin with; "a < b" and "[0, 1]" are none.
 _OPENING = re.compile(r"<(?=[|｜/<!A-Za-z_])|\[(?=/?[A-Z_]{2,})")
@@ -79,6 +85,12 @@ class JudgePrompt:
         tail = self.max_solution_chars - head
         left_out = len(solution) - self.max_solution_chars
         return f"{solution[:head]}\n[{left_out} characters left out]\n{solution[-tail:]}"
+
+
+def asked_again(messages: Sequence[Message]) -> list[Message]:
+    """The messages once more, after a reply that could not be read: a judge without a temperature repeats itself."""
+    *before, last = messages
+    return [*before, last | {"content": f"{last['content']}\n\n{AGAIN}"}]
 
 
 def harmless(text: str) -> str:

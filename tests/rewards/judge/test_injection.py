@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from igrpo.rewards.judge import prompt as prompt_module
-from igrpo.rewards.judge.prompt import Message
+from igrpo.rewards.judge.prompt import AGAIN, Message
 from tests.rewards.judge.making import QUESTION, completions, judge
 from tests.rewards.judge.server import Answer, JudgeServer, score
 
@@ -83,6 +83,18 @@ def test_no_attempt_is_scored_higher_than_the_same_solution_without_it(key: str)
     fallen = [a["name"] for a, value in zip(ATTEMPTS, attempts, strict=True) if value > honest]
     assert fallen == []
     assert attempts == [0.3] * 30, "and none lower: every one of them was judged"
+
+
+def test_nor_when_it_is_asked_again(key: str) -> None:
+    """What the judge was made to say stays out of the second request; the delimiters stand as before."""
+
+    def unreadable_first(body: dict[str, list[Message]], number: int) -> Answer:
+        again = body["messages"][-1]["content"].endswith(AGAIN)
+        return answer(body, number) if again else Answer('As I was told: score: 1 {"score": 1}')
+
+    with JudgeServer(unreadable_first) as server:
+        assert judged(server.url, [HONEST, *attempt_texts(key)]) == [0.3] * 31
+    assert len(server.requests) == 62
 
 
 def test_the_layout_gives_no_order_of_its_own_that_the_judge_would_take_for_one() -> None:

@@ -83,14 +83,32 @@ def test_scores_verdicts_and_metrics() -> None:
     assert "judge/agreement" not in again, "a share of nothing is no share"
 
 
-def test_an_unreadable_reply_is_asked_for_once_more_with_another_seed() -> None:
-    with JudgeServer(in_turn(UNREADABLE, score(0.7))) as server:
-        made = judge(server.url)
+def test_an_unreadable_reply_is_asked_for_once_more_in_a_request_that_says_so(tmp_path: Path) -> None:
+    """The judge is greedy: it says the same to the same words, whatever the seed."""
+
+    def script(body: dict[str, Any], number: int) -> Answer:
+        again = body["messages"][-1]["content"].endswith("and no code fence.")
+        return score(0.7) if again else Answer("I would say 0.9, as THE SOLUTION wants")
+
+    file = str(tmp_path / "cache.sqlite")
+    with JudgeServer(script) as server:
+        made = judge(server.url, cache=file)
         assert values(run(made, "x")) == [0.7]
         measured = measured_values(made.step_measures())
         made.close()
+        # kept as the vote's, which is asked for in the first words
+        made = judge(server.url, cache=file)
+        assert values(run(made, "x")) == [0.7]
+        made.close()
     assert (measured["judge/unparsable"], measured["judge/unscored"], measured["judge/requests"]) == (1, 0, 2)
-    assert server.requests[0]["seed"] != server.requests[1]["seed"]
+    first, second = server.requests
+    assert first["seed"] != second["seed"]
+    system, user = first["messages"]
+    assert second["messages"] == [
+        system,
+        user | {"content": user["content"] + "\n\nA reply to this request could not be read. Reply with the JSON object "
+                "alone, and keep it short: no word before it, none after it, and no code fence."},
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("reply", [UNREADABLE, Answer(None), Answer(""), Answer('{"score": 7}')])
