@@ -17,7 +17,7 @@ from igrpo.commands.plan import plan_of, print_plan, print_time
 from igrpo.commands.resume import finished_summary, require_files, resumed_config
 from igrpo.commands.run_dir import CONFIG_FILE, claim, quoted, remove_if_empty
 from igrpo.commands.search import continue_search, write_best
-from igrpo.commands.sweep_result import open_parent, publish, show
+from igrpo.commands.sweep_result import open_parent, publish, show, to_go_on
 from igrpo.commands.tuned import tuned_overrides
 from igrpo.commands.watch import Watch, wait_for
 from igrpo.config import ConfigError, RunConfig, read_config
@@ -119,7 +119,7 @@ def _drive(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) 
             write_best(sweep, record)
         publish(sweep, record, parent)
         if failed:
-            print(f"go on with: {resume_command(sweep.path / '_')}")
+            print(f"go on with: {' '.join((resume_command(sweep.path / '_'), *to_go_on(sweep, record)))}")
             raise RunError(f"{failed} of {len(record.cells)} runs did not finish")
 
 

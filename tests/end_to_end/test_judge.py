@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from igrpo.rewards.judge.counts import METRIC_DOCS
-from tests.end_to_end import runs
+from tests.end_to_end import runs, sweeps
 from tests.end_to_end.test_budget import assert_same_training
 from tests.rewards.judge.server import Answer, JudgeServer, in_turn, score
 
@@ -76,6 +76,23 @@ def test_a_run_pauses_at_its_limit_within_a_step_and_goes_on_as_if_it_had_not(
         assert readable == sum("no idea" not in str(opinion(body, 0).content) for body in server.requests[:asked])
     for step in (1, 2, 3, 4):
         assert_same_training(whole, run_dir, step)
+
+
+def test_a_run_of_a_sweep_that_pauses_leaves_the_others_alone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each run has a limit of its own, and the closing line says what lets the paused ones go on."""
+    with JudgeServer(opinion) as server:
+        settings = (*judged(server, tmp_path / "cache.sqlite"), *SETTINGS, "trainer.steps=1")
+        runs.run_here(sweeps.sweep(tmp_path, *settings, "reward.max_cost=0.0001,null"), code=1)
+        printed = capfd.readouterr()
+        assert sweeps.states(tmp_path) == ["KILLED", "FINISHED"]
+        assert "paused: reward.max_cost=0.0001 is spent" in printed.err, "told at once"
+        sweep = tmp_path / "sweep"
+        assert f"go on with: igrpo train resume={sweep} reward.max_cost=MORE\n" in printed.out
+        runs.run_here(sweeps.resume(tmp_path, "reward.max_cost=100"))
+        assert sweeps.states(tmp_path) == ["FINISHED"] * 2
+        assert "1 of 2 runs are finished already" in capfd.readouterr().out
 
 
 def test_what_a_step_reports(tmp_path: Path) -> None:
