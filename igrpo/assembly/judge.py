@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import torch
@@ -24,6 +24,7 @@ from igrpo.rewards.judge.cache import ScoreCache
 from igrpo.rewards.judge.engine import EngineBackend, Sampler
 from igrpo.rewards.judge.judge import Judge, Judgement
 from igrpo.rewards.judge.openai_client import Endpoint, OpenAIBackend
+from igrpo.rewards.judge.parsing import SCHEMA
 from igrpo.rewards.judge.prompt import JudgePrompt
 from igrpo.rewards.judge.spending import Prices, Spending
 from igrpo.rollout.base import SamplingParams
@@ -112,8 +113,9 @@ def _vllm(config: JudgeVllmConfig) -> Backend:
         raise _of_the_judge(error) from error
     check_cpu_heads(shape.config)
     served = ServedModel.named(config.model, config.revision, trust_remote_code=config.trust_remote_code)
-    engine = VllmFrozenEngine(shape, tokenizer, served, config, setting="reward.max_model_len")
-    return _engine_backend(config, engine, shape, tokenizer)
+    schema = SCHEMA if config.structured == "json_schema" else None
+    engine = VllmFrozenEngine(shape, tokenizer, served, config, setting="reward.max_model_len", schema=schema)
+    return _engine_backend(config, engine, shape, tokenizer, config.structured)
 
 
 def _of_the_judge(error: ValueError) -> ValueError:
@@ -121,7 +123,11 @@ def _of_the_judge(error: ValueError) -> ValueError:
 
 
 def _engine_backend(
-    config: JudgeLocalConfig | JudgeVllmConfig, engine: Sampler, model: Any, tokenizer: Any
+    config: JudgeLocalConfig | JudgeVllmConfig,
+    engine: Sampler,
+    model: Any,
+    tokenizer: Any,
+    structured: Literal["json_schema", "off"] = "off",
 ) -> EngineBackend:
     declared = model.generation_config.eos_token_id if model.generation_config is not None else None
     several = declared if isinstance(declared, list) else [declared]
@@ -134,4 +140,4 @@ def _engine_backend(
     )
     # two engines, or types of number, need not give the same reply
     model = f"{config.model}@{config.revision} {config.name} {config.dtype}"
-    return EngineBackend(engine, tokenizer, model, params)
+    return EngineBackend(engine, tokenizer, model, params, structured)

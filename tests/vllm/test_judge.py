@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -112,12 +113,13 @@ def test_a_judge_in_the_trainer_s_process_says_what_the_local_engine_makes_it_sa
     """In a run of the program: one vLLM engine lives in a process, and the tests beside this one may have theirs."""
     model = make_judge(tmp_path / "judge")
     teach(model)
+    free = "reward.structured=off"  # as the local engine's
     settings = (f"reward.model={model}", "reward.temperature=1.0", "reward.max_tokens=24")
     cache = tmp_path / "cache.sqlite"
     runs.run(
         [
             "train", f"hydra.run.dir={tmp_path / 'run'}", *SMALL, "trainer.steps=2", "evaluation.every=2",
-            "reward=judge_vllm", *settings, f"reward.cache={cache}", "reward.enforce_eager=true", "reward.dtype=float32",
+            "reward=judge_vllm", free, *settings, f"reward.cache={cache}", "reward.enforce_eager=true", "reward.dtype=float32",
         ],
         tmp_path,
     )  # fmt: skip
@@ -131,7 +133,9 @@ def test_a_judge_in_the_trainer_s_process_says_what_the_local_engine_makes_it_sa
     assert values, "it was taught to say what can be read"
     assert all(0 <= value < 1 for value in values)
     greedy = (f"reward.model={model}", "reward.max_tokens=24", "reward.cache=null")
-    script = SCRIPT.format(settings=["reward=judge_vllm", *greedy, "reward.enforce_eager=true", "reward.dtype=float32"])
+    script = SCRIPT.format(
+        settings=["reward=judge_vllm", free, *greedy, "reward.enforce_eager=true", "reward.dtype=float32"]
+    )
     said = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
     ).stdout.splitlines()[-1]
@@ -142,6 +146,27 @@ def test_a_judge_in_the_trainer_s_process_says_what_the_local_engine_makes_it_sa
     assert said == str([score and score.value for score in scores])
     assert None in scores, "the one that is too long for the model"
     assert any(scores)
+
+
+def test_a_judge_in_the_trainer_s_process_replies_within_the_schema(tmp_path: Path) -> None:
+    """It was taught to leave out the reason, which the schema asks for; and it comes to an end of its own."""
+    model = make_judge(tmp_path / "judge")
+    teach(model)
+    settings = (f"reward.model={model}", "reward.max_tokens=64", "reward.cache=null", "reward.enforce_eager=true",
+                "reward.dtype=float32")  # fmt: skip
+
+    def replies(structured: str) -> list[str]:
+        script = REPLIES.format(settings=["reward=judge_vllm", *settings, f"reward.structured={structured}"])
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
+        )
+        found: list[str] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+    assert all(re.match(r'\{"score": 0', text) for text in replies("off"))
+    constrained = replies("json_schema")
+    assert all(re.match(r'\{"reason":"', text) for text in constrained), constrained
+    assert any(parse_score(text) is not None for text in constrained), constrained
 
 
 COMPLETIONS = [completion("It is 4."), completion("It is 5, since 2 and 2 are two."), completion("x" * 9000)]
@@ -159,4 +184,18 @@ made.close()
 made.close()
 assert again[0] == scores[0]
 print([score and score.value for score in scores])
+"""
+
+REPLIES = """
+import asyncio, json
+from igrpo.assembly.judge import build_judge
+from tests.composed import config
+from tests.rewards.judge.making import Rule
+made = build_judge(config(None, *{settings}).reward, Rule(), None)
+async def ask():
+    asked = [[{{"role": "user", "content": "2 + 2 = " + str(i)}}] for i in range(6)]
+    return await asyncio.gather(*(made._backend.ask(messages, 3) for messages in asked))
+replies = asyncio.run(ask())
+made.close()
+print(json.dumps([reply.text for reply in replies]))
 """

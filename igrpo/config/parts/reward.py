@@ -101,6 +101,7 @@ class JudgeVllmConfig(EngineJudgeConfig, VllmEngineConfig):
     """By vLLM. ``dtype`` auto is the model's own, ``max_model_len`` None its longest context."""
 
     name: Literal["judge_vllm"]
+    structured: Literal["json_schema", "off"]
 
 
 SingleRewardConfig = Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from igrpo.rewards.judge.backend import RefusedError, Reply
 from igrpo.rewards.judge.prompt import Message
@@ -26,16 +26,25 @@ class Sampler(Protocol):
 
 
 class EngineBackend:
-    """A ``Backend`` (see `igrpo.rewards.judge.backend`). Replies are not constrained to JSON, only asked for it.
+    """A ``Backend`` (see `igrpo.rewards.judge.backend`).
 
     Args:
         engine: samples from the judge's weights; closed with this object.
         tokenizer: its chat template makes the prompt; without one the messages stand one below the other.
         model: its name, for the cache's key.
+        structured: whether the engine constrains replies to JSON, for the same key; else they are only asked for it.
     """
 
-    def __init__(self, engine: Sampler, tokenizer: Any, model: str, params: SamplingParams) -> None:
+    def __init__(
+        self,
+        engine: Sampler,
+        tokenizer: Any,
+        model: str,
+        params: SamplingParams,
+        structured: Literal["json_schema", "off"] = "off",
+    ) -> None:
         self._engine, self._tokenizer, self._model, self._params = engine, tokenizer, model, params
+        self._structured = structured
         self._render: Callable[[Sequence[Message]], list[int]] = (
             self._chat if getattr(tokenizer, "chat_template", None) else self._plain
         )
@@ -44,7 +53,7 @@ class EngineBackend:
     def identity(self) -> str:
         """See ``Backend.identity``."""
         params = self._params
-        parts = [self._model, params.temperature, params.max_new_tokens, "off", {}]
+        parts = [self._model, params.temperature, params.max_new_tokens, self._structured, {}]
         return json.dumps(parts, sort_keys=True)
 
     async def ask(self, messages: Sequence[Message], seed: int) -> Reply:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from igrpo.config.parts.rollout import VllmEngineConfig
@@ -22,12 +25,14 @@ class VllmFrozenEngine(SteppedEngine):
         config: VllmEngineConfig,
         *,
         setting: str,
+        schema: Mapping[str, Any] | None,
     ) -> None:
         """Start vLLM and load the weights.
 
         Args:
             shape: the model without its values (see `igrpo.policy.load.load_shape`).
             setting: the path of ``config.max_model_len``, for messages.
+            schema: the JSON that all samples are constrained to (None: they are free).
 
         Raises:
             ValueError: vLLM is not installed.
@@ -36,6 +41,7 @@ class VllmFrozenEngine(SteppedEngine):
         longest = config.max_model_len or shape.config.get_text_config(decoder=True).max_position_embeddings
         super().__init__(
             Requests(shape, tokenizer, longest, setting=setting),
+            schema=schema,
             served=served,
             config=config,
             max_model_len=longest,

@@ -36,14 +36,23 @@ def check_settings(config: VllmColocateConfig) -> None:
 
 
 def start_engine(
-    served: ServedModel, config: VllmEngineConfig, max_model_len: int, seed: int, *, sleep: bool, own_weights: bool
+    served: ServedModel,
+    config: VllmEngineConfig,
+    max_model_len: int,
+    seed: int,
+    *,
+    sleep: bool,
+    own_weights: bool,
+    constrained: bool,
 ) -> tuple[Any, bool]:
     """vLLM's engine, and whether it can sleep. With several processes all of them call this at the same point.
 
     Args:
         own_weights: those of the model's directory; else there are none before the trainer's come.
+        constrained: samples can be, to JSON without white space between its parts: a model may write that forever.
     """
     set_process_variables(config)
+    from vllm.config.structured_outputs import StructuredOutputsConfig
     from vllm.engine.arg_utils import EngineArgs
     from vllm.platforms import current_platform
     from vllm.v1.engine.llm_engine import LLMEngine
@@ -53,7 +62,8 @@ def start_engine(
         model=served.path,
         revision=served.revision,
         trust_remote_code=served.trust_remote_code,
-        skip_tokenizer_init=True,  # tokens in, tokens out
+        skip_tokenizer_init=not constrained,  # tokens in, tokens out
+        tokenizer_revision=served.revision,
         load_format="auto" if own_weights else "dummy",
         dtype=config.dtype,
         seed=seed,
@@ -67,6 +77,7 @@ def start_engine(
         enable_sleep_mode=can_sleep,
         logprobs_mode="processed_logprobs",
         generation_config="vllm",
+        structured_outputs_config=StructuredOutputsConfig(backend="xgrammar", disable_any_whitespace=True),
         worker_extension_cls=WORKER_EXTENSION,
         # joins the group that the trainer's processes have, with a tensor-parallel group of one for each of them
         distributed_executor_backend="external_launcher" if distributed.world() > 1 else "uni",

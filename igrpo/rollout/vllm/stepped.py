@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -39,17 +39,19 @@ class SteppedEngine(RequestEngine):
 
     Args:
         requests: checks them, and counts their work.
+        schema: the JSON that all samples are constrained to (None: they are free).
         arguments: for ``start_engine``.
     """
 
-    def __init__(self, requests: Requests, **arguments: Any) -> None:
+    def __init__(self, requests: Requests, *, schema: Mapping[str, Any] | None = None, **arguments: Any) -> None:
         super().__init__(requests)
+        self._schema = schema
         self._ids = count()
         self._live: dict[str, _Request] = {}
         self._driver = Driver(self._drive, self._abandon, "igrpo-vllm")
         self._group_is_vllms = not torch.distributed.is_initialized()
         with undisturbed_process():
-            self._engine, self._can_sleep = start_engine(**arguments)
+            self._engine, self._can_sleep = start_engine(**arguments, constrained=schema is not None)
         self._asleep = False
 
     async def sample(
@@ -90,10 +92,12 @@ class SteppedEngine(RequestEngine):
 
     def _add(self, request: _Request, index: int) -> None:
         from vllm import SamplingParams as VllmSamplingParams
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
         name = f"{next(self._ids)}"
         arguments = sampling_arguments(request.params, request.seeds[index])
+        if self._schema is not None:
+            arguments["structured_outputs"] = StructuredOutputsParams(json=dict(self._schema))
         params = VllmSamplingParams(**arguments, output_kind=RequestOutputKind.FINAL_ONLY)
         self._engine.add_request(name, {"prompt_token_ids": list(request.prompt)}, params)
         request.waiting[name] = index

@@ -78,8 +78,9 @@ def test_what_does_not_fit_is_refused_alone() -> None:
 def test_the_identity_names_model_and_sampling() -> None:
     one = EngineBackend(ScriptedEngine(), byte_policy().tokenizer, "m", PARAMS)  # type: ignore[arg-type]
     other = EngineBackend(ScriptedEngine(), byte_policy().tokenizer, "n", PARAMS)  # type: ignore[arg-type]
+    constrained = EngineBackend(ScriptedEngine(), byte_policy().tokenizer, "m", PARAMS, "json_schema")  # type: ignore[arg-type]
     assert json.loads(one.identity)[:3] == ["m", 0.0, 9]
-    assert one.identity != other.identity
+    assert len({one.identity, other.identity, constrained.identity}) == 3
 
 
 @pytest.mark.parametrize(("longest", "value"), [(100_000, 0.75), (5, None)])
