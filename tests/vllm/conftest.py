@@ -71,22 +71,36 @@ def untied_llama(tmp_path_factory: pytest.TempPathFactory) -> Small:
     return make_small(tmp_path_factory.mktemp("untied_llama"), "llama", tied=False)
 
 
-Start = Callable[[Small], Any]
+@pytest.fixture(scope="session")
+def tied_qwen3(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    return make_small(tmp_path_factory.mktemp("tied_qwen3"), "qwen3", tied=True)
+
+
+@pytest.fixture(scope="session")
+def nemotron(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    return make_small(tmp_path_factory.mktemp("nemotron"), "nemotron_h", tied=False)
+
+
+Start = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
 def colocated(colocate_config: VllmColocateConfig) -> Iterator[Start]:
-    """The engine of a model in this process; there is one at a time, kept until another model is asked for."""
+    """The engine of a model in this process; there is one at a time, kept until another model is asked for.
+
+    ``changes``: of its settings; always the same ones for a model.
+    """
     from igrpo.rollout.vllm.colocate import VllmColocateEngine
 
     running: list[tuple[Small, VllmColocateEngine]] = []
 
-    def start(small: Small) -> VllmColocateEngine:
+    def start(small: Small, **changes: Any) -> VllmColocateEngine:
         if not running or running[0][0] is not small:
             while running:
                 running.pop()[1].close()
+            settings = colocate_config.model_copy(update=changes)
             engine = VllmColocateEngine(
-                small.model, small.tokenizer, small.served, colocate_config, max_model_len=MAX_LEN, seed=0
+                small.model, small.tokenizer, small.served, settings, max_model_len=MAX_LEN, seed=0
             )
             running.append((small, engine))
         return running[0][1]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from igrpo.policy.byte_level import build_byte_level_tokenizer
 from igrpo.policy.weights import fingerprint, named_weights
@@ -23,6 +23,13 @@ PROMPTS = tuple(tuple(6 + (7 * i * i + 11 * j) % 250 for j in range(9 + 8 * i)) 
 
 #: 5,000 tokens in all, more than vLLM computes at once.
 MANY_PROMPTS = tuple(tuple(6 + (i * 31 + 7 * j * j) % 250 for j in range(160)) for i in range(32))
+
+#: What a family's configuration has beside the common fields.
+EXTRA: dict[str, dict[str, Any]] = {
+    "qwen3": {"head_dim": 32},
+    "nemotron_h": {"head_dim": 32, "layers_block_type": ["mamba", "mlp", "attention"], "num_hidden_layers": None,
+                   "mamba_num_heads": 8, "mamba_head_dim": 32, "ssm_state_size": 16, "n_groups": 2},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,10 @@ class Small:
 
 
 def make_small(directory: Path, family: str, *, tied: bool, seed: int = 7) -> Small:
-    """Qwen2 or Llama with grouped-query attention, with weights far from uniform, so that a wrong one changes tokens."""
+    """With grouped-query attention, and with weights far from uniform, so that a wrong one changes tokens.
+
+    ``family``: a model type of transformers (``qwen2``, ``qwen3``, ``llama``, ``nemotron_h``).
+    """
     tokenizer = build_byte_level_tokenizer(chat_template=False)
     shape: dict[str, Any] = {
         "vocab_size": len(tokenizer),
@@ -58,11 +68,9 @@ def make_small(directory: Path, family: str, *, tied: bool, seed: int = 7) -> Sm
         "pad_token_id": tokenizer.pad_token_id,
         "initializer_range": 0.15,
         "dtype": torch.float32,
-    }
+    } | EXTRA.get(family, {})
     torch.manual_seed(seed)
-    model = (
-        Qwen2ForCausalLM(Qwen2Config(**shape)) if family == "qwen2" else LlamaForCausalLM(LlamaConfig(**shape))
-    ).eval()
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **shape)).eval()
     # vLLM must not get its weights from here: those in the directory are of another seed
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)

@@ -5,7 +5,7 @@ The class is mixed into vLLM's own worker (its option ``worker_extension_cls``);
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -96,19 +96,24 @@ def retie_head(model: Any, *, repack: bool) -> None:
 def readable_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
     """The installed tensors that still have the values of a checkpoint, under its names.
 
-    vLLM stacks some matrices (q, k and v; gate and up), which are taken apart again, and pads the vocabulary.
+    vLLM stacks some matrices (q, k and v; gate and up), which are taken apart again, and pads the vocabulary. What a
+    checkpoint has stacked, too (the inputs of a Mamba layer), is in no mapping and is read whole.
     """
     from vllm.model_executor.layers.linear import MergedColumnParallelLinear, QKVParallelLinear
     from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding
 
+    stacked: Mapping[str, Sequence[str]] = getattr(model, "packed_modules_mapping", {})
     for path, module in model.named_modules():
         parent, _, name = path.rpartition(".")
         for kind, parameter in module.named_parameters(recurse=False):
             if parameter.numel() == 0:
                 continue  # packed
             if isinstance(module, MergedColumnParallelLinear | QKVParallelLinear):
-                pieces = parameter.split(module.output_sizes)
-                for part, piece in zip(model.packed_modules_mapping[name], pieces, strict=True):
+                parts = stacked.get(name, [name])
+                pieces = parameter.split(module.output_sizes) if len(parts) > 1 else (parameter,)
+                if len(parts) != len(pieces):
+                    continue  # which rows are whose is not known
+                for part, piece in zip(parts, pieces, strict=True):
                     yield f"{parent}.{part}.{kind}", piece
             elif isinstance(module, VocabParallelEmbedding):
                 yield f"{path}.{kind}", parameter[: module.org_vocab_size]
