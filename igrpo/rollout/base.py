@@ -8,6 +8,9 @@ from typing import Protocol, runtime_checkable
 
 from igrpo.types import Completion
 
+#: Ends the fingerprint of a tensor as it came to an engine, where what is installed cannot be read back.
+RECEIVED = ":received"
+
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
@@ -70,7 +73,8 @@ class Engine(Protocol):
     def fingerprints(self) -> Mapping[str, str]:
         """Of the weights that this engine samples from: ``dtype:digits`` by Hugging Face name (`policy.weights`).
 
-        Empty where the engine shares the trainer's tensors; tensors that it cannot read back are left out.
+        Empty where the engine shares the trainer's tensors. A tensor that it cannot read back is named as it came, with
+        ``RECEIVED`` at the end, or left out.
         """
         ...
 

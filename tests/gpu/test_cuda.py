@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from igrpo.policy.byte_level import ByteLevelShape, make_byte_level_model
+from igrpo.policy.weights import fingerprint
 from tests.end_to_end import runs
 
 RUN = (
@@ -34,6 +35,13 @@ def check(folder: Path, *overrides: str, gap: float) -> None:
     assert lines
     assert runs.summary(run_dir)["tokens"]["trained"] > 0
     assert max(line["train/sampler_logprob_gap_max"] for line in lines) < gap
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_fingerprint_is_the_same_on_every_device(dtype: torch.dtype) -> None:
+    value = torch.randn(3000, 3001, generator=torch.Generator().manual_seed(0))
+    expected = fingerprint(value, dtype)
+    assert fingerprint(value.cuda(), dtype) == fingerprint(value, dtype, torch.device("cuda")) == expected
 
 
 @pytest.mark.parametrize(

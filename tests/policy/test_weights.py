@@ -141,6 +141,20 @@ def test_a_fingerprint_is_of_values_and_not_of_how_they_lie() -> None:
     assert fingerprint(value, torch.bfloat16) == fingerprint(value.bfloat16(), torch.bfloat16) != expected
 
 
+def test_a_fingerprint_of_many_values_does_not_show_how_many_are_read_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    value = torch.randn(700, generator=torch.Generator().manual_seed(0))
+    whole_at_once = fingerprint(value, torch.float32)
+    swapped = value.clone()
+    swapped[[3, 650]] = value[[650, 3]]
+    for chunk in (1, 64, 699, 700):
+        monkeypatch.setattr("igrpo.policy.weights._CHUNK", chunk)
+        assert fingerprint(value, torch.float32) == whole_at_once
+        assert fingerprint(value, torch.float32, torch.device("cpu")) == whole_at_once
+        assert fingerprint(swapped, torch.float32) != whole_at_once
+
+
 def test_a_fingerprint_leaves_the_storage_free_to_be_resized() -> None:
     """Shards that are gathered for a moment give their memory back so; what numpy has seen could not."""
     tensor = torch.ones(4)

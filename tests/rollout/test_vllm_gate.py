@@ -20,6 +20,7 @@ class Engine:
         self.calls: list[str] = []
         self.fails: str | None = None
         self.version: str | None = None
+        self.labels = [{"a": "float32:1"}]
         self.vllm_config = SimpleNamespace(
             device_config=SimpleNamespace(device_type="cpu"),
             weight_transfer_config=None,
@@ -46,9 +47,15 @@ class Engine:
         await self._note("version")
         self.version = version
 
+    async def start_weight_update(self) -> None:
+        await self._note("start")
+
+    async def finish_weight_update(self) -> None:
+        await self._note("finish")
+
     async def collective_rpc(self, method: str, args: tuple[Any, ...] = ()) -> list[Any]:
         await self._note(method)
-        return [{"a": "float32:1"}]
+        return self.labels
 
 
 class Served:
@@ -124,6 +131,16 @@ def test_the_order_of_a_load(served: Served, file: Path) -> None:
     served.load(file, "run-1")
     assert served.engine.calls == ["pause abort", "igrpo_load_file", "reset", "version", "resume"]
     assert served.engine.version == "run-1"
+
+
+def test_the_order_of_a_transfer(served: Served) -> None:
+    assert asyncio.run(served.ask("POST", "/igrpo/transfer/start", {}))[0] == 200
+    assert served.engine.calls == ["pause abort", "igrpo_watch", "start"]
+    assert served.samples("run-1") == 409
+    served.engine.calls.clear()
+    asyncio.run(served.ask("POST", "/igrpo/transfer/finish", {"label": "run-1", "names": ["a"]}))
+    assert served.engine.calls == ["finish", "igrpo_adopt", "reset", "version", "resume"]
+    assert served.samples("run-1") == 200
 
 
 def test_while_weights_come_in_there_are_none(served: Served, file: Path) -> None:
@@ -212,3 +229,10 @@ def test_every_start_has_a_name_of_its_own(served: Served) -> None:
     _, second = asyncio.run(Served().ask("GET", "/igrpo/weights"))
     assert first == same
     assert first["boot"] != second["boot"]
+
+
+def test_weights_that_two_workers_received_otherwise_are_nobodys(served: Served) -> None:
+    same, other = "float32:1:received", "float32:2:received"
+    served.engine.labels = [{"a": same, "b": same, "c": same}, {"a": same, "b": other}]
+    _, reply = asyncio.run(served.ask("GET", "/igrpo/fingerprints"))
+    assert reply["fingerprints"] == {"a": same, "b": f"{other}|{same}", "c": f"{same}|-"}

@@ -13,6 +13,7 @@ from igrpo import distributed
 from igrpo.policy.lora import add_adapters
 from igrpo.policy.tiny import TinyShape, build_tiny_model
 from igrpo.policy.weights import fingerprint, named_weights
+from igrpo.rollout.base import RECEIVED
 from igrpo.rollout.local import LocalEngine
 from igrpo.training.canary import Canary, CanaryError
 from igrpo.types import Completion
@@ -24,17 +25,26 @@ LAYER = "model.layers.1.mlp.down_proj.weight"
 
 
 class CopyEngine(LocalEngine):
-    """Over weights of its own, as an engine in another process: it reads them back, but for those in ``hidden``."""
+    """Over weights of its own, as an engine in another process: it reads them back, but for those in ``hidden``.
 
-    def __init__(self, model: Any, dtype: torch.dtype = torch.float32, hidden: tuple[str, ...] = ()) -> None:
+    Those in ``received`` are told as they came, by the same digits.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        dtype: torch.dtype = torch.float32,
+        hidden: tuple[str, ...] = (),
+        received: tuple[str, ...] = (),
+    ) -> None:
         self.own = copy.deepcopy(model)
         super().__init__(self.own, TOKENIZER, max_batch_rows=8)
-        self._dtype, self._hidden = dtype, hidden
+        self._dtype, self._hidden, self._received = dtype, hidden, received
 
     def fingerprints(self) -> Mapping[str, str]:
         name = str(self._dtype).removeprefix("torch.")
         return {
-            key: f"{name}:{fingerprint(value, self._dtype)}"
+            key: f"{name}:{fingerprint(value, self._dtype)}" + (RECEIVED if key in self._received else "")
             for key, value in named_weights(self.own)
             if key not in self._hidden
         }
@@ -151,6 +161,46 @@ def test_what_cannot_be_read_back_is_said() -> None:
     )
     with pytest.raises(CanaryError, match=expected):
         canary(engine).check(0, model, model, CPU)
+
+
+NORM = "model.norm.weight"
+
+
+def test_what_the_exact_check_does_not_cover_is_said_though_it_passes(caplog: pytest.LogCaptureFixture) -> None:
+    model = tiny()
+    engine = CopyEngine(model, hidden=(NORM,), received=(LAYER,))
+    engine.sync_weights(0)
+    with caplog.at_level("INFO"):
+        canary(engine).check(0, model, model, CPU, exact=True)
+    count = len(list(named_weights(model)))
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("WARNING", f"after weight sync 0 1 of {count} tensors were not compared by their hash, since the engine does "
+                    f"not tell what it has: {NORM}"),
+        ("INFO", f"after weight sync 0 1 of {count - 1} tensors were compared as the engine received them, and not as "
+                 f"it has them installed: {LAYER}"),
+    ]  # fmt: skip
+
+
+def test_an_engine_that_tells_of_no_tensor_is_no_silent_pass(caplog: pytest.LogCaptureFixture) -> None:
+    model = tiny()
+    names = tuple(name for name, _ in named_weights(model))
+    engine = CopyEngine(model, hidden=names)
+    engine.sync_weights(0)
+    canary(engine).check(0, model, model, CPU, exact=True)
+    assert f"{len(names)} of {len(names)} tensors were not compared" in caplog.text
+    with pytest.raises(CanaryError, match="the engine tells of no tensor what it has, so none was compared"):
+        canary(engine).check(1, model, model, CPU)
+
+
+def test_a_tensor_that_was_received_otherwise_is_named() -> None:
+    model = tiny()
+    engine = CopyEngine(model, received=tuple(name for name, _ in named_weights(model)))
+    engine.sync_weights(0)
+    canary(engine).check(0, model, model, CPU, exact=True)
+    with torch.no_grad():
+        engine.own.get_parameter(LAYER)[0, 0] += 1e-6
+    with pytest.raises(CanaryError, match=rf"tensors that differ: {LAYER}\. The run stops"):
+        canary(engine).check(0, model, model, CPU, exact=True)
 
 
 def test_a_sample_of_another_version_fails_whatever_its_log_probs() -> None:

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 from igrpo.policy.byte_level import build_byte_level_tokenizer
 from igrpo.policy.weights import fingerprint, named_weights
-from igrpo.rollout.base import Engine, SamplingParams
+from igrpo.rollout.base import RECEIVED, Engine, SamplingParams
 from igrpo.rollout.local import LocalEngine
 from igrpo.rollout.vllm.served import ServedModel
 from igrpo.types import Completion
@@ -119,7 +119,12 @@ def largest_gap(small: Small, prompt: Sequence[int], completion: Completion, tem
     return float((ours - torch.tensor(completion.logprobs)).abs().max())
 
 
+def engine_labels(engine: Engine) -> dict[str, str]:
+    """An engine's fingerprints, of installed tensors and, where it cannot read them back, of received ones alike."""
+    return {name: label.removesuffix(RECEIVED) for name, label in engine.fingerprints().items()}
+
+
 def trainer_labels(small: Small, dtype: torch.dtype = torch.float32) -> dict[str, str]:
-    """What an engine's fingerprints have to be."""
+    """What they have to be."""
     name = str(dtype).removeprefix("torch.")
     return {key: f"{name}:{fingerprint(weight, dtype)}" for key, weight in named_weights(small.model)}

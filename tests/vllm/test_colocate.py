@@ -22,6 +22,7 @@ from tests.vllm.models import (
     MAX_LEN,
     PROMPTS,
     Small,
+    engine_labels,
     greedy,
     largest_gap,
     local_greedy,
@@ -46,7 +47,7 @@ def test_it_samples_from_the_weights_of_each_of_five_updates(
     for version in range(5):
         perturb(small.model, 50 + version)
         engine.sync_weights(version)
-        assert engine.fingerprints() == trainer_labels(small)
+        assert engine_labels(engine) == trainer_labels(small)
         answers = greedy(engine, small)
         assert answers == local_greedy(small)
         assert answers != before
@@ -64,7 +65,7 @@ def test_mamba_layers_are_read_back(colocated: Start, nemotron: Small) -> None:
     for version in range(2):
         perturb(nemotron.model, 56 + version)
         engine.sync_weights(version)
-        assert engine.fingerprints() == trainer_labels(nemotron)
+        assert engine_labels(engine) == trainer_labels(nemotron)
         sampled = sample_all(engine, [(prompt, nemotron.params(0.8), range(2)) for prompt in PROMPTS])
         for prompt, completions in zip(PROMPTS, sampled, strict=True):
             # measured: up to 0.012 between vLLM's Mamba and that of transformers
@@ -85,7 +86,7 @@ def test_old_weights_would_be_noticed(tied_qwen: Small, colocated: Start) -> Non
     (old,) = sample_all(engine, [(PROMPTS[2], tied_qwen.params(1.0), (3,))])[0]
     perturb(tied_qwen.model, 60)
     assert largest_gap(tied_qwen, PROMPTS[2], old, 1.0) > FAR
-    assert engine.fingerprints() != trainer_labels(tied_qwen)
+    assert engine_labels(engine) != trainer_labels(tied_qwen)
 
 
 def test_without_the_repack_a_tied_head_is_stale(
@@ -225,7 +226,7 @@ def test_adapters_are_merged(colocated: Start, tmp_path_factory: pytest.TempPath
         answers = greedy(engine, small)
         assert answers == local_greedy(small)
         assert answers != base
-        assert engine.fingerprints() == trainer_labels(small)
+        assert engine_labels(engine) == trainer_labels(small)
 
 
 def test_starting_it_leaves_the_process_as_it_was(colocate_config: VllmColocateConfig, untied_llama: Small) -> None:

@@ -20,7 +20,7 @@ from igrpo.rollout.vllm.colocate import VllmColocateEngine
 from igrpo.rollout.vllm.served import ServedModel
 from tests.composed import config
 from tests.vllm.conftest import QUICK
-from tests.vllm.models import MAX_LEN, Small, greedy, local_greedy, perturb, trainer_labels
+from tests.vllm.models import MAX_LEN, Small, engine_labels, greedy, local_greedy, perturb, trainer_labels
 
 distributed.start_process(120.0, cuda=False)
 rank, path = distributed.rank(), sys.argv[1]
@@ -33,7 +33,7 @@ for version in range(2):
     # one asks for more than the other: they must not wait for each other
     for _ in range(1 + rank):
         assert greedy(engine, small) == local_greedy(small), "greedy"
-    assert engine.fingerprints() == trainer_labels(small), "fingerprints"
+    assert engine_labels(engine) == trainer_labels(small), "fingerprints"
 labels = distributed.gather(sorted(engine.fingerprints().values()))
 assert labels[0] != labels[1]
 engine.close()

@@ -29,6 +29,7 @@ from tests.vllm.models import (
     MAX_LEN,
     PROMPTS,
     Small,
+    engine_labels,
     greedy,
     largest_gap,
     local_greedy,
@@ -100,7 +101,7 @@ def test_it_samples_from_the_weights_of_each_of_five_updates(running: Running, t
     for version in range(5):
         perturb(tied_qwen.model, 150 + version)
         engine.sync_weights(version)
-        assert engine.fingerprints() == trainer_labels(tied_qwen)
+        assert engine_labels(engine) == trainer_labels(tied_qwen)
         answers = greedy(engine, tied_qwen)
         assert answers == local_greedy(tied_qwen)
         assert answers != before
@@ -115,7 +116,7 @@ def test_adapters_are_merged(running: Running, tmp_path: Path) -> None:
     engine = running.engine(small, session="lora")
     perturb(small.model, 170, scale=0.2)
     engine.sync_weights(0)
-    assert engine.fingerprints() == trainer_labels(small)
+    assert engine_labels(engine) == trainer_labels(small)
     assert greedy(engine, small) == local_greedy(small)
     engine.close()
 
@@ -228,7 +229,7 @@ def test_a_server_killed_in_a_step_comes_back_and_every_sample_is_of_the_right_w
         for completion in completions:
             assert completion.policy_version == 1
             assert largest_gap(tied_qwen, prompt, completion, 1.0) < CLOSE
-    assert engine.fingerprints() == trainer_labels(tied_qwen)
+    assert engine_labels(engine) == trainer_labels(tied_qwen)
     engine.close()
 
 

@@ -16,7 +16,7 @@ import hmac
 import json
 import os
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +140,7 @@ class WeightGate:
         return path
 
     async def _fingerprints(self, engine: Any, _body: Body) -> Body:
-        workers = await engine.collective_rpc("igrpo_fingerprints")
-        return {"fingerprints": workers[0]}
+        return {"fingerprints": merged(await engine.collective_rpc("igrpo_fingerprints"))}
 
     async def _transfer_init(self, engine: Any, body: Body) -> Body:
         from vllm.distributed.weight_transfer.base import WeightTransferInitRequest
@@ -152,6 +151,7 @@ class WeightGate:
     async def _transfer_start(self, engine: Any, _body: Body) -> Body:
         async with self._loading:
             await self._begin(engine)
+            await engine.collective_rpc("igrpo_watch")
             await engine.start_weight_update()
         return {}
 
@@ -180,6 +180,12 @@ class WeightGate:
             raise RuntimeError("vLLM did not empty its prefix cache")
         await engine.update_weight_version(label)
         self._label = label
+
+
+def merged(workers: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The labels of all workers. Where they differ each is in it, so that it equals no label; ``-`` stands for none."""
+    names = dict.fromkeys(name for labels in workers for name in labels)
+    return {name: "|".join(sorted({labels.get(name, "-") for labels in workers}, reverse=True)) for name in names}
 
 
 async def _read_body(receive: Receive) -> Body:

@@ -6,15 +6,25 @@ The class is mixed into vLLM's own worker (its option ``worker_extension_cls``);
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from igrpo.policy.weights import fingerprint
+from igrpo.rollout.base import RECEIVED
 
 #: For vLLM's option.
 WORKER_EXTENSION = "igrpo.rollout.vllm.worker.WeightWorker"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A whole tensor, as it came: ``dtype:digits``, and its shape."""
+
+    label: str
+    shape: torch.Size
 
 
 class WeightWorker:
@@ -26,8 +36,8 @@ class WeightWorker:
     parallel_config: Any
     device: torch.device
     reload_weights: Any
-    # by name: of the last weights (None: not taken, since the installed ones can be read back)
-    igrpo_received: dict[str, str | None]
+    # by name, of the last weights that were sent: what came (None: they came by another way than those seen here)
+    igrpo_received: dict[str, Received | None]
 
     def igrpo_load_file(self, path: str) -> int:
         """Take the weights of a safetensors file, tensor by tensor; returns their number."""
@@ -41,39 +51,54 @@ class WeightWorker:
 
         A tied output head is not among them: it is made anew from the input embedding.
         """
-        received: dict[str, str | None] = {}
-
-        def pass_on() -> Iterator[tuple[str, Tensor]]:
-            for name, tensor in weights:
-                received[name] = self._igrpo_label(tensor) if self.device.type == "cpu" else None
-                yield name, tensor
-
-        self.reload_weights(weights_iterator=pass_on())
+        received: dict[str, Received | None] = {}
+        self.reload_weights(weights_iterator=self._igrpo_noted(weights, received))
         retie_head(self.model_runner.get_model(), repack=self.device.type == "cpu")
         self.igrpo_received = received
         return len(received)
 
+    def igrpo_watch(self) -> None:
+        """Before vLLM's own transfer brings weights: from here on note what it hands to the model."""
+        model = self.model_runner.get_model()
+        noted: dict[str, Received | None] = {}
+        take = type(model).load_weights
+        model.load_weights = lambda weights: take(model, self._igrpo_noted(weights, noted))
+        self.igrpo_received = noted
+
     def igrpo_adopt(self, names: list[str]) -> None:
         """After vLLM's own transfer has brought weights of these names: what ``igrpo_load`` does at its end."""
-        retie_head(self.model_runner.get_model(), repack=self.device.type == "cpu")
-        self.igrpo_received = dict.fromkeys(names)
+        model = self.model_runner.get_model()
+        vars(model).pop("load_weights", None)
+        retie_head(model, repack=self.device.type == "cpu")
+        self.igrpo_received = {name: self.igrpo_received.get(name) for name in names}
 
     def igrpo_fingerprints(self) -> dict[str, str]:
         """``dtype:digits`` by name, of the weights that are installed.
 
-        On a CPU vLLM keeps matrices in packed form alone, which cannot be read back: of these it is what was received.
-        On several GPUs a worker has but a part of each tensor; then there are none.
+        Where these cannot be read back it is what was received, whole, and ends in ``RECEIVED``: on several GPUs,
+        where a worker has but a part of each tensor, on a CPU, where vLLM keeps matrices in packed form alone, and of
+        what it keeps under another name or in another shape.
         """
-        labels = {name: label for name, label in self.igrpo_received.items() if label is not None}
+        labels = {name: came.label + RECEIVED for name, came in self.igrpo_received.items() if came is not None}
         if self.parallel_config.tensor_parallel_size == 1:
             for name, tensor in readable_weights(self.model_runner.get_model()):
-                if name in self.igrpo_received:
+                if name not in self.igrpo_received:
+                    continue
+                came = self.igrpo_received[name]
+                if came is None or came.shape == tensor.shape:
                     labels[name] = self._igrpo_label(tensor)
         return labels
 
+    def _igrpo_noted(
+        self, weights: Iterable[tuple[str, Tensor]], received: dict[str, Received | None]
+    ) -> Iterator[tuple[str, Tensor]]:
+        for name, tensor in weights:
+            received[name] = Received(self._igrpo_label(tensor), tensor.shape)
+            yield name, tensor
+
     def _igrpo_label(self, tensor: Tensor) -> str:
         dtype: torch.dtype = self.model_config.dtype
-        return f"{str(dtype).removeprefix('torch.')}:{fingerprint(tensor, dtype)}"
+        return f"{str(dtype).removeprefix('torch.')}:{fingerprint(tensor, dtype, self.device)}"
 
 
 @torch.no_grad()
