@@ -18,8 +18,11 @@ from igrpo.rollout.local import LocalEngine
 from igrpo.rollout.vllm.served import ServedModel
 from igrpo.types import Completion
 
-MAX_LEN = 192
+MAX_LEN = 320
 PROMPTS = tuple(tuple(6 + (7 * i * i + 11 * j) % 250 for j in range(9 + 8 * i)) for i in range(6))
+
+#: Of two blocks of vLLM's cache, which have 128 tokens on a CPU: after an update none of them may be in it.
+LONG_PROMPT = tuple(6 + (5 * i + i * i // 7) % 250 for i in range(2 * 128 + 10))
 
 #: 5,000 tokens in all, more than vLLM computes at once.
 MANY_PROMPTS = tuple(tuple(6 + (i * 31 + 7 * j * j) % 250 for j in range(160)) for i in range(32))

@@ -208,8 +208,8 @@ def test_a_cancelled_sample_leaves_the_engine_free(colocated: Start, tied_qwen: 
 def test_what_cannot_be_sampled_is_refused(colocated: Start, tied_qwen: Small) -> None:
     engine = colocated(tied_qwen)
     engine.sync_weights(28)
-    with pytest.raises(ValueError, match=r"max_new_tokens=190 make 199.*rollout.max_model_len"):
-        sample_all(engine, [(PROMPTS[0], tied_qwen.params(1.0, 190), (1,))])
+    with pytest.raises(ValueError, match=rf"max_new_tokens={MAX_LEN - 8} make {MAX_LEN + 1}.*rollout.max_model_len"):
+        sample_all(engine, [(PROMPTS[0], tied_qwen.params(1.0, MAX_LEN - 8), (1,))])
     with pytest.raises(ValueError, match=r"temperature=0\.001"):
         sample_all(engine, [(PROMPTS[0], tied_qwen.params(0.001), (1,))])
 

@@ -25,6 +25,7 @@ from igrpo.rollout.vllm.server import VllmServerEngine
 from igrpo.rollout.vllm.supervisor import Supervisor
 from igrpo.types import Completion
 from tests.vllm.models import (
+    LONG_PROMPT,
     MANY_PROMPTS,
     MAX_LEN,
     PROMPTS,
@@ -95,6 +96,15 @@ def check_samples(engine: Engine, small: Small, version: int) -> None:
             assert completion.policy_version == version
 
 
+def check_long_prompt(engine: VllmServerEngine, small: Small) -> None:
+    """Its blocks are in the cache after it was asked once, and were made by the weights of now."""
+    for computed in (len(LONG_PROMPT), len(LONG_PROMPT) - 2 * 128):
+        before = engine.prefilled_tokens
+        ((completion,),) = sample_all(engine, [(LONG_PROMPT, small.params(0.8), (1,))])
+        assert largest_gap(small, LONG_PROMPT, completion, 0.8) < CLOSE
+        assert engine.prefilled_tokens - before == computed
+
+
 def test_it_samples_from_the_weights_of_each_of_five_updates(running: Running, tied_qwen: Small) -> None:
     engine = running.engine()
     before: Any = None
@@ -107,6 +117,7 @@ def test_it_samples_from_the_weights_of_each_of_five_updates(running: Running, t
         assert answers != before
         before = answers
         check_samples(engine, tied_qwen, version)
+        check_long_prompt(engine, tied_qwen)
     engine.close()
 
 
