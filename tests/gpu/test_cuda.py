@@ -57,6 +57,7 @@ def test_one_device(overrides: tuple[str, ...], gap: float, tmp_path: Path) -> N
     check(tmp_path, *overrides, gap=gap)
 
 
+@needs_vllm
 @pytest.mark.skipif(find_spec("flash_attn") is None, reason="needs flash-attn")
 def test_flash_attention(tmp_path: Path) -> None:
     make_byte_level_model(tmp_path / "model", ByteLevelShape(128, 2, 2, 256, 16384), 0, chat_template=True)
