@@ -24,7 +24,8 @@ def fake_tokens(prompt: list[int], seed: int, count: int) -> list[int]:
 class FakeServer:
     """Runs in a thread. ``script`` holds what happens to the next requests for samples; then they are answered.
 
-    ``answered`` counts the answers by seed, ``asked`` the requests, ``loads`` the files that were loaded.
+    ``answered`` counts the answers by seed, ``asked`` the requests, ``loads`` the files that were loaded, ``transfers``
+    the labels that came without one.
     """
 
     def __init__(self) -> None:
@@ -38,6 +39,9 @@ class FakeServer:
         self.loads: list[str] = []
         self.tensors: dict[str, Any] = {}
         self.load_failure: str | None = None
+        self.device, self.nccl = "cpu", False  # what it says of itself
+        self.in_group = False
+        self.transfers: list[str] = []
         self.most_at_a_time = 0
         self.down_for = 0  # status requests that get no answer
         self.dying = False
@@ -54,6 +58,7 @@ class FakeServer:
     def restart(self) -> None:
         """As a crashed server that was started again: no weights, another boot."""
         self.label, self.boot = None, uuid.uuid4().hex
+        self.in_group = False
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
@@ -71,6 +76,7 @@ class FakeServer:
                 web.get("/igrpo/weights", self._status),
                 web.post("/igrpo/weights", self._load),
                 web.get("/igrpo/fingerprints", self._fingerprints),
+                web.post("/igrpo/transfer/{call}", self._transfer),
                 web.post("/inference/v1/generate", self._generate),
             ]
         )
@@ -99,7 +105,7 @@ class FakeServer:
             self.down_for -= 1
             _cut(request)
         return web.json_response(
-            {"boot": self.boot, "weights": self.label, "device": "cpu", "nccl": False, "workers": 1}
+            {"boot": self.boot, "weights": self.label, "device": self.device, "nccl": self.nccl, "workers": 1}
         )
 
     async def _load(self, request: web.Request) -> web.Response:
@@ -116,6 +122,20 @@ class FakeServer:
 
     async def _fingerprints(self, request: web.Request) -> web.Response:
         return self._refusal(request) or web.json_response({"fingerprints": {"a": "float32:00"}})
+
+    async def _transfer(self, request: web.Request) -> web.Response:
+        """vLLM's own transfer: a server that was started again is in no group, and fails."""
+        call, body = request.match_info["call"], await request.json()
+        if call == "init":
+            self.in_group = True
+        elif not self.in_group:
+            return web.json_response({"error": "in no group"}, status=500)
+        elif call == "start":
+            self.label = None
+        elif call == "finish":
+            self.label = body["label"]
+            self.transfers.append(body["label"])
+        return web.json_response({})
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
         if refusal := self._refusal(request):

@@ -141,7 +141,7 @@ class Handover:
             self._files.forget_before(self._path)
 
     def _send_by_nccl(self, label: str) -> None:
-        if distributed.world() == 1 and self._nccl is not None and self._wait_ready("").boot != self._boot:
+        if self._nccl is not None and self._status_for_all().boot != self._boot:
             self._leave_group()  # another server answers there than the one that is in the group
         if self._nccl is None:
             status = self._status_for_all()
