@@ -52,7 +52,7 @@ def test_nothing_is_overlooked() -> None:
 def test_every_choice_of_every_group(group: str, name: str) -> None:
     with Composer("train") as composer:
         run = composer.check_run([*COMPANIONS.get((group, name), []), f"{PLACES.get(group, group)}={name}"])
-    assert run.config.schema_version == 3
+    assert run.config.schema_version == 4
 
 
 def test_a_reward_without_verdicts_is_refused_alone() -> None:

@@ -20,7 +20,7 @@ from igrpo.config.parts.rollout import RolloutConfig
 from igrpo.config.parts.sampled import Sampled
 from igrpo.config.parts.transfer import TransferConfig
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class SamplingConfig(Section):
@@ -167,7 +167,7 @@ class TrackingConfig(Section):
 class RunConfig(Section):
     """The whole configuration of one run."""
 
-    schema_version: Literal[3]
+    schema_version: Literal[4]
     seed: NonNegativeInt
     condition: str = Field(min_length=1)
     run_name: str

@@ -42,7 +42,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("evaluation.top_p", 0.0, "evaluation.top_p=0.0: input should be greater than 0"),
     ("algorithm.train_on", ["drafts"], "algorithm.train_on.0='drafts': not one of 'draft', 'refine' or 'internalize'"),
     ("algorithm.train_on", [], "algorithm.train_on=[]: tuple should have at least 1 item"),
-    ("schema_version", 1, "schema_version=1: not one of 3"),
+    ("schema_version", 1, "schema_version=1: not one of 4"),
     ("run_name", 3, "run_name=3: input should be a valid string"),
     ("tracking", None, "tracking=None: input should be a valid dictionary"),
 ]
@@ -101,8 +101,8 @@ def test_reading_a_broken_run_directory(tmp_path: Path) -> None:
     for text, message in {
         "a: [": "is no valid YAML",
         "3": "holds no mapping",
-        "a: 1": "has schema_version None; this igrpo reads version 3",
-        "schema_version: 7": "has schema_version 7; this igrpo reads version 3",
+        "a: 1": "has schema_version None; this igrpo reads version 4",
+        "schema_version: 7": "has schema_version 7; this igrpo reads version 4",
     }.items():
         path.write_text(text)
         with pytest.raises(ConfigError, match=message):
