@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 from igrpo.hydra_support.folders import MOUNTED, Choice, choices, defaults, groups
 
+#: The column of what a choice is.
+_TEXT_AT = 27
+
 _USAGE = """\
 usage: igrpo train [SETTING=VALUE ...] [--check] [--multirun] [--plan]
 
@@ -61,8 +64,9 @@ def _lines(found: list[Choice], width: int, default: str | None = None) -> Itera
     for choice in found:
         name = f"{choice.name}{' (default)' if choice.name == default else ''}"
         text = f"{choice.description}{' (yours)' if choice.own else ''}".strip()
-        start = f"    {name:<22} "
-        lines = textwrap.wrap(
-            text, width, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False
-        )
-        yield "\n".join(lines) if text else start.rstrip()
+        start, indent = f"    {name:<22} ", " " * _TEXT_AT
+        if len(start) > _TEXT_AT or not text:  # a long name has a line of its own
+            yield start.rstrip()
+            start = indent
+        if text:
+            yield textwrap.fill(text, width, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from transformers import (
     AutoModelForCausalLM,
@@ -181,6 +181,7 @@ def test_the_reference_stays_when_the_policy_moves() -> None:
 @settings(deadline=None, max_examples=100)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 def test_bytes_encode_any_unicode_text_exactly(text: str) -> None:
+    assume(not any(token in text for token in BYTES.all_special_tokens))  # written out, they are their own ids
     ids = encode_exact(BYTES, text)
     assert len(ids) == len(text.encode())
 
