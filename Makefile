@@ -31,7 +31,7 @@ ablation: .venv/installed-ablation  ## GRPO against iGRPO and three controls on 
 	$(BIN)/igrpo train experiment=quickstart sweep=grpo_vs_igrpo hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
 
 test: lint  ## everything that must pass: style, types, layers, tests with coverage
-	$(BIN)/pytest -n 2 --dist loadgroup --cov=igrpo --cov-report=term
+	$(BIN)/pytest -n 2 --dist loadgroup --hypothesis-profile=ci --cov=igrpo --cov-report=term
 
 test-vllm: .venv-vllm/installed  ## the tests that run vLLM, on the CPU, in an environment of their own
 	$(BIN_VLLM)/python -m pytest tests/vllm
