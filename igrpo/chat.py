@@ -17,6 +17,7 @@ from igrpo.evaluation.voting import Vote, vote
 from igrpo.exported import evaluation_sampling, read_record
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.folders import shipped
+from igrpo.policy.encoding import encode_exact
 from igrpo.rewards.extraction import extract_answer
 from igrpo.rewards.normalise import normalise
 from igrpo.rewards.verifier import MathVerifier
@@ -135,6 +136,7 @@ class Chat:
         self._params = self._draft_params
         if wishes.temperature == 0:
             self._params = replace(self._draft_params, temperature=0.0, top_p=1.0, top_k=0)
+        self._tokenizer = policy.tokenizer
         self._prompts = build_prompts(speaker.prompt, policy.tokenizer)
         self._engine = LocalEngine(policy.model, policy.tokenizer, max_batch_rows=max(1, self._drafts))
         self._answers = _verifier_settings(speaker.reward)
@@ -162,6 +164,14 @@ class Chat:
         seeds = self._seeds(problem, "refinement", 1)
         (completion,) = await self._engine.sample(shown.token_ids, self._params, seeds)
         return Reply(completion, self._answer(completion), drafts, answers, chosen)
+
+    def unread(self, problem: str) -> str | None:
+        """What of the problem the model does not see, in words; None where its tokens stand for the whole text."""
+        try:
+            encode_exact(self._tokenizer, problem)
+        except ValueError as error:
+            return str(error)
+        return None
 
     def close(self) -> None:
         """Stop the verifier's processes and free the engine's memory."""

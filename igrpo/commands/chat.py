@@ -150,6 +150,9 @@ def _questions() -> Iterator[str]:
 def _ask(chat: Chat, question: str) -> Reply:
     from igrpo.training.event_loop import run_coroutine
 
+    unread = chat.unread(question)
+    if unread is not None:
+        print(f"igrpo: the model does not see all of the question: {printable(unread)}", file=sys.stderr)
     return run_coroutine(chat.ask(question))
 
 

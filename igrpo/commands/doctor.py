@@ -149,7 +149,7 @@ def diagnose(config: RunConfig, asked: Arguments) -> Diagnosis:
     try:
         shape = shape_of(config.model)
     except UnknownShapeError as error:
-        checks.append(Check("memory and cost", "not possible", str(error)))
+        checks.append(Check("memory and cost", "not checked", str(error)))
     else:
         checks += static_checks(config, shape)
     if "--no-load" not in asked.flags:

@@ -13,7 +13,7 @@ from igrpo.config.parts.data import ChainsDataConfig, HubDataConfig
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.config.parts.rollout import LocalRolloutConfig
 from igrpo.config.schema import RunConfig
-from igrpo.doctor.reward_checks import format_checks, gold_check, without_judges
+from igrpo.doctor.reward_checks import format_checks, gold_check, judge_checks, without_judges
 from igrpo.doctor.shape import Shape
 from igrpo.doctor.static_checks import Check
 from igrpo.prompts import PromptBuilder
@@ -28,7 +28,7 @@ _LENGTHS, _GOLDS, _TOKENS = 256, 16, 8
 
 
 def live_checks(config: RunConfig, shape: Shape | None, *, load: bool) -> Iterator[Check]:
-    """Tokenizer, template, lengths, reward and a rollout; each is ok, failed, or not possible with the reason.
+    """Tokenizer, template, lengths, reward and a rollout; each is ok, failed, or not checked with the reason.
 
     Args:
         load: load the model however large it is.
@@ -36,20 +36,21 @@ def live_checks(config: RunConfig, shape: Shape | None, *, load: bool) -> Iterat
     questions: Sequence[Question] = ()
     absent = _data_absent(config)
     if absent:
-        yield Check("data", "not possible", absent)
+        yield Check("data", "not checked", absent)
     else:
         try:
             questions = list(islice(assembly.build_source(config.data).train, _LENGTHS))
         except (ValueError, OSError) as error:
-            yield Check("data", "not possible" if _is_remote(config) else "failed", str(error))
+            yield Check("data", "not checked" if _is_remote(config) else "failed", str(error))
         else:
             yield Check("data", "ok", f"the first of {len(questions)} questions that are looked at: {questions[0].id}")
     if questions:
         yield gold_check(config, questions[:_GOLDS])
+    yield from judge_checks(config)
     yield from format_checks(config)
     reason = _model_absent(config, shape, load=load)
     if reason:
-        yield Check("model, tokenizer, rollout", "not possible", reason)
+        yield Check("model, tokenizer, rollout", "not checked", reason)
         return
     yield from _model_checks(config, questions)
 
@@ -78,7 +79,7 @@ def _model_checks(config: RunConfig, questions: Sequence[Question]) -> Iterator[
         completion = config.sampling.max_completion_tokens
         yield Check("lengths", "ok", f"prompts of up to {longest:,} tokens and completions of {completion:,} fit")
     if not questions:
-        yield Check("rollout", "not possible", "there are no questions to ask")
+        yield Check("rollout", "not checked", "there are no questions to ask")
         return
     fitting = [question for question in questions if prompts.fits(question)]
     share = f"{len(fitting)} of the first {len(questions)} questions fit prompt.max_question_tokens"
@@ -168,7 +169,7 @@ def _rollout(config: RunConfig, policy: Policy, prompts: PromptBuilder, question
             (trace,) = assembly.build_collector(short, parts).collect(1, questions, budget)
     except (ValueError, RewardError, FloatingPointError) as error:
         counts = isinstance(config.rollout, LocalRolloutConfig) or not isinstance(error, ValueError)
-        return Check("rollout", "failed" if counts else "not possible", str(error))
+        return Check("rollout", "failed" if counts else "not checked", str(error))
     asked = ", ".join(f"{len(group.completions + group.unscored)} in stage {group.stage}" for group in trace.groups)
     own = config.rollout.name
     untried = "" if own == "local" else f"; the run's own engine (rollout={own}) was not tried"

@@ -22,7 +22,7 @@ from igrpo.doctor.paper import Reference
 from igrpo.doctor.shape import Shape
 from igrpo.doctor.static_checks import Check
 
-_STYLES = {"ok": "green", "failed": "red", "not possible": "yellow"}
+_STYLES = {"ok": "green", "failed": "red", "not checked": "yellow", "missing here": "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,16 @@ def print_page(found: Diagnosis, console: Console) -> None:
         console.print(_check_table(found.checks))
     for note in _notes(found):
         console.print(Text(note, style="dim"))
-    style, verdict = (
-        ("green", "nothing is known that would fail") if found.well else ("red", "this would fail: see above")
-    )
+    style, verdict = _closing(found)
     console.print(Text(verdict, style=f"bold {style}"))
+
+
+def _closing(found: Diagnosis) -> tuple[str, str]:
+    if not found.well:
+        return "red", "this would fail: see above"
+    if any(check.state == "missing here" for check in found.checks):
+        return "yellow", "nothing is known that would fail, once what is missing here is there"
+    return "green", "nothing is known that would fail"
 
 
 def _head(config: RunConfig, shape: Shape) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
@@ -11,6 +12,7 @@ from igrpo import assembly
 from igrpo.config.parts.reward import (
     FormatConfig,
     GenerativeJudgeConfig,
+    JudgeConfig,
     MathVerifyConfig,
     PythonRewardConfig,
     RewardConfig,
@@ -26,9 +28,9 @@ from igrpo.types import Completion, Question
 def gold_check(config: RunConfig, questions: Sequence[Question]) -> Check:
     """The reward of gold answers, written as the prompt asks for."""
     if isinstance(config.reward, PythonRewardConfig):
-        return Check("reward", "not possible", "a reward of your own: what a right answer looks like is not known here")
+        return Check("reward", "not checked", "a reward of your own: what a right answer looks like is not known here")
     if any(isinstance(part, GenerativeJudgeConfig) for part in reward_parts(config.reward).values()):
-        return Check("reward", "not possible", "a generative judge is not asked here: `igrpo rescore` compares it")
+        return Check("reward", "not checked", "a generative judge is not asked here: `igrpo rescore` compares it")
     best = (
         sum(part.weight for part in config.reward.parts.values()) if isinstance(config.reward, WeightedConfig) else 1.0
     )
@@ -53,6 +55,24 @@ def gold_check(config: RunConfig, questions: Sequence[Question]) -> Check:
         text = f"{len(wrong)} of the first {len(questions)} gold answers do not get {best:g}: {', '.join(wrong[:3])}"
         return Check("reward", "failed", text)
     return Check("reward", "ok", f"{best:g} for the gold answers of the first {len(questions)} questions")
+
+
+def judge_checks(config: RunConfig) -> Iterator[Check]:
+    """What a run will ask of each of its judges, and what the bill depends on; nobody is asked here."""
+    for setting, part in reward_parts(config.reward).items():
+        if isinstance(part, GenerativeJudgeConfig):
+            yield Check("judge", "not checked", _demand(config, setting, part))
+
+
+def _demand(config: RunConfig, setting: str, judge: GenerativeJudgeConfig) -> str:
+    most = config.trainer.questions_per_step * config.samples_per_question * judge.votes
+    asked = f"a step asks it up to {most:,} times, and evaluations ask it, too"
+    if not isinstance(judge, JudgeConfig):
+        return asked
+    has_key = "is set" if os.environ.get(judge.api_key_env) else "is not set: no key is sent"
+    priced = judge.input_price or judge.output_price
+    bill = "" if priced else f"; {setting}.input_price and output_price are 0: no cost is counted, nor limited"
+    return f"{asked}, at {judge.base_url}; its key, ${judge.api_key_env}, {has_key}{bill}"
 
 
 def without_judges(reward: RewardConfig) -> RewardConfig:

@@ -14,12 +14,13 @@ from igrpo.doctor.device import on_cpu
 from igrpo.doctor.engine import longest_sequence
 from igrpo.doctor.shape import Shape
 
-State = Literal["ok", "failed", "not possible"]
+State = Literal["ok", "failed", "not checked", "missing here"]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at, and what was found; ``not possible`` is no failure."""
+    """What was looked at, and what was found. ``not checked`` could not be told here; ``missing here`` is no failure of
+    the settings, and the run would fail on this machine as it is."""
 
     name: str
     state: State
@@ -33,7 +34,7 @@ def static_checks(config: RunConfig, shape: Shape) -> Iterator[Check]:
     yield from _server(config)
     for module, needed, advice in _packages(config):
         if find_spec(module) is None:
-            yield Check("packages", "not possible", f"{needed} needs {module}, which is not installed here: {advice}")
+            yield Check("packages", "missing here", f"{needed} needs {module}, which is not installed here: {advice}")
 
 
 def _positions(config: RunConfig, shape: Shape) -> Iterator[Check]:
@@ -71,7 +72,7 @@ def _server(config: RunConfig) -> Iterator[Check]:
     if isinstance(rollout, VllmServerConfig) and rollout.url is None and not on_cpu(config) and config.processes > 1:
         yield Check(
             "server",
-            "not possible",
+            "missing here",
             f"rollout.url is not set yet: the {config.processes} trainer processes need a server on other devices, "
             "which `igrpo serve` with the same settings starts",
         )

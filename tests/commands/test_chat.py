@@ -89,6 +89,19 @@ def test_a_run_and_its_export_answer_alike(tmp_path: Path, capsys: pytest.Captur
     assert "refined: draft " in outputs[0]
 
 
+@pytest.mark.slow
+def test_a_question_that_the_tokenizer_cannot_write_is_answered_with_a_warning(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run_dir = str(trained_run())
+    assert main(["chat", run_dir, "What is 6 *7?"]) == 0
+    shown = capsys.readouterr()
+    assert "the model does not see all of the question: the tokenizer cannot encode 'W' (character 0" in shown.err
+    assert shown.out
+    assert main(["chat", run_dir, PROBLEM]) == 0
+    assert "does not see" not in capsys.readouterr().err
+
+
 def test_the_seed_decides(byte_run: Path) -> None:
     speaker = speaker_of_run(byte_run, "last")
     first, again, other = (ask(speaker, wishes(seed=seed)) for seed in (1, 1, 2))

@@ -51,6 +51,16 @@ def test_a_run_that_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", *LARGE, "--memory=80", "--no-load", "trainer.strategy=fsdp2", "trainer.devices=8"]) == 0
 
 
+def test_what_is_missing_here_is_no_failure_of_the_settings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("igrpo.doctor.static_checks.find_spec", lambda name: None)
+    assert main(["doctor", *LARGE, "--memory=800", "--no-load"]) == 0
+    page = capsys.readouterr().out
+    assert "missing here" in page
+    assert "nothing is known that would fail, once what is missing here is there" in page
+
+
 def test_a_check_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", *LARGE, "--memory=800", "--no-load", "rollout.tensor_parallel=8"]) == 1
     assert "does not divide the model's 28 query heads" in capsys.readouterr().out

@@ -57,10 +57,10 @@ def test_the_tiny_model_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert set(states(found(composed(None, *TINY_SHAPE))).values()) == {"ok"}
 
 
-def test_what_is_not_on_this_machine_is_not_possible() -> None:
+def test_what_is_not_on_this_machine_is_not_checked() -> None:
     config = composed(None, "model=qwen2_5_0_5b", "prompt=boxed", "data=jsonl", "data.path=nowhere.jsonl")
     checks = found(config)
-    assert states(checks) == {"data": "not possible", "model, tokenizer, rollout": "not possible"}
+    assert states(checks) == {"data": "not checked", "model, tokenizer, rollout": "not checked"}
     assert "data.path=nowhere.jsonl is not on this machine" in checks["data"].text
     assert "Qwen/Qwen2.5-0.5B-Instruct is not on this machine" in checks["model, tokenizer, rollout"].text
 
@@ -102,7 +102,29 @@ def test_a_prompt_that_does_not_ask_for_what_is_rewarded(problems: str) -> None:
 
 def test_a_reward_of_one_s_own_is_not_judged(problems: str) -> None:
     target = ("reward=python", "reward.target=igrpo.rewards.format:FormatReward")
-    assert found(composed(SHORT, *BYTES, *target, problems))["reward"].state == "not possible"
+    assert found(composed(SHORT, *BYTES, *target, problems))["reward"].state == "not checked"
+
+
+def test_what_a_judge_will_be_asked(problems: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("IGRPO_JUDGE_API_KEY", raising=False)
+    judge = (
+        "reward=judge",
+        "reward.base_url=https://judge.example/v1",
+        "reward.model=m",
+        "reward.votes=3",
+        "reward.temperature=1",
+    )
+    settings = (*judge, "trainer.questions_per_step=4", "completions_per_question=8", "data.path=nowhere")
+    check = found(composed(SHORT, *BYTES, *settings))["judge"]  # without the data, too
+    assert check.state == "not checked"
+    assert check.text == (
+        "a step asks it up to 96 times, and evaluations ask it, too, at https://judge.example/v1; its key, "
+        "$IGRPO_JUDGE_API_KEY, is not set: no key is sent; reward.input_price and output_price are 0: no cost is "
+        "counted, nor limited"
+    )
+    monkeypatch.setenv("IGRPO_JUDGE_API_KEY", "k")
+    text = found(composed(SHORT, *BYTES, *settings, "reward.input_price=1.5"))["judge"].text
+    assert text.endswith("$IGRPO_JUDGE_API_KEY, is set")
 
 
 def test_lengths_that_the_model_does_not_have(problems: str) -> None:
@@ -155,7 +177,7 @@ def test_a_recurrent_model_is_for_vllm(tmp_path: Path, problems: str) -> None:
     overrides = ("model=huggingface", f"model.name_or_path={tmp_path / 'm'}", *BYTES[1:], problems)
     assert found(composed(SHORT, *overrides))["rollout"].state == "failed"
     server = found(composed(SHORT, *overrides, "rollout=vllm_server"))["rollout"]
-    assert server.state == "not possible"
+    assert server.state == "not checked"
     assert "recurrent" in server.text
 
 
