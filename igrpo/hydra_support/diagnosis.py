@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
@@ -130,16 +131,26 @@ def _choice_problems(item: Override, loader: ConfigLoader) -> Iterator[str]:
         return
     if item.is_delete() or item.package is not None:
         return
+    all_options = _all_options(group, loader)
     names = list(item.sweep_iterator()) if item.is_sweep_override() else item.value()
     for name in names if isinstance(names, list) else [names]:
-        if isinstance(name, str) and (name in options or "/" in name):
+        if isinstance(name, str) and name in all_options:
             continue
         if (extra := _extra(group, str(name))) is not None:
             yield extra
             continue
-        near = nearest(str(name), options)
+        folder, _, leaf = str(name).rpartition("/")
+        beside = {one.rpartition("/")[2]: one for one in all_options if one.rpartition("/")[0] == folder}
+        near = beside.get(nearest(leaf, beside) or "") or nearest(str(name), all_options, 0.8)
         end = f"; did you mean '{group}={near}'?" if near else ""
-        yield f"{group}={'null' if name is None else name}: not one of {', '.join(options)}{end}"
+        yield f"{group}={'null' if name is None else name}: not one of {', '.join(beside.values() or options)}{end}"
+
+
+def _all_options(group: str, loader: ConfigLoader) -> list[str]:
+    """With those in folders of the group's, such as paper/NAME of ``experiment``."""
+    folders = loader.get_group_options(group, ObjectType.GROUP)
+    inner = (f"{folder}/{one}" for folder in folders for one in _all_options(f"{group}/{folder}", loader))
+    return [*loader.get_group_options(group), *inner]
 
 
 def _extra(group: str, name: str) -> str | None:

@@ -94,6 +94,16 @@ def test_typos_and_wrong_values_come_in_one_report(composer: Composer) -> None:
     assert "\n  - data.seed='x': input" in text
 
 
+def test_names_in_a_folder_of_a_group(composer: Composer) -> None:
+    for wrong, right in (("paper/openmath_nemotron7b", "openmath_nemotron_7b"), ("papr/cost", "cost")):
+        (problem,) = problems(composer, f"experiment={wrong}")
+        assert problem.startswith(f"experiment={wrong}: not one of ")
+        assert problem.endswith(f"; did you mean 'experiment=paper/{right}'?")
+    (problem,) = problems(composer, "experiment=paper/zzz")
+    assert problem.startswith("experiment=paper/zzz: not one of paper/base, paper/cost, ")
+    assert "quickstart" not in problem
+
+
 @pytest.mark.parametrize("override", ALONE)
 def test_mistakes_that_hide_others(composer: Composer, override: str) -> None:
     assert problems(composer, override) == [ALONE[override]]
