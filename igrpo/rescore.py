@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import StatisticsError, correlation, fmean
 from typing import Any
@@ -85,8 +85,7 @@ def rescore(run_dir: Path, reward: Reward, steps: range | None, *, best_is_shown
     if not lines:
         of = "" if steps is None else f" of the steps {steps.start} to {steps.stop - 1}"
         raise ValueError(f"{run_dir} keeps no rollouts{of}")
-    pairs = asyncio.run(_score_all(lines, reward))
-    return pairs if best_is_shown else [replace(pair, is_draft=False) for pair in pairs]
+    return asyncio.run(_score_all(lines, reward, best_is_shown=best_is_shown))
 
 
 def compare(pairs: Sequence[Pair]) -> Comparison:
@@ -126,19 +125,21 @@ def disagreements(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
     return found[:_EXAMPLES]
 
 
-async def _score_all(lines: Sequence[dict[str, Any]], reward: Reward) -> list[Pair]:
+async def _score_all(lines: Sequence[dict[str, Any]], reward: Reward, *, best_is_shown: bool) -> list[Pair]:
     pairs: list[Pair] = []
     for start in range(0, len(lines), _AT_A_TIME):
-        scored = await together(_score_line(line, reward) for line in lines[start : start + _AT_A_TIME])
+        batch = lines[start : start + _AT_A_TIME]
+        scored = await together(_score_line(line, reward, best_is_shown=best_is_shown) for line in batch)
         pairs += [pair for one in scored for pair in one]
     return pairs
 
 
-async def _score_line(line: dict[str, Any], reward: Reward) -> list[Pair]:
+async def _score_line(line: dict[str, Any], reward: Reward, *, best_is_shown: bool) -> list[Pair]:
     question = Question(**line["question"])
     groups = line["groups"]
     # older rollouts lack the distance: there it is always the group before
-    shown_from = {number - group.get("shown_from", 1) for number, group in enumerate(groups) if group["shown"]}
+    shown_from = (number - group.get("shown_from", 1) for number, group in enumerate(groups) if group["shown"])
+    chosen_from = set(shown_from) if best_is_shown else set()
     pairs: list[Pair] = []
     for number, group in enumerate(groups):
         if group["stage"] == _JUDGEMENT:
@@ -149,7 +150,7 @@ async def _score_line(line: dict[str, Any], reward: Reward) -> list[Pair]:
         kept += [(_completion(one), None) for one in group["unscored"]]
         scores = await checked_score(reward, question, [completion for completion, _ in kept])
         pairs += [
-            Pair(line["step"], question.id, number, i, number in shown_from, completion.text, old, new)
+            Pair(line["step"], question.id, number, i, number in chosen_from, completion.text, old, new)
             for i, ((completion, old), new) in enumerate(zip(kept, scores, strict=True))
         ]
     return pairs

@@ -36,11 +36,14 @@ from igrpo.rollout.vllm.served import ServedModel
 _FREE = Prices(input=0.0, output=0.0, max_cost=None)
 
 
-def build_judge(config: GenerativeJudgeConfig, verifier: Reward, ledger: Path | None) -> Judge:
+def build_judge(
+    config: GenerativeJudgeConfig, verifier: Reward, ledger: Path | None, *, setting: str = "reward"
+) -> Judge:
     """A judge with the rule verifier beside it.
 
     Args:
         ledger: where the run keeps what the judge cost (None: in memory).
+        setting: the path of its settings, for what is said of them.
 
     Raises:
         ValueError: a layout lacks a mark, or a model cannot be loaded here.
@@ -50,13 +53,14 @@ def build_judge(config: GenerativeJudgeConfig, verifier: Reward, ledger: Path | 
         use_reference=config.use_reference,
         max_solution_chars=config.max_solution_chars,
     )
-    backend, prices, concurrency = _backend(config)
+    backend, prices, concurrency = _backend(config, setting)
+    rank, world = distributed.rank(), distributed.world()
     return Judge(
         backend,
         prompt,
         Judgement(config.votes, config.threshold, config.verdict, config.partial_credit),
         cache=ScoreCache(_cache_file(config.cache)),
-        spending=Spending(ledger, config.model, prices, process=distributed.rank(), processes=distributed.world()),
+        spending=Spending(ledger, config.model, prices, process=rank, processes=world, setting=f"{setting}.max_cost"),
         verifier=verifier,
         concurrency=concurrency,
     )
@@ -75,17 +79,17 @@ def _remote(config: JudgeConfig) -> Backend:
     return OpenAIBackend(Endpoint(**config.model_dump(include=names), trust_env=not is_loopback(host)))
 
 
-def _backend(config: GenerativeJudgeConfig) -> tuple[Backend, Prices, int]:
+def _backend(config: GenerativeJudgeConfig, setting: str) -> tuple[Backend, Prices, int]:
     """What answers, what it costs, and how many are asked at the same time: for an engine, more than it batches."""
     if isinstance(config, JudgeConfig):
         return _remote(config), Prices(config.input_price, config.output_price, config.max_cost), config.concurrency
     if isinstance(config, JudgeVllmConfig):
-        return _vllm(config), _FREE, 2 * config.max_num_seqs
+        return _vllm(config, setting), _FREE, 2 * config.max_num_seqs
     assert isinstance(config, JudgeLocalConfig)
-    return _local(config), _FREE, 2 * config.max_batch_rows
+    return _local(config, setting), _FREE, 2 * config.max_batch_rows
 
 
-def _local(config: JudgeLocalConfig) -> Backend:
+def _local(config: JudgeLocalConfig, setting: str) -> Backend:
     cuda = torch.cuda.is_available() if config.device == "auto" else config.device == "cuda"
     model: Any
     try:
@@ -97,29 +101,29 @@ def _local(config: JudgeLocalConfig) -> Backend:
             trust_remote_code=config.trust_remote_code,
         )
     except ValueError as error:
-        raise _of_the_judge(error) from error
+        raise _of_the_judge(error, setting) from error
     model.requires_grad_(requires_grad=False)
     model.to(torch.device("cuda", distributed.local_rank()) if cuda else torch.device("cpu"))
     engine = LocalEngine(model, tokenizer, max_batch_rows=config.max_batch_rows)
     return _engine_backend(config, engine, model, tokenizer)
 
 
-def _vllm(config: JudgeVllmConfig) -> Backend:
+def _vllm(config: JudgeVllmConfig, setting: str) -> Backend:
     try:
         shape, tokenizer = load_shape(
             config.model, revision=config.revision, trust_remote_code=config.trust_remote_code
         )
     except ValueError as error:
-        raise _of_the_judge(error) from error
+        raise _of_the_judge(error, setting) from error
     check_cpu_heads(shape.config)
     served = ServedModel.named(config.model, config.revision, trust_remote_code=config.trust_remote_code)
     schema = SCHEMA if config.structured == "json_schema" else None
-    engine = VllmFrozenEngine(shape, tokenizer, served, config, setting="reward.max_model_len", schema=schema)
+    engine = VllmFrozenEngine(shape, tokenizer, served, config, setting=f"{setting}.max_model_len", schema=schema)
     return _engine_backend(config, engine, shape, tokenizer, config.structured)
 
 
-def _of_the_judge(error: ValueError) -> ValueError:
-    return ValueError(str(error).replace("model.name_or_path=", "reward.model=", 1))
+def _of_the_judge(error: ValueError, setting: str) -> ValueError:
+    return ValueError(str(error).replace("model.name_or_path=", f"{setting}.model=", 1))
 
 
 def _engine_backend(

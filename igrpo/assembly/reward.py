@@ -13,6 +13,7 @@ from igrpo.config.parts.reward import (
     PythonRewardConfig,
     RewardConfig,
     WeightedConfig,
+    reward_parts,
 )
 from igrpo.rewards.base import Reward
 from igrpo.rewards.format import FormatReward
@@ -20,24 +21,27 @@ from igrpo.rewards.verifier import MathVerifier
 from igrpo.rewards.weighted import WeightedSum
 
 
-def build_reward(reward: RewardConfig, incident_dir: Path | None, ledger: Path | None = None) -> Reward:
+def build_reward(
+    reward: RewardConfig, incident_dir: Path | None, ledger: Path | None = None, *, setting: str = "reward"
+) -> Reward:
     """A reward, or a weighted sum of them. Worker processes start with the first answer that needs one.
 
     Args:
         incident_dir: takes what the verifier had no verdict on (None: nothing is kept).
         ledger: the file of what a judge has cost (None: it is counted in memory).
+        setting: the path of these settings, for what is said of them.
     """
     if isinstance(reward, WeightedConfig):
         return WeightedSum(
             [
-                (name, build_reward(part.reward, incident_dir, ledger), part.weight)
-                for name, part in reward.parts.items()
+                (name, build_reward(part.reward, incident_dir, ledger, setting=path), part.weight)
+                for (name, part), path in zip(reward.parts.items(), reward_parts(reward), strict=True)
             ]
         )
     if isinstance(reward, GenerativeJudgeConfig):
         from igrpo.assembly.judge import build_judge
 
-        return build_judge(reward, _verifier(reward.verifier, incident_dir), ledger)
+        return build_judge(reward, _verifier(reward.verifier, incident_dir), ledger, setting=setting)
     if isinstance(reward, FormatConfig):
         return FormatReward()
     if isinstance(reward, PythonRewardConfig):

@@ -64,7 +64,7 @@ def _lines(found: list[Choice], width: int, default: str | None = None) -> Itera
     for choice in found:
         name = f"{choice.name}{' (default)' if choice.name == default else ''}"
         text = f"{choice.description}{' (yours)' if choice.own else ''}".strip()
-        start, indent = f"    {name:<22} ", " " * _TEXT_AT
+        start, indent = f"    {name} ".ljust(_TEXT_AT), " " * _TEXT_AT
         if len(start) > _TEXT_AT or not text:  # a long name has a line of its own
             yield start.rstrip()
             start = indent

@@ -15,8 +15,6 @@ import rich
 from rich.text import Text
 
 from igrpo.commands.console import print_sweep
-from igrpo.config import read_config
-from igrpo.config.parts.reward import JudgeConfig, reward_parts
 from igrpo.files import write_text_atomic
 from igrpo.tracking.links import compare_link, is_server, ui_command
 from igrpo.tracking.sweep_directory import SweepDirectory, SweepRecord
@@ -24,7 +22,7 @@ from igrpo.tracking.sweep_run import SweepRun, open_sweep_run
 
 REPORT_FOLDER = "report"
 #: Of the reason of a run that its judge's limit paused (see `igrpo.rewards.judge.spending`).
-_SPENT = re.compile(r"\bmax_cost=\S+ is spent")
+_SPENT = re.compile(r"(\S+)=\S+ is spent: ")
 
 
 @contextmanager
@@ -73,14 +71,8 @@ def show(sweep: SweepDirectory, record: SweepRecord) -> int:
 
 def to_go_on(sweep: SweepDirectory, record: SweepRecord) -> list[str]:
     """What resuming has to change so that paused runs do not pause again: the limits that they have spent."""
-    found: dict[str, None] = {}
-    for cell in record.cells:
-        if _SPENT.search(sweep.state(cell).error or "") is None:
-            continue
-        for path, part in reward_parts(read_config(sweep.run_directory(cell).config).reward).items():
-            if isinstance(part, JudgeConfig) and part.max_cost is not None:
-                found[f"{path}.max_cost=MORE"] = None
-    return list(found)
+    spent = (_SPENT.search(sweep.state(cell).error or "") for cell in record.cells)
+    return list(dict.fromkeys(f"{match[1]}=MORE" for match in spent if match))
 
 
 def publish(sweep: SweepDirectory, record: SweepRecord, parent: SweepRun | None) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import yaml
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
@@ -16,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from igrpo.config import ConfigError
 from igrpo.hydra_support.checking import checked
+from igrpo.hydra_support.folders import choices
 from igrpo.hydra_support.suggest import hint, nearest, setting_hint
 
 #: What composing may raise for a mistake of the user (KeyError: hydra.job.env_copy of an unset variable).
@@ -131,7 +131,7 @@ def _choice_problems(item: Override, loader: ConfigLoader) -> Iterator[str]:
         return
     if item.is_delete() or item.package is not None:
         return
-    all_options = _all_options(group, loader)
+    all_options = list(dict.fromkeys([*options, *(choice.name for choice in choices(group))]))  # and those in folders
     names = list(item.sweep_iterator()) if item.is_sweep_override() else item.value()
     for name in names if isinstance(names, list) else [names]:
         if isinstance(name, str) and name in all_options:
@@ -144,13 +144,6 @@ def _choice_problems(item: Override, loader: ConfigLoader) -> Iterator[str]:
         near = beside.get(nearest(leaf, beside) or "") or nearest(str(name), all_options, 0.8)
         end = f"; did you mean '{group}={near}'?" if near else ""
         yield f"{group}={'null' if name is None else name}: not one of {', '.join(beside.values() or options)}{end}"
-
-
-def _all_options(group: str, loader: ConfigLoader) -> list[str]:
-    """With those in folders of the group's, such as paper/NAME of ``experiment``."""
-    folders = loader.get_group_options(group, ObjectType.GROUP)
-    inner = (f"{folder}/{one}" for folder in folders for one in _all_options(f"{group}/{folder}", loader))
-    return [*loader.get_group_options(group), *inner]
 
 
 def _extra(group: str, name: str) -> str | None:

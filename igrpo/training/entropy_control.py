@@ -11,11 +11,12 @@ How it differs from the source: c stays between 0 and ``maximum``, and begins wi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from igrpo.config.parts.algorithm import ObjectiveConfig
 from igrpo.distributed import gather
+from igrpo.training.trained_stages import STAGES, trained_completions
 from igrpo.types import Trace
 
 
@@ -61,14 +62,7 @@ def entropy_control(objective: ObjectiveConfig) -> EntropyControl | None:
 
 def trained_entropy(traces: Sequence[Trace]) -> tuple[float, int]:
     """The sum, in nats, and the number of measured tokens of the completions that are trained, as they were sampled."""
-    values = [value for trace in traces if trace.dropped is None for value in _measured(trace)]
+    kept = [trace for trace in traces if trace.dropped is None]
+    trained = [pair for trace in kept for stage in STAGES for pair in trained_completions(trace, stage)]
+    values = [value for completion, _ in trained for value in completion.policy_entropies or ()]
     return math.fsum(values), len(values)
-
-
-def _measured(trace: Trace) -> Iterator[float]:
-    # lessons may hold completions as they were before their entropies were measured: groups have them
-    trained = {lesson.completion.token_ids for cohort in trace.cohorts for lesson in cohort}
-    for group in trace.groups:
-        for completion in group.completions:
-            if completion.token_ids in trained:
-                yield from completion.policy_entropies or ()

@@ -46,7 +46,7 @@ def trained_stage_metrics(traces: Sequence[Trace]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     all_differ: list[bool] = []
     for stage in STAGES:
-        trained = [_trained(trace, stage) for trace in traces]
+        trained = [trained_completions(trace, stage) for trace in traces]
         pairs = [pair for of_one in trained for pair in of_one]
         if not pairs:
             continue
@@ -89,8 +89,9 @@ def read_trained_stages(metrics: Mapping[str, float]) -> dict[int, TrainedStage]
     return {stage: TrainedStage(1.0, reward, entropy, length, metrics.get(DIFFERS))}
 
 
-def _trained(trace: Trace, stage: int) -> list[tuple[Completion, Score]]:
-    """Those of one question with their scores, each once however often it is trained."""
+def trained_completions(trace: Trace, stage: int) -> list[tuple[Completion, Score]]:
+    """Those of one question and stage with their scores, each once however often it is trained, as the groups have them
+    (a lesson may hold a completion as it was before its entropies were measured)."""
     lessons = {_key(lesson.completion) for cohort in trace.lessons for lesson in cohort}
 
     def of_group(group: Group) -> list[tuple[Completion, Score]]:

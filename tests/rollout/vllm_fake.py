@@ -10,8 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from aiohttp import web
 from safetensors.torch import load_file
+
+from igrpo.policy.weights import named_weights
 
 CACHED = 2
 
@@ -54,6 +57,13 @@ class FakeServer:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def has_weights_of(self, model: Any) -> bool:
+        """Whether the weights that it got last are the model's, in bfloat16: no more, no fewer."""
+        ours = {name: weight.to(torch.bfloat16) for name, weight in named_weights(model)}
+        return self.tensors.keys() == ours.keys() and all(
+            torch.equal(self.tensors[name], weight) for name, weight in ours.items()
+        )
 
     def restart(self) -> None:
         """As a crashed server that was started again: no weights, another boot."""

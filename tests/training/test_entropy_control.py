@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,12 @@ def test_the_entropy_is_that_of_measured_tokens_of_trained_completions() -> None
     # a lesson that still holds the completion as it was before the trainer measured it
     unmeasured = Lesson(Prompt((1,)), completion(5, None), SCORES[0], transferred=True)
     assert trained_entropy([trace(trained=False, lessons=((unmeasured, unmeasured),))]) == (3.0, 2)
+    # a refinement that is its draft, token by token: the draft is not trained
+    for copied in (trace(), trace(trained=False, lessons=((unmeasured, unmeasured),))):
+        drafts, refined = copied.groups
+        draft = replace(drafts.completions[0], token_ids=(5, 2), logprobs=(-3.0, -3.0))
+        drafts = replace(drafts, completions=(draft, drafts.completions[1]))
+        assert trained_entropy([replace(copied, groups=(drafts, refined))]) == (3.0, 2)
     control = EntropyControl(1.0, 0.1, 1.0, 0.5)
     assert control.control([]) == {
         "train/entropy_coefficient": 0.0

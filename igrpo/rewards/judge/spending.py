@@ -47,12 +47,22 @@ class Spending:
         ledger: the file (None: in memory).
         judge: its name in the file.
         process: this process's number of ``processes``.
+        setting: of the limit, by its path.
     """
 
-    def __init__(self, ledger: Path | None, judge: str, prices: Prices, *, process: int, processes: int) -> None:
+    def __init__(
+        self,
+        ledger: Path | None,
+        judge: str,
+        prices: Prices,
+        *,
+        process: int,
+        processes: int,
+        setting: str = "reward.max_cost",
+    ) -> None:
         self._database = Database(ledger, _SCHEMA, "the run's record of what the judge cost")
         self._judge, self._prices = judge, prices
-        self._process, self._processes = process, processes
+        self._process, self._processes, self._setting = process, processes, setting
 
     def add(self, reply: Reply) -> None:
         """Count a reply."""
@@ -73,8 +83,8 @@ class Spending:
 
     def pause(self) -> RewardPausedError:
         """What to raise when it is."""
-        message = f"reward.max_cost={self._prices.max_cost:g} is spent: the judge has cost {self.cost:.6g} so far"
-        return RewardPausedError(message, "reward.max_cost")
+        message = f"{self._setting}={self._prices.max_cost:g} is spent: the judge has cost {self.cost:.6g} so far"
+        return RewardPausedError(message, self._setting)
 
     def measures(self) -> Mapping[str, Measure]:
         """This process's part of what was spent so far. Of more processes than there are now, each has its share."""

@@ -104,5 +104,8 @@ def test_the_limit_counts_what_earlier_runs_and_other_processes_spent(tmp_path: 
     assert isinstance(error, RewardPausedError)
     assert str(error) == "reward.max_cost=0.01 is spent: the judge has cost 0.01 so far"
     assert error.setting == "reward.max_cost"
+    setting = "reward.parts.judge.reward.max_cost"
+    error = Spending(ledger, "m", PRICES, process=0, processes=1, setting=setting).pause()
+    assert (str(error).partition("=")[0], error.setting) == (setting, setting)
     unlimited = Spending(ledger, "m", Prices(2.0, 10.0, None), process=0, processes=1)
     assert not unlimited.is_over

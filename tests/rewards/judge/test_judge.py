@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from igrpo.algorithm.base import Toolbox
+from igrpo.assembly import build_reward
 from igrpo.rewards.base import Measured, Reward, RewardPausedError, checked_score, measured_values
 from igrpo.rewards.judge.backend import JudgeError
 from igrpo.rewards.judge.counts import METRIC_DOCS
 from igrpo.rewards.judge.judge import Judge
 from igrpo.rewards.weighted import WeightedSum
 from igrpo.types import Prompt, Question, Score
+from tests.composed import config
 from tests.rewards.judge.making import QUESTION, Rule, completions, judge
 from tests.rewards.judge.server import Answer, JudgeServer, in_turn, score
 
@@ -286,6 +288,19 @@ def test_the_limit_stops_before_the_next_request_and_keeps_what_was_under_way(tm
         assert measured_values(more.step_measures())["judge/cost"] == pytest.approx(1.0)
         more.close()
     assert len(server.requests) == 10, "nothing was paid for twice"
+
+
+def test_a_judge_in_a_sum_names_its_own_limit() -> None:
+    part = "reward.parts.judge.reward"
+    with JudgeServer(by_text) as server:
+        given = {"base_url": server.url, "model": "m", "cache": "null", "input_price": "1000", "max_cost": "0.1"}
+        found = config(None, "reward=judge_and_rule", *(f"{part}.{key}={value}" for key, value in given.items())).reward
+        made = build_reward(found, None)
+        asyncio.run(made.score(QUESTION, completions("so 1")))  # 0.1 a reply
+        with pytest.raises(RewardPausedError, match=rf"^{part}\.max_cost=0\.1 is spent: ") as raised:
+            asyncio.run(made.score(QUESTION, completions("so 2")))
+        made.close()
+    assert raised.value.setting == f"{part}.max_cost"
 
 
 def test_what_two_want_at_the_same_time_is_asked_once() -> None:
