@@ -1,6 +1,6 @@
 """Agreement and speed of our verifier beside bare math-verify's, on the same cases.
 
-python benchmarks/verifier_agreement.py [CASES.jsonl]     (default: tests/rewards/cases.jsonl)
+python benchmarks/verifier_agreement.py [CASES.jsonl]     (default: tests/rewards/math/cases.jsonl)
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from igrpo.rewards.verifier import MathVerifier
+from igrpo.rewards.math.verifier import MathVerifier
 from igrpo.types import Question
 
-CASES = Path(__file__).parent.parent / "tests" / "rewards" / "cases.jsonl"
+CASES = Path(__file__).parent.parent / "tests" / "rewards" / "math" / "cases.jsonl"
 _DELIMITED = re.compile(r"(?<!\\)\$|\\f?boxed|\\fbox|\\\(|\\\[")
 
 

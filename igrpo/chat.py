@@ -18,9 +18,9 @@ from igrpo.exported import evaluation_sampling, read_record
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.folders import shipped
 from igrpo.policy.encoding import encode_exact
-from igrpo.rewards.extraction import extract_answer
-from igrpo.rewards.normalise import normalise
-from igrpo.rewards.verifier import MathVerifier
+from igrpo.rewards.math.extraction import extract_answer
+from igrpo.rewards.math.normalise import normalise
+from igrpo.rewards.math.verifier import MathVerifier
 from igrpo.rollout.base import SamplingParams
 from igrpo.rollout.local import LocalEngine
 from igrpo.seeding import derive_seed

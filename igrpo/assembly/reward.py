@@ -17,7 +17,7 @@ from igrpo.config.parts.reward import (
 )
 from igrpo.rewards.base import Reward
 from igrpo.rewards.format import FormatReward
-from igrpo.rewards.verifier import MathVerifier
+from igrpo.rewards.math.verifier import MathVerifier
 from igrpo.rewards.weighted import WeightedSum
 
 

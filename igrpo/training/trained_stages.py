@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from igrpo.judgements import put_mean
-from igrpo.rewards.last_step import answer_differs
+from igrpo.rewards.math.last_step import answer_differs
 from igrpo.types import Completion, Group, Score, Trace
 
 STAGES = (1, 2, 3)

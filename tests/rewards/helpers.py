@@ -8,7 +8,7 @@ from typing import Any
 
 from igrpo.types import Completion, Question
 
-HERE = Path(__file__).parent
+CASES = Path(__file__).parent / "math"
 
 
 def question(answer: str) -> Question:
@@ -28,7 +28,7 @@ def completion(text: str) -> Completion:
 
 
 def rows(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (HERE / name).read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in (CASES / name).read_text(encoding="utf-8").splitlines()]
 
 
 def unrolled(text: str | list[Any]) -> str:

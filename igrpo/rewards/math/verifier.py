@@ -21,12 +21,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from igrpo.rewards.extraction import ANSWER_FORMATS, AnswerFormat, extract_answer, extract_gold
-from igrpo.rewards.guard import refusal
-from igrpo.rewards.normalise import normalise, plain_integer
-from igrpo.rewards.numbers import numbers_equal, parse_number
-from igrpo.rewards.policy import BasePolicy, PercentPolicy, Policy
-from igrpo.rewards.pool import Limits, WorkerPool
+from igrpo.rewards.math.conventions import AnswerConventions, BasePolicy, PercentPolicy
+from igrpo.rewards.math.extraction import ANSWER_FORMATS, AnswerFormat, extract_answer, extract_gold
+from igrpo.rewards.math.guard import refusal
+from igrpo.rewards.math.normalise import normalise, plain_integer
+from igrpo.rewards.math.numbers import numbers_equal, parse_number
+from igrpo.rewards.math.pool import Limits, WorkerPool
 from igrpo.types import OUTCOMES, Completion, Outcome, Question, Score
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class MathVerifier:
         incident_dir: Path | None = None,
     ) -> None:
         self._formats = (answer_format,) if isinstance(answer_format, str) else tuple(answer_format)
-        self._policy = Policy(percent=percent, base_subscript=base_subscript)
+        self._conventions = AnswerConventions(percent=percent, base_subscript=base_subscript)
         self._max_answer_chars, self._cache_size, self._incident_dir = max_answer_chars, cache_size, incident_dir
         _check_formats(self._formats)
         if workers < 1 or max_answer_chars < 1 or cache_size < 1:
@@ -154,7 +154,7 @@ class MathVerifier:
             return self._cache.get((gold, answer))
 
     def _slow(self, question: Question, gold: str, answer: str) -> Outcome:
-        request = {"gold": gold, "answer": answer, "policy": asdict(self._policy)}
+        request = {"gold": gold, "answer": answer, "conventions": asdict(self._conventions)}
         outcome = self._pool.ask(request)
         if outcome != "crashed":  # a crash may be the machine's fault
             with self._lock:

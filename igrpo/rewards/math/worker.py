@@ -1,7 +1,7 @@
 """The worker process of the verifier: reads pairs of answers from its standard input, writes verdicts to its output.
 
-Runs as ``python -m igrpo.rewards.worker MEMORY_LIMIT_MB``. Imports neither torch nor the user's program. It keeps no
-clock of its own: the parent watches its CPU time and kills it (``igrpo.rewards.pool``). RLIMIT_CPU is the last
+Runs as ``python -m igrpo.rewards.math.worker MEMORY_LIMIT_MB``. Imports neither torch nor the user's program. It keeps
+no clock of its own: the parent watches its CPU time and kills it (``igrpo.rewards.math.pool``). RLIMIT_CPU is the last
 resort, for a parent that died while a comparison was running.
 """
 
@@ -67,15 +67,15 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     sys.set_int_max_str_digits(0)  # a long integer is a number like any other; the guard bounds its length
 
-    from igrpo.rewards.equivalence import compare
-    from igrpo.rewards.policy import Policy
+    from igrpo.rewards.math.conventions import AnswerConventions
+    from igrpo.rewards.math.equivalence import compare
 
     write_message(replies, {"ready": True})
     while (request := read_message(requests)) is not None:
         limit_cpu(request["last_resort_s"])
         started = time.process_time()
         try:
-            verdict = compare(request["gold"], request["answer"], Policy(**request["policy"]))
+            verdict = compare(request["gold"], request["answer"], AnswerConventions(**request["conventions"]))
         except MemoryError:
             os._exit(EXIT_OUT_OF_MEMORY)
         write_message(replies, {"verdict": verdict, "cpu_s": time.process_time() - started})

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from igrpo.rewards import symbolic
-from igrpo.rewards.lists import in_any_order, in_order, same_assignments, same_collections
-from igrpo.rewards.numbers import Number, based_number, numbers_equal, parse_number, stands_for
-from igrpo.rewards.policy import Policy
-from igrpo.rewards.structure import (
+from igrpo.rewards.math import symbolic
+from igrpo.rewards.math.conventions import AnswerConventions
+from igrpo.rewards.math.lists import in_any_order, in_order, same_assignments, same_collections
+from igrpo.rewards.math.numbers import Number, based_number, numbers_equal, parse_number, stands_for
+from igrpo.rewards.math.structure import (
     is_equation,
     is_name,
     matrix,
@@ -24,8 +24,8 @@ from igrpo.rewards.structure import (
     split_top,
     without_thousands,
 )
-from igrpo.rewards.symbolic import UnparsableError
-from igrpo.rewards.text import around_words, choice, chosen, is_text, letters_only, same_unit, strip_unit, words
+from igrpo.rewards.math.symbolic import UnparsableError
+from igrpo.rewards.math.text import around_words, choice, chosen, is_text, letters_only, same_unit, strip_unit, words
 
 Verdict = Literal["right", "wrong", "unparsable"]
 
@@ -38,14 +38,14 @@ _JOINED = re.compile(r"\\text\{(?:or|and)\}")
 _LOGIC = re.compile(r"\\(?:forall|exists|neg|iff|implies|Rightarrow|Leftrightarrow|to)\b")
 
 
-def compare(gold: str, answer: str, policy: Policy) -> Verdict:
+def compare(gold: str, answer: str, conventions: AnswerConventions) -> Verdict:
     """The verdict on two normalised answers."""
     if "matrix" not in gold and "array" not in gold:
         gold = _DOUBLED_BACKSLASH.sub(r"\\", gold)  # data sets hold twice-escaped golds; an answer is read as written
     if _DOUBLED_BACKSLASH.search(answer) and "\\begin" not in answer:
         return "unparsable"
     try:
-        return "right" if Comparison(policy).same(gold, answer) else "wrong"
+        return "right" if Comparison(conventions).same(gold, answer) else "wrong"
     except UnparsableError:
         return "unparsable"
     except MemoryError:
@@ -57,8 +57,8 @@ def compare(gold: str, answer: str, policy: Policy) -> Verdict:
 class Comparison:
     """The rules, in the order in which they are tried; each either decides or leaves it to the next."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(self, conventions: AnswerConventions) -> None:
+        self._conventions = conventions
 
     def same(self, gold: str, answer: str) -> bool:
         """Whether ``answer`` says what ``gold`` says. Raises UnparsableError when nobody can tell what it says."""
@@ -82,9 +82,9 @@ class Comparison:
         gold, answer = gold.removesuffix("\\%"), answer.removesuffix("\\%")
         if all(percents):
             return self.same(gold, answer)
-        if self._policy.percent in ("number", "any") and self.same(gold, answer):
+        if self._conventions.percent in ("number", "any") and self.same(gold, answer):
             return True
-        if self._policy.percent not in ("value", "any"):
+        if self._conventions.percent not in ("value", "any"):
             return False
         gold, answer = (rf"\frac{{{t}}}{{100}}" if p else t for t, p in zip((gold, answer), percents, strict=True))
         return self.same(gold, answer)
@@ -143,8 +143,10 @@ class Comparison:
     def _based(self, gold: str, answer: str) -> bool | None:
         based, other = based_number(gold), based_number(answer)
         if based is None or other is None:
-            left_out = based is not None and self._policy.base_subscript == "optional" and answer.lower() == based[0]
-            return None if based == other else left_out
+            if based == other:
+                return None
+            optional = self._conventions.base_subscript == "optional"
+            return based is not None and optional and answer.lower() == based[0]
         return based == other
 
     def _number(self, gold: str, answer: str) -> bool | None:

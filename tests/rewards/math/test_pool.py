@@ -14,15 +14,15 @@ from typing import Any
 import psutil
 import pytest
 
-from igrpo.rewards.pool import Limits, WorkerPool
+from igrpo.rewards.math.pool import Limits, WorkerPool
 from igrpo.types import Outcome
 
 SLOW = r"\prod_{k=1}^{1000000}k"
-POLICY = {"percent": "any", "base_subscript": "optional"}
+CONVENTIONS = {"percent": "any", "base_subscript": "optional"}
 
 
 def request(gold: str, answer: str) -> dict[str, Any]:
-    return {"gold": gold, "answer": answer, "policy": POLICY}
+    return {"gold": gold, "answer": answer, "conventions": CONVENTIONS}
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +123,9 @@ def test_closing_ends_a_comparison_in_flight() -> None:
 
 PARENT = """
 import os, signal
-from igrpo.rewards.pool import Limits, WorkerPool
+from igrpo.rewards.math.pool import Limits, WorkerPool
 pool = WorkerPool(1, Limits(cpu_s=5, wall_s=60, memory_mb=1024))
-pool.ask({"gold": "2y", "answer": "y+y", "policy": {"percent": "any", "base_subscript": "optional"}})
+pool.ask({"gold": "2y", "answer": "y+y", "conventions": {"percent": "any", "base_subscript": "optional"}})
 print(pool.pids[0], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -141,7 +141,7 @@ def test_a_worker_ends_with_its_parent() -> None:
 
 
 def test_a_worker_imports_neither_torch_nor_the_users_program() -> None:
-    code = "import sys, igrpo.rewards.worker, igrpo.rewards.equivalence; print('torch' in sys.modules)"
+    code = "import sys, igrpo.rewards.math.worker, igrpo.rewards.math.equivalence; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 

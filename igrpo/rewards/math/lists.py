@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from igrpo.rewards.structure import Collection, collection, is_equation, is_name, plus_minus, relation_signs, sides
+from igrpo.rewards.math.structure import Collection, collection, is_equation, is_name, plus_minus, relation_signs, sides
 
 Same = Callable[[str, str], bool]
 

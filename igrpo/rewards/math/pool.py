@@ -23,7 +23,7 @@ from typing import Any, cast
 import psutil
 
 import igrpo
-from igrpo.rewards import worker
+from igrpo.rewards.math import worker
 from igrpo.types import Outcome
 
 _POLL_S = 0.05
@@ -70,7 +70,7 @@ class WorkerProcess:
             "PYTHONHASHSEED": "0",  # the order of symbolic work, and so its cost, is the same in every worker
         }
         # -P: a file of the user's working directory must not stand in for a module of ours.
-        command = [sys.executable, "-P", "-m", "igrpo.rewards.worker", str(limits.memory_mb)]
+        command = [sys.executable, "-P", "-m", "igrpo.rewards.math.worker", str(limits.memory_mb)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
         )

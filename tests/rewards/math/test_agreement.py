@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from igrpo.rewards.verifier import MathVerifier
+from igrpo.rewards.math.verifier import MathVerifier
 from igrpo.types import Score
 from tests.rewards.helpers import question, rows, unrolled
 

@@ -12,7 +12,7 @@ BasePolicy = Literal["required", "optional"]
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class AnswerConventions:
     """The conventions of one verifier. Raises ValueError on an unknown one."""
 
     percent: PercentPolicy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from igrpo.rewards.normalise import encloses
+from igrpo.rewards.math.normalise import encloses
 
 _TOKEN = re.compile(r"\\(?:begin|end)\{[^{}]*\}|\\[a-zA-Z]+|\\.|.", re.DOTALL)
 _MATRIX = re.compile(

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from igrpo.rewards.extraction import ANSWER_FORMATS, extract_answer, extract_gold, last_boxed
+from igrpo.rewards.math.extraction import ANSWER_FORMATS, extract_answer, extract_gold, last_boxed
 
 
 @pytest.mark.parametrize(

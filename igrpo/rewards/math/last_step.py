@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 
 from igrpo.data.boxed import last_boxed
-from igrpo.rewards.normalise import normalise
-from igrpo.rewards.numbers import Number, numbers_equal, parse_number
+from igrpo.rewards.math.normalise import normalise
+from igrpo.rewards.math.numbers import Number, numbers_equal, parse_number
 
 _BOX = re.compile(r"\\f?boxed\s*\{|\\fbox\s*\{")
 #: What computes: not one of <=, >=, !=, :=, ==.

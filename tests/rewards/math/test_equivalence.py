@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from igrpo.rewards.equivalence import compare
-from igrpo.rewards.normalise import normalise
-from igrpo.rewards.policy import BasePolicy, PercentPolicy, Policy
+from igrpo.rewards.math.conventions import AnswerConventions, BasePolicy, PercentPolicy
+from igrpo.rewards.math.equivalence import compare
+from igrpo.rewards.math.normalise import normalise
 
 SAME = [
     ('10000', '10 000'), ('1234567', '1{,}234{,}567'), ('1{,}234', '1234'), ('7', '\\fbox{7}'),
@@ -96,7 +96,7 @@ DIFFERENT = [
 
 
 def verdict(gold: str, answer: str, percent: PercentPolicy = "any", base: BasePolicy = "optional") -> str:
-    return compare(normalise(gold), normalise(answer), Policy(percent=percent, base_subscript=base))
+    return compare(normalise(gold), normalise(answer), AnswerConventions(percent=percent, base_subscript=base))
 
 
 @pytest.mark.parametrize(("gold", "answer"), SAME)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from igrpo.data.chains import chain_question, clean_solution
-from igrpo.rewards.last_step import answer_differs
+from igrpo.rewards.math.last_step import answer_differs
 
 SAME = [
     r"6-7=9-1=8-5=3-9=4*8=2\boxed{2}",

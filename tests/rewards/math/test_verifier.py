@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from igrpo.rewards.base import Reward, checked_score
-from igrpo.rewards.verifier import MathVerifier
+from igrpo.rewards.math.verifier import MathVerifier
 from igrpo.types import Score
 from tests.rewards.helpers import completion, question
-from tests.rewards.test_pool import SLOW
+from tests.rewards.math.test_pool import SLOW
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_what_has_no_verdict_is_counted_logged_and_saved(
     text: str, outcome: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     verifier = MathVerifier(workers=1, cpu_limit_s=0.5, incident_dir=tmp_path / "incidents")
-    with caplog.at_level(logging.WARNING, logger="igrpo.rewards.verifier"):
+    with caplog.at_level(logging.WARNING, logger="igrpo.rewards.math.verifier"):
         (result,) = score(verifier, "9", text)
     verifier.close()
     assert (result.value, result.correct, result.outcome) == (0.0, None, outcome)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from igrpo.rewards.spellings import MEANINGFUL, UNIT_NAMES
+from igrpo.rewards.math.spellings import MEANINGFUL, UNIT_NAMES
 
 #: Every spelling of a unit, mapped to its first one.
 UNITS = {name: names.split()[0] for names in UNIT_NAMES.split("|") for name in names.split()}

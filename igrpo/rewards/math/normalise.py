@@ -10,7 +10,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from igrpo.rewards.spellings import COMMANDS, DROPPED, SPACES, TEXT, UNICODE
+from igrpo.rewards.math.spellings import COMMANDS, DROPPED, SPACES, TEXT, UNICODE
 
 _UNICODE_TABLE = str.maketrans(UNICODE)
 _SUPERSCRIPT_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")

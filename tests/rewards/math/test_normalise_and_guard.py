@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from igrpo.rewards.guard import magnitude, refusal
-from igrpo.rewards.normalise import normalise, plain_integer
-from igrpo.rewards.numbers import Number, based_number, numbers_equal, parse_number
+from igrpo.rewards.math.guard import magnitude, refusal
+from igrpo.rewards.math.normalise import normalise, plain_integer
+from igrpo.rewards.math.numbers import Number, based_number, numbers_equal, parse_number
 from tests.rewards.helpers import rows, unrolled
 
 SAME = [
