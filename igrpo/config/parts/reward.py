@@ -15,6 +15,7 @@ class MathVerifyConfig(Section):
     answer_format: tuple[Literal["boxed", "answer_tag", "last_line"], ...] = Field(strict=False, min_length=1)
     percent: Literal["strict", "number", "value", "any"]
     base_subscript: Literal["required", "optional"]
+    unevaluated: Literal["rejected", "accepted"]
     workers: PositiveInt
     cpu_limit_s: PositiveFloat
     wall_limit_s: PositiveFloat

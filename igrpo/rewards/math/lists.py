@@ -91,6 +91,8 @@ def _tuples(rows: list[list[str]]) -> list[str]:
 def _assignments(text: str) -> tuple[list[str], list[list[str]]] | None:
     """Names and rows of values of a list of assignments; None when it is anything else."""
     found = collection(text)
+    if found is None and "\\pm" in text:
+        found = Collection("", (text,))
     if found is None or found.ordered:
         return None
     pairs: list[tuple[str, str]] = []

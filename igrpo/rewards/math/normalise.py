@@ -1,7 +1,7 @@
-r"""One spelling for answers that differ in typography only: unicode, spacing, ``\dfrac``, units of writing.
+r"""One spelling for answers that differ in typography only: unicode, spacing, ``\dfrac``, environments that lay out.
 
 ``normalise`` never changes what an answer says: two answers with the same normal form are the same answer. Rules on
-meaning (numbers, lists, relations) live in ``numbers`` and ``equivalence``.
+meaning (units, numbers, lists, relations) live in ``quantities``, ``numbers`` and ``equivalence``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from igrpo.rewards.math.spellings import COMMANDS, DROPPED, SPACES, TEXT, UNICODE
+from igrpo.rewards.math.spelling_rules import PLAIN_RULES, RULES
+from igrpo.rewards.math.spellings import UNICODE
+from igrpo.rewards.math.structure import encloses
 
 _UNICODE_TABLE = str.maketrans(UNICODE)
 _SUPERSCRIPT_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
@@ -20,39 +22,16 @@ _SUBSCRIPTS = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋]+")
 _VULGAR = re.compile("[¼½¾⅐-⅞]")
 _ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|[a-zA-Z]|\\pi))")
 
-_COMMAND = re.compile(r"\\([a-zA-Z]+)(\*?)|\\([!,;:> ~$\\])|~|\$")
-_DOLLARS = re.compile(r"\\[()\[\]]")
-_THIN_THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|,\\!\s*|\\!|\\,|\\ |\\;|\\:|~)(?:\\!\s*)?(?=\d{3}(?!\d))")
-_SPACED_THOUSANDS = re.compile(r"(?<![\d.,/] )(?<![\d.,/])[1-9]\d{0,2}(?: \d{3})+(?![\d/])(?! \d)")
-_BOX = re.compile(r"\\f?boxed\s*|\\fbox\s*")
-_PRIME = re.compile(r"\^\s*(?:\{\s*(?:\\prime\s*)+\}|\\prime)")
-_SCRIPT_DIGIT = re.compile(r"([_^])\s*([0-9])(?= [0-9])")
-_FRAC_DIGITS = re.compile(r"\\frac\s*(\d)\s*(\d)")
-_FRAC_MIXED_1 = re.compile(r"\\frac\s*(\d|[a-zA-Z])\s*(?=\{)")
-_FRAC_MIXED_2 = re.compile(r"(\\frac\s*\{[^{}]*\})\s*(\d|[a-zA-Z])")
-_SQRT_BARE = re.compile(r"\\sqrt\s*(\d|[a-zA-Z]|\\pi)")
-_DEGREE = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)(?:\s*\\text\{\s*[CFK]\s*\})?")
-_ORDINAL = re.compile(r"(\d)\s*\^?\s*\{?\s*(?:\\text\s*\{\s*(?:th|st|nd|rd)\s*\}|(?:th|st|nd|rd)\b)\s*\}?")
-_PERCENT = re.compile(r"\s*(?:\\text\s*\{\s*(?:percent|pct|percentage|%|\\%)\s*\}|\\?%|\b(?:percent|pct|percentage)\b)")
-_PERCENT_GLUED = re.compile(r"(?<=\d)\s*(?:percent|pct)\b")
-_DOTS = re.compile(r"\.\s?\.\s?\.+")
+_TEXT = re.compile(r"(\\text ?\{[^{}]*\})")
+_JOINED = re.compile(r"\\text ?\{\s*,?\s*(and|or)\s*,?\s*\}")
+_PLAIN_JOINED = re.compile(r"(?<![A-Za-z\\{])\s*\b(and|or)(?![A-Za-z])\s*")
+_INEQUALITY = re.compile(r"[<>]|\\[lg]eq|\\neq")
+_PLAIN_INTEGER = re.compile(r"[-+]?(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)")
 _TIGHT = re.compile(r"\s*([^\w\s\\'\",]|\\[{}|%])\s*")
 _COMMA = re.compile(r"\s*,(?:\s*,)*\s*")
 _NUMBERS_COMMA = re.compile(r"(?<=[0-9])\s*,\s+(?=[0-9]{3}(?![0-9]))")  # `32, 349` is a list, `32,349` a number
-_AND = re.compile(r"\s*\\text\s*\{\s*,?\s*(and|or)\s*,?\s*\}\s*|(?<![A-Za-z\\{])\s*(and|or)(?![A-Za-z])\s*")
-_INEQUALITY = re.compile(r"[<>]|\\[lg]eq|\\neq")
-_PLAIN_COMMAND = re.compile(
-    r"(?<![A-Za-z\\])(sqrt|pi|exp|sin|cos|tan|cot|csc|ln|log|arcsin|arccos|arctan|theta|alpha|beta|sec(?=[(^]))(?![A-Za-z])"
-)
-_PLAIN_INFINITY = re.compile(r"(?<![A-Za-z\\])(?:infinity|infty|inf)(?![A-Za-z])")
 _TIGHT_COMMAND = re.compile(r"\s+(?=\\[a-zA-Z])|(\\[a-zA-Z]+)\s+(?![a-zA-Z])")
-_PLAIN_INTEGER = re.compile(r"[-+]?(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)")
-_NO_TEXT = re.compile(r"\\text\s*\{([^a-zA-Z{}]*)\}")
-_PLAIN_ROOT = re.compile(r"\\sqrt ?\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
-_PLAIN_POWER = re.compile(r"\^ ?\(([^()]*)\)")
-_LETTER_IN_TEXT = re.compile(r"(?<![\w\s}])\\text\s*\{\s*([a-zA-Z])\s*\}|\\text\s*\{\s*([ei])\s*\}")
-_COMPARISONS = {"<=": r"\leq ", ">=": r"\geq ", "!=": r"\neq ", "=<": r"\leq ", "**": "^", "==": "="}
-_COMPARISON = re.compile("|".join(map(re.escape, _COMPARISONS)))
+_SPACED_THOUSANDS = re.compile(r"(?<![\d.,/] )(?<![\d.,/])[1-9]\d{0,2}(?: \d{3})+(?![\d/])(?! \d)")
 
 
 def plain_integer(text: str) -> str | None:
@@ -65,31 +44,26 @@ def plain_integer(text: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def normalise(answer: str) -> str:
-    """The normal form of an answer: ASCII LaTeX without decoration; idempotent."""
+    """The normal form of an answer: ASCII LaTeX without decoration; idempotent. Never raises."""
     text = answer.strip()
     integer = plain_integer(text)
     if integer is not None:
         return integer
-    text = _THIN_THOUSANDS.sub("", _ascii(text))
-    text = _DOLLARS.sub(" ", _BOX.sub("", text))
-    text = _COMPARISON.sub(lambda match: _COMPARISONS[match.group()], text)
-    text = _COMMAND.sub(_one_spelling, text)
-    text = _DEGREE.sub("", _PERCENT_GLUED.sub(r"\\%", _PERCENT.sub(r"\\%", text)))
-    text = _ORDINAL.sub(r"\1", _DOTS.sub(r"\\ldots ", text))
-    text = _LETTER_IN_TEXT.sub(lambda match: match.group(1) or match.group(2), _NO_TEXT.sub(r"\1", text))
-    text = _SCRIPT_DIGIT.sub(r"\1{\2}", _PRIME.sub(lambda match: "'" * match.group().count("prime"), text))
-    text = _FRAC_DIGITS.sub(r"\\frac{\1}{\2}", text)
-    text = _FRAC_MIXED_2.sub(r"\1{\2}", _FRAC_MIXED_1.sub(r"\\frac{\1}", text))
-    text = _SQRT_BARE.sub(r"\\sqrt{\1}", text)
-    text = _PLAIN_INFINITY.sub(r"\\infty ", text)
-    if not text.replace(" ", "").isalpha():
-        text = _PLAIN_COMMAND.sub(r"\\\1 ", text)
-        text = _PLAIN_POWER.sub(r"^{\1}", _PLAIN_ROOT.sub(r"\\sqrt{\1}", text))
+    text = _ascii(text)
+    for rule in RULES:
+        text = rule.pattern.sub(rule.replacement, text)
     # `x<1 or x>3` is not `x<1 and x>3`; in a list of values both are commas.
-    related = _INEQUALITY.search(text) is not None
-    text = _AND.sub(lambda match: rf" \text{{{match[1] or match[2]}}} " if related else " , ", text)
+    joint = r" \text{{{}}} " if _INEQUALITY.search(text) else " , "
+    text = _JOINED.sub(lambda match: joint.format(match[1]), text)
+    text = "".join(part if part.startswith("\\text") else _plain(part, joint) for part in _TEXT.split(text))
     text = _tidy(text)
     return plain_integer(text) or text
+
+
+def _plain(part: str, joint: str) -> str:
+    for rule in PLAIN_RULES:
+        part = rule.pattern.sub(rule.replacement, part)
+    return _PLAIN_JOINED.sub(lambda match: joint.format(match[1]), part)
 
 
 def _ascii(text: str) -> str:
@@ -100,17 +74,6 @@ def _ascii(text: str) -> str:
     text = _VULGAR.sub(lambda match: " " + unicodedata.normalize("NFKC", match.group()).replace("⁄", "/"), text)
     text = _ROOT.sub(lambda match: rf"\sqrt{{{match.group(1) or match.group(2)}}}", text)
     return unicodedata.normalize("NFKC", text.translate(_UNICODE_TABLE))
-
-
-def _one_spelling(match: re.Match[str]) -> str:
-    name, _, symbol = match.groups()
-    if name is None:
-        return {"\\": r"\\", "!": "", "$": ""}.get(symbol or match.group(), " ") if match.group() != "$" else ""
-    if name in TEXT:
-        return r"\text"
-    if name in DROPPED:
-        return ""
-    return " " if name in SPACES else COMMANDS.get(name, match.group()) + ("" if name in ("lt", "gt") else " ")
 
 
 def _tidy(text: str) -> str:
@@ -125,23 +88,10 @@ def _tidy(text: str) -> str:
         if text.endswith("\\") and not text.endswith("\\\\"):
             text = text[:-1]
         text = text.removeprefix("=").removeprefix("+") if len(text) > 1 else text
+        if text[:1] == text[-1:] == '"' and text.count('"') == 2:
+            text = text[1:-1]
         if text.startswith("{") and encloses(text, 0):
             text = text[1:-1]
         while text.startswith("((") and text.endswith("))") and encloses(text, 0) and encloses(text[1:-1], 0):
             text = text[1:-1]
-    text = _SPACED_THOUSANDS.sub(lambda match: match.group().replace(" ", ""), text)
-    return text.lower() if text.isalpha() and len(text) > 1 else text
-
-
-def encloses(text: str, start: int) -> bool:
-    """Whether the bracket at ``start`` is closed by the last character, and not before it."""
-    pairs = {"(": ")", "{": "}", "[": "]"}
-    opening, depth = text[start], 0
-    closing = pairs[opening]
-    for i in range(start, len(text)):
-        if text[i] in "{}" and i and text[i - 1] == "\\":
-            continue
-        depth += (text[i] == opening) - (text[i] == closing)
-        if depth == 0:
-            return i == len(text) - 1
-    return False
+    return _SPACED_THOUSANDS.sub(lambda match: match.group().replace(" ", ""), text)

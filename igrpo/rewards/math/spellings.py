@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 # fmt: off
 #: Unicode characters in LaTeX.
 UNICODE = {
@@ -11,7 +16,7 @@ UNICODE = {
     "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "°": r"^\circ ", "º": r"^\circ ", "…": r"\ldots ",
     "⋯": r"\ldots ", "∖": r"\setminus ", "′": "'", "’": "'", "“": '"', "”": '"', "→": r"\to ", "∠": r"\angle ",
     "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\ufeff": "", "ℝ": r"\mathbb{R}", "∀": r"\forall ",
-    "€": "", "£": "", "¥": "", "₹": "",
+    "㎡": "m^2", "²": "^2",
 }
 
 #: LaTeX commands under another name.
@@ -22,8 +27,13 @@ COMMANDS = {
     "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "vert": "|", "lvert": "|",
     "rvert": "|", "mid": "|", "degree": r"^\circ", "degrees": r"^\circ", "varnothing": r"\emptyset",
     "backslash": r"\setminus", "colon": ":", "lor": r"\text{or}", "vee": r"\text{or}", "land": r"\text{and}",
-    "imath": "i", "exp": r"\exp", "bigcup": r"\cup", "lnot": r"\neg", "percent": r"\%", "and": ",", "thinspace": " ",
+    "imath": "i", "bigcup": r"\cup", "lnot": r"\neg", "percent": r"\%", "and": ",", "thinspace": " ",
+    "div": "/", "dbinom": r"\binom", "tbinom": r"\binom", "mod": r"\bmod", "Pr": "P", "intersection": r"\cap",
+    "N": r"\mathbb{N}", "R": r"\mathbb{R}", "Z": r"\mathbb{Z}", "Q": r"\mathbb{Q}",
 }
+
+#: Signs of money, with the unit that they are.
+CURRENCIES = {"$": "dollars", "€": "euros", "£": "pounds", "¥": "yen", "₹": "rupees", "Rs": "rupees"}
 
 #: Commands that only lay out.
 DROPPED = frozenset((
@@ -43,25 +53,70 @@ TEXT = frozenset((
     "mathit", "mathsf", "operatorname", "mathnormal", "boldsymbol", "bold", "emph", "underline",
 ))
 
-#: Words that change what an answer says, so that they are never taken for a unit or a remark.
-MEANINGFUL = frozenset((
-    "if", "is", "are", "not", "no", "even", "odd", "when", "where", "for", "all", "otherwise", "mod", "modulo",
-    "divisible", "multiple", "prime", "and", "or", "only", "unless", "except", "none", "never", "always",
-    "undefined", "infinite", "infinity", "positive", "negative", "nonnegative", "nonzero", "such", "that", "with",
-    "integer", "integers", "real", "less", "greater", "than", "more", "least", "most", "iff", "then", "million",
-    "billion", "thousand", "hundred", "dozen", "percent", "half", "quarter", "third", "base", "times", "squared",
-    "cubed",
+#: Named operators that are often set in upright letters: `\\operatorname{lcm}`.
+UPRIGHT_OPERATORS = frozenset((
+    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "ln", "lg", "log",
+    "exp", "gcd", "lcm", "max", "min", "det",
 ))
 
-#: Spellings of a unit, the first one standing for all; units apart by bars.
+#: Words that change what an answer says, so that they are never taken for a unit or a remark.
+MEANINGFUL = _set("""
+    if is are not no even odd when where for all otherwise mod modulo divisible multiple multiples prime and or only
+    unless except none never always undefined infinite infinity positive negative nonnegative nonzero such that with
+    integer integers real less greater than more least most iff then but between either neither nor both wrong false
+    true right maybe approximately about to through until from by million millions billion trillion quadrillion
+    thousand thousands hundred hundreds dozen dozens score percent half halves quarter quarters third thirds fourth
+    fourths fifth fifths sixth sixths seventh eighth eighths ninth tenth tenths hundredth hundredths thousandth
+    thousandths double doubled triple tripled twice thrice base times squared cubed plus minus over divided
+    multiplied root square-root zero one two three four five six seven eight nine ten eleven twelve thirteen fifteen
+    twenty thirty forty fifty sixty seventy eighty ninety am pm ad bc bce ce north south east west northeast
+    northwest southeast southwest up down left upward downward above below clockwise counterclockwise ago later
+    before after remaining remainder
+    """)
+
+#: Words behind a quantity that say nothing about what is counted.
+NEUTRAL = _set("""
+    a an the of in total altogether different distinct possible such unique ordered each exactly only units unit
+    respectively overall together old long wide high tall
+    """)
+
+#: Spellings of a unit, the first one standing for all; units apart by bars. Names are read in lower case.
 UNIT_NAMES = """
-    cm centimeter centimeters centimetre centimetres | mm millimeter millimeters millimetre millimetres
-    | m meter meters metre metres | km kilometer kilometers kilometre kilometres | in inch inches | ft foot feet
-    | yd yard yards | mi mile miles | g gram grams | kg kilogram kilograms | mg milligram milligrams
-    | lb lbs pound pounds | oz ounce ounces | ton tons | s sec secs second seconds | min mins minute minutes
-    | h hr hrs hour hours | day days | week weeks | month months | yr yrs year years | l liter liters litre litres
-    | ml milliliter milliliters | gal gallon gallons | mph | kmph kmh | degree degrees deg | rad radian radians
-    | cent cents | dollar dollars usd | euro euros | unit units | hz | n newton newtons | j joule joules
-    | w watt watts | v volt volts | k kelvin | acre acres | square sq | cubic cu | per
+    cm centimeter centimeters centimetre centimetres cms | mm millimeter millimeters millimetre millimetres
+    | m meter meters metre metres | km kilometer kilometers kilometre kilometres kms | inch inches | ft foot feet
+    | yd yard yards | mi mile miles | g gram grams | kg kilogram kilograms kgs | mg milligram milligrams
+    | lb lbs | oz ounce ounces | ton tons tonne tonnes | s sec secs second seconds | min mins minute minutes
+    | rev revolution revolutions | h hr hrs hour hours
+    | day days | week weeks | month months | yr yrs year years | l liter liters litre litres
+    | ml milliliter milliliters | gal gallon gallons | degree degrees deg | rad radian radians
+    | cent cents | dollar dollars usd bucks | euro euros eur | pound pounds gbp | yen jpy | rupee rupees rs inr
+    | ruble rubles | yuan rmb cny | peso pesos | hz hertz | newton newtons | joule joules | watt watts | volt volts
+    | ampere amperes amp amps | kelvin | acre acres | pascal pascals | ohm ohms | mole moles mol | celsius
+    | fahrenheit | kwh | furlong furlongs | pint pints | quart quarts | cup cups | hectare hectares | bit bits
+    | byte bytes
     """
+
+#: Units made of others, with their powers.
+COMPOUND_UNITS = {
+    "mph": (("mi", 1), ("h", -1)), "kmph": (("km", 1), ("h", -1)), "kph": (("km", 1), ("h", -1)),
+    "kmh": (("km", 1), ("h", -1)), "mpg": (("mi", 1), ("gal", -1)), "rpm": (("rev", 1), ("min", -1)),
+}
+
+#: Symbols of units, whose case matters, with what they stand for in UNIT_NAMES (or themselves).
+UNIT_SYMBOLS = {
+    "m": "m", "g": "g", "s": "s", "h": "h", "L": "l", "l": "l", "N": "newton", "J": "joule", "W": "watt", "V": "volt",
+    "A": "ampere", "K": "kelvin", "Pa": "pascal", "Hz": "hz", "C": "celsius", "F": "fahrenheit", "in": "inch",
+    **{symbol: symbol for symbol in (
+        "kJ", "MJ", "eV", "keV", "MeV", "GeV", "kW", "MW", "mW", "GW", "kN", "MN", "kPa", "MPa", "kHz", "MHz", "GHz",
+        "mV", "kV", "mA", "nm", "mol", "mmol", "T", "H", "Wb", "dB", "MB", "GB", "KB", "TB", "kB", "cal", "kcal", "Wh",
+    )},
+}
+#: Letters that may stand for a thousand, a million or a billion as well as for a unit or a name.
+AMBIGUOUS_SYMBOLS = frozenset(("K", "k", "M", "B", "T"))
+
+#: Answers of up to four letters that are words, and no products of variables.
+SHORT_WORDS = _set("""
+    yes no odd even true both none all one two six ten four five nine zero east west sun mon tue wed thu fri sat may
+    june july red blue up down left boy girl man men day dog cat win lose draw tie rise fall head tail heads
+    """)
 # fmt: on

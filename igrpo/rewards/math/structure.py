@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from igrpo.rewards.math.normalise import encloses
-
 _TOKEN = re.compile(r"\\(?:begin|end)\{[^{}]*\}|\\[a-zA-Z]+|\\.|.", re.DOTALL)
 _MATRIX = re.compile(
     r"\\begin\{(?:[pbBvV]?matrix|array)\}(?:\{[^{}]*\})?(?P<body>.*)\\end\{(?:[pb]?matrix|array)\}", re.DOTALL
@@ -16,6 +14,7 @@ _NAME = re.compile(
     r"(?:\\[a-zA-Z]+ ?|[a-zA-Z]|'|_(?:\{[^{}]*\}|[a-zA-Z0-9])|\|[a-zA-Z]+\||[()|,:/ ]|\\text\{[^{}]*\}"
     r"|\([a-zA-Z0-9](?:,[a-zA-Z0-9])*\))+"
 )
+_DERIVATIVE = re.compile(r"\\frac\{(?:d|\\partial ?)(?:\^[0-9])?[a-zA-Z]\}\{(?:d|\\partial ?)[a-zA-Z](?:\^[0-9])?\}")
 _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])")
 
 
@@ -29,6 +28,20 @@ class Collection:
     @property
     def ordered(self) -> bool:
         return self.brackets not in ("", "{}")
+
+
+def encloses(text: str, start: int) -> bool:
+    """Whether the bracket at ``start`` is closed by the last character, and not before it."""
+    pairs = {"(": ")", "{": "}", "[": "]"}
+    opening, depth = text[start], 0
+    closing = pairs[opening]
+    for i in range(start, len(text)):
+        if text[i] in "{}" and i and text[i - 1] == "\\":
+            continue
+        depth += (text[i] == opening) - (text[i] == closing)
+        if depth == 0:
+            return i == len(text) - 1
+    return False
 
 
 def split_top(text: str, separators: tuple[str, ...]) -> list[str]:
@@ -106,7 +119,19 @@ def sides(text: str) -> list[str]:
 
 def is_name(text: str) -> bool:
     r"""Whether a left-hand side merely names the value: ``x``, ``f(x)``, ``|AB|``, ``(p,q)``, ``S_{1}:S``."""
-    return _NAME.fullmatch(text) is not None and re.search(r"[a-zA-Z]", text) is not None
+    return _DERIVATIVE.fullmatch(text) is not None or (
+        _NAME.fullmatch(text) is not None and re.search(r"[a-zA-Z]", text) is not None
+    )
+
+
+_FIGURE = re.compile(
+    r"^m(?=\\(?:angle|overline|measuredangle))|\\(?:angle|measuredangle|overline|triangle|text)|[^A-Za-z0-9_\\]"
+)
+
+
+def name_key(name: str) -> str:
+    r"""A name without what only decorates it: ``m\angle A`` and ``\angle A`` are ``A``, ``|AB|`` is ``AB``."""
+    return _FIGURE.sub("", name)
 
 
 def plus_minus(text: str) -> list[str]:
@@ -118,21 +143,21 @@ def plus_minus(text: str) -> list[str]:
     return [upper.removeprefix("+"), lower.removeprefix("+")]
 
 
+def function_letters(gold: str, answer: str) -> frozenset[str]:
+    """The letters that both answers use only as names of functions: followed by an argument in parentheses."""
+    both = f"{gold} {answer}"
+    applied = set(re.findall(r"(?<![\\a-zA-Z])([a-zA-Z])'*(?:\^\{-1\})?\(", both))
+    bare = set(
+        re.findall(r"(?<![\\a-zA-Z])([a-zA-Z])(?!'*(?:\^\{-1\})?\()", re.sub(r"_\{[^{}]*\}|\\[a-zA-Z]+", " ", both))
+    )
+    return frozenset(applied - bare)
+
+
+def is_inequality(text: str) -> bool:
+    """Whether a text holds an inequality outside all brackets."""
+    return any(sign not in ("=", "\\approx", "\\in") for sign in relation_signs(text))
+
+
 def is_equation(signs: list[str]) -> bool:
     """Whether the relation signs make it an equation, or a chain of them."""
     return bool(signs) and all(sign in ("=", "\\approx") for sign in signs)
-
-
-def only_value(text: str, *, strip: bool) -> str:
-    r"""Without ``x \in`` and, where the other side is no equation, without a name and an ``=`` before the value."""
-    signs, parts = relation_signs(text), sides(text)
-    if signs == ["\\in"] and is_name(parts[0]):
-        return parts[1]
-    if (
-        strip
-        and is_equation(signs)
-        and collection(text) is None
-        and (is_name(parts[0]) or not re.search(r"(?<![\\a-zA-Z])[a-zA-Z]", parts[0]))
-    ):
-        return parts[-1]
-    return text

@@ -1,12 +1,14 @@
-"""Expressions compared as mathematics: parsed by math-verify, equal only when they are equal exactly.
+"""Expressions compared as mathematics: equal only when they are equal exactly.
 
-math-verify's own comparison rounds (1/2**99 equals 1/2**98 there), so it decides nothing here: numbers are compared
-as exact rationals or to more than a hundred digits relative to their size, expressions with variables at several
-exact points, equations and inequalities up to a factor. No text is ever evaluated as Python.
+Numbers are compared as exact rationals or to more than a hundred digits relative to their size, expressions with
+variables at several exact points (some of them drawn from the answers themselves), equations and inequalities up to a
+factor. math-verify's own comparison rounds (1/2**99 equals 1/2**98 there), so it decides nothing here; its parser reads
+sums, integrals, limits and matrices. No text is ever evaluated as Python.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import lru_cache
 from typing import Any
@@ -14,18 +16,22 @@ from typing import Any
 import sympy  # type: ignore[import-untyped]
 from latex2sympy2_extended import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse
-from math_verify.grader import unwrap_fcs
 from sympy.core.function import AppliedUndef  # type: ignore[import-untyped]
-from sympy.core.relational import Relational  # type: ignore[import-untyped]
+
+from igrpo.rewards.math.functions import OperatorError, UnparsableError
+from igrpo.rewards.math.latex import Expression, parse_expression
 
 _DIGITS = 60
-# Generic points: signs and sizes vary, so that one of them lies in the domain of most answers.
+# Generic points: signs and sizes vary, so that one of them is in the domain of most answers.
 _POINTS = ((7, 13), (29, 23), (-11, 17), (173, 10), (5, 97), (-37, 8), (1009, 7))
 _NO_NUMBERS = (sympy.nan, sympy.zoo, sympy.oo, -sympy.oo)
 
 _IMAGINARY = re.compile(r"(?<=[0-9)}])i(?![a-zA-Z])")  # math-verify sees the imaginary unit only where a word begins
-_MIXED = re.compile(r"(?<![0-9.])([0-9]+) ([0-9]+)/([0-9]+)(?![0-9.])")
 _SPLIT_NUMBER = re.compile(r"[0-9] [0-9]")
+_SYMBOL = re.compile(r"\\[a-zA-Z]+|[a-zA-Z]")
+_ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[^{}]*\}")
+_OPERATOR = re.compile(r"\\(sum|prod|i{1,3}nt|oint|lim|det)(?![a-zA-Z])|\\frac ?\{(?:d|\\partial)\}")
+_MATRIX_PRODUCT = re.compile(r"\\end\{[a-zA-Z]+\}\)? ?(?:\\cdot ?|\*)?\(?(?:\\begin|\^)")
 
 #: Units are not stripped (`4t` would become 4): that is done before, by rules that know the difference.
 _LATEX = LatexExtractionConfig(
@@ -35,26 +41,44 @@ _LATEX = LatexExtractionConfig(
 )
 
 
-class UnparsableError(Exception):
-    """The text is no mathematics that the parser knows."""
-
-
 @lru_cache(maxsize=256)
-def parsed(latex: str) -> Any:
+def parsed(latex: str, functions: frozenset[str] = frozenset()) -> Expression:
     """The SymPy object of an answer. Raises UnparsableError."""
-    latex = _MIXED.sub(r"\1\\frac{\2}{\3}", _IMAGINARY.sub(r" i", latex))
-    if _SPLIT_NUMBER.search(latex):
-        raise UnparsableError(latex)  # the parser would read `1 2` as 12
-    found = parse(f"\\boxed{{{latex}}}", [_LATEX], fallback_mode="no_fallback", parsing_timeout=None)
-    if not found:
+    try:
+        return parse_expression(latex, functions)
+    except OperatorError:
+        return _by_library(latex)
+
+
+def _by_library(latex: str) -> Expression:
+    """What math-verify's parser makes of sums, integrals, limits, determinants and matrices.
+
+    It drops what it does not know and ignores case, so that every letter must have become a symbol, and no two letters
+    may differ in case alone.
+    """
+    letters = {letter for letter in _SYMBOL.findall(_ENVIRONMENT.sub("", latex)) if len(letter) == 1}
+    if _SPLIT_NUMBER.search(latex) or len({letter.lower() for letter in letters}) < len(letters) or "\\text" in latex:
         raise UnparsableError(latex)
-    value = found[0]
-    if isinstance(value, sympy.Basic | sympy.MatrixBase):
-        return exact(value)
-    raise UnparsableError(latex)
+    text = _IMAGINARY.sub(r" i", latex)
+    found = parse(f"\\boxed{{{text}}}", [_LATEX], fallback_mode="no_fallback", parsing_timeout=None)
+    if not found or not isinstance(found[0], sympy.Basic | sympy.MatrixBase):
+        raise UnparsableError(latex)
+    value = _exact(found[0])
+    names = "".join(symbol.name for symbol in value.atoms(sympy.Symbol))
+    if not {letter.lower() for letter in letters} - set("dei") <= set(names.lower()):
+        raise UnparsableError(latex)
+    spelled = {letter.lower(): letter for letter in letters}
+    renamed = {s: sympy.Symbol(spelled.get(s.name, s.name)) for s in value.free_symbols}
+    return Expression(value.xreplace(renamed), operators(latex))
 
 
-def exact(value: Any) -> Any:
+def operators(latex: str) -> frozenset[str]:
+    """The kinds of work in an answer that a library reads: sums, integrals, products of matrices ..."""
+    found = {match[1] or "derivative" for match in _OPERATOR.finditer(latex)}
+    return frozenset(found | ({"matrix product"} if _MATRIX_PRODUCT.search(latex) else set()))
+
+
+def _exact(value: Any) -> Any:
     """The same object with every float read as the decimal that it was written as, and `i` as the imaginary unit."""
     exactly = {number: sympy.Rational(str(number)) for number in value.atoms(sympy.Float)}
     exactly |= {symbol: sympy.I for symbol in value.free_symbols if symbol.name == "i" and symbol.is_real is False}
@@ -67,8 +91,6 @@ def equal(gold: Any, answer: Any) -> bool:
         return _matrices_equal(gold, answer)
     if isinstance(gold, sympy.Expr) and isinstance(answer, sympy.Expr):
         return expressions_equal(gold, answer)
-    if isinstance(gold, sympy.Set) or isinstance(answer, sympy.Set):
-        return _sets_equal(as_set(gold), as_set(answer))
     return bool(gold == answer)
 
 
@@ -77,27 +99,6 @@ def _matrices_equal(gold: Any, answer: Any) -> bool:
     if not isinstance(gold, sympy.MatrixBase) or not isinstance(answer, sympy.MatrixBase):
         return False
     return gold.shape == answer.shape and all(map(equal, gold, answer))
-
-
-def as_set(value: Any) -> sympy.Set | None:
-    """The set that a relation in one variable or a finite collection describes; None for anything else."""
-    if isinstance(value, sympy.Set):
-        return value
-    if isinstance(value, Relational | sympy.And | sympy.Or):
-        plain = unwrap_fcs(value)
-        if len(plain.free_symbols) != 1:
-            return None
-        symbol = next(iter(plain.free_symbols))
-        return plain.xreplace({symbol: sympy.Symbol(symbol.name, real=True)}).as_set()
-    return None
-
-
-def _sets_equal(gold: sympy.Set | None, answer: sympy.Set | None) -> bool:
-    if gold is None or answer is None:
-        return False
-    if gold == answer:
-        return True
-    return bool(gold.symmetric_difference(answer).is_empty)
 
 
 def expressions_equal(gold: sympy.Expr, answer: sympy.Expr) -> bool:
@@ -111,8 +112,8 @@ def expressions_equal(gold: sympy.Expr, answer: sympy.Expr) -> bool:
     if not symbols:
         return _numbers_equal(gold, answer)
     compared = 0
-    for number in range(len(_POINTS)):
-        point = {symbol: _coordinate(number, i) for i, symbol in enumerate(symbols)}
+    for place in _places(gold, answer):
+        point = {symbol: _coordinate(place, i) for i, symbol in enumerate(symbols)}
         values = [_value(expression.xreplace(point)) for expression in (gold, answer)]
         real = [value is not None and value.is_real for value in values]
         if not any(real) and not (gold.has(sympy.I) or answer.has(sympy.I)):
@@ -130,10 +131,17 @@ def _plain(expression: sympy.Expr) -> sympy.Expr:
     return expression.xreplace({function: sympy.Symbol(str(function)) for function in functions})
 
 
-def _coordinate(number: int, index: int) -> sympy.Rational:
+def _places(gold: sympy.Expr, answer: sympy.Expr) -> list[tuple[int, int]]:
+    """The fixed points and two that follow from the answers, so that no answer can be made to agree at all of them."""
+    digest = hashlib.sha256(f"{gold} {answer}".encode()).digest()
+    drawn = [int.from_bytes(digest[i : i + 2], "big") % 997 for i in range(0, 8, 2)]
+    return [*_POINTS, (drawn[0] + 2, drawn[1] + 3), (-drawn[2] - 2, drawn[3] + 3)]
+
+
+def _coordinate(place: tuple[int, int], index: int) -> sympy.Rational:
     # Shifted by the variable's index, so that exchanging two variables shows.
-    top, bottom = _POINTS[number]
-    return sympy.Rational(top * (index + 2) + index, bottom * (index + 2) + number)
+    top, bottom = place
+    return sympy.Rational(top * (index + 2) + index, bottom * (index + 2) + top % 7)
 
 
 def _value(expression: sympy.Expr) -> sympy.Expr | None:
@@ -170,44 +178,23 @@ def decimal_value(expression: Any) -> sympy.Rational | None:
     return sympy.Rational(str(value)) if value.is_Float else None
 
 
-def equations_equal(gold: Any, answer: Any) -> bool:
-    """The same equation or inequality up to a constant factor, or the same set of one real variable."""
-    gold, answer = _directed(gold), _directed(answer)
-    if isinstance(gold, Relational) and isinstance(answer, Relational) and type(gold) is type(answer):
-        factor = _constant_ratio(gold.lhs - gold.rhs, answer.lhs - answer.rhs)
-        if factor is not None and (factor > 0 or isinstance(gold, sympy.Eq | sympy.Ne)):
-            return True
-    if isinstance(gold, sympy.Eq) or isinstance(answer, sympy.Eq):
-        return False
-    names, other_names = ({symbol.name for symbol in unwrap_fcs(side).free_symbols} for side in (gold, answer))
-    return names == other_names and _sets_equal(as_set(gold), as_set(answer))
-
-
-def _directed(relation: Any) -> Any:
-    for greater, less in ((sympy.StrictGreaterThan, sympy.StrictLessThan), (sympy.GreaterThan, sympy.LessThan)):
-        if isinstance(relation, greater):
-            return less(relation.rhs, relation.lhs, evaluate=False)
-    return relation
-
-
-def _constant_ratio(one: sympy.Expr, other: sympy.Expr) -> sympy.Expr | None:
+def constant_ratio(one: sympy.Expr, other: sympy.Expr) -> sympy.Expr | None:
+    """The constant c with one = c * other, where both are the same expression but for it; None if there is none."""
     one, other = (sympy.fraction(sympy.together(_plain(side)))[0] for side in (one, other))
     if one.free_symbols != other.free_symbols or not one.free_symbols:
         return None
     symbols = sorted(one.free_symbols, key=lambda symbol: symbol.name)
     ratios = []
-    for number in range(4):
-        point = {symbol: _coordinate(number, i) for i, symbol in enumerate(symbols)}
+    for place in _places(one, other):
+        point = {symbol: _coordinate(place, i) for i, symbol in enumerate(symbols)}
         left, right = (_value(side.xreplace(point)) for side in (one, other))
+        if left is None and right is None:
+            continue
         if left is None or right is None or not right.is_real or not left.is_real or right == 0:
             return None
         ratios.append(left / right)
-    return ratios[0] if ratios[0] != 0 and all(_numbers_equal(ratios[0], ratio) for ratio in ratios) else None
-
-
-def alternatives(pieces: list[list[Any]]) -> sympy.Set | None:
-    """The set of "a and b, or c and d"; None when a piece describes no set."""
-    sets = [[as_set(piece) for piece in joint] for joint in pieces]
-    if any(None in joint for joint in sets):
-        return None
-    return sympy.Union(*(sympy.Intersection(*joint) for joint in sets))
+    return (
+        ratios[0]
+        if len(ratios) > 1 and ratios[0] != 0 and all(_numbers_equal(ratios[0], ratio) for ratio in ratios)
+        else None
+    )

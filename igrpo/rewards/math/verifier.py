@@ -21,12 +21,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from igrpo.rewards.math.conventions import AnswerConventions, BasePolicy, PercentPolicy
+from igrpo.rewards.math.conventions import AnswerConventions, BasePolicy, PercentPolicy, UnevaluatedPolicy
 from igrpo.rewards.math.extraction import ANSWER_FORMATS, AnswerFormat, extract_answer, extract_gold
 from igrpo.rewards.math.guard import refusal
 from igrpo.rewards.math.normalise import normalise, plain_integer
 from igrpo.rewards.math.numbers import numbers_equal, parse_number
 from igrpo.rewards.math.pool import Limits, WorkerPool
+from igrpo.rewards.math.restated import restates
 from igrpo.types import OUTCOMES, Completion, Outcome, Question, Score
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ class MathVerifier:
         answer_format: where the answer stands; several are tried in order.
         percent: whether ``28%`` equals 28 ("number"), 0.28 ("value"), either ("any") or only ``28%`` ("strict").
         base_subscript: whether an answer may leave out the base of a gold like ``52_8``.
+        unevaluated: whether an operation that is left to the reader (``\\gcd(12,18)``, a sum, ``\\sin 30^\\circ``) may
+            answer a gold answer without one.
         workers: processes, started when the first answer needs one.
         cpu_limit_s: CPU seconds of one comparison; beyond them it is ``timed_out``.
         wall_limit_s: wall-clock backstop, for a worker that waits; beyond it ``crashed``.
@@ -62,6 +65,7 @@ class MathVerifier:
         answer_format: AnswerFormat | Sequence[AnswerFormat] = ANSWER_FORMATS,
         percent: PercentPolicy = "any",
         base_subscript: BasePolicy = "optional",
+        unevaluated: UnevaluatedPolicy = "rejected",
         workers: int = 2,
         cpu_limit_s: float = 3.0,
         wall_limit_s: float = 120.0,
@@ -71,7 +75,7 @@ class MathVerifier:
         incident_dir: Path | None = None,
     ) -> None:
         self._formats = (answer_format,) if isinstance(answer_format, str) else tuple(answer_format)
-        self._conventions = AnswerConventions(percent=percent, base_subscript=base_subscript)
+        self._conventions = AnswerConventions(percent=percent, base_subscript=base_subscript, unevaluated=unevaluated)
         self._max_answer_chars, self._cache_size, self._incident_dir = max_answer_chars, cache_size, incident_dir
         _check_formats(self._formats)
         if workers < 1 or max_answer_chars < 1 or cache_size < 1:
@@ -100,7 +104,7 @@ class MathVerifier:
         """One Score a completion. Answers that need no worker are scored in place, the others off the event loop."""
         gold = self._gold(question)
         answers = [self._answer(completion.text) for completion in completions]
-        verdicts = {answer: self._quick(gold, answer) for answer in set(answers)}
+        verdicts = {answer: self._quick(question, gold, answer) for answer in set(answers)}
         pending = [answer for answer, outcome in verdicts.items() if outcome is None and answer is not None]
         if pending:
             jobs = [asyncio.wrap_future(self._threads().submit(self._slow, question, gold, a)) for a in pending]
@@ -114,7 +118,7 @@ class MathVerifier:
         verdicts: dict[str | None, Outcome | None] = {}
         for answer in answers:
             if answer not in verdicts:
-                quick = self._quick(gold, answer)
+                quick = self._quick(question, gold, answer)
                 verdicts[answer] = quick if quick or answer is None else self._slow(question, gold, answer)
         return self._scores(question, gold, answers, verdicts)
 
@@ -137,12 +141,10 @@ class MathVerifier:
         # An endless answer is refused as it stands: normalising it would cost the caller time.
         return (normalise(found) or None) if len(found) <= 2 * self._max_answer_chars else found
 
-    def _quick(self, gold: str, answer: str | None) -> Outcome | None:
+    def _quick(self, question: Question, gold: str, answer: str | None) -> Outcome | None:
         """The outcome of what can be told in microseconds; None for the rest."""
-        if answer is None or not gold:
-            return "unparsable"
-        if answer == gold:
-            return "right"
+        if answer is None or not gold or answer == gold:
+            return "right" if gold and answer == gold else "unparsable"
         if plain_integer(gold) == gold and plain_integer(answer) == answer:
             return "wrong"
         gold_number, number = parse_number(gold), parse_number(answer)
@@ -150,8 +152,9 @@ class MathVerifier:
             return "right" if numbers_equal(gold_number, number) else "wrong"
         if any(refusal(text, self._max_answer_chars) for text in (gold, answer)):
             return "refused"
+        restated = self._conventions.unevaluated == "rejected" and restates(question.problem, gold, answer)
         with self._lock:
-            return self._cache.get((gold, answer))
+            return "wrong" if restated else self._cache.get((gold, answer))
 
     def _slow(self, question: Question, gold: str, answer: str) -> Outcome:
         request = {"gold": gold, "answer": answer, "conventions": asdict(self._conventions)}

@@ -17,10 +17,22 @@ from tests.rewards.helpers import question, rows, unrolled
 #: powers, and a number whose exponent has ten digits. All are refused, none is called wrong.
 REFUSED_THOUGH_RIGHT = {"s_plus_3000", "s_plus_20000", "s_tower_diff", "s_sci_1e1000000000"}
 
+#: Cases of cases2.jsonl that are known to come out otherwise than expected.
+ACCEPTED: list[str] = []
+MISSED: list[str] = []
+
 
 @pytest.fixture(scope="module")
 def verifier() -> Iterator[MathVerifier]:
     made = MathVerifier(workers=2, cpu_limit_s=1.5)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def lenient() -> Iterator[MathVerifier]:
+    """Works out what a strict verifier rejects as it stands, such as long sums."""
+    made = MathVerifier(workers=2, cpu_limit_s=1.5, unevaluated="accepted")
     yield made
     made.close()
 
@@ -40,14 +52,27 @@ def test_real_cases_agree_and_none_is_wrongly_accepted(verifier: MathVerifier) -
     found = {id_: pair for id_, pair in judged(verifier, "cases.jsonl").items() if not pair[0]["ambiguous"]}
     accepted = sorted(id_ for id_, (row, score) in found.items() if score.correct and not row["expected"])
     missed = sorted(id_ for id_, (row, score) in found.items() if not score.correct and row["expected"])
-    assert len(found) == 520
+    assert len(found) == 518
     assert (accepted, missed) == ([], [])
     assert {score.outcome for _, score in found.values()} <= {"right", "wrong", "unparsable"}
 
 
-def test_stress_inputs_neither_hang_nor_crash_nor_fool_it(verifier: MathVerifier) -> None:
+def test_reported_cases_agree(verifier: MathVerifier) -> None:
+    """565 pairs from public bug reports, whole outputs and attacks (see README.md beside this file)."""
+    with ThreadPoolExecutor(2) as threads:
+        cases = rows("cases2.jsonl")
+        scores = threads.map(lambda row: verifier.score_sync(question(row["gold"]), [row["answer"]])[0], cases)
+        verdicts = {
+            row["id"]: (score.correct is True, row["expected"]) for row, score in zip(cases, scores, strict=True)
+        }
+    accepted = sorted(id_ for id_, (found, expected) in verdicts.items() if found and not expected)
+    missed = sorted(id_ for id_, (found, expected) in verdicts.items() if expected and not found)
+    assert (accepted, missed) == (ACCEPTED, MISSED)
+
+
+def test_stress_inputs_neither_hang_nor_crash_nor_fool_it(lenient: MathVerifier) -> None:
     started = time.process_time()
-    found = judged(verifier, "stress.jsonl")
+    found = judged(lenient, "stress.jsonl")
     assert time.process_time() - started < 20  # this process's own share: extraction and the guard
     outcomes = Counter(score.outcome for _, score in found.values())
     assert outcomes["crashed"] == 0
@@ -59,5 +84,5 @@ def test_stress_inputs_neither_hang_nor_crash_nor_fool_it(verifier: MathVerifier
     assert {found[id_][1].outcome for id_ in missed} <= {"refused", "timed_out"}
 
 
-def test_the_workers_still_work_after_all_that(verifier: MathVerifier) -> None:
-    assert verifier.score_sync(question("x+1"), [r"\boxed{1+x}"])[0].outcome == "right"
+def test_the_workers_still_work_after_all_that(lenient: MathVerifier) -> None:
+    assert lenient.score_sync(question("x+1"), [r"\boxed{1+x}"])[0].outcome == "right"

@@ -96,7 +96,11 @@ DIFFERENT = [
 
 
 def verdict(gold: str, answer: str, percent: PercentPolicy = "any", base: BasePolicy = "optional") -> str:
-    return compare(normalise(gold), normalise(answer), AnswerConventions(percent=percent, base_subscript=base))
+    return compare(
+        normalise(gold),
+        normalise(answer),
+        AnswerConventions(percent=percent, base_subscript=base, unevaluated="rejected"),
+    )
 
 
 @pytest.mark.parametrize(("gold", "answer"), SAME)

@@ -12,20 +12,25 @@ from hypothesis import strategies as st
 from igrpo.rewards.math.guard import magnitude, refusal
 from igrpo.rewards.math.normalise import normalise, plain_integer
 from igrpo.rewards.math.numbers import Number, based_number, numbers_equal, parse_number
+from igrpo.rewards.math.spelling_rules import PLAIN_RULES, RULES, Spelling
 from tests.rewards.helpers import rows, unrolled
 
 SAME = [
     ["1000", "1,000", "1 000", "1\\,000", "1{,}000", "1,\\!000", " 1000. ", "+1000", "０1000", "01000"],
     ["\\frac{1}{2}", "\\frac12", "\\dfrac12", "\\tfrac{1}2", "$\\frac{1}{2}$", "\\boxed{\\frac12}", "{\\frac{1}{2}}"],
     ["\\sqrt{2}", "√2", "\\sqrt2", "sqrt(2)", "√(2)"],
-    ["90", "90°", "90^\\circ", "90^{\\circ}", "90\\degree"],
+    ["90^\\circ", "90°", "90^{\\circ}", "90\\degree", "90º"],
     ["12", "12^{\\text{th}}", "12th", "12^{th}", "12\\text{th}"],
     ["28\\%", "28%", "28 percent", "28\\text{ percent}", "28 pct"],
     ["(3,\\frac{\\pi}{2})", "\\left( 3, \\frac{\\pi}{2} \\right)", "(3 ,\\frac{π}2)"],
     ["x\\leq3", "x \\le 3", "x <= 3", "x ≤ 3", "x \\leqslant 3"],
     ["1,2", "1 and 2", "1 \\text{ and } 2", "1, 2", "1 or 2", "1, and 2"],
-    ["even", "Even", "EVEN", "even."],
-    ["18.90", "\\$18.90", "$18.90", "€18.90"],
+    ["even", "even.", " even "],
+    ["18.90\\text{dollars}", "\\$18.90", "$18.90", "18.90\\$"],
+    ["5\\text{euros}", "€5", "5€", "5 €"],
+    ["7", "**7**", "`7`", "\\color{red}{7}", "\\textcolor{blue}{7}"],
+    ["\\frac{\\pi}{4}", "\\frac\\pi4", "\\frac{\\pi}4", "\\frac\\pi{4}"],
+    ["x=1,y=2", "\\begin{cases}x=1\\\\y=2\\end{cases}", "\\begin{aligned}x&=1\\\\y&=2\\end{aligned}"],
 ]
 
 
@@ -42,6 +47,9 @@ def test_spellings_of_one_answer_have_one_normal_form(spellings: list[str]) -> N
         ("32, 349", "32,349"),
         ("x", "X"),
         ("1.5", "15"),
+        ("even", "EVEN"),  # whether letters are a word is for the comparison to tell
+        ("30", "30^\\circ"),
+        ("\\$5", "€5"),
     ],
 )
 def test_different_answers_keep_different_normal_forms(one: str, other: str) -> None:
@@ -52,6 +60,13 @@ def test_the_normal_form_is_stable_on_real_answers() -> None:
     for row in (row for row in rows("cases.jsonl") if not row["ambiguous"]):
         once = normalise(row["gold"])
         assert normalise(once) == once
+
+
+@pytest.mark.parametrize("rule", [*RULES, *PLAIN_RULES], ids=lambda rule: rule.name)
+def test_each_spelling_rule_does_what_its_example_says(rule: Spelling) -> None:
+    before, after = rule.example
+    assert normalise(before) == after
+    assert rule.pattern.search(before) or rule.pattern.search(normalise(before)) is None
 
 
 @given(st.text(alphabet="0123456789,.-+ \\{}()[]^_!%$xyfracsqtpie½²√π", max_size=40))

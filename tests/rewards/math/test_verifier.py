@@ -53,7 +53,7 @@ def test_simple_answers_start_no_worker() -> None:
 def test_what_has_no_verdict_is_counted_logged_and_saved(
     text: str, outcome: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    verifier = MathVerifier(workers=1, cpu_limit_s=0.5, incident_dir=tmp_path / "incidents")
+    verifier = MathVerifier(workers=1, cpu_limit_s=0.5, unevaluated="accepted", incident_dir=tmp_path / "incidents")
     with caplog.at_level(logging.WARNING, logger="igrpo.rewards.math.verifier"):
         (result,) = score(verifier, "9", text)
     verifier.close()

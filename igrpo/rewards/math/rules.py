@@ -1,0 +1,288 @@
+r"""The rules by which two answers are compared; `equivalence.RULES` has their order and an example each.
+
+A rule gives true or false where it settles the comparison, and None to leave it to the next one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from igrpo.rewards.math import symbolic
+from igrpo.rewards.math.conventions import AnswerConventions
+from igrpo.rewards.math.functions import UnparsableError
+from igrpo.rewards.math.lists import in_any_order, in_order, same_assignments, same_collections
+from igrpo.rewards.math.numbers import Number, based_number, numbers_equal, parse_number, stands_for
+from igrpo.rewards.math.parameters import declared, with_constant_named
+from igrpo.rewards.math.quantities import NUMBER_WORDS, letter_unit, same_unit, strip_unit
+from igrpo.rewards.math.relations import same_chain, same_relation
+from igrpo.rewards.math.sets import set_name, set_of, sets_equal
+from igrpo.rewards.math.structure import (
+    function_letters,
+    is_inequality,
+    matrix,
+    name_key,
+    plus_minus,
+    relation_signs,
+    sides,
+    split_top,
+    without_thousands,
+)
+from igrpo.rewards.math.text import around_words, choice, chosen, is_no_solution, is_text, spoken, words
+
+_WRITTEN_ONLY = re.compile(r"\\(?:pmod|equiv|nmid|parallel|perp|cong|sim)(?![a-zA-Z])|\|(?=[A-Z]\))")
+_LOGIC = re.compile(r"\\(?:forall|exists|neg|iff|implies|Rightarrow|Leftrightarrow|to)\b")
+_DATE = re.compile(r"[0-9]{1,4}/[0-9]{1,2}/[0-9]{1,4}")
+_LETTER = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]")
+_SINGLE = re.compile(r"\\\{[^,;:|\\{}]*(?:\\(?!\})[^,;:|]*)?\\\}")
+_SET = re.compile(
+    r"\\(?:in(?![a-z])|cup|cap|setminus|emptyset|mathbb|text\{(?:or|and)\})|^\\\{|^[(\[].*[)\]]$|[<>]|\\[lg]eq|\\neq"
+)
+_SAYS_SET = re.compile(r"\\(?:in(?![a-z])|cup|cap|setminus|emptyset|mathbb)|[|:]")
+
+
+class Comparing(Protocol):
+    """The comparison that a rule is a part of."""
+
+    conventions: AnswerConventions
+
+    @property
+    def within(self) -> bool:
+        """Whether elements of the answers are being compared, and not the answers."""
+        ...
+
+    def same(self, gold: str, answer: str) -> bool:
+        """Compare the answers in another form."""
+        ...
+
+    def same_part(self, gold: str, answer: str) -> bool:
+        """Compare an element of both."""
+        ...
+
+
+def percents(it: Comparing, gold: str, answer: str) -> bool | None:
+    """Percent signs: of both, or by the convention that the user chose."""
+    signs = [text.endswith("\\%") for text in (gold, answer)]
+    if not any(signs):
+        return None
+    gold, answer = gold.removesuffix("\\%"), answer.removesuffix("\\%")
+    if all(signs):
+        return it.same(gold, answer)
+    # Which of the two conventions holds is a matter of the whole answer: within a tuple a percent sign is just wrong.
+    if it.within or parse_number(gold) is None or parse_number(answer) is None:
+        return False
+    policy = it.conventions.percent
+    if policy in ("number", "any") and it.same(gold, answer):
+        return True
+    if policy not in ("value", "any"):
+        return False
+    gold, answer = (rf"\frac{{{t}}}{{100}}" if p else t for t, p in zip((gold, answer), signs, strict=True))
+    return it.same(gold, answer)
+
+
+def written(it: Comparing, gold: str, answer: str) -> bool | None:
+    """What only the writing tells: dots, quantifiers, congruences, dates."""
+    if _LOGIC.findall(gold) != _LOGIC.findall(answer) or gold.count("'") != answer.count("'"):
+        return False
+    if _WRITTEN_ONLY.search(gold) or _WRITTEN_ONLY.search(answer):
+        return False
+    if _DATE.fullmatch(gold) and _DATE.fullmatch(answer):
+        return False
+    dotted = [parse_number(text) is None and "\\ldots" in text for text in (gold, answer)]
+    return False if any(dotted) else None
+
+
+def parameter(it: Comparing, gold: str, answer: str) -> bool | None:
+    """An answer for every integer `k` is the same for every integer `n`."""
+    first, second = declared(gold), declared(answer)
+    if first is None and second is None:
+        return None
+    if first is not None and second is not None:
+        return first.domain == second.domain and it.same(first.named, second.named)
+    lone = first or second
+    if lone is None or lone.domain.startswith("set:"):
+        return None
+    return it.same(first.body if first else gold, second.body if second else answer)
+
+
+def same_words(it: Comparing, gold: str, answer: str) -> bool | None:
+    """The same choice letter, or the same words."""
+    letter, other = choice(gold), choice(answer)
+    if letter is not None and other is not None:
+        return letter == other or (letter in "ABCDEFGHIJ" and letter == other.upper())
+    if (letter is not None and letter == chosen(answer)) or (other is not None and other == chosen(gold)):
+        return True
+    said = spoken(gold)
+    return True if said is not None and said == spoken(answer) else None
+
+
+def other_words(it: Comparing, gold: str, answer: str) -> bool | None:
+    """Words that differ, and words for the empty set and small numbers."""
+    if is_no_solution(answer) or is_no_solution(gold):
+        return bool({"\\emptyset", "\\{\\}"} & {gold, answer}) or is_no_solution(gold) == is_no_solution(answer)
+    if NUMBER_WORDS.get(answer.lower(), answer) == gold:
+        return True
+    both_spoken = spoken(gold) is not None and spoken(answer) is not None
+    return False if both_spoken or is_text(gold) or is_text(answer) else None
+
+
+def quantity(it: Comparing, gold: str, answer: str) -> bool | None:
+    """A quantity with and without its unit."""
+    (gold_core, gold_unit), (core, unit) = strip_unit(gold), strip_unit(answer)
+    if gold_unit is not None or unit is not None:
+        return same_unit(gold_unit, unit) and it.same(gold_core, core)
+    if not _LETTER.search(gold) and (number := letter_unit(answer)) != answer:
+        return it.same(gold, number)
+    return None
+
+
+def between_words(it: Comparing, gold: str, answer: str) -> bool | None:
+    """Formulas with the same words between them."""
+    said = words(gold)
+    if said != words(answer):
+        joints = {"and", "or"}
+        return None if set(said) | set(words(answer)) <= joints else False
+    if not said or set(said) <= {"and", "or"}:
+        return None
+    pairs = list(zip(around_words(gold), around_words(answer), strict=True))
+    return all(one == other or (bool(one and other) and it.same(one, other)) for one, other in pairs)
+
+
+def chain(it: Comparing, gold: str, answer: str) -> bool | None:
+    """The value behind a name or at the end of a chain of equalities."""
+    return same_chain(it.same, gold, answer)
+
+
+def membership(it: Comparing, gold: str, answer: str) -> bool | None:
+    """``x \\in S`` against itself, or against the set without its name."""
+    members = [relation_signs(text) == ["\\in"] for text in (gold, answer)]
+    if not any(members) or any(is_inequality(text) for text in (gold, answer)):
+        return None
+    (name, values), (other_name, other_values) = (
+        sides(text) if member else ("", text) for text, member in zip((gold, answer), members, strict=True)
+    )
+    if all(members) and name_key(name) != name_key(other_name):
+        return False
+    return it.same(values, other_values)
+
+
+def conditions(it: Comparing, gold: str, answer: str) -> bool | None:
+    """Conditions joined by `or` and `and`, in any order."""
+    for word in ("or", "and"):
+        pieces = [text.split(rf"\text{{{word}}}") for text in (gold, answer)]
+        if len(pieces[0]) == len(pieces[1]) > 1 and in_any_order(it.same_part, *pieces):
+            return True
+    return None
+
+
+def based(it: Comparing, gold: str, answer: str) -> bool | None:
+    """Numbers in a base."""
+    based, other = based_number(gold), based_number(answer)
+    if based is None or other is None:
+        if based == other:
+            return None
+        optional = it.conventions.base_subscript == "optional"
+        return based is not None and optional and answer.lower() == based[0]
+    return based == other
+
+
+def numbers(it: Comparing, gold: str, answer: str) -> bool | None:
+    """Single numbers."""
+    number, other = parse_number(gold), parse_number(answer)
+    if number is None or other is None:
+        return None
+    # `1,234` may also be a list: that it differs as a number decides nothing.
+    return True if numbers_equal(number, other) else None if "," in gold + answer else False
+
+
+def matrices(it: Comparing, gold: str, answer: str) -> bool | None:
+    """Matrices, cell by cell."""
+    cells, other_cells = matrix(gold), matrix(answer)
+    if cells is None or other_cells is None:
+        return None
+    return len(cells) == len(other_cells) and all(
+        in_order(it.same_part, row, other) for row, other in zip(cells, other_cells, strict=True)
+    )
+
+
+def sets(it: Comparing, gold: str, answer: str) -> bool | None:
+    """Sets of numbers, and inequalities that are solved."""
+    if not (_SET.search(gold) and _SET.search(answer)):
+        return None
+    if "\\cup" in gold and "\\cup" in answer:
+        pieces = split_top(gold, ("\\cup",)), split_top(answer, ("\\cup",))
+        if len(pieces[0]) > 1 and in_any_order(it.same_part, *pieces):
+            return True
+    name, other_name = set_name(gold), set_name(answer)
+    if name is not None and other_name is not None and name != other_name:
+        return False
+    if not any(relation_signs(text) or _SAYS_SET.search(text) for text in (gold, answer)):
+        return None
+    first, second = set_of(gold, solve=True), set_of(answer)
+    return None if first is None or second is None else sets_equal(first, second)
+
+
+def collection(it: Comparing, gold: str, answer: str) -> bool | None:
+    """Lists, sets, tuples and assignments, element by element."""
+    whole = without_thousands(gold), without_thousands(answer)
+    if whole != (gold, answer) and it.same(*whole):
+        return True
+    one, other = (text[2:-2] if _SINGLE.fullmatch(text) else text for text in (gold, answer))
+    if (one, other) != (gold, answer) and not it.within:
+        return it.same(one, other)
+    if relation_signs(gold) or relation_signs(answer):
+        return same_assignments(it.same_part, gold, answer)
+    return same_collections(it.same_part, gold, answer)
+
+
+def relation(it: Comparing, gold: str, answer: str) -> bool | None:
+    """Equations and inequalities."""
+    return same_relation(it.same, gold, answer)
+
+
+def alternatives(it: Comparing, gold: str, answer: str) -> bool | None:
+    """Both values of an expression with a plus-minus sign."""
+    values = plus_minus(gold), plus_minus(answer)
+    if len(values[0]) == len(values[1]) == 1:
+        return None
+    return len(values[0]) == len(values[1]) and in_any_order(it.same_part, *values)
+
+
+def ratio(it: Comparing, gold: str, answer: str) -> bool | None:
+    """Ratios, up to a common factor."""
+    parts = split_top(gold, (":",)), split_top(answer, (":",))
+    if len(parts[0]) == len(parts[1]) == 1:
+        return None
+    if len(parts[0]) != len(parts[1]):
+        return False
+    values = [[symbolic.parsed(part).value for part in side] for side in parts]
+    return all(
+        symbolic.expressions_equal(values[0][0] * other, values[1][0] * one)
+        for one, other in zip(values[0][1:], values[1][1:], strict=True)
+    )
+
+
+def expression(it: Comparing, gold: str, answer: str) -> bool:
+    """Expressions, by computer algebra."""
+    functions = function_letters(gold, answer)
+    second = symbolic.parsed(answer, functions)
+    try:
+        first = symbolic.parsed(gold, functions)
+    except UnparsableError:
+        return False
+    if (verdict := _rounded(parse_number(gold), parse_number(answer), first.value, second.value)) is not None:
+        return verdict
+    if it.conventions.unevaluated == "rejected" and second.pending - first.pending:
+        return False
+    return symbolic.equal(first.value, with_constant_named(first.value, second.value))
+
+
+def _rounded(gold: Number | None, answer: Number | None, first: object, second: object) -> bool | None:
+    """A decimal against a constant like a root: the same rules as between a decimal and a fraction."""
+    for number, expression, decimals in ((gold, second, 0), (answer, first, 4)):
+        if number is not None and number.decimals is not None:
+            value = symbolic.decimal_value(expression)
+            if value is None or value == number.value:
+                return None
+            return stands_for(number, value, decimals)
+    return None

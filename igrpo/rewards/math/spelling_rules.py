@@ -1,0 +1,208 @@
+r"""The rules by which one way of writing becomes another, in the order in which they are applied."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from igrpo.rewards.math.spellings import COMMANDS, CURRENCIES, DROPPED, SPACES, TEXT, UPRIGHT_OPERATORS
+
+_COMMAND = re.compile(r"\\([a-zA-Z]+)\*?|\\([!,;:> ~$\\])|~|\$")
+_GLUED = re.compile(r"(arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|ln|log|pi)(?!h)([a-zA-Z])")  # `\cotx`
+_MACRO = r"\\(?!frac|sqrt|text)[a-zA-Z]+"
+_PART = rf"(?:\d|{_MACRO}|(?<=[\s\d}}])[a-zA-Z])"
+_LAYOUT = r"(?:align|aligned|split|gathered|gather|cases|equation|eqnarray)\*?"
+_AMOUNT = r"[0-9.](?:[0-9.]|(?:,(?:\\!)?|\{,\}|\\[,!])(?=[0-9]))*"
+_COMPARISONS = {"<=": r"\leq ", ">=": r"\geq ", "!=": r"\neq ", "=<": r"\leq ", "**": "^", "==": "="}
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """A rule that rewrites one way of writing into another.
+
+    Attributes:
+        example: a text and its normal form (by all rules together).
+    """
+
+    name: str
+    pattern: re.Pattern[str]
+    replacement: str | Callable[[re.Match[str]], str]
+    example: tuple[str, str]
+
+
+def _rule(
+    name: str, pattern: str, replacement: str | Callable[[re.Match[str]], str], before: str, after: str
+) -> Spelling:
+    return Spelling(name, re.compile(pattern, re.DOTALL), replacement, (before, after))
+
+
+def _money(match: re.Match[str]) -> str:
+    mark = match["mark"] or match["behind"] or "$"
+    sign = "-" if "-" in ((match["sign"] or "") + (match["minus"] or "")) else ""
+    return rf"{sign}{match['amount'] or match['before']}\text{{{CURRENCIES[mark.strip(chr(92) + ' .')]}}}"
+
+
+def _one_spelling(match: re.Match[str]) -> str:
+    name, symbol = match.groups()
+    if name is None:
+        return {"\\": r"\\", "!": "", "$": ""}.get(symbol or match.group(), " ")
+    if name in TEXT:
+        return r"\text"
+    if name in DROPPED:
+        return ""
+    if (glued := _GLUED.fullmatch(name)) is not None:
+        return rf"\{glued[1]} {glued[2]}"
+    return " " if name in SPACES else COMMANDS.get(name, rf"\{name}") + ("" if name in ("lt", "gt") else " ")
+
+
+def _rows(match: re.Match[str]) -> str:
+    """The rows of an environment that lays out lines, as a list; a definition by cases stays as it is."""
+    body = match["body"]
+    if match["name"].startswith("cases") and "&" in body:
+        return match.group()
+    rows = [row.replace("&", "").strip().strip(",;") for row in re.split(r"\\\\", body)]
+    joined = ", ".join(filter(None, rows))
+    return re.sub(r",\s*(?=[=<>]|\\[lg]eq?\b)", " ", joined)
+
+
+#: Applied in this order.
+RULES: tuple[Spelling, ...] = (
+    _rule("emphasis", r"^\s*(\*\*|__|`+|\*)((?:(?!\1).)+)\1([.,;:!]?)\s*$", r"\2\3", "**7**", "7"),
+    _rule(
+        "money",
+        rf"(?P<sign>[-+]?)\s*(?:(?P<mark>\\\$|[€£¥₹]|\bRs\b\.?|^\$(?=[^$]*$))\s*(?P<minus>-?)(?P<amount>{_AMOUNT})"
+        rf"|(?P<before>{_AMOUNT})\s*(?P<behind>\\\$|[€£¥₹]))",
+        _money,
+        r"\$5.50",
+        r"5.50\text{dollars}",
+    ),
+    _rule(
+        "thin thousands",
+        r"(?<=\d)(?:\s*\{\s*,\s*\}\s*|,\\!\s*|\\!|\\,|\\ |\\;|\\:|~)(?:\\!\s*)?(?=\d{3}(?!\d))",
+        "",
+        r"1{,}234",
+        "1234",
+    ),
+    _rule("box", r"\\f?boxed\s*|\\fbox\s*", "", r"\boxed{x}", "x"),
+    _rule("colour", r"\\(?:text)?color\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}", "", r"\color{red}{7}", "7"),
+    _rule(
+        "row gap",
+        r"\\\\\s*\[[^\]]*(?:ex|em|pt|mm|cm|in)\]",
+        r"\\\\",
+        r"\begin{matrix}1\\[1ex]2\end{matrix}",
+        r"\begin{matrix}1\\2\end{matrix}",
+    ),
+    _rule(
+        "small matrix",
+        r"\{smallmatrix\}",
+        "{matrix}",
+        r"\begin{smallmatrix}1\\2\end{smallmatrix}",
+        r"\begin{matrix}1\\2\end{matrix}",
+    ),
+    _rule(
+        "system behind a brace",
+        r"\\left\s*\\\{\s*\\begin\s*\{array\}\s*(?:\{[^{}]*\})?(?P<body>.*?)\\end\s*\{array\}\s*(?:\\right\s*\.)?\s*$",
+        r"\\begin{aligned}\g<body>\\end{aligned}",
+        r"\left\{\begin{array}{l}x=1\\y=2\end{array}\right.",
+        "x=1,y=2",
+    ),
+    _rule(
+        "laid out rows",
+        rf"\\begin\s*\{{(?P<name>{_LAYOUT})\}}(?P<body>.*?)\\end\s*\{{{_LAYOUT}\}}",
+        _rows,
+        r"\begin{cases}x=1\\y=2\end{cases}",
+        "x=1,y=2",
+    ),
+    _rule("delimiters", r"\\[()\[\]]", " ", r"\(7\)", "7"),
+    _rule(
+        "comparison",
+        "|".join(map(re.escape, _COMPARISONS)),
+        lambda match: _COMPARISONS[match.group()],
+        "x<=3",
+        r"x\leq3",
+    ),
+    _rule(
+        "upright operator",
+        rf"\\(?:operatorname\*?|mathrm|text|mathop)\s*\{{\s*({'|'.join(sorted(UPRIGHT_OPERATORS))})\s*\}}",
+        r"\\\1 ",
+        r"\operatorname{lcm}(4,6)",
+        r"\lcm(4,6)",
+    ),
+    _rule("command", _COMMAND.pattern, _one_spelling, r"\dfrac{1}{2}\le x", r"\frac{1}{2}\leq x"),
+    _rule(
+        "infinity in words",
+        r"(?i)\\text ?\{\s*(?:positive\s+)?infinity\s*\}",
+        r"\\infty ",
+        r"\text{infinity}",
+        r"\infty",
+    ),
+    _rule(
+        "percent",
+        r"\s*(?:\\text ?\{\s*(?:percent|pct|percentage|%|\\%)\s*\}|\\?%|\b(?:percent|pct|percentage)\b"
+        r"|(?<=\d)(?:percent|pct)\b)",
+        r"\\%",
+        "28 percent",
+        r"28\%",
+    ),
+    _rule(
+        "degrees",
+        r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ)\s*|(?<=[0-9}])\s*\\circ(?![a-zA-Z])\s*",
+        r"^\\circ ",
+        r"90^{\circ}",
+        r"90^\circ",
+    ),
+    _rule("temperature", r"\^\\circ\s*([CFK])\s*$", r"^\\circ\\text{\1}", r"10^\circ C", r"10^\circ\text{C}"),
+    _rule("dots", r"\.\s?\.\s?\.+", r"\\ldots ", "1,2,...", r"1,2,\ldots"),
+    _rule(
+        "ordinal",
+        r"(\d)\s*\^?\s*(?:\{\s*\\text ?\{\s*(?:th|st|nd|rd)\s*\}\s*\}|\\text ?\{\s*(?:th|st|nd|rd)\s*\}"
+        r"|\{\s*(?:th|st|nd|rd)\s*\}|(?:th|st|nd|rd)\b)",
+        r"\1",
+        r"21^{\text{st}}",
+        "21",
+    ),
+    _rule("no words in text", r"\\text ?\{([^a-zA-Z{}]*)\}", r"\1", r"\text{13}", "13"),
+    _rule("letter in text", r"(?<![\w\s}.])\\text ?\{\s*([a-zA-Z])\s*\}", r"\1", r"\text{y}", "y"),
+    _rule("constant in text", r"(?<![0-9}\s])\\text ?\{\s*([ei])\s*\}", r"\1", r"2+\text{i}", "2+i"),
+    _rule(
+        "prime",
+        r"\^\s*(?:\{\s*(?:\\prime\s*)+\}|\\prime)",
+        lambda match: "'" * match.group().count("prime"),
+        r"f^\prime",
+        "f'",
+    ),
+    _rule("one digit script", r"([_^])\s*([0-9])(?= [0-9])", r"\1{\2}", "x_1 2", "x_{1}2"),
+    _rule("long exponent", r"\^\s*(-?[0-9]{2,}|-[0-9a-zA-Z])(?![0-9.])", r"^{\1}", "2^10", "2^{10}"),
+    _rule("choose", r"\{([^{}]*?)\\choose\s*([^{}]*?)\}", r"\\binom{\1}{\2}", r"{5\choose2}", r"\binom{5}{2}"),
+    _rule("binomial of digits", r"\\binom\s*(\d)\s*(\d)", r"\\binom{\1}{\2}", r"\binom52", r"\binom{5}{2}"),
+    _rule("fraction of digits", r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}", r"\frac12", r"\frac{1}{2}"),
+    _rule("bare numerator", rf"\\frac\s*({_PART})\s*(?=\{{)", r"\\frac{\1}", r"\frac\pi{4}", r"\frac{\pi}{4}"),
+    _rule(
+        "bare denominator", rf"(\\frac\s*\{{[^{{}}]*\}})\s*({_PART}|[a-zA-Z])", r"\1{\2}", r"\frac{1}2", r"\frac{1}{2}"
+    ),
+    _rule("bare fraction", rf"\\frac\s*({_PART})\s*({_PART})", r"\\frac{\1}{\2}", r"\frac\pi4", r"\frac{\pi}{4}"),
+    _rule("bare root", rf"\\sqrt\s*(\d|[a-zA-Z]|{_MACRO})", r"\\sqrt{\1}", r"\sqrt2", r"\sqrt{2}"),
+)
+#: Applied in this order to what is no ``\text``.
+PLAIN_RULES: tuple[Spelling, ...] = (
+    _rule("plain infinity", r"(?<![A-Za-z\\])(?:[Ii]nfinity|infty|inf)(?![A-Za-z])", r"\\infty ", "-inf", r"-\infty"),
+    _rule("lone pi", r"^\s*[Pp]i\s*$", r"\\pi ", "pi", r"\pi"),
+    _rule(
+        "plain command",
+        r"(?<![A-Za-z\\])(?!^\s*[a-z]+\s*$)(sqrt|pi|exp|sin|cos|tan|cot|csc|ln|lg|log|arcsin|arccos|arctan"
+        r"|theta|alpha|beta|sec(?=[(^]))(?![A-Za-z])",
+        r"\\\1 ",
+        "2pi",
+        r"2\pi",
+    ),
+    _rule("plain root", r"\\sqrt ?\(([^()]*(?:\([^()]*\)[^()]*)*)\)", r"\\sqrt{\1}", "sqrt(2)", r"\sqrt{2}"),
+    _rule(
+        "exponential",
+        r"\\exp ?(?:\(([^()]*(?:\([^()]*\)[^()]*)*)\)|\{([^{}]*)\})",
+        lambda match: f"e^{{{match[1] or match[2] or ''}}}",
+        r"\exp(x)",
+        "e^{x}",
+    ),
+    _rule("plain power", r"\^ ?\(([^()]*)\)", r"^{\1}", "2^(1/3)", "2^{1/3}"),
+)
