@@ -39,6 +39,7 @@ class Rule:
 
 RULES: tuple[Rule, ...] = (
     Rule("percent signs, by convention", rules.percents, ((r"28\%", "28", True), (r"(10,2)", r"(10\%,2)", False))),
+    Rule("single numbers", rules.numbers, (("1,234", "1234", True), ("0.5", r"\frac{1}{2}", True))),
     Rule(
         "only as written: dots, quantifiers, congruences",
         rules.written,
@@ -58,7 +59,6 @@ RULES: tuple[Rule, ...] = (
     Rule("quantities with units", rules.quantity, ((r"5\text{cm}", "5", True), (r"5\text{cm}", r"5\text{m}", False))),
     Rule("other words", rules.other_words, ((r"\text{Tuesday}", "Monday", False), (r"\emptyset", "no solution", True))),
     Rule("formulas between words", rules.between_words, ((r"x+1\text{ if }x>0", r"1+x\text{ if }x>0", True),)),
-    Rule("single numbers", rules.numbers, (("1,234", "1234", True), ("0.5", r"\frac{1}{2}", True))),
     Rule(
         "matrices by their cells",
         rules.matrices,

@@ -3,6 +3,7 @@ r"""Answers that are single numbers, compared exactly: integers, decimals, fract
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -22,6 +23,8 @@ _FRACTION = re.compile(
     rf"(?P<whole>[0-9]+(?= ?\\| [0-9]))? ?"
     rf"(?:\\frac\{{(?P<n>-?{_UNSIGNED})\}}\{{(?P<d>-?{_UNSIGNED})\}}|(?P<n2>{_UNSIGNED})/(?P<d2>{_UNSIGNED}))"
 )
+_MULTIPLES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_MULTIPLIED = re.compile(rf"(?P<digits>{_UNSIGNED}) ?(?:\\text\{{)?(?P<multiple>(?:{'|'.join(_MULTIPLES)})s?)\}}?")
 _REPEATING = re.compile(r"(?P<int>[0-9]*)\.(?P<head>[0-9]*)\\(?:overline|bar|dot) ?\{?(?P<cycle>[0-9]+)\}?")
 _DOTTED = re.compile(r"(?P<int>[0-9]*)\.(?P<head>[0-9]*?)(?P<cycle>[0-9]{1,6}?)(?P=cycle){2,}\\ldots")
 
@@ -58,17 +61,9 @@ def parse_number(text: str) -> Number | None:
 
 
 def _unsigned(body: str) -> Number | None:
-    if match := _DECIMAL.fullmatch(body):
-        return _decimal(match["digits"])
-    if match := _FRACTION.fullmatch(body):
-        return _fraction(match)
-    if match := _SCIENTIFIC.fullmatch(body):
-        exponent = int(match["plain"] or match["braced"] or match["one"])
-        if abs(exponent) > _MAX_EXPONENT:
-            return None
-        return Number(_decimal(match["digits"]).value * Fraction(10) ** exponent)
-    if match := _REPEATING.fullmatch(body) or _DOTTED.fullmatch(body):
-        return Number(_repeating(match["int"], match["head"], match["cycle"]))
+    for shape, read in _SHAPES:
+        if match := shape.fullmatch(body):
+            return read(match)
     return None
 
 
@@ -109,6 +104,23 @@ def _repeating(whole: str, head: str, cycle: str) -> Fraction:
     return Fraction(int(whole + head or "0") * repeated + int(cycle), repeated * scale)
 
 
+def _scientific(match: re.Match[str]) -> Number | None:
+    exponent = int(match["plain"] or match["braced"] or match["one"])
+    if abs(exponent) > _MAX_EXPONENT:
+        return None
+    return Number(_decimal(match["digits"]).value * Fraction(10) ** exponent)
+
+
+_SHAPES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Number | None]], ...] = (
+    (_DECIMAL, lambda match: _decimal(match["digits"])),
+    (_FRACTION, _fraction),
+    (_SCIENTIFIC, _scientific),
+    (_MULTIPLIED, lambda match: Number(_decimal(match["digits"]).value * _MULTIPLES[match["multiple"].rstrip("s")])),
+    (_REPEATING, lambda match: Number(_repeating(match["int"], match["head"], match["cycle"]))),
+    (_DOTTED, lambda match: Number(_repeating(match["int"], match["head"], match["cycle"]))),
+)
+
+
 def numbers_equal(gold: Number, answer: Number) -> bool:
     """Exact equality; a decimal may also stand for the exact value that it was rounded from.
 
@@ -133,4 +145,7 @@ def stands_for(rounded: Number, exact: Fraction, decimals: int) -> bool:
 def based_number(text: str) -> tuple[str, str] | None:
     r"""Digits and base of ``52_8``, ``52_{\text{eight}}``, ``52_{(8)}``; None for anything else."""
     match = _BASED.fullmatch(text)
-    return (match["digits"].lower(), _BASE_NAMES.get(match["base"], match["base"])) if match else None
+    if match is None:
+        return None
+    digits, base = match["digits"].lower(), _BASE_NAMES.get(match["base"], match["base"])
+    return (digits, base) if all(int(digit, 16) < int(base[:4]) for digit in digits) else None

@@ -100,13 +100,13 @@ def strip_unit(answer: str) -> tuple[str, Unit | None]:
     return answer, None
 
 
-def letter_unit(answer: str) -> str:
-    """The number before a single letter that may be its unit (``13m``); the answer itself if there is none.
+def strip_letter(answer: str) -> tuple[str, Unit | None]:
+    """The number before a single letter that may be its unit (``13m``), and that unit.
 
-    Only for answers to a gold answer without letters: ``13m`` may also be a product.
+    Only for answers to a gold answer that is a number: ``13m`` may also be a product.
     """
     match = _LETTER_UNIT.fullmatch(answer)
-    return match["core"] if match else answer
+    return (match["core"], unit_of(match["unit"])) if match else (answer, None)
 
 
 def _spelled(text: str) -> str | None:

@@ -153,7 +153,7 @@ def same_relation(same: Same, gold: str, answer: str) -> bool | None:
 def _same_inequality(gold: str, answer: str) -> bool:
     bounds, other_bounds = solved(gold), solved(answer)
     if bounds is not None:
-        return other_bounds is not None and bounds_equal(bounds, other_bounds)
+        return other_bounds is not None and (bounds_equal(bounds, other_bounds) or _inequalities(gold, answer))
     if other_bounds is not None:
         return sets_equal(set_of(gold, solve=True), set_of(answer))
     return _inequalities(gold, answer)

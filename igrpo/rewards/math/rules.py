@@ -14,7 +14,7 @@ from igrpo.rewards.math.functions import UnparsableError
 from igrpo.rewards.math.lists import in_any_order, in_order, same_assignments, same_collections
 from igrpo.rewards.math.numbers import Number, based_number, numbers_equal, parse_number, stands_for
 from igrpo.rewards.math.parameters import declared, with_constant_named
-from igrpo.rewards.math.quantities import NUMBER_WORDS, letter_unit, same_unit, strip_unit
+from igrpo.rewards.math.quantities import NUMBER_WORDS, same_unit, strip_letter, strip_unit
 from igrpo.rewards.math.relations import same_chain, same_relation
 from igrpo.rewards.math.sets import set_name, set_of, sets_equal
 from igrpo.rewards.math.structure import (
@@ -22,19 +22,29 @@ from igrpo.rewards.math.structure import (
     is_inequality,
     matrix,
     name_key,
+    only_element,
     plus_minus,
     relation_signs,
     sides,
     split_top,
     without_thousands,
 )
-from igrpo.rewards.math.text import around_words, choice, chosen, is_no_solution, is_text, spoken, words
+from igrpo.rewards.math.text import (
+    around_words,
+    choice,
+    choices,
+    chosen,
+    is_all_real_numbers,
+    is_no_solution,
+    is_text,
+    spoken,
+    words,
+)
 
 _WRITTEN_ONLY = re.compile(r"\\(?:pmod|equiv|nmid|parallel|perp|cong|sim)(?![a-zA-Z])|\|(?=[A-Z]\))")
 _LOGIC = re.compile(r"\\(?:forall|exists|neg|iff|implies|Rightarrow|Leftrightarrow|to)\b")
+_CONGRUENT = re.compile(r"^[a-z]\\equiv ?| ")
 _DATE = re.compile(r"[0-9]{1,4}/[0-9]{1,2}/[0-9]{1,4}")
-_LETTER = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]")
-_SINGLE = re.compile(r"\\\{[^,;:|\\{}]*(?:\\(?!\})[^,;:|]*)?\\\}")
 _SET = re.compile(
     r"\\(?:in(?![a-z])|cup|cap|setminus|emptyset|mathbb|text\{(?:or|and)\})|^\\\{|^[(\[].*[)\]]$|[<>]|\\[lg]eq|\\neq"
 )
@@ -85,7 +95,7 @@ def written(it: Comparing, gold: str, answer: str) -> bool | None:
     if _LOGIC.findall(gold) != _LOGIC.findall(answer) or gold.count("'") != answer.count("'"):
         return False
     if _WRITTEN_ONLY.search(gold) or _WRITTEN_ONLY.search(answer):
-        return False
+        return _CONGRUENT.sub("", gold) == _CONGRUENT.sub("", answer)
     if _DATE.fullmatch(gold) and _DATE.fullmatch(answer):
         return False
     dotted = [parse_number(text) is None and "\\ldots" in text for text in (gold, answer)]
@@ -112,6 +122,8 @@ def same_words(it: Comparing, gold: str, answer: str) -> bool | None:
         return letter == other or (letter in "ABCDEFGHIJ" and letter == other.upper())
     if (letter is not None and letter == chosen(answer)) or (other is not None and other == chosen(gold)):
         return True
+    if (several := choices(gold)) is not None and "," in gold + answer and several == choices(answer):
+        return True
     said = spoken(gold)
     return True if said is not None and said == spoken(answer) else None
 
@@ -120,8 +132,10 @@ def other_words(it: Comparing, gold: str, answer: str) -> bool | None:
     """Words that differ, and words for the empty set and small numbers."""
     if is_no_solution(answer) or is_no_solution(gold):
         return bool({"\\emptyset", "\\{\\}"} & {gold, answer}) or is_no_solution(gold) == is_no_solution(answer)
-    if NUMBER_WORDS.get(answer.lower(), answer) == gold:
+    if NUMBER_WORDS.get(answer.lower(), answer) == NUMBER_WORDS.get(gold.lower(), gold):
         return True
+    if is_all_real_numbers(gold) or is_all_real_numbers(answer):
+        return it.same(*("\\mathbb{R}" if is_all_real_numbers(text) else text for text in (gold, answer)))
     both_spoken = spoken(gold) is not None and spoken(answer) is not None
     return False if both_spoken or is_text(gold) or is_text(answer) else None
 
@@ -129,11 +143,11 @@ def other_words(it: Comparing, gold: str, answer: str) -> bool | None:
 def quantity(it: Comparing, gold: str, answer: str) -> bool | None:
     """A quantity with and without its unit."""
     (gold_core, gold_unit), (core, unit) = strip_unit(gold), strip_unit(answer)
-    if gold_unit is not None or unit is not None:
-        return same_unit(gold_unit, unit) and it.same(gold_core, core)
-    if not _LETTER.search(gold) and (number := letter_unit(answer)) != answer:
-        return it.same(gold, number)
-    return None
+    if unit is None and parse_number(gold_core) is not None:
+        core, unit = strip_letter(answer)
+    if gold_unit is None and unit is None:
+        return None
+    return same_unit(gold_unit, unit) and it.same(gold_core, core)
 
 
 def between_words(it: Comparing, gold: str, answer: str) -> bool | None:
@@ -213,13 +227,13 @@ def sets(it: Comparing, gold: str, answer: str) -> bool | None:
         pieces = split_top(gold, ("\\cup",)), split_top(answer, ("\\cup",))
         if len(pieces[0]) > 1 and in_any_order(it.same_part, *pieces):
             return True
-    name, other_name = set_name(gold), set_name(answer)
-    if name is not None and other_name is not None and name != other_name:
-        return False
     if not any(relation_signs(text) or _SAYS_SET.search(text) for text in (gold, answer)):
         return None
     first, second = set_of(gold, solve=True), set_of(answer)
-    return None if first is None or second is None else sets_equal(first, second)
+    if first is None or second is None:
+        return None
+    name, other_name = set_name(gold), set_name(answer)
+    return (name is None or other_name is None or name == other_name) and sets_equal(first, second)
 
 
 def collection(it: Comparing, gold: str, answer: str) -> bool | None:
@@ -227,7 +241,7 @@ def collection(it: Comparing, gold: str, answer: str) -> bool | None:
     whole = without_thousands(gold), without_thousands(answer)
     if whole != (gold, answer) and it.same(*whole):
         return True
-    one, other = (text[2:-2] if _SINGLE.fullmatch(text) else text for text in (gold, answer))
+    one, other = map(only_element, (gold, answer))
     if (one, other) != (gold, answer) and not it.within:
         return it.same(one, other)
     if relation_signs(gold) or relation_signs(answer):

@@ -71,8 +71,8 @@ RULES: tuple[Spelling, ...] = (
     _rule("emphasis", r"^\s*(\*\*|__|`+|\*)((?:(?!\1).)+)\1([.,;:!]?)\s*$", r"\2\3", "**7**", "7"),
     _rule(
         "money",
-        rf"(?P<sign>[-+]?)\s*(?:(?P<mark>\\\$|[€£¥₹]|\bRs\b\.?|^\$(?=[^$]*$))\s*(?P<minus>-?)(?P<amount>{_AMOUNT})"
-        rf"|(?P<before>{_AMOUNT})\s*(?P<behind>\\\$|[€£¥₹]))",
+        rf"(?P<sign>[-+]?)\s*(?:(?P<mark>\\\$|[€£¥₹¢]|\bRs\b\.?|^\$(?=[^$]*$))\s*(?P<minus>-?)(?P<amount>{_AMOUNT})"
+        rf"|(?P<before>{_AMOUNT})\s*(?P<behind>\\\$|[€£¥₹¢]))",
         _money,
         r"\$5.50",
         r"5.50\text{dollars}",
@@ -153,6 +153,7 @@ RULES: tuple[Spelling, ...] = (
         r"90^\circ",
     ),
     _rule("temperature", r"\^\\circ\s*([CFK])\s*$", r"^\\circ\\text{\1}", r"10^\circ C", r"10^\circ\text{C}"),
+    _rule("modulus", r"\\pmod\s*([0-9]+)", r"\\pmod{\1}", r"\pmod 4", r"\pmod{4}"),
     _rule("dots", r"\.\s?\.\s?\.+", r"\\ldots ", "1,2,...", r"1,2,\ldots"),
     _rule(
         "ordinal",

@@ -29,11 +29,11 @@ COMMANDS = {
     "backslash": r"\setminus", "colon": ":", "lor": r"\text{or}", "vee": r"\text{or}", "land": r"\text{and}",
     "imath": "i", "bigcup": r"\cup", "lnot": r"\neg", "percent": r"\%", "and": ",", "thinspace": " ",
     "div": "/", "dbinom": r"\binom", "tbinom": r"\binom", "mod": r"\bmod", "Pr": "P", "intersection": r"\cap",
-    "N": r"\mathbb{N}", "R": r"\mathbb{R}", "Z": r"\mathbb{Z}", "Q": r"\mathbb{Q}",
+    "langle": "(", "rangle": ")", "N": r"\mathbb{N}", "R": r"\mathbb{R}", "Z": r"\mathbb{Z}", "Q": r"\mathbb{Q}",
 }
 
 #: Signs of money, with the unit that they are.
-CURRENCIES = {"$": "dollars", "€": "euros", "£": "pounds", "¥": "yen", "₹": "rupees", "Rs": "rupees"}
+CURRENCIES = {"$": "dollars", "€": "euros", "£": "pounds", "¥": "yen", "₹": "rupees", "¢": "cents", "Rs": "rupees"}
 
 #: Commands that only lay out.
 DROPPED = frozenset((

@@ -11,8 +11,8 @@ _MATRIX = re.compile(
 )
 _RELATIONS = ("=", "\\approx", "<", ">", "\\leq", "\\geq", "\\neq", "\\in")
 _NAME = re.compile(
-    r"(?:\\[a-zA-Z]+ ?|[a-zA-Z]|'|_(?:\{[^{}]*\}|[a-zA-Z0-9])|\|[a-zA-Z]+\||[()|,:/ ]|\\text\{[^{}]*\}"
-    r"|\([a-zA-Z0-9](?:,[a-zA-Z0-9])*\))+"
+    r"(?:\\(?:vec|overline|overrightarrow|hat|bar|widehat) ?\{[a-zA-Z]+\}|\\[a-zA-Z]+ ?|[a-zA-Z]|'"
+    r"|_(?:\{[^{}]*\}|[a-zA-Z0-9])|\|[a-zA-Z]+\||[()|,:/ ]|\\text\{[^{}]*\}|\([a-zA-Z0-9](?:,[a-zA-Z0-9])*\))+"
 )
 _DERIVATIVE = re.compile(r"\\frac\{(?:d|\\partial ?)(?:\^[0-9])?[a-zA-Z]\}\{(?:d|\\partial ?)[a-zA-Z](?:\^[0-9])?\}")
 _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])")
@@ -73,6 +73,12 @@ def collection(text: str) -> Collection | None:
         if len(parts) > 1 and _balanced(text[1:-1]):
             return Collection(text[0] + text[-1], tuple(parts))
     return None
+
+
+def only_element(text: str) -> str:
+    """The element of a set that has one; any other text as it is."""
+    found = collection(text)
+    return found.elements[0] if found is not None and found.brackets == "{}" and len(found.elements) == 1 else text
 
 
 def _balanced(text: str) -> bool:

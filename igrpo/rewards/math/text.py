@@ -19,6 +19,8 @@ _TIME = re.compile(r"[0-9] ?[ap]\.?m\b", re.IGNORECASE)
 _NOT_SPOKEN = re.compile(r"[^a-z0-9\s.,:;/'\"!?()-]")
 _MATHEMATICS = re.compile(r"\\|[=<>^_+*|{}]|[0-9] ?[a-z]\b")
 
+_ARTICLE = re.compile(r"\b(?:an?|the) +(?=[a-z]{2})")
+_LETTERS = re.compile(r"[A-J](?:,? ?[A-J])+")
 _NO_SOLUTION = frozenset(("no solution", "no real solution", "there are no solution", "empty set", "no such solution"))
 
 
@@ -65,7 +67,7 @@ def spoken(answer: str) -> list[str] | None:
     plain = re.sub(r"(?<=[0-9])(?:st|nd|rd|th)\b", "", plain)
     if _NOT_SPOKEN.search(plain):
         return None
-    return [stem(token) for token in _SPOKEN.findall(plain)]
+    return [stem(token) for token in _SPOKEN.findall(_ARTICLE.sub("", plain))]
 
 
 def is_text(answer: str) -> bool:
@@ -88,6 +90,19 @@ def chosen(answer: str) -> str | None:
     r"""The letter of a choice that is given with its value (``\text{(A) }5``), where no other letter is named."""
     match = _CHOICE_AND_VALUE.fullmatch(_TEXT.sub(r"\1", answer).strip())
     return match[1] if match and not _ANOTHER_CHOICE.search(match[2]) else None
+
+
+def choices(answer: str) -> frozenset[str] | None:
+    """The letters of an answer that chooses several: ``ABD``, ``A,B,D``; None for anything else."""
+    plain = _TEXT.sub(r"\1", answer).strip()
+    letters = re.findall("[A-J]", plain)
+    return frozenset(letters) if _LETTERS.fullmatch(plain) and len(set(letters)) == len(letters) else None
+
+
+def is_all_real_numbers(answer: str) -> bool:
+    """Whether an answer says in words that every real number is meant."""
+    said = spoken(answer)
+    return said is not None and " ".join(said) in ("all real number", "all real", "real number", "all number")
 
 
 def choice(answer: str) -> str | None:
