@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from igrpo.data.boxed import Span, boxes, last_answer, last_boxed
+from igrpo.rewards.math.formulas import hold
 from igrpo.rewards.math.markdown import plain
-from igrpo.rewards.math.prose import has_words, hold
+from igrpo.rewards.math.prose import has_words
 from igrpo.rewards.math.statements import ending, last_statement
 from igrpo.rewards.math.text import UNITS
 from igrpo.rewards.math.thinking import without_thinking

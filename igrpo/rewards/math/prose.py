@@ -1,7 +1,6 @@
 r"""Expressions within prose: the value in ``so she has 1,250 apples left`` or ``The roots are 1, 2, and 3``.
 
-Delimited formulas are held out first (one character stands for each), so that the rest can be read word by word. All
-texts here are short: the caller cuts them. Every function is linear in the text, or works on a bounded part of it.
+All texts here are short: the caller cuts them.
 """
 
 from __future__ import annotations
@@ -10,12 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_HELD = 0xF0000
-_OPENING = re.compile(r"\$\$|(?<!\\)\$|(?<!\\)\\[(\[]|\\begin\{(\w+\*?)\}")
-_CLOSING = {"$$": "$$", "$": "$", r"\(": r"\)", r"\[": r"\]"}
-_IN_TEXT = re.compile(r"\\(?:text\w*|mathrm|mbox|operatorname)\s*\{[^{}]*\}")
-_LONG_WORD = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}")
-_CONTENT = re.compile(r"[0-9\\]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
+from igrpo.rewards.math.formulas import FIRST_ATOM, Prose
 
 _INTEGER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[1-9][0-9]{0,2}(?: [0-9]{3})+(?! ?[0-9])|[0-9]+)"
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉₊₋½¼¾⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
@@ -71,18 +65,6 @@ _OPERATOR = re.compile(r"[0-9)}]\s*(?:[-+*/^×÷·⋅!²³(]|\\(?:times|cdot|div
 
 
 @dataclass(frozen=True, slots=True)
-class Prose:
-    """A text in which one character stands for each delimited formula."""
-
-    text: str
-    formulas: tuple[str, ...]
-
-    def restore(self, part: str) -> str:
-        """A part of the text with its formulas, without their delimiters."""
-        return re.sub("[\U000f0000-\U000ffffd]", lambda match: self.formulas[ord(match.group()) - _HELD], part)
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
     """A stretch of a text that is mathematics: an expression, a relation or a list of such."""
 
@@ -95,40 +77,6 @@ class Run:
     def has_value(self) -> bool:
         """Whether it says more than a bare letter or sign does."""
         return _VALUE.search(self.text) is not None
-
-
-def hold(text: str) -> Prose:
-    """The text with its formulas held out. A dollar sign that is money opens no formula."""
-    out: list[str] = []
-    formulas: list[str] = []
-    position = 0
-    while (opening := _OPENING.search(text, position)) is not None:
-        closing = rf"\end{{{opening[1]}}}" if opening[1] else _CLOSING[opening.group()]
-        inside, end = opening.end(), text.find(closing, opening.end())
-        while closing == "$" and end > 0 and text[end - 1] == "\\":
-            end = text.find(closing, end + 1)
-        content = text[inside:end]
-        if end < 0 or len(formulas) >= 4000 or (closing == "$" and not _is_formula(content, text[end + 1 : end + 2])):
-            out.append(text[position:inside])
-            position = inside
-            continue
-        after = end + len(closing)
-        formulas.append(text[opening.start() : after] if opening[1] else content.strip().rstrip("."))
-        full_stop = "." if content.rstrip().endswith(".") else ""  # of the sentence that the formula ends
-        out.append(text[position : opening.start()] + chr(_HELD + len(formulas) - 1) + full_stop)
-        position = after
-    return Prose("".join([*out, text[position:]]), tuple(formulas))
-
-
-def _is_formula(content: str, after: str) -> bool:
-    """Whether what stands between two dollar signs is mathematics, and not prose between two amounts of money."""
-    if after.isdigit() or not _CONTENT.search(content):
-        return False
-    long_words = len(_LONG_WORD.findall(_IN_TEXT.sub("", content)))
-    starts_as_money = content[:1].isdigit()
-    if long_words > (0 if starts_as_money else 1):
-        return False
-    return not (starts_as_money and content[-1] in " +-*/=(~")
 
 
 def runs(text: str) -> list[Run]:
@@ -219,7 +167,7 @@ def value(prose: Prose, run: Run) -> str | None:
     said = result(prose.restore(run.text))
     if _LETTER_UNIT.search(run.text):
         return _LETTER_UNIT.sub(r" \\text{ \1}", said)
-    if not (run.text[-1].isdigit() or ord(run.text[-1]) >= _HELD or run.text[-1] in "π)"):
+    if not (run.text[-1].isdigit() or ord(run.text[-1]) >= FIRST_ATOM or run.text[-1] in "π)"):
         return said
     if _PERCENT.match(rest):
         return said + r"\%"

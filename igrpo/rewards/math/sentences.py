@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from igrpo.rewards.math import wording
-from igrpo.rewards.math.prose import Prose, Run, has_words, result, runs, unit_behind, value
+from igrpo.rewards.math.formulas import Prose
+from igrpo.rewards.math.prose import Run, has_words, result, runs, unit_behind, value
 
 _FEW_WORDS = 6
 _BEHIND = 8

@@ -11,7 +11,8 @@ import itertools
 import re
 
 from igrpo.rewards.math import wording
-from igrpo.rewards.math.prose import Prose, hold, runs
+from igrpo.rewards.math.formulas import Prose, hold
+from igrpo.rewards.math.prose import runs
 from igrpo.rewards.math.sentences import Read, read, says_something, sentences
 
 _TAIL = 3000
