@@ -117,6 +117,8 @@ def test_model_outputs(row: dict[str, str | None]) -> None:
         ("We need 12 cm^2 of paper", r"12 \text{ cm}^2"),
         ("so the number is 10 which is 1,000.99m²", "1,000.99m²"),
         ("It takes 3 hours and 20 minutes.", "3 hours and 20 minutes"),
+        ("The answer is 3 hours and 20 minutes.", "3 hours and 20 minutes"),
+        ("She gets $k or $7.", "$k or $7"),
         ("There is no solution.", "no solution"),
         ("The day is Tuesday.", "Tuesday"),
         ("The date is January 1, 2000.", "January 1, 2000"),
