@@ -15,7 +15,6 @@ from igrpo.types import Question
 
 AnswerForm = Literal["plain", "boxed", "hashes"]
 
-_BARE_BOX: Final = re.compile(r"\\boxed\s+([^\s{}$\\])")  # LaTeX takes one sign where there is no brace
 _THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
@@ -123,8 +122,7 @@ def _answer(text: str, fields: Fields, section: str, where: str) -> str:
         return text
     place = f"{where}: the field '{fields.answer}'"
     if fields.answer_form == "boxed":
-        bare = _BARE_BOX.findall(text)
-        found = last_boxed(text) or (bare[-1] if bare else "")
+        found = last_boxed(text) or ""
         if not found.strip():
             raise UnusableRowError(
                 f"{place} has no \\boxed{{}} with an answer in it ({section}.fields.answer_form=boxed)"

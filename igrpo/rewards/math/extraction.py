@@ -1,42 +1,73 @@
-r"""The answer within a completion: the last ``\boxed{...}``, an ``<answer>`` tag, or the last line.
+r"""The answer within a completion: a ``\boxed{...}``, an ``<answer>`` tag, or what is said in words.
 
-Only text after the last ``</think>`` counts. Boxes that stand side by side (``\boxed{1} and \boxed{2}``) are one
-answer with several parts, so that a model cannot hedge: the parts are joined by commas and judged together. Every
-function is linear in the length of the text.
+The formats name the kinds of statements that count. Of those that count, the last one in the text is the answer: a
+completion that boxes 7, finds a mistake and ends on ``Final answer: 8`` answers 8. So their order decides nothing,
+with one exception: ``last_line`` reads the unmarked last line only where nothing in the text names itself an answer.
+
+Thinking is not read, and an answer inside unfinished thinking is none. Statements side by side (``\boxed{1} and
+\boxed{2}``) are one answer with several parts, so that a model cannot hedge: the parts are joined by commas and judged
+together. What is found is a clean answer in LaTeX or words, for ``normalise``. Every function is linear in the length
+of the text and raises for none.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
-from igrpo.data.boxed import last_boxed
+from igrpo.data.boxed import Span, boxes, last_answer, last_boxed
+from igrpo.rewards.math.formulas import hold
+from igrpo.rewards.math.markdown import plain
+from igrpo.rewards.math.prose import has_words
+from igrpo.rewards.math.quantities import is_unit_word
+from igrpo.rewards.math.statements import ending, last_statement
+from igrpo.rewards.math.thinking import without_thinking
+from igrpo.rewards.math.wording import ANCHOR
 
 AnswerFormat = Literal["boxed", "answer_tag", "last_line"]
 ANSWER_FORMATS: tuple[AnswerFormat, ...] = ("boxed", "answer_tag", "last_line")
 
-_TAIL = 2000
-_ANSWER_IS = re.compile(
-    r"(?i)\b(?:answer|reply|result|solution)\b(?:\s+\w+){0,3}?\s*(?:is\b|:|=|are\b)\s*:?\s*|####\s*"
+_TAG = re.compile(r"<\s*(/?)\s*answer\s*>", re.IGNORECASE)
+_HTML = re.compile(
+    r"</?(?:answer|b|i|u|p|em|strong|span|div|code|pre|center|sub|sup|mark|result|response|output|solution"
+    r"|final_answer)\s*/?>",
+    re.IGNORECASE,
 )
-_MATH = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
-_NUMBER = re.compile(
-    r"(?<![\w.\\^_{/])[-+]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.?\d+)(?:/\d+)?(?:\s*(?:\\?%|percent\b|pct\b))?"
+_LINE_BREAK = re.compile(r"<\s*br\s*/?\s*>", re.IGNORECASE)
+_NO_BOX = re.compile(r"\$?\\{1,2}f?boxed\s*\{(?:\s*\}\$?|[^{}]*\Z)")  # empty, or cut
+_TEXT = re.compile(r"\\text\w*\s*\{([^{}]*)\}")
+_WORDS = re.compile(r"[A-Za-z,\s]*")
+_LONGEST_READ = 400
+_UNIT_BEHIND = re.compile(
+    r"(?P<percent>\s*\\?%)|(?:\s|\\[,;! ]|[~$])*"
+    r"(?:\\(?:text|mathrm|textrm)\s*\{(?P<text>[A-Za-z /.]{1,40})\}"
+    r"|(?P<bare>[A-Za-z]{2,}(?: [a-z]{2,})?))(?P<power>\s*\^\s*\{?[23]\}?|[²³])?"
 )
-_PROSE_WORD = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{2,}")
-_PROSE = 3
-_CLOSING = re.compile(r"(?is)\s*(?:I hope it is correct\.?.*|<\|[^|>]*\|>.*)$")
+_PREPOSITIONS = ("in", "per")
 
 
-def extract_answer(text: str, formats: Sequence[AnswerFormat]) -> str | None:
-    """The answer of a completion by the first of ``formats`` that finds one; None when none does."""
-    text = text.rpartition("</think>")[2]
-    for name in formats:
-        answer = _EXTRACTORS[name](text)
-        if answer is not None and answer.strip():
-            return answer.strip()
-    return None
+def extract_answer(text: str, formats: Sequence[AnswerFormat], *, unfinished_thinking: bool = False) -> str | None:
+    """The last answer that a completion states in one of ``formats``; None where it states none.
+
+    Args:
+        text: the completion, with the thinking that its prompt opened, if it did.
+        formats: which kinds of statements count.
+        unfinished_thinking: also read an answer inside thinking that was never closed.
+    """
+    text = plain(without_thinking(text, unfinished=unfinished_thinking))
+    stated = [found for name, find in _MARKED.items() if name in formats and (found := find(text)) is not None]
+    last = max(stated, key=lambda one: one.start, default=None)
+    answer = None if last is None else last.content
+    if "last_line" in formats:
+        after = 0 if last is None else last.end
+        in_words = last_statement(_prose(text[after:]), after > 0)
+        if in_words is not None:
+            answer = in_words
+        elif last is None:
+            answer = ending(_prose(text))
+    return (answer or "").strip() or None
 
 
 def extract_gold(answer: str) -> str:
@@ -45,36 +76,66 @@ def extract_gold(answer: str) -> str:
     return (boxed if boxed is not None else answer).strip()
 
 
-def _answer_tag(text: str) -> str | None:
-    start = text.rfind("<answer>")
-    end = text.find("</answer>", start)
-    if start < 0 or end < 0:
+def _boxed(text: str) -> Span | None:
+    found = last_answer(text, boxes(text))
+    if found is None:
         return None
-    content = text[start + len("<answer>") : end]
-    boxed = last_boxed(content)
-    return content if boxed is None else boxed
+    return Span(found.start, found.end, _bare(found.content) + _unit_behind(found.content, text[found.end :][:80]))
 
 
-def _last_line(text: str) -> str | None:
-    """What the text ends on: its last formula or number when it is prose, else the last line itself."""
-    tail = _CLOSING.sub("", text.strip()[-_TAIL:]).rstrip()
-    line = tail.rpartition("\n")[2]
-    if not re.search(r"\w", line) or line.count("$") % 2 or "\\]" in line or "\\end" in line:
-        line = tail  # the end of a displayed formula
-    anchors = [match for match in _ANSWER_IS.finditer(line) if re.search(r"\w", line[match.end() :])]
-    if anchors:
-        line = line[anchors[-1].end() :]
-    spots = [(match.end(), _formula(match, line)) for match in _MATH.finditer(line)]
-    formulas_end = spots[-1][0] if spots else 0
-    if spots or len(_PROSE_WORD.findall(line)) >= _PROSE:
-        spots += [(match.end(), match.group()) for match in _NUMBER.finditer(line, formulas_end)]
-    return spots[-1][1] if spots else line
+def _answer_tag(text: str) -> Span | None:
+    tags: list[Span] = []
+    start: re.Match[str] | None = None
+    for tag in _TAG.finditer(text):
+        if not tag[1]:
+            start = tag
+        elif start is not None:
+            content = text[start.end() : tag.start()]
+            tags.append(Span(start.start(), tag.end(), content))
+            start = None
+    found = last_answer(text, [tag for tag in tags if tag.content.strip(" .\n")])
+    if found is None:
+        return None
+    boxed = last_boxed(found.content)
+    if boxed is not None:
+        return Span(found.start, found.end, _bare(boxed))
+    content = _bare(_prose(found.content))
+    if "\n" not in content.strip() and len(content) <= _LONGEST_READ and has_words(hold(content).text):
+        content = ending(content) or content
+    return Span(found.start, found.end, content)
 
 
-def _formula(match: re.Match[str], line: str) -> str:
-    percent = re.match(r"\s*(?:\\?%|percent\b|pct\b)", line[match.end() :])
-    content = next(group for group in match.groups() if group is not None)
-    return content + (percent.group().strip() if percent else "")
+def _bare(content: str) -> str:
+    """The content of a box or tag, without the sentence around the answer (``The answer is 5``)."""
+    if len(content) > _LONGEST_READ:
+        return content
+    words = _TEXT.sub(r"\1", content)
+    anchor = ANCHOR.search(words)
+    if anchor is None or not _WORDS.fullmatch(words, 0, anchor.start()):
+        return content
+    return last_statement(words, behind_another=True) or content
 
 
-_EXTRACTORS = {"boxed": last_boxed, "answer_tag": _answer_tag, "last_line": _last_line}
+def _unit_behind(content: str, behind: str) -> str:
+    r"""A percent sign or known unit that stands right behind the box: ``\boxed{5}\text{ cm}``, ``$\boxed{5}$ cm``."""
+    unit = _UNIT_BEHIND.match(behind)
+    if unit is None or "text" in content or "%" in content or not re.search(r"[0-9]", content):
+        return ""
+    if unit["percent"]:
+        return r"\%"
+    words = re.findall(r"[A-Za-z]+", unit["text"] or unit["bare"])
+    known = list(itertools.takewhile(is_unit_word, words))
+    if not known or (known != words if unit["text"] else known[0] in _PREPOSITIONS):
+        return ""
+    whole = known == words
+    name = (unit["text"] or unit["bare"]).strip() if whole else known[0]
+    return rf" \text{{ {name}}}{(unit['power'] or '').strip() if whole else ''}"
+
+
+def _prose(text: str) -> str:
+    """Without tags, and boxes that hold nothing or were cut."""
+    text = _HTML.sub("", _LINE_BREAK.sub("\n", text)) if "<" in text else text
+    return _NO_BOX.sub("", text) if "box" in text else text
+
+
+_MARKED: dict[str, Callable[[str], Span | None]] = {"boxed": _boxed, "answer_tag": _answer_tag}

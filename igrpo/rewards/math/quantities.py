@@ -80,6 +80,17 @@ class Unit:
         return not self.known and not self.stems
 
 
+def is_unit_word(word: str) -> bool:
+    """Whether a unit may be written with this word, as in ``square meters``."""
+    return _UnitReader.parts(word) is not None or word.lower() in (
+        *_POWERS_BEFORE,
+        *_POWERS_BEHIND,
+        "per",
+        "unit",
+        "units",
+    )
+
+
 def strip_unit(answer: str) -> tuple[str, Unit | None]:
     """The quantity without the unit or remark at its end, and that unit (None: there is none).
 
@@ -147,7 +158,7 @@ class _UnitReader:
             self._power = _POWERS_BEFORE[word]
         elif word in _POWERS_BEHIND and self._previous in self._known:
             return self._raise(_POWERS_BEHIND[word])
-        elif (parts := self._parts(token)) is not None:
+        elif (parts := self.parts(token)) is not None:
             for name, power in parts:
                 self._known[name] = self._known.get(name, 0) + self._sign * power * (self._power or 1)
                 self._previous = name
@@ -167,7 +178,7 @@ class _UnitReader:
         return self._previous in self._known or self._previous in ("unit", "units")
 
     @staticmethod
-    def _parts(token: str) -> tuple[tuple[str, int], ...] | None:
+    def parts(token: str) -> tuple[tuple[str, int], ...] | None:
         if (compound := COMPOUND_UNITS.get(token.lower())) is not None:
             return compound
         name = UNIT_SYMBOLS.get(token) or UNITS.get(token.lower())

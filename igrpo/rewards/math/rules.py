@@ -246,7 +246,8 @@ def collection(it: Comparing, gold: str, answer: str) -> bool | None:
         return it.same(one, other)
     if relation_signs(gold) or relation_signs(answer):
         return same_assignments(it.same_part, gold, answer)
-    return same_collections(it.same_part, gold, answer)
+    verdict = same_collections(it.same_part, gold, answer)
+    return False if verdict is None and whole != (gold, answer) else verdict
 
 
 def relation(it: Comparing, gold: str, answer: str) -> bool | None:

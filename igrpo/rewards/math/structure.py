@@ -15,6 +15,7 @@ _NAME = re.compile(
     r"|_(?:\{[^{}]*\}|[a-zA-Z0-9])|\|[a-zA-Z]+\||[()|,:/ ]|\\text\{[^{}]*\}|\([a-zA-Z0-9](?:,[a-zA-Z0-9])*\))+"
 )
 _DERIVATIVE = re.compile(r"\\frac\{(?:d|\\partial ?)(?:\^[0-9])?[a-zA-Z]\}\{(?:d|\\partial ?)[a-zA-Z](?:\^[0-9])?\}")
+_ABSOLUTE = re.compile(r"\|[a-z]\|")
 _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])")
 
 
@@ -125,6 +126,8 @@ def sides(text: str) -> list[str]:
 
 def is_name(text: str) -> bool:
     r"""Whether a left-hand side merely names the value: ``x``, ``f(x)``, ``|AB|``, ``(p,q)``, ``S_{1}:S``."""
+    if _ABSOLUTE.fullmatch(text):
+        return False  # `|x| = 3` says something about x; `|AB| = 3` measures a segment
     return _DERIVATIVE.fullmatch(text) is not None or (
         _NAME.fullmatch(text) is not None and re.search(r"[a-zA-Z]", text) is not None
     )

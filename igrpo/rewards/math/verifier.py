@@ -40,7 +40,7 @@ class MathVerifier:
     """A Reward: 1 for a right answer, 0 for anything else. Thread-safe; used from any number of event loops.
 
     Args:
-        answer_format: where the answer stands; several are tried in order.
+        answer_format: which statements count as answers; the last of them in the text is the answer.
         percent: whether ``28%`` equals 28 ("number"), 0.28 ("value"), either ("any") or only ``28%`` ("strict").
         base_subscript: whether an answer may leave out the base of a gold like ``52_8``.
         unevaluated: whether an operation that is left to the reader (``\\gcd(12,18)``, a sum, ``\\sin 30^\\circ``) may

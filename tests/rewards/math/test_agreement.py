@@ -18,7 +18,7 @@ from tests.rewards.helpers import question, rows, unrolled
 REFUSED_THOUGH_RIGHT = {"s_plus_3000", "s_plus_20000", "s_tower_diff", "s_sci_1e1000000000"}
 
 #: Cases of cases2.jsonl that are known to come out otherwise than expected.
-ACCEPTED: list[str] = []
+ACCEPTED = ["cases_d-178"]  # `\boxed{3}}`: the brace behind the box is read as a slip of the pen
 MISSED: list[str] = []
 
 
