@@ -21,7 +21,7 @@ from igrpo.policy.encoding import encode_exact
 from igrpo.rewards.math.extraction import extract_answer
 from igrpo.rewards.math.normalise import normalise
 from igrpo.rewards.math.verifier import MathVerifier
-from igrpo.rollout.base import SamplingParams
+from igrpo.rollout.base import SamplingParams, complete
 from igrpo.rollout.local import LocalEngine
 from igrpo.seeding import derive_seed
 from igrpo.trained import load_trained
@@ -153,16 +153,15 @@ class Chat:
         question = Question(id="chat", problem=problem, answer="")
         prompt = self._prompts.question_prompt(question)
         if not self._drafts:
-            (completion,) = await self._engine.sample(prompt.token_ids, self._params, self._seeds(problem, "answer", 1))
+            (completion,) = await complete(self._engine, prompt, self._params, self._seeds(problem, "answer", 1))
             return Reply(completion, self._answer(completion))
-        drafts = await self._engine.sample(
-            prompt.token_ids, self._draft_params, self._seeds(problem, "draft", self._drafts)
-        )
+        seeds = self._seeds(problem, "draft", self._drafts)
+        drafts = await complete(self._engine, prompt, self._draft_params, seeds)
         answers = tuple(self._answer(draft) for draft in drafts)
         chosen = vote(answers, self._same, random.Random(derive_seed("chat", self._seed, problem, "vote")))
         shown = self._prompts.refinement_prompt(question, [drafts[chosen.pick]])
         seeds = self._seeds(problem, "refinement", 1)
-        (completion,) = await self._engine.sample(shown.token_ids, self._params, seeds)
+        (completion,) = await complete(self._engine, shown, self._params, seeds)
         return Reply(completion, self._answer(completion), drafts, answers, chosen)
 
     def unread(self, problem: str) -> str | None:

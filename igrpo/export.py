@@ -119,7 +119,8 @@ def _record(run_dir: Path, trained: Trained) -> ExportRecord:
         path = evaluations / f"{split}-{step:06d}.json"
         if not path.exists():
             return None
-        return float(json.loads(path.read_text(encoding="utf-8"))["single_shot"]["value"])
+        estimate = json.loads(path.read_text(encoding="utf-8"))["single_shot"]
+        return None if estimate is None else float(estimate["value"])
 
     return export_record(
         trained.config, step, development_accuracy=accuracy("development"), test_accuracy=accuracy("test")

@@ -18,7 +18,7 @@ from igrpo.types import OUTCOMES, Cohort, Completion, Group, Outcome, Score, Tra
 _STAGE_DOCS = {
     "entropy": "nats; entropy of the policy at temperature 1, mean over measured tokens of the stage (paper, Eq. 7)",
     "sampling_entropy": "nats; entropy of the distribution that was sampled from (temperature, top-k, top-p), likewise",
-    "reward_mean": "reward; mean over all completions of the stage",
+    "reward_mean": "reward; mean over the completions of the stage that have a score (none has: left out)",
     "reward_std": "reward; sample standard deviation (n-1) within a group, mean over the groups of at least two",
     "reward_best": "reward; the best of each group, mean over the groups",
     "reward_shown": "reward; the completions of the stage that the next prompt showed, mean",
@@ -140,7 +140,7 @@ def _put_outcomes(metrics: dict[str, float], prefix: str, groups: Sequence[Group
 
 
 def _put_stage(metrics: dict[str, float], stage: int, groups: Sequence[Group], rounds: Sequence[_Round]) -> None:
-    completions = [completion for group in groups for completion in group.completions]
+    completions = [completion for group in groups for completion in group.completions + group.unscored]
     scores = [score for group in groups for score in group.scores]
     if not completions:
         return

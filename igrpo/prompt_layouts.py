@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from jinja2.exceptions import TemplateError
@@ -23,8 +24,21 @@ SHOWS: dict[str, tuple[str, ...]] = {
 _MARKS = {part: f"\ue000{part}\ue001" for part in ("problem", "draft", "critique")}
 _MARK = re.compile("(" + "|".join(_MARKS.values()) + ")")
 
-#: A rendered layout: token pieces, and between them the names of the parts that go there.
-Layout = tuple[tuple[int, ...] | str, ...]
+#: Thinking that is opened and not closed: by a chat template, behind the user's turn; in a plain layout, where a
+#: sentence may mention the tag, at the end or at the start of a line.
+_OPENED_BY_TEMPLATE = re.compile(r"<think>(?:(?!</?think>).)*\Z", re.DOTALL)
+_OPENED_BY_LAYOUT = re.compile(r"(?:<think>\s*|^<think>(?:(?!</?think>).)*)\Z", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A rendered layout: token pieces, and between them the names of the parts that go there.
+
+    ``opened`` is the thinking that its end opens for the completion: ``<think>`` and what follows it, or nothing.
+    """
+
+    pieces: tuple[tuple[int, ...] | str, ...]
+    opened: str
 
 
 class PromptError(ValueError):
@@ -62,7 +76,16 @@ class LayoutBuilder:
             raise PromptError(
                 f"the tokenizer's chat template loses or repeats a part of prompt.{key}; set prompt.chat_template=off"
             )
-        return tuple(piece[1:-1] if i % 2 else self.encode(key, piece) for i, piece in enumerate(pieces))
+        return Layout(
+            tuple(piece[1:-1] if i % 2 else self.encode(key, piece) for i, piece in enumerate(pieces)),
+            self._opened(pieces[-1], _MARK.split(user)[-1].strip()),
+        )
+
+    def _opened(self, end: str, of_user: str) -> str:
+        """The thinking that is open at the ``end`` of a layout, which begins with the end of the user's turn."""
+        behind = end.lstrip().removeprefix(of_user) if self._chat else end
+        found = (_OPENED_BY_TEMPLATE if self._chat else _OPENED_BY_LAYOUT).search(behind)
+        return "" if found is None else found[0]
 
     def encode(self, key: str, text: str) -> tuple[int, ...]:
         """The tokens of a text of ``prompt.key``.
@@ -110,9 +133,9 @@ class LayoutBuilder:
 
 def fill(layout: Layout, parts: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
     """The prompt's tokens, with those of its parts spliced in."""
-    return tuple(token for piece in layout for token in (parts[piece] if isinstance(piece, str) else piece))
+    return tuple(token for piece in layout.pieces for token in (parts[piece] if isinstance(piece, str) else piece))
 
 
 def fixed_tokens(layout: Layout) -> int:
     """How many tokens a prompt has without its parts."""
-    return sum(len(piece) for piece in layout if not isinstance(piece, str))
+    return sum(len(piece) for piece in layout.pieces if not isinstance(piece, str))

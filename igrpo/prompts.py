@@ -87,18 +87,20 @@ class PromptBuilder:
         Raises:
             QuestionTooLongError: the problem is over its token budget.
         """
-        return Prompt(fill(self._layouts["question"], {"problem": self._problem(question)}))
+        layout = self._layouts["question"]
+        return Prompt(fill(layout, {"problem": self._problem(question)}), opened=layout.opened)
 
     def refinement_prompt(self, question: Question, drafts: Sequence[Completion]) -> Prompt:
         """q' = Concat(q, draft) (paper, Section 3), or several; without any, the bare question."""
         if not drafts:
             return self.question_prompt(question)
-        pieces = [self._cut(self._shown(draft)) for draft in drafts]
+        pieces = [self._shown(draft) for draft in drafts]
         shown = pieces[0][0]
         for ids, _ in pieces[1:]:
             shown = (*shown, *self._draft_separator, *ids)
-        filled = fill(self._layouts["refinement"], {"problem": self._problem(question), "draft": shown})
-        return Prompt(filled, draft_tokens=len(shown), draft_tokens_cut=sum(cut for _, cut in pieces))
+        layout, cut = self._layouts["refinement"], sum(cut for _, cut in pieces)
+        filled = fill(layout, {"problem": self._problem(question), "draft": shown})
+        return Prompt(filled, draft_tokens=len(shown), draft_tokens_cut=cut, opened=layout.opened)
 
     def critique_prompt(self, question: Question, answer: Completion) -> Prompt:
         """Asks for a critique of an answer (Critique-GRPO); the gold answer is not in it."""
@@ -106,11 +108,11 @@ class PromptBuilder:
 
     def revision_prompt(self, question: Question, answer: Completion, critique: Completion) -> Prompt:
         """Asks for a refinement of an answer, given a critique of it (Critique-GRPO)."""
-        draft, cut = self._cut(self._shown(answer))
-        words, cut_too = self._cut(self._shown(critique))
-        parts = {"problem": self._problem(question), "draft": draft, "critique": words}
-        filled = fill(self._layouts["revision"], parts)
-        return Prompt(filled, len(draft), cut + cut_too, critique_tokens=len(words))
+        draft, cut = self._shown(answer)
+        words, cut_too = self._shown(critique)
+        layout = self._layouts["revision"]
+        filled = fill(layout, {"problem": self._problem(question), "draft": draft, "critique": words})
+        return Prompt(filled, len(draft), cut + cut_too, critique_tokens=len(words), opened=layout.opened)
 
     def verification_prompt(self, question: Question, answer: Completion) -> Prompt:
         """Asks whether an answer is right (Self-Verification); the gold answer is not in it."""
@@ -123,15 +125,17 @@ class PromptBuilder:
     def max_prompt_tokens(self, *, drafts: int, layouts: Collection[str] = ()) -> int:
         """The longest prompt that these settings can give, layout included: of a question, with so many drafts to
         refine, and of other ``layouts``."""
-        shown = {"question": 0} | {key: (len(SHOWS[key]) - 1) * self.max_draft_tokens for key in layouts}
+        each = self.max_draft_tokens + max(len(self._encode(layout.opened)) for layout in self._layouts.values())
+        shown = {"question": 0} | {key: (len(SHOWS[key]) - 1) * each for key in layouts}
         if drafts:
-            shown["refinement"] = drafts * self.max_draft_tokens + (drafts - 1) * len(self._draft_separator)
+            shown["refinement"] = drafts * each + (drafts - 1) * len(self._draft_separator)
         return self.max_question_tokens + max(fixed_tokens(self._layouts[key]) + n for key, n in shown.items())
 
-    def _about(self, layout: str, question: Question, answer: Completion) -> Prompt:
-        ids, cut = self._cut(self._shown(answer))
-        filled = fill(self._layouts[layout], {"problem": self._problem(question), "draft": ids})
-        return Prompt(filled, draft_tokens=len(ids), draft_tokens_cut=cut)
+    def _about(self, key: str, question: Question, answer: Completion) -> Prompt:
+        ids, cut = self._shown(answer)
+        layout = self._layouts[key]
+        filled = fill(layout, {"problem": self._problem(question), "draft": ids})
+        return Prompt(filled, draft_tokens=len(ids), draft_tokens_cut=cut, opened=layout.opened)
 
     def _problem(self, question: Question) -> tuple[int, ...]:
         ids = self._encode_problem(question)
@@ -143,16 +147,22 @@ class PromptBuilder:
         return ids
 
     def _encode_problem(self, question: Question) -> tuple[int, ...]:
-        # encode() without special tokens, and without letting a problem's text become a control token
-        ids = self._tokenizer.encode(question.problem, add_special_tokens=False)
+        return self._encode(question.problem)
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        # without special tokens, and without letting a text become a control token
+        return self._without_control(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _without_control(self, ids: Sequence[int]) -> tuple[int, ...]:
         return tuple(i for i in ids if i not in self._control_tokens)
 
-    def _shown(self, text: Completion) -> tuple[int, ...]:
-        ids: Sequence[int] = text.token_ids
+    def _shown(self, text: Completion) -> tuple[tuple[int, ...], int]:
+        """What a prompt shows of a completion, and how many tokens the budget took out. What the completion's own
+        prompt had opened stands before its tokens, beside the budget."""
         if self._strip_thinking and "</think>" in text.text:
-            answer = text.text.rpartition("</think>")[2].lstrip()
-            ids = self._tokenizer.encode(answer, add_special_tokens=False)
-        return tuple(i for i in ids if i not in self._control_tokens)
+            return self._cut(self._encode(text.text.rpartition("</think>")[2].lstrip()))
+        ids, cut = self._cut(self._without_control(text.token_ids))
+        return (*self._encode(text.opened), *ids), cut
 
     def _cut(self, ids: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
         """Head, marker and tail within the budget; the number of tokens that were taken out."""

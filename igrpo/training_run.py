@@ -215,7 +215,7 @@ def _callbacks(
     def report(step: int, split: Split, result: EvaluationResult) -> None:
         assert recorder is not None
         recorder.record_evaluation(step, split, result)
-        if split == "development":
+        if split == "development" and result.single_shot is not None:
             progress.report_accuracy(step, result.single_shot.value)
             checkpoints.report_accuracy(step, result.single_shot.value)
 

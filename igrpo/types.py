@@ -45,13 +45,15 @@ class Prompt:
     """The tokens that a completion is conditioned on.
 
     ``draft_tokens`` counts the tokens of the draft that the prompt shows (0: none), ``critique_tokens`` those of its
-    critique, ``draft_tokens_cut`` those that their budget took out of their middle.
+    critique, ``draft_tokens_cut`` those that their budget took out of their middle. ``opened`` is the end of the prompt
+    that belongs to the completion: the ``<think>`` that a chat template opens, and what follows it; mostly empty.
     """
 
     token_ids: tuple[int, ...]
     draft_tokens: int = 0
     draft_tokens_cut: int = 0
     critique_tokens: int = 0
+    opened: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ class Completion:
     ``logprobs`` and ``sampling_entropies`` (nats, T values each) belong to the distribution that was sampled from
     (after temperature, top-k and top-p); ``policy_entropies`` to the policy itself, at temperature 1 (paper, Eq. 7).
     Entropies are None where the engine reports none and nobody measured them (see `igrpo.training.entropies`).
-    ``text`` is the decoded completion without special tokens that end it. ``policy_version`` counts weight syncs.
+    ``text`` is what rewards and readers see: ``opened``, the text that the prompt had opened (see `Prompt`), and the
+    decoded tokens without special tokens that end them. Tokens, lengths and log-probs are those that were sampled.
+    ``policy_version`` counts weight syncs.
     """
 
     token_ids: tuple[int, ...]
@@ -71,6 +75,7 @@ class Completion:
     policy_entropies: tuple[float, ...] | None
     finish_reason: FinishReason
     policy_version: int
+    opened: str = ""
 
     @property
     def truncated(self) -> bool:

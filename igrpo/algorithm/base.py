@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from igrpo.prompts import PromptBuilder
 from igrpo.rewards.base import Reward, checked_score
-from igrpo.rollout.base import Engine, SamplingParams
+from igrpo.rollout.base import Engine, SamplingParams, complete
 from igrpo.seeding import derive_seed, sample_seed
 from igrpo.types import Completion, Group, Prompt, Question, Trace
 
@@ -32,7 +32,7 @@ class Toolbox:
     async def sample(self, question: Question, prompt: Prompt, n: int, turn: int) -> tuple[Completion, ...]:
         """``n`` completions, each from a seed of its own; ``turn`` counts what a question samples one after another."""
         seeds = [sample_seed(self.run_seed, self.step, question.id, turn, i) for i in range(n)]
-        return await self.engine.sample(prompt.token_ids, self.params, seeds)
+        return await complete(self.engine, prompt, self.params, seeds)
 
     async def group(
         self,

@@ -44,11 +44,12 @@ class Pair:
     token_ids: tuple[int, ...]
     text: str
     correct: bool
+    opened: str = ""
 
     @property
     def answer(self) -> Completion:
         """As a prompt shows it."""
-        return Completion(self.token_ids, self.text, (), None, None, "stop", 0)
+        return Completion(self.token_ids, self.text, (), None, None, "stop", 0, self.opened)
 
 
 @dataclass(slots=True)
@@ -87,7 +88,7 @@ class SelfVerification:
         """The question's answers that the reward gave a verdict on."""
         answers = trace.groups[0]
         return [
-            Pair(trace.question, completion.token_ids, completion.text, score.correct)
+            Pair(trace.question, completion.token_ids, completion.text, score.correct, completion.opened)
             for completion, score in zip(answers.completions, answers.scores, strict=True)
             if score.correct is not None
         ]
@@ -103,7 +104,7 @@ class SelfVerification:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over the buffer of a checkpoint."""
         self.pairs = [
-            Pair(Question(**pair["question"]), tuple(pair["token_ids"]), pair["text"], pair["correct"])
+            Pair(**(pair | {"question": Question(**pair["question"]), "token_ids": tuple(pair["token_ids"])}))
             for pair in state["pairs"]
         ]
 
@@ -111,9 +112,11 @@ class SelfVerification:
 def verification_score(text: str, correct: bool, verdicts: Mapping[str, bool]) -> Score:
     """1 for saying of a right answer that it is, or of a wrong one that it is not; 0 for the opposite, or neither.
 
-    ``verdicts`` are the words that stand for right and wrong; one of them must be all that the last box holds.
+    ``verdicts`` are the words that stand for right and wrong; one of them must be all that the last box holds. What
+    stands in thinking that was never finished is no verdict.
     """
-    word = (last_boxed(text) or "").strip().casefold()
+    unfinished = "<think>" in text and "</think>" not in text.rpartition("<think>")[2]
+    word = "" if unfinished else (last_boxed(text) or "").strip().casefold()
     said = next((meaning for verdict, meaning in verdicts.items() if verdict.casefold() == word), None)
     if said is None:
         return Score(0.0, correct=False, outcome="unparsable")

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError
 
 from igrpo.config import SCHEMA_VERSION
 from igrpo.tracking.run_directory import check_schema_version
@@ -67,7 +67,12 @@ class _Problem(BaseModel):
 
 
 class _Evaluation(BaseModel):
+    single_shot: dict[str, Any] | None = Field(default_factory=dict)
     per_question: tuple[_Problem, ...]
+
+
+class UnscoredError(ValueError):
+    """The reward could score no answer of an evaluation: it has no accuracy."""
 
 
 @dataclass(slots=True)
@@ -129,15 +134,22 @@ def verdicts_before_and_after(
     if summary is None:
         return None, None
     first, last = (evaluations / f"test-{step:06d}.json" for step in (0, summary.steps))
-    before = reading.attempt(lambda: read_verdicts(first)) if first.exists() else None
+    before = reading.attempt(lambda: _read_before(first)) if first.exists() else None
     return before, reading.attempt(lambda: read_verdicts(last))
+
+
+def _read_before(path: Path) -> Verdicts | None:
+    try:
+        return read_verdicts(path)
+    except UnscoredError:
+        return None
 
 
 def read_verdicts(path: Path) -> Verdicts:
     """The verdicts that an evaluation's file holds.
 
     Raises:
-        ValueError: missing, broken, or without verdicts by problem.
+        ValueError: missing, broken, or without verdicts by problem (``UnscoredError``: as nothing had a score).
     """
     try:
         evaluation = _Evaluation.model_validate(json.loads(path.read_text(encoding="utf-8")))
@@ -147,6 +159,8 @@ def read_verdicts(path: Path) -> Verdicts:
         raise ValueError(f"{path} does not fit: {_first_error(error)}") from None
     except ValueError as error:
         raise ValueError(f"{path} is broken: {error}") from None
+    if evaluation.single_shot is None:
+        raise UnscoredError(f"{path}: the reward could score none of its answers; resume the run to ask again")
     problems = evaluation.per_question
     if not problems or not all(problem.single_shot for problem in problems):
         raise ValueError(f"{path} has a problem without a verdict, or no problem at all")

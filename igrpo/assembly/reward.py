@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from igrpo.config.parts.reward import (
     FormatConfig,
@@ -17,6 +20,7 @@ from igrpo.config.parts.reward import (
 )
 from igrpo.rewards.base import Reward
 from igrpo.rewards.format import FormatReward
+from igrpo.rewards.function import FunctionReward
 from igrpo.rewards.math.verifier import MathVerifier
 from igrpo.rewards.weighted import WeightedSum
 
@@ -45,7 +49,7 @@ def build_reward(
     if isinstance(reward, FormatConfig):
         return FormatReward()
     if isinstance(reward, PythonRewardConfig):
-        return _user_reward(reward)
+        return _user_reward(reward, setting)
     return _verifier(reward, incident_dir)
 
 
@@ -53,21 +57,27 @@ def _verifier(settings: MathVerifyConfig, incident_dir: Path | None) -> MathVeri
     return MathVerifier(**settings.model_dump(exclude={"name"}), incident_dir=incident_dir)
 
 
-def _user_reward(reward: PythonRewardConfig) -> Reward:
-    """A reward of the user's own: ``reward.target`` is ``module:Class``, found from the working directory too."""
+def _user_reward(reward: PythonRewardConfig, setting: str) -> Reward:
+    """A reward of the user's own: ``reward.target`` is a class or a function, found from the working directory too."""
     module, _, name = reward.target.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        made = vars(import_module(module))[name](**reward.arguments)
-    except (ImportError, KeyError, TypeError, ValueError) as error:
+        found = vars(import_module(module))[name]
+        made = found(**reward.arguments) if inspect.isclass(found) else _function_reward(found, name, reward)
+    except Exception as error:  # whatever a user's module raises
         raise ValueError(
-            f"reward.target={reward.target!r} cannot be made ({type(error).__name__}: {error}); give it as "
-            "module:Class, with the module in the working directory or installed, and what it takes as reward.arguments"
+            f"{setting}.target={reward.target!r} cannot be made ({type(error).__name__}: {error}); give it as "
+            "module:Class or module:function, with the module in the working directory or installed. A class takes "
+            f"{setting}.arguments; a function takes (question, completions), and these as keywords"
         ) from error
     if not isinstance(made, Reward):
-        message = (
-            f"reward.target={reward.target!r} is no Reward: it needs name, score and close (igrpo/rewards/base.py)"
+        raise ValueError(  # noqa: TRY004 (a user's setting, not a caller's wrong type)
+            f"{setting}.target={reward.target!r} is no Reward: it needs name, score and close (igrpo/rewards/base.py)"
         )
-        raise ValueError(message)  # noqa: TRY004 (a user's setting, not a caller's wrong type)
     return made
+
+
+def _function_reward(function: Any, name: str, reward: PythonRewardConfig) -> FunctionReward:
+    inspect.signature(function).bind("question", "completions", **reward.arguments)
+    return FunctionReward(partial(function, **reward.arguments), name=name, correct_above=reward.correct_above)

@@ -55,12 +55,14 @@ def run_cell(settings: DictConfig, hydra: HydraConf) -> float | None:
 
 
 def development_accuracy(run_dir: Path, config: RunConfig) -> float | None:
-    """Single-shot accuracy on the development split after the last step: what settings may be chosen by."""
+    """Single-shot accuracy on the development split after the last step: what settings may be chosen by. None where
+    the run is not finished, or its reward could score no answer."""
     summary = finished_summary(run_dir, config)
     if summary is None:
         return None
     path = RunDirectory(run_dir).evaluations / f"development-{summary['steps']:06d}.json"
-    return float(json.loads(path.read_text(encoding="utf-8"))["single_shot"]["value"])
+    estimate = json.loads(path.read_text(encoding="utf-8"))["single_shot"]
+    return None if estimate is None else float(estimate["value"])
 
 
 def _join_search(

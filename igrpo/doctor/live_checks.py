@@ -13,7 +13,7 @@ from igrpo.config.parts.data import ChainsDataConfig, HubDataConfig
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.config.parts.rollout import LocalRolloutConfig
 from igrpo.config.schema import RunConfig
-from igrpo.doctor.reward_checks import format_checks, gold_check, judge_checks, without_judges
+from igrpo.doctor.reward_checks import format_checks, gold_check, judge_checks, thinking_checks, without_judges
 from igrpo.doctor.shape import Shape
 from igrpo.doctor.static_checks import Check
 from igrpo.prompts import PromptBuilder
@@ -70,6 +70,7 @@ def _model_checks(config: RunConfig, questions: Sequence[Question]) -> Iterator[
         yield Check("prompt", "failed", str(error))
         return
     yield _template(config, policy, prompts)
+    yield from thinking_checks(config, policy, prompts)
     try:
         assembly.check_lengths(config, policy.model, prompts)
     except ValueError as error:
@@ -138,7 +139,8 @@ def _tokens(policy: Policy) -> Check:
 def _template(config: RunConfig, policy: Policy, prompts: PromptBuilder) -> Check:
     tokenizer = policy.tokenizer
     question = Question("doctor", "1", "1")
-    bare = prompts.question_prompt(question).token_ids
+    asked = prompts.question_prompt(question)
+    bare = asked.token_ids
     ids = tuple(tokenizer.encode("1", add_special_tokens=False))
     draft = Completion(ids, "1", (0.0,) * len(ids), None, None, "stop", 0)
     shown = prompts.refinement_prompt(question, [draft]).token_ids
@@ -149,7 +151,9 @@ def _template(config: RunConfig, policy: Policy, prompts: PromptBuilder) -> Chec
         return Check("prompt", "failed", f"the prompt has {tokenizer.bos_token!r} twice: set prompt.chat_template=off")
     used = config.prompt.chat_template != "off" and bool(tokenizer.chat_template)
     kind = "the chat template" if used else "no chat template"
-    return Check("prompt", "ok", f"{kind}; a question's prompt has {len(bare)} tokens, a refinement's {len(shown)}")
+    opened = f"opens {asked.opened!r} for the completion" if asked.opened else "opens no <think>"
+    sizes = f"a question's prompt has {len(bare)} tokens, a refinement's {len(shown)}"
+    return Check("prompt", "ok", f"{kind}; {sizes}; it {opened}")
 
 
 def _rollout(config: RunConfig, policy: Policy, prompts: PromptBuilder, questions: Sequence[Question]) -> Check:

@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import Any
 
 from igrpo import assembly
+from igrpo.assembly import Policy
 from igrpo.config.parts.reward import (
     FormatConfig,
     GenerativeJudgeConfig,
@@ -21,8 +22,11 @@ from igrpo.config.parts.reward import (
 )
 from igrpo.config.schema import RunConfig
 from igrpo.doctor.static_checks import Check
+from igrpo.prompts import PromptBuilder
 from igrpo.rewards.base import RewardError, checked_score
-from igrpo.types import Completion, Question
+from igrpo.rewards.format import FormatReward
+from igrpo.rollout.completions import CompletionMaker
+from igrpo.types import Completion, Prompt, Question
 
 
 def gold_check(config: RunConfig, questions: Sequence[Question]) -> Check:
@@ -107,6 +111,40 @@ def format_checks(config: RunConfig) -> Iterator[Check]:
     if _formats(config.reward) == ["boxed"] and "boxed" not in asked:
         text = rf"the reward looks for \boxed{{}}, of which prompt={config.prompt.name} says nothing"
         yield Check("format", "failed", f"{text}: use prompt=boxed or prompt=think_answer")
+
+
+def thinking_checks(config: RunConfig, policy: Policy, prompts: PromptBuilder) -> Iterator[Check]:
+    """The thinking that the model's own template opens, and whether the layout that the format reward wants can be
+    written behind it: it is encoded, decoded and scored as a completion is."""
+    question = Question("doctor", "1", "1")
+    draft = Completion((), "", (), None, None, "stop", 0)
+    asked = {"a question": prompts.question_prompt(question), "a draft": prompts.refinement_prompt(question, [draft])}
+    earned = ""
+    if _wants_tags(config.reward):
+        for shown, prompt in asked.items():
+            text = _written("It follows.</think><answer>1</answer>", prompt, policy)
+            (score,) = asyncio.run(checked_score(FormatReward(), question, [_completion(text)]))
+            if score is None or score.value != 1:
+                why = f"the format reward cannot be earned: to the prompt that shows {shown}, which opens "
+                why += f"{prompt.opened!r}, a model with this tokenizer can at best write {text!r}"
+                yield Check("format", "failed", f"{why}; use reward=math_verify, or prompt.chat_template=off")
+                return
+        earned = ", and the format reward can be earned"
+    opened = " and ".join(sorted({repr(prompt.opened) for prompt in asked.values() if prompt.opened}))
+    if opened:
+        yield Check("thinking", "ok", f"the prompt opens {opened}, with which the text of a completion begins{earned}")
+
+
+def _written(thinking: str, prompt: Prompt, policy: Policy) -> str:
+    """The text of a completion that goes on with ``thinking``, opened by itself where the prompt has opened none; it
+    ends with the first stop token."""
+    text = thinking if prompt.opened else f"<think>{thinking}"
+    ids: list[int] = policy.tokenizer.encode(text, add_special_tokens=False)
+    end = next((i for i, token in enumerate(ids, start=1) if token in policy.stop_token_ids), len(ids))
+    made = CompletionMaker(policy.tokenizer).make(
+        tuple(ids[:end]), policy.stop_token_ids, (), sampling_entropies=None, policy_entropies=None, version=0
+    )
+    return prompt.opened + made.text
 
 
 def _formats(reward: RewardConfig) -> list[str]:

@@ -28,7 +28,7 @@ from igrpo.distributed import gather_shares, share
 from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, summarise
 from igrpo.prompts import PromptBuilder
 from igrpo.rewards.base import Reward, checked_score
-from igrpo.rollout.base import Engine, SamplingParams
+from igrpo.rollout.base import Engine, SamplingParams, complete
 from igrpo.seeding import derive_seed
 from igrpo.types import Completion, Question, Score
 
@@ -103,11 +103,11 @@ class Evaluator:
         return summarise(gather_shares(records), self._reward.name)
 
     async def _evaluate(self, question: Question, first: Engine, second: Engine) -> QuestionRecord:
-        bare = self._prompts.question_prompt(question).token_ids
-        asked = [first.sample(bare, self._sampling, self._seeds(question, 1, range(self._samples)))]
+        bare = self._prompts.question_prompt(question)
+        asked = [complete(first, bare, self._sampling, self._seeds(question, 1, range(self._samples)))]
         if self._greedy:
             params = replace(self._sampling, temperature=0.0, top_p=1.0, top_k=0)
-            asked.append(first.sample(bare, params, self._seeds(question, "greedy", [0])))
+            asked.append(complete(first, bare, params, self._seeds(question, "greedy", [0])))
         answered = [await self._scored(question, completions) for completions in await _together(asked)]
         single_shot = answered[0]
 
@@ -117,7 +117,7 @@ class Evaluator:
         oracle = [self._prompts.refinement_prompt(question, [draft]) for draft in self._oracle_picks(single_shot)]
         seeds = self._seeds(question, 2, range(len(fair))) + self._seeds(question, "oracle", range(len(oracle)))
         requests = zip(fair + oracle, seeds, strict=True)
-        sampled = await _together([second.sample(p.token_ids, self._sampling, [seed]) for p, seed in requests])
+        sampled = await _together([complete(second, prompt, self._sampling, [seed]) for prompt, seed in requests])
         refinements = [completion for one in sampled for completion in one]
         return QuestionRecord(
             question=question,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from igrpo.evaluation.estimators import AccuracyEstimate, estimate_accuracy, majority_at_k, pass_at_k
 from igrpo.types import OUTCOMES, Completion, Question, Score
+
+log = logging.getLogger(__name__)
 
 _ESTIMATES = {
     "single_shot": "k sampled answers to the bare question (the headline)",
@@ -60,7 +63,10 @@ class QuestionRecord:
 
 @dataclass(frozen=True, slots=True)
 class QuestionResult:
-    """The verdicts on one question. Sample j of ``draft_conditioned`` saw sample j of ``single_shot`` as its draft."""
+    """The verdicts on one question. Sample j of ``draft_conditioned`` saw sample j of ``single_shot`` as its draft.
+
+    A part of the evaluation in which no answer to any question has a score is empty, or None.
+    """
 
     id: str
     single_shot: tuple[bool, ...]
@@ -72,15 +78,15 @@ class QuestionResult:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResult:
-    """The outcome of ``Evaluator.run``. None: that part is off, or had nothing to count.
+    """The outcome of ``Evaluator.run``. None: that part is off, or had nothing to count, or no answer has a score.
 
     Entropies (nats, temperature 1) are means over tokens: stage 1 of the single-shot samples, stage 2 of the
     draft-conditioned ones. Lengths (tokens), truncation and outcomes (shares) are of the single-shot samples.
     ``draft_cut_share`` is the share of drafts whose middle was cut out to fit the draft budget.
     """
 
-    single_shot: AccuracyEstimate
-    pass_at_k: float
+    single_shot: AccuracyEstimate | None
+    pass_at_k: float | None
     majority_at_k: float | None
     greedy: AccuracyEstimate | None
     draft_conditioned: AccuracyEstimate | None
@@ -136,17 +142,36 @@ def summarise(records: Sequence[QuestionRecord], reward_name: str) -> Evaluation
             f"reward '{reward_name}' left Score.correct unknown on all {len(scores)} evaluation answers; accuracy "
             "needs a reward that tells right from wrong"
         )
-    single_shot = [answers.correct for answers in sampled]
+    single_shot = _estimate(sampled)
+    if single_shot is None:
+        log.warning(
+            "reward '%s' could score none of the %d evaluation answers: there is no accuracy", reward_name, len(scores)
+        )
+    correct = [answers.correct for answers in sampled]
     votes = [[score.answer for score in answers.scores] for answers in sampled]
     has_answers = any(answer is not None for row in votes for answer in row)
     everything = [answers for record in records for answers in _parts(record)]
+    greedy = _estimate([record.greedy for record in records])
+    draft_conditioned = _estimate([record.draft_conditioned for record in records])
+    oracle = _estimate([record.draft_conditioned_oracle for record in records])
+    per_question = [
+        QuestionResult(
+            id=record.question.id,
+            single_shot=_verdicts(record.single_shot, single_shot),
+            answers=tuple(score.answer for score in record.single_shot.scores),
+            greedy=next(iter(_verdicts(record.greedy, greedy)), None),
+            draft_conditioned=_verdicts(record.draft_conditioned, draft_conditioned),
+            draft_conditioned_oracle=_verdicts(record.draft_conditioned_oracle, oracle),
+        )
+        for record in records
+    ]
     return EvaluationResult(
-        single_shot=estimate_accuracy(single_shot),
-        pass_at_k=pass_at_k(single_shot, k=len(single_shot[0])),
-        majority_at_k=majority_at_k(votes, single_shot) if has_answers else None,
-        greedy=_estimate([record.greedy for record in records]),
-        draft_conditioned=_estimate([record.draft_conditioned for record in records]),
-        draft_conditioned_oracle=_estimate([record.draft_conditioned_oracle for record in records]),
+        single_shot=single_shot,
+        pass_at_k=None if single_shot is None else pass_at_k(correct, k=len(correct[0])),
+        majority_at_k=majority_at_k(votes, correct) if has_answers else None,
+        greedy=greedy,
+        draft_conditioned=draft_conditioned,
+        draft_conditioned_oracle=oracle,
         entropy_stage1=_entropy(sampled),
         entropy_stage2=_entropy(refined),
         length_mean=fmean(len(completion.token_ids) for completion in completions),
@@ -154,7 +179,7 @@ def summarise(records: Sequence[QuestionRecord], reward_name: str) -> Evaluation
         draft_cut_share=sum(r.drafts_cut for r in records) / len(completions) if refined else None,
         outcomes=outcomes,
         generated_tokens=sum(len(c.token_ids) for answers in everything for c in answers.completions),
-        per_question=tuple(_verdicts(record) for record in records),
+        per_question=tuple(per_question),
     )
 
 
@@ -164,8 +189,10 @@ def _parts(record: QuestionRecord) -> list[Answers]:
 
 
 def _estimate(answers_Q: Sequence[Answers | None]) -> AccuracyEstimate | None:
-    present = [answers.correct for answers in answers_Q if answers is not None]
-    return estimate_accuracy(present) if present else None
+    """None where the part is off, and where the reward scored nothing of it: all wrong would be an invention."""
+    present = [answers for answers in answers_Q if answers is not None]
+    scored = any(score.outcome != "unscored" for answers in present for score in answers.scores)
+    return estimate_accuracy([answers.correct for answers in present]) if scored else None
 
 
 def _entropy(answers_Q: Sequence[Answers]) -> float | None:
@@ -174,12 +201,5 @@ def _entropy(answers_Q: Sequence[Answers]) -> float | None:
     return fmean(nats) if nats else None
 
 
-def _verdicts(record: QuestionRecord) -> QuestionResult:
-    return QuestionResult(
-        id=record.question.id,
-        single_shot=record.single_shot.correct,
-        answers=tuple(score.answer for score in record.single_shot.scores),
-        greedy=record.greedy.correct[0] if record.greedy else None,
-        draft_conditioned=record.draft_conditioned.correct if record.draft_conditioned else (),
-        draft_conditioned_oracle=record.draft_conditioned_oracle.correct if record.draft_conditioned_oracle else (),
-    )
+def _verdicts(answers: Answers | None, estimate: AccuracyEstimate | None) -> tuple[bool, ...]:
+    return () if answers is None or estimate is None else answers.correct

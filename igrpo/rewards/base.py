@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from igrpo.types import OUTCOMES, Completion, Question, Score
+
+#: The largest size of a reward: squares of such, summed over all completions of a step, fit float32.
+LARGEST_REWARD: Final = 1e15
 
 
 class RewardError(RuntimeError):
@@ -35,10 +39,13 @@ class Reward(Protocol):
 
     name: str
 
-    async def score(self, question: Question, completions: Sequence[Completion]) -> Sequence[Score | None]:
-        """One Score a completion, in order; None where no score could be had: that completion trains nothing.
+    def score(
+        self, question: Question, completions: Sequence[Completion]
+    ) -> Sequence[Score | None] | Awaitable[Sequence[Score | None]]:
+        """Return one Score per completion, in order; None where no score could be had: that completion trains nothing.
 
-        Called from any event loop, many questions at a time.
+        Mostly a coroutine (``async def``), called from any event loop, many questions at a time. A plain method holds
+        up sampling while it runs.
         """
         ...
 
@@ -92,29 +99,87 @@ def measured_values(measures: Mapping[str, Measure]) -> dict[str, float]:
 async def checked_score(
     reward: Reward, question: Question, completions: Sequence[Completion]
 ) -> tuple[Score | None, ...]:
-    """``reward.score`` with its contract enforced.
+    """Scores of ``reward`` with its contract enforced, numbers and verdicts of numpy and torch made Python's own.
 
     Raises:
-        RewardError: it raised, or gave not one Score a completion, or a value that is no finite number.
+        RewardError: it raised, or gave not one Score per completion, or a Score that breaks its contract.
     """
     where = f"reward '{reward.name}' on question '{question.id}'"
     try:
-        scores = await reward.score(question, completions)
+        scores = reward.score(question, completions)
+        if inspect.isawaitable(scores):
+            scores = await scores
     except RewardError:
         raise
     except Exception as error:
         raise RewardError(f"{where} raised {type(error).__name__}: {error}") from error
-    if not isinstance(scores, Sequence) or len(scores) != len(completions):
-        count = len(scores) if isinstance(scores, Sequence) else repr(scores)
+    listed = as_list(scores)
+    if listed is None or len(listed) != len(completions):
+        count = repr(scores) if listed is None else len(listed)
         raise RewardError(f"{where} returned {count} scores for {len(completions)} completions")
-    for i, score in enumerate(scores):
-        if score is None:
-            continue
-        if not isinstance(score, Score):
-            raise RewardError(f"{where} returned {score!r} for completion {i}, not a Score")
-        value: object = score.value
-        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-            raise RewardError(f"{where} returned the value {score.value!r} for completion {i}, not a finite number")
-        if score.outcome not in OUTCOMES:
-            raise RewardError(f"{where} returned the outcome {score.outcome!r} for completion {i}; known: {OUTCOMES}")
-    return tuple(None if score is None else replace(score, value=float(score.value)) for score in scores)
+    return tuple(
+        None if score is None else _checked(score, f"{where} returned", f"for completion {i}")
+        for i, score in enumerate(listed)
+    )
+
+
+def as_list(values: object) -> list[Any] | None:
+    """The elements of a sequence, of an array or of a tensor; None for anything else."""
+    tolist = getattr(values, "tolist", None)
+    values = tolist() if callable(tolist) else values
+    return list(values) if isinstance(values, Sequence) else None
+
+
+def plain(value: object) -> object:
+    """A scalar of numpy or torch as Python's own; anything else as it is."""
+    item = getattr(value, "item", None)
+    try:
+        return item() if callable(item) else value
+    except (TypeError, ValueError, RuntimeError):  # an array of several
+        return value
+
+
+def number(value: object) -> float | None:
+    """A real number as a float (a bool is none); None for anything else."""
+    value = plain(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # an integer of many digits
+        return math.inf
+
+
+def _checked(score: object, returned: str, which: str) -> Score:
+    if not isinstance(score, Score):
+        raise RewardError(f"{returned} {score!r} {which}, not a Score")
+    if not isinstance(score.outcome, str) or score.outcome not in OUTCOMES:
+        raise RewardError(f"{returned} the outcome {score.outcome!r} {which}; known: {OUTCOMES}")
+    if not isinstance(score.answer, str | None):
+        raise RewardError(f"{returned} the answer {score.answer!r} {which}, not a text or None")
+    correct = plain(score.correct)
+    if correct is not None and not (isinstance(correct, Real) and correct in (0, 1)):  # 1 == 1.0 == True
+        raise RewardError(f"{returned} correct={score.correct!r} {which}, not True, False or None (unknown)")
+    if not isinstance(score.parts, Mapping):
+        raise RewardError(f"{returned} parts={score.parts!r} {which}, not a mapping of names to numbers")
+    return replace(
+        score,
+        value=_finite(score.value, f"{returned} the value", which),
+        correct=None if correct is None else bool(correct),
+        answer=None if score.answer is None else str(score.answer),
+        parts={
+            str(name): _finite(value, f"{returned} the part {name!r} as", which) for name, value in score.parts.items()
+        },
+    )
+
+
+def _finite(value: object, returned: str, which: str) -> float:
+    found = number(value)
+    if found is None or not math.isfinite(found):
+        raise RewardError(f"{returned} {value!r} {which}, not a finite number")
+    if abs(found) > LARGEST_REWARD:
+        raise RewardError(
+            f"{returned} {value!r} {which}, above {LARGEST_REWARD:g} in size: the mean and the spread of rewards "
+            "overflow; scale it down"
+        )
+    return found

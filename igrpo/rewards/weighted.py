@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 
-from igrpo.rewards.base import Measure, Measured, Reward, added, checked_score
+from igrpo.rewards.base import LARGEST_REWARD, Measure, Measured, Reward, RewardError, added, checked_score
 from igrpo.types import Completion, Question, Score
 
 
@@ -40,7 +40,7 @@ class WeightedSum:
         """One Score a completion, None where a part has none; the parts are scored at the same time."""
         columns = await asyncio.gather(*(checked_score(reward, question, completions) for _, reward, _ in self._parts))
         rows = (tuple(score for score in row if score is not None) for row in zip(*columns, strict=True))
-        return [self._sum(row) if len(row) == len(self._parts) else None for row in rows]
+        return [self._sum(question, row) if len(row) == len(self._parts) else None for row in rows]
 
     def step_measures(self) -> Mapping[str, Measure]:
         """See `igrpo.rewards.base.Measured`: those of the parts that have any, added up."""
@@ -51,10 +51,13 @@ class WeightedSum:
         for _, reward, _ in self._parts:
             reward.close()
 
-    def _sum(self, row: tuple[Score, ...]) -> Score:
+    def _sum(self, question: Question, row: tuple[Score, ...]) -> Score:
         judge = min(row, key=_precedence)
         return Score(
-            value=math.fsum(weight * score.value for (_, _, weight), score in zip(self._parts, row, strict=True)),
+            value=math.fsum(
+                _weighed(name, weight, score.value, question)
+                for (name, _, weight), score in zip(self._parts, row, strict=True)
+            ),
             correct=judge.correct,
             outcome=judge.outcome,
             answer=judge.answer,
@@ -67,3 +70,13 @@ def _precedence(score: Score) -> int:
     if score.correct is not None:
         return 0
     return 1 if score.outcome not in ("right", "wrong", "unparsable") else 2
+
+
+def _weighed(name: str, weight: float, value: float, question: Question) -> float:
+    weighed = weight * value
+    if abs(weighed) > LARGEST_REWARD:
+        raise RewardError(
+            f"part '{name}' of the weighted reward, on question '{question.id}': its value {value:g} times its weight "
+            f"{weight:g} is above {LARGEST_REWARD:g} in size; lower the weight"
+        )
+    return weighed

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
-from igrpo.types import Completion
+from igrpo.types import Completion, Prompt
 
 #: Ends the fingerprint of a tensor as it came to an engine, where what is installed cannot be read back.
 RECEIVED = ":received"
@@ -81,3 +81,11 @@ class Engine(Protocol):
     def close(self) -> None:
         """Release processes, sockets and memory. Safe to call twice."""
         ...
+
+
+async def complete(
+    engine: Engine, prompt: Prompt, params: SamplingParams, seeds: Sequence[int]
+) -> tuple[Completion, ...]:
+    """Completions of ``prompt`` from ``engine``, one per seed; their texts begin with what the prompt has opened."""
+    completions = await engine.sample(prompt.token_ids, params, seeds)
+    return tuple(replace(one, text=prompt.opened + one.text, opened=prompt.opened) for one in completions)

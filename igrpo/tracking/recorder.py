@@ -59,8 +59,9 @@ class RunRecorder:
         return target
 
     def has_evaluation(self, step: int, split: str) -> bool:
-        """Whether an evaluation of the weights after ``step`` is kept."""
-        return self._evaluation_file(split, step).exists()
+        """Whether an evaluation of the weights after ``step`` is kept; one in which nothing had a score is repeated."""
+        found = self._evaluation(split, step)
+        return found is not None and found["single_shot"] is not None
 
     def record_evaluation(self, step: int, split: str, result: EvaluationResult) -> None:
         """Keep an evaluation with its verdicts by question, a table of sampled questions, and the newest summary."""

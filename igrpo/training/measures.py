@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +11,8 @@ from igrpo.metrics import step_metrics
 from igrpo.training.batching import Overlong, mean_penalty
 from igrpo.training.dynamic_sampling import dynamic_metrics
 from igrpo.types import Trace
+
+log = logging.getLogger(__name__)
 
 
 def sample_metrics(
@@ -22,6 +25,18 @@ def sample_metrics(
         metrics |= dynamic_metrics(traces)
     penalty = None if overlong is None else mean_penalty(traces, overlong)
     return metrics if penalty is None else metrics | {"train/overlong_penalty_mean": penalty}
+
+
+def warn_without_scores(step: int, traces: Sequence[Trace], reward: str) -> None:
+    """Warn of a step whose answers have no score at all: they train nothing, and the run goes on."""
+    answers = [group for trace in traces for group in trace.groups if group.stage != 3]
+    if not any(group.scores for group in answers):
+        log.warning(
+            "step %d: reward '%s' could score none of its %d completions: they have no reward and train nothing",
+            step,
+            reward,
+            sum(len(group.unscored) for group in answers),
+        )
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:

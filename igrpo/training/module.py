@@ -28,7 +28,7 @@ from igrpo.training.dynamic_sampling import everyones_traces
 from igrpo.training.entropies import EntropyMeter
 from igrpo.training.entropy_control import entropy_control
 from igrpo.training.forward import PolicyForward, PolicyRoot
-from igrpo.training.measures import peak_memory, sample_metrics
+from igrpo.training.measures import peak_memory, sample_metrics, warn_without_scores
 from igrpo.training.optimizer import adamw
 from igrpo.training.reward_metrics import forget_measures, reward_metrics
 from igrpo.training.schedule import learning_rate
@@ -150,6 +150,7 @@ class IGRPOModule(lightning.LightningModule):
 
         self.rollout_step = step
         if traces_S is not None:
+            warn_without_scores(step, traces_S, self._collector.reward.name)
             sampled = sample_metrics(
                 traces_S,
                 variance_tolerance=self._objective.advantage.tolerance,

@@ -13,10 +13,11 @@ from igrpo.training.module import IGRPOModule
 
 def step_line(metrics: dict[str, float], accuracy: float | None) -> str:
     """Reward, entropy and accuracy of a step: of the refinements where there are any, else of the answers (and where
-    only questions that failed are refined)."""
-    refined = "stage2/reward_mean" in metrics and "critique/asked_share" not in metrics
+    only questions that failed are refined). A step in which the reward scored nothing of these has no reward."""
+    refined = any(name.startswith("stage2/") for name in metrics) and "critique/asked_share" not in metrics
     stage = "stage2" if refined else "stage1"
-    parts = [f"reward {metrics[f'{stage}/reward_mean']:.3f}"]
+    reward = metrics.get(f"{stage}/reward_mean")
+    parts = ["no reward" if reward is None else f"reward {reward:.3f}"]
     if f"{stage}/entropy" in metrics:
         parts.append(f"entropy {metrics[f'{stage}/entropy']:.3f}")
     if accuracy is not None:

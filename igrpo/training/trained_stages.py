@@ -60,6 +60,8 @@ def trained_stage_metrics(traces: Sequence[Trace]) -> dict[str, float]:
         put_mean(metrics, f"{at}/differ_from_last_step_share", differ)
         all_differ += differ
     put_mean(metrics, DIFFERS, all_differ)
+    if traces and not metrics:  # nothing had a score: say so, or the line reads as one from before these measurements
+        metrics["trained/stage1/questions_share"] = 0.0
     return metrics
 
 

@@ -154,5 +154,16 @@ def test_a_run_without_a_test_before_training_is_used(tmp_path: Path) -> None:
     assert (run.problem, run.before) == (None, None)
 
 
+def test_a_test_before_training_in_which_nothing_was_scored_is_none(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", after=[1.0])
+    change_json(path / "evaluations" / "test-000000.json", single_shot=None)
+    run = load_run(path)
+    assert (run.problem, run.before) == (None, None)
+    change_json(next((path / "evaluations").glob("test-*[1-9].json")), single_shot=None)
+    problem = load_run(path).problem
+    assert problem is not None
+    assert "could score none of its answers" in problem
+
+
 def test_no_folders_are_no_runs() -> None:
     assert find_runs([]) == []

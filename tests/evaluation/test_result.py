@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,38 @@ class FixedReward(EqualityReward):
 
     def one(self, question: Question, text: str) -> Score:
         return Score(0.0, self.correct, self.outcome)
+
+
+@dataclass
+class Unscored(EqualityReward):
+    """Has no score for the refinements, or for anything."""
+
+    refinements_only: bool = False
+    calls: int = 0
+
+    async def score(self, question: Question, completions: Sequence[Completion]) -> list[Any]:
+        self.calls += 1
+        silent = not self.refinements_only or self.calls > 2 * len(QUESTIONS)
+        return [None] * len(completions) if silent else list(await super().score(question, completions))
+
+
+def test_nothing_scored_is_no_accuracy_and_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    result = run(ScriptedEngine(), reward=Unscored(), oracle_drafts=2)
+    metrics = result.metrics()
+    assert not {name for name in metrics if name.endswith(("accuracy", "low", "high", "at_k"))}
+    assert metrics["eval/outcome/unscored"] == 1.0
+    assert metrics["eval/single_shot/length_mean"] == 2.0
+    assert (result.single_shot, result.pass_at_k, result.draft_conditioned) == (None, None, None)
+    assert {(q.single_shot, q.greedy, q.draft_conditioned) for q in result.per_question} == {((), None, ())}
+    assert "reward 'equality' could score none of the 8 evaluation answers" in caplog.text
+
+
+def test_a_part_without_a_score_has_no_accuracy_alone(caplog: pytest.LogCaptureFixture) -> None:
+    result, whole = run(ScriptedEngine(), reward=Unscored(refinements_only=True)), run(ScriptedEngine())
+    assert (result.single_shot, result.greedy) == (whole.single_shot, whole.greedy)
+    assert result.draft_conditioned is None
+    assert all(question.draft_conditioned == () for question in result.per_question)
+    assert caplog.text == ""
 
 
 def test_a_failed_check_counts_as_not_right() -> None:

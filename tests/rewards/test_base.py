@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from igrpo.evaluation.result import Answers
+from igrpo.metrics import step_metrics
 from igrpo.rewards.base import Reward, RewardError, checked_score
-from igrpo.types import Question, Score
+from igrpo.types import Group, Prompt, Question, Score, Trace
 from tests.rewards.helpers import completion, question
 
 GOOD = Score(value=0.5, correct=None, outcome="wrong")
@@ -45,6 +50,7 @@ def test_a_good_result_passes_unchanged() -> None:
     ("result", "says"),
     [
         (None, "returned None scores for 1"),
+        (torch.tensor(1.0), "scores for 1"),
         ([], "returned 0 scores for 1"),
         ([GOOD, GOOD], "returned 2 scores for 1"),
         (iter([GOOD]), "scores for 1"),
@@ -57,11 +63,24 @@ def test_a_good_result_passes_unchanged() -> None:
         ([Score(value=True, correct=True, outcome="right")], "value True"),
         ([Score(value="1", correct=True, outcome="right")], "value '1'"),  # type: ignore[arg-type]
         ([Score(value=1.0, correct=True, outcome="maybe")], "outcome 'maybe'"),  # type: ignore[arg-type]
+        ([Score(value=1.0, correct=True, outcome=np.array(["right"]))], "the outcome"),  # type: ignore[arg-type]
+        ([Score(value=1e308, correct=True, outcome="right")], "1e+308 for completion 0, above 1e+15 in size"),
+        ([GOOD, Score(value=-1e308, correct=True, outcome="right")], "-1e+308 for completion 1, above 1e+15"),
+        ([Score(value=10**400, correct=True, outcome="right")], "not a finite number"),
+        ([Score(value=torch.tensor([1.0, 2.0]), correct=True, outcome="right")], "not a finite"),  # type: ignore[arg-type]
+        ([Score(value=1.0, correct="yes", outcome="right")], "correct='yes'"),  # type: ignore[arg-type]
+        ([Score(value=1.0, correct=0.5, outcome="right")], "correct=0.5"),  # type: ignore[arg-type]
+        ([Score(value=1.0, correct=2, outcome="right")], "correct=2"),  # type: ignore[arg-type]
+        ([Score(value=1.0, correct=float("nan"), outcome="right")], "correct=nan"),  # type: ignore[arg-type]
+        ([Score(value=1.0, correct=np.array([True, False]), outcome="right")], "correct="),  # type: ignore[arg-type]
+        ([Score(1.0, True, "right", answer=np.int64(5))], "the answer"),  # type: ignore[arg-type]
+        ([Score(1.0, True, "right", parts={"a": float("inf")})], "the part 'a' as inf"),
+        ([Score(1.0, True, "right", parts=None)], "parts=None"),  # type: ignore[arg-type]
     ],
 )
 def test_a_broken_result_is_an_error_that_names_reward_and_question(result: Any, says: str) -> None:
     with pytest.raises(RewardError, match="reward 'fixed' on question 'q1'") as raised:
-        run(result)
+        run(result, count=len(result) if "completion 1" in says else 1)
     assert says in str(raised.value)
 
 
@@ -78,15 +97,40 @@ def test_a_reward_that_raises_is_named_with_its_question() -> None:
         asyncio.run(checked_score(Broken(), Question("q7", "", ""), []))
 
 
-def test_numpy_numbers_are_numbers() -> None:
-    class Numpy:
-        name = "numpy"
+@pytest.mark.parametrize("right", [True, 1, 1.0, np.bool_(True), np.int64(1), np.float32(1), torch.tensor(True)])
+@pytest.mark.parametrize("value", [1, 0.5, np.float32(0.5), np.int8(1), np.array(0.5), torch.tensor(0.5)])
+def test_numbers_of_numpy_and_torch_become_pythons_own(right: Any, value: Any) -> None:
+    wrong = right * 0 if not isinstance(right, torch.Tensor) else ~right
+    result = [
+        Score(value, right, "right", parts={"a": value}),
+        Score(value, wrong, "wrong"),
+        Score(value, None, "wrong"),
+    ]
+    scores = run(result, count=3)
+    assert [score.correct for score in scores] == [True, False, None]
+    assert [type(score.correct) for score in scores] == [bool, bool, type(None)]
+    assert {type(score.value) for score in scores} == {float}
+    assert scores[0].value == float(value)
+    assert scores[0].parts == {"a": float(value)}
+    assert json.loads(json.dumps([asdict(score) for score in scores])) == [asdict(score) for score in scores]
 
-        async def score(self, question: Question, completions: object) -> list[Score]:
-            return [Score(np.float32(0.5), True, "right")]  # type: ignore[arg-type]
 
-        def close(self) -> None: ...
+def test_verdicts_given_as_numbers_are_counted_as_verdicts() -> None:
+    """Such as in every share of right answers, which compares with True."""
+    made = [completion("a"), completion("b")]
+    scores = run([Score(1.0, 1, "right"), Score(0.0, np.bool_(False), "wrong")], count=2)  # type: ignore[arg-type]
+    group = Group(1, Prompt((1,)), tuple(made), scores, trained=True)
+    metrics = step_metrics([Trace(question("1"), (group,))], variance_tolerance=0.0)
+    assert (metrics["stage1/accuracy"], metrics["groups/all_wrong_share"]) == (0.5, 0.0)
+    assert Answers(tuple(made), scores).correct == (True, False)
 
-    (score,) = asyncio.run(checked_score(Numpy(), Question("q", "", ""), [None]))  # type: ignore[list-item]
-    assert type(score.value) is float
-    assert score.value == 0.5
+
+@pytest.mark.parametrize("made", [tuple, lambda scores: np.array(scores, dtype=object)])
+def test_scores_may_come_in_any_sequence_and_at_once(made: Any) -> None:
+    class AtOnce(Fixed):
+        def score(self, question: Any, completions: Any) -> Any:  # type: ignore[override]
+            return made([GOOD, None])
+
+    reward = AtOnce(None)
+    assert isinstance(reward, Reward)
+    assert asyncio.run(checked_score(reward, question("1"), [completion("1")] * 2)) == (GOOD, None)

@@ -74,6 +74,14 @@ def test_a_part_that_breaks_the_contract_is_named() -> None:
         total([("bad", fixed(Score(float("nan"), True, "right")), 1.0)])
 
 
+@pytest.mark.parametrize("weights", [(1e308, 1.0), (1e308, -1e308), (1e10, 1.0)])
+def test_a_sum_that_overflows_names_the_part_and_the_question(weights: tuple[float, float]) -> None:
+    large = Score(1e12, True, "right")
+    parts = [(name, fixed(large), weight) for name, weight in zip("ab", weights, strict=True)]
+    with pytest.raises(RewardError, match=r"part 'a' of the weighted reward, on question 'q1': .* lower the weight"):
+        total(parts)
+
+
 @pytest.mark.parametrize(
     ("parts", "says"),
     [

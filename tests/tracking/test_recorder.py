@@ -155,6 +155,16 @@ def test_an_evaluation_is_kept_with_the_verdict_of_each_question(run: Run) -> No
     assert not (run.directory.evaluations / "samples-000003.json").exists()  # nothing was sampled yet
 
 
+def test_an_evaluation_without_any_score_is_no_accuracy_and_is_repeated(run: Run) -> None:
+    silent = Answers((completion("x"),), (Score(0.0, None, "unscored"),))
+    result = summarise([QuestionRecord(question, silent, None, silent, None, 0) for question in QUESTIONS], "fake")
+    run.recorder.record_evaluation(0, "test", result)
+    assert read_summary(run.directory.summary).single_shot.before is None
+    assert not run.recorder.has_evaluation(0, "test")
+    run.recorder.record_evaluation(0, "test", evaluation(right=1, refined=1))
+    assert run.recorder.has_evaluation(0, "test")
+
+
 def test_a_table_of_sampled_questions_goes_with_each_development_evaluation(run: Run) -> None:
     run.recorder.record(3, [trace(question) for question in QUESTIONS])
     run.recorder.record_evaluation(3, "development", evaluation(1, 1))

@@ -90,12 +90,12 @@ def test_several_updates_move_the_ratio(tmp_path: Path) -> None:
 
 
 def huge(completion: Completion) -> float:
-    """Finite as a reward, infinite as a float32 advantage."""
-    return 1e300 * (completion.token_ids[0] % 2)
+    """About the largest that a reward may be."""
+    return 1e15 * (completion.token_ids[0] % 2)
 
 
 def test_a_non_finite_loss_stops_with_its_data_kept_and_the_weights_unharmed(tmp_path: Path) -> None:
-    module = make("grpo", ScriptedReward(huge), objective_changes={"advantage": no_std()})
+    module = make("grpo", ScriptedReward(huge), objective_changes=infinite_loss())
     before = weights(module)
     with pytest.raises(NonFiniteError, match=r"^step 1: the loss is .*failures/kept.*trainer\.on_nonfinite=skip"):
         fit(module, 2, tmp_path)
@@ -107,7 +107,7 @@ def test_a_non_finite_loss_stops_with_its_data_kept_and_the_weights_unharmed(tmp
 
 
 def test_a_non_finite_loss_may_be_skipped_and_counted(tmp_path: Path) -> None:
-    module = make("grpo", ScriptedReward(huge), objective_changes={"advantage": no_std()}, on_nonfinite="skip")
+    module = make("grpo", ScriptedReward(huge), objective_changes=infinite_loss(), on_nonfinite="skip")
     before = weights(module)
     fit(module, 2, tmp_path)
     assert module.budget.skipped_updates == 2
@@ -116,8 +116,10 @@ def test_a_non_finite_loss_may_be_skipped_and_counted(tmp_path: Path) -> None:
     assert (module.rollout_step, kept(module).failures) == (2, [])
 
 
-def no_std() -> dict[str, Any]:
-    return {"baseline": "mean", "scale": "none", "std": "sample", "std_eps": 0.0, "tolerance": 1e-6, "select": "all"}
+def infinite_loss() -> dict[str, Any]:
+    """Advantages of 1e15 over a divisor of 1e-40 are more than float32 holds."""
+    no_std = {"baseline": "mean", "scale": "none", "std": "sample", "std_eps": 0.0, "tolerance": 1e-6, "select": "all"}
+    return {"advantage": no_std, "aggregation": "constant", "constant_divisor": 1e-40}
 
 
 def test_the_kl_term_pulls_to_a_reference_that_is_no_part_of_the_state(tmp_path: Path) -> None:

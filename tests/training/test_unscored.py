@@ -1,7 +1,8 @@
-"""A group of which the reward could score one completion alone: it has no baseline, and the run goes on without it."""
+"""Groups of which the reward could score one completion or none: they have no baseline, and the run goes on."""
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,11 +11,16 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
+from igrpo.training.alarms import Alarms
 from igrpo.training.batching import question_rows
+from igrpo.training.progress import ProgressCallback
+from igrpo.training.trained_stages import read_trained_stages, trained_stage_metrics
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
 from tests.training.models import ADVANTAGE, IMITATION
 from tests.training.small_run import ScriptedReward, fit, kept, make, weights
+from tests.training.test_alarms import CONFIG as ALARMS
 
 
 def completion(*tokens: int) -> Completion:
@@ -77,3 +83,85 @@ def test_a_step_of_nothing_else_moves_nothing(algorithm: str, tmp_path: Path) ->
     assert all(torch.equal(value, weights(module)[name]) for name, value in before.items())
     assert module.budget.trained_tokens == 0
     assert all(math.isfinite(value) for value in module.latest.values())
+
+
+@dataclass
+class Silent(ScriptedReward):
+    """Has no score for anything in its calls, counted from 1, that are ``hit``."""
+
+    hit: Callable[[int], bool] = lambda call: True
+    calls: int = 0
+
+    async def score(self, question: Question, completions: Sequence[Completion]) -> list[Any]:
+        scores = await super().score(question, completions)
+        self.calls += 1
+        return [None] * len(scores) if self.hit(self.calls) else list(scores)
+
+
+def watched(algorithm: str, reward: ScriptedReward, folder: Path, **changes: Any) -> tuple[Any, Console, list[Any]]:
+    """A run with alarms and progress: the module, what was printed, the alarms that went off."""
+    module = make(algorithm, reward, steps=2, **changes)
+    told: list[Any] = []
+    module.alarms = Alarms(ALARMS, lambda name, words: told.append((name, words)))
+    out = Console(file=io.StringIO(), force_terminal=False, width=120)
+    fit(module, 2, folder, callbacks=[ProgressCallback(out, 2)])
+    return module, out, told
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "igrpo", "critique_grpo", "self_verification"])
+def test_a_step_without_any_score_is_reported_without_a_reward(
+    algorithm: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    module, out, told = watched(algorithm, Silent(), tmp_path)
+    assert module.rollout_step == 2
+    latest = module.latest
+    assert not {name for name in latest if name.endswith(("reward_mean", "reward_std", "reward_best", "accuracy"))}
+    assert latest["reward/outcome/unscored"] == latest["stage1/outcome/unscored"] == 1.0
+    sampled = [
+        c for trace in kept(module).steps[2] for group in trace.groups for c in group.unscored if group.stage == 1
+    ]
+    assert latest["stage1/completions"] == len(sampled)
+    assert latest["stage1/length_mean"] == pytest.approx(sum(len(c.token_ids) for c in sampled) / len(sampled))
+    assert latest["alarm/entropy_collapse"] == 0.0
+    assert "alarm/failed" not in latest
+    assert told == []
+    warned = [record.getMessage() for record in caplog.records if "could score none" in record.getMessage()]
+    assert [words.partition(":")[0] for words in warned] == ["step 1", "step 2"]
+    assert "reward 'scripted'" in warned[0]
+    assert isinstance(out.file, io.StringIO)
+    assert [line.split()[2:4] for line in out.file.getvalue().splitlines()] == [["no", "reward"]] * 2
+    assert all(math.isfinite(value) for value in latest.values())
+
+
+def test_only_the_refinements_lack_a_score(tmp_path: Path) -> None:
+    module, out, _ = watched("igrpo", Silent(hit=lambda call: (call - 1) // 3 % 2 == 1), tmp_path)
+    assert "stage1/reward_mean" in module.latest
+    assert "stage2/reward_mean" not in module.latest
+    assert module.latest["stage2/completions"] == 3 * 2
+    assert isinstance(out.file, io.StringIO)
+    assert "no reward" in out.file.getvalue()  # of what is trained, and not that of the drafts
+
+
+def test_a_line_without_any_score_is_not_taken_for_an_older_one() -> None:
+    question = Question("q", "", "")
+    metrics = trained_stage_metrics([Trace(question, (trained(0, 4),))])
+    stages = read_trained_stages({**metrics, "stage1/length_mean": 5.0, "stage1/entropy": 1.0})
+    assert all(
+        (stage.share, stage.reward, stage.length, stage.entropy) == (0, None, None, None) for stage in stages.values()
+    )
+
+
+def test_a_verdict_about_an_earlier_answer_is_no_score_of_the_reward(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    module, out, _ = watched("self_verification", Silent(hit=lambda call: call > 3), tmp_path)
+    assert any(group.stage == 3 and group.scores for trace in kept(module).steps[2] for group in trace.groups)
+    assert "step 2: reward 'scripted' could score none of its 6 completions" in caplog.text
+    assert "step 1: reward" not in caplog.text
+    assert isinstance(out.file, io.StringIO)
+    assert "no reward" in out.file.getvalue().splitlines()[1]
+
+
+def test_dynamic_sampling_of_nothing_but_silence(tmp_path: Path) -> None:
+    module, _, _ = watched("grpo", Silent(), tmp_path, max_attempts=1)
+    assert module.latest["dynamic/missing"] == 3

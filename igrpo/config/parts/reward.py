@@ -29,9 +29,12 @@ class FormatConfig(Section):
 
 
 class PythonRewardConfig(Section):
+    """``correct_above`` is for a function: a value above it counts as right. (Runs of before it have none.)"""
+
     name: Literal["python"]
     target: str = Field(pattern=r"^[\w.]+:\w+$")
     arguments: dict[str, Any]
+    correct_above: float = 0.5
 
 
 class JudgePromptConfig(Section):

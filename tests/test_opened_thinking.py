@@ -1,0 +1,272 @@
+"""Prompts that open ``<think>`` for the model: what rewards, readers and later prompts see begins with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from igrpo.algorithm.base import Toolbox
+from igrpo.algorithm.critique_grpo import CritiqueGRPO
+from igrpo.algorithm.grpo import GRPO
+from igrpo.algorithm.igrpo import IGRPO
+from igrpo.algorithm.selection import RULES
+from igrpo.algorithm.self_verification import SelfVerification
+from igrpo.chat import Chat, Wishes, speaker_of_run
+from igrpo.doctor.live_checks import live_checks
+from igrpo.doctor.shapes import shape_of
+from igrpo.evaluation.evaluator import Evaluator
+from igrpo.prompts import PromptBuilder
+from igrpo.rewards.format import FormatReward
+from igrpo.rollout.base import SamplingParams
+from igrpo.rollout.completions import CompletionMaker
+from igrpo.tracking.trace_lines import trace_line
+from igrpo.training.trained_stages import DIFFERS, trained_stage_metrics
+from igrpo.types import Completion, Question, Score
+from tests.assembly.parts import write_model, write_problems
+from tests.composed import config as composed
+from tests.test_prompts import builder, byte_tokenizer, sampled
+from tests.trained_runs import BYTE_LEVEL, BYTES, written_run
+
+#: The ends of real chat templates: DeepSeek-R1-Distill's; Qwen3's with and without thinking; one that begins to think;
+#: DeepSeek-V3.1's without thinking.
+TURNS = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}"
+OPENS = TURNS + "{% if add_generation_prompt %}<|Assistant|><think>\n{% endif %}"
+BEGINS = TURNS + "<|Assistant|>\n<think>\nOkay, "
+CLOSED = TURNS + "{% if add_generation_prompt %}<|Assistant|>\n<think>\n\n</think>\n\n{% endif %}"
+SHUT = TURNS + "{% if add_generation_prompt %}<|Assistant|></think>{% endif %}"
+NOTHING = TURNS + "{% if add_generation_prompt %}<|Assistant|>\n{% endif %}"
+
+QUESTION = Question("q", "1+1?", "2")
+THOUGHT = "It is two.</think>\n<answer>\\boxed{2}</answer>"
+PARAMS = SamplingParams(temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=99, stop_token_ids=(1,))
+
+
+@dataclass
+class Writing:
+    """An engine that writes ``text``, decoded as the real ones decode."""
+
+    tokenizer: Any
+    text: str = THOUGHT
+    prompts: list[str] = field(default_factory=list)
+    prefilled_tokens = generated_tokens = flops = 0
+    busy_seconds = 0.0
+
+    async def sample(self, prompt_ids: Any, params: Any, seeds: Any) -> tuple[Completion, ...]:
+        self.prompts.append(self.tokenizer.decode(list(prompt_ids)))
+        ids = (*self.tokenizer.encode(self.text, add_special_tokens=False), 1)
+        zeros = (0.0,) * len(ids)
+        maker = CompletionMaker(self.tokenizer)
+        one = maker.make(ids, (1,), zeros, sampling_entropies=zeros, policy_entropies=zeros, version=0)
+        return (one,) * len(seeds)
+
+    def sync_weights(self, version: int) -> None: ...
+
+    def fingerprints(self) -> dict[str, str]:
+        return {}
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class Seeing(FormatReward):
+    """The format reward, with a verdict; remembers what it saw."""
+
+    seen: list[Completion] = field(default_factory=list)
+
+    async def score(self, question: Question, completions: Any) -> list[Score]:
+        self.seen += completions
+        return [replace(score, correct=score.value == 1) for score in await super().score(question, completions)]
+
+
+@pytest.mark.parametrize(
+    ("template", "opened"),
+    [
+        (OPENS, "<think>\n"),
+        (OPENS.replace("\n", ""), "<think>"),
+        (BEGINS, "<think>\nOkay, "),
+        (CLOSED, ""),
+        (SHUT, ""),
+        (NOTHING, ""),
+    ],
+)
+@pytest.mark.parametrize("ending", ["", "\nThink after <think>, then answer.", "\nUse <think>...</think>."])
+def test_what_a_chat_template_opens(template: str, opened: str, ending: str) -> None:
+    tokenizer = byte_tokenizer(template)
+    prompts = builder(
+        tokenizer, system="Write <think> first.", question="{problem}" + ending, refinement="{problem}{draft}" + ending
+    )
+    draft = sampled(tokenizer, "<think> no end")  # what a draft writes opens nothing
+    for prompt in (prompts.question_prompt(QUESTION), prompts.refinement_prompt(QUESTION, [draft])):
+        assert prompt.opened == opened
+        assert tokenizer.decode(prompt.token_ids).endswith(opened)
+
+
+@pytest.mark.parametrize(
+    ("ending", "opened"),
+    [
+        ("\nSolution: <think>\n", "<think>\n"),
+        ("\n<think>\nWell", "<think>\nWell"),
+        ("\nUse <think> tags.\nSolution:", ""),
+        ("\n<think>\n</think>\n", ""),
+    ],
+)
+def test_what_a_plain_layout_opens(ending: str, opened: str) -> None:
+    prompts = builder(byte_tokenizer(), question="{problem}" + ending)
+    assert prompts.question_prompt(QUESTION).opened == opened
+    assert prompts.refinement_prompt(QUESTION, [sampled(byte_tokenizer(), "1")]).opened == ""
+
+
+def opening(draft_thinking: str = "keep", **changes: Any) -> tuple[Writing, PromptBuilder]:
+    tokenizer = byte_tokenizer(OPENS)
+    return Writing(tokenizer), builder(tokenizer, draft_thinking=draft_thinking, max_draft_tokens=99, **changes)
+
+
+ALGORITHMS: dict[str, Any] = {
+    "grpo": GRPO(2),
+    "igrpo": IGRPO(2, 2, RULES["best"], "first", "show"),
+    "critique_grpo": CritiqueGRPO(answers=2, critiques=1, kept=1),
+    "self_verification": SelfVerification(answers=2, verifications=1, buffer=4, balanced=False),
+}
+
+
+@pytest.mark.parametrize("name", ["grpo", "igrpo"])
+def test_the_format_reward_is_earned_behind_opened_thinking(name: str) -> None:
+    engine, prompts = opening()
+    reward = Seeing()
+    trace = asyncio.run(ALGORITHMS[name](QUESTION, Toolbox(engine, reward, prompts, PARAMS, 0, 1)))
+    sampled_ids = (*engine.tokenizer.encode(THOUGHT, add_special_tokens=False), 1)
+    assert {group.stage for group in trace.groups} == ({1} if name == "grpo" else {1, 2})
+    for group in trace.groups:
+        assert [score.value for score in group.scores] == [1.0, 1.0]
+        for completion in group.completions:
+            assert completion.text == "<think>\n" + THOUGHT
+            assert completion.token_ids == sampled_ids
+            assert len(completion.logprobs) == len(sampled_ids)
+    assert {completion.text for completion in reward.seen} == {"<think>\n" + THOUGHT}
+    stored = [one["text"] for group in trace_line(1, trace)["groups"] for one in group["completions"]]
+    assert set(stored) == {"<think>\n" + THOUGHT}
+
+
+@pytest.mark.parametrize(
+    ("text", "thinking", "shown"),
+    [
+        (THOUGHT, "keep", "<think>\n" + THOUGHT),
+        (THOUGHT, "strip", "<answer>\\boxed{2}</answer>"),
+        ("It never ends", "strip", "<think>\nIt never ends"),  # all of it, as where the model opens it
+    ],
+)
+def test_a_draft_is_shown_with_or_without_what_was_opened(text: str, thinking: str, shown: str) -> None:
+    engine, prompts = opening(thinking)
+    engine.text = text
+    tools = Toolbox(engine, Seeing(), prompts, PARAMS, 0, 1)
+    asyncio.run(ALGORITHMS["igrpo"](QUESTION, tools))
+    assert f"\nDraft: {shown}\nBetter:" in engine.prompts[1]
+
+
+def test_what_was_opened_stands_beside_the_budget_of_a_draft() -> None:
+    tokenizer = byte_tokenizer(OPENS)
+    prompts = builder(tokenizer, max_draft_tokens=16, max_question_tokens=4)
+    full = replace(sampled(tokenizer, "x" * 16), text="<think>\n" + "x" * 16, opened="<think>\n")
+    prompt = prompts.refinement_prompt(QUESTION, [full, full])
+    assert prompt.draft_tokens_cut == 0
+    assert len(prompt.token_ids) == prompts.max_prompt_tokens(drafts=2)
+    revision = prompts.revision_prompt(QUESTION, full, full)
+    assert len(revision.token_ids) == prompts.max_prompt_tokens(drafts=0, layouts=("revision",))
+
+
+def test_critiques_show_answers_as_they_were_opened() -> None:
+    engine, prompts = opening()
+    engine.text = "No idea"
+    tools = Toolbox(engine, Seeing(), prompts, PARAMS, 0, 1)
+    asyncio.run(ALGORITHMS["critique_grpo"](QUESTION, tools))
+    _, critique, revision = engine.prompts
+    assert "Draft: <think>\nNo idea\nCritique:" in critique
+    assert "Draft: <think>\nNo idea\nCritique: <think>\nNo idea\nBetter:" in revision
+
+
+def test_a_verified_answer_keeps_what_was_opened_and_thinking_is_no_verdict() -> None:
+    engine, prompts = opening()
+    engine.text = "Surely \\boxed{Yes}"  # in thinking that never ends
+    tools = Toolbox(engine, Seeing(), prompts, PARAMS, 0, 1)
+    algorithm = SelfVerification(answers=1, verifications=1, buffer=4, balanced=False)
+    algorithm.remember([algorithm.harvest(asyncio.run(algorithm(QUESTION, tools)))])
+    resumed = SelfVerification(answers=1, verifications=1, buffer=4, balanced=False)
+    resumed.load_state_dict(json.loads(json.dumps(algorithm.state_dict())))
+    assert resumed.pairs == algorithm.pairs
+    trace = asyncio.run(resumed(QUESTION, tools))
+    assert "Answer: <think>\nSurely \\boxed{Yes}\nRight?" in engine.prompts[-1]
+    assert trace.groups[1].scores[0].outcome == "unparsable"
+    engine.text = "Let me see.</think> \\boxed{No}"
+    assert asyncio.run(resumed(QUESTION, tools)).groups[1].scores[0].outcome == "right"
+    # a checkpoint of before has no such field
+    old = [{name: value for name, value in pair.items() if name != "opened"} for pair in resumed.state_dict()["pairs"]]
+    resumed.load_state_dict({"pairs": old})
+    assert resumed.pairs[0].opened == ""
+
+
+def test_alarms_see_the_thinking_that_was_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, prompts = opening()
+    trace = asyncio.run(ALGORITHMS["grpo"](QUESTION, Toolbox(engine, Seeing(), prompts, PARAMS, 0, 1)))
+    seen: list[str] = []
+    monkeypatch.setattr("igrpo.training.trained_stages.answer_differs", lambda text: bool(seen.append(text)))
+    assert trained_stage_metrics([trace])[DIFFERS] == 0
+    assert seen == ["<think>\n" + THOUGHT] * 2
+
+
+def test_evaluations_see_it_in_every_part() -> None:
+    engine, prompts = opening()
+    reward = Seeing()
+    evaluator = Evaluator(
+        engine, reward, prompts, [QUESTION], sampling=PARAMS, samples=2, greedy=True, draft_conditioned=True,
+        oracle_drafts=2, seed=0,
+    )  # fmt: skip
+    result = asyncio.run(evaluator.run())
+    parts = (result.single_shot, result.greedy, result.draft_conditioned, result.draft_conditioned_oracle)
+    assert [part.value for part in parts if part is not None] == [1.0] * 4
+    assert {completion.text for completion in reward.seen} == {"<think>\n" + THOUGHT}
+    assert result.length_mean == len(THOUGHT) + 1
+
+
+def test_chat_reads_and_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written_run(tmp_path / "run", *BYTE_LEVEL, changes=BYTES)
+    speaker = speaker_of_run(tmp_path / "run", "last")
+    speaker.policy.tokenizer.chat_template = OPENS
+    engine = Writing(speaker.policy.tokenizer)
+    monkeypatch.setattr("igrpo.chat.LocalEngine", lambda *args, **kwargs: engine)
+    chat = Chat(speaker, Wishes(refine=True, drafts=2, temperature=None, max_tokens=None, seed=None))
+    reply = asyncio.run(chat.ask("1+1?"))
+    chat.close()
+    assert {one.text for one in (*reply.drafts, reply.completion)} == {"<think>\n" + THOUGHT}
+    assert reply.answer == "2"
+
+
+def doctor(directory: Path, template: str, *settings: str) -> dict[str, Any]:
+    (directory / "chat_template.jinja").unlink(missing_ok=True)
+    path = directory / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template}))
+    model = ("model=huggingface", f"model.name_or_path={directory}", "trainer.tokens_per_microbatch=16384")
+    sizes = {"sampling.max_completion_tokens": 8, "prompt.max_draft_tokens": 512}
+    config = composed(sizes, *model, "prompt=think_answer", *settings)
+    return {check.name: check for check in live_checks(config, shape_of(config.model), load=False)}
+
+
+def test_doctor_tries_the_format_behind_the_models_own_template(tmp_path: Path) -> None:
+    directory = write_model(tmp_path / "m")
+    data = ("data=jsonl", f"data.path={write_problems(tmp_path / 'problems.jsonl')}")
+    checks = doctor(directory, OPENS, *data, "reward=math_verify_format")
+    assert checks["prompt"].text.endswith(r"it opens '<think>\n' for the completion")
+    assert checks["thinking"].state == "ok"
+    assert "the format reward can be earned" in checks["thinking"].text
+    assert "format" not in checks
+    assert "format reward" not in doctor(directory, OPENS, *data)["thinking"].text  # the rule alone
+    closed = doctor(directory, CLOSED, *data, "reward=math_verify_format")
+    assert "opens no <think>" in closed["prompt"].text
+    assert {"format", "thinking"} & set(closed) == set()
+    failed = doctor(directory, OPENS.replace("<think>", "<think><answer>"), *data, "reward=math_verify_format")
+    assert failed["format"].state == "failed"
+    assert "the format reward cannot be earned" in failed["format"].text
