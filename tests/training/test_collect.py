@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from igrpo.algorithm.base import Toolbox
 from igrpo.algorithm.grpo import GRPO
 from igrpo.algorithm.igrpo import IGRPO
 from igrpo.algorithm.selection import best
@@ -60,6 +61,18 @@ def letters(prompt: tuple[int, ...], seed: int) -> str:
 def collector(engine: Engine, reward: Any, algorithm: Any = TWO_STAGES, *, pipeline: bool = False) -> Collector:
     prompts: Any = NamedPrompts()
     return Collector(algorithm, engine, reward, prompts, PARAMS, run_seed=7, pipeline=pipeline)
+
+
+def test_questions_are_numbered_over_the_steps_of_a_run() -> None:
+    numbers = []
+
+    async def algorithm(question: Question, tools: Toolbox) -> Trace:
+        numbers.append(tools.number)
+        return Trace(question, (await tools.group(question, Prompt((1,)), 1, turn=1, stage=1, trained=True),))
+
+    for step in (1, 2, 5):
+        collector(CountingEngine(letters), TextReward(frozenset()), algorithm).collect(step, QUESTIONS, Budget())
+    assert numbers == [0, 1, 2, 3, 4, 5, 12, 13, 14]  # three a step
 
 
 def test_counters_are_those_of_the_cycle() -> None:
