@@ -8,7 +8,7 @@ sampled, and a brace or a role marker inside a problem or a draft is text, not l
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from igrpo.policy.encoding import control_token_ids
 from igrpo.prompt_layouts import SHOWS, LayoutBuilder, PromptError, fill, fixed_tokens
@@ -19,6 +19,14 @@ __all__ = ["PromptBuilder", "PromptError", "QuestionTooLongError"]
 
 class QuestionTooLongError(ValueError):
     """A problem has more tokens than ``prompt.max_question_tokens``."""
+
+
+class _Shown(NamedTuple):
+    """A text as a prompt shows it: how many of its own tokens are in it, and how many its budget left out."""
+
+    ids: tuple[int, ...]
+    kept: int
+    left_out: int
 
 
 class PromptBuilder:
@@ -94,11 +102,11 @@ class PromptBuilder:
         if not drafts:
             return self.question_prompt(question)
         pieces = [self._cut(self._shown(draft)) for draft in drafts]
-        shown = pieces[0][0]
-        for ids, _ in pieces[1:]:
-            shown = (*shown, *self._draft_separator, *ids)
+        shown = pieces[0].ids
+        for piece in pieces[1:]:
+            shown = (*shown, *self._draft_separator, *piece.ids)
         filled = fill(self._layouts["refinement"], {"problem": self._problem(question), "draft": shown})
-        return Prompt(filled, draft_tokens=len(shown), draft_tokens_cut=sum(cut for _, cut in pieces))
+        return Prompt(filled, sum(piece.kept for piece in pieces), sum(piece.left_out for piece in pieces))
 
     def critique_prompt(self, question: Question, answer: Completion) -> Prompt:
         """Asks for a critique of an answer (Critique-GRPO); the gold answer is not in it."""
@@ -106,11 +114,10 @@ class PromptBuilder:
 
     def revision_prompt(self, question: Question, answer: Completion, critique: Completion) -> Prompt:
         """Asks for a refinement of an answer, given a critique of it (Critique-GRPO)."""
-        draft, cut = self._cut(self._shown(answer))
-        words, cut_too = self._cut(self._shown(critique))
-        parts = {"problem": self._problem(question), "draft": draft, "critique": words}
+        draft, words = self._cut(self._shown(answer)), self._cut(self._shown(critique))
+        parts = {"problem": self._problem(question), "draft": draft.ids, "critique": words.ids}
         filled = fill(self._layouts["revision"], parts)
-        return Prompt(filled, len(draft), cut + cut_too, critique_tokens=len(words))
+        return Prompt(filled, draft.kept, draft.left_out + words.left_out, critique_tokens=words.kept)
 
     def verification_prompt(self, question: Question, answer: Completion) -> Prompt:
         """Asks whether an answer is right (Self-Verification); the gold answer is not in it."""
@@ -129,9 +136,9 @@ class PromptBuilder:
         return self.max_question_tokens + max(fixed_tokens(self._layouts[key]) + n for key, n in shown.items())
 
     def _about(self, layout: str, question: Question, answer: Completion) -> Prompt:
-        ids, cut = self._cut(self._shown(answer))
-        filled = fill(self._layouts[layout], {"problem": self._problem(question), "draft": ids})
-        return Prompt(filled, draft_tokens=len(ids), draft_tokens_cut=cut)
+        draft = self._cut(self._shown(answer))
+        filled = fill(self._layouts[layout], {"problem": self._problem(question), "draft": draft.ids})
+        return Prompt(filled, draft.kept, draft.left_out)
 
     def _problem(self, question: Question) -> tuple[int, ...]:
         ids = self._encode_problem(question)
@@ -154,11 +161,11 @@ class PromptBuilder:
             ids = self._tokenizer.encode(answer, add_special_tokens=False)
         return tuple(i for i in ids if i not in self._control_tokens)
 
-    def _cut(self, ids: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
-        """Head, marker and tail within the budget; the number of tokens that were taken out."""
+    def _cut(self, ids: tuple[int, ...]) -> _Shown:
+        """Head, marker and tail within the budget."""
         if len(ids) <= self.max_draft_tokens:
-            return ids, 0
+            return _Shown(ids, len(ids), 0)
         room = self.max_draft_tokens - len(self._cut_marker)
         tail = room // 2
         head = room - tail
-        return (*ids[:head], *self._cut_marker, *ids[len(ids) - tail :]), len(ids) - room
+        return _Shown((*ids[:head], *self._cut_marker, *ids[len(ids) - tail :]), room, len(ids) - room)

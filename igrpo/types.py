@@ -44,8 +44,9 @@ class Question:
 class Prompt:
     """The tokens that a completion is conditioned on.
 
-    ``draft_tokens`` counts the tokens of the draft that the prompt shows (0: none), ``critique_tokens`` those of its
-    critique, ``draft_tokens_cut`` those that their budget took out of their middle.
+    ``draft_tokens`` counts the tokens of the drafts that the prompt shows (0: none), ``critique_tokens`` those of a
+    critique, ``draft_tokens_cut`` those that their budget took out of their middle. The layout's tokens, separators
+    between drafts and the mark of a cut are in none of them.
     """
 
     token_ids: tuple[int, ...]
