@@ -1,6 +1,6 @@
 """How often 95 % intervals over seeds and problems cover the truth, and how often a family of tests errs.
 
-    python benchmarks/interval_coverage.py        (about 10 minutes of one core; writes results/interval_coverage.json)
+    python benchmarks/interval_coverage.py        (some minutes of one core; writes results/interval_coverage.json)
 
 Gaussian effects: the mean and the three mean squares are independent and have known distributions. So the mean squares
 are drawn directly, and the coverage given them is exact, 2 Phi(half-width / sd) - 1. The first tables have the lowest
@@ -65,18 +65,18 @@ ANSWERS = {
     "0.9 % and 0.9 %, mixed": ((-6.0, -6.0), (1.5, 0.3, 0.5, 0.5)),
 }
 
-FAMILY_SEEDS, FAMILIES, CHUNK = (2, 3, 4, 5, 10), (1, 2, 4, 8, 13), 250
+FAMILY_SEEDS, FAMILIES, CHUNK = (2, 3, 4, 5, 10), (1, 2, 3, 4, 6, 13), 50
 
 #: Logit, samples a problem and standard deviations as in ANSWERS; samples None: Gaussian values in place of answers.
 EQUALS: dict[str, tuple[float, int | None, tuple[float, ...]]] = {
     **{
         f"Gaussian, seeds {seed:g}, problems {problem:g}": (0.0, None, (0.0, seed, problem, 1.0))
-        for seed, problem in itertools.product((0, 0.1, 0.3, 1), (0, 0.3, 1))
+        for seed, problem in itertools.product((0, 0.3, 1), (0, 0.3, 1))
     },
     **{
         f"{name}, {samples} samples, seeds {seed:g}, problems {problem:g}": (logit, samples, (1.5, seed, problem, 0.3))
         for (name, logit), samples, seed, problem in itertools.product(
-            {"50 %": 0.0, "89 %": 2.5}.items(), (1, 4), (0, 0.1, 0.3, 1), (0, 1.5)
+            {"50 %": 0.0, "89 %": 2.5}.items(), (1, 4), (0, 0.3, 1), (0, 1.5)
         )
     },
     "50 %, 4 samples, no effect at all": (0.0, 4, (0.0, 0.0, 0.0, 0.0)),
@@ -106,7 +106,7 @@ def one_t(level: float, squares: Squares, seeds: int, problems: int) -> Array:
     missing = np.maximum(0.25 * e - a - excess, 0.0)
     total = a + excess + missing
     inverse = np.maximum(a / (seeds - 1) + excess / (problems - 1) + missing / ((seeds - 1) * (problems - 1)), 1e-300)
-    return np.sqrt(total / (seeds * problems)) * t_quantile(level, total / inverse)
+    return np.sqrt(total / (seeds * problems)) * t_quantile(level, np.maximum(total / inverse, 1.0))
 
 
 def satterthwaite(level: float, squares: Squares, seeds: int, problems: int, *, least: Array | float = 0.0) -> Array:
@@ -210,28 +210,32 @@ def equal_conditions(draw: np.random.Generator, seeds: int, problems: int, equal
     logit, samples, sds = EQUALS[equals]
     conditions = max(FAMILIES) + 1
     shapes = ((1, 1, problems), (conditions, seeds, 1), (conditions, 1, problems), (conditions, seeds, problems))
-    values = logit + sum(sd * draw.normal(size=(CHUNK, *shape)) for sd, shape in zip(sds, shapes, strict=True))
+    values = logit + sum(
+        sd * draw.standard_normal((CHUNK, *shape), np.float32) for sd, shape in zip(sds, shapes, strict=True)
+    )
     if samples is not None:
-        values = draw.binomial(samples, special.expit(values)) / samples
+        values = sum(draw.random(values.shape, np.float32) < special.expit(values) for _ in range(samples)) / samples
     return values[:, 1:] - values[:, :1]
 
 
 def family_errors(
     methods: dict[str, HalfWidth], seeds: int, problems: int, repeats: int, equals: str
 ) -> dict[str, dict[int, float]]:
-    """By method and size of the family: the chance that Holm's correction lets any of them pass, in percent."""
+    """By method and size of the family: the chance that Holm's correction lets any of them pass, in percent.
+
+    The conditions make as many families of each size as they can.
+    """
     draw = np.random.default_rng([3, seeds, problems])
-    hits = {name: dict.fromkeys(FAMILIES, 0) for name in methods}
+    shares: dict[str, dict[int, list[float]]] = {name: {size: [] for size in FAMILIES} for name in methods}
     for _ in range(repeats // CHUNK):
         values = equal_conditions(draw, seeds, problems, equals)
         squares, means = mean_squares(values), np.abs(values.mean((-2, -1)))
         moving = np.ptp(values, axis=(-2, -1)) > 0  # the rest has the rule for constant matrices, and a mean of 0
         for (name, method), size in itertools.product(methods.items(), FAMILIES):
-            a, b, e = (square[:, :size] for square in squares)
-            half = method(1 - 0.05 / size, (a, b, e), seeds, problems)
-            hits[name][size] += int(((means[:, :size] > half) & moving[:, :size]).any(1).sum())
-    share = 100 / (repeats // CHUNK * CHUNK)
-    return {name: {size: share * number for size, number in by_size.items()} for name, by_size in hits.items()}
+            apart = (means > method(1 - 0.05 / size, squares, seeds, problems)) & moving
+            families = apart[:, : apart.shape[1] // size * size].reshape(CHUNK, -1, size)
+            shares[name][size].append(100 * float(families.any(-1).mean()))
+    return {name: {size: float(np.mean(found)) for size, found in by_size.items()} for name, by_size in shares.items()}
 
 
 def worst_family_errors(repeats: int) -> dict[str, dict[int, dict[int, tuple[float, str]]]]:
@@ -262,7 +266,9 @@ def print_row(name: str, cells: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=4000, help="families drawn for each setting, 250 at a time")
+    parser.add_argument(
+        "--repeats", type=int, default=2000, help="sets of conditions drawn for each setting, 50 at a time"
+    )
     parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results") / "interval_coverage.json")
     arguments = parser.parse_args()
     start = time.process_time()
