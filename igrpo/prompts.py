@@ -8,7 +8,7 @@ sampled, and a brace or a role marker inside a problem or a draft is text, not l
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from igrpo.policy.encoding import control_token_ids
 from igrpo.prompt_layouts import SHOWS, LayoutBuilder, PromptError, fill, fixed_tokens
@@ -19,6 +19,14 @@ __all__ = ["PromptBuilder", "PromptError", "QuestionTooLongError"]
 
 class QuestionTooLongError(ValueError):
     """A problem has more tokens than ``prompt.max_question_tokens``."""
+
+
+class _Shown(NamedTuple):
+    """A text as a prompt shows it: how many of its own tokens are in it, and how many its budget left out."""
+
+    ids: tuple[int, ...]
+    kept: int
+    left_out: int
 
 
 class PromptBuilder:
@@ -95,12 +103,13 @@ class PromptBuilder:
         if not drafts:
             return self.question_prompt(question)
         pieces = [self._shown(draft) for draft in drafts]
-        shown = pieces[0][0]
-        for ids, _ in pieces[1:]:
-            shown = (*shown, *self._draft_separator, *ids)
-        layout, cut = self._layouts["refinement"], sum(cut for _, cut in pieces)
+        shown = pieces[0].ids
+        for piece in pieces[1:]:
+            shown = (*shown, *self._draft_separator, *piece.ids)
+        layout = self._layouts["refinement"]
         filled = fill(layout, {"problem": self._problem(question), "draft": shown})
-        return Prompt(filled, draft_tokens=len(shown), draft_tokens_cut=cut, opened=layout.opened)
+        kept, left_out = sum(piece.kept for piece in pieces), sum(piece.left_out for piece in pieces)
+        return Prompt(filled, kept, left_out, opened=layout.opened)
 
     def critique_prompt(self, question: Question, answer: Completion) -> Prompt:
         """Asks for a critique of an answer (Critique-GRPO); the gold answer is not in it."""
@@ -108,11 +117,10 @@ class PromptBuilder:
 
     def revision_prompt(self, question: Question, answer: Completion, critique: Completion) -> Prompt:
         """Asks for a refinement of an answer, given a critique of it (Critique-GRPO)."""
-        draft, cut = self._shown(answer)
-        words, cut_too = self._shown(critique)
-        layout = self._layouts["revision"]
-        filled = fill(layout, {"problem": self._problem(question), "draft": draft, "critique": words})
-        return Prompt(filled, len(draft), cut + cut_too, critique_tokens=len(words), opened=layout.opened)
+        draft, words, layout = self._shown(answer), self._shown(critique), self._layouts["revision"]
+        parts = {"problem": self._problem(question), "draft": draft.ids, "critique": words.ids}
+        cut = draft.left_out + words.left_out
+        return Prompt(fill(layout, parts), draft.kept, cut, critique_tokens=words.kept, opened=layout.opened)
 
     def verification_prompt(self, question: Question, answer: Completion) -> Prompt:
         """Asks whether an answer is right (Self-Verification); the gold answer is not in it."""
@@ -132,10 +140,9 @@ class PromptBuilder:
         return self.max_question_tokens + max(fixed_tokens(self._layouts[key]) + n for key, n in shown.items())
 
     def _about(self, key: str, question: Question, answer: Completion) -> Prompt:
-        ids, cut = self._shown(answer)
-        layout = self._layouts[key]
-        filled = fill(layout, {"problem": self._problem(question), "draft": ids})
-        return Prompt(filled, draft_tokens=len(ids), draft_tokens_cut=cut, opened=layout.opened)
+        draft, layout = self._shown(answer), self._layouts[key]
+        filled = fill(layout, {"problem": self._problem(question), "draft": draft.ids})
+        return Prompt(filled, draft.kept, draft.left_out, opened=layout.opened)
 
     def _problem(self, question: Question) -> tuple[int, ...]:
         ids = self._encode_problem(question)
@@ -156,19 +163,21 @@ class PromptBuilder:
     def _without_control(self, ids: Sequence[int]) -> tuple[int, ...]:
         return tuple(i for i in ids if i not in self._control_tokens)
 
-    def _shown(self, text: Completion) -> tuple[tuple[int, ...], int]:
-        """What a prompt shows of a completion, and how many tokens the budget took out. What the completion's own
-        prompt had opened stands before its tokens, beside the budget."""
+    def _shown(self, text: Completion) -> _Shown:
+        """The tokens of a completion that a prompt shows, cut to their budget.
+
+        What the completion's own prompt had opened comes before its tokens, and counts towards nothing.
+        """
         if self._strip_thinking and "</think>" in text.text:
             return self._cut(self._encode(text.text.rpartition("</think>")[2].lstrip()))
-        ids, cut = self._cut(self._without_control(text.token_ids))
-        return (*self._encode(text.opened), *ids), cut
+        shown = self._cut(self._without_control(text.token_ids))
+        return shown._replace(ids=(*self._encode(text.opened), *shown.ids))
 
-    def _cut(self, ids: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
-        """Head, marker and tail within the budget; the number of tokens that were taken out."""
+    def _cut(self, ids: tuple[int, ...]) -> _Shown:
+        """Head, marker and tail within the budget."""
         if len(ids) <= self.max_draft_tokens:
-            return ids, 0
+            return _Shown(ids, len(ids), 0)
         room = self.max_draft_tokens - len(self._cut_marker)
         tail = room // 2
         head = room - tail
-        return (*ids[:head], *self._cut_marker, *ids[len(ids) - tail :]), len(ids) - room
+        return _Shown((*ids[:head], *self._cut_marker, *ids[len(ids) - tail :]), room, len(ids) - room)

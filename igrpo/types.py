@@ -44,9 +44,10 @@ class Question:
 class Prompt:
     """The tokens that a completion is conditioned on.
 
-    ``draft_tokens`` counts the tokens of the draft that the prompt shows (0: none), ``critique_tokens`` those of its
-    critique, ``draft_tokens_cut`` those that their budget took out of their middle. ``opened`` is the end of the prompt
-    that belongs to the completion: the ``<think>`` that a chat template opens, and what follows it; mostly empty.
+    ``draft_tokens`` counts the tokens of the drafts that the prompt shows (0: none), ``critique_tokens`` those of a
+    critique, ``draft_tokens_cut`` those that their budget took out of their middle. The layout's tokens, separators
+    between drafts and the mark of a cut are in none of them. ``opened`` is the end of the prompt that belongs to the
+    completion: the ``<think>`` that a chat template opens, and what follows it; mostly empty.
     """
 
     token_ids: tuple[int, ...]

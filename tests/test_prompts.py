@@ -149,7 +149,7 @@ def test_a_long_draft_is_cut_in_the_middle_marked_and_counted() -> None:
     prompt = prompts.refinement_prompt(QUESTION, [sampled(tokenizer, "abcdefghijklmnopqrstuvwxyz")])
     # 16 tokens less 5 of the marker leave 11: 6 of the head, 5 of the tail; 26 - 11 = 15 are gone
     assert "Draft: abcdef[cut]vwxyz\nBetter:" in tokenizer.decode(prompt.token_ids)
-    assert (prompt.draft_tokens, prompt.draft_tokens_cut) == (16, 15)
+    assert (prompt.draft_tokens, prompt.draft_tokens_cut) == (11, 15)  # the marker is none of the draft's
     assert len(prompt.token_ids) <= prompts.max_prompt_tokens(drafts=1)
     exact = prompts.refinement_prompt(QUESTION, [sampled(tokenizer, "a" * 16)])
     assert (exact.draft_tokens, exact.draft_tokens_cut) == (16, 0)
@@ -161,8 +161,10 @@ def test_several_drafts_stand_one_after_another_each_within_the_budget() -> None
     long, short = sampled(tokenizer, "abcdefghijklmnopqrstuvwxyz"), sampled(tokenizer, "42")
     prompt = prompts.refinement_prompt(QUESTION, [long, short])
     assert "Draft: abcdef[cut]vwxyz\nDraft: 42\nBetter:" in tokenizer.decode(prompt.token_ids)
-    # 16 tokens, "\nDraft: " of 8, and 2; of the first draft 15 are gone
-    assert (prompt.draft_tokens, prompt.draft_tokens_cut) == (26, 15)
+    # of the first draft 11 tokens are shown and 15 gone; neither its marker nor the separator is a draft's token
+    assert (prompt.draft_tokens, prompt.draft_tokens_cut) == (11 + 2, 15)
+    both_cut = prompts.refinement_prompt(QUESTION, [short, long, long])
+    assert (both_cut.draft_tokens, both_cut.draft_tokens_cut) == (2 + 11 + 11, 15 + 15)
     longest = prompts.refinement_prompt(Question("q", "x" * 64, "1"), [long, long, long])
     assert len(longest.token_ids) == prompts.max_prompt_tokens(drafts=3)
 
@@ -245,6 +247,8 @@ def test_the_longest_prompt_knows_critiques_and_verifications() -> None:
     for layout, prompt in made.items():
         assert len(prompt.token_ids) == prompts.max_prompt_tokens(drafts=0, layouts=(layout,))
     assert made["revision"].draft_tokens_cut == 2 * made["critique"].draft_tokens_cut > 0
+    for prompt in made.values():
+        assert prompt.draft_tokens + prompt.draft_tokens_cut in {100, 2 * 100 - prompt.critique_tokens}
     both = prompts.max_prompt_tokens(drafts=0, layouts=("critique", "revision"))
     assert both == len(made["revision"].token_ids)
 

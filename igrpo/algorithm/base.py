@@ -16,9 +16,10 @@ from igrpo.types import Completion, Group, Prompt, Question, Trace
 
 @dataclass(frozen=True, slots=True)
 class Toolbox:
-    """The parts that one rollout cycle hands to one of its questions, which has place ``place`` in the step.
+    """The parts that one rollout cycle hands to one of its questions, which has place ``place`` of ``places``.
 
-    Places are counted over all processes, so that what depends on them does not depend on how many there are.
+    Places are counted over all processes, so that what depends on them does not depend on how many there are; steps
+    are counted from 1.
     """
 
     engine: Engine
@@ -28,6 +29,12 @@ class Toolbox:
     run_seed: int
     step: int
     place: int = 0
+    places: int = 1
+
+    @property
+    def number(self) -> int:
+        """The places of the run before this one: a count that goes on from step to step, and after a resume."""
+        return (self.step - 1) * self.places + self.place
 
     async def sample(self, question: Question, prompt: Prompt, n: int, turn: int) -> tuple[Completion, ...]:
         """``n`` completions, each from a seed of its own; ``turn`` counts what a question samples one after another."""

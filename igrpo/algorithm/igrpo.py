@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain
 from typing import Literal
 
@@ -45,7 +46,7 @@ class IGRPO:
 
     async def __call__(self, question: Question, tools: Toolbox) -> Trace:
         bare = tools.prompts.question_prompt(question)
-        if self._answers_once(tools.place):
+        if self._answers_once(tools.number):
             n = self.drafts + self.rounds * self.group_size
             return Trace(question, (await tools.group(question, bare, n, turn=1, stage=1, trained=True),))
 
@@ -70,9 +71,14 @@ class IGRPO:
         cohorts = [tuple(chain.from_iterable(taught))] if self.joint_baseline else taught
         return Trace(question, tuple(groups), tuple(cohorts))
 
-    def _answers_once(self, place: int) -> bool:
-        """Whether the question in that place is among those without a second stage, which are spread evenly."""
-        return int((place + 1) * self.bare_fraction) > int(place * self.bare_fraction)
+    def _answers_once(self, number: int) -> bool:
+        """Whether the question with that number in the run is among those without a second stage.
+
+        These are spread evenly: of the first n there are n times the fraction, rounded down. What a step's share lacks
+        of a whole question is carried over to the next.
+        """
+        share = Fraction(str(self.bare_fraction))  # 0.29 x 100 is 28.99... in floats
+        return (number + 1) * share // 1 > number * share // 1
 
     def _best(self, question: Question, tools: Toolbox, drafts: Group, turn: int) -> tuple[int, ...]:
         if self.all_failed == "skip" and not any(score.correct for score in drafts.scores):

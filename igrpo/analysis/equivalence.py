@@ -7,9 +7,16 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from igrpo.analysis.conditions import compared_settings, drafts, group_size
+from igrpo.config.parts.algorithm import AlgorithmConfig
+from igrpo.config.parts.reward import RewardConfig
 
 _Config = dict[str, Any]
+
+_ALGORITHM: TypeAdapter[AlgorithmConfig] = TypeAdapter(AlgorithmConfig)
+_REWARD: TypeAdapter[RewardConfig] = TypeAdapter(RewardConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ def _without_drafts(config: _Config) -> None:
     plain = algorithm.get("rounds", 1) == 1 and algorithm.get("train_on", ["refine"]) == ["refine"]
     if drafts(config) == 0 or (algorithm["selection"] == "none" and plain and not algorithm.get("bare_fraction")):
         answers = group_size(config)
-        config |= {"algorithm": {"answers": answers}, "completions_per_question": answers}
+        config |= {"algorithm": {"name": "grpo", "answers": answers}, "completions_per_question": answers}
 
 
 def _one_update(config: _Config) -> None:
@@ -67,7 +74,7 @@ def _inert(config: _Config) -> None:
     if objective["advantage"]["scale"] == "none":
         objective["advantage"] |= {"std": "any", "std_eps": 0.0}
     algorithm = config["algorithm"]
-    if "internalize" not in algorithm.get("train_on", ()):
+    if "internalize" not in algorithm.get("train_on", ["internalize"]):
         algorithm.pop("transfer", None)
 
 
@@ -78,7 +85,7 @@ def _controls_entropy(objective: _Config) -> bool:
 def _up_to_a_factor(config: _Config) -> None:
     """Only where nothing else weighs against the surrogate, and where all groups are of one size as to the baseline."""
     objective = config["objective"]
-    of_one_size = config["algorithm"].get("name", "grpo") in {"grpo", "igrpo"}
+    of_one_size = _groups_of_one_size(config)
     if objective["kl_beta"] == 0 and objective["entropy_bonus"] == 0 and not _controls_entropy(objective):
         if objective["advantage"]["baseline"] != "none" and of_one_size:
             objective["advantage"]["baseline"] = "any"  # leave-one-out: G / (G - 1) times the group mean's advantages
@@ -88,16 +95,28 @@ def _up_to_a_factor(config: _Config) -> None:
             objective["advantage"]["std"] = "any"
 
 
+def _groups_of_one_size(config: _Config) -> bool:
+    """Whether every group has as many completions, in all steps. The factors G / (G - 1) differ from group to group
+    where drafts and refinements, or some questions and others, have groups of their own size, and where the reward may
+    leave completions without a score."""
+    try:
+        algorithm = _ALGORITHM.validate_python(config["algorithm"])
+        reward = _REWARD.validate_python(config["reward"])
+    except ValidationError:  # another version wrote the run, and its settings say nothing certain
+        return False
+    return reward.scores_all and len(algorithm.cohorts(config["completions_per_question"])) == 1
+
+
 _RULES = [
     _Rule("no draft is ever shown, so that iGRPO trains as GRPO does on as many answers", _without_drafts),
     _Rule(
         "with one update a step the ratio is 1: clipping, surrogate and level of the ratio change no gradient",
         _one_update,
     ),
-    _Rule("what differs is not used", _inert),
     _Rule(
         "the gradients differ by a constant factor (leave-one-out baseline, kind of standard deviation, divisor), "
         "which AdamW takes out but for gradient clipping",
         _up_to_a_factor,
     ),
+    _Rule("what differs is not used", _inert),  # the last: it takes settings away that the others read
 ]

@@ -105,12 +105,14 @@ class Comparison(_Part):
         matched_by: the budget that both spent equally (within 2 %), the first of samples, generated_tokens,
             trained_tokens, flops, seconds for which this holds; "nothing" where none does.
         budget_ratios: second over first, for every axis that both counted.
-        interval: 95 %, two-way random effects (seeds and problems crossed), t with degrees of freedom of
-            Satterthwaite's kind, on their careful side (see intervals.crossed_variance).
+        interval: 95 %, two-way random effects (seeds and problems crossed), see intervals.half_width.
+        degrees_of_freedom: of its variance, weighted by the parts of seeds and problems; near seeds - 1 where the seeds
+            decide.
         bootstrap_interval: 95 %, percentile, resampling seeds and problems; too narrow where few seeds differ
             most, shown beside.
-        p_value: two-sided, of no difference. p_adjusted: the same after Holm's correction over ``family`` comparisons.
-        p_better: probability that the true difference is above 0 (flat prior).
+        p_value: two-sided, of no difference; below 0.05 exactly where the interval excludes 0. p_adjusted: the same
+            after Holm's correction over ``family`` comparisons.
+        p_better: probability that the true difference is above 0 (flat prior), 1 - p_value / 2 or p_value / 2.
         effect_size: difference over the standard deviation of the seeds' differences; None with fewer than 2 seeds.
         minimum_detectable_effect: the smallest true difference that this design finds with 80 % power at 5 % over the
             whole family (Bonferroni's share of it for each comparison).

@@ -18,7 +18,8 @@ from igrpo.analysis.intervals import (
     bootstrap_interval,
     check_share,
     crossed_estimate,
-    crossed_variance,
+    crossed_terms,
+    half_width,
     seed_problem_matrix,
 )
 
@@ -39,15 +40,39 @@ __all__ = [
 #: a + b = 2 do, evenly over [0, 1] at an accuracy of 0.5 (intraclass correlation 1 / (a + b + 1)).
 PROBLEM_SHARE = 1 / 3
 
+#: Where p-values end: beyond it the quantiles of t are infinite.
+_SMALLEST_P = 1e-300
+
+#: How finely the distribution of a variance is laid out, with one term and with each of two.
+_QUANTILES = {1: 2000, 2: 200}
+
 
 def two_sided_p(estimate: Estimate) -> float:
-    """The p-value of the hypothesis that the true mean is 0; below 1 - level exactly where the interval excludes 0."""
-    return 2 * float(stats.t.sf(abs(estimate.mean) / estimate.standard_error, estimate.degrees_of_freedom))
+    """The p-value of the hypothesis that the true mean is 0.
+
+    It is the level at which the interval of the same ``Estimate`` ends at 0: p < 0.05 exactly where the 95 % interval
+    excludes 0. See ``intervals.half_width``, which holds at every level.
+    """
+    terms = [(variance, df) for variance, df in estimate.terms if variance > 0]
+
+    def excess(log_p: float) -> float:
+        """Above 0 where the interval of level 1 - p covers 0."""
+        return float(sum(v * stats.t.isf(math.exp(log_p) / 2, df) ** 2 for v, df in terms)) - estimate.mean**2
+
+    t = abs(estimate.mean) / estimate.standard_error
+    low, high = (2 * float(stats.t.sf(t, choose(df for _, df in terms))) for choose in (max, min))
+    if high <= _SMALLEST_P or low == high:
+        return high
+    # Each t_i has its own p, and that of their mixture lies between them; widened, as these are rounded.
+    edges = math.log(max(low, _SMALLEST_P)) - 1e-6, min(math.log(high) + 1e-6, 0.0)
+    return high if excess(edges[0]) <= 0 else math.exp(optimize.brentq(excess, *edges))
 
 
 def p_better(estimate: Estimate) -> float:
-    """The probability that the true mean is above 0, given the data and a flat prior."""
-    return float(stats.t.cdf(estimate.mean / estimate.standard_error, estimate.degrees_of_freedom))
+    """1 - p / 2 for a mean above 0, p / 2 for one below: with one term the probability that the true mean is above 0,
+    given the data and a flat prior, and on the careful side of it with two."""
+    tail = two_sided_p(estimate) / 2
+    return 1 - tail if estimate.mean > 0 else tail
 
 
 def effect_size(values_SQ: ArrayLike) -> float | None:
@@ -86,7 +111,7 @@ def minimum_detectable_effect(estimate: Estimate, power: float = 0.8, level: flo
     Raises:
         ValueError: ``level`` or ``power`` outside (0, 1), or a ``power`` that no effect at all would have.
     """
-    return estimate.standard_error * _detectable(estimate.degrees_of_freedom, power, level)
+    return _detectable(estimate.terms, power, level)
 
 
 def planned_minimum_detectable_effect(
@@ -112,7 +137,7 @@ def planned_minimum_detectable_effect(
     - residual, the binomial noise of both: 2 (2/3) p (1 - p) / ``samples``;
     - between seeds: ``seed_sd``^2, the variance over seeds of the difference itself, with endless problems and samples.
 
-    They give the standard error and the degrees of freedom that ``crossed_estimate`` would find on average. With one
+    They give the terms of the variance that ``crossed_estimate`` would find on average. With one
     seed it covers these two runs on other problems; ``seed_sd`` then plays no part.
 
     Raises:
@@ -130,26 +155,32 @@ def planned_minimum_detectable_effect(
     between = spread * PROBLEM_SHARE * (1 - problem_correlation)
     residual = spread * (1 - PROBLEM_SHARE) / samples
     if seeds == 1:
-        return math.sqrt((between + residual) / problems) * _detectable(problems - 1, power, level)
-    variance, df = crossed_variance(
+        return _detectable([((between + residual) / problems, problems - 1.0)], power, level)
+    terms = crossed_terms(
         residual + problems * seed_sd**2, residual + seeds * between, residual, seeds=seeds, problems=problems
     )
-    return math.sqrt(variance) * _detectable(float(df), power, level)
+    return _detectable([(float(variance), df) for variance, df in terms], power, level)
 
 
-def _detectable(df: float, power: float, level: float) -> float:
-    """The true mean, in standard errors, at which t exceeds its critical value with ``power`` (noncentral t).
+def _detectable(terms: Sequence[tuple[float, float]], power: float, level: float) -> float:
+    """The true mean of which the interval of ``terms`` excludes 0, on the right side, with ``power``.
 
-    t_level + t_power, the common shortcut, is 5 % short of it at 2 degrees of freedom.
+    The terms' variances are taken for the true ones, and their estimates as independent chi-squares. (t_level +
+    t_power, the common shortcut, is 5 % short of it at 2 degrees of freedom.)
     """
     check_share("level", level)
     check_share("power", power)
     if power <= 0.5 - level / 2:
         raise ValueError(f"power={power} must be above {0.5 - level / 2:g}, which chance alone has at level={level}")
-    # The estimated over the true standard error, at 2000 quantiles: scipy's nct is nan in part of the range.
-    ratios = np.sqrt(stats.chi2.ppf((np.arange(2000) + 0.5) / 2000, df) / df)
-    bounds = float(stats.t.ppf(0.5 + level / 2, df)) * ratios
-    return float(optimize.brentq(lambda effect: stats.norm.sf(bounds - effect).mean() - power, 0.0, bounds.max() + 10))
+    positive = [(variance, df) for variance, df in terms if variance > 0]
+    error = math.sqrt(sum(variance for variance, _ in positive))
+    count = _QUANTILES[len(positive)]
+    shares = (np.arange(count) + 0.5) / count  # quantiles of the estimates: scipy's nct is nan in part of the range
+    estimates = [variance * stats.chi2.ppf(shares, df) / df for variance, df in positive]
+    drawn = [(grid, df) for grid, (_, df) in zip(np.meshgrid(*estimates), positive, strict=True)]
+    bounds = half_width(drawn, level) / error
+    effect = optimize.brentq(lambda effect: stats.norm.sf(bounds - effect).mean() - power, 0.0, bounds.max() + 10)
+    return error * float(effect)
 
 
 def paired_differences(

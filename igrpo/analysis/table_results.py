@@ -110,5 +110,5 @@ def _certainty_note(compared: Sequence[Comparison]) -> str:
         f"P(better): probability that the true difference is above 0. p adjusted: Holm, over the "
         f"comparisons of a metric ({families}). Effect size: difference over the standard deviation of the seeds' "
         "differences. MDE: minimum detectable effect, at 80 % power and 5 % over the family. "
-        "df: of Satterthwaite's kind, on the careful side."
+        "df: degrees of freedom of the variance; near the number of seeds less one where the seeds decide."
     )

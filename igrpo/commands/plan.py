@@ -115,9 +115,10 @@ def _detectable(plan: Plan) -> str:
         )
         for sd in SEED_SDS
     ]
+    alike, differing = (f"{100 * effect:.1f}" if effect < 1 else "more than 100" for effect in effects)
     return (
-        f"a difference of {100 * effects[0]:.1f} points between two combinations, were seeds alike; of "
-        f"{100 * effects[1]:.1f} with {100 * SEED_SDS[1]:.0f} points between seeds (power 80 %, "
+        f"a difference of {alike} points between two combinations, were seeds alike; of "
+        f"{differing} with {100 * SEED_SDS[1]:.0f} points between seeds (power 80 %, "
         f"{plan.problems} test questions x {plan.samples_per_problem} samples, {_count(plan.seeds, 'seed')}; 5 % over "
         f"{_count(max(plan.combinations - 1, 1), 'comparison')})"
     )

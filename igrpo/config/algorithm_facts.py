@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from igrpo.config.parts.algorithm import CritiqueGRPOConfig, IGRPOConfig, SelfVerificationConfig
@@ -62,9 +63,13 @@ def variants(config: RunConfig) -> Iterator[tuple[str, str]]:
         together = "; all of a question are one group" if algorithm.joint_baseline else ""
         yield "trained on", "; ".join(words[part] for part in algorithm.train_on) + together
     if algorithm.bare_fraction:
+        questions = config.trainer.questions_per_step
+        once = algorithm.answered_once(questions)
+        each = " or ".join(str(n) for n in sorted({math.floor(once), math.ceil(once)}))
         yield (
             "answered once, all trained on",
-            f"{algorithm.bare_fraction:.0%} of the questions, {config.samples_per_question} completions each",
+            f"{100 * algorithm.bare_fraction:g} % of the questions ({each} of a step's {questions}), "
+            f"{config.samples_per_question} completions each",
         )
 
 

@@ -32,9 +32,13 @@ def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
     yield "questions a step (S)", f"{questions:,}"
     yield "completions a question", split(config)
     rows, attempts = most_rows(config), config.dynamic_sampling.max_attempts
-    once, only_best = config.algorithm.answered_once(questions), rows < config.rows_per_question
-    count = (questions - once) * rows + once * (rows if only_best else config.samples_per_question)
-    trained = f"{'up to ' if attempts or only_best or varies(config) else ''}{count:,}"
+    only_best = rows < config.rows_per_question
+    rows_once = rows if only_best else config.samples_per_question
+    once = config.algorithm.answered_once(questions)
+    counts = sorted({(questions - n) * rows + n * rows_once for n in (math.floor(once), math.ceil(once))})
+    trained = " or ".join(f"{count:,}" for count in counts)
+    if attempts or only_best or varies(config):
+        trained = f"up to {counts[-1]:,}"
     each = questions * config.samples_per_question
     bound = f"at least {each:,}" if attempts else f"{each:,}"
     if varies(config):
@@ -54,7 +58,7 @@ def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
     passes = "1 pass" if trainer.epochs == 1 else f"{trainer.epochs} passes"
     parts = "1 minibatch" if trainer.minibatches == 1 else f"{trainer.minibatches} minibatches"
     yield "updates a step", f"{config.updates_per_step} ({passes} x {parts})"
-    update = math.ceil(questions / trainer.minibatches) * rows
+    update = math.ceil(questions / trainer.minibatches) * (max(rows, rows_once) if once else rows)
     at_least = min(trainer.tokens_per_microbatch // longest_row(config), update)
     yield (
         "sequences a micro-batch",
@@ -202,7 +206,7 @@ def _notes(config: RunConfig) -> Iterator[str]:
     if objective.surrogate == "detached" and objective.aggregation == "token_mean":
         yield same + "CISPO and the DAPO loss, both with token mean (at the same mask_truncated)"
     sizes = config.algorithm.cohorts(config.completions_per_question)
-    if objective.advantage.baseline == "leave_one_out" and len(sizes) == 1:
+    if objective.advantage.baseline == "leave_one_out" and len(sizes) == 1 and config.reward.scores_all:
         (size,) = sizes
         yield (
             f"identical by construction up to a factor: leave-one-out advantages are G/(G-1) = {size}/{size - 1} times "

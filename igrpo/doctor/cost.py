@@ -90,10 +90,11 @@ def default_assumptions(config: RunConfig, device: Device) -> Assumptions:
 class Stage:
     """Samples of one stage: ``questions`` prompts of ``prompt`` tokens, ``samples`` completions of each.
 
-    ``trained_given`` are the tokens of the prompts that each is trained as an answer to (none: it is not).
+    ``questions`` is a mean over steps, and need not be whole. ``trained_given`` are the tokens of the prompts that each
+    is trained as an answer to (none: it is not).
     """
 
-    questions: int
+    questions: float
     samples: int
     prompt: int
     completion: int
@@ -108,13 +109,13 @@ class Stage:
         return _times(decode_work(self.prompt, self.completion), self.questions * self.samples)
 
     @property
-    def generated(self) -> int:
+    def generated(self) -> float:
         return self.questions * self.samples * self.completion
 
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """Of one step, all devices together. ``flops`` are those that `igrpo.budget` counts."""
+    """Of a mean step, all devices together. ``flops`` are those that `igrpo.budget` counts."""
 
     samples: int
     trained_rows: int
@@ -162,9 +163,9 @@ def step_cost(config: RunConfig, shape: Shape, assumed: Assumptions) -> StepCost
     server = isinstance(config.rollout, VllmServerConfig)
     sampling = sum(shape.flops.flops(stage.prefill) + shape.flops.flops(stage.decode) for stage in stages)
     return StepCost(
-        samples=sum(stage.questions * stage.samples for stage in stages),
-        trained_rows=rows,
-        generated=sum(stage.generated for stage in stages),
+        samples=round(sum(stage.questions * stage.samples for stage in stages)),
+        trained_rows=round(rows),
+        generated=round(sum(stage.generated for stage in stages)),
         prefilled=sum(stage.prefill.tokens for stage in stages),
         trained_tokens=trained.tokens * config.trainer.epochs,
         sampling_flops=sampling,
@@ -206,7 +207,8 @@ def compared_runs(config: RunConfig) -> dict[str, RunConfig]:
 def _stages(config: RunConfig, assumed: Assumptions) -> list[Stage]:
     """At most these: critiques and verifications may be fewer, as the data turn out."""
     questions, completion, algorithm = config.trainer.questions_per_step, assumed.completion_tokens, config.algorithm
-    once = algorithm.answered_once(questions)
+    mean = algorithm.answered_once(questions)
+    once = int(mean) if mean.denominator == 1 else float(mean)
 
     def prompt(texts: int) -> int:
         return assumed.question_tokens + texts * min(completion, config.prompt.max_draft_tokens)
@@ -247,5 +249,5 @@ def _rows_at_a_time(config: RunConfig, shape: Shape, assumed: Assumptions, stage
     return max(1, min(rollout.max_num_seqs, int(engine.cache / each)))
 
 
-def _times(work: Work, count: int) -> Work:
-    return Work(work.tokens * count, work.attended * count, work.logits * count)
+def _times(work: Work, count: float) -> Work:
+    return Work(round(work.tokens * count), round(work.attended * count), round(work.logits * count))

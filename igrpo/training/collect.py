@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from igrpo.algorithm.base import Algorithm, Toolbox
 from igrpo.budget import Budget
-from igrpo.distributed import rank, world
+from igrpo.distributed import gather, rank, world
 from igrpo.prompts import PromptBuilder
 from igrpo.rewards.base import Reward
 from igrpo.rollout.base import Engine, SamplingParams
@@ -58,7 +58,8 @@ class Collector:
 
     async def _collect(self, step: int, questions_S: Sequence[Question]) -> list[Trace]:
         lockstep = None if self.pipeline else Lockstep(self.engine, len(questions_S))
-        tools = Toolbox(lockstep or self.engine, self.reward, self.prompts, self.params, self.run_seed, step)
+        engine, places = lockstep or self.engine, sum(gather(len(questions_S)))
+        tools = Toolbox(engine, self.reward, self.prompts, self.params, self.run_seed, step, places=places)
 
         spare = [] if self.refill is None else self.refill.spare(step)
 

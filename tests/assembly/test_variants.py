@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,12 @@ import pytest
 import torch
 
 from igrpo import assembly
+from igrpo.algorithm.base import Toolbox
 from igrpo.rollout.local import LocalEngine
 from igrpo.training.batching import Row
 from igrpo.training.update import Updater
-from igrpo.types import Completion, Group, Trace
+from igrpo.types import Completion, Group, Question, Trace
+from tests.algorithm.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward
 from tests.composed import config as composed
 from tests.training import small_run
 
@@ -145,10 +150,11 @@ def test_a_wrong_draft_goes_before_a_right_one(trained: Any) -> None:
 
 
 def test_half_of_the_questions_are_answered_once(trained: Any) -> None:
-    module, traces, rows = trained("igrpo_bare_half")  # of three questions a step, one: int(3 * 0.5)
+    module, traces, rows = trained("igrpo_bare_half")  # of three questions a step, one and then two
     kinds = [[(g.stage, g.trained, len(g.completions)) for g in trace.groups] for trace in traces]
-    assert kinds.count([(1, True, 8)]) == 2
-    assert kinds.count(SAMPLED["igrpo"]) == 4
+    once = [kind == [(1, True, 8)] for kind in kinds]
+    assert [sum(once[:3]), sum(once[3:])] == [1, 2]
+    assert kinds.count(SAMPLED["igrpo"]) == 3
     for trace, one in zip(traces, rows, strict=True):
         assert plain(one) == rows_of(trace.groups[-1], trace.groups[-1].prompt.token_ids, transferred=False)
     assert module.budget.samples == 2 * 3 * 8
@@ -218,13 +224,25 @@ def test_both_stages_are_trained_of_the_questions_that_dynamic_sampling_keeps(tr
     assert module.budget.samples == 8 * len(traces), "dropped ones cost, too"
 
 
-@pytest.mark.parametrize(("fraction", "once"), [(0.0, 0), (0.25, 4), (0.5, 8), (0.7, 11), (1.0, 16)])
-def test_the_bare_fraction_is_exact_and_spread(fraction: float, once: int) -> None:
-    algorithm: Any = assembly.build_algorithm(composed(None, f"algorithm.bare_fraction={fraction}"))
-    chosen = [algorithm._answers_once(index) for index in range(16)]
-    assert sum(chosen) == once
-    for start in (0, 4, 8, 12):
-        assert abs(sum(chosen[start : start + 4]) - 4 * fraction) <= 1
+@pytest.mark.parametrize("places", [1, 3, 8])
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.29, 0.5, 0.7, 1.0])
+def test_the_bare_fraction_holds_over_steps(fraction: float, places: int) -> None:
+    algorithm = assembly.build_algorithm(composed(None, f"algorithm.bare_fraction={fraction}"))
+    share, asked, once = Fraction(str(fraction)), 0, 0
+    for step in range(1, 101):
+        found = [answered_once(algorithm, step, place, places) for place in range(places)]
+        assert abs(sum(found) - share * places) < 1, "a step has its share to less than one question"
+        asked, once = asked + places, once + sum(found)
+        assert once == math.floor(asked * share), "the rest is carried over"
+    # A later step alone, as after a resume, is as it was.
+    assert [answered_once(algorithm, 100, place, places) for place in range(places)] == found
+
+
+def answered_once(algorithm: Any, step: int, place: int, places: int) -> bool:
+    prompts: Any = PlainPrompts()
+    tools = Toolbox(ScriptedEngine(lambda prompt, seed: "a"), TextReward(frozenset()), prompts, PARAMS, 0, step)
+    trace = asyncio.run(algorithm(Question("q", "1 + 1", "2"), replace(tools, place=place, places=places)))
+    return len(trace.groups) == 1
 
 
 def visible(completion: Completion) -> list[int]:

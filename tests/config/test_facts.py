@@ -78,8 +78,16 @@ def test_numbers_of_the_variants() -> None:
     assert two["tokens, at most: shown draft"] == "2 x 24 (a longer one loses its middle)"
     assert two["tokens, at most: trained row"].startswith("96,")  # 24 + 2 x 24 + 24
     half, _ = facts(None, "condition=igrpo_bare_half")
-    assert half["answered once, all trained on"] == "50% of the questions, 8 completions each"
+    assert half["answered once, all trained on"] == "50 % of the questions (8 of a step's 16), 8 completions each"
     assert half["completions a step"] == "128, of which 96 are trained on"  # 8 questions of 8, 8 of 4
+
+
+def test_a_share_of_less_than_a_question_is_carried_over() -> None:
+    few, _ = facts({"algorithm.bare_fraction": 0.1, "trainer.questions_per_step": 8})
+    assert few["answered once, all trained on"] == "10 % of the questions (0 or 1 of a step's 8), 8 completions each"
+    assert few["completions a step"] == "64, of which 32 or 36 are trained on"  # 8 of 4; 7 of 4 and 1 of 8
+    exact, _ = facts({"algorithm.bare_fraction": 0.7, "trainer.questions_per_step": 10})  # 10 x 0.7 is not 7 in floats
+    assert "(7 of a step's 10)" in exact["answered once, all trained on"]
 
 
 def test_limits_of_the_budget() -> None:

@@ -78,6 +78,14 @@ def test_a_step_of_a_variant_by_hand(condition: str, rows: int, tokens: int, pre
     assert cost.prefilled == prefilled
 
 
+def test_a_share_of_the_questions_costs_its_mean_over_steps() -> None:
+    config = composed(None, *SEVEN, "algorithm.bare_fraction=0.1")
+    cost = step_cost(config, shape_of(config.model), default_assumptions(config, DEVICES["a100"]))
+    assert cost.samples == 1_024
+    assert cost.trained_rows == round(115.2 * 4 + 12.8 * 8)  # of 128 questions 12.8 are answered once
+    assert cost.prefilled == round(128 * 256 + 115.2 * 1_280)
+
+
 def test_two_updates_and_a_reference_cost_more_passes() -> None:
     one = composed(None, *SEVEN)
     more = composed(None, *SEVEN, "trainer.epochs=2", "objective.kl_beta=0.01")

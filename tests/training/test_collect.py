@@ -6,19 +6,23 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from igrpo.algorithm.base import Toolbox
 from igrpo.algorithm.grpo import GRPO
 from igrpo.algorithm.igrpo import IGRPO
 from igrpo.algorithm.selection import best
 from igrpo.budget import Budget
+from igrpo.distributed import share
 from igrpo.rewards.base import RewardError
 from igrpo.rollout.base import Engine, SamplingParams
 from igrpo.training.collect import Collector, first_leaf
 from igrpo.types import Completion, Prompt, Question, Score, Trace
 from tests.algorithm.fakes import PARAMS, ScriptedEngine, TextReward, score
+from tests.gloo import in_processes
 
 QUESTIONS = [Question(name, name, "a") for name in ("one", "two", "three")]
 TWO_STAGES = IGRPO(drafts=3, group_size=2, select=best, ties="first", all_failed="show")
@@ -60,6 +64,24 @@ def letters(prompt: tuple[int, ...], seed: int) -> str:
 def collector(engine: Engine, reward: Any, algorithm: Any = TWO_STAGES, *, pipeline: bool = False) -> Collector:
     prompts: Any = NamedPrompts()
     return Collector(algorithm, engine, reward, prompts, PARAMS, run_seed=7, pipeline=pipeline)
+
+
+def numbers_of(steps: Sequence[int]) -> list[int]:
+    """Those that this process's share of three questions has in each step."""
+    numbers = []
+
+    async def algorithm(question: Question, tools: Toolbox) -> Trace:
+        numbers.append(tools.number)
+        return Trace(question, (await tools.group(question, Prompt((1,)), 1, turn=1, stage=1, trained=True),))
+
+    for step in steps:
+        collector(CountingEngine(letters), TextReward(frozenset()), algorithm).collect(step, share(QUESTIONS), Budget())
+    return numbers
+
+
+def test_questions_are_numbered_over_the_steps_of_a_run(tmp_path: Path) -> None:
+    assert numbers_of((1, 2, 5)) == [0, 1, 2, 3, 4, 5, 12, 13, 14]  # three a step
+    assert in_processes(2, tmp_path, numbers_of, (1, 2, 5)) == [[0, 2, 3, 5, 12, 14], [1, 4, 13]]
 
 
 def test_counters_are_those_of_the_cycle() -> None:

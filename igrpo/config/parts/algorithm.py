@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -28,7 +29,8 @@ class GRPOConfig(AlgorithmSection):
 class IGRPOConfig(AlgorithmSection):
     """``train_on``: ``draft`` (drafts, given q), ``refine`` (refinements, given q'), ``internalize`` (refinements as
     answers to q, by ``transfer``). ``joint_baseline``: drafts and refinements that are all trained as answers to q are
-    one group. ``bare_fraction`` of the questions of a step are answered once, as by GRPO.
+    one group. ``bare_fraction`` of the run's questions are answered once, as by GRPO; a step has this share of them up
+    to less than one question more or less.
     """
 
     name: Literal["igrpo"]
@@ -62,8 +64,8 @@ class IGRPOConfig(AlgorithmSection):
         sizes = {one.each for one in self.sampled(total) if one.given}
         return frozenset(sizes | ({total} if self.bare_fraction else set()))
 
-    def answered_once(self, questions: int) -> int:
-        return int(questions * self.bare_fraction)
+    def answered_once(self, questions: int) -> Fraction:
+        return questions * Fraction(str(self.bare_fraction))
 
     @property
     def transferring(self) -> TransferConfig | None:
@@ -114,7 +116,7 @@ class CritiqueGRPOConfig(AlgorithmSection):
 
 class SelfVerificationConfig(AlgorithmSection):
     """``answers`` (n) to each question; the rest of the budget judges one earlier answer, out of the ``buffer`` newest
-    ones. ``balanced``: right and wrong ones in turn, else as the buffer has them."""
+    ones. ``balanced``: a right or a wrong one with equal chances (where the buffer has both), else any of them."""
 
     name: Literal["self_verification"]
     answers: PositiveInt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -11,7 +11,10 @@ from igrpo.config.parts.rollout import VllmEngineConfig
 
 
 class MathVerifyConfig(Section):
+    """``scores_all``, of every reward: it has a score for each completion, so that none leaves its group."""
+
     name: Literal["math_verify"]
+    scores_all: ClassVar[bool] = True
     answer_format: tuple[Literal["boxed", "answer_tag", "last_line"], ...] = Field(strict=False, min_length=1)
     percent: Literal["strict", "number", "value", "any"]
     base_subscript: Literal["required", "optional"]
@@ -26,12 +29,14 @@ class MathVerifyConfig(Section):
 
 class FormatConfig(Section):
     name: Literal["format"]
+    scores_all: ClassVar[bool] = True
 
 
 class PythonRewardConfig(Section):
     """``correct_above`` is for a function: a value above it counts as right. (Runs of before it have none.)"""
 
     name: Literal["python"]
+    scores_all: ClassVar[bool] = False
     target: str = Field(pattern=r"^[\w.]+:\w+$")
     arguments: dict[str, Any]
     correct_above: float = 0.5
@@ -63,6 +68,7 @@ class GenerativeJudgeConfig(Section):
     cache: str | None
     prompt: JudgePromptConfig
     verifier: MathVerifyConfig
+    scores_all: ClassVar[bool] = False
 
 
 class JudgeConfig(GenerativeJudgeConfig):
@@ -122,6 +128,10 @@ class WeightedPart(Section):
 class WeightedConfig(Section):
     name: Literal["weighted"]
     parts: dict[str, WeightedPart] = Field(min_length=1)
+
+    @property
+    def scores_all(self) -> bool:
+        return all(part.reward.scores_all for part in self.parts.values())
 
 
 RewardConfig = Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 from igrpo.config.parts.base import Section
@@ -50,9 +51,10 @@ class AlgorithmSection(Section):
         """The completions that are trained, at most, each as often as it is."""
         return sum(one.samples * len(one.given) for one in self.sampled(total))
 
-    def answered_once(self, questions: int) -> int:
-        """How many of a step's questions are answered once, with the whole budget, although there is a second stage."""
-        return 0
+    def answered_once(self, questions: int) -> Fraction:
+        """How many of a step's questions are answered once, with the whole budget, although there is a second stage:
+        the mean over steps, of which each has this number rounded down or up."""
+        return Fraction(0)
 
     @property
     def transferring(self) -> TransferConfig | None:
