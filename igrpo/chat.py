@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
-from rich.console import Console
 
 from igrpo.assembly import Policy, build_device, build_policy, build_prompts
 from igrpo.config import RunConfig
 from igrpo.config.parts.reward import GenerativeJudgeConfig, MathVerifyConfig, RewardConfig, reward_parts
 from igrpo.config.schema import PromptConfig, SamplingConfig
+from igrpo.console import get_console
 from igrpo.evaluation.voting import Vote, vote
 from igrpo.exported import evaluation_sampling, read_record
 from igrpo.hydra_support.composer import Composer
@@ -71,7 +71,7 @@ def speaker_of_run(run_dir: Path, checkpoint: str) -> Speaker:
     Raises:
         ValueError: no such run or checkpoint.
     """
-    trained = load_trained(run_dir, checkpoint, Console(stderr=True))
+    trained = load_trained(run_dir, checkpoint, get_console(stderr=True))
     return _speaker(trained.policy, trained.config)
 
 
@@ -86,7 +86,7 @@ def speaker_of_model(directory: Path, prompt: str | None, max_tokens: int) -> Sp
     if record is not None and prompt is not None:
         raise ValueError(f"--prompt {prompt}: {directory} has the prompts that it was trained on; leave it out")
     config = _composed(directory, prompt)
-    speaker = _speaker(build_policy(config, Console(stderr=True)), config)
+    speaker = _speaker(build_policy(config, get_console(stderr=True)), config)
     if record is None:
         sampling = speaker.sampling.model_copy(update={"max_completion_tokens": max_tokens})
         return replace(speaker, sampling=sampling)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
 from igrpo.config import ConfigError
+from igrpo.console import outlive_reader
 from igrpo.hydra_support.suggest import nearest
 
 #: The verbs: each is igrpo/commands/<verb>.py with a function `run(arguments) -> exit code`, imported when called.
@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 well, 1 failed, 2 wrong usage or settings, 75 paused at a limit (resume=RUN_DIR goes on), 130 interrupted.
     """
+    if arguments is None:
+        outlive_reader()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in {"-h", "--help", "help"}:
         print(_overview())
@@ -55,9 +57,6 @@ def _run(verb: str, rest: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("igrpo: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader has seen enough, as in `igrpo train --help | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _overview() -> str:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import rich
 from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
@@ -22,6 +21,7 @@ from igrpo.commands.resume import finished_summary, has_begun
 from igrpo.commands.run_dir import CONFIG_FILE, CONSOLE_FILE
 from igrpo.commands.watch import line
 from igrpo.config import RunConfig, config_values, read_config
+from igrpo.console import get_console
 from igrpo.hydra_support.checking import checked
 from igrpo.hydra_support.launching import is_serial
 from igrpo.tracking.run_directory import RunDirectory, RunRecord
@@ -79,12 +79,12 @@ def _join_search(
 
 def _here(config: RunConfig, run_dir: Path, cell: CellRecord, record: SweepRecord) -> bool:
     of = "" if record.is_search else f" of {len(record.cells)}"
-    rich.get_console().rule(f"run {cell.number}{of}: {cell.name}", align="left")
+    get_console().rule(f"run {cell.number}{of}: {cell.name}", align="left")
     try:
         execute(config, run_dir, resume=has_begun(run_dir), brief=True)
     except RunError:
         return False  # the sweep goes on with its other runs, and names this one again at its end
-    rich.get_console().print(line(cell, run_state(RunDirectory(run_dir))), soft_wrap=True)
+    get_console().print(line(cell, run_state(RunDirectory(run_dir))), soft_wrap=True)
     return True
 
 

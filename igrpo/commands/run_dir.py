@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import rich
 from rich.logging import RichHandler
 
 from igrpo.config import ConfigError
+from igrpo.console import get_console
 
 CONFIG_FILE = "config.yaml"
 LOG_FILE = "log.txt"
@@ -73,7 +73,7 @@ def run_log(run_dir: Path) -> Iterator[None]:
     in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     in_file.setLevel(logging.INFO)
     # rich's own console, so that a progress bar and a warning do not write over each other
-    on_console = RichHandler(logging.WARNING, rich.get_console(), show_time=False, show_path=False)
+    on_console = RichHandler(logging.WARNING, get_console(), show_time=False, show_path=False)
     on_console.addFilter(lambda record: FILE_ONLY not in record.__dict__)
     root = logging.getLogger()
     level = root.level

@@ -112,15 +112,14 @@ def _serve(config: RunConfig, folder: Path, *, for_judge: bool) -> int:
 
 
 def _start(config: RunConfig, folder: Path) -> Supervisor:
-    import rich
-
     from igrpo.assembly import build_policy, build_prompts
     from igrpo.assembly.vllm import check_cpu_heads, longest_sequence, served_model, settled
+    from igrpo.console import get_console
     from igrpo.rollout.vllm.launch import start_server
 
     assert isinstance(config.rollout, VllmServerConfig)
     try:
-        policy = build_policy(config, rich.get_console())
+        policy = build_policy(config, get_console())
         check_cpu_heads(policy.model.config)
         served = served_model(config, policy, folder / "model")
         longest = longest_sequence(config, build_prompts(config.prompt, policy.tokenizer))

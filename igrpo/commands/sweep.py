@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import rich
+from rich.text import Text
 
 from igrpo.commands.cell import jobs_of, stop_runs
 from igrpo.commands.job import RunError, hydra_job, resume_command, terminate_by_exception
@@ -21,6 +21,7 @@ from igrpo.commands.sweep_result import open_parent, publish, show, to_go_on
 from igrpo.commands.tuned import tuned_overrides
 from igrpo.commands.watch import Watch, wait_for
 from igrpo.config import ConfigError, RunConfig, read_config
+from igrpo.console import get_console
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.launching import is_serial
 from igrpo.hydra_support.planned import Sweep
@@ -199,12 +200,12 @@ def _print_estimate(planned: Sweep) -> None:
     configs = [cell.config for cell in planned.cells] or [planned.base] * planned.trials
     plan = plan_of(planned)
     if not plan.is_local:
-        rich.print("estimated time: not measured, since the runs are elsewhere")
+        get_console().print("estimated time: not measured, since the runs are elsewhere")
         return
     if configs[0].processes > 1:
-        rich.print("estimated time: not measured, since each run is several processes")
+        get_console().print("estimated time: not measured, since each run is several processes")
         return
-    with rich.get_console().status("measuring a step ..."):
+    with get_console().status(Text("measuring a step ...")):
         from igrpo.step_time import measure_step
 
         try:
