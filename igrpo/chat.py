@@ -17,6 +17,7 @@ from igrpo.evaluation.voting import Vote, vote
 from igrpo.exported import evaluation_sampling, read_record
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.folders import shipped
+from igrpo.hydra_support.overrides import quoted
 from igrpo.policy.encoding import encode_exact
 from igrpo.rewards.math.extraction import extract_answer
 from igrpo.rewards.math.normalise import normalise
@@ -108,8 +109,8 @@ def _speaker(policy: Policy, config: RunConfig) -> Speaker:
 
 def _composed(directory: Path, prompt: str | None) -> RunConfig:
     """Settings for a model of which nothing is known: those for real problems."""
-    quoted = str(directory).replace("\\", "\\\\").replace("'", "\\'")
-    overrides = ["experiment=math_local", "data.path=none", "model=huggingface", f"model.name_or_path='{quoted}'"]
+    name = f"model.name_or_path={quoted(directory)}"
+    overrides = ["experiment=math_local", "data.path=none", "model=huggingface", name]
     with Composer("train") as composer:
         return composer.check_run([*overrides, *([] if prompt is None else [f"prompt={prompt}"])]).config
 

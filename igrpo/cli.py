@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -66,7 +67,7 @@ def _overview() -> str:
 
 def _unknown(verb: str) -> str:
     if "=" in verb:
-        return f"{verb!r} is no command; did you mean `igrpo train {verb}`?"
+        return f"{verb!r} is no command; did you mean `igrpo train {shlex.quote(verb)}`?"
     near = nearest(verb, VERBS)
     known = f"did you mean '{near}'?" if near else f"commands: {', '.join(VERBS)}"
     return f"no such command {verb!r}; {known}"

@@ -65,11 +65,13 @@ def plan_of(sweep: Sweep) -> Plan:
     )
 
 
-def print_plan(plan: Plan, cells: Sequence[Cell], console: Console | None = None) -> None:
-    """The runs, one a line, and what they add up to."""
+def print_plan(plan: Plan, cells: Sequence[Cell], note: str | None = None, console: Console | None = None) -> None:
+    """Print the runs, one per line, what was left out of some of them (``note``), and what they add up to."""
     out = console if console is not None else get_console()
     for number, cell in enumerate(cells):
         out.print(f"run {number}: {_label(cell)}", highlight=False, soft_wrap=True)
+    if note is not None:
+        out.print(Text(note, style="yellow"), soft_wrap=True)
     table = Table(title="the plan", title_style="bold", title_justify="left", show_header=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column()

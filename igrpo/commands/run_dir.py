@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +39,7 @@ def claim(wanted: Path, *, chosen: bool, setting: str) -> Path:
             wanted.mkdir(exist_ok=True)
             if any(wanted.iterdir()):
                 what = "holds files already; choose another directory, or go on with"
-                raise ConfigError([f"{setting}={wanted}: {what} resume={wanted}"])
+                raise ConfigError([f"{setting}={wanted}: {what} {shlex.quote(f'resume={wanted}')}"])
             return wanted
         for number in itertools.count(1):
             path = wanted if number == 1 else wanted.with_name(f"{wanted.name}_{number}")
@@ -52,12 +53,6 @@ def claim(wanted: Path, *, chosen: bool, setting: str) -> Path:
             [f"{setting}={wanted}: cannot be made ({error.strerror}); choose another directory"]
         ) from None
     raise AssertionError("itertools.count ends never")
-
-
-def quoted(path: Path | str) -> str:
-    """The path (or another text) as a value of Hydra's override grammar."""
-    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{text}'"
 
 
 def remove_if_empty(directory: Path) -> None:

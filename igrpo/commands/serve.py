@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from igrpo.config import ConfigError, RunConfig
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.config.parts.rollout import VllmServerConfig
+from igrpo.hydra_support.overrides import in_shell, setting
 
 if TYPE_CHECKING:
     from igrpo.rollout.vllm.served import ServedModel
@@ -157,7 +158,8 @@ def _judge(config: RunConfig) -> ServedModel:
 def _settings_of_judge(config: RunConfig, url: str) -> str:
     rollout = config.rollout
     assert isinstance(rollout, VllmServerConfig)
-    settings = f"reward=judge reward.base_url={url}/v1 reward.model={_judge(config).path}"
+    model = in_shell(setting("reward.model", _judge(config).path))
+    settings = f"reward=judge reward.base_url={url}/v1 {model}"
     return f"train with:\n  {settings} reward.api_key_env={rollout.api_key_env}"
 
 
@@ -165,5 +167,7 @@ def _settings(config: RunConfig, url: str) -> str:
     rollout = config.rollout
     assert isinstance(rollout, VllmServerConfig)
     settings = f"rollout=vllm_server rollout.url={url}"
-    settings += "" if rollout.weights_dir is None else f" rollout.weights_dir={rollout.weights_dir}"
+    settings += (
+        "" if rollout.weights_dir is None else f" {in_shell(setting('rollout.weights_dir', rollout.weights_dir))}"
+    )
     return f"train with the same settings and:\n  {settings}"
