@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
-from rich.console import Console
 
 from igrpo.assembly import Policy, build_device, build_policy, build_prompts
 from igrpo.config import RunConfig
 from igrpo.config.parts.reward import GenerativeJudgeConfig, MathVerifyConfig, RewardConfig, reward_parts
 from igrpo.config.schema import PromptConfig, SamplingConfig
+from igrpo.console import get_console
 from igrpo.evaluation.voting import Vote, vote
 from igrpo.exported import evaluation_sampling, read_record
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.folders import shipped
+from igrpo.hydra_support.overrides import quoted
 from igrpo.policy.encoding import encode_exact
 from igrpo.rewards.math.extraction import extract_answer
 from igrpo.rewards.math.normalise import normalise
@@ -71,7 +72,7 @@ def speaker_of_run(run_dir: Path, checkpoint: str) -> Speaker:
     Raises:
         ValueError: no such run or checkpoint.
     """
-    trained = load_trained(run_dir, checkpoint, Console(stderr=True))
+    trained = load_trained(run_dir, checkpoint, get_console(stderr=True))
     return _speaker(trained.policy, trained.config)
 
 
@@ -86,7 +87,7 @@ def speaker_of_model(directory: Path, prompt: str | None, max_tokens: int) -> Sp
     if record is not None and prompt is not None:
         raise ValueError(f"--prompt {prompt}: {directory} has the prompts that it was trained on; leave it out")
     config = _composed(directory, prompt)
-    speaker = _speaker(build_policy(config, Console(stderr=True)), config)
+    speaker = _speaker(build_policy(config, get_console(stderr=True)), config)
     if record is None:
         sampling = speaker.sampling.model_copy(update={"max_completion_tokens": max_tokens})
         return replace(speaker, sampling=sampling)
@@ -108,8 +109,8 @@ def _speaker(policy: Policy, config: RunConfig) -> Speaker:
 
 def _composed(directory: Path, prompt: str | None) -> RunConfig:
     """Settings for a model of which nothing is known: those for real problems."""
-    quoted = str(directory).replace("\\", "\\\\").replace("'", "\\'")
-    overrides = ["experiment=math_local", "data.path=none", "model=huggingface", f"model.name_or_path='{quoted}'"]
+    name = f"model.name_or_path={quoted(directory)}"
+    overrides = ["experiment=math_local", "data.path=none", "model=huggingface", name]
     with Composer("train") as composer:
         return composer.check_run([*overrides, *([] if prompt is None else [f"prompt={prompt}"])]).config
 

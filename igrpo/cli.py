@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
 from igrpo.config import ConfigError
+from igrpo.console import outlive_reader
 from igrpo.hydra_support.suggest import nearest
 
 #: The verbs: each is igrpo/commands/<verb>.py with a function `run(arguments) -> exit code`, imported when called.
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 well, 1 failed, 2 wrong usage or settings, 75 paused at a limit (resume=RUN_DIR goes on), 130 interrupted.
     """
+    if arguments is None:
+        outlive_reader()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in {"-h", "--help", "help"}:
         print(_overview())
@@ -55,9 +58,6 @@ def _run(verb: str, rest: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("igrpo: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader has seen enough, as in `igrpo train --help | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _overview() -> str:
@@ -67,7 +67,7 @@ def _overview() -> str:
 
 def _unknown(verb: str) -> str:
     if "=" in verb:
-        return f"{verb!r} is no command; did you mean `igrpo train {verb}`?"
+        return f"{verb!r} is no command; did you mean `igrpo train {shlex.quote(verb)}`?"
     near = nearest(verb, VERBS)
     known = f"did you mean '{near}'?" if near else f"commands: {', '.join(VERBS)}"
     return f"no such command {verb!r}; {known}"

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import rich
 import torch
 from safetensors.torch import save_file
 from transformers import GenerationConfig
 
 from igrpo.config import RunConfig
 from igrpo.config.parts.model import HuggingFaceModelConfig
+from igrpo.console import get_console
 from igrpo.disk import disk_errors
 from igrpo.exported import ExportRecord, evaluation_sampling, export_record, write_record
 from igrpo.model_card import model_card
@@ -58,7 +58,7 @@ def export(
     name = f"step-{chosen.step:06d}" + ("-adapters" if adapters else "")
     target = (out or run_dir / "export" / name).absolute()
     _refuse_full(target)
-    trained = load_trained(run_dir, str(chosen.step), rich.get_console())
+    trained = load_trained(run_dir, str(chosen.step), get_console())
     _require_space(target, trained.policy.model, dtype)
     record = _record(run_dir, trained)
     with disk_errors(target), _atomic_directory(target) as folder:

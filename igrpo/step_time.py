@@ -8,10 +8,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import rich
-
 from igrpo.config import RunConfig
 from igrpo.config.facts import evaluation_questions, planned_steps
+from igrpo.console import get_console
 from igrpo.training_run import train
 
 #: The first step of a process pays for what later ones find ready, so it is left out of the mean.
@@ -60,7 +59,7 @@ def measure_step(config: RunConfig) -> StepTime:
             "tracking": config.tracking.model_copy(update={"uri": None}),
         }
     )
-    console = rich.get_console()
+    console = get_console()
     quiet, console.quiet = console.quiet, True
     start = time.perf_counter()
     try:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning
-import rich
 import torch
 
 from igrpo import assembly
 from igrpo.config import RunConfig, config_values
+from igrpo.console import get_console
 from igrpo.data.module import QuestionDataModule
 from igrpo.distributed import from_main, is_main, main_first
 from igrpo.evaluation.result import EvaluationResult
@@ -98,7 +98,7 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
 
 def _parts(config: RunConfig, directory: RunDirectory, closing: ExitStack) -> assembly.Parts:
     with main_first():
-        policy = assembly.build_policy(config, rich.get_console())
+        policy = assembly.build_policy(config, get_console())
     prompts = assembly.build_prompts(config.prompt, policy.tokenizer)
     assembly.check_lengths(config, policy.model, prompts)
     if config.trainer.strategy != "fsdp2":  # its shards are moved as they are made: the whole may not fit a device
@@ -181,7 +181,7 @@ def _begin_again(
         log.warning("%s has no checkpoint yet: starting from the beginning", directory.path)
         return
     forget_after(directory.checkpoints, checkpoint.step)
-    rich.print(f"resuming after step {checkpoint.step} of {config.trainer.steps}")
+    get_console().print(f"resuming after step {checkpoint.step} of {config.trainer.steps}")
 
 
 def _recorder(config: RunConfig, directory: RunDirectory, tracker: Tracker, module: IGRPOModule) -> RunRecorder:
@@ -209,7 +209,7 @@ def _callbacks(
     source: assembly.FittingSource,
 ) -> list[lightning.Callback]:
     """In the order in which a step passes them: evaluate, then save (the best is known by then), then show."""
-    progress = ProgressCallback(rich.get_console(), config.trainer.steps)
+    progress = ProgressCallback(get_console(), config.trainer.steps)
     checkpoints = CheckpointCallback(directory.checkpoints, config.checkpoint)
 
     def report(step: int, split: Split, result: EvaluationResult) -> None:

@@ -19,6 +19,7 @@ from igrpo.commands.job import terminate_by_exception
 from igrpo.commands.ranks import EndOfRank, EndStatus, Launch, rank_file, write_end
 from igrpo.commands.run_dir import run_log
 from igrpo.config import parse_config
+from igrpo.console import outlive_reader
 from igrpo.distributed import start_process
 from igrpo.rewards.base import RewardPausedError
 
@@ -70,4 +71,5 @@ def _write_end(folder: Path, number: int, status: EndStatus, **more: Any) -> Non
 
 
 if __name__ == "__main__":
+    outlive_reader()
     sys.exit(main(Path(sys.argv[1])))

@@ -19,5 +19,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     # the parallel workers of one session have the same parent folder
     shared = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else None
     os.environ["IGRPO_CACHE_DIR"] = str((shared or tmp_path_factory.getbasetemp()) / "igrpo-cache")
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):  # what whoever runs the tests tracks elsewhere
+        os.environ.pop(name, None)
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     Path(os.environ["IGRPO_CACHE_DIR"]).mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from transformers.utils import logging as transformers_logging
 
 from igrpo.config.parts.data import ChainsDataConfig, DataConfig
@@ -115,7 +115,8 @@ def _tiny(model: TinyModelConfig, data: DataConfig, console: Console) -> tuple[A
         batch=warm.batch_size,
         learning_rate=warm.learning_rate,
     )
-    with Progress(console=console, transient=True) as bar:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("warm start of the tiny model (first run only, then cached)", total=None, visible=False)
 
         def show(step: int, steps: int, loss: float) -> None:

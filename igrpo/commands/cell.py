@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import rich
 from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
 from igrpo.commands.job import RunError, execute
 from igrpo.commands.resume import finished_summary, has_begun
-from igrpo.commands.run_dir import CONFIG_FILE, CONSOLE_FILE
+from igrpo.commands.run_dir import CONFIG_FILE, CONSOLE_FILE, LOG_FILE
 from igrpo.commands.watch import line
-from igrpo.config import RunConfig, config_values, read_config
+from igrpo.config import ConfigError, RunConfig, config_values, read_config
+from igrpo.console import get_console
 from igrpo.hydra_support.checking import checked
 from igrpo.hydra_support.launching import is_serial
 from igrpo.tracking.run_directory import RunDirectory, RunRecord
@@ -42,8 +42,10 @@ def run_cell(settings: DictConfig, hydra: HydraConf) -> float | None:
     sweep = SweepDirectory(run_dir.parent)
     record = sweep.read()
     if record.is_search:
-        _join_search(sweep, record, RunDirectory(run_dir), checked(settings), hydra)
+        _join_search(sweep, record, RunDirectory(run_dir), settings, hydra)
         record = sweep.read()
+        if not (run_dir / CONFIG_FILE).exists():
+            return None  # refused
     cell = next(cell for cell in record.cells if cell.folder == run_dir.name)
     config = read_config(run_dir / CONFIG_FILE)
     if finished_summary(run_dir, config) is None:
@@ -66,27 +68,33 @@ def development_accuracy(run_dir: Path, config: RunConfig) -> float | None:
 
 
 def _join_search(
-    sweep: SweepDirectory, record: SweepRecord, directory: RunDirectory, config: RunConfig, hydra: HydraConf
+    sweep: SweepDirectory, record: SweepRecord, directory: RunDirectory, settings: DictConfig, hydra: HydraConf
 ) -> None:
-    """Write the run that a search has picked into the search's record."""
+    """Write the run that a search has picked into the search's record: as failed, and without a config.yaml, where the
+    settings are refused."""
     if any(cell.folder == directory.path.name for cell in record.cells):
         return
     overrides = tuple(str(text) for text in hydra.overrides.task)
     values = dict(text.split("=", 1) for text in overrides)
     swept = {key: values[key] for key in record.swept_keys if key in values}
     directory.create()
-    directory.save_config(config_values(config))
+    try:
+        directory.save_config(config_values(checked(settings)))
+    except ConfigError as error:
+        (directory.path / LOG_FILE).write_text(f"{error}\n", encoding="utf-8")
+        directory.begin(command=[])
+        directory.finish("FAILED", error="; ".join(error.problems))
     sweep.add_cell(CellRecord(number=hydra.job.num, folder=directory.path.name, swept=swept, overrides=overrides))
 
 
 def _here(config: RunConfig, run_dir: Path, cell: CellRecord, record: SweepRecord) -> bool:
     of = "" if record.is_search else f" of {len(record.cells)}"
-    rich.get_console().rule(f"run {cell.number}{of}: {cell.name}", align="left")
+    get_console().rule(f"run {cell.number}{of}: {cell.name}", align="left")
     try:
         execute(config, run_dir, resume=has_begun(run_dir), brief=True)
     except RunError:
         return False  # the sweep goes on with its other runs, and names this one again at its end
-    rich.get_console().print(line(cell, run_state(RunDirectory(run_dir))), soft_wrap=True)
+    get_console().print(line(cell, run_state(RunDirectory(run_dir))), soft_wrap=True)
     return True
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from igrpo.commands.arguments import Parser
 from igrpo.commands.terminal import printable
 from igrpo.config import ConfigError
+from igrpo.console import reader_left
 
 if TYPE_CHECKING:
     from igrpo.chat import Chat, Reply, Speaker
@@ -129,6 +130,8 @@ def _answer_all(chat: Chat, asked: argparse.Namespace) -> None:
                 _print_reply(_ask(chat, question))
             except ValueError as error:  # this question's trouble, not the next one's
                 print(f"igrpo: {printable(str(error))}", file=sys.stderr)
+            if reader_left():
+                return
     except KeyboardInterrupt:
         print()
 

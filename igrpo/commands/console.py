@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import rich
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
 from igrpo.config import RunConfig, config_values
+from igrpo.console import get_console
 from igrpo.tracking.sweep_directory import CellRecord, CellState
 
 _LONGEST_VALUE = 88
@@ -181,4 +181,4 @@ def _add_branches(tree: Tree, values: Mapping[str, Any]) -> None:
 
 
 def _console(console: Console | None) -> Console:
-    return console if console is not None else rich.get_console()
+    return console if console is not None else get_console()

@@ -70,13 +70,12 @@ def run(arguments: Sequence[str]) -> int:
 
     with Composer("train") as composer:
         config = composer.check_run(asked.overrides).config
-    import rich
-
+    from igrpo.console import get_console
     from igrpo.doctor.page import print_page
 
     with _offline():
         found = diagnose(config, asked)
-    print_page(found, rich.get_console())
+    print_page(found, get_console())
     return EXIT_WELL if found.well else EXIT_FAILS
 
 

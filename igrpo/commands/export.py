@@ -26,9 +26,9 @@ def run(arguments: Sequence[str]) -> int:
     if asked is None:
         return 0
 
-    import rich
     from rich.text import Text
 
+    from igrpo.console import get_console
     from igrpo.disk import DiskFullError
     from igrpo.export import export
 
@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     except (ValueError, DiskFullError) as error:
         raise ConfigError([str(error)], _PROG) from error
     what = "the adapters lie in" if asked.adapters else "the model lies in"
-    rich.get_console().print(Text.assemble((f"{what}   ", "cyan"), str(path)), soft_wrap=True)
+    get_console().print(Text.assemble((f"{what}   ", "cyan"), str(path)), soft_wrap=True)
     return 0
 
 

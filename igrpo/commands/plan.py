@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import rich
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +14,7 @@ from rich.text import Text
 from igrpo.config import RunConfig
 from igrpo.config.facts import planned_steps
 from igrpo.config.parts.data import ChainsDataConfig
+from igrpo.console import get_console
 from igrpo.hydra_support.planned import Cell, Sweep
 
 #: Launchers whose runs use this machine: a step that is measured here says something about them.
@@ -65,11 +65,13 @@ def plan_of(sweep: Sweep) -> Plan:
     )
 
 
-def print_plan(plan: Plan, cells: Sequence[Cell], console: Console | None = None) -> None:
-    """The runs, one a line, and what they add up to."""
-    out = console if console is not None else rich.get_console()
+def print_plan(plan: Plan, cells: Sequence[Cell], note: str | None = None, console: Console | None = None) -> None:
+    """Print the runs, one per line, what was left out of some of them (``note``), and what they add up to."""
+    out = console if console is not None else get_console()
     for number, cell in enumerate(cells):
         out.print(f"run {number}: {_label(cell)}", highlight=False, soft_wrap=True)
+    if note is not None:
+        out.print(Text(note, style="yellow"), soft_wrap=True)
     table = Table(title="the plan", title_style="bold", title_justify="left", show_header=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column()
@@ -88,7 +90,7 @@ def print_plan(plan: Plan, cells: Sequence[Cell], console: Console | None = None
 
 def print_time(plan: Plan, seconds: Sequence[float], step: float, console: Console | None = None) -> None:
     """The estimated time of the whole sweep, from the seconds of each run."""
-    out = console if console is not None else rich.get_console()
+    out = console if console is not None else get_console()
     wall = max(sum(seconds) / plan.parallel, *seconds)
     at_once = "" if plan.parallel == 1 else f" with {plan.parallel} at a time"
     out.print(

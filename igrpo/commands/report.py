@@ -84,8 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--pairs", choices=("baseline", "all"), default="baseline", help="what to compare (default: baseline)")
     add("--title", metavar="TEXT", help="the title of the page")
     add("--mlflow", metavar="FILTER", help="runs that MLflow finds, in its filter language; '' for all")
-    add("--uri", metavar="URI", help="where MLflow is (default: ./mlflow.db)")
-    add("--experiment", metavar="NAME", help="the MLflow experiment (default: igrpo)")
+    add("--uri", metavar="URI", help="where MLflow is (default: $MLFLOW_TRACKING_URI, else ./mlflow.db)")
+    add("--experiment", metavar="NAME", help="the MLflow experiment (default: $MLFLOW_EXPERIMENT_NAME, else igrpo)")
     add("--help", "-h", action="store_true", help="this page")
     return parser
 
@@ -104,10 +104,10 @@ def _runs(asked: argparse.Namespace) -> Iterator[LoadedRun]:
     yield from found
     if asked.mlflow is not None:
         from igrpo.analysis.mlflow_query import runs_from_mlflow
-        from igrpo.tracking.links import default_tracking_uri
+        from igrpo.tracking.links import default_experiment, default_tracking_uri
 
         uri = asked.uri or default_tracking_uri(Path.cwd())
         known = {run.path for run in found}
-        for run in runs_from_mlflow(uri, asked.experiment or "igrpo", asked.mlflow):
+        for run in runs_from_mlflow(uri, asked.experiment or default_experiment(), asked.mlflow):
             if run.path is None or run.path.resolve() not in known:
                 yield run

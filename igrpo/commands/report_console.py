@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import rich
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,13 +12,14 @@ from rich.text import Text
 from igrpo.analysis.labels import quantity
 from igrpo.analysis.model import Comparison, Final, Report
 from igrpo.analysis.words import points
+from igrpo.console import get_console
 
 _WHAT = {"page": "page", "figures": "figures", "markdown": "tables", "latex": "in LaTeX", "numbers": "numbers"}
 
 
 def print_report(report: Report, paths: Mapping[str, Path], console: Console | None = None) -> None:
     """Print it; ``paths`` are those of `igrpo.analysis.write.write_report`."""
-    out = rich.get_console() if console is None else console
+    out = get_console() if console is None else console
     metrics = list(dict.fromkeys(final.metric for final in report.finals))
     out.print(_finals(report, metrics))
     for metric in metrics:

@@ -124,9 +124,10 @@ def _write(run_dir: Path, config: RunConfig, report: dict[str, Any]) -> Path:
 
 
 def _show(comparison: Comparison, old: str, new: str, path: Path) -> None:
-    import rich
     from rich.table import Table
     from rich.text import Text
+
+    from igrpo.console import get_console
 
     table = Table(title=f"{comparison.completions} completions, by the run's {old} and by {new}")
     for name in ("", f"old: {old}", f"new: {new}"):
@@ -137,7 +138,7 @@ def _show(comparison: Comparison, old: str, new: str, path: Path) -> None:
     table.add_row(f"right, of {comparison.verdicts} verdicts", str(right_old), str(right_new))
     table.add_row("right by this one alone", str(comparison.only_old_right), str(comparison.only_new_right))
     table.add_row("without a score", str(comparison.unscored_old), str(comparison.unscored_new))
-    console = rich.get_console()
+    console = get_console()
     console.print(table)
     for name, text in (
         ("same verdict", _share(comparison.agreement, comparison.verdicts)),

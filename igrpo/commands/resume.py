@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from igrpo.commands.run_dir import CONFIG_FILE
 from igrpo.config import ConfigError, RunConfig, config_values, parse_config, read_config
 from igrpo.config.checks import missing_files
 from igrpo.hydra_support.diagnosis import syntax_problem
+from igrpo.hydra_support.overrides import is_readable, parse
 from igrpo.hydra_support.suggest import setting_hint
 from igrpo.tracking.metrics_file import read_metrics
 from igrpo.tracking.run_lock import RunDirectoryLockedError, run_lock
@@ -96,6 +98,14 @@ def resumed_config(run_dir: Path, overrides: Sequence[str]) -> RunConfig:
     return changed
 
 
+def has_setting(run_dir: Path, text: str) -> bool:
+    """Return whether the run in ``run_dir`` has the setting that an override changes."""
+    item = parse(text)
+    section, _, name = ("" if item is None else item.key_or_group).rpartition(".")
+    node = _node(config_values(read_config(run_dir / CONFIG_FILE)), section)
+    return node is not None and name in node
+
+
 def require_files(configs: Sequence[RunConfig]) -> None:
     """Refuse settings that name local files, folders or modules which are not there.
 
@@ -154,7 +164,7 @@ def _apply(text: str, values: dict[str, Any]) -> str | None:
     try:
         item = OverridesParser.create().parse_overrides([text])[0]
     except HydraException as error:
-        return syntax_problem(text, error)
+        return syntax_problem(text, error, lambda line: _accepts(line, values))
     key = item.key_or_group
     section, _, name = key.rpartition(".")
     node = _node(values, section)
@@ -170,6 +180,18 @@ def _apply(text: str, values: dict[str, Any]) -> str | None:
         )
     node[name] = item.value()
     return None
+
+
+def _accepts(text: str, values: dict[str, Any]) -> bool:
+    """Whether the change can be read and the schema takes it."""
+    changed = deepcopy(values)
+    if not is_readable(text) or _apply(text, changed) is not None:
+        return False
+    try:
+        parse_config(changed)
+    except ConfigError:
+        return False
+    return True
 
 
 def _node(values: dict[str, Any], section: str) -> dict[str, Any] | None:

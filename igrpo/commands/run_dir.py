@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import rich
 from rich.logging import RichHandler
 
 from igrpo.config import ConfigError
+from igrpo.console import get_console
 
 CONFIG_FILE = "config.yaml"
 LOG_FILE = "log.txt"
@@ -38,7 +39,7 @@ def claim(wanted: Path, *, chosen: bool, setting: str) -> Path:
             wanted.mkdir(exist_ok=True)
             if any(wanted.iterdir()):
                 what = "holds files already; choose another directory, or go on with"
-                raise ConfigError([f"{setting}={wanted}: {what} resume={wanted}"])
+                raise ConfigError([f"{setting}={wanted}: {what} {shlex.quote(f'resume={wanted}')}"])
             return wanted
         for number in itertools.count(1):
             path = wanted if number == 1 else wanted.with_name(f"{wanted.name}_{number}")
@@ -54,12 +55,6 @@ def claim(wanted: Path, *, chosen: bool, setting: str) -> Path:
     raise AssertionError("itertools.count ends never")
 
 
-def quoted(path: Path | str) -> str:
-    """The path (or another text) as a value of Hydra's override grammar."""
-    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{text}'"
-
-
 def remove_if_empty(directory: Path) -> None:
     """Take back a claimed directory in which nothing was started."""
     if directory.is_dir() and not any(directory.iterdir()):
@@ -73,7 +68,7 @@ def run_log(run_dir: Path) -> Iterator[None]:
     in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     in_file.setLevel(logging.INFO)
     # rich's own console, so that a progress bar and a warning do not write over each other
-    on_console = RichHandler(logging.WARNING, rich.get_console(), show_time=False, show_path=False)
+    on_console = RichHandler(logging.WARNING, get_console(), show_time=False, show_path=False)
     on_console.addFilter(lambda record: FILE_ONLY not in record.__dict__)
     root = logging.getLogger()
     level = root.level

@@ -10,6 +10,8 @@ import json
 import logging
 import shlex
 import sqlite3
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -17,18 +19,22 @@ from typing import TYPE_CHECKING, Any
 
 from igrpo.commands.cell import development_accuracy, jobs_of
 from igrpo.commands.job import hydra_job
-from igrpo.commands.run_dir import CONFIG_FILE, quoted
+from igrpo.commands.run_dir import CONFIG_FILE
 from igrpo.commands.watch import Watch, wait_for
-from igrpo.config import RunConfig, read_config
+from igrpo.config import ConfigError, RunConfig, read_config
 from igrpo.files import write_json_atomic
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.launching import is_serial
+from igrpo.hydra_support.overrides import quoted
 from igrpo.tracking.sweep_directory import CellRecord, SweepDirectory, SweepRecord
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
 BEST_FILE = "search.json"
+
+#: A message names so many different errors; the table of runs has all.
+_MOST_ERRORS = 3
 
 _STUDY = "igrpo"
 _DATABASE = "search.db"
@@ -52,7 +58,12 @@ def continue_search(composer: Composer, sweep: SweepDirectory, overrides: Sequen
     if first and seed is not None:
         added.append(f"hydra.sweeper.sampler.seed={seed + first}")  # else it would pick its first values again
     with nullcontext() if is_serial(composer.launcher(master)) else Watch(sweep):
-        composer.search([*master, *added], hydra_job, first=first)
+        try:
+            composer.search([*master, *added], hydra_job, first=first)
+        except ConfigError:
+            # the sweeper ends by asking its study for the best trial, which there is none of when all have failed
+            if len(sweep.read().cells) < int(planned["n_trials"]) or _best_known(sweep):
+                raise
 
 
 def _settle(composer: Composer, sweep: SweepDirectory, master: Sequence[str], study: Study) -> None:
@@ -64,7 +75,7 @@ def _settle(composer: Composer, sweep: SweepDirectory, master: Sequence[str], st
     alive = [cell for cell in cells.values() if sweep.state(cell).status == "RUNNING"]
     if alive:
         wait_for(sweep, alive)
-    left = [cell for cell in cells.values() if sweep.state(cell).status != "FINISHED"]
+    left = [cell for cell in cells.values() if sweep.state(cell).status != "FINISHED" and not is_refused(sweep, cell)]
     if left:
         composer.launch(master, jobs_of(left), hydra_job)
     known = [trial.params for trial in study.trials if trial.state == TrialState.COMPLETE]
@@ -86,9 +97,12 @@ def write_best(sweep: SweepDirectory, record: SweepRecord) -> None:
     ]
     known = [trial for trial in trials if trial["development_accuracy"] is not None]
     if not known:
+        errors = Counter(sweep.state(cell).error or "it was stopped" for cell in record.cells)
+        reasons = "; ".join(f"{error} ({count} of {len(trials)})" for error, count in errors.most_common(_MOST_ERRORS))
+        print(f"igrpo: the search found nothing, since none of its trials finished: {reasons}", file=sys.stderr)
         return
     best: dict[str, Any] = max(known, key=lambda trial: trial["development_accuracy"])
-    config = _config(sweep, record.cells[0])
+    config = _config(sweep, next(cell for cell in record.cells if cell.number == best["number"]))
     write_json_atomic(
         sweep.path / BEST_FILE,
         {
@@ -121,7 +135,18 @@ def read_best(path: Path) -> dict[str, Any]:
     return found
 
 
+def _best_known(sweep: SweepDirectory) -> bool:
+    return any(_value(sweep, cell) is not None for cell in sweep.read().cells)
+
+
+def is_refused(sweep: SweepDirectory, cell: CellRecord) -> bool:
+    """Whether the settings of a run that the search has picked do not go together, so that it cannot be run."""
+    return not sweep.run_directory(cell).config.exists()
+
+
 def _value(sweep: SweepDirectory, cell: CellRecord) -> float | None:
+    if is_refused(sweep, cell):
+        return None
     return development_accuracy(sweep.run_directory(cell).path, _config(sweep, cell))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from igrpo.config import ConfigError, RunConfig
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.config.parts.rollout import VllmServerConfig
+from igrpo.hydra_support.overrides import in_shell, setting
 
 if TYPE_CHECKING:
     from igrpo.rollout.vllm.served import ServedModel
@@ -112,15 +113,14 @@ def _serve(config: RunConfig, folder: Path, *, for_judge: bool) -> int:
 
 
 def _start(config: RunConfig, folder: Path) -> Supervisor:
-    import rich
-
     from igrpo.assembly import build_policy, build_prompts
     from igrpo.assembly.vllm import check_cpu_heads, longest_sequence, served_model, settled
+    from igrpo.console import get_console
     from igrpo.rollout.vllm.launch import start_server
 
     assert isinstance(config.rollout, VllmServerConfig)
     try:
-        policy = build_policy(config, rich.get_console())
+        policy = build_policy(config, get_console())
         check_cpu_heads(policy.model.config)
         served = served_model(config, policy, folder / "model")
         longest = longest_sequence(config, build_prompts(config.prompt, policy.tokenizer))
@@ -158,7 +158,8 @@ def _judge(config: RunConfig) -> ServedModel:
 def _settings_of_judge(config: RunConfig, url: str) -> str:
     rollout = config.rollout
     assert isinstance(rollout, VllmServerConfig)
-    settings = f"reward=judge reward.base_url={url}/v1 reward.model={_judge(config).path}"
+    model = in_shell(setting("reward.model", _judge(config).path))
+    settings = f"reward=judge reward.base_url={url}/v1 {model}"
     return f"train with:\n  {settings} reward.api_key_env={rollout.api_key_env}"
 
 
@@ -166,5 +167,7 @@ def _settings(config: RunConfig, url: str) -> str:
     rollout = config.rollout
     assert isinstance(rollout, VllmServerConfig)
     settings = f"rollout=vllm_server rollout.url={url}"
-    settings += "" if rollout.weights_dir is None else f" rollout.weights_dir={rollout.weights_dir}"
+    settings += (
+        "" if rollout.weights_dir is None else f" {in_shell(setting('rollout.weights_dir', rollout.weights_dir))}"
+    )
     return f"train with the same settings and:\n  {settings}"

@@ -9,20 +9,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import rich
+from rich.text import Text
 
 from igrpo.commands.cell import jobs_of, stop_runs
 from igrpo.commands.job import RunError, hydra_job, resume_command, terminate_by_exception
 from igrpo.commands.plan import plan_of, print_plan, print_time
-from igrpo.commands.resume import finished_summary, require_files, resumed_config
-from igrpo.commands.run_dir import CONFIG_FILE, claim, quoted, remove_if_empty
-from igrpo.commands.search import continue_search, write_best
+from igrpo.commands.resume import finished_summary, has_setting, require_files, resumed_config
+from igrpo.commands.run_dir import CONFIG_FILE, claim, remove_if_empty
+from igrpo.commands.search import continue_search, is_refused, write_best
 from igrpo.commands.sweep_result import open_parent, publish, show, to_go_on
 from igrpo.commands.tuned import tuned_overrides
 from igrpo.commands.watch import Watch, wait_for
 from igrpo.config import ConfigError, RunConfig, read_config
+from igrpo.console import get_console
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.launching import is_serial
+from igrpo.hydra_support.overrides import quoted
 from igrpo.hydra_support.planned import Sweep
 from igrpo.tracking.links import absolute_tracking_uri
 from igrpo.tracking.run_lock import RunDirectoryLockedError
@@ -43,7 +45,7 @@ def start_sweep(overrides: Sequence[str], tuned: Sequence[Path], flags: frozense
         planned = composer.check_sweep(overrides, tuned_overrides(tuned, overrides) if tuned else None)
         require_files([cell.config for cell in planned.cells] or [planned.base])
         plan = plan_of(planned)
-        print_plan(plan, planned.cells)
+        print_plan(plan, planned.cells, planned.note)
         if "check" in flags:
             print(f"{plan.runs} runs, all of them checked" if planned.cells else "checked")
             return
@@ -81,12 +83,13 @@ def resume_sweep(path: Path, overrides: Sequence[str], flags: frozenset[str]) ->
         alive = [cell for cell in record.cells if sweep.state(cell).status == "RUNNING"]
         if alive and changes:
             raise ConfigError([f"{changes[0]}: {len(alive)} runs are at work; settings change between runs"], "resume")
+        refused = [cell for cell in record.cells if record.is_search and is_refused(sweep, cell)]
         for cell in record.cells:
             run_dir = sweep.run_directory(cell)
-            if not run_dir.config.exists():  # the driver died while it wrote its plan
+            if not run_dir.config.exists() and cell not in refused:  # the driver died while it wrote its plan
                 sweep.write_config(cell, anchored(composer.check_run(cell.overrides).config))
-        left = [cell for cell in record.cells if cell not in alive]
-        configs = {cell.number: resumed_config(sweep.run_directory(cell).path, changes) for cell in left}
+        left = [cell for cell in record.cells if cell not in alive and cell not in refused]
+        configs = _resumed(sweep, left, changes)
         require_files(list(configs.values()))
         done = [
             cell for cell in left if finished_summary(sweep.run_directory(cell).path, configs[cell.number]) is not None
@@ -97,6 +100,16 @@ def resume_sweep(path: Path, overrides: Sequence[str], flags: frozenset[str]) ->
         for cell in left:
             sweep.write_config(cell, configs[cell.number])
         _drive(composer, sweep, (*record.overrides, *hydra))
+
+
+def _resumed(sweep: SweepDirectory, cells: Sequence[CellRecord], changes: Sequence[str]) -> dict[int, RunConfig]:
+    """The settings of each run, changed where it has what is to change; what no run has is refused."""
+    paths = {cell.number: sweep.run_directory(cell).path for cell in cells}
+    having = {text: [number for number, path in paths.items() if has_setting(path, text)] for text in changes}
+    return {
+        number: resumed_config(path, [text for text in changes if number in having[text] or not having[text]])
+        for number, path in paths.items()
+    }
 
 
 def _drive(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) -> None:
@@ -171,7 +184,8 @@ def _write_plan(sweep: SweepDirectory, planned: Sweep, overrides: Sequence[str])
     """Write which runs there are, then the settings of each."""
     base = anchored(planned.base)
     # a search composes its runs as it goes, wherever that may be
-    added = [f"tracking.uri={quoted(base.tracking.uri)}"] if planned.is_search and base.tracking.uri else []
+    tracking = {"uri": base.tracking.uri, "experiment": base.tracking.experiment}
+    added = [f"tracking.{key}={quoted(value)}" for key, value in tracking.items() if planned.is_search and value]
     record = sweep.begin(
         planned.name,
         [*overrides, *added],
@@ -199,12 +213,12 @@ def _print_estimate(planned: Sweep) -> None:
     configs = [cell.config for cell in planned.cells] or [planned.base] * planned.trials
     plan = plan_of(planned)
     if not plan.is_local:
-        rich.print("estimated time: not measured, since the runs are elsewhere")
+        get_console().print("estimated time: not measured, since the runs are elsewhere")
         return
     if configs[0].processes > 1:
-        rich.print("estimated time: not measured, since each run is several processes")
+        get_console().print("estimated time: not measured, since each run is several processes")
         return
-    with rich.get_console().status("measuring a step ..."):
+    with get_console().status(Text("measuring a step ...")):
         from igrpo.step_time import measure_step
 
         try:

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import rich
 from rich.text import Text
 
 from igrpo.commands.console import print_sweep
+from igrpo.console import get_console
 from igrpo.files import write_text_atomic
 from igrpo.tracking.links import compare_link, is_server, ui_command
 from igrpo.tracking.sweep_directory import SweepDirectory, SweepRecord
@@ -141,7 +141,7 @@ def _print_links(record: SweepRecord, parent: SweepRun) -> None:
     assert experiment is not None
     base = uri if is_server(uri) else "http://127.0.0.1:5000"
     runs = [child.run_id for child in parent.children()]
-    out = rich.get_console()
+    out = get_console()
     if not is_server(uri):
         out.print(Text.assemble(("in MLflow: run     ", "cyan"), ui_command(uri)), soft_wrap=True)
     grouped = parent.store_view(base, group_by="condition")  # the algorithm, where nothing says otherwise

@@ -106,9 +106,14 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
 
 
 def _paths(name: str, arguments: Sequence[str], *, several: bool = False) -> tuple[Path, ...]:
-    """The directories that ``name=A``, ``name=A,B`` or ``name=[A,B]`` gives."""
-    given = [text.partition("=")[2].strip("'\"") for text in arguments if text.startswith(f"{name}=")]
-    parts = [part.strip(" '\"") for text in given for part in (text.strip("[]").split(",") if several else [text])]
+    """The directories that ``name=A``, ``name=A,B`` or ``name=[A,B]`` gives; a text that is a path counts as that."""
+    parts: list[str] = []
+    for text in (text.partition("=")[2] for text in arguments if text.startswith(f"{name}=")):
+        if text and Path(text).exists():
+            parts.append(text)
+        else:
+            inner = text.strip("'\"")
+            parts += [part.strip(" '\"") for part in (inner.strip("[]").split(",") if several else [inner])]
     if not all(parts):
         raise ConfigError([f"{name}: give it a directory, as in {name}=DIRECTORY"], "the command line")
     return tuple(Path(part) for part in parts)
@@ -117,8 +122,9 @@ def _paths(name: str, arguments: Sequence[str], *, several: bool = False) -> tup
 def _single(asked: Arguments) -> None:
     from igrpo.commands.job import hydra_job
     from igrpo.commands.resume import require_files
-    from igrpo.commands.run_dir import claim, quoted, remove_if_empty
+    from igrpo.commands.run_dir import claim, remove_if_empty
     from igrpo.hydra_support.composer import Composer
+    from igrpo.hydra_support.overrides import quoted
 
     with Composer("train") as composer:
         planned = composer.check_run(asked.overrides)

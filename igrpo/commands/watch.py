@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
-import rich
 from rich.console import Console
 from rich.text import Text
 
+from igrpo.console import get_console
 from igrpo.tracking.sweep_directory import CellRecord, CellState, SweepDirectory
 
 _INTERVAL_S = 1.0
@@ -28,7 +28,7 @@ class Watch:
         self, sweep: SweepDirectory, cells: Sequence[CellRecord] | None = None, console: Console | None = None
     ) -> None:
         self._sweep, self._given = sweep, cells
-        self._console = console if console is not None else rich.get_console()
+        self._console = console if console is not None else get_console()
         self._seen = {cell.number: sweep.state(cell).status for cell in self._cells}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="sweep-watch", daemon=True)

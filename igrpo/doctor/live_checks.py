@@ -56,10 +56,10 @@ def live_checks(config: RunConfig, shape: Shape | None, *, load: bool) -> Iterat
 
 
 def _model_checks(config: RunConfig, questions: Sequence[Question]) -> Iterator[Check]:
-    import rich
+    from igrpo.console import get_console
 
     try:
-        policy = assembly.build_policy(_on_this_machine(config), rich.get_console())
+        policy = assembly.build_policy(_on_this_machine(config), get_console())
     except (ValueError, ImportError) as error:
         yield Check("model", "failed", str(error))
         return

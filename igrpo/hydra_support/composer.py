@@ -6,20 +6,20 @@ and swallows what callbacks raise; so the checks are made here, on the same Hydr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from itertools import islice, product
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from hydra import initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -29,11 +29,10 @@ from igrpo.hydra_support import resolvers, searchpath
 from igrpo.hydra_support.checking import checked
 from igrpo.hydra_support.diagnosis import COMPOSITION_ERRORS, diagnose, translate
 from igrpo.hydra_support.folders import shipped
+from igrpo.hydra_support.grid import Job, combinations, effective, fit, function_problems, shared_by_all
 from igrpo.hydra_support.launching import launch_jobs, run_search
+from igrpo.hydra_support.overrides import in_shell
 from igrpo.hydra_support.planned import Cell, Extras, Run, Sweep
-
-#: So many combinations of swept groups are tried for what a grid's runs share.
-_MOST_CHOICES = 16
 
 
 class Composer(AbstractContextManager["Composer"]):
@@ -79,32 +78,35 @@ class Composer(AbstractContextManager["Composer"]):
         common = [text for text in overrides if _is_hydras(text)]
         sweeper: Any = OmegaConf.to_container(master.hydra.sweeper, resolve=False)
         launcher: Any = OmegaConf.to_container(master.hydra.launcher, resolve=False)
-        params = dict(sweeper.get("params") or {})
         settings = [text for text in overrides if not _is_hydras(text)]
-        parsed = self._parse([*(f"{key}={value}" for key, value in params.items()), *settings])
+        parsed = self._parse(
+            [*(f"{key}={value}" for key, value in dict(sweeper.get("params") or {}).items()), *settings]
+        )
+        items = effective(parsed)
         is_search = not str(sweeper["_target_"]).endswith(".BasicSweeper")
         if is_search and not str(sweeper["_target_"]).endswith(".OptunaSweeper"):
             raise ConfigError([f"hydra.sweeper: {sweeper['_target_']} is not supported; use basic (a grid) or optuna"])
-        if is_search:
-            fixed = [item for item in parsed if not item.is_sweep_override() and item.get_key_element() not in params]
-            jobs: list[list[str]] = [[str(item.input_line) for item in fixed]]
-        else:
-            (jobs,) = BasicSweeper.split_arguments(parsed, None)
-        swept = [item.get_key_element() for item in parsed if item.is_sweep_override()]
+        # a grid's file names its runs by its keys, also where the command line gives a key one value
+        naming = items.values() if is_search else parsed
+        swept = list(dict.fromkeys(item.get_key_element() for item in naming if item.is_sweep_override()))
+        if not swept and is_search:
+            raise ConfigError([_nothing_to_search(items, parsed)], "the search")
         if not swept:
             raise ConfigError(["a sweep needs a setting with several values, such as sweep=NAME or seed=0,1,2"])
         if "sweep" in swept:
             raise ConfigError(["sweep=NAME: one sweep at a time; its grid would be ignored among several"])
-        if not jobs:
-            raise ConfigError([f"the grid is empty: one of {', '.join(swept)} has no value"])
-        same = [job for i, job in enumerate(jobs) if job in jobs[:i]]
-        if same:
-            raise ConfigError([f"the grid has a run twice ({' '.join(same[0])}); give each value once"])
-        keys = tuple(dict.fromkeys(swept))
-        cells = self._cells(jobs, keys, common, extras)
+        problems = function_problems(items, is_search=is_search, is_group=self._is_group)
+        if problems:
+            raise ConfigError(problems, "the sweep")
+        note, jobs = None, list[Job]()
+        if is_search:
+            jobs = [{key: str(item.input_line) for key, item in items.items() if not item.is_sweep_override()}]
+        else:
+            jobs, note = self._fit(items, common)
+        cells = self._cells(jobs, swept, common, extras)
         return Sweep(
             name=str(master.hydra.runtime.choices.get("sweep") or "sweep"),
-            keys=keys,
+            keys=tuple(swept),
             cells=() if is_search else cells,
             base=cells[0].config,
             directory=_directory(master, "sweep"),
@@ -112,21 +114,31 @@ class Composer(AbstractContextManager["Composer"]):
             launcher=str(launcher.pop("_target_")),
             options=launcher,
             trials=int(sweeper.get("n_trials", 1)) if is_search else 0,
+            note=note,
         )
 
+    def _fit(self, items: Mapping[str, Override], common: Sequence[str]) -> tuple[list[Job], str | None]:
+        """The jobs of a grid, each with the settings that exist in it."""
+        jobs = combinations(items)
+        groups = [key for key, item in items.items() if self._is_group(item)]
+        if not any(items[key].is_sweep_override() for key in groups):
+            return jobs, None  # a setting exists in all of them or in none
+        fitted = fit(jobs, items, groups, lambda chosen: self._composed([*common, *chosen], RunMode.RUN))
+        return list(fitted.jobs), fitted.note
+
     def _cells(
-        self, jobs: Sequence[Sequence[str]], keys: Sequence[str], common: Sequence[str], extras: Extras | None
+        self, jobs: Sequence[Job], keys: Sequence[str], common: Sequence[str], extras: Extras | None
     ) -> tuple[Cell, ...]:
         all_swept, found, cells = [], dict[str, list[int]](), []
         for number, job in enumerate(jobs):
-            values = dict(text.split("=", 1) for text in job)
-            all_swept.append({key: values[key] for key in keys if key in values})
+            lines = list(job.values())
+            all_swept.append({key: job[key].partition("=")[2] for key in keys if key in job})
             try:
-                config = _checked_as_job(self._compose([*common, *job], RunMode.RUN), number)
+                config = _checked_as_job(self._compose([*common, *lines], RunMode.RUN), number)
                 more = [] if extras is None else extras(config)
                 if more:
-                    config = _checked_as_job(self._compose([*common, *job, *more], RunMode.RUN), number)
-                cells.append(Cell(all_swept[-1], (*job, *more), config))
+                    config = _checked_as_job(self._compose([*common, *lines, *more], RunMode.RUN), number)
+                cells.append(Cell(all_swept[-1], (*lines, *more), config))
             except ConfigError as error:
                 for problem in error.problems:
                     found.setdefault(problem, []).append(number)
@@ -173,55 +185,49 @@ class Composer(AbstractContextManager["Composer"]):
         return GlobalHydra.instance().config_loader()
 
     def _compose(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
+        try:
+            return self._loader.load_configuration(self._name, list(overrides), mode, from_shell=True)
+        except COMPOSITION_ERRORS as error:
+            raise self._diagnosed(error, overrides, mode) from None
+
+    def _diagnosed(self, error: Exception, overrides: Sequence[str], mode: RunMode) -> ConfigError:
         def compose(lines: list[str]) -> DictConfig:
             return self._loader.load_configuration(self._name, lines, mode, from_shell=True)
 
-        try:
-            return compose(list(overrides))
-        except COMPOSITION_ERRORS as error:
-            sweep = mode is RunMode.MULTIRUN
-            raise diagnose(error, overrides, compose, self._loader, sweep=sweep) from None
+        return diagnose(error, overrides, compose, self._loader, sweep=mode is RunMode.MULTIRUN)
+
+    def _composed(self, overrides: Sequence[str], mode: RunMode) -> DictConfig | None:
+        """None where it cannot be composed."""
+        with suppress(*COMPOSITION_ERRORS):
+            return self._loader.load_configuration(self._name, list(overrides), mode, from_shell=True)
+        return None
 
     def _shared(self, overrides: Sequence[str]) -> list[str]:
-        """For what all runs of a grid share: a group that is swept stands at the first choice that goes with the rest.
-
-        Hydra leaves it at its default, which need not have the settings that are given beside it, as in
-        ``reward=judge,judge_gated reward.model=NAME``.
-        """
+        """For what all runs of a grid share."""
+        compose = partial(self._composed, mode=RunMode.MULTIRUN)
         try:
-            several = self._swept_groups(overrides)
+            return shared_by_all(overrides, self._parser.parse_overrides, compose, self._is_group)
         except COMPOSITION_ERRORS:
             return list(overrides)  # they are diagnosed where they are composed
-        lines = {str(item.input_line) for item in several}
-        fixed = [text for text in overrides if text not in lines]
-        chosen = [[f"{item.get_key_element()}={one}" for one in item.sweep_string_iterator()] for item in several]
-        for choices in islice(product(*chosen), _MOST_CHOICES):
-            with suppress(*COMPOSITION_ERRORS):
-                self._loader.load_configuration(self._name, [*fixed, *choices], RunMode.MULTIRUN, from_shell=True)
-                return [*fixed, *choices]
-        return [*fixed, *(choices[0] for choices in chosen)]
 
-    def _swept_groups(self, overrides: Sequence[str]) -> list[Any]:
-        """Those of the command line, and of the sweep's file where the command line does not set them."""
-        parser = OverridesParser.create(config_loader=self._loader)
-        given = parser.parse_overrides(list(overrides))
-        groups = [text for text, item in zip(overrides, given, strict=True) if self._is_group(item)]
-        common = [text for text in overrides if _is_hydras(text)]
-        shared = self._loader.load_configuration(self._name, [*common, *groups], RunMode.MULTIRUN, from_shell=True)
-        params = dict(shared.hydra.sweeper.get("params") or {})
-        grid = parser.parse_overrides([f"{key}={value}" for key, value in params.items()])
-        keys = {item.get_key_element() for item in given}
-        grid = [item for item in grid if item.get_key_element() not in keys]
-        return [item for item in [*given, *grid] if self._is_group(item) and item.is_choice_sweep()]
+    @property
+    def _parser(self) -> OverridesParser:
+        return OverridesParser.create(config_loader=self._loader)
 
     def _is_group(self, item: Any) -> bool:
         return not _is_hydras(item.key_or_group) and bool(self._loader.get_group_options(item.key_or_group))
 
-    def _parse(self, lines: list[str]) -> list[Any]:
+    def _parse(self, lines: list[str]) -> list[Override]:
         try:
-            return list(OverridesParser.create(config_loader=self._loader).parse_overrides(lines))
+            return list(self._parser.parse_overrides(lines))
         except COMPOSITION_ERRORS as error:
-            raise diagnose(error, lines, lambda _: DictConfig({}), self._loader, sweep=True) from None
+            raise self._diagnosed(error, lines, RunMode.MULTIRUN) from None
+
+
+def _nothing_to_search(items: Mapping[str, Override], parsed: Sequence[Override]) -> str:
+    key = next((item.get_key_element() for item in parsed if item.is_sweep_override()), "trainer.learning_rate")
+    given = f"{in_shell(str(items[key].input_line))} is one value; " if key in items else ""
+    return f"{given}there is nothing to search: give a range, such as {in_shell(f'{key}=interval(1e-5,1e-3)')}"
 
 
 def _hydra() -> Hydra:

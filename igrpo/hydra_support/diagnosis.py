@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import yaml
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,6 +15,16 @@ from omegaconf.errors import OmegaConfBaseException
 from igrpo.config import ConfigError
 from igrpo.hydra_support.checking import checked
 from igrpo.hydra_support.folders import choices
+from igrpo.hydra_support.overrides import (
+    SWEEP_FUNCTIONS,
+    dotted_keys,
+    in_shell,
+    is_readable,
+    nested_function,
+    parse,
+    quoted,
+    setting,
+)
 from igrpo.hydra_support.suggest import hint, nearest, setting_hint
 
 #: What composing may raise for a mistake of the user (KeyError: hydra.job.env_copy of an unset variable).
@@ -37,21 +46,28 @@ def diagnose(
 
     Wrong overrides are named one by one; what the others compose to is checked as well, so that one report has all.
     """
-    parsed, problems = _parsed(overrides)
+    parsed, broken = _parsed(overrides)
     choosing = [item for item in parsed if _is_group(item, loader)]
-    setting = [item for item in parsed if item not in choosing]
-    good = []
+    changing = [item for item in parsed if item not in choosing]
+    problems: list[str] = []
+    good: list[str] = []
     for item in choosing:
-        found = [*_sweep_problems(item, sweep=sweep), *_choice_problems(item, loader)]
+        found = [*_several_values(item, lambda _: False, sweep=sweep), *_choice_problems(item, loader)]
         problems += found
         good += [] if found else [str(item.input_line)]
     try:
         base = compose(good)
     except COMPOSITION_ERRORS as base_error:
-        return ConfigError([*problems, translate(base_error)])
-    known = list(_keys(OmegaConf.to_container(base, resolve=False), ""))
-    for item in setting:
-        found = [*_sweep_problems(item, sweep=sweep), *_key_problems(item, base, known, loader)]
+        return ConfigError([*(syntax_problem(*one) for one in broken), *problems, translate(base_error)])
+    choices = list(good)
+
+    def accepts(line: str) -> bool:
+        return _is_accepted(line, choices, compose)
+
+    problems = [*(syntax_problem(*one, accepts) for one in broken), *problems]
+    known = list(dotted_keys(OmegaConf.to_container(base, resolve=False)))
+    for item in changing:
+        found = [*_several_values(item, accepts, sweep=sweep), *_key_problems(item, base, known, loader)]
         problems += found
         good += [] if found else [str(item.input_line)]
     try:
@@ -84,43 +100,76 @@ def translate(error: Exception) -> str:
     return " ".join([line for line in lines if not line.startswith(_NOISE)] or lines)
 
 
-def _parsed(overrides: Sequence[str]) -> tuple[list[Override], list[str]]:
+def _parsed(overrides: Sequence[str]) -> tuple[list[Override], list[tuple[str, HydraException]]]:
+    """Those that Hydra's grammar understands, and each other with the error."""
     parser = OverridesParser.create()
     parsed: list[Override] = []
-    problems: list[str] = []
+    broken: list[tuple[str, HydraException]] = []
     for text in overrides:
-        if text.startswith("="):
-            problems.append(f"{text!r} is no setting: write KEY=VALUE, without blanks")
+        if text.startswith("="):  # Hydra's parser lets it pass
+            broken.append((text, HydraException("no key")))
             continue
         try:
             parsed += parser.parse_overrides([text])
         except HydraException as error:
-            problems.append(syntax_problem(text, error))
-    return parsed, problems
+            broken.append((text, error))
+    return parsed, broken
 
 
-def syntax_problem(text: str, error: HydraException) -> str:
-    """Why an override that Hydra's grammar refuses is none, and how to write it."""
-    if "=" not in text:
+def syntax_problem(text: str, error: HydraException, accepts: Callable[[str], bool] = is_readable) -> str:
+    """Why an override that Hydra's grammar refuses is none, and how to write it: as a line that ``accepts`` takes."""
+    key, given, value = (part.strip() for part in text.partition("="))
+    if not given or not key:
         return f"{text!r} is no setting: write KEY=VALUE, without blanks"
-    key, _, value = text.partition("=")
     reason = translate(error).removeprefix(f"Error parsing override '{text}' ")
-    return (
-        f"{text!r} cannot be read ({reason}); put a value with brackets, commas or other signs in two pairs of quotes: "
-        f"{key}=\"'{value}'\""
-    )
+    inner = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+    function = SWEEP_FUNCTIONS.get(value.partition("(")[0])
+    forms = {
+        "write it without blanks": f"{key}={value}",
+        "a sweep function is written as in": f"{key}={function}" if function else text,
+        "close its bracket": f"{key}={value}]",
+        "put a text with brackets, commas, quotes or other signs in quotes": f"{key}={quoted(inner)}",
+    }
+    advice = next((f"{how}: {in_shell(line)}" for how, line in forms.items() if line != text and accepts(line)), None)
+    return f"{text!r} cannot be read ({reason}); {advice or f'{key} takes no such value'}"
+
+
+def _is_accepted(line: str, choices: Sequence[str], compose: Compose) -> bool:
+    """Whether the override can be read, and the schema takes its value (or each of its values)."""
+    item = parse(line)
+    if item is None:
+        return False
+    about = (f"{item.key_or_group}=", f"{item.key_or_group}:")
+    try:
+        values = item.sweep_string_iterator() if item.is_sweep_override() else None
+        for one in [line] if values is None else [f"{item.get_key_element()}={value}" for value in values]:
+            checked(compose([*choices, one]))
+    except ConfigError as error:
+        return not any(problem.startswith(about) for problem in error.problems)
+    except COMPOSITION_ERRORS:
+        return False
+    return True
 
 
 def _is_group(item: Override, loader: ConfigLoader) -> bool:
     return bool(loader.get_group_options(item.key_or_group)) or "/" in item.key_or_group or item.package is not None
 
 
-def _sweep_problems(item: Override, *, sweep: bool) -> Iterator[str]:
-    if item.is_sweep_override() and not sweep:
-        yield (
-            f"{item.input_line}: several values make a sweep: add --multirun, or write a list as "
-            f"{item.key_or_group}=[A,B]"
-        )
+def _several_values(item: Override, accepts: Callable[[str], bool], *, sweep: bool) -> Iterator[str]:
+    """Several values where there is no sweep: they may be meant as one, or as a list or a text with commas in it."""
+    if (nested := nested_function(item)) is not None:
+        yield nested
+        return
+    if sweep or not item.is_sweep_override():
+        return
+    key, value = item.get_key_element(), item.get_value_string()
+    if item.is_interval_sweep():
+        yield f"{in_shell(str(item.input_line))}: interval(...) is for a search: add sweep=search_lr"
+        return
+    forms = {"a list": f"{key}=[{value}]", "a text": f"{key}={quoted(value)}"}
+    simple = item.value_type is ValueType.SIMPLE_CHOICE_SWEEP
+    others = [f", or write {what} as {in_shell(line)}" for what, line in forms.items() if simple and accepts(line)]
+    yield f"{in_shell(str(item.input_line))}: several values make a sweep: add --multirun{''.join(others)}"
 
 
 def _choice_problems(item: Override, loader: ConfigLoader) -> Iterator[str]:
@@ -142,8 +191,12 @@ def _choice_problems(item: Override, loader: ConfigLoader) -> Iterator[str]:
         folder, _, leaf = str(name).rpartition("/")
         beside = {one.rpartition("/")[2]: one for one in all_options if one.rpartition("/")[0] == folder}
         near = beside.get(nearest(leaf, beside) or "") or nearest(str(name), all_options, 0.8)
-        end = f"; did you mean '{group}={near}'?" if near else ""
+        end = f"; did you mean {_in_quotes(setting(group, near))}?" if near else ""
         yield f"{group}={'null' if name is None else name}: not one of {', '.join(beside.values() or options)}{end}"
+
+
+def _in_quotes(line: str) -> str:
+    return in_shell(line) if "'" in line else f"'{line}'"
 
 
 def _extra(group: str, name: str) -> str | None:
@@ -159,12 +212,12 @@ def _key_problems(item: Override, base: DictConfig, known: Sequence[str], loader
     if item.is_add() or item.is_delete() or item.is_force_add():
         return  # the schema has the last word on these
     value = None if item.is_sweep_override() else item.value()
-    nested = _keys(value, item.key_or_group) if isinstance(value, Mapping) else []
+    nested = dotted_keys(value, item.key_or_group) if isinstance(value, Mapping) else []
     for key in [item.key_or_group, *nested]:
         if key in known:
             continue
         if _takes_new_names(base, key.rpartition(".")[0]):
-            yield f"{key}: a new name is added with a plus: +{item.input_line}"
+            yield f"{key}: a new name is added with a plus: {in_shell(f'+{item.input_line}')}"
             return
         names = [name for name in known if name.startswith("hydra.") == key.startswith("hydra.")]
         groups = [] if "." in key else _groups(loader)
@@ -184,12 +237,3 @@ def _takes_new_names(base: DictConfig, section: str) -> bool:
 
 def _groups(loader: ConfigLoader) -> list[str]:
     return [group for group in loader.list_groups("") if group != "hydra"]
-
-
-def _keys(values: Any, prefix: str) -> Iterator[str]:
-    """All dotted keys of nested mappings, sections included."""
-    if isinstance(values, Mapping):
-        for name, value in values.items():
-            key = f"{prefix}.{name}" if prefix else str(name)
-            yield key
-            yield from _keys(value, key)

@@ -37,7 +37,10 @@ def folders_of_group(group: str) -> list[Path]:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One YAML file of a group: its name, the first line of its comment, and whether the user wrote it."""
+    """One YAML file of a group: its name, the first line of its comment, and whether the user wrote it.
+
+    The files of a checkout of this project, where an installed igrpo may be run, are the shipped ones, not the user's.
+    """
 
     name: str
     description: str
@@ -60,12 +63,16 @@ def choices(group: str) -> list[Choice]:
     """The choices of a group; where a user's file has the name of a shipped one, the user's counts."""
     found: dict[str, Choice] = {}
     folders = folders_of_group(group)
-    for i, folder in enumerate(folders):
-        own = i < len(folders) - 1
+    for folder in folders:
         for path in _yaml_files(folder):
-            name = path.relative_to(folder).with_suffix("").as_posix()
-            found.setdefault(name, Choice(name, _description(path), own))
+            file = path.relative_to(folder)
+            name = file.with_suffix("").as_posix()
+            found.setdefault(name, Choice(name, _description(path), not _is_shipped(path, folders[-1] / file)))
     return [found[name] for name in sorted(found)]
+
+
+def _is_shipped(path: Path, shipped_file: Path) -> bool:
+    return shipped_file.is_file() and path.read_bytes() == shipped_file.read_bytes()
 
 
 def _yaml_files(folder: Path) -> Iterator[Path]:

@@ -6,6 +6,7 @@ same list.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +37,7 @@ def launch_jobs(
 
 def run_search(hydra: Hydra, name: str, overrides: Sequence[str], task: TaskFunction, first: int) -> None:
     """Run the sweeper that ``overrides`` choose (hydra-optuna-sweeper); its jobs are numbered from ``first`` on."""
+    logging.getLogger("hydra_plugins.hydra_optuna_sweeper").setLevel(logging.ERROR)  # a trial that failed said so
     with _multirun(hydra, name, overrides) as (master, context):
         sweeper: Any = Plugins.instance().instantiate_sweeper(config=master, hydra_context=context, task_function=task)
         if first:

@@ -34,6 +34,7 @@ class Sweep:
     """A checked sweep over ``keys``. ``name`` is the choice of ``sweep=``; ``options`` are those of the launcher.
 
     A search picks its values as it goes: it has no cells, and ``base`` is the run that its trials have in common.
+    ``note`` says which settings were left out of which cells because they do not exist there.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Sweep:
     launcher: str
     options: dict[str, Any]
     trials: int
+    note: str | None = None
 
     @property
     def is_search(self) -> bool:

@@ -1,6 +1,8 @@
-"""Functions that YAML values may call: ``${half:8}``."""
+"""Functions that YAML values may call: ``${half:8}``, ``${env:NAME,default}``."""
 
 from __future__ import annotations
+
+import os
 
 from omegaconf import OmegaConf
 
@@ -16,6 +18,12 @@ def half(count: int) -> int:
     return max(1, count // 2)
 
 
+def env(name: str, default: str) -> str:
+    """An environment variable, or the default where it is unset or empty."""
+    return os.environ.get(name) or default
+
+
 def register() -> None:
     """Make the functions known to OmegaConf; calling it again changes nothing."""
     OmegaConf.register_new_resolver("half", half, replace=True)
+    OmegaConf.register_new_resolver("env", env, replace=True)

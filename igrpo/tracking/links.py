@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -16,8 +17,13 @@ _QUERY = f"?{urlencode(_MODE)}"
 
 
 def default_tracking_uri(folder: Path) -> str:
-    """The sqlite database ``mlflow.db`` in ``folder``, as an absolute address."""
-    return f"sqlite:///{folder.absolute() / 'mlflow.db'}"
+    """MLFLOW_TRACKING_URI where it is set, else the sqlite database ``mlflow.db`` in ``folder``."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.absolute() / 'mlflow.db'}"
+
+
+def default_experiment() -> str:
+    """MLFLOW_EXPERIMENT_NAME where it is set, else ``igrpo``."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "igrpo"
 
 
 def is_server(uri: str) -> bool:

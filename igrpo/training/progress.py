@@ -34,10 +34,10 @@ class ProgressCallback(lightning.Callback):
         self._every = max(steps // 20, 1)
         self._accuracy: float | None = None
         self._bar = Progress(
-            TextColumn("[bold]training"),
+            TextColumn("training", style="bold", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,

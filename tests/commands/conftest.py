@@ -1,17 +1,16 @@
 """A training that only records how it was called: the real one stands behind the module that is replaced here."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-import rich
-from rich.console import Console
 
 from igrpo.config import RunConfig, config_values
+from igrpo.console import get_console
 from igrpo.tracking.run_directory import RunDirectory
 
 
@@ -47,10 +46,7 @@ def training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeTraining:
 
 
 @pytest.fixture(autouse=True)
-def plain_console(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Wide output without colours, bound to the stream that pytest captures now."""
-    console = rich.get_console()
-    before = dict(vars(console))
-    vars(console).update(vars(Console(width=160, no_color=True, highlight=False)))
-    yield
-    vars(console).update(before)
+def plain_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wide output without colours."""
+    monkeypatch.setattr(get_console(), "width", 160)
+    monkeypatch.setattr(get_console(), "no_color", True)

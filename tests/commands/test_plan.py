@@ -27,7 +27,7 @@ def composer() -> Iterator[Composer]:
 def printed(composer: Composer, *overrides: str) -> str:
     out = StringIO()
     planned = composer.check_sweep(overrides)
-    print_plan(plan_of(planned), planned.cells, Console(file=out, width=200))
+    print_plan(plan_of(planned), planned.cells, planned.note, Console(file=out, width=200))
     return out.getvalue()
 
 

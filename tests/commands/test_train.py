@@ -198,7 +198,7 @@ def test_a_chosen_directory_must_be_empty(
     assert main(["train", f"hydra.run.dir='{quoted}'"]) == 0
     assert training.calls[0][1] == chosen
     assert main(["train", f"hydra.run.dir='{quoted}'"]) == 2
-    assert f"{chosen}: holds files already; choose another directory, or go on with resume=" in capsys.readouterr().err
+    assert f"{chosen}: holds files already; choose another directory, or go on with " in capsys.readouterr().err
     (tmp_path / "file").touch()
     assert main(["train", "hydra.run.dir=file/below"]) == 2
     assert "file/below: cannot be made (" in capsys.readouterr().err

@@ -31,6 +31,29 @@ def best(folder: Path) -> dict[str, Any]:
     return found
 
 
+def test_a_search_whose_trials_all_fail(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run_here(sweep(tmp_path, *SEARCH, "hydra.sweeper.n_trials=2", "prompt.max_question_tokens=2"), code=1)
+    run_here(resume(tmp_path), code=1)
+    printed = capfd.readouterr()
+    assert states(tmp_path) == ["FAILED"] * 2
+    assert not (tmp_path / "sweep" / "search.json").exists()
+    assert "Record does not exist" not in printed.err + printed.out
+    found = [line for line in printed.err.splitlines() if "none of its trials finished" in line]
+    assert len(found) == 2, "once for each time"
+    assert all("prompt.max_question_tokens=2" in line and "(2 of 2)" in line for line in found)
+
+
+def test_a_search_whose_picks_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    picks = ("sweep=search_lr", "algorithm=igrpo", "algorithm.drafts=range(4,9)", "hydra.sweeper.n_trials=2")
+    run_here(sweep(tmp_path, *picks), code=1)
+    run_here(resume(tmp_path), code=1)
+    assert states(tmp_path) == ["FAILED"] * 2
+    printed = capfd.readouterr()
+    assert "completions_per_question=4 leaves" in printed.err
+    assert "Record does not exist" not in printed.err + printed.out
+    assert all("algorithm.drafts=" in (folder / "log.txt").read_text() for folder in folders(tmp_path))
+
+
 def test_a_search_goes_on_and_feeds_a_comparison(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run_here(sweep(tmp_path, *SEARCH, "hydra.sweeper.n_trials=2"))
     assert states(tmp_path) == ["FINISHED"] * 2

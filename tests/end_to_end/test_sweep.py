@@ -13,6 +13,28 @@ from tests.end_to_end.runs import finish, metrics, run, run_here, start, status,
 from tests.end_to_end.sweeps import BREAKS, artifacts, began, folders, in_mlflow, resume, states, sweep, written
 
 
+def test_a_grid_whose_settings_exist_for_some_choices(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    grid = ("algorithm=grpo,igrpo", "algorithm.drafts=1,2")
+    run_here(sweep(tmp_path, *grid, "--plan"))
+    planned = capfd.readouterr().out
+    run_here(sweep(tmp_path, *grid))
+    printed = capfd.readouterr().out
+    for shown in (planned, printed):
+        assert "algorithm.drafts where algorithm=grpo; 4 combinations are 3 runs" in shown
+        assert "3 (3 combinations, 1 seed each)" in shown
+        assert "96 in training" in shown  # 3 runs x 2 steps x 4 questions x 4 completions
+    assert [folder.name for folder in folders(tmp_path)] == ["000-grpo", "001-igrpo_drafts-1", "002-igrpo_drafts-2"]
+    assert states(tmp_path) == ["FINISHED"] * 3
+    report = json.loads((tmp_path / "sweep" / "report" / "report.json").read_text())
+    names = [condition["name"] for condition in report["conditions"]]
+    assert names == ["grpo", "igrpo drafts=1", "igrpo drafts=2"]
+    assert [cell.info.run_name for cell in in_mlflow(tmp_path)[1]] == ["grpo", "igrpo drafts=1", "igrpo drafts=2"]
+    before = written(*folders(tmp_path))
+    run_here(resume(tmp_path))
+    assert "3 of 3 runs are finished already" in capfd.readouterr().out
+    assert written(*folders(tmp_path)) == before
+
+
 def test_a_grid(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run_here(sweep(tmp_path, "condition=grpo,igrpo", "seed=0,1"))
     printed = capfd.readouterr().out

@@ -26,10 +26,10 @@ TYPOS = {
     "trainer.steps": "'trainer.steps' is no setting: write KEY=VALUE, without blanks",
     "=3": "'=3' is no setting: write KEY=VALUE, without blanks",
     "run_name=[1": (
-        "'run_name=[1' cannot be read (no viable alternative at input '[1'); put a value with brackets, commas or "
-        "other signs in two pairs of quotes: run_name=\"'[1'\""
+        "'run_name=[1' cannot be read (no viable alternative at input '[1'); put a text with brackets, commas, quotes "
+        "or other signs in quotes: \"run_name='[1'\""
     ),
-    "seed=1,2": "seed=1,2: several values make a sweep: add --multirun, or write a list as seed=[A,B]",
+    "seed=1,2": "seed=1,2: several values make a sweep: add --multirun",
 }
 
 WRONG_VALUES = {

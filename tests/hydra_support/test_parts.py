@@ -1,9 +1,10 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
 from igrpo.hydra_support.folders import choices, defaults, groups, shipped
-from igrpo.hydra_support.resolvers import half
+from igrpo.hydra_support.resolvers import env, half
 from igrpo.hydra_support.suggest import hint, setting_hint
 
 
@@ -33,6 +34,28 @@ def test_descriptions_are_the_first_comment_line(tmp_path: Path, monkeypatch: py
     assert (found["a"].description, found["a"].own) == ("Two seeds", True)
     assert (found["b"].description, found["b"].own) == ("", True)
     assert not found["grpo_vs_igrpo"].own
+
+
+def test_copies_of_shipped_files_are_not_the_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a checkout of the project in which an igrpo that is installed elsewhere runs."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("experiments", "sweeps"):
+        shutil.copytree(shipped(folder), tmp_path / folder)
+    (tmp_path / "sweeps" / "quick" / "mine.yaml").write_text("# A grid.\n")
+    (tmp_path / "experiments" / "quickstart.yaml").write_text("# Changed.\n")
+    found = [choice for group in ("experiment", "sweep") for choice in choices(group) if choice.own]
+    assert [(choice.name, choice.description) for choice in found] == [
+        ("quickstart", "Changed."),
+        ("quick/mine", "A grid."),
+    ]
+    assert "(yours)" not in [choice.description for choice in choices("algorithm")]
+
+
+def test_an_environment_variable_counts_unless_it_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IGRPO_TEST", "x")
+    assert env("IGRPO_TEST", "y") == "x"
+    monkeypatch.setenv("IGRPO_TEST", "")
+    assert env("IGRPO_TEST", "y") == "y"
 
 
 def test_hints() -> None:

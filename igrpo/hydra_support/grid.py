@@ -1,0 +1,190 @@
+"""The grid of a sweep: its combinations of values, and which settings exist in each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+from math import prod
+from typing import cast
+
+from hydra.core.override_parser.types import IntervalSweep, Override, OverrideType, ValueType
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from igrpo.config import ConfigError
+from igrpo.hydra_support.overrides import dotted_keys, in_shell, nested_function
+
+#: So many combinations of swept groups are tried for what a grid's runs share.
+_MOST_CHOICES = 16
+
+#: A grid of more runs is taken for a mistake.
+_MOST_RUNS = 10_000
+
+#: The override of each key, in the order of the command line.
+Job = dict[str, str]
+
+#: Composes the choices of a job alone; None where they do not go together.
+ComposeChoices = Callable[[Sequence[str]], DictConfig | None]
+
+
+def effective(parsed: Sequence[Override]) -> dict[str, Override]:
+    """Return the last override of each key: what is given later wins."""
+    return {item.get_key_element(): item for item in parsed}
+
+
+def function_problems(
+    items: Mapping[str, Override], *, is_search: bool, is_group: Callable[[Override], bool]
+) -> list[str]:
+    """Return what is wrong with sweep functions: ranges without values in a grid, patterns for what has no choices."""
+    problems = []
+    for key, item in items.items():
+        given = in_shell(str(item.input_line))
+        if (nested := nested_function(item)) is not None:
+            problems.append(nested)
+        elif item.is_interval_sweep() and not is_search:
+            interval = cast(IntervalSweep, item.value())
+            ends = f"{key}={interval.start},{interval.end}"
+            advice = "give its choices" if is_group(item) else f"give values, such as {ends}, or add sweep=search_lr"
+            problems.append(f"{given}: interval(...) is for a search: a grid has no list of its values; {advice}")
+        elif item.value_type is ValueType.GLOB_CHOICE_SWEEP:
+            if not is_group(item):
+                problems.append(f"{given}: glob(...) is for the choices of a group; give the values of {key}")
+            elif is_search:
+                problems.append(f"{given}: a search takes no glob(...); name the choices")
+    return problems
+
+
+def combinations(items: Mapping[str, Override]) -> list[Job]:
+    """Return every combination of the values, the first key varying slowest.
+
+    Raises:
+        ConfigError: a key without values, too many combinations, or a value given twice.
+    """
+    values = {key: _values(key, item) for key, item in items.items()}
+    empty = [key for key, texts in values.items() if not texts]
+    if empty:
+        raise ConfigError([f"the grid is empty: {', '.join(empty)} has no value"])
+    if prod(map(len, values.values())) > _MOST_RUNS:
+        swept = ", ".join(key for key, texts in values.items() if len(texts) > 1)
+        raise ConfigError([f"the grid of {swept} has more than {_MOST_RUNS:,} runs; give fewer values"])
+    for texts in values.values():
+        twice = [text for i, text in enumerate(texts) if text in texts[:i]]
+        if twice:
+            raise ConfigError([f"the grid has a run twice ({twice[0]}); give each value once"])
+    return [dict(zip(values, lines, strict=True)) for lines in product(*values.values())]
+
+
+def _values(key: str, item: Override) -> list[str]:
+    if item.is_delete():
+        return [str(item.input_line)]
+    if not item.is_sweep_override():
+        return [f"{key}={item.get_value_element_as_str()}"]
+    try:
+        return [f"{key}={text}" for text in islice(item.sweep_string_iterator(), _MOST_RUNS + 1)]
+    except (HydraException, ValueError) as error:  # a range whose step is 0
+        raise ConfigError([f"{in_shell(str(item.input_line))}: {error}"]) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The jobs of a grid with the settings that exist in each, equal ones merged; ``note`` says what that changed."""
+
+    jobs: tuple[Job, ...]
+    note: str | None
+
+
+def fit(jobs: Sequence[Job], items: Mapping[str, Override], groups: Sequence[str], compose: ComposeChoices) -> Fitted:
+    """Leave out, job by job, the settings that its choices do not have and another job's do.
+
+    A setting that exists in no job stays everywhere: composing refuses it, with the nearest name that exists.
+
+    Args:
+        jobs: all combinations.
+        items: the override of each key.
+        groups: the keys that choose parts (algorithm, condition, judge_prompt@reward, ...).
+        compose: the configuration that choices make.
+    """
+    bases: dict[tuple[str, ...], _Base | None] = {}
+    of_job: list[_Base | None] = []
+    settings = [key for key in items if _may_lack(key, items[key], groups)]
+    for job in jobs:
+        chosen = tuple(job[key] for key in groups)
+        if chosen not in bases:
+            bases[chosen] = _base({key: job[key] for key in groups}, settings, compose)
+        of_job.append(bases[chosen])
+    somewhere = {key for key in settings for base in of_job if base is not None and key not in base.lacking}
+    left_out: dict[str, dict[str, None]] = {}
+    kept: list[Job] = []
+    for job, base in zip(jobs, of_job, strict=True):
+        without = frozenset[str]() if base is None else base.lacking & somewhere
+        for key in settings:
+            if base is not None and key in without:
+                left_out.setdefault(key, {})[base.place(key)] = None
+        kept.append({key: line for key, line in job.items() if key not in without})
+    merged = tuple(job for i, job in enumerate(kept) if job not in kept[:i])
+    return Fitted(merged, _note(left_out, len(jobs), len(merged)) if left_out else None)
+
+
+def shared_by_all(
+    overrides: Sequence[str],
+    parse: Callable[[list[str]], list[Override]],
+    compose: ComposeChoices,
+    is_group: Callable[[Override], bool],
+) -> list[str]:
+    """Return the overrides with each swept group at one of its choices, and without settings that it does not have.
+
+    Hydra leaves a swept group at its default, which need not have the settings that are given beside it, as in
+    ``reward=judge,judge_gated reward.model=NAME``.
+    """
+    given = effective(parse(list(overrides)))
+    chosen = [str(item.input_line) for item in given.values() if item.is_hydra_override() or is_group(item)]
+    master = compose(chosen)
+    params: dict[str, str] = {} if master is None else dict(master.hydra.sweeper.get("params") or {})
+    items = effective(parse([f"{key}={value}" for key, value in params.items()])) | given
+    swept = {key: item for key, item in items.items() if is_group(item) and item.is_choice_sweep()}
+    if not swept:
+        return list(overrides)
+    fixed = {key: str(item.input_line) for key, item in given.items() if key not in swept}
+    choices = [[f"{key}={one}" for one in item.sweep_string_iterator()] for key, item in swept.items()]
+    jobs = [{**fixed, **dict(zip(swept, one, strict=True))} for one in islice(product(*choices), _MOST_CHOICES)]
+    groups = [*(key for key in fixed if is_group(given[key])), *swept]
+    fitted = [list(job.values()) for job in fit(jobs, items, groups, compose).jobs]
+    return next((job for job in fitted if compose(job) is not None), fitted[0] if fitted else list(overrides))
+
+
+def _note(left_out: Mapping[str, Mapping[str, None]], combinations: int, runs: int) -> str:
+    what = "; ".join(f"{key} where {' or '.join(places)}" for key, places in left_out.items())
+    equal = f"; {combinations} combinations are {runs} runs, as equal ones are run once" if runs < combinations else ""
+    return f"left out, since there is no such setting: {what}{equal}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What the choices of a job make, and the settings that it lacks."""
+
+    config: DictConfig
+    lacking: frozenset[str]
+
+    def place(self, key: str) -> str:
+        """The choice that lacks the setting, such as 'algorithm=grpo'."""
+        section = key.rpartition("@")[2].partition(".")[0]
+        return f"{section}={self.config.hydra.runtime.choices.get(section)}"
+
+
+def _base(choices: Mapping[str, str], settings: Sequence[str], compose: ComposeChoices) -> _Base | None:
+    """None where the choices do not go together, which composing the whole job will say."""
+    config = compose(list(choices.values()))
+    absent = []
+    if config is None:  # a part of a choice, such as judge_prompt@reward, that the choice does not have
+        absent = [key for key in choices if "@" in key]
+        config = compose([line for key, line in choices.items() if key not in absent])
+    if config is None:
+        return None
+    known = set(dotted_keys(OmegaConf.to_container(config, resolve=False)))
+    return _Base(config, frozenset([*absent, *(key for key in settings if "@" not in key and key not in known)]))
+
+
+def _may_lack(key: str, item: Override, groups: Sequence[str]) -> bool:
+    """Whether the override needs what it changes to exist, and a choice of a group may be without it."""
+    return ("@" in key or ("." in key and key not in groups)) and item.type is OverrideType.CHANGE
