@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 _STARTER = "IGRPO_STARTER"
@@ -29,7 +29,7 @@ def tied(command: Sequence[str]) -> list[str]:
     return [sys.executable, "-P", __file__, str(os.getpid()), *command]
 
 
-def starter_variables() -> Mapping[str, str]:
+def starter_variables() -> dict[str, str]:
     """Environment variables by which all processes below know that this one is their driver."""
     from igrpo.tracking.process import ProcessMark
 
@@ -73,7 +73,7 @@ def _become(parent: int, command: Sequence[str]) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it was gone before
         raise SystemExit(1)
-    os.execv(command[0], command)
+    os.execv(command[0], list(command))
 
 
 if __name__ == "__main__":
