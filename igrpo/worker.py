@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from igrpo.commands.job import terminate_by_exception
+from igrpo.commands.lifeline import end_with_starter
 from igrpo.commands.ranks import EndOfRank, EndStatus, Launch, rank_file, write_end
 from igrpo.commands.run_dir import run_log
 from igrpo.config import parse_config
@@ -26,6 +27,7 @@ from igrpo.rewards.base import RewardPausedError
 
 def main(folder: Path) -> int:
     """Train, and write how it ended; returns the exit code."""
+    end_with_starter()
     number = int(os.environ["RANK"])
     with run_log(folder) if number == 0 else nullcontext(), terminate_by_exception():
         try:

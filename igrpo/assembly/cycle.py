@@ -18,6 +18,7 @@ from igrpo.prompts import PromptBuilder
 from igrpo.rewards.base import Reward
 from igrpo.rollout.base import Engine, SamplingParams
 from igrpo.rollout.local import LocalEngine
+from igrpo.rollout.local_checks import check_decoding
 from igrpo.rollout.lockstep import Lockstep
 from igrpo.rollout.replica import ReplicaEngine
 from igrpo.training.canary import Canary
@@ -38,6 +39,7 @@ def build_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder, run_
     """The engine that samples. ``run_dir`` takes what an engine in another process is told by files, and its log."""
     rollout = config.rollout
     if isinstance(rollout, LocalRolloutConfig):
+        check_decoding(policy.model)
         rows = rollout.max_batch_rows
         if config.trainer.strategy != "fsdp2":
             return LocalEngine(policy.model, policy.tokenizer, max_batch_rows=rows)

@@ -29,6 +29,7 @@ from igrpo.rewards.judge.prompt import JudgePrompt
 from igrpo.rewards.judge.spending import Prices, Spending
 from igrpo.rollout.base import SamplingParams
 from igrpo.rollout.local import LocalEngine
+from igrpo.rollout.local_checks import check_decoding
 from igrpo.rollout.vllm.frozen import VllmFrozenEngine
 from igrpo.rollout.vllm.launch import is_loopback
 from igrpo.rollout.vllm.served import ServedModel
@@ -96,7 +97,7 @@ def _local(config: JudgeLocalConfig, setting: str) -> Backend:
         model, tokenizer = load_policy(
             config.model,
             dtype=config.dtype,
-            attention="sdpa",
+            attention=None,
             revision=config.revision,
             trust_remote_code=config.trust_remote_code,
         )
@@ -105,6 +106,7 @@ def _local(config: JudgeLocalConfig, setting: str) -> Backend:
     model.requires_grad_(requires_grad=False)
     model.to(torch.device("cuda", distributed.local_rank()) if cuda else torch.device("cpu"))
     engine = LocalEngine(model, tokenizer, max_batch_rows=config.max_batch_rows)
+    check_decoding(model)
     return _engine_backend(config, engine, model, tokenizer)
 
 

@@ -17,7 +17,7 @@ from igrpo.config.parts.model import ByteLevelModelConfig, HuggingFaceModelConfi
 from igrpo.config.schema import RunConfig, TrainerConfig
 from igrpo.distributed import local_rank
 from igrpo.policy.byte_level import ByteLevelShape, make_byte_level_model
-from igrpo.policy.load import load_policy
+from igrpo.policy.load import load_policy, set_attention
 from igrpo.policy.lora import add_adapters
 from igrpo.policy.tiny import TinyShape
 from igrpo.policy.warm_start import WarmStart, warm_started_tiny
@@ -67,26 +67,18 @@ def build_policy(config: RunConfig, console: Console) -> Policy:
         policy, tokenizer = load_policy(
             model.name_or_path,
             dtype=model.dtype,
-            attention="sdpa",  # any device has it: what follows runs on the CPU
+            # what follows runs on the CPU, where flash attention does not
+            attention=None if model.attention == "flash_attention_2" else model.attention,
             revision=model.revision,
             trust_remote_code=model.trust_remote_code,
         )
     check_head(policy)
-    if isinstance(model, HuggingFaceModelConfig):
-        _set_attention(policy, model.attention)
+    if isinstance(model, HuggingFaceModelConfig) and model.attention == "flash_attention_2":
+        set_attention(policy, model.attention)
     stop_token_ids = _stop_tokens(policy, tokenizer)
     if config.lora.rank:
         add_adapters(policy, config.lora.rank, config.lora.alpha, config.lora.targets, config.seed)
     return Policy(policy, tokenizer, stop_token_ids)
-
-
-def _set_attention(policy: Any, attention: str) -> None:
-    try:
-        policy.set_attn_implementation(attention)
-    except (ImportError, ValueError) as error:
-        raise ValueError(
-            f"model.attention={attention}: {str(error).strip().splitlines()[0]}; install it, or set it to sdpa"
-        ) from error
 
 
 def _byte_level(model: ByteLevelModelConfig) -> tuple[Any, Any]:

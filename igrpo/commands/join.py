@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from igrpo.commands.lifeline import starter_variables, tied
 from igrpo.commands.ranks import FOLDER, Launch, torchrun
 from igrpo.config import ConfigError, parse_config
 
@@ -36,8 +38,12 @@ def run(arguments: Sequence[str]) -> int:
     config = parse_config(_launch(run_dir, time.time()).config)
     if config.trainer.nodes == 1:
         raise ConfigError([f"{run_dir}: trainer.nodes=1, its run needs no other node"], "join")
-    command = [*torchrun(config), "-m", "igrpo.worker", str(run_dir)]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        tied([*torchrun(config), "-m", "igrpo.worker", str(run_dir)]),
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        env=os.environ | starter_variables(),
+    )
     try:
         return process.wait()
     except BaseException:

@@ -1,4 +1,5 @@
-"""Several processes for one run: torchrun starts them, this one waits, passes signals on and tells how it ended.
+"""Several processes for one run: torchrun starts them, this one waits, passes signals on and tells how it ended. They
+end with this one (`igrpo.commands.lifeline`).
 
 (Lightning's own launcher would start the whole command line again in every process, a sweep included.)
 """
@@ -11,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -19,6 +21,7 @@ from typing import Any, Literal
 
 import psutil
 
+from igrpo.commands.lifeline import starter_variables, tied
 from igrpo.commands.run_dir import FILE_ONLY
 from igrpo.config import ConfigError, RunConfig, config_values
 from igrpo.files import write_json_atomic
@@ -33,6 +36,9 @@ FOLDER = "ranks"
 
 #: How long the processes of a run that is stopped may take to write their status.
 _STOP_S = 60.0
+
+#: How long a process may outlive torchrun, which it watches.
+_LAST_S = 5.0
 
 
 EndStatus = Literal["finished", "failed", "paused", "lost", "stopped"]
@@ -99,11 +105,13 @@ def train_in_processes(config: RunConfig, run_dir: Path, *, resume: bool) -> Map
     words = run_dir / FOLDER / "torchrun.txt"
     with words.open("wb") as output:
         process = subprocess.Popen(
-            [*torchrun(config), "-m", "igrpo.worker", str(run_dir)],
+            tied([*torchrun(config), "-m", "igrpo.worker", str(run_dir)]),
             stdin=subprocess.DEVNULL,
             stderr=output,
             start_new_session=True,  # Ctrl-C reaches it through this process alone
-            env=os.environ | {"OMP_NUM_THREADS": str(config.trainer.threads), "TORCH_FR_BUFFER_SIZE": "0"},
+            env=os.environ
+            | {"OMP_NUM_THREADS": str(config.trainer.threads), "TORCH_FR_BUFFER_SIZE": "0"}
+            | starter_variables(),
         )
         try:
             code = process.wait()
@@ -154,11 +162,16 @@ def _correct_status(directory: RunDirectory, ends: Mapping[int, EndOfRank], reas
     if main_knew or not directory.record_file.exists() or directory.read_record().status == "FINISHED":
         return
     status: RunStatus = "FAILED" if any(end.status == "failed" for end in ends.values()) else "KILLED"
-    try:
-        with directory.acquire():
-            record = directory.finish(status, error=reason)
-    except RunDirectoryLockedError:
-        return  # it lives on, without torchrun
+    deadline = time.monotonic() + _LAST_S
+    while True:
+        try:
+            with directory.acquire():
+                record = directory.finish(status, error=reason)
+            break
+        except RunDirectoryLockedError:  # its main process has not noticed yet that torchrun is gone
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.1)
     if record.mlflow_tracking_uri is None or record.mlflow_run_id is None:
         return
     try:

@@ -7,14 +7,20 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Final, Literal
 
 from igrpo.data.boxed import last_boxed
+from igrpo.data.messages import DialogueError, user_text
 from igrpo.types import Question
 
 AnswerForm = Literal["plain", "boxed", "hashes"]
 
+#: What the id's field is called where nobody says otherwise.
+_USUAL_ID: Final = "id"
+#: Floats below it are exact where they are whole.
+_EXACT: Final = 2**53
 _THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
@@ -27,7 +33,8 @@ class Fields:
     """Where a row has what.
 
     A name may be a path into a field: keys and positions with dots between them (``prompt.0.content``). ``id=None``
-    takes a hash of the problem. ``answer_form``: ``plain`` is the field itself, ``boxed`` the content of its last
+    takes a hash of the problem, and so does a row without an id. A problem may be a list of chat messages
+    (`igrpo.data.messages`). ``answer_form``: ``plain`` is the field itself, ``boxed`` the content of its last
     ``\\boxed{}``, ``hashes`` what stands after its last ``####``, without the commas of thousands. The prefix and the
     suffix must stand around every problem, and are taken off.
     """
@@ -53,8 +60,8 @@ def read_question(where: str, row: Mapping[str, object], fields: Fields, section
         ValueError: there is no such field.
         UnusableRowError: a field is empty or no text, or its text is not of the form that was promised.
     """
-    identifier = None if fields.id is None else _text(row, fields.id, f"{section}.fields.id", where)
-    problem = _text(row, fields.problem, f"{section}.fields.problem", where)
+    identifier = read_id(where, row, fields, section)
+    problem = _problem(row, fields.problem, f"{section}.fields.problem", where)
     for setting, mark in (("problem_prefix", fields.problem_prefix), ("problem_suffix", fields.problem_suffix)):
         if not (problem.startswith(mark) if setting == "problem_prefix" else problem.endswith(mark)):
             raise UnusableRowError(f"{where}: the field '{fields.problem}' lacks the text of {section}.{setting}")
@@ -66,6 +73,22 @@ def read_question(where: str, row: Mapping[str, object], fields: Fields, section
             )
     answer = _answer(_text(row, fields.answer, f"{section}.fields.answer", where), fields, section, where)
     return Question(_hash(problem) if identifier is None else identifier, problem, answer)
+
+
+def read_id(where: str, row: Mapping[str, object], fields: Fields, section: str) -> str | None:
+    """The id of a row; None where it has none: no field ``id``, or nothing in the field that is to have it.
+
+    Raises:
+        ValueError: there is no such field, and it is not called ``id`` as it is where nobody said so.
+        UnusableRowError: it is neither text nor a number.
+    """
+    if fields.id is None or (fields.id == _USUAL_ID and fields.id not in row):
+        return None
+    setting = f"{section}.fields.id"
+    value = field_value(row, fields.id, setting, where)
+    if value is None or value != value or (isinstance(value, str) and not value.strip()):  # noqa: PLR0124 - NaN
+        return None
+    return _text(row, fields.id, setting, where)
 
 
 def field_value(row: Mapping[str, object], path: str, setting: str, where: str) -> object:
@@ -97,11 +120,21 @@ def _advice(node: object, key: str) -> str:
     return f"'{key}' is looked for in {_kind(node)}"
 
 
+def _problem(row: Mapping[str, object], path: str, setting: str, where: str) -> str:
+    try:
+        text = user_text(field_value(row, path, setting, where))
+    except DialogueError as error:
+        raise UnusableRowError(f"{where}: the field '{path}' ({setting}) {error}") from error
+    return _text(row, path, setting, where) if text is None else _text({path: text}, path, setting, where)
+
+
 def _text(row: Mapping[str, object], path: str, setting: str, where: str) -> str:
     value = field_value(row, path, setting, where)
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or value != value:  # noqa: PLR0124 - NaN
+    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool) and math.isfinite(value)
+    if not (number or isinstance(value, str)):
         raise UnusableRowError(f"{where}: the field '{path}' ({setting}) must be text or a number, not {_kind(value)}")
-    text = str(value)
+    # whole numbers in a column of floats are there because another row has none
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else str(value)
     if not text.strip():
         raise UnusableRowError(f"{where}: the field '{path}' ({setting}) is empty")
     try:
@@ -114,7 +147,9 @@ def _text(row: Mapping[str, object], path: str, setting: str, where: str) -> str
 def _kind(value: object) -> str:
     if value is None:
         return "null"
-    return "NaN" if isinstance(value, float) and math.isnan(value) else type(value).__name__
+    if isinstance(value, float | Decimal) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "infinity"
+    return type(value).__name__
 
 
 def _answer(text: str, fields: Fields, section: str, where: str) -> str:

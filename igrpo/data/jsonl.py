@@ -1,23 +1,19 @@
-"""Questions from local JSONL files, plain or gzipped."""
+"""Questions from local files: JSON lines, a JSON array, CSV or parquet."""
 
 from __future__ import annotations
 
-import gzip
-import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, NoReturn, cast
 
 from igrpo.data.fields import Fields
 from igrpo.data.records import Splits, hold_out, read_questions, warn_of_overlap
+from igrpo.data.records_file import read_records
 from igrpo.types import Question
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class JsonlSource:
-    """Questions of a JSONL file (``.gz``: gzipped), one JSON object a line, UTF-8.
+    """Questions of a file of JSON lines, a JSON array, CSV or parquet (`igrpo.data.records_file`), in UTF-8.
 
     Args:
         path: the file of training questions (and of the shares that are held out of it).
@@ -54,7 +50,7 @@ def _file_or(
 
 
 def read_jsonl(path: Path, fields: Fields, setting: str) -> tuple[Question, ...]:
-    """All questions of one file; blank lines are skipped, numbers keep their spelling.
+    """All questions of one file, in order; blank lines are skipped.
 
     Args:
         path: the file.
@@ -67,42 +63,11 @@ def read_jsonl(path: Path, fields: Fields, setting: str) -> tuple[Question, ...]
     if not path.exists():
         raise ValueError(f"{setting}={path}: there is no such file")
     if not path.is_file():
-        raise ValueError(f"{setting}={path} is not a file: give a JSONL file, plain or .gz")
+        raise ValueError(f"{setting}={path} is not a file: give one of JSON lines, a JSON array, CSV or parquet")
     try:
-        questions = read_questions(_records(path), fields, section="data", unusable_share=0.0)
+        questions = read_questions(read_records(path), fields, section="data", unusable_share=0.0)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{setting}={path} cannot be read: {error}") from error
     if not questions:
         raise ValueError(f"{setting}={path} holds no question: the file is empty")
     return questions
-
-
-def _records(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """(``file:line``, object) of every line. Lines end at a line feed only: a raw U+2028 is text in JSON."""
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as opened:
-        lines = cast("IO[bytes]", opened)  # binary, so that only line feeds split
-        for number, line in enumerate(lines, 1):
-            content = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
-            if content.strip():
-                yield f"{path}:{number}", _parse(content, f"{path}:{number}")
-
-
-def _parse(line: bytes, where: str) -> Mapping[str, object]:
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{where}: not UTF-8 ({error.reason} at byte {error.start})") from error
-    try:
-        record = json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: not valid JSON ({error})") from error
-    if not isinstance(record, dict):
-        # A user's error in a file, not a caller's wrong type.
-        raise ValueError(  # noqa: TRY004
-            f"{where}: a line must be a JSON object with named fields, not {text.strip()[:40]}"
-        )
-    return record
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number")

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from igrpo.data.fields import Fields, UnusableRowError, read_question
+from igrpo.data.fields import Fields, UnusableRowError, field_value, read_id, read_question
+from igrpo.data.messages import has_system_message
 from igrpo.seeding import derive_seed
 from igrpo.types import Question
 
@@ -28,8 +29,8 @@ def read_questions(
     """Every record as a question, in order.
 
     Records that cannot be used are left out, counted and logged, up to a share; with the share 0 the first is an error.
-    Without ids (``fields.id=None``) the records of one problem are one question, but where their answers differ there
-    is no telling which is right, and all of them are left out.
+    Records without an id (all, with ``fields.id=None``) that have the same problem are one question, but where their
+    answers differ there is no telling which is right, and all of them are left out.
 
     Args:
         records: (where it stands, for messages; the record).
@@ -51,7 +52,10 @@ def read_questions(
                 raise
             reading.unusable.append(str(error))
             continue
-        reading.add(question, where, unique=fields.id is not None)
+        reading.systems += has_system_message(field_value(record, fields.problem, section, where))
+        given = read_id(where, record, fields, section) is not None
+        reading.without_id += fields.id is not None and not given
+        reading.add(question, where, unique=given)
     if len(reading.unusable) > unusable_share * reading.total:
         raise ValueError(
             f"{section}.unusable_share={unusable_share}, but {len(reading.unusable)} of {reading.total} rows hold no "
@@ -65,6 +69,8 @@ class _Reading:
     """What was read so far."""
 
     total: int = 0
+    systems: int = 0
+    without_id: int = 0
     unusable: list[str] = field(default_factory=list)
     repeats: int = 0
     disputed: set[str] = field(default_factory=set)
@@ -85,6 +91,16 @@ class _Reading:
             log.warning(
                 "%s: %d of %d rows hold no question and are left out; the first: %s",
                 section, len(self.unusable), self.total, self.unusable[0],
+            )  # fmt: skip
+        if self.systems:
+            log.warning(
+                "%s: %d of %d rows have a system message, which is left out: the run's own prompt says how to answer",
+                section, self.systems, self.total,
+            )  # fmt: skip
+        if self.without_id:
+            log.info(
+                "%s: %d of %d rows have no id and are called by a hash of their problem",
+                section, self.without_id, self.total,
             )  # fmt: skip
         if self.repeats:
             log.warning(

@@ -181,8 +181,8 @@ def _rollout(config: RunConfig, policy: Policy, prompts: PromptBuilder, question
 
 
 def _on_this_machine(config: RunConfig) -> RunConfig:
-    """The local engine samples with torch's own attention."""
+    """Replace flash attention, which the local engine does not use, by what every family has."""
     model = config.model
-    if not isinstance(model, HuggingFaceModelConfig) or model.attention == "eager":
+    if not isinstance(model, HuggingFaceModelConfig) or model.attention != "flash_attention_2":
         return config
-    return config.model_copy(update={"model": model.model_copy(update={"attention": "sdpa"})})
+    return config.model_copy(update={"model": model.model_copy(update={"attention": "eager"})})

@@ -39,6 +39,7 @@ def token_logprobs(
     head_bias: Float[Tensor, "V"] | None = None,
     temperature: float,
     chunk: int,
+    logit_scale: float = 1.0,
     logit_softcap: float | None = None,
     with_entropy: bool,
     entropy_grad: bool = False,
@@ -48,7 +49,8 @@ def token_logprobs(
     Args:
         hidden: final hidden states of the M positions that predict ``targets``; pass valid tokens only.
         head_weight: output embedding, tied or not: pass the parameter, gradients add up in it.
-        temperature: divides the logits, after ``logit_softcap`` (``cap * tanh(logits / cap)``, as Gemma 2 has it).
+        temperature: divides the logits, after ``logit_scale`` has multiplied them and ``logit_softcap`` capped them
+            (``cap * tanh(logits / cap)``, as Gemma 2 has it).
         chunk: rows of logits that exist at once.
         with_entropy: measure both entropies.
         entropy_grad: let gradients flow through ``policy_entropies`` (for an entropy bonus). Never through
@@ -58,10 +60,11 @@ def token_logprobs(
     nothing is kept.
 
     Raises:
-        ValueError: ``temperature``, ``chunk`` or ``logit_softcap`` is not positive, or ``entropy_grad`` is asked for
-            without ``with_entropy``.
+        ValueError: ``temperature``, ``chunk``, ``logit_scale`` or ``logit_softcap`` is not positive, or
+            ``entropy_grad`` is asked for without ``with_entropy``.
     """
-    for name, value in (("temperature", temperature), ("chunk", chunk), ("logit_softcap", logit_softcap)):
+    limits = {"chunk": chunk, "logit_scale": logit_scale, "logit_softcap": logit_softcap}
+    for name, value in {"temperature": temperature, **limits}.items():
         if value is not None and not value > 0:
             raise ValueError(f"{name} is {value}; it must be positive (greedy decoding has no log-probs)")
     if entropy_grad and not with_entropy:
@@ -70,6 +73,8 @@ def token_logprobs(
     def statistics(hidden_CH: Tensor, targets_C: Tensor) -> tuple[Tensor, ...]:
         logits_CV = functional.linear(hidden_CH, head_weight, head_bias)
         logits_CV = logits_CV.to(torch.promote_types(logits_CV.dtype, torch.float32))
+        if logit_scale != 1:
+            logits_CV = logits_CV * logit_scale
         if logit_softcap is not None:
             logits_CV = logit_softcap * torch.tanh(logits_CV / logit_softcap)
         sampling_CV = (logits_CV / temperature).log_softmax(dim=-1)

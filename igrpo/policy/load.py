@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -34,14 +35,25 @@ _DTYPES: Final[dict[str, torch.dtype]] = {
 #: Class names that say of a directory: the tokenizer is what tokenizer.json says, nothing else.
 _GENERIC_TOKENIZERS: Final = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
+#: How transformers says that a family lacks an attention implementation.
+_NO_ATTENTION: Final = re.compile(r"does not support .*attention", re.IGNORECASE)
+
 _SAVE_ONE: Final = "save one there with tokenizer.save_pretrained"
+
+
+class AttentionError(ValueError):
+    """A model that cannot compute the attention that is asked for, or not as its makers meant it."""
+
+    def __init__(self, attention: str, problem: str) -> None:
+        others = "eager" if attention == "sdpa" else "sdpa, or eager where the family has no sdpa"
+        super().__init__(f"model.attention={attention}: {problem}; set it to {others}")
 
 
 def load_policy(
     name_or_path: str,
     *,
     dtype: DType,
-    attention: Attention,
+    attention: Attention | None,
     revision: str | None = None,
     trust_remote_code: bool = False,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -52,12 +64,13 @@ def load_policy(
     Args:
         name_or_path: a local directory, or a name on the hub.
         dtype: of the weights; float32 unless the hardware computes fast in another.
-        attention: the attention implementation.
+        attention: the attention implementation; None: sdpa, or eager where the family has no sdpa.
         revision: commit, tag or branch on the hub.
         trust_remote_code: run code that comes with the model. Only for models whose code you have read.
 
     Raises:
-        ValueError: no such directory or name, no tokenizer, or no causal language model; the message names the setting.
+        ValueError: no such directory or name, no tokenizer, no causal language model, or one without that attention;
+            the message names the setting.
     """
     source = _source(name_or_path)
     model = _load_model(source, dtype, attention, revision, trust_remote_code)
@@ -120,18 +133,24 @@ def _first_line(error: Exception) -> str:
 
 
 def _load_model(
-    source: str, dtype: DType, attention: Attention, revision: str | None, trust_remote_code: bool
+    source: str, dtype: DType, attention: Attention | None, revision: str | None, trust_remote_code: bool
 ) -> PreTrainedModel:
     try:
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             source,
+            config=config,
             dtype=_DTYPES[dtype],
-            attn_implementation=attention,
+            attn_implementation=_attention(config, attention),
             revision=revision,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
         )
+    except AttentionError:
+        raise
     except (OSError, ValueError, ImportError, SafetensorError) as error:
+        if attention is not None and _NO_ATTENTION.search(str(error)):
+            raise AttentionError(attention, "its model family has no such attention") from error
         raise _error(source, f"it cannot be loaded as a causal language model: {_first_line(error)}") from error
     model: PreTrainedModel = loaded[0]
     info: dict[str, Any] = loaded[1]
@@ -144,6 +163,31 @@ def _load_model(
         )
     _refuse_masked(source, model)
     return model
+
+
+def set_attention(model: PreTrainedModel, attention: Attention) -> None:
+    """Let a loaded model compute another attention than it was loaded with.
+
+    Raises:
+        AttentionError: it cannot.
+    """
+    try:
+        model.set_attn_implementation(attention)
+    except (ImportError, ValueError) as error:
+        raise AttentionError(attention, _first_line(error)) from error
+    if model.config._attn_implementation != attention:  # some families ignore the request
+        raise AttentionError(attention, f"{type(model).__name__} has no such attention")
+
+
+def _attention(config: Any, wanted: Attention | None) -> Attention | None:
+    """``wanted``, checked; where it is None, what the family computes right."""
+    cap = getattr(config.get_text_config(), "attn_logit_softcapping", None)
+    if cap is None or wanted not in (None, "sdpa"):
+        return wanted
+    if wanted is None:
+        return "eager"
+    problem = f"it leaves out the cap that the model puts on attention scores (attn_logit_softcapping={cap})"
+    raise AttentionError(wanted, problem)
 
 
 def _refuse_masked(source: str, model: PreTrainedModel) -> None:

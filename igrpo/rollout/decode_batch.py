@@ -16,6 +16,7 @@ from transformers import DynamicCache, PreTrainedModel
 from igrpo.rollout.base import SamplingParams
 from igrpo.rollout.kv_cache import Prefix, SlotCache
 from igrpo.rollout.sampling import RowSampling, sample_tokens, uniforms
+from igrpo.rollout.windows import DecodeMasks
 
 #: Columns of the integer state of a row: last token, cached tokens, new tokens, their limit, seed, top-k.
 _LAST, _CACHED, _NEW, _LIMIT, _SEED, _TOP_K, _INTEGERS = range(7)
@@ -66,7 +67,7 @@ def prefill(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Prefix:
     pads_P = longest - torch.tensor(lengths, device=device)
     positions_PL = torch.arange(longest, device=device) - pads_P[:, None]
     ragged = min(lengths) < longest
-    cache = DynamicCache(config=model.config)
+    cache = DynamicCache()  # without the configuration: layers with a window keep all tokens, and a mask hides them
     output = model(
         input_ids=ids_PL,
         attention_mask=(positions_PL >= 0).long() if ragged else None,
@@ -89,6 +90,7 @@ class DecodeBatch(Generic[Owner]):
         self.rows: list[Row[Owner]] = []
         self._model = model
         self._device = embedding_weight(model).device
+        self._masks = DecodeMasks(model)
         self._cache: SlotCache | None = None
         self._clock = 0
         self._summarise()
@@ -135,12 +137,9 @@ class DecodeBatch(Generic[Owner]):
         cached_B = self._integers[part, _CACHED].clone()
         width = self._longest + self._clock
         self._cache.begin_step(cached_B, width)
-        hidden_BW = torch.arange(width, device=self._device) > cached_B[:, None]
-        dtype = self._model.dtype
-        mask_BW = torch.zeros_like(hidden_BW, dtype=dtype).masked_fill_(hidden_BW, torch.finfo(dtype).min)
         output = self._model(
             input_ids=self._integers[part, _LAST, None],
-            attention_mask=mask_BW[:, None, None],
+            attention_mask=self._masks(cached_B, width),
             position_ids=cached_B[:, None],
             past_key_values=self._cache,
             use_cache=True,

@@ -5,42 +5,86 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Sequence
+from statistics import fmean
 
-from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
+import torch
+from transformers import PreTrainedModel
 
 from igrpo.rollout.base import SamplingParams
+from igrpo.rollout.decode_attention import sampling_mode, takes_decode_attention
+from igrpo.rollout.decode_batch import DecodeBatch, FinishedRow, Row, embedding_weight, prefill
+from igrpo.rollout.windows import OtherStateError, layer_windows
 
 _ATTENTION = ("sdpa", "eager")
+#: Nats per token that pass for rounding in float32, and in types of half the size.
+_TOLERANCE, _HALF_TOLERANCE = 0.01, 0.2
+_ADVICE = (
+    "use vLLM (rollout=vllm_colocate or vllm_server), or a model with causal attention "
+    "(Qwen, Llama, Mistral, Gemma, Granite, GPT-2, ...)"
+)
 _NEEDED_ARGUMENTS = ("position_ids", "past_key_values", "logits_to_keep")
 
 
 def check_model(model: PreTrainedModel) -> None:
-    """Refuse a model that is no decoder with keys and values of all tokens as its only state.
+    """Refuse a model that is no decoder with keys and values of tokens as its only state.
 
     Raises:
         ValueError: names the model class and what is missing.
     """
     name = type(model).__name__
-    advice = "use the vLLM engine, or a model with ordinary causal attention (Qwen2, Qwen3, Llama, GPT-2, ...)"
     if model.config.is_encoder_decoder:
-        raise ValueError(f"the local engine cannot sample from {name}: it is an encoder-decoder; {advice}")
-    kinds = {type(layer) for layer in DynamicCache(config=model.config).layers} - {DynamicLayer}
-    if kinds or model._is_stateful:
-        found = ", ".join(sorted(kind.__name__ for kind in kinds)) or "a state of its own"
-        raise ValueError(
-            f"the local engine cannot sample from {name}: its layers keep a recurrent, hybrid or sliding-window "
-            f"state ({found}), not the keys and values of all tokens; {advice}"
-        )
+        raise ValueError(f"the local engine cannot sample from {name}: it is an encoder-decoder; {_ADVICE}")
+    try:
+        layer_windows(model)
+    except OtherStateError as error:
+        raise ValueError(f"the local engine cannot sample from {name}: {error}; {_ADVICE}") from error
     arguments = inspect.signature(model.forward).parameters
     missing = [argument for argument in _NEEDED_ARGUMENTS if argument not in arguments]
     if missing:
-        raise ValueError(f"the local engine cannot sample from {name}: its forward takes no {missing}; {advice}")
+        raise ValueError(f"the local engine cannot sample from {name}: its forward takes no {missing}; {_ADVICE}")
     if model.config._attn_implementation not in _ATTENTION:
         raise ValueError(
             f"the local engine needs attn_implementation to be one of {_ATTENTION}, and {name} was loaded with "
             f"'{model.config._attn_implementation}': load it with 'sdpa'"
         )
+
+
+@torch.no_grad()
+def check_decoding(model: PreTrainedModel) -> None:
+    """Prove on two short prompts that tokens decoded in one batch have the log-probs of a forward pass of each alone.
+
+    Raises:
+        ValueError: they do not, so samples would be of another distribution than the model's; or as `check_model`.
+    """
+    check_model(model)
+    name = type(model).__name__
+    vocabulary = embedding_weight(model).shape[0]
+    prompts = [[(7 * i + 1) % vocabulary for i in range(length)] for length in (6, 3)]
+    params = SamplingParams(1.0, 1.0, 0, 4, ())
+    with sampling_mode(model, takes_decode_attention(model)):
+        try:
+            batch: DecodeBatch[int] = DecodeBatch(model, len(prompts))
+            rows = [Row(i, 0, len(prompt), params, seed=i) for i, prompt in enumerate(prompts)]
+            batch.admit(prefill(model, prompts), rows, range(len(rows)))
+            finished = [row for _ in range(params.max_new_tokens - 1) for row in batch.step()]
+        except Exception as error:  # of the model's own code
+            raise ValueError(
+                f"the local engine cannot sample from {name}: its forward pass fails where prompts of unequal lengths "
+                f"are decoded together ({type(error).__name__}: {error}); {_ADVICE}"
+            ) from error
+        gaps = [gap for row in finished for gap in _gaps(model, prompts[row.row.owner], row)]
+    if not fmean(gaps) <= (_TOLERANCE if model.dtype == torch.float32 else _HALF_TOLERANCE):
+        raise ValueError(
+            f"the local engine cannot sample from {name}: decoded in a batch, its tokens have log-probs that are "
+            f"{fmean(gaps):.3g} nats away from the model's own; {_ADVICE}"
+        )
+
+
+def _gaps(model: PreTrainedModel, prompt: list[int], row: FinishedRow[int]) -> list[float]:
+    ids = torch.tensor([[*prompt, *row.token_ids]], device=embedding_weight(model).device)
+    logits = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1].float()
+    true = logits.log_softmax(-1).gather(-1, ids[0, len(prompt) :, None])[:, 0].tolist()
+    return [abs(a - b) for a, b in zip(true, row.logprobs, strict=True)]
 
 
 def check_request(

@@ -5,6 +5,9 @@ itself (`igrpo.training.trained_stages`): a mean over whatever a step happens to
 ``start`` and ``now`` are means over the first and the latest ``window`` steps that train the stage (from ``2 * window``
 of them on, so that they share none). An alarm goes off if it does in one of the stages.
 
+An alarm goes off only where what it compares is beyond its threshold by more than the sampling error of both sides
+(`igrpo.training.sampling_error`): one answer of 16 is no fall, nor is one odd step a collapse.
+
 Two ends of a series are compared only where about as many of the questions were in it (see ``_SAME_SHARE``). A stage of
 questions that the data choose is another set of questions later: Critique-GRPO's refinements are of those that nobody
 answered, and these get fewer and harder. Its answers are of all questions.
@@ -22,10 +25,12 @@ from statistics import fmean
 from typing import NamedTuple
 
 from igrpo.config.schema import AlarmsConfig
+from igrpo.training.sampling_error import Estimate, is_above
 from igrpo.training.trained_stages import STAGES, TrainedStage, read_trained_stages, trained_stage_metrics
 from igrpo.types import Trace
 
 ACCURACY = "development/single_shot/accuracy"
+_LOW, _HIGH = "development/single_shot/low", "development/single_shot/high"
 
 #: How many times as many questions one end of a series may have as the other.
 _SAME_SHARE = 1.25
@@ -48,14 +53,15 @@ class Past:
     """What a run has measured: its steps, and (step, single-shot accuracy) of its development evaluations."""
 
     steps: list[Step] = field(default_factory=list)
-    evaluations: list[tuple[int, float]] = field(default_factory=list)
+    evaluations: list[tuple[int, Estimate]] = field(default_factory=list)
 
     def add(self, step: int, metrics: Mapping[str, float]) -> None:
         """One line of metrics.jsonl."""
         if "budget/samples" in metrics:
             self.steps.append(Step(step, read_trained_stages(metrics)))
         if ACCURACY in metrics:
-            self.evaluations.append((step, metrics[ACCURACY]))
+            accuracy = Estimate.with_interval(metrics[ACCURACY], metrics.get(_LOW), metrics.get(_HIGH))
+            self.evaluations.append((step, accuracy))
 
 
 #: What is wrong, in words; None: nothing. The share, ratio or rise that it takes is the last argument.
@@ -65,70 +71,71 @@ Rule = Callable[[Past, int, float], str | None]
 def entropy_collapse(past: Past, window: int, share: float) -> str | None:
     """The entropy now is below ``share`` of what it was at the start."""
     return _all(
-        f"the entropy of trained tokens of stage {stage} fell from {start:.3g} to {now:.3g} nats"
+        f"the entropy of trained tokens of stage {stage} fell from {start.value:.3g} to {now.value:.3g} nats"
         for stage, start, now in _ends(past.steps, window, lambda one: one.entropy)
-        if now < share * start
+        if is_above(start, now, factor=1 / share)
     )
 
 
 def length_drift(past: Past, window: int, ratio: float) -> str | None:
     """Completions are over ``ratio`` times as long as at the start, or as short."""
     return _all(
-        f"the length of trained completions of stage {stage} went from {start:.3g} to {now:.3g} tokens"
+        f"the length of trained completions of stage {stage} went from {start.value:.3g} to {now.value:.3g} tokens"
         for stage, start, now in _ends(past.steps, window, lambda one: one.length)
-        if not start / ratio <= now <= start * ratio
+        if is_above(now, start, factor=ratio) or is_above(start, now, factor=ratio)
     )
 
 
 def answer_differs_from_last_step(past: Past, window: int, rise: float) -> str | None:
     """The share of answers that are not the result of their own last step rose by more than ``rise``."""
     return _all(
-        f"answers of stage {stage} that differ from their own last step rose from {start:.0%} to {now:.0%}"
+        f"answers of stage {stage} that differ from their own last step rose from {start.value:.0%} to {now.value:.0%}"
         for stage, start, now in _ends(past.steps, window, lambda one: one.differs)
-        if now > start + rise
+        if is_above(now, start, margin=rise)
     )
 
 
 def copying(past: Past, window: int, fall: float) -> str | None:
-    """Single-shot accuracy is lower than at its best so far by at least ``fall``, and the reward is higher than then.
+    """Single-shot accuracy is lower than at its best so far by more than ``fall``, and the reward is higher than then.
 
-    Reward at an evaluation: mean of the ``window`` latest steps before it (the first ones, at step 0).
+    Reward at an evaluation: mean of the ``window`` latest steps before it (the first ones, at step 0). The errors of
+    two accuracies are taken as independent; they are of the same questions, so their difference scatters less.
     """
     if not past.evaluations:
         return None
     now, accuracy = past.evaluations[-1]
-    at_best, best = max(past.evaluations, key=lambda one: (one[1], one[0]))
-    if best - accuracy < fall:
+    at_best, best = max(past.evaluations, key=lambda one: (one[1].value, one[0]))
+    if not is_above(best, accuracy, margin=fall, choices=max(1, len(past.evaluations) - 1)):
         return None
     ends = [
         (stage, _reward_at(past.steps, stage, at_best, window), _reward_at(past.steps, stage, now, window))
         for stage in _ANSWERING
     ]
     return _all(
-        f"since step {at_best} the reward of stage {stage} rose from {before.mean:.3f} to {after.mean:.3f} while "
-        f"single-shot accuracy fell from {best:.3f} to {accuracy:.3f}"
+        f"since step {at_best} the reward of stage {stage} rose from {before.mean.value:.3f} to {after.mean.value:.3f} "
+        f"while single-shot accuracy fell from {best.value:.3f} to {accuracy.value:.3f}"
         for stage, before, after in ends
-        if before is not None and after is not None and after.mean > before.mean and _comparable(before, after)
+        if before is not None and after is not None and is_above(after.mean, before.mean) and _comparable(before, after)
     )
 
 
 class _End(NamedTuple):
     """A mean over steps of a series, and the share of all questions of these steps, and of those between, in it."""
 
-    mean: float
+    mean: Estimate
     share: float
 
 
 def _ends(
     steps: Sequence[Step], window: int, value: Callable[[TrainedStage], float | None]
-) -> Iterator[tuple[int, float, float]]:
+) -> Iterator[tuple[int, Estimate, Estimate]]:
     """(stage, start, now) of each stage whose ends can be compared."""
     for stage in STAGES:
         known = _known(steps, stage, value)
         if len(known) < 2 * window:
             continue
-        start = _end(steps, stage, known[:window], known[window - 1][0])
-        now = _end(steps, stage, known[-window:], len(steps) - 1)
+        start = _end(steps, stage, known[:window], known[window - 1][0], window)
+        now = _end(steps, stage, known[-window:], len(steps) - 1, window)
         if _comparable(start, now):
             yield stage, start.mean, now.mean
 
@@ -137,8 +144,9 @@ def _reward_at(steps: Sequence[Step], stage: int, at: int, window: int) -> _End 
     known = _known(steps, stage, lambda one: one.reward)
     behind = [(i, reward) for i, reward in known if steps[i].number <= at][-window:]
     if behind:
-        return _end(steps, stage, behind, max(i for i, step in enumerate(steps) if step.number <= at))
-    return _end(steps, stage, known[:window], known[:window][-1][0]) if known else None
+        last = max(i for i, step in enumerate(steps) if step.number <= at)
+        return _end(steps, stage, behind, last, window)
+    return _end(steps, stage, known[:window], known[:window][-1][0], window) if known else None
 
 
 def _known(steps: Sequence[Step], stage: int, value: Callable[[TrainedStage], float | None]) -> list[tuple[int, float]]:
@@ -147,11 +155,11 @@ def _known(steps: Sequence[Step], stage: int, value: Callable[[TrainedStage], fl
     return [(i, one) for i, one in found if one is not None]
 
 
-def _end(steps: Sequence[Step], stage: int, values: Sequence[tuple[int, float]], last: int) -> _End:
+def _end(steps: Sequence[Step], stage: int, values: Sequence[tuple[int, float]], last: int, window: int) -> _End:
     """Of the values, with the steps from the first of them to ``last``."""
     among = steps[values[0][0] : last + 1]
     shares = [step.stages[stage].share if stage in step.stages else 0.0 for step in among]
-    return _End(fmean(value for _, value in values), fmean(shares))
+    return _End(Estimate.of_steps([value for _, value in values], window), fmean(shares))
 
 
 def _comparable(one: _End, other: _End) -> bool:

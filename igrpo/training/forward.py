@@ -7,12 +7,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from igrpo.objective import token_logprobs
+from igrpo.policy.logits import logit_transform
 from igrpo.training.batching import MicroBatch
 
-#: Largest difference between our head and the model's own logits that passes for rounding, relative to their size.
-_HEAD_TOLERANCE = 1e-2
+#: Outputs of the head are made about this large for the check: a cap of 30 changes small ones by less than rounding.
+_CHECKED_LOGITS = 100.0
+
+_OTHER = "so its log-probs would be wrong; choose another model family"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ def _statistics(model: Any, batch: MicroBatch, how: PolicyForward) -> tuple[Tens
     index = batch.mask_BT.nonzero(as_tuple=True)
     hidden_MH = hidden_BLH[index[0], batch.positions_BT[index]]
     head = model.get_output_embeddings()
+    transform = logit_transform(model)
     stats = token_logprobs(
         hidden_MH,
         head.weight,
@@ -70,7 +75,8 @@ def _statistics(model: Any, batch: MicroBatch, how: PolicyForward) -> tuple[Tens
         head_bias=head.bias,
         temperature=how.temperature,
         chunk=how.chunk,
-        logit_softcap=logit_softcap(model),
+        logit_scale=transform.scale,
+        logit_softcap=transform.softcap,
         with_entropy=how.with_entropy,
         entropy_grad=how.entropy_grad,
     )
@@ -86,33 +92,38 @@ def decoder_hidden(model: Any, input_ids_BL: Tensor, attention_mask_BL: Tensor) 
     return hidden
 
 
-def logit_softcap(model: Any) -> float | None:
-    """The cap that models such as Gemma put on their final logits, None where there is none."""
-    config = model.config.get_text_config().to_dict()
-    value = config.get("final_logit_softcapping")
-    return None if value is None else float(value)
-
-
 @torch.no_grad()
 def check_head(model: Any) -> None:
-    """Prove on a few tokens that hidden states times the output head are the model's own logits.
+    """Prove on a few tokens that `igrpo.policy.logits.logit_transform` gives the model's own logits.
+
+    What goes into the head is enlarged for the check, so that the logits are as large as they may ever get, however
+    small they are for these tokens now.
 
     Raises:
-        ValueError: they are not (a family that scales its logits in a way that is not known here): training on them
+        ValueError: it does not (a family that changes its logits in a way that is not known here): training on them
             would use wrong log-probs.
     """
-    device = next(model.parameters()).device
-    ids = torch.arange(1, 6, device=device).unsqueeze(0) % model.get_output_embeddings().weight.shape[0]
-    mask = torch.ones_like(ids)
-    expected = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
     head = model.get_output_embeddings()
-    logits = torch.nn.functional.linear(decoder_hidden(model, ids, mask), head.weight, head.bias).float()
-    cap = logit_softcap(model)
-    if cap is not None:
-        logits = cap * torch.tanh(logits / cap)
+    ids = torch.arange(1, 6, device=head.weight.device).unsqueeze(0) % head.weight.shape[0]
+    mask = torch.ones_like(ids)
+    if model.base_model is model:
+        raise ValueError(
+            f"model.name_or_path: {type(model).__name__} has no decoder apart from its output head, {_OTHER}"
+        )
+    hidden = decoder_hidden(model, ids, mask)
+    outputs = functional.linear(hidden, head.weight).float()
+    factor = max(1.0, _CHECKED_LOGITS / max(outputs.abs().max().item(), 1e-6))
+    handle = head.register_forward_pre_hook(lambda _module, inputs: (inputs[0] * factor,))
+    try:
+        expected = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
+    finally:
+        handle.remove()
+    logits = logit_transform(model)(functional.linear(hidden * factor, head.weight, head.bias).float())
     error = (logits - expected).abs().max().item()
-    if not error <= _HEAD_TOLERANCE * max(1.0, expected.abs().max().item()):
+    # a few roundings of the model's type; float32 may multiply in another order
+    tolerance = max(1e-4, 3 * torch.finfo(head.weight.dtype).eps)
+    if not error <= tolerance * max(1.0, expected.abs().max().item()):
         raise ValueError(
             f"model.name_or_path: {type(model).__name__} changes its logits after the output head (by up to "
-            f"{error:.3g}), which igrpo does not know how to follow; choose another model family"
+            f"{error:.3g}), which igrpo does not know how to follow, {_OTHER}"
         )

@@ -105,7 +105,7 @@ BROKEN_LINES = [
         '{"id": "b", "problm": "p", "answer": "1"}',
         "{file}:2: there is no field 'problem' (data.fields.problem); did you mean 'problm'? The fields are answer, id, problm",
     ),
-    ("{}", "{file}:2: there is no field 'id' (data.fields.id); The fields are none"),
+    ("{}", "{file}:2: there is no field 'problem' (data.fields.problem); The fields are none"),
     ('{"id": "b", "problem": "p", "answer": " "}', "{file}:2: the field 'answer' (data.fields.answer) is empty"),
     (
         '{"id": "b", "problem": "p", "answer": null}',
@@ -145,16 +145,13 @@ def test_bytes_that_are_no_utf8(tmp_path: Path) -> None:
 def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     empty = tmp_path / "empty.jsonl"
     empty.write_text("\n\n")
-    not_gzip = tmp_path / "fake.jsonl.gz"
-    not_gzip.write_text(GOOD)
     cut = tmp_path / "cut.jsonl.gz"
     cut.write_bytes(gzip.compress(GOOD.encode())[:-6])
     missing = tmp_path / "missing.jsonl"
     messages = {
         missing: f"data.path={missing}: there is no such file",
         empty: f"data.path={empty} holds no question: the file is empty",
-        tmp_path: f"data.path={tmp_path} is not a file: give a JSONL file, plain or .gz",
-        not_gzip: f"data.path={not_gzip} cannot be read: Not a gzipped file (b'{{\"')",
+        tmp_path: f"data.path={tmp_path} is not a file: give one of JSON lines, a JSON array, CSV or parquet",
         cut: f"data.path={cut} cannot be read: Compressed file ended before the end-of-stream marker was reached",
     }
     for path, message in messages.items():

@@ -291,6 +291,53 @@ def test_a_killed_process_ends_the_run_and_resuming_goes_on_until_ctrl_c(rank: i
     assert steps == list(range(1, steps[-1] + 1))  # none lost, none twice
 
 
+def alive(members: list[psutil.Process], deadline_s: float) -> list[psutil.Process]:
+    """Those that have not ended by themselves by then."""
+    return psutil.wait_procs(members, timeout=deadline_s)[1]
+
+
+def test_all_end_with_a_driver_that_is_killed_and_the_run_goes_on_at_once(tmp_path: Path) -> None:
+    """kill -9, as a user or the system does it: nobody is left to hold the devices or the run's directory."""
+    process, run_dir = start(tmp_path, *DDP)
+    members = family(process)
+    assert len(members) >= 4  # igrpo, torchrun, two workers; and what checks their answers
+    process.kill()
+    process.communicate()
+    resumed = runs.start(["train", f"resume={run_dir}", *DDP], tmp_path)
+    assert alive(members, 15) == []
+    reached = max(int(path.stem.removeprefix("step-")) for path in (run_dir / "checkpoints").glob("*.ckpt"))
+    runs.wait_until(resumed, lambda: runs.steps_done(run_dir) >= reached + 3)
+    output = end(resumed, lambda: resumed.send_signal(signal.SIGINT))
+    assert f"resuming after step {reached} of 100000" in output
+    assert "in use by" not in output
+
+
+def test_processes_end_with_torchrun_and_their_driver_tells(tmp_path: Path) -> None:
+    process, run_dir = start(tmp_path, *DDP)
+    members = family(process)
+    (torchrun,) = psutil.Process(process.pid).children()
+    torchrun.kill()
+    output = runs.finish(process)
+    assert alive(members, 15) == []
+    assert process.returncode == 1
+    assert "igrpo: torchrun ended with exit code -9" in output
+    assert runs.status(run_dir) == "KILLED"
+
+
+def test_a_node_that_joined_ends_with_its_own_driver(tmp_path: Path) -> None:
+    nodes = ("trainer.strategy=ddp", "trainer.devices=1", "trainer.nodes=2")
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    run_dir = tmp_path / "run"
+    joining = runs.start(["join", str(run_dir)], tmp_path, NODE_RANK="1", **meeting)
+    starting = runs.start(runs.train(tmp_path, "run", *ENDLESS, *nodes), tmp_path, NODE_RANK="0", **meeting)
+    runs.wait_until(starting, lambda: runs.steps_done(run_dir) >= 3)
+    members = family(joining)[1:] + family(starting)
+    joining.kill()
+    joining.communicate()
+    runs.finish(starting)  # the other node notices that its partner is gone
+    assert alive(members, 15) == []
+
+
 @pytest.mark.parametrize(("whom", "place"), [("igrpo", "fsdp2"), ("every process", "ddp")])
 def test_sigterm_ends_every_process(whom: str, place: str, tmp_path: Path) -> None:
     """To the one that was started, as a user sends it, or to all at once, as a cluster does."""

@@ -9,7 +9,6 @@ import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
-    Gemma2Config,
     MambaConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -69,7 +68,6 @@ SMALL = {"vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 2, "intermedi
     [
         (MambaConfig(vocab_size=40, hidden_size=16, num_hidden_layers=1, state_size=4), "MambaForCausalLM.*recurrent"),
         (Qwen3NextConfig(**SMALL, num_experts=2, num_attention_heads=2, num_key_value_heads=2), "Qwen3Next.*hybrid"),
-        (Gemma2Config(**SMALL, num_attention_heads=2, num_key_value_heads=2, head_dim=16), "Gemma2.*sliding-window"),
     ],
 )
 def test_models_with_another_state_are_refused(config: Any, message: str, tokenizer: PreTrainedTokenizerFast) -> None:

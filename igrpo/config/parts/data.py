@@ -21,8 +21,9 @@ class ChainsDataConfig(Section):
 class FieldNames(Section):
     """Where a row has what: the names of its fields, or paths into them such as ``reward_model.ground_truth``.
 
-    ``id`` null: the id of a question is a hash of its problem. ``answer_form``: the field is the answer (``plain``), or
-    a longer text whose answer is in its last ``\\boxed{}`` (``boxed``) or stands after ``####`` (``hashes``).
+    ``id`` null, or a row without one: the id of a question is a hash of its problem. ``answer_form``: the field is the
+    answer (``plain``), or a longer text whose answer is in its last ``\\boxed{}`` (``boxed``) or stands after ``####``
+    (``hashes``).
     """
 
     id: str | None
@@ -47,7 +48,10 @@ class DecontaminationConfig(Section):
 
 
 class JsonlDataConfig(Section):
-    """A JSONL file. ``development`` and ``test``: a share of it that is held out, or a file of their own."""
+    """A file of JSON lines, a JSON array, CSV or parquet.
+
+    ``development`` and ``test``: a share of it that is held out, or a file of their own.
+    """
 
     name: Literal["jsonl"]
     path: str

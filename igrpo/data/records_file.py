@@ -1,0 +1,146 @@
+"""Rows of a local file: JSON lines, a JSON array, CSV or parquet, plain or gzipped.
+
+What a file holds is told by its first bytes, whatever it is called; only CSV, which has none, is told by its ending.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NoReturn, cast
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
+_DELIMITERS = (",", ";", "\t")
+_CSV_ENDINGS = (".csv", ".tsv")
+
+Record = tuple[str, Mapping[str, object]]
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """(place for messages, row) of every row, in order. Numbers keep their spelling, but for parquet's own.
+
+    The place is ``file:line`` in JSON lines and CSV, else ``file row N``, counted from 1.
+
+    Raises:
+        ValueError: a row, or the whole file, is broken; the message begins with the place.
+        OSError, EOFError, zlib.error: the file cannot be read or unpacked.
+    """
+    with _unpacked(path) as file:
+        if file.peek(len(_PARQUET))[: len(_PARQUET)] == _PARQUET:  # type: ignore[attr-defined]
+            yield from _parquet_rows(file, path)
+        elif Path(path.name.removesuffix(".gz")).suffix.lower() in _CSV_ENDINGS:
+            yield from _csv_rows(file, path)
+        else:
+            yield from _json_rows(file, path)
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[IO[bytes]]:
+    with path.open("rb") as file:
+        packed = file.peek(len(_GZIP))[: len(_GZIP)] == _GZIP
+        yield cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if packed else file
+
+
+def _json_rows(file: IO[bytes], path: Path) -> Iterator[Record]:
+    """Of one object per line, or of one array. Lines end at a line feed only: a raw U+2028 is text in JSON."""
+    begun = False
+    for number, line in enumerate(file, 1):
+        content = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+        if not content.strip():
+            continue
+        place = f"{path}:{number}"
+        if not begun and content.lstrip().startswith(b"["):
+            yield from _array_rows(content + file.read(), path)
+            return
+        begun = True
+        yield place, _object(_parse(content, place), place, "a line")
+
+
+def _array_rows(content: bytes, path: Path) -> Iterator[Record]:
+    for number, row in enumerate(_parse(content, str(path)), 1):
+        place = f"{path} row {number}"
+        yield place, _object(row, place, "an item of the array")
+
+
+def _parse(content: bytes, place: str) -> Any:
+    text = _text(content, place)
+    try:
+        return json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        hint = "; one object per line, or one array of objects, is read" if text.strip() == "{" else ""
+        raise ValueError(f"{place}: not valid JSON ({error}){hint}") from error
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _text(content: bytes, place: str) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{place}: not UTF-8 ({error.reason} at byte {error.start})") from error
+
+
+def _object(row: object, place: str, what: str) -> Mapping[str, object]:
+    if not isinstance(row, dict):
+        # A user's error in a file, not a caller's wrong type.
+        raise ValueError(  # noqa: TRY004
+            f"{place}: {what} must be a JSON object with named fields, not {json.dumps(row)[:40]}"
+        )
+    return row
+
+
+def _csv_rows(file: IO[bytes], path: Path) -> Iterator[Record]:
+    """Of a file whose first row names the fields; the separator is the sign that the header has most of."""
+    csv.field_size_limit(sys.maxsize)
+    text = _text(file.read().removeprefix(_BYTE_ORDER_MARK), str(path))
+    header_line = text.lstrip("\r\n").partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=header_line.count), strict=True)
+    header: list[str] | None = None
+    begins = 1
+    try:
+        for cells in reader:
+            place, begins = f"{path}:{begins}", reader.line_num + 1
+            if not any(cell.strip() for cell in cells):
+                continue
+            if header is None:
+                header = _header(cells, place)
+            elif len(cells) != len(header):
+                raise ValueError(
+                    f"{place}: {len(cells)} cells, and the header has {len(header)} ({', '.join(header)}): a text with "
+                    f"the separator {reader.dialect.delimiter!r} in it must stand in quotes"
+                )
+            else:
+                yield place, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise ValueError(f"{path}:{begins}: not valid CSV ({error})") from error
+
+
+def _header(cells: list[str], place: str) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{place}: the header names {', '.join(map(repr, twice))} twice")
+    return names
+
+
+def _parquet_rows(file: IO[bytes], path: Path) -> Iterator[Record]:
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    number = 0
+    try:
+        for batch in pq.ParquetFile(io.BytesIO(file.read())).iter_batches():
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path} row {number}", row
+    except pa.ArrowException as error:
+        raise OSError(f"no valid parquet ({error})") from error
