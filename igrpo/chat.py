@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import yaml
@@ -25,13 +26,18 @@ from igrpo.rewards.math.verifier import MathVerifier
 from igrpo.rollout.base import SamplingParams, complete
 from igrpo.rollout.local import LocalEngine
 from igrpo.seeding import derive_seed
+from igrpo.tracking.fingerprints import kept_date
+from igrpo.tracking.run_directory import RunDirectory
 from igrpo.trained import load_trained
 from igrpo.types import Completion, Question
 
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """A model, and how it is to be asked. ``drafts`` is the run's number of drafts, 0 where it had none."""
+    """A model, and how it is to be asked. ``drafts`` is the run's number of drafts, 0 where it had none.
+
+    ``today`` is the date of the run, for a chat template that asks for it; None where no run is known.
+    """
 
     policy: Policy
     prompt: PromptConfig
@@ -39,6 +45,7 @@ class Speaker:
     reward: RewardConfig
     drafts: int
     seed: int
+    today: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ def speaker_of_run(run_dir: Path, checkpoint: str) -> Speaker:
         ValueError: no such run or checkpoint.
     """
     trained = load_trained(run_dir, checkpoint, get_console(stderr=True))
-    return _speaker(trained.policy, trained.config)
+    return replace(_speaker(trained.policy, trained.config), today=kept_date(RunDirectory(run_dir)))
 
 
 def speaker_of_model(directory: Path, prompt: str | None, max_tokens: int) -> Speaker:
@@ -98,6 +105,7 @@ def speaker_of_model(directory: Path, prompt: str | None, max_tokens: int) -> Sp
         reward=record.reward,
         drafts=record.drafts,
         seed=record.seed,
+        today=record.date,
     )
 
 
@@ -138,7 +146,7 @@ class Chat:
         if wishes.temperature == 0:
             self._params = replace(self._draft_params, temperature=0.0, top_p=1.0, top_k=0)
         self._tokenizer = policy.tokenizer
-        self._prompts = build_prompts(speaker.prompt, policy.tokenizer)
+        self._prompts = build_prompts(speaker.prompt, policy.tokenizer, speaker.today)
         self._engine = LocalEngine(policy.model, policy.tokenizer, max_batch_rows=max(1, self._drafts))
         self._answers = _verifier_settings(speaker.reward)
         # its own settings but for the place of the answer: it is given bare ones here

@@ -22,6 +22,7 @@ from igrpo.disk import disk_errors
 from igrpo.exported import ExportRecord, evaluation_sampling, export_record, write_record
 from igrpo.model_card import model_card
 from igrpo.policy.merge import adapter_config, adapter_tensors, merge_adapters
+from igrpo.tracking.fingerprints import kept_date
 from igrpo.tracking.run_directory import RunDirectory
 from igrpo.trained import Trained, find_checkpoint, load_trained, run_config
 
@@ -123,7 +124,11 @@ def _record(run_dir: Path, trained: Trained) -> ExportRecord:
         return None if estimate is None else float(estimate["value"])
 
     return export_record(
-        trained.config, step, development_accuracy=accuracy("development"), test_accuracy=accuracy("test")
+        trained.config,
+        step,
+        development_accuracy=accuracy("development"),
+        test_accuracy=accuracy("test"),
+        date=kept_date(RunDirectory(run_dir)),
     )
 
 

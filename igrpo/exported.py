@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from igrpo.config.facts import evaluated_tokens
 from igrpo.config.parts.base import Section
@@ -20,7 +21,8 @@ SCHEMA_VERSION = 1
 
 class ExportRecord(Section):
     """``sampling`` is that of the evaluations. Accuracies are shares of right answers to the bare question, means over
-    samples, of the weights after ``step``; None: not measured there."""
+    samples, of the weights after ``step``; None: not measured there. ``date`` is what the run's chat template was given
+    when it asked for one (None: the run kept none)."""
 
     schema_version: Literal[1]
     run_name: str
@@ -35,10 +37,16 @@ class ExportRecord(Section):
     prompt: PromptConfig
     sampling: SamplingConfig
     reward: RewardConfig
+    date: datetime.date | None = Field(default=None, strict=False)
 
 
 def export_record(
-    config: RunConfig, step: int, *, development_accuracy: float | None, test_accuracy: float | None
+    config: RunConfig,
+    step: int,
+    *,
+    development_accuracy: float | None,
+    test_accuracy: float | None,
+    date: datetime.date | None,
 ) -> ExportRecord:
     """What is kept of a run beside its weights after ``step``."""
     return ExportRecord(
@@ -55,6 +63,7 @@ def export_record(
         prompt=config.prompt,
         sampling=evaluation_sampling(config),
         reward=config.reward,
+        date=date,
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal
 
 from jinja2.exceptions import TemplateError
 
-from igrpo.policy.encoding import encode_exact
+from igrpo.policy.encoding import encode_exact, render_chat
 
 log = logging.getLogger(__name__)
 
@@ -46,15 +47,17 @@ class PromptError(ValueError):
 
 
 class LayoutBuilder:
-    """Renders layouts with the tokenizer's chat template, or plainly."""
+    """Renders layouts with the tokenizer's chat template, which is told that it is ``today``, or plainly."""
 
-    def __init__(self, tokenizer: Any, chat_template: Literal["auto", "require", "off"], system: str) -> None:
+    def __init__(
+        self, tokenizer: Any, chat_template: Literal["auto", "require", "off"], system: str, today: date
+    ) -> None:
         has_template = bool(tokenizer.chat_template)
         if chat_template == "require" and not has_template:
             raise PromptError(
                 "prompt.chat_template=require, but the tokenizer has no chat template; set it to auto or off"
             )
-        self._tokenizer, self._system = tokenizer, system
+        self._tokenizer, self._system, self._today = tokenizer, system, today
         self._chat = chat_template != "off" and has_template
         self._warned = False
 
@@ -109,13 +112,10 @@ class LayoutBuilder:
 
     def _render_chat(self, system: str, user: str) -> str:
         turns = [{"role": "user", "content": user}]
-        render = self._tokenizer.apply_chat_template
         if not system:
-            return str(render(turns, tokenize=False, add_generation_prompt=True))
+            return render_chat(self._tokenizer, turns, self._today)
         try:
-            text = str(
-                render([{"role": "system", "content": system}, *turns], tokenize=False, add_generation_prompt=True)
-            )
+            text = render_chat(self._tokenizer, [{"role": "system", "content": system}, *turns], self._today)
         except TemplateError as error:
             self._warn(f"takes no system turn ({error})")
         else:
@@ -123,7 +123,7 @@ class LayoutBuilder:
                 return text
             self._warn("drops the system turn")
         turns = [{"role": "user", "content": f"{system}\n\n{user}"}]
-        return str(render(turns, tokenize=False, add_generation_prompt=True))
+        return render_chat(self._tokenizer, turns, self._today)
 
     def _warn(self, what: str) -> None:
         if not self._warned:  # it is the same for every layout

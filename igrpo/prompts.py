@@ -7,11 +7,12 @@ sampled, and a brace or a role marker inside a problem or a draft is text, not l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from typing import Any, Literal, NamedTuple
 
 from igrpo.policy.encoding import control_token_ids
-from igrpo.prompt_layouts import SHOWS, LayoutBuilder, PromptError, fill, fixed_tokens
+from igrpo.prompt_layouts import SHOWS, Layout, LayoutBuilder, PromptError, fill, fixed_tokens
 from igrpo.types import Completion, Prompt, Question
 
 __all__ = ["PromptBuilder", "PromptError", "QuestionTooLongError"]
@@ -44,6 +45,7 @@ class PromptBuilder:
         draft_thinking: show a draft with (``keep``) or without (``strip``) what precedes its last ``</think>``.
         max_question_tokens: limit on a problem's own tokens.
         max_draft_tokens: a longer draft keeps its head and tail; of each draft, and each critique, that is shown.
+        today: the date that a chat template is given which asks for it. None: that of the computer's clock.
 
     Raises:
         PromptError: a layout lacks its mark, or cannot be encoded by the tokenizer.
@@ -67,8 +69,9 @@ class PromptBuilder:
         draft_thinking: Literal["keep", "strip"],
         max_question_tokens: int,
         max_draft_tokens: int,
+        today: date | None = None,
     ) -> None:
-        builder = LayoutBuilder(tokenizer, chat_template, system)
+        builder = LayoutBuilder(tokenizer, chat_template, system, today or date.today())  # noqa: DTZ011 (the user's day)
         templates = {
             "question": question, "refinement": refinement, "critique": critique, "revision": revision,
             "verification": verification,
@@ -88,6 +91,11 @@ class PromptBuilder:
         self._strip_thinking = draft_thinking == "strip"
         self.max_question_tokens, self.max_draft_tokens = max_question_tokens, max_draft_tokens
         self._control_tokens = control_token_ids(tokenizer)
+
+    @property
+    def layouts(self) -> Mapping[str, Layout]:
+        """The rendered layouts by the names of their settings."""
+        return self._layouts
 
     def question_prompt(self, question: Question) -> Prompt:
         """The bare question: Stage 1, GRPO, and every single-shot evaluation.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from contextlib import ExitStack
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from igrpo.distributed import from_main, is_main, main_first
 from igrpo.evaluation.result import EvaluationResult
 from igrpo.files import write_json_atomic
 from igrpo.policy.load import reference_copy
+from igrpo.tracking.fingerprints import run_date
 from igrpo.tracking.metrics_file import read_metrics
 from igrpo.tracking.mlflow_run import RunLogger
 from igrpo.tracking.recorder import RunRecorder
@@ -58,16 +60,19 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
     With several processes every one calls this; the main one keeps the directory, the others return nothing.
 
     Raises:
-        ValueError: settings that do not go with the model or the data, or a directory that another process holds.
+        ValueError: settings that do not go with the model or the data, a directory that another process holds, or a run
+            to resume whose questions have changed.
         NonFiniteError, RewardError, CanaryError, DiskFullError: what stopped the run; its data is kept.
     """
     torch.set_num_threads(config.trainer.threads)
     directory = RunDirectory(run_dir)
     if not is_main():
-        _fit(config, directory, None, from_main(_NO_CHECKPOINT), resume=resume)
+        today, checkpoint = from_main((date.min, _NO_CHECKPOINT))
+        _fit(config, directory, None, checkpoint, today=today, resume=resume)
         return {}
     repair_stale_runs(config.tracking.uri, [run_dir.parent])
     with directory.acquire():
+        splits = assembly.unchanged_splits(config, directory) if resume else None
         directory.save_config(config_values(config))
         checkpoint = newest_checkpoint(directory.checkpoints) if resume else None
         directory.begin()
@@ -86,24 +91,26 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
         with tracked(tracker, directory):
             tracker.log_params(config_values(config))
             tracker.log_artifact(directory.config)
-            summary = _fit(config, directory, tracker, from_main(checkpoint), resume=resume)
+            today, checkpoint = from_main((run_date(directory), checkpoint))
+            summary = _fit(config, directory, tracker, checkpoint, today=today, resume=resume, splits=splits)
             assert summary is not None
             log.info("finished: %s", summary.model_dump_json(exclude={"versions"}))
             tracker.log_artifact(directory.summary)
+            tracker.log_artifact(directory.fingerprints)
             for split in ("test", *config.evaluation.benchmarks):
                 for path in sorted(directory.evaluations.glob(f"{split}-*.json")):
                     tracker.log_artifact(path, "evaluations")  # with these a report needs MLflow alone
     return summary.model_dump(mode="json") | {"tracking": ways_to_run(tracker)}
 
 
-def _parts(config: RunConfig, directory: RunDirectory, closing: ExitStack) -> assembly.Parts:
+def _parts(config: RunConfig, directory: RunDirectory, closing: ExitStack, today: date) -> assembly.Parts:
     with main_first():
         policy = assembly.build_policy(config, get_console())
-    prompts = assembly.build_prompts(config.prompt, policy.tokenizer)
+    prompts = assembly.build_prompts(config.prompt, policy.tokenizer, today)
     assembly.check_lengths(config, policy.model, prompts)
     if config.trainer.strategy != "fsdp2":  # its shards are moved as they are made: the whole may not fit a device
         policy.model.to(assembly.build_device(config.trainer))
-    reward = assembly.build_reward(config.reward, directory.failures, directory.judge_ledger)
+    reward = assembly.build_reward(config.reward, directory.failures, directory.judge_ledger, today=today)
     closing.callback(reward.close)
     engine = assembly.build_engine(config, policy, prompts, directory.path)
     closing.callback(engine.close)
@@ -111,12 +118,24 @@ def _parts(config: RunConfig, directory: RunDirectory, closing: ExitStack) -> as
 
 
 def _fit(
-    config: RunConfig, directory: RunDirectory, tracker: Tracker | None, checkpoint: Checkpoint | None, *, resume: bool
+    config: RunConfig,
+    directory: RunDirectory,
+    tracker: Tracker | None,
+    checkpoint: Checkpoint | None,
+    *,
+    today: date,
+    resume: bool,
+    splits: assembly.Splits | None = None,
 ) -> Summary | None:
     """The training itself; ``tracker`` is the main process's, which alone returns a summary."""
     with ExitStack() as closing:
-        parts = _parts(config, directory, closing)
-        source = assembly.fitting_source(config, parts.prompts)
+        splits = assembly.read_splits(config) if splits is None else splits
+        parts = _parts(config, directory, closing, today)
+        source = assembly.fitting_source(config, parts.prompts, splits)
+        if tracker is not None:
+            step = checkpoint.step if checkpoint is not None else 0 if resume else None
+            kept = assembly.record_fingerprints(config, directory, parts, splits, step)
+            tracker.set_tags({f"igrpo.fingerprint.{part}": text for part, text in kept.short().items()})
         if source.decontamination is not None and is_main():
             write_json_atomic(directory.path / "decontamination.json", source.decontamination.as_dict())
         data = QuestionDataModule(source, config.seed, config.trainer.questions_per_step, config.trainer.steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -73,6 +74,35 @@ def sampled(tokenizer: Any, text: str, ending: str = "<eos>") -> Completion:
     ids = tuple(tokenizer.encode(text + ending, add_special_tokens=False))
     zeros = (0.0,) * len(ids)
     return Completion(ids, text, zeros, zeros, zeros, "stop", 0)
+
+
+# What Llama 3.1's template does with the clock.
+ASKS_THE_DATE = (
+    "{%- if not date_string is defined %}{%- if strftime_now is defined %}"
+    "{%- set date_string = strftime_now('%d %b %Y, %H:%M') %}"
+    "{%- else %}{%- set date_string = '26 Jul 2024' %}{%- endif %}{%- endif %}"
+    "Today Date: {{ date_string }}\n" + DROPS_THINKING
+)
+
+
+@pytest.mark.parametrize("system", ["", "Be careful."])
+def test_a_template_that_asks_the_clock_is_given_the_date_of_the_run(system: str) -> None:
+    tokenizer = byte_tokenizer(ASKS_THE_DATE)
+    prompts = builder(tokenizer, system=system, today=date(2001, 2, 3))
+    draft = sampled(tokenizer, DRAFT)
+    for prompt in (prompts.question_prompt(QUESTION), prompts.refinement_prompt(QUESTION, [draft])):
+        assert tokenizer.decode(prompt.token_ids).startswith("Today Date: 03 Feb 2001, 00:00\n")
+    again, tomorrow = (builder(tokenizer, system=system, today=date(2001, 2, day)) for day in (3, 4))
+    assert again.layouts == prompts.layouts
+    assert tomorrow.layouts != prompts.layouts
+
+
+def test_without_a_run_the_date_is_that_of_today() -> None:
+    tokenizer = byte_tokenizer(ASKS_THE_DATE)
+    before = datetime.now()  # noqa: DTZ005 - the user's own day
+    text = tokenizer.decode(builder(tokenizer).question_prompt(QUESTION).token_ids)
+    days = {moment.strftime("%d %b %Y") for moment in (before, datetime.now())}  # noqa: DTZ005
+    assert any(f"Today Date: {day}, 00:00" in text for day in days)
 
 
 def test_plain_layouts_put_problem_and_draft_in_literally() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import combinations
@@ -13,9 +13,11 @@ from igrpo.analysis.curves import curves_of, spent
 from igrpo.analysis.estimates import METRICS, Metric, comparisons, final
 from igrpo.analysis.model import Comparison, Condition, Report
 from igrpo.analysis.notes import notes
+from igrpo.analysis.origins import check_origins
 from igrpo.analysis.pairing import choose_baseline, pairs_with_baselines, stand_in
 from igrpo.analysis.runs import LoadedRun
 from igrpo.analysis.words import count, listed
+from igrpo.tracking.fingerprints import Part
 
 Pairs = Literal["baseline", "all"]
 
@@ -28,6 +30,7 @@ def build_report(
     baseline: str | None = None,
     metrics: Sequence[Metric] = METRICS,
     pairs: Pairs = "baseline",
+    allow_different: Collection[Part] = (),
 ) -> Report:
     """Compare the runs' conditions.
 
@@ -38,9 +41,11 @@ def build_report(
         pairs: ``baseline`` compares every other condition with the baseline, and, where none is named, with its own
             baseline where it has one: GRPO on the whole budget whose other settings (a group size, say) are the
             condition's. ``all``: every two.
+        allow_different: what the runs may be made of differently, beside what is compared (see `check_origins`).
 
     Raises:
-        ValueError: no run can be used, there is no condition of the baseline's name, or too little was tested.
+        ValueError: no run can be used, there is no condition of the baseline's name, the runs are not made of the same,
+            or too little was tested.
     """
     grouping = group_runs(runs)
     groups = grouping.groups
@@ -55,6 +60,7 @@ def build_report(
         two = [(base, group) for group in groups if group is not base]
     else:
         two = pairs_with_baselines(groups, base)
+    two, origins = check_origins(groups, two, allow_different)
     compared = tuple(one for metric in metrics for one in comparisons(two, metric, budgets))
     finals = tuple(found for metric in metrics for group in groups if (found := final(group, metric)) is not None)
     if not finals:
@@ -75,7 +81,12 @@ def build_report(
         finals=finals,
         comparisons=compared,
         curves=tuple(curve for group in groups for curve in curves_of(group)),
-        notes=(*_not_compared(two, compared), *_not_named(groups, base, baseline, pairs), *notes(grouping, compared)),
+        notes=(
+            *origins,
+            *_not_compared(two, compared),
+            *_not_named(groups, base, baseline, pairs),
+            *notes(grouping, compared),
+        ),
     )
 
 

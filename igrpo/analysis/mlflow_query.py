@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from igrpo.analysis.curves import is_read
 from igrpo.analysis.run_files import Reading, read_counters, read_settings, verdicts_before_and_after
 from igrpo.analysis.runs import LoadedRun, load_run
+from igrpo.tracking.fingerprints import read_fingerprints
 from igrpo.tracking.links import sqlite_path
 from igrpo.tracking.mlflow_client import mlflow_client
 from igrpo.tracking.run_directory import RunDirectory
@@ -108,6 +109,9 @@ def _from_server(client: MlflowClient, run: Run, where: str, scratch: Path) -> L
     summary = reading.attempt(lambda: read_summary(fetch("summary.json")))
     evaluations = reading.attempt(lambda: fetch(EVALUATIONS)) or scratch / EVALUATIONS
     before, after = verdicts_before_and_after(evaluations, summary, reading)
+    fingerprints = None
+    if summary is not None and summary.fingerprints is not None:  # an older igrpo kept none
+        fingerprints = reading.attempt(lambda: read_fingerprints(fetch("fingerprints.json")))
     return LoadedRun(
         name=run.info.run_name or run.info.run_id,
         path=None,
@@ -120,6 +124,8 @@ def _from_server(client: MlflowClient, run: Run, where: str, scratch: Path) -> L
         before=before,
         after=after,
         problem=reading.problems[0] if reading.problems else None,
+        fingerprints=fingerprints,
+        sweep=run.data.tags.get("mlflow.parentRunId"),
     )
 
 

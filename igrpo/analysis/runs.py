@@ -17,9 +17,11 @@ from igrpo.analysis.run_files import (
     read_settings,
     verdicts_before_and_after,
 )
+from igrpo.tracking.fingerprints import Fingerprints, read_fingerprints
 from igrpo.tracking.metrics_file import read_metrics
 from igrpo.tracking.run_directory import RunDirectory, RunRecord
 from igrpo.tracking.summary import Summary, read_summary
+from igrpo.tracking.sweep_directory import SweepDirectory
 
 #: How deep below a given folder runs are looked for: project/multirun/DATE/TIME/CELL.
 _MAX_DEPTH = 5
@@ -39,6 +41,8 @@ class LoadedRun:
         ended: when it ended, or began where it has not ended (ISO 8601, UTC).
         metrics: the lines of metrics.jsonl; each has a ``step``.
         before, after: the test split before and after training.
+        fingerprints: what it was made of; None for a run of an older igrpo.
+        sweep: the sweep that it belongs to, by its directory or its MLflow run; None: none.
     """
 
     name: str
@@ -52,6 +56,8 @@ class LoadedRun:
     before: Verdicts | None
     after: Verdicts | None
     problem: str | None
+    fingerprints: Fingerprints | None = None
+    sweep: str | None = None
 
     @property
     def seed(self) -> int | None:
@@ -104,6 +110,8 @@ def load_run(path: Path, name: str | None = None) -> LoadedRun:
     metrics = reading.attempt(lambda: read_counters(lines, str(directory.metrics))) or []
     summary = reading.attempt(lambda: read_summary(directory.summary))
     before, after = verdicts_before_and_after(directory.evaluations, summary, reading)
+    fingerprints = reading.attempt(lambda: read_fingerprints(directory.fingerprints))
+    sweep = SweepDirectory(path.absolute().parent)
     return LoadedRun(
         name=name or path.name,
         path=path,
@@ -116,6 +124,8 @@ def load_run(path: Path, name: str | None = None) -> LoadedRun:
         before=before,
         after=after,
         problem=reading.problems[0] if reading.problems else None,
+        fingerprints=fingerprints,
+        sweep=str(sweep) if sweep.exists else None,
     )
 
 

@@ -18,14 +18,16 @@ from igrpo.assembly.cycle import (
     check_lengths,
     longest_prompt,
 )
+from igrpo.assembly.fingerprints import Splits, make_fingerprints, record_fingerprints, unchanged_splits
 from igrpo.assembly.policy import Policy, build_device, build_policy
-from igrpo.assembly.questions import FittingSource, build_source, fitting_source
+from igrpo.assembly.questions import FittingSource, build_source, fitting_source, read_splits
 from igrpo.assembly.reward import build_reward
 
 __all__ = [
     "FittingSource",
     "Parts",
     "Policy",
+    "Splits",
     "build_algorithm",
     "build_benchmark_evaluator",
     "build_canary",
@@ -42,4 +44,8 @@ __all__ = [
     "check_lengths",
     "fitting_source",
     "longest_prompt",
+    "make_fingerprints",
+    "read_splits",
+    "record_fingerprints",
+    "unchanged_splits",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ from igrpo.types import Question
 _CANARY_TOKENS = 32
 
 
-def build_prompts(prompt: PromptConfig, tokenizer: Any) -> PromptBuilder:
-    """The layouts of all prompts."""
-    return PromptBuilder(tokenizer, **prompt.model_dump(exclude={"name"}))
+def build_prompts(prompt: PromptConfig, tokenizer: Any, today: date | None = None) -> PromptBuilder:
+    """The layouts of all prompts. ``today``: the date that a chat template is given (None: the clock's)."""
+    return PromptBuilder(tokenizer, **prompt.model_dump(exclude={"name"}), today=today)
 
 
 def build_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder, run_dir: Path) -> Engine:

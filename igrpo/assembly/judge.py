@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -38,13 +39,19 @@ _FREE = Prices(input=0.0, output=0.0, max_cost=None)
 
 
 def build_judge(
-    config: GenerativeJudgeConfig, verifier: Reward, ledger: Path | None, *, setting: str = "reward"
+    config: GenerativeJudgeConfig,
+    verifier: Reward,
+    ledger: Path | None,
+    *,
+    setting: str = "reward",
+    today: date | None = None,
 ) -> Judge:
     """A judge with the rule verifier beside it.
 
     Args:
         ledger: where the run keeps what the judge cost (None: in memory).
         setting: the path of its settings, for what is said of them.
+        today: see `igrpo.rewards.judge.engine.EngineBackend`.
 
     Raises:
         ValueError: a layout lacks a mark, or a model cannot be loaded here.
@@ -54,7 +61,7 @@ def build_judge(
         use_reference=config.use_reference,
         max_solution_chars=config.max_solution_chars,
     )
-    backend, prices, concurrency = _backend(config, setting)
+    backend, prices, concurrency = _backend(config, setting, today)
     rank, world = distributed.rank(), distributed.world()
     return Judge(
         backend,
@@ -80,17 +87,17 @@ def _remote(config: JudgeConfig) -> Backend:
     return OpenAIBackend(Endpoint(**config.model_dump(include=names), trust_env=not is_loopback(host)))
 
 
-def _backend(config: GenerativeJudgeConfig, setting: str) -> tuple[Backend, Prices, int]:
+def _backend(config: GenerativeJudgeConfig, setting: str, today: date | None) -> tuple[Backend, Prices, int]:
     """What answers, what it costs, and how many are asked at the same time: for an engine, more than it batches."""
     if isinstance(config, JudgeConfig):
         return _remote(config), Prices(config.input_price, config.output_price, config.max_cost), config.concurrency
     if isinstance(config, JudgeVllmConfig):
-        return _vllm(config, setting), _FREE, 2 * config.max_num_seqs
+        return _vllm(config, setting, today), _FREE, 2 * config.max_num_seqs
     assert isinstance(config, JudgeLocalConfig)
-    return _local(config, setting), _FREE, 2 * config.max_batch_rows
+    return _local(config, setting, today), _FREE, 2 * config.max_batch_rows
 
 
-def _local(config: JudgeLocalConfig, setting: str) -> Backend:
+def _local(config: JudgeLocalConfig, setting: str, today: date | None) -> Backend:
     cuda = torch.cuda.is_available() if config.device == "auto" else config.device == "cuda"
     model: Any
     try:
@@ -107,10 +114,10 @@ def _local(config: JudgeLocalConfig, setting: str) -> Backend:
     model.to(torch.device("cuda", distributed.local_rank()) if cuda else torch.device("cpu"))
     engine = LocalEngine(model, tokenizer, max_batch_rows=config.max_batch_rows)
     check_decoding(model)
-    return _engine_backend(config, engine, model, tokenizer)
+    return _engine_backend(config, engine, model, tokenizer, today=today)
 
 
-def _vllm(config: JudgeVllmConfig, setting: str) -> Backend:
+def _vllm(config: JudgeVllmConfig, setting: str, today: date | None) -> Backend:
     try:
         shape, tokenizer = load_shape(
             config.model, revision=config.revision, trust_remote_code=config.trust_remote_code
@@ -121,7 +128,7 @@ def _vllm(config: JudgeVllmConfig, setting: str) -> Backend:
     served = ServedModel.named(config.model, config.revision, trust_remote_code=config.trust_remote_code)
     schema = SCHEMA if config.structured == "json_schema" else None
     engine = VllmFrozenEngine(shape, tokenizer, served, config, setting=f"{setting}.max_model_len", schema=schema)
-    return _engine_backend(config, engine, shape, tokenizer, config.structured)
+    return _engine_backend(config, engine, shape, tokenizer, today=today, structured=config.structured)
 
 
 def _of_the_judge(error: ValueError, setting: str) -> ValueError:
@@ -133,6 +140,8 @@ def _engine_backend(
     engine: Sampler,
     model: Any,
     tokenizer: Any,
+    *,
+    today: date | None,
     structured: Literal["json_schema", "off"] = "off",
 ) -> EngineBackend:
     declared = model.generation_config.eos_token_id if model.generation_config is not None else None
@@ -146,4 +155,4 @@ def _engine_backend(
     )
     # two engines, or types of number, need not give the same reply
     model = f"{config.model}@{config.revision} {config.name} {config.dtype}"
-    return EngineBackend(engine, tokenizer, model, params, structured)
+    return EngineBackend(engine, tokenizer, model, params, structured, today=today)

@@ -17,6 +17,9 @@ from igrpo.types import Question
 
 log = logging.getLogger(__name__)
 
+#: Stands before a benchmark's name where it is one of the splits.
+_BENCHMARK = "benchmark "
+
 
 def build_source(data: DataConfig) -> Source:
     """The questions and their splits."""
@@ -40,18 +43,35 @@ class FittingSource:
     decontamination: Decontaminated | None = None
 
 
-def fitting_source(config: RunConfig, prompts: PromptBuilder) -> FittingSource:
-    """Read the data and the benchmarks, and leave out what must not be trained on or does not fit.
+def read_splits(config: RunConfig) -> dict[str, Sequence[Question]]:
+    """All questions of the data's splits (``train``, ``development``, ``test``) and of the benchmarks, as they are.
+
+    Raises:
+        ValueError: a data set cannot be read.
+    """
+    source = build_source(config.data)
+    splits = {"train": tuple(source.train), "development": source.development, "test": source.test}
+    benchmarks = {name: read_benchmark(name, one) for name, one in config.evaluation.benchmarks.items()}
+    return splits | {f"{_BENCHMARK}{name}": questions for name, questions in benchmarks.items()}
+
+
+def fitting_source(
+    config: RunConfig, prompts: PromptBuilder, splits: Mapping[str, Sequence[Question]] | None = None
+) -> FittingSource:
+    """Leave out of the data and the benchmarks what must not be trained on or does not fit.
 
     Training questions that a held-out split or a benchmark has too go first, then the questions over their token
     budget, each with a word in the log; the held-out splits are cut to ``evaluation.questions``, benchmarks are not.
 
+    Args:
+        splits: what `read_splits` gave; None: it is read here.
+
     Raises:
         ValueError: a data set cannot be read, or a split or a benchmark has no question left.
     """
-    source = build_source(config.data)
-    benchmarks = {name: read_benchmark(name, one) for name, one in config.evaluation.benchmarks.items()}
-    decontamination = _decontaminated(config.data, source, benchmarks)
+    splits = read_splits(config) if splits is None else splits
+    benchmarks = {name: splits[f"{_BENCHMARK}{name}"] for name in config.evaluation.benchmarks}
+    decontamination = _decontaminated(config.data, splits, benchmarks)
 
     def evaluated(questions: Sequence[Question], name: str) -> Sequence[Question]:
         fitting = _fitting(questions, prompts, name)
@@ -60,26 +80,27 @@ def fitting_source(config: RunConfig, prompts: PromptBuilder) -> FittingSource:
         return choose(tuple(fitting), config.evaluation.questions, seed=0)  # files may be sorted by subject
 
     return FittingSource(
-        train=_fitting(source.train if decontamination is None else decontamination.kept, prompts, "train split"),
-        development=evaluated(source.development, "development split"),
-        test=evaluated(source.test, "test split"),
+        train=_fitting(splits["train"] if decontamination is None else decontamination.kept, prompts, "train split"),
+        development=evaluated(splits["development"], "development split"),
+        test=evaluated(splits["test"], "test split"),
         benchmarks={name: _fitting(questions, prompts, f"benchmark {name}") for name, questions in benchmarks.items()},
         decontamination=decontamination,
     )
 
 
 def _decontaminated(
-    data: DataConfig, source: Source, benchmarks: Mapping[str, Sequence[Question]]
+    data: DataConfig, splits: Mapping[str, Sequence[Question]], benchmarks: Mapping[str, Sequence[Question]]
 ) -> Decontaminated | None:
     """The training questions that nothing held out has; None for chains, whose splits share none by their making."""
     if isinstance(data, ChainsDataConfig) or data.decontamination.method == "off":
         return None
-    held_out = {"development": source.development, "test": source.test, **benchmarks}
-    found = decontaminate(source.train, held_out, data.decontamination)
-    log.log(logging.WARNING if len(found.kept) < len(source.train) else logging.INFO, "%s", found.summary())
+    train = splits["train"]
+    held_out = {"development": splits["development"], "test": splits["test"], **benchmarks}
+    found = decontaminate(train, held_out, data.decontamination)
+    log.log(logging.WARNING if len(found.kept) < len(train) else logging.INFO, "%s", found.summary())
     if not found.kept:
         raise ValueError(
-            f"data.decontamination.method={data.decontamination.method} leaves none of {len(source.train)} training "
+            f"data.decontamination.method={data.decontamination.method} leaves none of {len(train)} training "
             "questions: all of them are held out, or in a benchmark, too; give other data"
         )
     return found

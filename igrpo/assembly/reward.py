@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from datetime import date
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -26,7 +27,12 @@ from igrpo.rewards.weighted import WeightedSum
 
 
 def build_reward(
-    reward: RewardConfig, incident_dir: Path | None, ledger: Path | None = None, *, setting: str = "reward"
+    reward: RewardConfig,
+    incident_dir: Path | None,
+    ledger: Path | None = None,
+    *,
+    setting: str = "reward",
+    today: date | None = None,
 ) -> Reward:
     """A reward, or a weighted sum of them. Worker processes start with the first answer that needs one.
 
@@ -34,18 +40,20 @@ def build_reward(
         incident_dir: takes what the verifier had no verdict on (None: nothing is kept).
         ledger: the file of what a judge has cost (None: it is counted in memory).
         setting: the path of these settings, for what is said of them.
+        today: the date that the chat template of a judge in this process is given (None: the clock's).
     """
     if isinstance(reward, WeightedConfig):
         return WeightedSum(
             [
-                (name, build_reward(part.reward, incident_dir, ledger, setting=path), part.weight)
+                (name, build_reward(part.reward, incident_dir, ledger, setting=path, today=today), part.weight)
                 for (name, part), path in zip(reward.parts.items(), reward_parts(reward), strict=True)
             ]
         )
     if isinstance(reward, GenerativeJudgeConfig):
         from igrpo.assembly.judge import build_judge
 
-        return build_judge(reward, _verifier(reward.verifier, incident_dir), ledger, setting=setting)
+        verifier = _verifier(reward.verifier, incident_dir)
+        return build_judge(reward, verifier, ledger, setting=setting, today=today)
     if isinstance(reward, FormatConfig):
         return FormatReward()
     if isinstance(reward, PythonRewardConfig):

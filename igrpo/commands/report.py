@@ -50,7 +50,12 @@ def run(arguments: Sequence[str]) -> int:
     try:
         sources = [*map(str, asked.runs), *([f"MLflow: {asked.mlflow}"] if asked.mlflow is not None else [])]
         report: Report = build_report(
-            list(_runs(asked)), title=asked.title, sources=sources, baseline=asked.baseline, pairs=asked.pairs
+            list(_runs(asked)),
+            title=asked.title,
+            sources=sources,
+            baseline=asked.baseline,
+            pairs=asked.pairs,
+            allow_different=asked.allow_different,
         )
         paths = write_report(report, out)
     except ValidationError:
@@ -82,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--baseline", metavar="NAME", help="the condition to compare with (default: GRPO on the whole budget)")
     add("--pairs", choices=("baseline", "all"), default="baseline", help="what to compare (default: baseline)")
+    add(
+        "--allow-different",
+        action="append",
+        choices=("questions", "prompts", "reward", "model"),
+        default=[],
+        help="compare runs although these differ beside what is compared; may be given several times",
+    )
     add("--title", metavar="TEXT", help="the title of the page")
     add("--mlflow", metavar="FILTER", help="runs that MLflow finds, in its filter language; '' for all")
     add("--uri", metavar="URI", help="where MLflow is (default: $MLFLOW_TRACKING_URI, else ./mlflow.db)")

@@ -44,9 +44,12 @@ def run(arguments: Sequence[str]) -> int:
     from igrpo.disk import DiskFullError
     from igrpo.rescore import compare, disagreements, rescore
     from igrpo.rewards.base import RewardError, RewardPausedError
+    from igrpo.tracking.fingerprints import kept_date
+    from igrpo.tracking.run_directory import RunDirectory
 
     try:
-        with closing(build_reward(config.reward, None)) as reward:
+        today = kept_date(RunDirectory(asked.run_dir))
+        with closing(build_reward(config.reward, None, today=today)) as reward:
             pairs = rescore(asked.run_dir, reward, steps, best_is_shown=run.algorithm.best_is_shown)
         comparison = compare(pairs)
         report = {

@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from igrpo.commands.run_dir import CONFIG_FILE
 from igrpo.config import ConfigError, RunConfig, config_values, parse_config, read_config
 from igrpo.config.checks import missing_files
+from igrpo.config.parts.reward import JUDGE_SERVICE
 from igrpo.hydra_support.diagnosis import syntax_problem
 from igrpo.hydra_support.overrides import is_readable, parse
 from igrpo.hydra_support.suggest import setting_hint
@@ -44,19 +45,6 @@ CHANGEABLE = (
     "rollout.gpu_memory_utilization",
     "checkpoint.*",
     "budget.*",
-)
-#: The same of a generative judge, wherever it stands in `reward`: none of these changes a score.
-OF_A_JUDGE = (
-    "base_url",
-    "api_key_env",
-    "concurrency",
-    "timeout_s",
-    "retries",
-    "max_wait_s",
-    "cache",
-    "input_price",
-    "output_price",
-    "max_cost",
 )
 
 
@@ -172,7 +160,7 @@ def _apply(text: str, values: dict[str, Any]) -> str | None:
         return f"{key}: no such setting{setting_hint(key, [f'{section}.{known}' for known in node])}"
     plain = not (item.is_add() or item.is_delete() or item.is_force_add() or item.is_sweep_override())
     of_a_judge = node is not None and node.get("name") == "judge"
-    allowed = [*CHANGEABLE, *(f"{section}.{known}" for known in OF_A_JUDGE if of_a_judge)]
+    allowed = [*CHANGEABLE, *(f"{section}.{known}" for known in JUDGE_SERVICE if of_a_judge)]
     if not plain or node is None or (key not in allowed and f"{section}.*" not in allowed):
         return (
             f"{text}: resume may change only {', '.join(allowed)}; anything else is another run: start it without "

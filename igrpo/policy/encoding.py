@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time
+from typing import Any
+
 from transformers import PreTrainedTokenizerBase
 
 
@@ -23,22 +27,38 @@ def encode_exact(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     unknown = tokenizer.unk_token_id
-    decoded = _decode(tokenizer, ids)
-    if decoded == text and (unknown is None or unknown not in ids or tokenizer.unk_token in text):
+    back = decoded(tokenizer, ids)
+    if back == text and (unknown is None or unknown not in ids or tokenizer.unk_token in text):
         return ids
-    position = next((i for i, (a, b) in enumerate(zip(text, decoded, strict=False)) if a != b), len(decoded))
+    position = next((i for i, (a, b) in enumerate(zip(text, back, strict=False)) if a != b), len(back))
     if position >= len(text):
-        raise ValueError(f"the tokenizer cannot encode {_shorten(text)!r}: decoding adds {decoded[len(text) :]!r}")
+        raise ValueError(f"the tokenizer cannot encode {_shorten(text)!r}: decoding adds {back[len(text) :]!r}")
     raise ValueError(
         f"the tokenizer cannot encode {text[position]!r} (character {position} of {_shorten(text)!r}): "
-        f"it comes back as {_shorten(decoded[position:], 20)!r}"
+        f"it comes back as {_shorten(back[position:], 20)!r}"
     )
 
 
-def _decode(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
-    text = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+def decoded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """The text that these tokens stand for, special tokens written out."""
+    text = tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
     assert isinstance(text, str)
     return text
+
+
+def uses_clock(tokenizer: Any) -> bool:
+    """Whether the tokenizer's chat template asks what day it is, as that of Llama 3.1 does."""
+    return "strftime_now" in str(tokenizer.chat_template)
+
+
+def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], today: date) -> str:
+    """The messages in the tokenizer's chat template, with the opening of the reply.
+
+    A template that asks for the time is given the beginning of ``today``, not the clock of the computer: the same
+    messages are the same prompt on any day.
+    """
+    more = {"strftime_now": datetime.combine(today, time()).strftime} if uses_clock(tokenizer) else {}
+    return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True, **more))
 
 
 def _shorten(text: str, length: int = 60) -> str:

@@ -14,6 +14,7 @@ from igrpo.config import RunConfig, config_hash
 from igrpo.disk import disk_errors
 from igrpo.evaluation.result import EvaluationResult
 from igrpo.files import atomic_path, write_json_atomic
+from igrpo.tracking.fingerprints import read_fingerprints
 from igrpo.tracking.metrics_file import read_metrics
 from igrpo.tracking.rollout_log import RolloutLog
 from igrpo.tracking.run_directory import RunDirectory
@@ -39,6 +40,7 @@ class RunRecorder:
         self._directory, self._tracker, self._rollouts = directory, tracker, rollouts
         self._config, self._budget = config, budget
         self._versions, self._commit = versions(), git_commit()
+        self._fingerprints = read_fingerprints(directory.fingerprints)
         self._latest: Sequence[Trace] = ()
 
     def record(self, step: int, traces: Sequence[Trace]) -> None:
@@ -97,6 +99,7 @@ class RunRecorder:
             flops=self._budget.flops,
             seconds=dict(self._budget.seconds),
             judge=_judge_use(rows),
+            fingerprints=None if self._fingerprints is None else self._fingerprints.short(),
             versions=self._versions,
             commit=self._commit,
             config_hash=config_hash(config),

@@ -59,6 +59,8 @@ class RunDirectory:
         self.config = self.path / "config.yaml"
         self.metrics = self.path / "metrics.jsonl"
         self.summary = self.path / "summary.json"
+        self.fingerprints = self.path / "fingerprints.json"
+        self.prompts = self.path / "prompts.txt"
         self.rollouts = self.path / "rollouts"
         self.checkpoints = self.path / "checkpoints"
         self.evaluations = self.path / "evaluations"
@@ -142,6 +144,13 @@ class RunDirectory:
         with self._writing:
             update = {"status": status, "ended": _now(ended), "error": error}
             return self._write(self.read_record().model_copy(update=update))
+
+    def explain(self, error: str) -> None:
+        """Write why a run that is not finished could not go on; how it ended before stays as it is."""
+        with self._writing:
+            record = self.read_record()
+            if record.status != "FINISHED":
+                self._write(record.model_copy(update={"error": error}))
 
     def last_sign_of_life(self) -> float:
         """When the run last wrote something (seconds since 1970)."""

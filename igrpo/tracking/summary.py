@@ -60,7 +60,8 @@ class Summary(_Part):
     """One run. ``steps`` counts the steps done, ``samples`` the completions, ``flops`` the operations (None: an older
     igrpo did not count them); ``seconds`` are wall time by phase. ``stopped_by`` names the limit, such as
     ``budget.max_samples``, that ended the run before ``trainer.steps``; None: no limit did. ``judge`` is None
-    where there was none."""
+    where there was none. ``fingerprints``: of questions, prompts, reward and model, the beginnings of their hashes (see
+    fingerprints.json; None: an older igrpo kept none)."""
 
     schema_version: int = SCHEMA_VERSION
     algorithm: str
@@ -76,6 +77,7 @@ class Summary(_Part):
     flops: int | None = None
     seconds: dict[str, float]
     judge: JudgeUse | None = None
+    fingerprints: dict[str, str] | None = None
     versions: dict[str, str]
     commit: str | None
     config_hash: str

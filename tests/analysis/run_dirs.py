@@ -8,7 +8,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from igrpo.config.parts.reward import NOT_SCORING
 from igrpo.files import write_json_atomic
+from igrpo.tracking.fingerprints import Fingerprints, Part, digest, write_fingerprints
 from igrpo.tracking.metrics_file import MetricsFile
 from igrpo.tracking.run_directory import RunDirectory, RunStatus
 from igrpo.tracking.summary import Accuracy, Summary, Tokens, write_summary
@@ -35,6 +37,7 @@ def write_run(
     status: RunStatus = "FINISHED",
     ended: float = 1.8e9,
     ids: Sequence[str] | None = None,
+    made_of: Mapping[Part, Any] | None = None,
 ) -> Path:
     """A run directory; returns its path.
 
@@ -46,6 +49,7 @@ def write_run(
             are right where the share is over 1/2, refinements where an answer is, and one more of them.
         costs: of a step, on top of ``COSTS``; a cost of -1 is not counted at all.
         ids: the problems' ids (default p0, p1, ...).
+        made_of: of the parts that are not what the settings say, something that tells them from others (see `prints`).
     """
     seeds = {"seed": seed, "model.warm_start.seed": seed}
     config = composed.changed(
@@ -71,9 +75,31 @@ def write_run(
             file.append(step, _evaluation_line("test", fmean(shares)))
             write_evaluation(directory.evaluations / f"test-{step:06d}.json", names, shares, samples)
     file.close()
-    write_summary(directory.summary, _summary(config, steps, counted, fmean(start), fmean(after)))
+    fingerprints = prints(config, made_of or {})
+    write_fingerprints(directory.fingerprints, fingerprints)
+    write_summary(
+        directory.summary,
+        _summary(config, steps, counted, fmean(start), fmean(after), fingerprints=fingerprints.short()),
+    )
     directory.finish(status, ended)
     return path
+
+
+def prints(config: Mapping[str, Any], made_of: Mapping[Part, Any]) -> Fingerprints:
+    """Of a run whose parts are a function of their settings, and of ``made_of``."""
+
+    def mark(part: Part, section: str) -> str:
+        settings = {name: value for name, value in config[section].items() if name not in NOT_SCORING}
+        return digest(json.dumps([made_of.get(part), settings], sort_keys=True))
+
+    questions = {"questions": "9"} | dict.fromkeys(("ids", "problems"), "same")
+    return Fingerprints(
+        date="2026-01-02",
+        questions={split: questions | {"answers": mark("questions", "data")} for split in ("train", "test")},
+        prompts={"question": {"tokens": mark("prompts", "prompt")}},
+        reward={"reward": {"source": mark("reward", "reward")}},
+        model={"model": {"weights": mark("model", "model")}},
+    )
 
 
 def write_evaluation(path: Path, ids: Sequence[str], shares: Sequence[float], samples: int) -> None:
@@ -116,7 +142,15 @@ def _evaluation_line(split: str, accuracy: float) -> dict[str, float]:
     return {f"{split}/single_shot/accuracy": accuracy, f"{split}/draft_conditioned/accuracy": accuracy + 0.05}
 
 
-def _summary(config: Mapping[str, Any], steps: int, costs: Mapping[str, float], before: float, after: float) -> Summary:
+def _summary(
+    config: Mapping[str, Any],
+    steps: int,
+    costs: Mapping[str, float],
+    before: float,
+    after: float,
+    *,
+    fingerprints: Mapping[str, str],
+) -> Summary:
     total = {name: int(steps * cost) for name, cost in costs.items()}
     return Summary(
         algorithm=config["algorithm"]["name"],
@@ -131,6 +165,7 @@ def _summary(config: Mapping[str, Any], steps: int, costs: Mapping[str, float], 
             generated=total["generated_tokens"], prefilled=total["prefilled_tokens"], trained=total["trained_tokens"]
         ),
         seconds={phase: steps * cost for phase, cost in SECONDS.items()},
+        fingerprints=dict(fingerprints),
         versions={},
         commit=None,
         config_hash="0" * 12,

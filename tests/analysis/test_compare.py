@@ -314,7 +314,9 @@ def test_a_note_on_different_starts(tmp_path: Path) -> None:
 
 
 def test_a_note_on_different_rewards_and_ways_of_testing(tmp_path: Path) -> None:
-    text = "\n".join(two(tmp_path, changes={"reward.percent": "any"}).notes)
+    write(tmp_path, "igrpo", IGRPO)
+    write(tmp_path, "any_percent", IGRPO, changes={"reward.percent": "any"})
+    text = "\n".join(report(tmp_path, baseline="igrpo").notes)
     assert text.startswith("Conditions have different rewards (reward.percent): what counts as right is not the same")
     other = tmp_path / "other"
     text = "\n".join(two(other, changes={"evaluation.temperature": 0.5}).notes)

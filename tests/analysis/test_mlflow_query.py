@@ -39,6 +39,7 @@ def sent(uri: str, path: Path, *, artifacts: bool = True) -> MlflowRun:
     if artifacts:
         run.log_artifact(directory.config, None)
         run.log_artifact(directory.summary, None)
+        run.log_artifact(directory.fingerprints, None)
         for file in sorted(directory.evaluations.glob("test-*.json")):
             run.log_artifact(file, "evaluations")
     run.terminate("FINISHED")
@@ -72,8 +73,8 @@ def test_a_run_whose_folder_is_gone_is_read_from_mlflow(
     assert [(run.path, run.name, run.problem, run.status) for run in away] == [
         (None, run.name, None, "FINISHED") for run in here
     ]
-    assert [(run.config, run.summary, run.before, run.after) for run in away] == [
-        (run.config, run.summary, run.before, run.after) for run in here
+    assert [(run.config, run.summary, run.before, run.after, run.fingerprints) for run in away] == [
+        (run.config, run.summary, run.before, run.after, run.fingerprints) for run in here
     ]
     local = build_report(here, title="t", sources=[])
     remote = build_report(away, title="t", sources=[])

@@ -51,6 +51,7 @@ def test_summary_comes_back_and_has_exactly_the_agreed_fields(tmp_path: Path) ->
             "flops",
             "seconds",
             "judge",
+            "fingerprints",
             "versions",
             "commit",
             "config_hash",

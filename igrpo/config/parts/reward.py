@@ -9,6 +9,23 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from igrpo.config.parts.base import Section
 from igrpo.config.parts.rollout import VllmEngineConfig
 
+#: Settings of a judge that say where it is, how it is asked and what it may cost: none of them changes a score.
+JUDGE_SERVICE = (
+    "base_url",
+    "api_key_env",
+    "concurrency",
+    "timeout_s",
+    "retries",
+    "max_wait_s",
+    "cache",
+    "input_price",
+    "output_price",
+    "max_cost",
+)
+
+#: These, and other settings of a reward that change its speed alone.
+NOT_SCORING = (*JUDGE_SERVICE, "workers", "cache_size", "device", "max_batch_rows", "gpu_memory_utilization")
+
 
 class MathVerifyConfig(Section):
     """``scores_all``, of every reward: it has a score for each completion, so that none leaves its group."""

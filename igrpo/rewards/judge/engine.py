@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Any, Literal, Protocol
 
+from igrpo.policy.encoding import render_chat, uses_clock
 from igrpo.rewards.judge.backend import RefusedError, Reply
 from igrpo.rewards.judge.prompt import Message
 from igrpo.rollout.base import SamplingParams
@@ -33,6 +35,7 @@ class EngineBackend:
         tokenizer: its chat template makes the prompt; without one the messages stand one below the other.
         model: its name, for the cache's key.
         structured: whether the engine constrains replies to JSON, for the same key; else they are only asked for it.
+        today: the date that a chat template is given which asks for it. None: that of the computer's clock.
     """
 
     def __init__(
@@ -42,7 +45,10 @@ class EngineBackend:
         model: str,
         params: SamplingParams,
         structured: Literal["json_schema", "off"] = "off",
+        *,
+        today: date | None = None,
     ) -> None:
+        self._today = today or date.today()  # noqa: DTZ011 (the user's day)
         self._engine, self._tokenizer, self._model, self._params = engine, tokenizer, model, params
         self._structured = structured
         self._render: Callable[[Sequence[Message]], list[int]] = (
@@ -53,7 +59,8 @@ class EngineBackend:
     def identity(self) -> str:
         """See ``Backend.identity``."""
         params = self._params
-        parts = [self._model, params.temperature, params.max_new_tokens, self._structured, {}]
+        dated = {"today": self._today.isoformat()} if uses_clock(self._tokenizer) else {}
+        parts = [self._model, params.temperature, params.max_new_tokens, self._structured, dated]
         return json.dumps(parts, sort_keys=True)
 
     async def ask(self, messages: Sequence[Message], seed: int) -> Reply:
@@ -70,7 +77,7 @@ class EngineBackend:
         self._engine.close()
 
     def _chat(self, messages: Sequence[Message]) -> list[int]:
-        text = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        text = render_chat(self._tokenizer, messages, self._today)
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _plain(self, messages: Sequence[Message]) -> list[int]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,23 @@ def test_the_chat_template_makes_the_prompt_and_tokens_are_counted() -> None:
     (prompt,) = engine.prompts
     assert tokenizer.decode(prompt) == rendered
     assert (reply.text, reply.input_tokens, reply.output_tokens) == ('{"score": 0.75}', len(prompt), 3)
+
+
+def test_a_template_that_asks_the_clock_is_given_the_date_of_the_run() -> None:
+    tokenizer = copy.deepcopy(byte_policy().tokenizer)
+    tokenizer.chat_template = "{{ strftime_now('%d %b %Y') }}" + tokenizer.chat_template
+    engine = ScriptedEngine()
+    judges = [
+        EngineBackend(engine, tokenizer, "m", PARAMS, today=date(2001, 2, day))  # type: ignore[arg-type]
+        for day in (3, 3, 4)
+    ]
+    for judge in judges:
+        asyncio.run(judge.ask(MESSAGES, 5))
+    first, second, third = (tokenizer.decode(prompt) for prompt in engine.prompts)
+    assert first.startswith("03 Feb 2001")
+    assert first == second != third
+    # another prompt is another entry of the cache of votes
+    assert judges[0].identity == judges[1].identity != judges[2].identity
 
 
 def test_without_a_template_the_messages_stand_one_below_the_other() -> None:

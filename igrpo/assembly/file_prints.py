@@ -1,0 +1,92 @@
+"""Hashes of files: of a model's folder, and of the Python files that a reward comes from."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from huggingface_hub import try_to_load_from_cache
+
+log = logging.getLogger(__name__)
+
+#: What of a model's folder decides what it computes: weights, configuration, tokenizer, chat template, its own code.
+_MODEL_FILES = frozenset({".safetensors", ".bin", ".json", ".model", ".txt", ".jinja", ".tiktoken", ".py"})
+
+#: Files up to this size are hashed whole; of larger ones their size, so much of both ends, and blocks between.
+_WHOLE_BYTES, _END_BYTES, _BLOCKS, _BLOCK_BYTES = 16 * 2**20, 2**20, 64, 2**16
+
+
+def folder_prints(name_or_path: str, revision: str | None) -> dict[str, str]:
+    """Hashes of a model's files; of a model on the hub, whose files never change within a commit, its commit."""
+    folder = Path(name_or_path).expanduser()
+    if not folder.is_dir():
+        cached = try_to_load_from_cache(name_or_path, "config.json", revision=revision)
+        if not isinstance(cached, str):
+            log.warning("%s: its commit is not known, so that its fingerprint is its name alone", name_or_path)
+            return {"commit": "unknown"}
+        return {"commit": Path(cached).parent.name}  # .../snapshots/COMMIT/config.json
+    files = (path for path in folder.iterdir() if path.suffix in _MODEL_FILES and path.is_file())
+    return {path.name: file_print(path) for path in sorted(files)}
+
+
+def file_print(path: Path) -> str:
+    """A hash of a file; of one above 16 MiB its size, its first and last MiB, and 64 blocks of 64 KiB between.
+
+    Fine-tuning changes nearly every weight, so that the blocks show it; an edit of single weights may go unseen.
+    """
+    size = path.stat().st_size
+    found = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        if size <= _WHOLE_BYTES:
+            found.update(file.read())
+            return found.hexdigest()
+        step = (size - 2 * _END_BYTES) // _BLOCKS
+        between = [(_END_BYTES + number * step, _BLOCK_BYTES) for number in range(_BLOCKS)]
+        for start, length in [(0, _END_BYTES), *between, (size - _END_BYTES, _END_BYTES)]:
+            file.seek(start)
+            found.update(file.read(length))
+    return f"sampled {found.hexdigest()}"
+
+
+def user_files(module: str) -> Iterator[tuple[str, Path]]:
+    """The file of a module that was imported, and those beside it that it imports in turn, by their relative paths.
+
+    Of an installed package only its own files; data that the code reads are not looked for.
+    """
+    loaded = sys.modules[module]
+    if not getattr(loaded, "__file__", None):
+        return
+    top = module.partition(".")[0]
+    start = Path(inspect.getfile(loaded)).resolve()
+    root = start.parents[module.count(".") + (start.stem == "__init__")]
+    within = root / top if {"site-packages", "dist-packages"} & set(root.parts) else root
+    waiting, seen = [(module, start)], {start}
+    while waiting:
+        name, path = waiting.pop()
+        yield path.relative_to(root).as_posix(), path
+        for other in _imported(path, name if path.stem == "__init__" else name.rpartition(".")[0]):
+            base = root.joinpath(*other.split("."))
+            for file in (base.with_suffix(".py") if other else base, base / "__init__.py"):
+                if file.is_file() and file.is_relative_to(within) and file not in seen:
+                    seen.add(file)
+                    waiting.append((other, file))
+
+
+def _imported(path: Path, package: str) -> Iterator[str]:
+    """Names of modules that a Python file may import, with those of their packages. ``package``: its own."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            names = [base, *(f"{base}.{alias.name}".lstrip(".") for alias in node.names)]
+        for name in filter(None, names):
+            parts = name.split(".")
+            yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))
