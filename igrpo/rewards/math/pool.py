@@ -1,9 +1,10 @@
 """A pool of worker processes that can be killed: the only safe way to run a computer algebra system on model output.
 
-Two lanes keep slow comparisons out of the way of ordinary ones. Each comparison starts in the first lane; one that
-has used SLOW_AFTER_CPU_S of CPU time there is killed and queued for the second, where it starts again with the whole
-CPU limit. Either lane has ``workers`` processes, so there are at most twice as many, and the fork server. Processes of
-the second lane run at a lower priority. Time in a queue counts towards no limit.
+Two lanes keep slow comparisons out of the way of ordinary ones. Each comparison starts in the first lane. Once it has
+used SUSPECT_AFTER_CPU_S of CPU time there, it goes on at a lower priority, and the next one may start beside it. Once
+it has used SLOW_AFTER_CPU_S, it is killed and queued for the second lane, where it starts again with the whole CPU
+limit at the lowest priority. Per worker there are at most two processes in the first lane and one in the second, and
+one fork server in all. Time in a queue counts towards no limit.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
-from igrpo.rewards.math.processes import ForkServer, Limits, Reply, WorkerProcess
+from igrpo.rewards.math.processes import ForkServer, Limits, Reply, WorkerLostError, WorkerProcess
 from igrpo.types import Outcome
 
-__all__ = ["SLOW_AFTER_CPU_S", "Limits", "PoolClosedError", "Reply", "WorkerPool"]
+__all__ = ["SLOW_AFTER_CPU_S", "SUSPECT_AFTER_CPU_S", "Limits", "PoolClosedError", "Reply", "WorkerPool"]
 
+#: Above what nine in ten answers need.
+SUSPECT_AFTER_CPU_S = 0.05
 #: Above what nearly every answer needs (99 % of the test cases: 0.17), far below what a hopeless one is given.
 SLOW_AFTER_CPU_S = 0.2
-#: A tenth of the weight of an ordinary process, where both want the same processor.
-_SLOW_NICENESS = 10
+#: Beside an ordinary process, one gets a third of its share of a processor, the other a tenth.
+_SUSPECT_NICENESS, _SLOW_NICENESS = 5, 10
 
 
 class PoolClosedError(RuntimeError):
@@ -38,18 +41,24 @@ class _Job:
 
 @dataclass(slots=True)
 class _Lane:
-    """A queue and the threads that serve it, each with a process of its own. ``next`` takes what is too slow."""
+    """A queue, the threads that serve it, and the processes that are free. ``next`` takes what is too slow.
+
+    ``turns`` are the comparisons that may run before they are suspect; there may be more threads than turns.
+    """
 
     cpu_limit_s: float
-    niceness: int = 0
+    niceness: int
+    turns: threading.Semaphore
+    most_threads: int
     next: _Lane | None = None
     jobs: SimpleQueue[_Job | None] = field(default_factory=SimpleQueue)
     threads: list[threading.Thread] = field(default_factory=list)
-    free: int = 0
+    free_threads: int = 0
+    idle: list[WorkerProcess] = field(default_factory=list)
 
 
 class WorkerPool:
-    """``workers`` processes per lane, started when first needed, shared by any number of threads and event loops."""
+    """Processes started when first needed, shared by any number of threads and event loops."""
 
     def __init__(self, workers: int, limits: Limits) -> None:
         self._workers, self._limits = workers, limits
@@ -61,10 +70,12 @@ class WorkerPool:
         self._lock, self._starting = threading.RLock(), threading.RLock()  # the second is held for long
         self._server: ForkServer | None = None
         self._started: set[WorkerProcess] = set()
-        self._lanes = [_Lane(self._limits.cpu_s)]
-        if self._limits.cpu_s > SLOW_AFTER_CPU_S:
-            self._lanes[0].niceness = _SLOW_NICENESS
-            self._lanes.insert(0, _Lane(SLOW_AFTER_CPU_S, next=self._lanes[0]))
+        workers, cpu_s = self._workers, self._limits.cpu_s
+        if cpu_s <= SLOW_AFTER_CPU_S:
+            self._lanes = [_Lane(cpu_s, 0, threading.Semaphore(workers), workers)]
+            return
+        slow = _Lane(cpu_s, _SLOW_NICENESS, threading.Semaphore(workers), workers)
+        self._lanes = [_Lane(SLOW_AFTER_CPU_S, 0, threading.Semaphore(workers), 2 * workers, next=slow), slow]
 
     def ask(self, request: dict[str, Any]) -> Outcome:
         """Run one comparison in a free worker; blocks while all are busy."""
@@ -82,53 +93,81 @@ class WorkerPool:
         with self._lock:
             self._check_open()
             lane.jobs.put(job)
-            if lane.free >= lane.jobs.qsize() or len(lane.threads) == self._workers:
+            if lane.free_threads >= lane.jobs.qsize() or len(lane.threads) == lane.most_threads:
                 return
             thread = threading.Thread(target=self._serve, args=(lane,), name="verifier", daemon=True)
             lane.threads.append(thread)
             thread.start()
 
     def _serve(self, lane: _Lane) -> None:
-        process: WorkerProcess | None = None
         while True:
             with self._lock:
-                lane.free += 1
+                lane.free_threads += 1
             job = lane.jobs.get()
             with self._lock:
-                lane.free -= 1
+                lane.free_threads -= 1
             if job is None:
-                break
+                return
             if not job.reply.running() and not job.reply.set_running_or_notify_cancel():
                 continue
             try:
-                process = self._living(process, lane.niceness)
-                reply = process.ask(job.request, lane.cpu_limit_s)
+                reply = self._compare(lane, job.request)
                 if reply.outcome == "timed_out" and lane.next is not None:
                     self._put(lane.next, job)
                 else:
                     job.reply.set_result(reply)
             except Exception as error:
                 job.reply.set_exception(error)
-        if process is not None:
-            process.kill()
 
-    def _living(self, process: WorkerProcess | None, niceness: int) -> WorkerProcess:
-        """The process itself, or a new one in its place."""
-        self._check_open()
-        if process is not None:
+    def _compare(self, lane: _Lane, request: dict[str, Any]) -> Reply:
+        lane.turns.acquire()
+        suspect = False
+
+        def watch(used_s: float) -> None:
+            nonlocal suspect
+            if lane.next is not None and used_s > SUSPECT_AFTER_CPU_S and not suspect:
+                suspect = True
+                process.give_way(_SUSPECT_NICENESS)
+                lane.turns.release()
+
+        try:
+            process = self._worker(lane)
+            reply = process.ask(request, lane.cpu_limit_s, watch)
+            if suspect or not process.alive:  # a priority cannot be raised again
+                process.kill()
+            else:
+                lane.idle.append(process)
+            return reply
+        finally:
+            if not suspect:
+                lane.turns.release()
+
+    def _worker(self, lane: _Lane) -> WorkerProcess:
+        """The process that was used last, since its caches are warm; a new one where none is free."""
+        while process := self._popped(lane):
             if process.alive:
                 return process
             process.kill()
         with self._starting:
-            self._check_open()
-            if self._server is None or not self._server.alive:
-                if self._server is not None:
-                    self._server.close()
-                self._server = ForkServer(self._limits.memory_mb)
-            fresh = WorkerProcess(self._server, self._limits, niceness)
+            try:
+                fresh = WorkerProcess(self._living_server(), self._limits, lane.niceness)
+            except WorkerLostError:  # the server was killed, for its memory perhaps
+                fresh = WorkerProcess(self._living_server(), self._limits, lane.niceness)
         with self._lock:
             self._started = {old for old in self._started if old.alive} | {fresh}
         return fresh
+
+    def _living_server(self) -> ForkServer:
+        self._check_open()
+        if self._server is None or not self._server.alive:
+            if self._server is not None:
+                self._server.close()
+            self._server = ForkServer(self._limits.memory_mb)
+        return self._server
+
+    def _popped(self, lane: _Lane) -> WorkerProcess | None:
+        with self._lock:
+            return lane.idle.pop() if lane.idle else None
 
     def _check_open(self) -> None:
         if self._closed:
@@ -155,3 +194,6 @@ class WorkerPool:
         for _, thread in threads:
             if thread is not threading.current_thread():  # the garbage collector may run this anywhere
                 thread.join()
+        for lane in self._lanes:
+            while process := self._popped(lane):
+                process.kill()

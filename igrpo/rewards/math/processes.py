@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ class ForkServer:
             "PYTHONHASHSEED": "0",  # the order of symbolic work, and so its cost, is the same in every worker
         }
         self._lock = threading.Lock()
+        self._lost = False
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(_START_WALL_S)
         # -P: a file of the user's working directory must not stand in for a module of ours.
@@ -110,7 +112,7 @@ class ForkServer:
 
     @property
     def alive(self) -> bool:
-        return self._process.poll() is None
+        return not self._lost and self._process.poll() is None
 
     def fork(self, connection: socket.socket, niceness: int) -> int:
         """The process id of a new worker that serves ``connection``. Raises WorkerLostError."""
@@ -129,9 +131,10 @@ class ForkServer:
                 socket.send_fds(self._socket, [order], [] if connection is None else [connection.fileno()])
                 reply = worker.receive_exactly(self._socket, worker.ORDER.size)
         except OSError as error:
-            self._process.kill()  # what it may still say would be taken for the answer to the next order
+            self._lost = True  # what it may still say would be taken for the answer to the next order
             raise WorkerLostError(f"the verifier's fork server does not answer: {worker.described(error)}") from error
         if reply is None:
+            self._lost = True
             raise WorkerLostError("the verifier's fork server has ended")
         return int(worker.ORDER.unpack(reply)[0])
 
@@ -162,11 +165,14 @@ class WorkerProcess:
             self._socket.close()
             raise
 
-    def ask(self, request: dict[str, Any], cpu_limit_s: float) -> Reply:
-        """The verdict of one comparison; ``timed_out`` when it used more CPU time than this. Kills what it stops."""
+    def ask(self, request: dict[str, Any], cpu_limit_s: float, on_use: Callable[[float], object] = float) -> Reply:
+        """The verdict of one comparison; ``timed_out`` when it used more CPU time than this. Kills what it stops.
+
+        ``on_use`` is called now and then with the CPU seconds used so far.
+        """
         try:
             worker.send(self._socket, request | {"last_resort_s": cpu_limit_s + 5})
-            reply = self._receive(cpu_limit_s)
+            reply = self._receive(cpu_limit_s, on_use)
             if reply is None:
                 return Reply("crashed", f"the worker ended by itself: {_cause(self.kill())}")
             # It may have answered just before the next look at its clock: the time it reports decides, not that race.
@@ -178,7 +184,7 @@ class WorkerProcess:
         except Exception as error:  # the connection broke, or the worker said what no worker says
             return Reply("crashed", f"{worker.described(error)}; {_cause(self.kill())}")
 
-    def _receive(self, cpu_limit_s: float) -> dict[str, Any] | None:
+    def _receive(self, cpu_limit_s: float, on_use: Callable[[float], object]) -> dict[str, Any] | None:
         started_cpu_s, used_s, asleep_s = self._cpu_s(), 0.0, 0.0
         poller = select.poll()
         poller.register(self._socket, select.POLLIN | select.POLLHUP)
@@ -188,6 +194,7 @@ class WorkerProcess:
                 used_s = self._cpu_s() - started_cpu_s
                 wants_cpu = self._watched.status() == psutil.STATUS_RUNNING
                 over_memory = self._watched.memory_info().rss > self._limits.memory_mb * 2**20
+            on_use(used_s)
             if used_s > cpu_limit_s:
                 raise _StoppedError(Reply("timed_out"))
             if over_memory:
@@ -203,6 +210,11 @@ class WorkerProcess:
     def _cpu_s(self) -> float:
         times = self._watched.cpu_times()
         return float(times.user + times.system)
+
+    def give_way(self, niceness: int) -> None:
+        """Lower the priority of the process, for good."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._watched.nice(niceness)
 
     @property
     def alive(self) -> bool:

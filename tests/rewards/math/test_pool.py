@@ -156,9 +156,10 @@ def test_slow_comparisons_do_not_hold_up_ordinary_ones() -> None:
     slow = slow_ones(pool, 4)
     assert [pool.ask(request("2y", f"y+{i}y")) for i in (1, 2, 3)] == ["right", "wrong", "wrong"]
     assert not any(job.done() for job in slow)  # they have 100 seconds of CPU time each
-    assert len(pool.pids) <= 2  # one process of each lane, however many are slow
+    assert len(pool.pids) <= 3  # two of the first lane and one of the second, however many are slow
     niceness = sorted(psutil.Process(pid).nice() for pid in pool.pids)
-    assert niceness[-1] > niceness[0] == psutil.Process().nice()
+    assert niceness[-1] > psutil.Process().nice()
+    assert niceness[0] == psutil.Process().nice()
     pool.close()
     assert {type(job.exception()) for job in slow} <= {NoneType, PoolClosedError}
 
