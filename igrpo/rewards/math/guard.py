@@ -2,7 +2,7 @@ r"""The cheap look at an answer before a computer algebra system may see it.
 
 Refused is what no reasonable answer contains and what costs minutes or gigabytes: powers with huge exponents (towers
 included), factorials of huge numbers, up-arrows, deep nesting, endless text. What merely takes long is left to the
-CPU limit.
+CPU limit. No function here raises, whatever the text: it is what a model wrote.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ MAX_TOWER = 20
 _LONG_NUMBER = re.compile(rf"[0-9]{{{MAX_DIGITS + 1}}}")
 _SCIENTIFIC = re.compile(r"[0-9.][eE][-+]?([0-9]{4,})")
 _BIG_OPERATOR_LIMIT = re.compile(r"\\(?:sum|prod|int|iint|oint|bigcup|bigcap|lim)\s*(?:_(?:\{[^{}]*\}|\S))?$")
-_TOKEN = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+|\\[a-zA-Z]+|[-+*/^!(){}\[\]]|[a-zA-Z]|.")
+_NUMBER = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+")
+_TOKEN = re.compile(rf"{_NUMBER.pattern}|\\[a-zA-Z]+|\S")
+_OPERAND = re.compile(r"-?(?:[0-9]+|\\[a-zA-Z]+|.)")
 
 
 def refusal(text: str, max_chars: int) -> str | None:
@@ -30,7 +32,7 @@ def refusal(text: str, max_chars: int) -> str | None:
         return "up-arrow notation"
     if _LONG_NUMBER.search(text):
         return f"a number of more than {MAX_DIGITS} digits"
-    if any(int(match[1][:9]) > MAX_EXPONENT for match in _SCIENTIFIC.finditer(text)):
+    if any(float(match[1]) > MAX_EXPONENT for match in _SCIENTIFIC.finditer(text)):
         return f"an exponent above {MAX_EXPONENT}"
     if _depth(text) > MAX_DEPTH:
         return f"nested deeper than {MAX_DEPTH}"
@@ -44,62 +46,69 @@ def _depth(text: str) -> int:
             depth += 1
             deepest = max(deepest, depth)
         elif character in ")}]":
-            depth -= 1
+            depth = max(0, depth - 1)  # one that closes nothing takes nothing off the depth of what follows
     return deepest
 
 
 def _growth(text: str) -> str | None:
+    partners = _bracket_partners(text)
     for match in re.finditer(r"\^", text):
         if _BIG_OPERATOR_LIMIT.search(text[: match.start()]):
             continue
-        exponent = _operand_after(text, match.end())
+        exponent = _operand_after(text, match.end(), partners)
         if exponent is None:
             return f"a tower of more than {MAX_TOWER} powers"
         if magnitude(exponent) > MAX_EXPONENT:
             return f"an exponent above {MAX_EXPONENT}"
-    for match in re.finditer("!", text):
-        if magnitude(_operand_before(text, match.start())) > MAX_FACTORIAL:
+    for match in re.finditer("!+", text):
+        if magnitude(_operand_before(text, match.end() - 1, partners)) > MAX_FACTORIAL:
             return f"the factorial of a number above {MAX_FACTORIAL}"
     return None
 
 
-def _operand_after(text: str, start: int) -> str | None:
+def _bracket_partners(text: str) -> dict[int, int]:
+    """For each bracket that has a partner, where that is; brackets of different shapes close each other."""
+    partners, opened = {}, []
+    for i, character in enumerate(text):
+        if character in "({[":
+            opened.append(i)
+        elif character in ")}]" and opened:
+            start = opened.pop()
+            partners[start], partners[i] = i, start
+    return partners
+
+
+def _operand_after(text: str, start: int, partners: dict[int, int]) -> str | None:
     """The exponent at ``start``, with the exponents and factorials that follow it; None for too high a tower."""
-    end = _group_end(text, start)
+    end = _group_end(text, start, partners)
     for _ in range(MAX_TOWER):
         if end >= len(text) or text[end] not in "^!":
             return text[start:end]
-        end = end + 1 if text[end] == "!" else _group_end(text, end + 1)
+        end = end + 1 if text[end] == "!" else _group_end(text, end + 1, partners)
     return None
 
 
-def _group_end(text: str, start: int) -> int:
-    if start >= len(text):
-        return start
-    if text[start] not in "({[":
-        match = re.compile(r"-?(?:[0-9]+|\\[a-zA-Z]+|.)").match(text, start)
-        return match.end() if match else start + 1
-    depth = 0
-    for i in range(start, len(text)):
-        depth += (text[i] in "({[") - (text[i] in ")}]")
-        if depth == 0:
-            return i + 1
-    return len(text)
+def _group_end(text: str, start: int, partners: dict[int, int]) -> int:
+    if start < len(text) and text[start] in "({[":
+        return partners.get(start, len(text) - 1) + 1
+    match = _OPERAND.match(text, start)
+    return match.end() if match else start + 1
 
 
-def _operand_before(text: str, end: int) -> str:
-    if end and text[end - 1] in ")}]":
-        depth = 0
-        for i in range(end - 1, -1, -1):
-            depth += (text[i] in ")}]") - (text[i] in "({[")
-            if depth == 0:
-                return text[i:end]
-    match = re.search(r"[0-9]+!*$", text[:end])
-    return match.group() if match else ""
+def _operand_before(text: str, end: int, partners: dict[int, int]) -> str:
+    """The number or group that ends at ``end``, with the factorials that stand between."""
+    operand_end = len(text[:end].rstrip("!"))
+    start = partners.get(operand_end - 1) if text[operand_end - 1 : operand_end] in (")", "}", "]") else None
+    if start is None:
+        start = len(text[:operand_end].rstrip("0123456789"))
+    return text[start:end]
 
 
 def magnitude(text: str) -> float:
-    """An upper bound of the absolute value of an arithmetic expression; letters count as 1, overflow as infinity."""
+    """An upper bound of the absolute value of an arithmetic expression.
+
+    Letters and anything unknown count as 1, factors below 1 and divisors as 1, overflow and deep nesting as infinity.
+    """
     return _Magnitude(text).value()
 
 
@@ -107,19 +116,26 @@ class _Magnitude:
     """Recursive descent over sums, products, powers and factorials, in floats that saturate."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = [token for token in _TOKEN.findall(text) if not token.isspace()]
+        self._tokens = _TOKEN.findall(text)
         self._at = 0
 
     def value(self) -> float:
         total = 0.0
-        while self._at < len(self._tokens) and self._peek() not in ")}]":
-            total += self._product()
+        while self._at < len(self._tokens):
+            total += self._sum(depth=0)
+            self._at += 1  # a bracket that closes nothing
         return total
 
     def _peek(self) -> str:
         return self._tokens[self._at] if self._at < len(self._tokens) else ""
 
-    def _product(self) -> float:
+    def _sum(self, depth: int) -> float:
+        total = 0.0
+        while (token := self._peek()) and token not in ")}]":
+            total += self._product(depth)
+        return total
+
+    def _product(self, depth: int) -> float:
         result = 1.0
         while (token := self._peek()) and token not in ")}]":
             if token in "+-":
@@ -127,34 +143,35 @@ class _Magnitude:
                 return result
             if token == "/":
                 self._at += 1
-                self._power()  # at least 1 for the integers that a bound is wanted for
+                self._power(depth)  # at least 1 for the integers that a bound is wanted for
                 continue
             if token in ("*", "\\cdot", "\\frac"):
                 self._at += 1
                 continue
-            result *= max(self._power(), 1e-9)
+            result *= max(self._power(depth), 1.0)
         return result
 
-    def _power(self) -> float:
-        base = self._atom()
+    def _power(self, depth: int) -> float:
+        if depth > MAX_DEPTH + MAX_TOWER:
+            self._at = len(self._tokens)
+            return math.inf
+        base = self._atom(depth)
         while (token := self._peek()) in ("^", "!"):
             self._at += 1
             if token == "!":
                 base = math.inf if base > 170 else math.gamma(base + 1)
             else:
-                base = _saturating_power(base, self._power())
+                base = _saturating_power(base, self._power(depth + 1))
         return base
 
-    def _atom(self) -> float:
+    def _atom(self, depth: int) -> float:
         token = self._peek()
         self._at += 1
         if token in ("(", "{", "["):
-            inner = self.value()
+            inner = self._sum(depth + 1)
             self._at += 1
             return inner
-        if token[:1].isdigit() or token.startswith("."):
-            return float(token)
-        return 1.0
+        return float(token) if _NUMBER.fullmatch(token) else 1.0
 
 
 def _saturating_power(base: float, exponent: float) -> float:

@@ -1,190 +1,183 @@
-"""Worker processes that can be killed: the only safe way to run a computer algebra system on what a model wrote.
+"""A pool of worker processes that can be killed: the only safe way to run a computer algebra system on model output.
 
-The verdict ``timed_out`` depends on the CPU time that a worker used, never on the clock on the wall, so a busy
-machine gives the same verdicts as an idle one. The parent reads that time from outside, since one ``9**9**9`` holds
-the interpreter lock and lets no thread of the worker run.
+Two lanes keep slow comparisons out of the way of ordinary ones. Each comparison starts in the first lane. Once it has
+used SUSPECT_AFTER_CPU_S of CPU time there, it goes on at a lower priority, and the next one may start beside it. Once
+it has used SLOW_AFTER_CPU_S, it is killed and queued for the second lane, where it starts again with the whole CPU
+limit at the lowest priority. Per worker there are at most two processes in the first lane and one in the second, and
+one fork server in all. Time in a queue counts towards no limit.
 """
 
 from __future__ import annotations
 
 import os
-import queue
-import select
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
 
-import psutil
-
-import igrpo
-from igrpo.rewards.math import worker
+from igrpo.rewards.math.processes import ForkServer, Limits, Reply, WorkerLostError, WorkerProcess
 from igrpo.types import Outcome
 
-_POLL_S = 0.05
-_START_WALL_S = 120.0
+__all__ = ["SLOW_AFTER_CPU_S", "SUSPECT_AFTER_CPU_S", "Limits", "PoolClosedError", "Reply", "WorkerPool"]
+
+#: Above what nine in ten answers need.
+SUSPECT_AFTER_CPU_S = 0.05
+#: Above what nearly every answer needs (99 % of the test cases: 0.17), far below what a hopeless one is given.
+SLOW_AFTER_CPU_S = 0.2
+#: Beside an ordinary process, one gets a third of its share of a processor, the other a tenth.
+_SUSPECT_NICENESS, _SLOW_NICENESS = 5, 10
+
+
+class PoolClosedError(RuntimeError):
+    """The pool was closed before the comparison began."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What one comparison may use: CPU seconds (decides ``timed_out``), wall seconds and memory (``crashed``).
+class _Job:
+    request: dict[str, Any]
+    reply: Future[Reply]
 
-    Raises:
-        ValueError: a limit that no worker could keep, or that would let the load of the machine decide.
+
+@dataclass(slots=True)
+class _Lane:
+    """A queue, the threads that serve it, and the processes that are free. ``next`` takes what is too slow.
+
+    ``turns`` are the comparisons that may run before they are suspect; there may be more threads than turns.
     """
 
-    cpu_s: float
-    wall_s: float
-    memory_mb: int
-
-    def __post_init__(self) -> None:
-        if self.cpu_s <= 0:
-            raise ValueError(f"cpu_limit_s={self.cpu_s}: must be above 0")
-        if self.wall_s < 2 * self.cpu_s:
-            raise ValueError(
-                f"wall_limit_s={self.wall_s}: must be at least twice cpu_limit_s={self.cpu_s}, or load decides"
-            )
-        if self.memory_mb < 128:
-            raise ValueError(f"memory_limit_mb={self.memory_mb}: a worker needs 128 to work")
-
-
-@dataclass(frozen=True, slots=True)
-class _DeathError(Exception):
-    outcome: Outcome
-
-
-class WorkerProcess:
-    """One worker and its pipes. Not thread-safe: one request at a time."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        roots = [str(Path(igrpo.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, roots)),
-            "OMP_NUM_THREADS": "1",
-            "PYTHONHASHSEED": "0",  # the order of symbolic work, and so its cost, is the same in every worker
-        }
-        # -P: a file of the user's working directory must not stand in for a module of ours.
-        command = [sys.executable, "-P", "-m", "igrpo.rewards.math.worker", str(limits.memory_mb)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
-        )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self._requests, self._replies = self.process.stdin, self.process.stdout
-        self._watched = psutil.Process(self.process.pid)
-        self._ready = False
-
-    def ask(self, request: dict[str, Any]) -> Outcome:
-        """The verdict of one comparison; after anything but a verdict the worker is dead."""
-        try:
-            if not self._ready:
-                self._receive(cpu_limit_s=None, wall_limit_s=_START_WALL_S)
-                self._ready = True
-            worker.write_message(self._requests, request | {"last_resort_s": self._limits.cpu_s + 5})
-            reply = self._receive(self._limits.cpu_s, self._limits.wall_s)
-        except _DeathError as death:
-            self.kill()
-            return death.outcome
-        except (OSError, ValueError, psutil.NoSuchProcess):  # the pipe broke: killed from outside, or never came up
-            self.kill()
-            return "crashed"
-        # It may have answered just before the next look at its clock: the time it reports decides, not that race.
-        return "timed_out" if reply["cpu_s"] > self._limits.cpu_s else cast(Outcome, reply["verdict"])
-
-    def _receive(self, cpu_limit_s: float | None, wall_limit_s: float) -> dict[str, Any]:
-        started_s, started_cpu_s = time.monotonic(), self._cpu_s()
-        poller = select.poll()
-        poller.register(self._replies, select.POLLIN | select.POLLHUP)
-        while not poller.poll(_POLL_S * 1000):
-            if cpu_limit_s is not None and self._cpu_s() - started_cpu_s > cpu_limit_s:
-                raise _DeathError("timed_out")
-            over_memory = self._watched.memory_info().rss > self._limits.memory_mb * 2**20
-            if over_memory or time.monotonic() - started_s > wall_limit_s:
-                raise _DeathError("crashed")
-        reply = worker.read_message(self._replies)
-        if reply is None:
-            raise _DeathError("crashed")
-        return reply
-
-    def _cpu_s(self) -> float:
-        times = self._watched.cpu_times()
-        return float(times.user + times.system)
-
-    @property
-    def alive(self) -> bool:
-        return self.process.poll() is None
-
-    def kill(self) -> None:
-        """End the process, reap it, close its pipes. Safe to call twice."""
-        self.process.kill()
-        self.process.wait()
-        for stream in (self._requests, self._replies):
-            try:
-                stream.close()
-            except BrokenPipeError:  # an unsent request in the buffer; nobody waits for it
-                continue
+    cpu_limit_s: float
+    niceness: int
+    turns: threading.Semaphore
+    most_threads: int
+    next: _Lane | None = None
+    jobs: SimpleQueue[_Job | None] = field(default_factory=SimpleQueue)
+    threads: list[threading.Thread] = field(default_factory=list)
+    free_threads: int = 0
+    idle: list[WorkerProcess] = field(default_factory=list)
 
 
 class WorkerPool:
-    """``workers`` processes, started when first needed, shared by any number of threads and event loops."""
+    """Processes started when first needed, shared by any number of threads and event loops."""
 
     def __init__(self, workers: int, limits: Limits) -> None:
         self._workers, self._limits = workers, limits
-        self._lock = threading.Lock()
-        self._owner = -1
         self._closed = False
         self._reset()
 
     def _reset(self) -> None:
         self._owner = os.getpid()
-        self._lock = threading.Lock()
-        self._idle: queue.LifoQueue[WorkerProcess | None] = queue.LifoQueue()
+        self._lock, self._starting = threading.RLock(), threading.RLock()  # the second is held for long
+        self._server: ForkServer | None = None
         self._started: set[WorkerProcess] = set()
-        for _ in range(self._workers):
-            self._idle.put(None)
+        workers, cpu_s = self._workers, self._limits.cpu_s
+        if cpu_s <= SLOW_AFTER_CPU_S:
+            self._lanes = [_Lane(cpu_s, 0, threading.Semaphore(workers), workers)]
+            return
+        slow = _Lane(cpu_s, _SLOW_NICENESS, threading.Semaphore(workers), workers)
+        self._lanes = [_Lane(SLOW_AFTER_CPU_S, 0, threading.Semaphore(workers), 2 * workers, next=slow), slow]
 
     def ask(self, request: dict[str, Any]) -> Outcome:
         """Run one comparison in a free worker; blocks while all are busy."""
-        with self._worker() as process:
-            return process.ask(request)
+        return self.submit(request).result().outcome
 
-    @contextmanager
-    def _worker(self) -> Iterator[WorkerProcess]:
-        if self._owner != os.getpid():  # after a fork the workers, their pipes and the locks are the parent's
+    def submit(self, request: dict[str, Any]) -> Future[Reply]:
+        """Queue one comparison. Raises PoolClosedError, as the Future does when the pool is closed meanwhile."""
+        if self._owner != os.getpid():  # after a fork the workers, their connections and the threads are the parent's
             self._reset()
-        if self._closed:
-            raise RuntimeError("the verifier is closed")
-        idle = self._idle
-        process = idle.get()
-        try:
-            if process is None or not process.alive:
-                process = self._replace(process)
-            yield process
-        finally:
-            idle.put(process)
+        job = _Job(request, Future())
+        self._put(self._lanes[0], job)
+        return job.reply
 
-    def _replace(self, dead: WorkerProcess | None) -> WorkerProcess:
+    def _put(self, lane: _Lane, job: _Job) -> None:
         with self._lock:
-            if self._closed:
-                raise RuntimeError("the verifier is closed")
-            if dead is not None:
-                dead.kill()
-                self._started.discard(dead)
-            fresh = WorkerProcess(self._limits)
-            self._started.add(fresh)
-            return fresh
+            self._check_open()
+            lane.jobs.put(job)
+            if lane.free_threads >= lane.jobs.qsize() or len(lane.threads) == lane.most_threads:
+                return
+            thread = threading.Thread(target=self._serve, args=(lane,), name="verifier", daemon=True)
+            lane.threads.append(thread)
+            thread.start()
+
+    def _serve(self, lane: _Lane) -> None:
+        while True:
+            with self._lock:
+                lane.free_threads += 1
+            job = lane.jobs.get()
+            with self._lock:
+                lane.free_threads -= 1
+            if job is None:
+                return
+            if not job.reply.running() and not job.reply.set_running_or_notify_cancel():
+                continue
+            try:
+                reply = self._compare(lane, job.request)
+                if reply.outcome == "timed_out" and lane.next is not None:
+                    self._put(lane.next, job)
+                else:
+                    job.reply.set_result(reply)
+            except Exception as error:
+                job.reply.set_exception(error)
+
+    def _compare(self, lane: _Lane, request: dict[str, Any]) -> Reply:
+        lane.turns.acquire()
+        suspect = False
+
+        def watch(used_s: float) -> None:
+            nonlocal suspect
+            if lane.next is not None and used_s > SUSPECT_AFTER_CPU_S and not suspect:
+                suspect = True
+                process.give_way(_SUSPECT_NICENESS)
+                lane.turns.release()
+
+        try:
+            process = self._worker(lane)
+            reply = process.ask(request, lane.cpu_limit_s, watch)
+            if suspect or not process.alive:  # a priority cannot be raised again
+                process.kill()
+            else:
+                lane.idle.append(process)
+            return reply
+        finally:
+            if not suspect:
+                lane.turns.release()
+
+    def _worker(self, lane: _Lane) -> WorkerProcess:
+        """The process that was used last, since its caches are warm; a new one where none is free."""
+        while process := self._popped(lane):
+            if process.alive:
+                return process
+            process.kill()
+        with self._starting:
+            try:
+                fresh = WorkerProcess(self._living_server(), self._limits, lane.niceness)
+            except WorkerLostError:  # the server was killed, for its memory perhaps
+                fresh = WorkerProcess(self._living_server(), self._limits, lane.niceness)
+        with self._lock:
+            self._started = {old for old in self._started if old.alive} | {fresh}
+        return fresh
+
+    def _living_server(self) -> ForkServer:
+        self._check_open()
+        if self._server is None or not self._server.alive:
+            if self._server is not None:
+                self._server.close()
+            self._server = ForkServer(self._limits.memory_mb)
+        return self._server
+
+    def _popped(self, lane: _Lane) -> WorkerProcess | None:
+        with self._lock:
+            return lane.idle.pop() if lane.idle else None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise PoolClosedError("the verifier is closed")
 
     @property
     def pids(self) -> list[int]:
         """Process ids of the living workers."""
         with self._lock:
-            return [process.process.pid for process in self._started if process.alive]
+            return [process.pid for process in self._started if process.alive]
 
     def close(self) -> None:
         """Kill every worker; a comparison in flight ends as ``crashed``. Safe to call twice."""
@@ -192,14 +185,15 @@ class WorkerPool:
             return
         with self._lock:
             self._closed = True
-            for process in self._started:
-                process.process.kill()
-            # Pipes are closed by their owners' next look at a dead worker, or here when nobody uses them.
-            idle = [self._idle.get_nowait() for _ in range(self._idle.qsize())]
-            for unused in idle:
-                if unused is not None:
-                    unused.kill()
-                    self._started.discard(unused)
-                self._idle.put(None)  # wakes who still waits for a worker
-            for process in self._started:
-                process.process.wait()
+            threads = [(lane, thread) for lane in self._lanes for thread in lane.threads]
+            for lane, _ in threads:
+                lane.jobs.put(None)
+        with self._starting:
+            if self._server is not None:
+                self._server.close()
+        for _, thread in threads:
+            if thread is not threading.current_thread():  # the garbage collector may run this anywhere
+                thread.join()
+        for lane in self._lanes:
+            while process := self._popped(lane):
+                process.kill()

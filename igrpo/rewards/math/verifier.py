@@ -1,8 +1,9 @@
 """Right or wrong, by the gold answer: an exact match first, then math-verify in killable worker processes.
 
 Every completion gets one of six outcomes. ``right``, ``wrong`` and ``unparsable`` (no answer, or none that can be
-read) are verdicts. ``refused`` (by the guard), ``timed_out`` (CPU limit) and ``crashed`` (memory, wall clock, a dead
-worker) mean that there is none: reward 0, ``correct`` None, counted, logged, and the input kept for a look.
+read) are verdicts. ``refused`` (by the guard), ``timed_out`` (CPU limit) and ``crashed`` (memory, a sleeping or dead
+worker, any exception) mean that there is none: reward 0, ``correct`` None, counted, logged, and the input kept for a
+look. No text raises: what fails on one completion is the outcome of that completion alone.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import time
 import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,24 @@ from igrpo.rewards.math.extraction import ANSWER_FORMATS, AnswerFormat, extract_
 from igrpo.rewards.math.guard import refusal
 from igrpo.rewards.math.normalise import normalise, plain_integer
 from igrpo.rewards.math.numbers import numbers_equal, parse_number
-from igrpo.rewards.math.pool import Limits, WorkerPool
+from igrpo.rewards.math.pool import Limits, PoolClosedError, Reply, WorkerPool
 from igrpo.rewards.math.restated import restates
+from igrpo.rewards.math.worker import described
 from igrpo.types import OUTCOMES, Completion, Outcome, Question, Score
 
 logger = logging.getLogger(__name__)
 
 _SHOWN_CHARS = 120
 _SAVED_CHARS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The answer of a completion, and what became of it where that needs no worker to tell."""
+
+    text: str
+    answer: str | None
+    reply: Reply | None
 
 
 class MathVerifier:
@@ -45,9 +56,9 @@ class MathVerifier:
         base_subscript: whether an answer may leave out the base of a gold like ``52_8``.
         unevaluated: whether an operation that is left to the reader (``\\gcd(12,18)``, a sum, ``\\sin 30^\\circ``) may
             answer a gold answer without one.
-        workers: processes, started when the first answer needs one.
+        workers: processes for ordinary comparisons, and as many for slow ones; started when the first answer needs one.
         cpu_limit_s: CPU seconds of one comparison; beyond them it is ``timed_out``.
-        wall_limit_s: wall-clock backstop, for a worker that waits; beyond it ``crashed``.
+        wall_limit_s: seconds that a worker may sleep (stopped, swapping), as a backstop; beyond them ``crashed``.
         memory_limit_mb: address space of a worker; beyond it ``crashed``.
         max_answer_chars: longer answers are ``refused``.
         cache_size: verdicts kept.
@@ -80,11 +91,8 @@ class MathVerifier:
         _check_formats(self._formats)
         if workers < 1 or max_answer_chars < 1 or cache_size < 1:
             raise ValueError(f"{workers=}, {max_answer_chars=}, {cache_size=}: each must be 1 or more")
-        self._workers = workers
         self._pool = WorkerPool(workers, Limits(cpu_limit_s, wall_limit_s, memory_limit_mb))
         self._finalizer = weakref.finalize(self, self._pool.close)
-        self._executor: ThreadPoolExecutor | None = None
-        self._executor_pid = -1
         self._lock = threading.Lock()
         self._counts: Counter[Outcome] = Counter()
         self._cache: OrderedDict[tuple[str, str], Outcome] = OrderedDict()
@@ -101,32 +109,44 @@ class MathVerifier:
         return self._pool.pids
 
     async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score]:
-        """One Score a completion. Answers that need no worker are scored in place, the others off the event loop."""
-        gold = self._gold(question)
-        answers = [self._answer(completion.text) for completion in completions]
-        verdicts = {answer: self._quick(question, gold, answer) for answer in set(answers)}
-        pending = [answer for answer, outcome in verdicts.items() if outcome is None and answer is not None]
-        if pending:
-            jobs = [asyncio.wrap_future(self._threads().submit(self._slow, question, gold, a)) for a in pending]
-            verdicts |= dict(zip(pending, await asyncio.gather(*jobs), strict=True))
-        return self._scores(question, gold, answers, verdicts)
+        """One Score per completion. Answers that need no worker are scored in place, the others off the event loop."""
+        gold, found = self._look(question, [completion.text for completion in completions])
+        jobs = self._submitted(gold, found)
+        await asyncio.gather(*map(asyncio.wrap_future, jobs.values()), return_exceptions=True)
+        return self._scores(question, gold, found, jobs)
 
     def score_sync(self, question: Question, texts: Sequence[str]) -> list[Score]:
         """The same for callers without an event loop, from the completions' texts."""
-        gold = self._gold(question)
-        answers = [self._answer(text) for text in texts]
-        verdicts: dict[str | None, Outcome | None] = {}
-        for answer in answers:
-            if answer not in verdicts:
-                quick = self._quick(question, gold, answer)
-                verdicts[answer] = quick if quick or answer is None else self._slow(question, gold, answer)
-        return self._scores(question, gold, answers, verdicts)
+        gold, found = self._look(question, texts)
+        return self._scores(question, gold, found, self._submitted(gold, found))
 
     def close(self) -> None:
         """Kill the workers. Safe to call twice."""
         self._finalizer()
-        if self._executor is not None and self._executor_pid == os.getpid():
-            self._executor.shutdown(wait=True)
+
+    def _look(self, question: Question, texts: Sequence[str]) -> tuple[str, list[_Found]]:
+        """The gold answer, and of each completion all that can be told without a worker."""
+        try:
+            gold = self._gold(question)
+        except Exception as error:
+            reply = Reply("crashed", f"of the gold answer: {described(error)}")
+            return str(question.answer), [_Found(text, None, reply) for text in texts]
+        return gold, [self._found(question, gold, text) for text in texts]
+
+    def _found(self, question: Question, gold: str, text: str) -> _Found:
+        answer = None
+        try:
+            answer = self._answer(text)
+            outcome = self._quick(question, gold, answer)
+        except Exception as error:
+            return _Found(text, answer, Reply("crashed", described(error)))
+        return _Found(text, answer, None if outcome is None else Reply(outcome))
+
+    def _submitted(self, gold: str, found: Sequence[_Found]) -> dict[str | None, Future[Reply]]:
+        """The comparisons that need a worker, by answer, each queued once."""
+        pending = dict.fromkeys(item.answer for item in found if item.reply is None)
+        shared = {"gold": gold, "conventions": asdict(self._conventions)}
+        return {answer: self._pool.submit(shared | {"answer": answer}) for answer in pending}
 
     def _gold(self, question: Question) -> str:
         gold = normalise(extract_gold(question.answer))
@@ -156,53 +176,59 @@ class MathVerifier:
         with self._lock:
             return "wrong" if restated else self._cache.get((gold, answer))
 
-    def _slow(self, question: Question, gold: str, answer: str) -> Outcome:
-        request = {"gold": gold, "answer": answer, "conventions": asdict(self._conventions)}
-        outcome = self._pool.ask(request)
-        if outcome != "crashed":  # a crash may be the machine's fault
+    def _reply(self, gold: str, answer: str | None, job: Future[Reply]) -> Reply:
+        """The reply of a comparison that was queued; blocks until it is there."""
+        try:
+            reply = job.result()
+        except PoolClosedError:
+            raise
+        except Exception as error:
+            return Reply("crashed", described(error))
+        if answer is not None and reply.outcome != "crashed":  # a crash may be the machine's fault
             with self._lock:
-                self._cache[gold, answer] = outcome
+                self._cache[gold, answer] = reply.outcome
                 if len(self._cache) > self._cache_size:
                     self._cache.popitem(last=False)
-        return outcome
-
-    def _threads(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._executor is None or self._executor_pid != os.getpid():
-                self._executor = ThreadPoolExecutor(self._workers, thread_name_prefix="verifier")
-                self._executor_pid = os.getpid()
-            return self._executor
+        return reply
 
     def _scores(
-        self, question: Question, gold: str, answers: list[str | None], verdicts: dict[str | None, Outcome | None]
+        self, question: Question, gold: str, found: Sequence[_Found], jobs: dict[str | None, Future[Reply]]
     ) -> list[Score]:
+        replies = {answer: self._reply(gold, answer, job) for answer, job in jobs.items()}
         scores = []
-        for answer in answers:
-            outcome = verdicts[answer]
-            assert outcome is not None
+        for item in found:
+            reply = item.reply or replies[item.answer]
+            outcome = reply.outcome
             if outcome in ("refused", "timed_out", "crashed"):
-                self._report(question, gold, answer or "", outcome)
+                self._report(question, gold, item, reply)
                 correct = None
             else:
                 correct = outcome == "right"
-            scores.append(Score(value=float(outcome == "right"), correct=correct, outcome=outcome, answer=answer))
+            scores.append(Score(value=float(outcome == "right"), correct=correct, outcome=outcome, answer=item.answer))
         with self._lock:
             self._counts.update(score.outcome for score in scores)
         return scores
 
-    def _report(self, question: Question, gold: str, answer: str, outcome: Outcome) -> None:
+    def _report(self, question: Question, gold: str, found: _Found, reply: Reply) -> None:
+        answer = found.answer or ""
         shown = answer if len(answer) <= _SHOWN_CHARS else answer[:_SHOWN_CHARS] + "..."
-        logger.warning("the verifier has no verdict (%s) on question %s: answer %r", outcome, question.id, shown)
+        what = f"{reply.outcome}: {reply.error}" if reply.error else reply.outcome
+        logger.warning("the verifier has no verdict (%s) on question %s: answer %r", what, question.id, shown)
         if self._incident_dir is None:
             return
         incident: dict[str, Any] = {
-            "time": time.time(), "outcome": outcome, "question": question.id,
+            "time": time.time(), "outcome": reply.outcome, "error": reply.error, "question": question.id,
             "gold": gold[:_SAVED_CHARS], "answer": answer[:_SAVED_CHARS], "answer_chars": len(answer),
         }  # fmt: skip
-        self._incident_dir.mkdir(parents=True, exist_ok=True)
-        # One file a process: ranks of one run share the directory.
-        with self._lock, (self._incident_dir / f"verifier-{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(incident) + "\n")
+        if found.answer is None:  # it was not found yet: the text is all that there is to look at
+            incident["completion_end"] = found.text[-_SAVED_CHARS:]
+        try:
+            self._incident_dir.mkdir(parents=True, exist_ok=True)
+            # One file per process: ranks of one run share the directory.
+            with self._lock, (self._incident_dir / f"verifier-{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(incident) + "\n")
+        except OSError as error:
+            logger.warning("the incident is not saved in %s: %s", self._incident_dir, error)
 
 
 def _check_formats(formats: Sequence[str]) -> None:

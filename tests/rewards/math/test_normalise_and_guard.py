@@ -143,7 +143,7 @@ def test_based_numbers() -> None:
     "text",
     [
         "9^{9^{9}}", "9^9^9", "9^{(9^9)}", "10^{-1000000000}", "2^{100001}", "((9!)!)!", "100000!", "(10^8)!", "9!!!!!",
-        "3\\uparrow\\uparrow3", "1e1000000", "1" * 2001, "(" * 41 + ")" * 41, "x^" * 100 + "x", "1+" * 2001,
+        "3\\uparrow\\uparrow3", "1e1000000", "1e0000000001000000", "(9!)!!", "2^{0 0 0 0 100001}", ")" * 50 + "(" * 41, "1" * 2001, "(" * 41 + ")" * 41, "x^" * 100 + "x", "1+" * 2001,
     ],
 )  # fmt: skip
 def test_refused(text: str) -> None:
@@ -173,8 +173,29 @@ def test_magnitude_is_an_upper_bound_of_sums_and_products(text: str) -> None:
     assert magnitude(text) >= eval(text) * (1 - 1e-9)
 
 
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [(".", 1.0), ("..", 1.0), ("2^.", 2.0), ("²", 1.0), ("٣!", 1.0), ("", 0.0), ("3)+4", 8.0), ("0.5*10", 10.0)],
+)
+def test_magnitude_of_what_is_no_number(text: str, bound: float) -> None:
+    assert magnitude(text) == bound
+
+
+def test_magnitude_of_deep_nesting_is_infinite() -> None:
+    assert magnitude("(" * 5000) == magnitude("2^" * 5000) == float("inf")
+
+
 def test_the_guard_is_cheap_on_every_stress_input() -> None:
     started = time.process_time()
     for row in rows("stress.jsonl"):
         refusal(normalise(unrolled(row["prediction"])[:8000]), 4000)
+    for text in (
+        "1" * 1999 + "a!" * 1000,
+        ")!" * 2000,
+        "!" * 4000,
+        "\\sum_{" + "a^" * 1900,
+        "a^{b!}" * 600,
+        "(a!)" * 1000,
+    ):
+        refusal(text, 4000)
     assert time.process_time() - started < 5

@@ -9,16 +9,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
+from types import NoneType
 from typing import Any
 
 import psutil
 import pytest
 
-from igrpo.rewards.math.pool import Limits, WorkerPool
+from igrpo.rewards.math.pool import Limits, PoolClosedError, Reply, WorkerPool
 from igrpo.types import Outcome
 
 SLOW = r"\prod_{k=1}^{1000000}k"
-CONVENTIONS = {"percent": "any", "base_subscript": "optional"}
+CONVENTIONS = {"percent": "any", "base_subscript": "optional", "unevaluated": "accepted"}
 
 
 def request(gold: str, answer: str) -> dict[str, Any]:
@@ -122,22 +124,101 @@ def test_closing_ends_a_comparison_in_flight() -> None:
 
 
 PARENT = """
-import os, signal
+import os, signal, sys
 from igrpo.rewards.math.pool import Limits, WorkerPool
-pool = WorkerPool(1, Limits(cpu_s=5, wall_s=60, memory_mb=1024))
-pool.ask({"gold": "2y", "answer": "y+y", "conventions": {"percent": "any", "base_subscript": "optional"}})
+pool = WorkerPool(1, Limits(cpu_s=500, wall_s=1000, memory_mb=1024))
+asked = {"gold": "2y", "conventions": {"percent": "any", "base_subscript": "optional", "unevaluated": "rejected"}}
+pool.ask(asked | {"answer": "y+y"})
+if sys.argv[1]:
+    pool.submit(asked | {"answer": sys.argv[1]})
 print(pool.pids[0], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_worker_ends_with_its_parent() -> None:
-    done = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, text=True, check=False, timeout=60)
+@pytest.mark.parametrize("in_flight", ["", SLOW], ids=["idle", "comparing"])
+def test_a_worker_ends_with_its_parent(in_flight: str) -> None:
+    command = [sys.executable, "-c", PARENT, in_flight]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     worker = int(done.stdout)
     deadline = time.monotonic() + 10
     while psutil.pid_exists(worker) and psutil.Process(worker).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline, "the worker outlived its parent"
         time.sleep(0.05)
+
+
+def slow_ones(pool: WorkerPool, count: int) -> list[Future[Reply]]:
+    return [pool.submit(request("9", SLOW.replace("1000000", str(1_000_000 + i)))) for i in range(count)]
+
+
+def test_slow_comparisons_do_not_hold_up_ordinary_ones() -> None:
+    pool = WorkerPool(1, Limits(cpu_s=100, wall_s=200, memory_mb=1024))
+    slow = slow_ones(pool, 4)
+    assert [pool.ask(request("2y", f"y+{i}y")) for i in (1, 2, 3)] == ["right", "wrong", "wrong"]
+    assert not any(job.done() for job in slow)  # they have 100 seconds of CPU time each
+    assert len(pool.pids) <= 3  # two of the first lane and one of the second, however many are slow
+    niceness = sorted(psutil.Process(pid).nice() for pid in pool.pids)
+    assert niceness[-1] > psutil.Process().nice()
+    assert niceness[0] == psutil.Process().nice()
+    pool.close()
+    assert {type(job.exception()) for job in slow} <= {NoneType, PoolClosedError}
+
+
+def test_waiting_for_the_slow_lane_counts_towards_no_limit() -> None:
+    pool = WorkerPool(1, Limits(cpu_s=0.4, wall_s=0.8, memory_mb=1024))
+    try:
+        slow = slow_ones(pool, 4)  # the last one waits for three others, of 0.4 seconds each
+        assert [job.result().outcome for job in slow] == ["timed_out"] * 4
+    finally:
+        pool.close()
+
+
+def test_waiting_for_a_processor_is_not_sleep() -> None:
+    pool = WorkerPool(1, Limits(cpu_s=0.2, wall_s=0.4, memory_mb=1024))
+    assert pool.ask(request("2y", "y+y")) == "right"
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4 * (os.cpu_count() or 1))]
+    try:
+        assert pool.ask(request("9", SLOW)) == "timed_out"  # after about a second on the wall
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+        pool.close()
+
+
+def test_an_exception_of_a_comparison_is_its_answer_and_the_worker_lives(shared: WorkerPool) -> None:
+    assert shared.ask(request("2y", "y+y")) == "right"
+    before = shared.pids
+    reply = shared.submit(request("2y", "y+y") | {"conventions": {"percent": "sometimes"}}).result()
+    assert (reply.outcome, reply.error[:9]) == ("crashed", "TypeError")
+    assert shared.ask(request("2y", "y+y")) == "right"
+    assert shared.pids == before
+
+
+def test_a_request_that_cannot_be_sent_crashes_alone(shared: WorkerPool) -> None:
+    reply = shared.submit(request("2y", "y+y") | {"answer": object()}).result()
+    assert (reply.outcome, reply.error[:9]) == ("crashed", "TypeError")
+    assert shared.ask(request("2y", "y+y")) == "right"
+
+
+def test_a_killed_fork_server_is_replaced(shared: WorkerPool) -> None:
+    assert shared.ask(request("2y", "y+y")) == "right"
+    server = psutil.Process(shared.pids[0]).parent()
+    assert server is not None
+    assert server.pid != os.getpid()
+    for process in (server, *map(psutil.Process, shared.pids)):
+        process.kill()
+    while shared.pids:
+        time.sleep(0.01)
+    assert shared.ask(request("2y", "y+y")) == "right"
+
+
+def test_processes_that_do_not_start_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    pool = WorkerPool(1, Limits(cpu_s=5, wall_s=60, memory_mb=1024))
+    with pytest.raises(RuntimeError, match="do not start: exit code 1"):
+        pool.ask(request("2y", "y+y"))
+    pool.close()
 
 
 def test_a_worker_imports_neither_torch_nor_the_users_program() -> None:

@@ -102,6 +102,22 @@ def test_several_event_loops_in_several_threads_at_once() -> None:
     }
 
 
+def test_good_answers_do_not_wait_for_poisoned_ones() -> None:
+    verifier = MathVerifier(workers=1, unevaluated="accepted", cpu_limit_s=100, wall_limit_s=1000)
+    poison = [completion(rf"\boxed{{\prod_{{k=1}}^{{{1_000_000 + i}}}k}}") for i in range(4)]
+
+    async def run() -> list[str]:
+        poisoned = asyncio.create_task(verifier.score(question("9"), poison))
+        await asyncio.sleep(0)  # it is asked first
+        scores = await verifier.score(question("2x"), [completion(rf"\boxed{{x+{i}x}}") for i in (1, 2, 3)])
+        assert not poisoned.done()
+        poisoned.cancel()
+        return [score.outcome for score in scores]
+
+    assert asyncio.run(run()) == ["right", "wrong", "wrong"]
+    verifier.close()
+
+
 def child(verifier: MathVerifier, answers: Any) -> None:
     answers.put(verifier.score_sync(question("2x"), [r"\boxed{x+x}"])[0].outcome)
     verifier.close()
