@@ -112,6 +112,52 @@ def test_all_failed_show_still_shows_a_draft_and_skip_asks_the_bare_question() -
         assert (trace.groups[1].shown == ()) == (all_failed == "skip")
 
 
+@pytest.mark.parametrize("right", [1, 2, 4])
+def test_skip_shows_a_draft_as_soon_as_one_is_right(right: int) -> None:
+    texts = iter(["good"] * right + ["bad"] * (4 - right))
+    engine = ScriptedEngine(lambda prompt, seed: next(texts, "refined"))
+    trace = run(igrpo(all_failed="skip"), toolbox(engine))
+    (shown,) = trace.groups[1].shown
+    assert shown < right
+
+
+@pytest.mark.parametrize("rounds", [2, 3])
+def test_every_round_has_seeds_of_its_own(rounds: int) -> None:
+    engine = ScriptedEngine(lambda prompt, seed: "good")
+    trace = run(igrpo(rounds=rounds), toolbox(engine))
+    assert [len(seeds) for _, seeds in engine.calls] == [4] + [3] * rounds
+    assert len({seed for _, seeds in engine.calls for seed in seeds}) == 4 + 3 * rounds == trace.sampled
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_a_question_that_is_answered_once_costs_as_much(rounds: int) -> None:
+    engine = ScriptedEngine(one_good_draft)
+    once = run(igrpo(rounds=rounds, bare_fraction=1.0), toolbox(engine))
+    assert [(prompt, len(seeds)) for prompt, seeds in engine.calls] == [((1,), 4 + rounds * 3)]
+    assert once.sampled == run(igrpo(rounds=rounds), toolbox(ScriptedEngine(one_good_draft))).sampled
+    assert [(group.stage, group.trained, group.shown) for group in once.groups] == [(1, True, ())]
+
+
+def test_ties_of_each_round_are_drawn_by_themselves() -> None:
+    """All drafts and all refinements have one reward: which of them is shown is by chance, in each round anew."""
+    shown = [
+        tuple(group.shown[0] for group in run(igrpo(group_size=4, rounds=3), all_alike(step)).groups[1:])
+        for step in range(40)
+    ]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        pairs = [(choice[one], choice[other]) for choice in shown]
+        assert len(set(pairs)) > 8, "of 16"
+        assert sum(a == b for a, b in pairs) < 25, "of 40; a quarter is expected"
+    assert shown == [
+        tuple(group.shown[0] for group in run(igrpo(group_size=4, rounds=3), all_alike(step)).groups[1:])
+        for step in range(40)
+    ]
+
+
+def all_alike(step: int) -> Toolbox:
+    return toolbox(ScriptedEngine(lambda prompt, seed: "good"), step=step)
+
+
 def test_the_same_reward_ranks_drafts_and_scores_refinements() -> None:
     seen: list[int] = []
 
