@@ -143,6 +143,28 @@ def test_thinking_can_be_stripped_from_the_shown_draft() -> None:
     assert unfinished in tokenizer.decode(strip.refinement_prompt(QUESTION, [sampled(tokenizer, unfinished)]).token_ids)
 
 
+@pytest.mark.parametrize(
+    "thoughts", ["a</think>b</think>", "</think></think>", "<think>a</think> so <think>b</think>\n\n"]
+)
+def test_what_follows_the_last_thought_is_the_answer(thoughts: str) -> None:
+    tokenizer = byte_tokenizer()
+    strip = builder(tokenizer, draft_thinking="strip")
+    shown = tokenizer.decode(
+        strip.refinement_prompt(QUESTION, [sampled(tokenizer, f"{thoughts}\\boxed{{2}}")]).token_ids
+    )
+    assert "\nDraft: \\boxed{2}\nBetter:" in shown
+
+
+@pytest.mark.parametrize("lengths", [(30, 2), (2, 30), (30, 30), (2, 40, 30), (16, 17), (16, 16)])
+def test_what_is_cut_of_each_shown_draft_is_counted(lengths: tuple[int, ...]) -> None:
+    """16 tokens less 5 of the marker leave 11 of a draft that is longer than 16."""
+    tokenizer = byte_tokenizer()
+    drafts = [sampled(tokenizer, "z" * length) for length in lengths]
+    prompt = builder(tokenizer, max_draft_tokens=16).refinement_prompt(QUESTION, drafts)
+    assert prompt.draft_tokens_cut == sum(length - 11 for length in lengths if length > 16)
+    assert tokenizer.decode(prompt.token_ids).count("[cut]") == sum(length > 16 for length in lengths)
+
+
 def test_a_long_draft_is_cut_in_the_middle_marked_and_counted() -> None:
     tokenizer = byte_tokenizer()
     prompts = builder(tokenizer, max_draft_tokens=16)
