@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from igrpo.metrics import has_no_variance, step_metrics
-from igrpo.types import Completion, Group, Prompt, Question, Trace
+from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
 from tests.metrics_batch import BARE, batch, completion, drafted, score
 
 
@@ -131,6 +131,49 @@ def test_each_round_of_refinement_counts() -> None:
     assert metrics["transfer/right_given_right"] == 1 / 2
     assert metrics["transfer/right_given_wrong"] == 1.0
     assert metrics["stage2/completions"] == 3.0
+
+
+@pytest.mark.parametrize("shown", [(1, 0), (0, 1)])
+def test_of_two_shown_drafts_the_first_choice_counts(shown: tuple[int, int]) -> None:
+    q1, _ = batch()
+    drafts, refinements = q1.groups
+    both = step_metrics([drafted("q1", drafts, replace(refinements, shown=shown))], variance_tolerance=0.0)
+    alone = step_metrics([drafted("q1", drafts, replace(refinements, shown=shown[:1]))], variance_tolerance=0.0)
+    assert both == alone
+    assert both["stage1/reward_shown"] == drafts.scores[shown[0]].value
+
+
+def test_outcomes_of_rewards_are_those_of_answers_alone() -> None:
+    """A verification's verdict is no completion's outcome; a question of one stage has that stage's."""
+    trace = one_group([1.0, 0.0, 0.0], [True, False, False])
+    verdicts = (score(1.0, True), Score(0.0, correct=False, outcome="unparsable"))
+    judged = Group(3, Prompt((7,)), (completion((4,)), completion((5,))), verdicts, trained=True)
+    metrics = step_metrics([replace(trace, groups=(*trace.groups, judged))], variance_tolerance=0.0)
+    for outcome, share in (("right", 1 / 3), ("wrong", 2 / 3), ("unparsable", 0.0)):
+        assert metrics[f"reward/outcome/{outcome}"] == metrics[f"stage1/outcome/{outcome}"] == pytest.approx(share)
+
+
+def test_a_trained_group_of_one_is_in_no_share_of_groups() -> None:
+    pair, alone = one_group([0.0, 1.0], [False, True]), one_group([1.0], [True])
+    for traces, varied in (([pair], [pair, alone]), ([], [alone])):
+        names = {"groups/zero_variance_share", "groups/all_right_share", "groups/all_wrong_share"}
+        expected = (
+            {n: v for n, v in step_metrics(traces, variance_tolerance=0.0).items() if n in names} if traces else {}
+        )
+        found = {n: v for n, v in step_metrics(varied, variance_tolerance=0.0).items() if n in names}
+        assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "failed"), [([False, None], 1.0), ([None, None], 1.0), ([True, None], 0.0), ([False, False], 1.0)]
+)
+def test_drafts_of_unknown_verdict_have_failed(verdicts: list[bool | None], failed: float) -> None:
+    """No draft is known to be right. (Another question has a verdict: else the share would be left out.)"""
+    q1, _ = batch()
+    drafts, refinements = q1.groups
+    scores = tuple(score(0.0, verdict) for verdict in verdicts)
+    traces = [drafted("q1", replace(drafts, scores=scores), refinements), q1]
+    assert step_metrics(traces, variance_tolerance=0.0)["drafts/all_failed_share"] == failed / 2
 
 
 def test_completions_without_tokens() -> None:
