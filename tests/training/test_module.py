@@ -80,6 +80,17 @@ def test_the_trainer_agrees_with_the_sampler_and_the_ratio_is_1(tmp_path: Path) 
     assert module.latest["budget/trained_tokens"] == module.budget.trained_tokens > 0
 
 
+@pytest.mark.parametrize("algorithm", ["igrpo", "grpo"])
+def test_each_step_samples_from_the_weights_of_the_step_before(algorithm: str, tmp_path: Path) -> None:
+    module = make(algorithm)
+    fit(module, 3, tmp_path)
+    versions = {
+        step: {c.policy_version for trace in traces for group in trace.groups for c in group.completions}
+        for step, traces in kept(module).steps.items()
+    }
+    assert versions == {1: {0}, 2: {1}, 3: {2}}
+
+
 def test_several_updates_move_the_ratio(tmp_path: Path) -> None:
     module = make("grpo", epochs=2, minibatches=2)
     runner = fit(module, 1, tmp_path)
