@@ -176,6 +176,25 @@ def test_drafts_of_unknown_verdict_have_failed(verdicts: list[bool | None], fail
     assert step_metrics(traces, variance_tolerance=0.0)["drafts/all_failed_share"] == failed / 2
 
 
+@pytest.mark.parametrize("cut", [0, 1, 2])
+def test_a_draft_is_cut_where_a_single_token_is_gone(cut: int) -> None:
+    q1, _ = batch()
+    drafts, refinements = q1.groups
+    shown = replace(refinements, prompt=Prompt((1, 2, 5), draft_tokens=3, draft_tokens_cut=cut))
+    assert step_metrics([drafted("q1", drafts, shown)], variance_tolerance=0.0)["drafts/cut_share"] == float(cut > 0)
+
+
+def test_completions_without_a_score_are_outcomes_of_their_own() -> None:
+    trace = one_group([1.0, 0.0], [True, False])
+    (group,) = trace.groups
+    lost = replace(group, unscored=(completion((8,)), completion((9,)), completion((10,))))
+    metrics = step_metrics([replace(trace, groups=(lost,))], variance_tolerance=0.0)
+    for prefix in ("stage1", "reward"):
+        shares = {name: metrics[f"{prefix}/outcome/{name}"] for name in ("right", "wrong", "unscored")}
+        assert shares == pytest.approx({"right": 1 / 5, "wrong": 1 / 5, "unscored": 3 / 5})
+    assert metrics["stage1/completions"] == 2.0
+
+
 def test_completions_without_tokens() -> None:
     empty = Completion((), "", (), (), (), "length", 0)
     trace = Trace(Question("e", "?", "1"), (Group(1, BARE, (empty,), (score(0.0, False),), trained=True),))

@@ -227,6 +227,18 @@ def test_layouts_must_hold_their_marks_once_and_the_marker_must_fit() -> None:
         builder(byte_tokenizer(), max_draft_tokens=6)
 
 
+def test_the_smallest_budget_shows_a_token_on_both_sides_of_the_marker() -> None:
+    tokenizer = byte_tokenizer()
+    prompts = builder(tokenizer, max_draft_tokens=7)  # the marker has 5
+    text = tokenizer.decode(prompts.refinement_prompt(QUESTION, [sampled(tokenizer, "abcdefgh")]).token_ids)
+    assert "Draft: a[cut]h\n" in text
+
+
+def test_the_words_of_a_verification_are_those_of_the_settings() -> None:
+    assert builder(byte_tokenizer()).verdicts == {"Yes": True, "No": False}
+    assert builder(byte_tokenizer(), verdict_right="so", verdict_wrong="not").verdicts == {"so": True, "not": False}
+
+
 def test_max_prompt_tokens_is_what_the_longest_prompt_takes() -> None:
     tokenizer = byte_tokenizer()
     prompts = builder(tokenizer, max_question_tokens=10, max_draft_tokens=20)

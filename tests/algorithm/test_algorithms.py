@@ -12,6 +12,7 @@ from igrpo.algorithm.grpo import GRPO
 from igrpo.algorithm.igrpo import IGRPO
 from igrpo.algorithm.selection import RULES
 from igrpo.rewards.base import RewardError
+from igrpo.seeding import sample_seed
 from igrpo.types import Question, Trace
 from tests.algorithm.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward
 
@@ -90,6 +91,25 @@ def test_seeds_are_never_shared_and_repeat_exactly() -> None:
     assert seeds() == reference
     for changes in ({"step": 4}, {"run_seed": 1}):
         assert not set(seeds(**changes)) & set(reference)
+
+
+def test_seeds_are_those_of_the_run_step_question_and_turn() -> None:
+    """What an earlier version sampled can be sampled again."""
+    engine = ScriptedEngine(one_good_draft)
+    run(igrpo(rounds=2), toolbox(engine, step=5, run_seed=9))
+    turns = zip((1, 2, 3), (4, 3, 3), strict=True)
+    assert [seeds for _, seeds in engine.calls] == [
+        tuple(sample_seed(9, 5, QUESTION.id, turn, i) for i in range(n)) for turn, n in turns
+    ]
+
+
+def test_settings_that_are_left_out_are_the_papers() -> None:
+    plain = run(igrpo(), toolbox(ScriptedEngine(one_good_draft)))
+    settings: dict[str, Any] = {"rounds": 1, "show": 1, "joint_baseline": False, "bare_fraction": 0.0}
+    named = run(igrpo(**settings, train_on=frozenset({"refine"})), toolbox(ScriptedEngine(one_good_draft)))
+    assert plain == named
+    assert plain.lessons == ()
+    assert [len(group.shown) for group in plain.groups] == [0, 1]
 
 
 @pytest.mark.parametrize(

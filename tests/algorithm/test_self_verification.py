@@ -11,6 +11,7 @@ import pytest
 from igrpo.algorithm.base import Remembering, Toolbox
 from igrpo.algorithm.grpo import GRPO
 from igrpo.algorithm.self_verification import Pair, SelfVerification, verification_score
+from igrpo.seeding import sample_seed
 from igrpo.types import Question, Trace
 from tests.algorithm.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward
 
@@ -50,6 +51,9 @@ def test_the_other_half_judges_one_earlier_pair_and_both_halves_are_trained_give
         ((-3, *map(ord, "problem old"), 0, ord("r")), 4),
     ]
     assert len({seed for _, seeds in engine.calls for seed in seeds}) == 8
+    assert [seeds for _, seeds in engine.calls] == [
+        tuple(sample_seed(0, 3, "q1", turn, i) for i in range(4)) for turn in (1, 2)
+    ]
     answers, verifications = trace.groups
     assert (answers.stage, answers.trained, answers.verified) == (1, True, None)
     assert (verifications.stage, verifications.trained) == (3, True)
