@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from igrpo.algorithm.grpo import GRPO
 from igrpo.algorithm.igrpo import IGRPO
 from igrpo.algorithm.selection import RULES
 from igrpo.rewards.base import RewardError
-from igrpo.seeding import sample_seed
-from igrpo.types import Question, Trace
+from igrpo.seeding import derive_seed, sample_seed
+from igrpo.types import Group, Question, Trace
 from tests.algorithm.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward
 
 QUESTION = Question("q1", "1 + 1", "2")
@@ -101,6 +102,26 @@ def test_seeds_are_those_of_the_run_step_question_and_turn() -> None:
     assert [seeds for _, seeds in engine.calls] == [
         tuple(sample_seed(9, 5, QUESTION.id, turn, i) for i in range(n)) for turn, n in turns
     ]
+
+
+def test_choices_other_than_sampling_repeat_for_the_run_step_and_question() -> None:
+    tools = toolbox(ScriptedEngine(one_good_draft), step=5, run_seed=9)
+    expected = random.Random(derive_seed("a choice", 9, 5, QUESTION.id)).random()
+    assert tools.rng(QUESTION, "a choice").random() == expected
+
+
+def test_a_group_of_completions_shows_what_the_group_before_it_has() -> None:
+    """Unless it is said otherwise, both where they are sampled and where they are only scored."""
+    tools = toolbox(ScriptedEngine(one_good_draft))
+
+    async def made() -> list[Group]:
+        prompt = tools.prompts.question_prompt(QUESTION)
+        sampled = await tools.group(QUESTION, prompt, 2, turn=1, stage=2, trained=True)
+        return [sampled, await tools.scored(QUESTION, prompt, sampled.completions, stage=2, trained=True)]
+
+    sampled, scored = asyncio.run(made())
+    assert sampled == scored
+    assert (sampled.shown, sampled.shown_from) == ((), 1)
 
 
 def test_settings_that_are_left_out_are_the_papers() -> None:

@@ -177,6 +177,19 @@ def test_a_checkpoint_goes_on_where_it_was_taken(planned: int, tmp_path: Path) -
     assert resumed.budget.seconds["update"] > counters["seconds"]["update"]
 
 
+def test_what_an_algorithm_remembers_is_a_part_of_the_checkpoint(tmp_path: Path) -> None:
+    """Self-Verification asks about the answers of earlier steps: also after a resume."""
+    whole, part = make("self_verification"), make("self_verification")
+    fit(whole, 3, tmp_path)
+    assert any(group.verified is not None for trace in kept(whole).steps[3] for group in trace.groups)
+    file = tmp_path / "x.ckpt"
+    fit(part, 3, tmp_path, callbacks=[SaveAfter(2, file)])
+    resumed = make("self_verification")
+    fit(resumed, 3, tmp_path, checkpoint=file, start_step=2)
+    assert kept(resumed).steps[3] == kept(whole).steps[3]
+    assert not changed(weights(whole), weights(resumed))
+
+
 def test_dropout_stays_off(tmp_path: Path) -> None:
     module = make("grpo")
     fit(module, 1, tmp_path)
