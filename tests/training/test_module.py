@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from igrpo.rollout.local import LocalEngine
 from igrpo.training.forward import PolicyForward
 from igrpo.training.module import IGRPOModule
 from igrpo.training.update import NonFiniteError, Updater
@@ -188,6 +189,44 @@ def test_what_an_algorithm_remembers_is_a_part_of_the_checkpoint(tmp_path: Path)
     fit(resumed, 3, tmp_path, checkpoint=file, start_step=2)
     assert kept(resumed).steps[3] == kept(whole).steps[3]
     assert not changed(weights(whole), weights(resumed))
+
+
+def test_a_checkpoint_of_adapters_holds_them_alone_and_goes_on(tmp_path: Path) -> None:
+    whole, part = make("grpo", adapters=True), make("grpo", adapters=True)
+    fit(whole, 3, tmp_path)
+    file = tmp_path / "x.ckpt"
+    fit(part, 3, tmp_path, callbacks=[SaveAfter(2, file)])
+    assert all("lora_" in name for name in torch.load(file, weights_only=True)["state_dict"])
+    resumed = make("grpo", adapters=True)
+    fit(resumed, 3, tmp_path, checkpoint=file, start_step=2)
+    assert not changed(weights(whole), weights(resumed))
+    with pytest.raises(ValueError, match="the checkpoint does not hold what this run trains"):
+        fit(make("grpo"), 3, tmp_path, checkpoint=file, start_step=2)
+
+
+def test_an_engine_that_can_sleep_does_so_while_the_policy_is_updated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+
+    class Sleepy(LocalEngine):
+        def sleep(self) -> None:
+            happened.append("sleep")
+
+        def sync_weights(self, version: int) -> None:
+            happened.append(f"sync {version}")
+            super().sync_weights(version)
+
+    run = Updater.run
+
+    def spy(self: Updater, questions_S: Any, optimizer: Any) -> Any:
+        happened.append("update")
+        return run(self, questions_S, optimizer)
+
+    monkeypatch.setattr(Updater, "run", spy)
+    monkeypatch.setattr("tests.training.small_run.LocalEngine", Sleepy)
+    fit(make("grpo"), 2, tmp_path)
+    assert happened == ["sync 0", "sleep", "update", "sync 1", "sleep", "update", "sync 2"]
 
 
 def test_dropout_stays_off(tmp_path: Path) -> None:
