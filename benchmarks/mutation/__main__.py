@@ -58,10 +58,14 @@ class Outcome:
     reason: str = ""
 
 
-def drawn(copy: Path, area: str, seeds: list[int], count: int) -> list[Mutant]:
-    """``count`` changes of an area for each seed, without repetition."""
+def all_mutants(copy: Path, area: str) -> list[Mutant]:
+    """Of all modules of an area."""
     files = sorted(str(path.relative_to(copy)) for pattern in AREAS[area][0] for path in copy.glob(pattern))
-    everything = [mutant for file in files for mutant in mutants_of(copy, file)]
+    return [mutant for file in files for mutant in mutants_of(copy, file)]
+
+
+def drawn(everything: list[Mutant], area: str, seeds: list[int], count: int) -> list[Mutant]:
+    """``count`` changes of an area for each seed, without repetition."""
     chosen: dict[Mutant, None] = {}
     for seed in seeds:
         chosen |= dict.fromkeys(random.Random(f"{seed} {area}").sample(everything, min(count, len(everything))))
@@ -125,9 +129,14 @@ def outcomes_of(items: list[tuple[str, Mutant]], workers: int, base: Path, measu
         process.join()
 
 
+def change(mutant: Mutant, root: Path) -> tuple[str, str, str]:
+    """As equivalent.json names it: the file, and the changed lines before and after."""
+    return (mutant.file, *mutant.change((root / mutant.file).read_text(encoding="utf-8")))
+
+
 def difference(mutant: Mutant) -> str:
     """The change as a diff."""
-    before, after = mutant.change((ROOT / mutant.file).read_text(encoding="utf-8"))
+    _, before, after = change(mutant, ROOT)
     lines = difflib.ndiff(before.splitlines(), after.splitlines())
     return "\n".join(line for line in lines if line[:1] in "+-")
 
@@ -185,17 +194,22 @@ def run(arguments: argparse.Namespace, base: Path) -> list[Outcome]:
     reasons = {(e["file"], e["before"], e["after"]): e["reason"] for e in json.loads(EQUIVALENT.read_text("utf-8"))}
     outcomes: list[Outcome] = []
     items: list[tuple[str, Mutant]] = []
+    known: set[tuple[str, str, str]] = set()
     ledger = arguments.work / f"killed-{modules_digest(base)}.txt"
     before = set(ledger.read_text().splitlines()) if arguments.again and ledger.exists() else set()
     for area in arguments.areas:
-        for mutant in drawn(base, area, arguments.seeds, arguments.per_area):
-            reason = reasons.get((mutant.file, *mutant.change((base / mutant.file).read_text("utf-8"))))
+        everything = all_mutants(base, area)
+        known |= {key for mutant in everything if (key := change(mutant, base)) in reasons}
+        for mutant in drawn(everything, area, arguments.seeds, arguments.per_area):
+            reason = reasons.get(change(mutant, base))
             if reason is not None:
                 outcomes.append(Outcome(area, mutant, "equivalent", reason=reason))
             elif f"{mutant}" in before:
                 outcomes.append(Outcome(area, mutant, "killed"))
             else:
                 items.append((area, mutant))
+    for file, old, _ in sorted(reasons.keys() - known) if set(arguments.areas) == set(AREAS) else ():
+        print(f"equivalent.json names a change that is none any more, of {file}: {old}", flush=True)
     for i, one in enumerate(outcomes_of(items, arguments.workers, base, measured)):
         outcomes.append(one)
         if one.verdict in ("killed", "timeout"):
