@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -51,6 +52,14 @@ def test_the_tolerance_is_relative_above_one(value: float, excess: float, tolera
     below = value - excess * limit
     if abs(excess - 1) > 1e-4:  # away from the boundary, where rounding decides
         assert has_no_variance([value, below], tolerance) is (excess < 1)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -3.0, 1e6])
+def test_without_a_tolerance_equal_rewards_alone_have_no_variance(value: float) -> None:
+    assert has_no_variance([value] * 3, 0.0)
+    assert not has_no_variance([value, value, math.nextafter(value, math.inf)], 0.0)
+    metrics = step_metrics([one_group([value] * 3, [True] * 3)], variance_tolerance=0.0)
+    assert metrics["groups/zero_variance_share"] == 1.0
 
 
 def test_a_draft_that_is_not_shown() -> None:
