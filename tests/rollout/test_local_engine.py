@@ -141,6 +141,19 @@ def test_a_row_that_moves_keeps_its_stop_tokens(engine: LocalEngine) -> None:
     assert [tokens_of(group) for group in sample_all(engine, *calls)] == alone
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 8])
+def test_rows_with_more_stop_tokens_than_there_are_rows(
+    rows: int, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """And rows with fewer of them that join later."""
+    rule_out(model, EOS)
+    many, few = params(max_new_tokens=20, stop=(EOS, 0, 1, 3, 39)), params(max_new_tokens=2, stop=())
+    calls = [(PROMPTS[0], many, [1]), (PROMPTS[1], few, [2]), (PROMPTS[2], few, [3, 4]), (PROMPTS[3], many, [5])]
+    alone = [tokens_of(sample_all(LocalEngine(model, tokenizer, max_batch_rows=64), call)[0]) for call in calls]
+    together = sample_all(LocalEngine(model, tokenizer, max_batch_rows=rows), *calls)
+    assert [tokens_of(group) for group in together] == alone
+
+
 def test_more_seeds_than_rows_are_split_and_come_back_in_order(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, watch: Any
 ) -> None:
