@@ -75,3 +75,20 @@ def test_two_values_are_the_fewest(rows: list[list[float]], tmp_path: Path) -> N
     assert len([one for one in found.comparisons if one.metric == SINGLE_SHOT]) == 1
     with pytest.raises(ValueError, match="one problem at one seed is all that was tested"):
         report(tmp_path / "one", a={0: [0.5]}, b={0: [0.25]})
+
+
+def test_seeds_of_other_problems_count_those_of_the_fewest(tmp_path: Path) -> None:
+    """Nothing is paired over problems then: the seeds' means are compared."""
+    tested = {0: (["a", "b", "c"], [0.5, 0.5, 0.25]), 1: (["d", "e"], [1.0, 0.5]), 2: (["f", "g", "h", "i"], [0.5] * 4)}
+    for seed, (ids, after) in tested.items():
+        write_run(tmp_path / f"a-{seed}", "algorithm=grpo", seed=seed, after=after, ids=ids, changes={"condition": "a"})
+    found = build_report(find_runs([tmp_path]), title="t", sources=[str(tmp_path)])
+    (final,) = [one for one in found.finals if one.metric == SINGLE_SHOT]
+    assert final.problems == 2
+    assert final.per_seed == pytest.approx({0: 1.25 / 3, 1: 0.75, 2: 0.5})
+    assert final.mean == pytest.approx((1.25 / 3 + 0.75 + 0.5) / 3)
+
+
+def test_a_bootstrap_without_settings_is_that_of_reports() -> None:
+    rows = [[0.5, 0.25, 1.0], [0.75, 0.0, 1.0]]
+    assert statistics.bootstrap_interval(rows) == statistics.bootstrap_interval(rows, 0.95, 2000, 0)
