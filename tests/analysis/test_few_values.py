@@ -90,5 +90,5 @@ def test_seeds_of_other_problems_count_those_of_the_fewest(tmp_path: Path) -> No
 
 
 def test_a_bootstrap_without_settings_is_that_of_reports() -> None:
-    rows = [[0.5, 0.25, 1.0], [0.75, 0.0, 1.0]]
+    rows = [[(7 * seed + 3 * problem) ** 2 % 101 / 100 for problem in range(30)] for seed in range(5)]
     assert statistics.bootstrap_interval(rows) == statistics.bootstrap_interval(rows, 0.95, 2000, 0)
