@@ -120,6 +120,18 @@ def test_a_draft_of_unknown_verdict_is_neither_right_nor_wrong() -> None:
     assert metrics["copy/answer_rate"] == 1 / 2
 
 
+@pytest.mark.parametrize(("answers", "copied"), [("777", 3), ("775", 2), ("755", 1), ("555", 0)])
+def test_an_answer_is_a_copy_where_it_is_that_of_the_draft(answers: str, copied: int) -> None:
+    q1, _ = batch()
+    drafts, refinements = q1.groups
+    drafts = replace(drafts, scores=(score(0.0, False, "5"), score(1.0, True, "7")))  # the second one is shown
+    made, scores = tuple(completion((i,)) for i in range(3)), tuple(score(0.0, True, answer) for answer in answers)
+    metrics = step_metrics(
+        [drafted("q1", drafts, replace(refinements, completions=made, scores=scores))], variance_tolerance=0.0
+    )
+    assert metrics["copy/answer_rate"] == metrics["copy/answer_rate_given_right"] == pytest.approx(copied / 3)
+
+
 def test_two_missing_answers_are_no_copy() -> None:
     q1, _ = batch()
     drafts, refinements = q1.groups
