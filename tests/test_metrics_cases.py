@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from igrpo.metrics import has_no_variance, step_metrics
-from igrpo.types import Completion, Group, Prompt, Question, Trace
+from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
 from tests.metrics_batch import BARE, batch, completion, drafted, score
 
 
@@ -51,6 +52,14 @@ def test_the_tolerance_is_relative_above_one(value: float, excess: float, tolera
     below = value - excess * limit
     if abs(excess - 1) > 1e-4:  # away from the boundary, where rounding decides
         assert has_no_variance([value, below], tolerance) is (excess < 1)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -3.0, 1e6])
+def test_without_a_tolerance_equal_rewards_alone_have_no_variance(value: float) -> None:
+    assert has_no_variance([value] * 3, 0.0)
+    assert not has_no_variance([value, value, math.nextafter(value, math.inf)], 0.0)
+    metrics = step_metrics([one_group([value] * 3, [True] * 3)], variance_tolerance=0.0)
+    assert metrics["groups/zero_variance_share"] == 1.0
 
 
 def test_a_draft_that_is_not_shown() -> None:
@@ -111,6 +120,18 @@ def test_a_draft_of_unknown_verdict_is_neither_right_nor_wrong() -> None:
     assert metrics["copy/answer_rate"] == 1 / 2
 
 
+@pytest.mark.parametrize(("answers", "copied"), [("777", 3), ("775", 2), ("755", 1), ("555", 0)])
+def test_an_answer_is_a_copy_where_it_is_that_of_the_draft(answers: str, copied: int) -> None:
+    q1, _ = batch()
+    drafts, refinements = q1.groups
+    drafts = replace(drafts, scores=(score(0.0, False, "5"), score(1.0, True, "7")))  # the second one is shown
+    made, scores = tuple(completion((i,)) for i in range(3)), tuple(score(0.0, True, answer) for answer in answers)
+    metrics = step_metrics(
+        [drafted("q1", drafts, replace(refinements, completions=made, scores=scores))], variance_tolerance=0.0
+    )
+    assert metrics["copy/answer_rate"] == metrics["copy/answer_rate_given_right"] == pytest.approx(copied / 3)
+
+
 def test_two_missing_answers_are_no_copy() -> None:
     q1, _ = batch()
     drafts, refinements = q1.groups
@@ -131,6 +152,68 @@ def test_each_round_of_refinement_counts() -> None:
     assert metrics["transfer/right_given_right"] == 1 / 2
     assert metrics["transfer/right_given_wrong"] == 1.0
     assert metrics["stage2/completions"] == 3.0
+
+
+@pytest.mark.parametrize("shown", [(1, 0), (0, 1)])
+def test_of_two_shown_drafts_the_first_choice_counts(shown: tuple[int, int]) -> None:
+    q1, _ = batch()
+    drafts, refinements = q1.groups
+    both = step_metrics([drafted("q1", drafts, replace(refinements, shown=shown))], variance_tolerance=0.0)
+    alone = step_metrics([drafted("q1", drafts, replace(refinements, shown=shown[:1]))], variance_tolerance=0.0)
+    assert both == alone
+    assert both["stage1/reward_shown"] == drafts.scores[shown[0]].value
+
+
+def test_outcomes_of_rewards_are_those_of_answers_alone() -> None:
+    """A verification's verdict is no completion's outcome; a question of one stage has that stage's."""
+    trace = one_group([1.0, 0.0, 0.0], [True, False, False])
+    verdicts = (score(1.0, True), Score(0.0, correct=False, outcome="unparsable"))
+    judged = Group(3, Prompt((7,)), (completion((4,)), completion((5,))), verdicts, trained=True)
+    metrics = step_metrics([replace(trace, groups=(*trace.groups, judged))], variance_tolerance=0.0)
+    for outcome, share in (("right", 1 / 3), ("wrong", 2 / 3), ("unparsable", 0.0)):
+        assert metrics[f"reward/outcome/{outcome}"] == metrics[f"stage1/outcome/{outcome}"] == pytest.approx(share)
+
+
+def test_a_trained_group_of_one_is_in_no_share_of_groups() -> None:
+    pair, alone = one_group([0.0, 1.0], [False, True]), one_group([1.0], [True])
+    for traces, varied in (([pair], [pair, alone]), ([], [alone])):
+        names = {"groups/zero_variance_share", "groups/all_right_share", "groups/all_wrong_share"}
+        expected = (
+            {n: v for n, v in step_metrics(traces, variance_tolerance=0.0).items() if n in names} if traces else {}
+        )
+        found = {n: v for n, v in step_metrics(varied, variance_tolerance=0.0).items() if n in names}
+        assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "failed"), [([False, None], 1.0), ([None, None], 1.0), ([True, None], 0.0), ([False, False], 1.0)]
+)
+def test_drafts_of_unknown_verdict_have_failed(verdicts: list[bool | None], failed: float) -> None:
+    """No draft is known to be right. (Another question has a verdict: else the share would be left out.)"""
+    q1, _ = batch()
+    drafts, refinements = q1.groups
+    scores = tuple(score(0.0, verdict) for verdict in verdicts)
+    traces = [drafted("q1", replace(drafts, scores=scores), refinements), q1]
+    assert step_metrics(traces, variance_tolerance=0.0)["drafts/all_failed_share"] == failed / 2
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2])
+def test_a_draft_is_cut_where_a_single_token_is_gone(cut: int) -> None:
+    q1, _ = batch()
+    drafts, refinements = q1.groups
+    shown = replace(refinements, prompt=Prompt((1, 2, 5), draft_tokens=3, draft_tokens_cut=cut))
+    assert step_metrics([drafted("q1", drafts, shown)], variance_tolerance=0.0)["drafts/cut_share"] == float(cut > 0)
+
+
+def test_completions_without_a_score_are_outcomes_of_their_own() -> None:
+    trace = one_group([1.0, 0.0], [True, False])
+    (group,) = trace.groups
+    lost = replace(group, unscored=(completion((8,)), completion((9,)), completion((10,))))
+    metrics = step_metrics([replace(trace, groups=(lost,))], variance_tolerance=0.0)
+    for prefix in ("stage1", "reward"):
+        shares = {name: metrics[f"{prefix}/outcome/{name}"] for name in ("right", "wrong", "unscored")}
+        assert shares == pytest.approx({"right": 1 / 5, "wrong": 1 / 5, "unscored": 3 / 5})
+    assert metrics["stage1/completions"] == 2.0
 
 
 def test_completions_without_tokens() -> None:

@@ -173,6 +173,28 @@ def test_thinking_can_be_stripped_from_the_shown_draft() -> None:
     assert unfinished in tokenizer.decode(strip.refinement_prompt(QUESTION, [sampled(tokenizer, unfinished)]).token_ids)
 
 
+@pytest.mark.parametrize(
+    "thoughts", ["a</think>b</think>", "</think></think>", "<think>a</think> so <think>b</think>\n\n"]
+)
+def test_what_follows_the_last_thought_is_the_answer(thoughts: str) -> None:
+    tokenizer = byte_tokenizer()
+    strip = builder(tokenizer, draft_thinking="strip")
+    shown = tokenizer.decode(
+        strip.refinement_prompt(QUESTION, [sampled(tokenizer, f"{thoughts}\\boxed{{2}}")]).token_ids
+    )
+    assert "\nDraft: \\boxed{2}\nBetter:" in shown
+
+
+@pytest.mark.parametrize("lengths", [(30, 2), (2, 30), (30, 30), (2, 40, 30), (16, 17), (16, 16)])
+def test_what_is_cut_of_each_shown_draft_is_counted(lengths: tuple[int, ...]) -> None:
+    """16 tokens less 5 of the marker leave 11 of a draft that is longer than 16."""
+    tokenizer = byte_tokenizer()
+    drafts = [sampled(tokenizer, "z" * length) for length in lengths]
+    prompt = builder(tokenizer, max_draft_tokens=16).refinement_prompt(QUESTION, drafts)
+    assert prompt.draft_tokens_cut == sum(length - 11 for length in lengths if length > 16)
+    assert tokenizer.decode(prompt.token_ids).count("[cut]") == sum(length > 16 for length in lengths)
+
+
 def test_a_long_draft_is_cut_in_the_middle_marked_and_counted() -> None:
     tokenizer = byte_tokenizer()
     prompts = builder(tokenizer, max_draft_tokens=16)
@@ -235,6 +257,18 @@ def test_layouts_must_hold_their_marks_once_and_the_marker_must_fit() -> None:
         builder(byte_tokenizer(), refinement="{problem} again")
     with pytest.raises(PromptError, match=r"prompt.max_draft_tokens=6 cannot hold prompt.cut_marker \(5 tokens\)"):
         builder(byte_tokenizer(), max_draft_tokens=6)
+
+
+def test_the_smallest_budget_shows_a_token_on_both_sides_of_the_marker() -> None:
+    tokenizer = byte_tokenizer()
+    prompts = builder(tokenizer, max_draft_tokens=7)  # the marker has 5
+    text = tokenizer.decode(prompts.refinement_prompt(QUESTION, [sampled(tokenizer, "abcdefgh")]).token_ids)
+    assert "Draft: a[cut]h\n" in text
+
+
+def test_the_words_of_a_verification_are_those_of_the_settings() -> None:
+    assert builder(byte_tokenizer()).verdicts == {"Yes": True, "No": False}
+    assert builder(byte_tokenizer(), verdict_right="so", verdict_wrong="not").verdicts == {"so": True, "not": False}
 
 
 def test_max_prompt_tokens_is_what_the_longest_prompt_takes() -> None:

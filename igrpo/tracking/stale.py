@@ -8,6 +8,7 @@ import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,7 @@ def repair_stale_runs(tracking_uri: str | None, run_roots: Iterable[Path] = ()) 
             continue
         repaired.append(str(path))
         if record.mlflow_tracking_uri and record.mlflow_run_id:
-            ended = RunDirectory(path).last_sign_of_life()
-            repaired += _repair_mlflow(record.mlflow_tracking_uri, record.mlflow_run_id, ended)
+            repaired += _repair_mlflow(record.mlflow_tracking_uri, record.mlflow_run_id, _ended(record))
     if tracking_uri is not None:
         repaired += _repair_mlflow(absolute_tracking_uri(tracking_uri, Path.cwd()))
     for name in repaired:
@@ -65,15 +65,15 @@ def _run_directories(roots: Iterable[Path]) -> Iterator[Path]:
 
 
 def _repair_directory(directory: RunDirectory) -> RunRecord | None:
+    """Set KILLED where the process is dead; returns what run.json says now, None where nothing was to be done."""
     try:
         if not _is_stale(directory.read_record()):
             return None
         with directory.acquire():
-            record = directory.read_record()  # again: somebody may have resumed or repaired it before we had the lock
-            if not _is_stale(record):
+            # again: somebody may have resumed or repaired it before we had the lock
+            if not _is_stale(directory.read_record()):
                 return None
-            directory.finish("KILLED", ended=directory.last_sign_of_life())
-            return record
+            return directory.finish("KILLED", ended=directory.last_sign_of_life())
     except RunDirectoryLockedError:
         return None
     except (OSError, ValueError) as error:
@@ -83,6 +83,11 @@ def _repair_directory(directory: RunDirectory) -> RunRecord | None:
 
 def _is_stale(record: RunRecord) -> bool:
     return record.status == "RUNNING" and record.process.is_dead()
+
+
+def _ended(record: RunRecord) -> float | None:
+    """In seconds since 1970: run.json says it to the second, and writing that was itself a sign of life."""
+    return None if record.ended is None else datetime.fromisoformat(record.ended).timestamp()
 
 
 def _dead_in_database(database: Path) -> list[str]:
@@ -146,9 +151,11 @@ def _repair_folder_of(tags: Mapping[str, str], repaired: list[str]) -> float | N
     if not directory.record_file.is_file():
         cells = [RunDirectory(record.parent) for record in directory.path.glob("*/run.json")]
         return max((cell.last_sign_of_life() for cell in cells), default=None)
-    if _repair_directory(directory) is not None:
-        repaired.append(str(directory))
-    return directory.last_sign_of_life()
+    record = _repair_directory(directory)
+    if record is None:
+        return directory.last_sign_of_life()
+    repaired.append(str(directory))
+    return _ended(record)
 
 
 def _is_dead(tags: Mapping[str, str]) -> bool:

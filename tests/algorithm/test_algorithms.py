@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from igrpo.algorithm.grpo import GRPO
 from igrpo.algorithm.igrpo import IGRPO
 from igrpo.algorithm.selection import RULES
 from igrpo.rewards.base import RewardError
-from igrpo.types import Question, Trace
+from igrpo.seeding import derive_seed, sample_seed
+from igrpo.types import Group, Question, Trace
 from tests.algorithm.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward
 
 QUESTION = Question("q1", "1 + 1", "2")
@@ -92,6 +94,45 @@ def test_seeds_are_never_shared_and_repeat_exactly() -> None:
         assert not set(seeds(**changes)) & set(reference)
 
 
+def test_seeds_are_those_of_the_run_step_question_and_turn() -> None:
+    """What an earlier version sampled can be sampled again."""
+    engine = ScriptedEngine(one_good_draft)
+    run(igrpo(rounds=2), toolbox(engine, step=5, run_seed=9))
+    turns = zip((1, 2, 3), (4, 3, 3), strict=True)
+    assert [seeds for _, seeds in engine.calls] == [
+        tuple(sample_seed(9, 5, QUESTION.id, turn, i) for i in range(n)) for turn, n in turns
+    ]
+
+
+def test_choices_other_than_sampling_repeat_for_the_run_step_and_question() -> None:
+    tools = toolbox(ScriptedEngine(one_good_draft), step=5, run_seed=9)
+    expected = random.Random(derive_seed("a choice", 9, 5, QUESTION.id)).random()
+    assert tools.rng(QUESTION, "a choice").random() == expected
+
+
+def test_a_group_of_completions_shows_what_the_group_before_it_has() -> None:
+    """Unless it is said otherwise, both where they are sampled and where they are only scored."""
+    tools = toolbox(ScriptedEngine(one_good_draft))
+
+    async def made() -> list[Group]:
+        prompt = tools.prompts.question_prompt(QUESTION)
+        sampled = await tools.group(QUESTION, prompt, 2, turn=1, stage=2, trained=True)
+        return [sampled, await tools.scored(QUESTION, prompt, sampled.completions, stage=2, trained=True)]
+
+    sampled, scored = asyncio.run(made())
+    assert sampled == scored
+    assert (sampled.shown, sampled.shown_from) == ((), 1)
+
+
+def test_settings_that_are_left_out_are_the_papers() -> None:
+    plain = run(igrpo(), toolbox(ScriptedEngine(one_good_draft)))
+    settings: dict[str, Any] = {"rounds": 1, "show": 1, "joint_baseline": False, "bare_fraction": 0.0}
+    named = run(igrpo(**settings, train_on=frozenset({"refine"})), toolbox(ScriptedEngine(one_good_draft)))
+    assert plain == named
+    assert plain.lessons == ()
+    assert [len(group.shown) for group in plain.groups] == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("rule", "shown"),
     [("worst", {(0,), (1,), (3,)}), ("first", {(0,)}), ("none", {()}), ("best", {(2,)}), ("wrong", {(0,), (1,), (3,)})],
@@ -110,6 +151,52 @@ def test_all_failed_show_still_shows_a_draft_and_skip_asks_the_bare_question() -
         trace = run(igrpo(all_failed=all_failed), toolbox(engine))
         assert len(engine.calls[1][0]) == prompt_length
         assert (trace.groups[1].shown == ()) == (all_failed == "skip")
+
+
+@pytest.mark.parametrize("right", [1, 2, 4])
+def test_skip_shows_a_draft_as_soon_as_one_is_right(right: int) -> None:
+    texts = iter(["good"] * right + ["bad"] * (4 - right))
+    engine = ScriptedEngine(lambda prompt, seed: next(texts, "refined"))
+    trace = run(igrpo(all_failed="skip"), toolbox(engine))
+    (shown,) = trace.groups[1].shown
+    assert shown < right
+
+
+@pytest.mark.parametrize("rounds", [2, 3])
+def test_every_round_has_seeds_of_its_own(rounds: int) -> None:
+    engine = ScriptedEngine(lambda prompt, seed: "good")
+    trace = run(igrpo(rounds=rounds), toolbox(engine))
+    assert [len(seeds) for _, seeds in engine.calls] == [4] + [3] * rounds
+    assert len({seed for _, seeds in engine.calls for seed in seeds}) == 4 + 3 * rounds == trace.sampled
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_a_question_that_is_answered_once_costs_as_much(rounds: int) -> None:
+    engine = ScriptedEngine(one_good_draft)
+    once = run(igrpo(rounds=rounds, bare_fraction=1.0), toolbox(engine))
+    assert [(prompt, len(seeds)) for prompt, seeds in engine.calls] == [((1,), 4 + rounds * 3)]
+    assert once.sampled == run(igrpo(rounds=rounds), toolbox(ScriptedEngine(one_good_draft))).sampled
+    assert [(group.stage, group.trained, group.shown) for group in once.groups] == [(1, True, ())]
+
+
+def test_ties_of_each_round_are_drawn_by_themselves() -> None:
+    """All drafts and all refinements have one reward: which of them is shown is by chance, in each round anew."""
+    shown = [
+        tuple(group.shown[0] for group in run(igrpo(group_size=4, rounds=3), all_alike(step)).groups[1:])
+        for step in range(40)
+    ]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        pairs = [(choice[one], choice[other]) for choice in shown]
+        assert len(set(pairs)) > 8, "of 16"
+        assert sum(a == b for a, b in pairs) < 25, "of 40; a quarter is expected"
+    assert shown == [
+        tuple(group.shown[0] for group in run(igrpo(group_size=4, rounds=3), all_alike(step)).groups[1:])
+        for step in range(40)
+    ]
+
+
+def all_alike(step: int) -> Toolbox:
+    return toolbox(ScriptedEngine(lambda prompt, seed: "good"), step=step)
 
 
 def test_the_same_reward_ranks_drafts_and_scores_refinements() -> None:

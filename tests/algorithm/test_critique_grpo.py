@@ -11,6 +11,7 @@ import pytest
 from igrpo.algorithm.base import Toolbox
 from igrpo.algorithm.critique_grpo import CritiqueGRPO
 from igrpo.config.parts.algorithm import AdvantageConfig
+from igrpo.seeding import sample_seed
 from igrpo.training.batching import question_rows
 from igrpo.types import Completion, Question, Score, Trace
 from tests.algorithm.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward, score
@@ -63,6 +64,11 @@ def test_where_all_fail_each_refinement_sees_an_answer_and_its_own_critique() ->
     assert len(set(criticised)) == 3  # distinct answers
     assert calls[::2] == [(1, 0, ord(a), -1) for a in criticised]
     assert calls[1::2] == [(1, 0, ord(a), -2, *codes(f"not {a}")) for a in criticised]
+    # the answers' turn, then two for each pair of a critique and a refinement
+    turns = [(1, 4), *((turn, 1) for turn in range(2, 8))]
+    assert [seeds for _, seeds in engine.calls] == [
+        tuple(sample_seed(0, 3, "q1", turn, i) for i in range(n)) for turn, n in turns
+    ]
     assert len({seed for _, seeds in engine.calls for seed in seeds}) == 10
 
     assert [(group.stage, group.trained) for group in trace.groups] == [(1, False), *[(3, False), (2, False)] * 3]

@@ -43,6 +43,17 @@ def test_a_correct_draft_wins_over_an_incorrect_one_of_the_same_reward() -> None
     assert worst([score(1.0, correct=True), score(1.0, correct=False)], DRAFTS[:2], rng(), "first") == 1
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_draft_without_a_verdict_ties_with_a_wrong_one_not_with_a_right_one(value: float) -> None:
+    unknown, right, false = Score(value, None, "crashed"), score(value, correct=True), score(value, correct=False)
+    for seed in range(20):
+        assert best([unknown, right, unknown], DRAFTS[:3], random.Random(seed), "random") == 1
+        assert worst([right, unknown, right], DRAFTS[:3], random.Random(seed), "random") == 1
+    for rule in (best, worst):
+        generator = rng()
+        assert {rule([unknown, false], DRAFTS[:2], generator, "random") for _ in range(50)} == {0, 1}
+
+
 def test_the_other_rules() -> None:
     scores = [score(0.0), score(1.0), score(0.0), score(0.0)]
     assert first(scores, DRAFTS, rng(), "random") == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from igrpo.algorithm.base import Remembering, Toolbox
 from igrpo.algorithm.grpo import GRPO
 from igrpo.algorithm.self_verification import Pair, SelfVerification, verification_score
+from igrpo.seeding import derive_seed, sample_seed
 from igrpo.types import Question, Trace
 from tests.algorithm.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward
 
@@ -50,6 +52,9 @@ def test_the_other_half_judges_one_earlier_pair_and_both_halves_are_trained_give
         ((-3, *map(ord, "problem old"), 0, ord("r")), 4),
     ]
     assert len({seed for _, seeds in engine.calls for seed in seeds}) == 8
+    assert [seeds for _, seeds in engine.calls] == [
+        tuple(sample_seed(0, 3, "q1", turn, i) for i in range(4)) for turn in (1, 2)
+    ]
     answers, verifications = trace.groups
     assert (answers.stage, answers.trained, answers.verified) == (1, True, None)
     assert (verifications.stage, verifications.trained) == (3, True)
@@ -131,6 +136,18 @@ def test_the_buffer_holds_the_newest_answers_with_a_verdict_and_changes_between_
     assert kept == [("q0", "bad", False), *((q, t, t == "good") for q in ("q1", "q2") for t in ("good", "bad"))]
     algorithm.remember([[pair("new", correct=True)]])
     assert [one.question.id for one in algorithm.pairs] == ["q1", "q1", "q2", "q2", "new"]
+
+
+def test_the_toss_repeats_for_the_run_step_and_question() -> None:
+    """What an earlier version asked about is asked about again."""
+    algorithm = SelfVerification(
+        2, 2, buffer=2, balanced=True, pairs=[pair("a", correct=True), pair("b", correct=False)]
+    )
+    for step in range(12):
+        trace = run(algorithm, ScriptedEngine(lambda prompt, seed: "good"), step=step)
+        wanted = random.Random(derive_seed("verified", 0, step, QUESTION.id)).random() < 0.5
+        assert trace.groups[1].verified is not None
+        assert trace.groups[1].verified.correct is wanted
 
 
 def test_an_answer_without_a_verdict_is_no_pair() -> None:

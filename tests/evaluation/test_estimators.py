@@ -103,6 +103,40 @@ def test_questions_that_do_not_differ_count_each_sample() -> None:
     assert accuracy_interval(correct) == pytest.approx(wilson(0.5, 20, stats.t.ppf(0.975, 9)))
 
 
+def test_questions_that_differ_less_than_chance_count_each_sample_once() -> None:
+    # means 3/4 and 19 times 1/2: p (1 - p) / var(p) = 0.24984 / (1/4)^2 * 20^2 = 1599 answers; there are 80
+    correct = [[True, False, True, True], *[[True, False, True, False]] * 19]
+    p, n = (0.75 + 19 * 0.5) / 20, 20 * 4
+    assert accuracy_interval(correct) == pytest.approx(wilson(p, n, stats.t.ppf(0.975, 19)))
+
+
+@pytest.mark.parametrize("right", [1, 2, 3, 4])
+def test_questions_that_each_answer_alike_count_once_each(right: int) -> None:
+    # k copies of one answer: p (1 - p) / var(p) = Q - 1, one fewer than there are questions
+    correct = [[True] * 3] * right + [[False] * 3] * (5 - right)
+    assert accuracy_interval(correct) == pytest.approx(wilson(right / 5, 5, stats.t.ppf(0.975, 4)))
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("questions", [1, 2, 3])
+def test_few_questions_that_are_all_right_or_all_wrong(questions: int, samples: int) -> None:
+    """Wilson's bounds at p of 0 and 1, in [0, 1] without rounding past it; a normal quantile for a single question."""
+    quantile = stats.t.ppf(0.975, questions - 1) if questions > 1 else stats.norm.ppf(0.975)
+    width = quantile**2 / (questions + quantile**2)
+    low, high = accuracy_interval([[True] * samples] * questions)
+    assert (low, high) == (pytest.approx(1 - width), 1.0)
+    low, high = accuracy_interval([[False] * samples] * questions)
+    assert (low, high) == (0.0, pytest.approx(width))
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.95, 0.99])
+def test_rounding_moves_no_bound_past_a_share(level: float) -> None:
+    """All right, and all wrong: the bound at the edge is the edge itself, for every number of questions."""
+    for questions in range(1, 200):
+        assert accuracy_interval([[True]] * questions, level)[1] == 1.0
+        assert accuracy_interval([[False]] * questions, level)[0] == 0.0
+
+
 @pytest.mark.parametrize("right", [True, False])
 def test_all_alike_at_the_edge_is_not_certainty(right: bool) -> None:
     low, high = accuracy_interval([[right] * 8] * 30)

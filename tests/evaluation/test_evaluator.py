@@ -130,6 +130,30 @@ def test_the_oracle_shows_the_best_of_each_block_and_is_labelled() -> None:
     assert "eval/draft_conditioned/accuracy" not in metrics
 
 
+@pytest.mark.parametrize("values", [(0.1, 0.9, 0.5, 0.2), (0.9, 0.1, 0.2, 0.5), (-1.0, -0.5, 0.0, -2.0)])
+def test_the_oracle_picks_by_value_whatever_the_verdict(values: tuple[float, ...]) -> None:
+    """A format reward may put a wrong draft above a right one: what is picked is what training would show."""
+    drafts = [str(10 + i) for i in range(4)]
+
+    class Graded(EqualityReward):
+        def one(self, question: Question, text: str) -> Score:
+            value = values[drafts.index(text)] if text in drafts else 0.0
+            right = value == min(values)
+            return Score(value, right, "right" if right else "wrong", answer=text)
+
+    class Numbered(ScriptedEngine):
+        async def sample(
+            self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
+        ) -> tuple[Completion, ...]:
+            made = await super().sample(prompt_ids, params, seeds)
+            return tuple(replace(c, text=drafts[i], token_ids=(10 + i, 0)) for i, c in enumerate(made))
+
+    engine = Numbered()
+    run(engine, reward=Graded(), questions=QUESTIONS[:1], oracle_drafts=4, draft_conditioned=False, greedy=False)
+    (shown,) = [call.prompt for call in engine.calls if DRAFT_MARK in call.prompt]
+    assert shown == (3, DRAFT_MARK, 10 + values.index(max(values)), 0)
+
+
 def test_an_oracle_tie_goes_to_the_right_draft() -> None:
     class Flat(EqualityReward):
         def one(self, question: Question, text: str) -> Score:

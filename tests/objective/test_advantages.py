@@ -103,6 +103,15 @@ def test_tolerance_is_relative_above_one_and_absolute_below() -> None:
     assert not at(0.9e-3, -1000.0)
 
 
+def test_a_tolerance_of_zero_takes_equal_rewards_alone_for_no_variance() -> None:
+    assert of([0.5, 0.5, 0.5], tolerance=0.0) == [0.0] * 3
+    assert of([0.0, 0.0], tolerance=0.0) == [0.0] * 2
+    close = [1.0, 1.0 + 2.0**-40]
+    assert of(close, tolerance=0.0) == pytest.approx([-(0.5**0.5), 0.5**0.5])
+    assert of(close, tolerance=1e-9) == [0.0] * 2
+    assert has_variance(torch.tensor([close, [2.0, 2.0]], dtype=torch.float64), 0.0).tolist() == [True, False]
+
+
 def test_stacked_groups_equal_groups_one_by_one() -> None:
     rewards = torch.tensor([[1, 0, 0, 1], [0.1, 0.1, 0.1, 0.1], [2, 0.5, 0, 1]], dtype=torch.float64)
     stacked = group_advantages(rewards, **GRPO)

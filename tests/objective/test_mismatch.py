@@ -26,6 +26,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "token_truncate_both": {"level": "token", "bound": "truncate", "low": 0.8, "high": 1.3},
     "token_mask": {"level": "token", "bound": "mask", "low": 0.8, "high": 1.3},
     "token_mask_above": {"level": "token", "bound": "mask", "low": None, "high": 1.3},
+    "token_truncate_to_one": {"level": "token", "bound": "truncate", "low": 1.0, "high": 1.0},
     "sequence_free": FREE | {"level": "sequence"},
     "sequence_truncate": {"level": "sequence", "bound": "truncate", "low": None, "high": 1.3},
     "sequence_mask": {"level": "sequence", "bound": "mask", "low": 0.8, "high": 1.3},

@@ -65,6 +65,24 @@ def test_both_stages_share_the_batch(engine: LocalEngine, model: PreTrainedModel
     assert seen.prefills == [(2, 5), (1, 9), (1, 17)]
 
 
+def test_who_is_ready_when_decoding_begins_belongs_to_the_first_wave(
+    engine: LocalEngine, model: PreTrainedModel, watch: Any
+) -> None:
+    rule_out(model, EOS)
+    seen = watch(model)
+
+    async def question(turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await engine.sample(PROMPT, params(max_new_tokens=4), [turns])
+
+    async def both() -> None:
+        await asyncio.gather(question(0), question(1))
+
+    asyncio.run(both())
+    assert seen.shapes == [(2, 5), (2, 1), (2, 1), (2, 1)]
+
+
 def test_other_coroutines_run_between_steps(engine: LocalEngine, model: PreTrainedModel, watch: Any) -> None:
     rule_out(model, EOS)
     seen = watch(model)

@@ -42,6 +42,10 @@ PROMPT = [1, 5, 9, 12, 20]
         (PROMPT, {"top_k": -1}, [1], "top_k=-1"),
         (PROMPT, {"max_new_tokens": 0}, [1], "max_new_tokens=0"),
         (PROMPT, {}, [1, 1 << 63], "seed=9223372036854775808"),
+        (PROMPT, {}, [0, -1], "seed=-1"),
+        ([1, -1], {}, [1], "token id -1"),
+        (PROMPT, {"temperature": float("inf")}, [1], "temperature=inf"),
+        (PROMPT, {"top_p": 1.001}, [1], "top_p=1.001"),
     ],
 )
 def test_bad_requests_are_refused_and_others_are_served(
@@ -58,6 +62,12 @@ def test_a_prompt_that_just_fits_is_served_and_no_seed_is_no_work(engine: LocalE
     groups = sample_all(engine, ([1] * (MAX_POSITIONS - 28), how, [1]), (PROMPT, how, []))
     assert [len(group) for group in groups] == [1, 0]
     assert engine.prefilled_tokens == 100
+
+
+def test_every_limit_is_served_itself(engine: LocalEngine) -> None:
+    how = params(temperature=0.0, top_p=1.0, top_k=0, max_new_tokens=1)
+    groups = sample_all(engine, ([0, 39], how, [0, (1 << 63) - 1]), ([0], params(top_p=1e-9, top_k=1), [0]))
+    assert [len(group) for group in groups] == [2, 1]
 
 
 SMALL = {"vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 32}

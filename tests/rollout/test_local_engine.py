@@ -61,7 +61,9 @@ def reference(
 
 
 @pytest.mark.parametrize("name", ["qwen2", "llama", "gpt2"])
-@pytest.mark.parametrize(("temperature", "top_p", "top_k"), [(1, 1, 0), (0.7, 1, 0), (1, 1, 5), (0.7, 0.8, 12)])
+@pytest.mark.parametrize(
+    ("temperature", "top_p", "top_k"), [(1, 1, 0), (0.7, 1, 0), (1, 1, 5), (1, 0.7, 0), (0.7, 0.8, 12)]
+)
 def test_statistics_equal_a_fresh_forward_pass(
     name: str, temperature: float, top_p: float, top_k: int, tokenizer: PreTrainedTokenizerFast
 ) -> None:
@@ -114,6 +116,42 @@ def test_a_sample_does_not_depend_on_its_company_or_on_the_batch_limit(
     calls = [call for i, prompt in enumerate(PROMPTS) for call in (mates[i], (prompt, how, [i]))]
     groups = sample_all(LocalEngine(model, tokenizer, max_batch_rows=rows, max_prefill_tokens=24), *calls)
     assert [tokens_of(group)[0] for group in groups[1::2]] == alone
+
+
+@pytest.mark.parametrize(
+    "others",
+    [(params(0.7),), (params(0.0),), (params(top_p=0.5),), (params(top_k=3),), (params(0.7), params(0.0))],
+    ids=["temperature", "greedy", "top_p", "top_k", "temperature and greedy"],
+)
+def test_each_row_is_sampled_by_its_own_settings(others: tuple[SamplingParams, ...], engine: LocalEngine) -> None:
+    """Beside rows of other settings as well as alone: also where all but one of them need no extra work."""
+    calls = [(PROMPTS[i % 5], how, range(8 * i, 8 * i + 4)) for i, how in enumerate([params(), *others])]
+    alone = [tokens_of(sample_all(engine, call)[0]) for call in calls]
+    assert [tokens_of(group) for group in sample_all(engine, *calls)] == alone
+    assert [tokens_of(group) for group in sample_all(engine, *calls[::-1])] == alone[::-1]
+
+
+def test_a_row_that_moves_keeps_its_stop_tokens(engine: LocalEngine) -> None:
+    """Rows that end early leave their slots to the last rows, which stop at other tokens."""
+    stops = [(), (EOS, 17, 23), (5, 6, 7, 8), (9,)]
+    calls = [(PROMPTS[0], params(max_new_tokens=1 + i, stop=stops[i % 2]), range(8 * i, 8 * i + 3)) for i in range(4)]
+    calls += [(PROMPTS[1], params(max_new_tokens=40, stop=stop), range(50, 54)) for stop in stops]
+    alone = [tokens_of(sample_all(engine, call)[0]) for call in calls]
+    assert len({len(tokens) for tokens in alone[-3]}) > 1, "stop tokens are what ends them"
+    assert [tokens_of(group) for group in sample_all(engine, *calls)] == alone
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 8])
+def test_rows_with_more_stop_tokens_than_there_are_rows(
+    rows: int, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """And rows with fewer of them that join later."""
+    rule_out(model, EOS)
+    many, few = params(max_new_tokens=20, stop=(EOS, 0, 1, 3, 39)), params(max_new_tokens=2, stop=())
+    calls = [(PROMPTS[0], many, [1]), (PROMPTS[1], few, [2]), (PROMPTS[2], few, [3, 4]), (PROMPTS[3], many, [5])]
+    alone = [tokens_of(sample_all(LocalEngine(model, tokenizer, max_batch_rows=64), call)[0]) for call in calls]
+    together = sample_all(LocalEngine(model, tokenizer, max_batch_rows=rows), *calls)
+    assert [tokens_of(group) for group in together] == alone
 
 
 def test_more_seeds_than_rows_are_split_and_come_back_in_order(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -152,6 +153,59 @@ def test_a_cancelled_party_is_not_waited_for() -> None:
 
     asyncio.run(scene())
     assert recorder.asked == [1, 2]
+
+
+def test_cancelled_between_the_last_call_and_the_opening() -> None:
+    """The wave is complete and about to open when one of it is cancelled: the others go on."""
+    recorder = Recorder()
+    lockstep = Lockstep(recorder, 3)
+
+    async def party(i: int) -> None:
+        try:
+            await lockstep.sample([1], params(), [i])
+        finally:
+            lockstep.leave()
+
+    async def scene() -> None:
+        tasks = [asyncio.ensure_future(party(i)) for i in range(3)]
+        await asyncio.sleep(0)  # all have asked, nothing has opened
+        assert recorder.asked == []
+        tasks[0].cancel()
+        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+
+    asyncio.run(scene())
+    assert recorder.asked == [1, 2]
+
+
+def test_a_cancelled_party_that_still_lives_is_waited_for() -> None:
+    """It may ask again: until it does, or leaves, the wave is not whole."""
+    recorder = Recorder()
+    lockstep = Lockstep(recorder, 2)
+
+    async def impatient() -> None:
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await lockstep.sample([1], params(), [7])
+            await asyncio.sleep(0.01)
+            assert recorder.asked == []
+            await lockstep.sample([1], params(), [8])
+        finally:
+            lockstep.leave()
+
+    async def patient(other: asyncio.Task[None]) -> None:
+        try:
+            other.cancel()
+            await lockstep.sample([1], params(), [9])
+        finally:
+            lockstep.leave()
+
+    async def scene() -> None:
+        first = asyncio.ensure_future(impatient())
+        await asyncio.sleep(0)
+        await asyncio.wait_for(asyncio.gather(first, patient(first)), 5)
+
+    asyncio.run(scene())
+    assert recorder.asked == [8, 9]
 
 
 def test_it_is_an_engine_and_passes_on_the_rest() -> None:

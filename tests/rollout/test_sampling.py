@@ -74,6 +74,15 @@ def test_distribution_is_that_of_transformers_warpers(temperature: float, top_p:
     torch.testing.assert_close(sampled.policy_entropies.double(), -(policy.exp() * policy).sum(-1), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(("top_p", "kept"), [(0.25, 1), (0.5, 2), (0.500001, 3), (0.75, 3), (1.0, 4)])
+def test_top_p_that_is_exactly_a_mass_keeps_no_token_more(top_p: float, kept: int) -> None:
+    """The smallest set of at least that mass: four equal tokens have a quarter each, without rounding."""
+    draws = torch.linspace(0, 1 - 1e-9, 64, dtype=torch.float64)
+    sampled = sample_tokens(torch.zeros(64, 4), draws, how(64, top_p=top_p))
+    assert set(sampled.tokens.tolist()) == set(range(kept))
+    torch.testing.assert_close(sampled.logprobs, torch.full((64,), -math.log(kept)))
+
+
 @pytest.mark.parametrize(("temperature", "top_p", "top_k"), [(1, 1, 0), (0.7, 1, 0), (1, 0.8, 6)])
 def test_frequencies_match_the_distribution(temperature: float, top_p: float, top_k: int) -> None:
     rows = 20_000

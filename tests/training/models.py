@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PhiConfig,
+    PhiForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from igrpo.config.parts.algorithm import AdvantageConfig, EntropyControlConfig, ObjectiveConfig
 from igrpo.config.schema import TrainerConfig
@@ -87,6 +96,17 @@ def gemma_with_softcap() -> Any:
 def gpt2() -> Any:
     torch.manual_seed(0)
     return GPT2LMHeadModel(GPT2Config(vocab_size=23, n_embd=16, n_layer=1, n_head=2, n_positions=64)).double().eval()
+
+
+def phi_with_head_bias() -> Any:
+    torch.manual_seed(0)
+    config = PhiConfig(
+        vocab_size=23, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24,
+        max_position_embeddings=64, resid_pdrop=0.0,
+    )  # fmt: skip
+    model = PhiForCausalLM(config).double().eval()
+    torch.nn.init.normal_(model.lm_head.bias)
+    return model
 
 
 def rows(seed: int = 0, count: int = 6, *, vocabulary: int = 23) -> list[Row]:

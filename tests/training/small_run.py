@@ -22,6 +22,7 @@ from igrpo.config.schema import BudgetConfig, CorrectionConfig
 from igrpo.data.module import QuestionDataModule
 from igrpo.data.sources import ChainSource
 from igrpo.policy.load import reference_copy
+from igrpo.policy.lora import add_adapters
 from igrpo.policy.tiny import TinyShape, build_tiny_model
 from igrpo.policy.tiny_tokenizer import build_tiny_tokenizer
 from igrpo.prompts import PromptBuilder
@@ -100,11 +101,13 @@ def refill(max_attempts: int) -> DynamicSampling:
 def make(algorithm: str = "igrpo", reward: ScriptedReward | None = None, *, kl_beta: float = 0.0,
          pipeline: bool = False, objective_changes: dict[str, Any] | None = None,
          limits: dict[str, Any] | None = None, transfer: TransferConfig | None = None,
-         max_attempts: int = 0, draft_thinking: Literal["keep", "strip"] = "keep",
+         max_attempts: int = 0, adapters: bool = False, draft_thinking: Literal["keep", "strip"] = "keep",
          **changes: Any) -> IGRPOModule:  # fmt: skip
     """A module with a fresh policy (always the same one) and a recorder in memory."""
     settings = trainer(**changes)
     model = build_tiny_model(TinyShape(hidden=16, layers=1, heads=2, mlp=16), seed=0)
+    if adapters:
+        add_adapters(model, rank=2, alpha=4.0, targets="all-linear", seed=0)
     collector = Collector(
         algorithm=copy.deepcopy(ALGORITHMS[algorithm]),  # one that remembers starts afresh
         engine=LocalEngine(model, TOKENIZER, max_batch_rows=32),

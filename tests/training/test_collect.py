@@ -16,7 +16,7 @@ from igrpo.algorithm.grpo import GRPO
 from igrpo.algorithm.igrpo import IGRPO
 from igrpo.algorithm.selection import best
 from igrpo.budget import Budget
-from igrpo.distributed import share
+from igrpo.distributed import gather_shares, share
 from igrpo.rewards.base import RewardError
 from igrpo.rollout.base import Engine, SamplingParams
 from igrpo.training.collect import Collector, first_leaf
@@ -208,6 +208,22 @@ def test_a_question_that_is_through_holds_up_nobody() -> None:
     traces = asyncio.run(within_deadline())
     assert [len(trace.groups) for trace in traces] == [0, 0, 1]
     assert len(engine.calls) == 1 + 3 + 1
+
+
+def answered_once(pipeline: bool) -> list[tuple[str, int]]:
+    """The questions of all processes, and how many stages each had."""
+    half = IGRPO(drafts=3, group_size=2, select=best, ties="first", all_failed="show", bare_fraction=0.4)
+    asked = [Question(f"q{i}", str(i), "a") for i in range(7)]
+    cycle = collector(CountingEngine(letters), TextReward(frozenset("a")), half, pipeline=pipeline)
+    mine = cycle.collect(1, share(asked), Budget())
+    return gather_shares([(trace.question.id, len(trace.groups)) for trace in mine])
+
+
+@pytest.mark.parametrize("pipeline", [True, False])
+def test_a_place_in_the_step_does_not_depend_on_the_processes(pipeline: bool, tmp_path: Path) -> None:
+    alone = answered_once(pipeline)
+    assert {stages for _, stages in alone} == {1, 2}
+    assert in_processes(2, tmp_path, answered_once, pipeline) == [alone, alone]
 
 
 def test_first_leaf_looks_into_nested_groups() -> None:

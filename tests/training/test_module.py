@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from igrpo.rollout.local import LocalEngine
 from igrpo.training.forward import PolicyForward
 from igrpo.training.module import IGRPOModule
 from igrpo.training.update import NonFiniteError, Updater
@@ -78,6 +79,17 @@ def test_the_trainer_agrees_with_the_sampler_and_the_ratio_is_1(tmp_path: Path) 
     assert module.latest["train/ratio_mean"] == 1.0
     assert module.latest["train/learning_rate"] == 0.01
     assert module.latest["budget/trained_tokens"] == module.budget.trained_tokens > 0
+
+
+@pytest.mark.parametrize("algorithm", ["igrpo", "grpo"])
+def test_each_step_samples_from_the_weights_of_the_step_before(algorithm: str, tmp_path: Path) -> None:
+    module = make(algorithm)
+    fit(module, 3, tmp_path)
+    versions = {
+        step: {c.policy_version for trace in traces for group in trace.groups for c in group.completions}
+        for step, traces in kept(module).steps.items()
+    }
+    assert versions == {1: {0}, 2: {1}, 3: {2}}
 
 
 def test_several_updates_move_the_ratio(tmp_path: Path) -> None:
@@ -166,6 +178,57 @@ def test_a_checkpoint_goes_on_where_it_was_taken(planned: int, tmp_path: Path) -
     for name in ("samples", "generated_tokens", "prefilled_tokens", "trained_tokens"):
         assert resumed.budget.state_dict()[name] == whole.budget.state_dict()[name] > counters[name] > 0
     assert resumed.budget.seconds["update"] > counters["seconds"]["update"]
+
+
+def test_what_an_algorithm_remembers_is_a_part_of_the_checkpoint(tmp_path: Path) -> None:
+    """Self-Verification asks about the answers of earlier steps: also after a resume."""
+    whole, part = make("self_verification"), make("self_verification")
+    fit(whole, 3, tmp_path)
+    assert any(group.verified is not None for trace in kept(whole).steps[3] for group in trace.groups)
+    file = tmp_path / "x.ckpt"
+    fit(part, 3, tmp_path, callbacks=[SaveAfter(2, file)])
+    resumed = make("self_verification")
+    fit(resumed, 3, tmp_path, checkpoint=file, start_step=2)
+    assert kept(resumed).steps[3] == kept(whole).steps[3]
+    assert not changed(weights(whole), weights(resumed))
+
+
+def test_a_checkpoint_of_adapters_holds_them_alone_and_goes_on(tmp_path: Path) -> None:
+    whole, part = make("grpo", adapters=True), make("grpo", adapters=True)
+    fit(whole, 3, tmp_path)
+    file = tmp_path / "x.ckpt"
+    fit(part, 3, tmp_path, callbacks=[SaveAfter(2, file)])
+    assert all("lora_" in name for name in torch.load(file, weights_only=True)["state_dict"])
+    resumed = make("grpo", adapters=True)
+    fit(resumed, 3, tmp_path, checkpoint=file, start_step=2)
+    assert not changed(weights(whole), weights(resumed))
+    with pytest.raises(ValueError, match="the checkpoint does not hold what this run trains"):
+        fit(make("grpo"), 3, tmp_path, checkpoint=file, start_step=2)
+
+
+def test_an_engine_that_can_sleep_does_so_while_the_policy_is_updated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+
+    class Sleepy(LocalEngine):
+        def sleep(self) -> None:
+            happened.append("sleep")
+
+        def sync_weights(self, version: int) -> None:
+            happened.append(f"sync {version}")
+            super().sync_weights(version)
+
+    run = Updater.run
+
+    def spy(self: Updater, questions_S: Any, optimizer: Any) -> Any:
+        happened.append("update")
+        return run(self, questions_S, optimizer)
+
+    monkeypatch.setattr(Updater, "run", spy)
+    monkeypatch.setattr("tests.training.small_run.LocalEngine", Sleepy)
+    fit(make("grpo"), 2, tmp_path)
+    assert happened == ["sync 0", "sleep", "update", "sync 1", "sleep", "update", "sync 2"]
 
 
 def test_dropout_stays_off(tmp_path: Path) -> None:

@@ -333,6 +333,15 @@ def test_checkpoints_of_shards_are_those_of_one_process(adapters: bool, tmp_path
             assert torch.allclose(found["weights"][name], value, atol=1e-5), name
 
 
+def test_a_checkpoint_of_shards_is_a_file(tmp_path: Path) -> None:
+    strategy = ShardStrategy(data_parallel_size=1, tensor_parallel_size=1, timeout=timedelta(seconds=30))
+    state = {"state_dict": {"weight": torch.arange(3.0)}, "igrpo": {"rollout_step": 7}}
+    strategy.save_checkpoint(state, tmp_path / "x.ckpt")
+    found = strategy.load_checkpoint(str(tmp_path / "x.ckpt"), weights_only=True)
+    assert found["igrpo"] == state["igrpo"]
+    assert torch.equal(found["state_dict"]["weight"], torch.arange(3.0))
+
+
 def test_what_is_no_shard_stays_as_it_is() -> None:
     step, plain = torch.tensor(3.0), torch.zeros(4, 2)
     assert _like(step, plain) is step

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import TypeAdapter
+from torch.distributed.tensor import DTensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from igrpo.config.parts.transfer import TransferConfig
@@ -20,31 +21,42 @@ from igrpo.training.batching import Row, collate, normaliser, question_rows, spl
 from igrpo.training.forward import PolicyForward, check_head
 from igrpo.training.update import NonFiniteError, Updater, UpdateResult
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
-from tests.training.models import ADVANTAGE, IMITATION, gemma_with_softcap, gpt2, objective, qwen, rows, trainer
+from tests.training.models import (
+    ADVANTAGE,
+    IMITATION,
+    gemma_with_softcap,
+    gpt2,
+    objective,
+    phi_with_head_bias,
+    qwen,
+    rows,
+    trainer,
+)
 
 
 class Gradients(torch.optim.SGD):
-    """Remembers the gradients of every step and leaves the weights alone (lr 0)."""
+    """Remembers the gradients of every step (of shards, this process's) and leaves the weights alone (lr 0)."""
 
     def __init__(self, model: Any, lr: float = 0.0) -> None:
         super().__init__(model.parameters(), lr=lr)
         self.seen: list[torch.Tensor] = []
 
     def step(self, closure: Any = None) -> None:
-        gradients = [p.grad for group in self.param_groups for p in group["params"]]
-        self.seen.append(torch.cat([g.flatten() for g in gradients if g is not None]).clone())
+        gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        local = [g.to_local() if isinstance(g, DTensor) else g for g in gradients]
+        self.seen.append(torch.cat([g.flatten() for g in local]).clone())
         super().step(closure)
 
 
 def update(
-    model: Any, questions: Sequence[Sequence[Row]], *, lr: float = 0.0, temperature: float = 1.0, reference: Any = None,
+    model: Any, questions: Sequence[Sequence[Row]], *, policy: Any = None, lr: float = 0.0, temperature: float = 1.0, reference: Any = None,
     objective_changes: dict[str, Any] | None = None, correction: dict[str, Any] | None = None, transfer: dict[str, Any] | None = None, **changes: Any,
 ) -> tuple[Gradients, UpdateResult]:  # fmt: skip
     goal, settings = objective(**(objective_changes or {})), trainer(**changes)
     bonus = goal.entropy_bonus != 0
     optimizer = Gradients(model, lr)
     updater = Updater(
-        policy=model,
+        policy=model if policy is None else policy,
         reference=reference,
         objective=goal,
         correction=CorrectionConfig(
@@ -83,7 +95,7 @@ def close(a: torch.Tensor, b: torch.Tensor) -> None:
     assert float(b.norm()) > 1e-3
 
 
-@pytest.mark.parametrize("make", [qwen, gpt2, gemma_with_softcap])
+@pytest.mark.parametrize("make", [qwen, gpt2, gemma_with_softcap, phi_with_head_bias])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_the_gradient_is_the_naive_one(make: Any, temperature: float) -> None:
     # advantages and sampler log-probs are float32 in a batch: these values are exact in it
@@ -134,6 +146,18 @@ def test_masked_rows_have_no_gradient_and_count_as_sequences() -> None:
     close(optimizer.seen[0] * 4, naive_gradient(model, flat[:3]) * 3)
 
 
+@pytest.mark.parametrize("kl_beta", [0.0, 0.1])
+def test_what_is_masked_is_not_counted_as_trained(kl_beta: float) -> None:
+    """``mask_truncated``: the row keeps its advantage and its place, and its tokens cost nothing."""
+    flat = [replace(row, valid=i % 3 != 1) for i, row in enumerate(rows())]
+    reference = qwen(1) if kl_beta else None
+    _, result = update(qwen(), [flat], reference=reference, objective_changes={"kl_beta": kl_beta})
+    valid = [row for row in flat if row.valid]
+    assert 0 < len(valid) < len(flat)
+    assert result.trained_tokens == sum(row.length for row in valid)
+    assert result.flops == (4 if kl_beta else 3) * model_shape(qwen()).flops(work_of(valid))
+
+
 def test_several_updates_keep_the_old_policy_and_move_the_ratio() -> None:
     model, flat = qwen(), rows()
     optimizer, result = update(model, [flat[:3], flat[3:]], lr=0.5, epochs=2, minibatches=2)
@@ -142,6 +166,38 @@ def test_several_updates_keep_the_old_policy_and_move_the_ratio() -> None:
     assert result.metrics["train/kl_old"] > 0
     # the first minibatch of the first epoch is on-policy: question 0 alone, GRPO at ratio 1
     close(optimizer.seen[0], naive_gradient(qwen(), flat[:3]))
+
+
+@pytest.mark.parametrize(
+    ("questions", "minibatches", "blocks"),
+    [
+        (4, 2, [(0, 1), (2, 3)]),
+        (5, 2, [(0, 1, 2), (3, 4)]),
+        (6, 3, [(0, 1), (2, 3), (4, 5)]),
+        (3, 3, [(0,), (1,), (2,)]),
+    ],
+)
+def test_a_minibatch_has_neighbouring_questions(
+    questions: int, minibatches: int, blocks: list[tuple[int, ...]]
+) -> None:
+    model, asked = qwen(), [rows(seed, count=2) for seed in range(questions)]
+    optimizer, _ = update(model, asked, minibatches=minibatches, epochs=2)  # the weights stay: every ratio is 1
+    assert len(optimizer.seen) == 2 * minibatches
+    for gradient, block in zip(optimizer.seen, [*blocks, *blocks], strict=True):
+        close(gradient, naive_gradient(model, [row for i in block for row in asked[i]]))
+
+
+def test_the_clipped_share_counts_updates_above_the_limit() -> None:
+    asked = [rows(seed, count=2) for seed in range(4)]
+    norms = [float(naive_gradient(qwen(), one).norm()) for one in asked]
+    for limit in [0.5 * min(norms), *(norm * 1.001 for norm in sorted(norms))]:
+        optimizer, result = update(qwen(), asked, minibatches=4, clip_norm=limit)
+        clipped = sum(norm > limit for norm in norms)
+        assert result.metrics["train/gradient_clipped_share"] == clipped / 4
+        assert result.metrics["train/gradient_norm"] == pytest.approx(sum(norms) / 4, rel=1e-5)  # before clipping
+        assert [float(seen.norm()) for seen in optimizer.seen] == pytest.approx(
+            [min(n, limit) for n in norms], rel=1e-4
+        )
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -291,6 +347,20 @@ def test_non_finite_stops_with_the_weights_unharmed_or_skips_and_counts() -> Non
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize("factor", [float("inf"), float("nan")])
+def test_a_gradient_that_is_not_finite_stops_though_the_loss_is(factor: float) -> None:
+    """A backward pass may overflow where the forward pass did not."""
+    model, flat = qwen(), rows(count=2)
+    model.lm_head.weight.register_hook(lambda gradient: gradient * factor)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(NonFiniteError, match=r"^the loss is -?\d+\.\d.* and the gradient's norm (inf|nan)$"):
+        update(model, [flat], lr=0.1)
+    optimizer, result = update(model, [flat], lr=0.1, on_nonfinite="skip")
+    assert (result.skipped, optimizer.seen) == (1, [])
+    assert "train/gradient_norm" not in result.metrics
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
 def test_split_rows_respects_the_budget_and_keeps_every_row() -> None:
     flat = rows(count=20)
     parts = split_rows(flat, 50)
@@ -377,6 +447,7 @@ def test_the_gradient_of_best_of_n_is_that_of_cross_entropy_on_the_chosen() -> N
 def test_a_family_that_rescales_its_logits_is_refused() -> None:
     check_head(qwen())
     check_head(gemma_with_softcap())
+    check_head(phi_with_head_bias())
     model = qwen()
     original = model.forward
 
