@@ -52,7 +52,7 @@ def test_real_cases_agree_and_none_is_wrongly_accepted(verifier: MathVerifier) -
     found = {id_: pair for id_, pair in judged(verifier, "cases.jsonl").items() if not pair[0]["ambiguous"]}
     accepted = sorted(id_ for id_, (row, score) in found.items() if score.correct and not row["expected"])
     missed = sorted(id_ for id_, (row, score) in found.items() if not score.correct and row["expected"])
-    assert len(found) == 518
+    assert len(found) == 520
     assert (accepted, missed) == ([], [])
     assert {score.outcome for _, score in found.values()} <= {"right", "wrong", "unparsable"}
 
