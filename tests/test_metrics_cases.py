@@ -55,7 +55,7 @@ def test_the_tolerance_is_relative_above_one(value: float, excess: float, tolera
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -3.0, 1e6])
-def test_without_a_tolerance_equal_rewards_alone_have_no_variance(value: float) -> None:
+def test_without_tolerance_equal_rewards_have_no_variance(value: float) -> None:
     assert has_no_variance([value] * 3, 0.0)
     assert not has_no_variance([value, value, math.nextafter(value, math.inf)], 0.0)
     metrics = step_metrics([one_group([value] * 3, [True] * 3)], variance_tolerance=0.0)

@@ -259,7 +259,7 @@ def test_layouts_must_hold_their_marks_once_and_the_marker_must_fit() -> None:
         builder(byte_tokenizer(), max_draft_tokens=6)
 
 
-def test_the_smallest_budget_shows_a_token_on_both_sides_of_the_marker() -> None:
+def test_the_smallest_budget_shows_both_sides_of_the_marker() -> None:
     tokenizer = byte_tokenizer()
     prompts = builder(tokenizer, max_draft_tokens=7)  # the marker has 5
     text = tokenizer.decode(prompts.refinement_prompt(QUESTION, [sampled(tokenizer, "abcdefgh")]).token_ids)

@@ -104,13 +104,13 @@ def test_seeds_are_those_of_the_run_step_question_and_turn() -> None:
     ]
 
 
-def test_choices_other_than_sampling_repeat_for_the_run_step_and_question() -> None:
+def test_other_choices_repeat_for_the_run_step_and_question() -> None:
     tools = toolbox(ScriptedEngine(one_good_draft), step=5, run_seed=9)
     expected = random.Random(derive_seed("a choice", 9, 5, QUESTION.id)).random()
     assert tools.rng(QUESTION, "a choice").random() == expected
 
 
-def test_a_group_of_completions_shows_what_the_group_before_it_has() -> None:
+def test_a_group_shows_what_the_group_before_it_has() -> None:
     """Unless it is said otherwise, both where they are sampled and where they are only scored."""
     tools = toolbox(ScriptedEngine(one_good_draft))
 

@@ -44,7 +44,7 @@ def test_a_correct_draft_wins_over_an_incorrect_one_of_the_same_reward() -> None
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_a_draft_without_a_verdict_ties_with_a_wrong_one_not_with_a_right_one(value: float) -> None:
+def test_a_draft_without_a_verdict_ties_with_a_wrong_one(value: float) -> None:
     unknown, right, false = Score(value, None, "crashed"), score(value, correct=True), score(value, correct=False)
     for seed in range(20):
         assert best([unknown, right, unknown], DRAFTS[:3], random.Random(seed), "random") == 1

@@ -103,7 +103,7 @@ def test_questions_that_do_not_differ_count_each_sample() -> None:
     assert accuracy_interval(correct) == pytest.approx(wilson(0.5, 20, stats.t.ppf(0.975, 9)))
 
 
-def test_questions_that_differ_less_than_chance_count_each_sample_once() -> None:
+def test_questions_that_hardly_differ_count_each_sample_once() -> None:
     # means 3/4 and 19 times 1/2: p (1 - p) / var(p) = 0.24984 / (1/4)^2 * 20^2 = 1599 answers; there are 80
     correct = [[True, False, True, True], *[[True, False, True, False]] * 19]
     p, n = (0.75 + 19 * 0.5) / 20, 20 * 4

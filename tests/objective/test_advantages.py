@@ -103,7 +103,7 @@ def test_tolerance_is_relative_above_one_and_absolute_below() -> None:
     assert not at(0.9e-3, -1000.0)
 
 
-def test_a_tolerance_of_zero_takes_equal_rewards_alone_for_no_variance() -> None:
+def test_at_tolerance_zero_equal_rewards_alone_have_no_variance() -> None:
     assert of([0.5, 0.5, 0.5], tolerance=0.0) == [0.0] * 3
     assert of([0.0, 0.0], tolerance=0.0) == [0.0] * 2
     close = [1.0, 1.0 + 2.0**-40]

@@ -65,7 +65,7 @@ def test_both_stages_share_the_batch(engine: LocalEngine, model: PreTrainedModel
     assert seen.prefills == [(2, 5), (1, 9), (1, 17)]
 
 
-def test_who_is_ready_when_decoding_begins_belongs_to_the_first_wave(
+def test_who_is_ready_at_the_start_is_in_the_first_wave(
     engine: LocalEngine, model: PreTrainedModel, watch: Any
 ) -> None:
     rule_out(model, EOS)

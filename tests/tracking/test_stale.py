@@ -57,7 +57,7 @@ def test_a_dead_run_ended_when_it_last_wrote_something(dead: ProcessMark, tmp_pa
     assert seconds(record.ended) == LAST_SIGN
 
 
-def test_a_living_run_is_left_alone_though_nobody_holds_its_folder(tmp_path: Path) -> None:
+def test_a_living_run_without_a_lock_is_left_alone(tmp_path: Path) -> None:
     """A run that is being started has written run.json, and may not have the lock yet."""
     made = directory(tmp_path / "a", ProcessMark.current())
     assert repair_stale_runs(None, [tmp_path]) == []

@@ -206,9 +206,7 @@ def test_a_checkpoint_of_adapters_holds_them_alone_and_goes_on(tmp_path: Path) -
         fit(make("grpo"), 3, tmp_path, checkpoint=file, start_step=2)
 
 
-def test_an_engine_that_can_sleep_does_so_while_the_policy_is_updated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_sleeps_while_the_policy_is_updated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
 
     class Sleepy(LocalEngine):
