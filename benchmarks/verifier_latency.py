@@ -25,8 +25,6 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-import psutil
-
 from igrpo.files import write_json_atomic
 from igrpo.rewards.math.verifier import MathVerifier
 from igrpo.types import Completion, Question
@@ -34,6 +32,7 @@ from igrpo.types import Completion, Question
 CASES = Path(__file__).parents[1] / "tests" / "rewards" / "math" / "cases.jsonl"
 WORKERS = 2
 EVERY = 9
+START = ("x+1", r"\boxed{1+x}")
 RATE_PER_S = 10.0
 POISONED_GOLD = "x+7"
 GOALS = {"p99_ratio": 3.0, "verdicts_per_s": 150.0}
@@ -86,19 +85,19 @@ async def latencies(verifier: MathVerifier, answers: Sequence[tuple[str, str]], 
 def measure(answers: Sequence[tuple[str, str]], rate: float | None) -> dict[str, float]:
     """Median and p99 of the ordinary answers' latencies, and the seconds until the last of them has its score."""
     verifier = MathVerifier(workers=WORKERS, unevaluated="accepted")
-    asyncio.run(latencies(verifier, [("x+1", rf"\boxed{{1+{name}}}") for name in "xyzabc"], None))  # starts the workers
-    before_s = _cpu_s(verifier)
+    asyncio.run(latencies(verifier, [START] * 2, None))  # starts the workers
     found = sorted(asyncio.run(latencies(verifier, answers, rate)))
-    cpu_s = _cpu_s(verifier) - before_s
     verifier.close()
-    times = {"median_s": statistics.median(found), "p99_s": found[int(len(found) * 0.99)], "last_s": found[-1]}
-    return times | {"cpu_s": cpu_s}
+    return {"median_s": statistics.median(found), "p99_s": found[int(len(found) * 0.99)], "last_s": found[-1]}
 
 
-def _cpu_s(verifier: MathVerifier) -> float:
-    """CPU seconds of this process and the verifier's living ones."""
-    used = [psutil.Process(pid).cpu_times() for pid in verifier.worker_pids]
-    return time.process_time() + sum(times.user + times.system for times in used)
+def cpu_seconds(answers: Sequence[tuple[str, str]]) -> float:
+    """CPU seconds of this process and all of a verifier's, from its start to its end."""
+    before_s = sum(os.times()[:4])
+    verifier = MathVerifier(workers=WORKERS, unevaluated="accepted")
+    asyncio.run(latencies(verifier, answers, None))
+    verifier.close()
+    return sum(os.times()[:4]) - before_s
 
 
 def main() -> None:
@@ -117,7 +116,7 @@ def main() -> None:
             pairs.append((measure(answers, rate), measure(poisoned, rate)))
             if rate is None:
                 per_second.append(len(answers) / pairs[-1][0]["last_s"])
-                cpu_ms.append(1e3 * pairs[-1][0]["cpu_s"] / len(answers))
+                cpu_ms.append(1e3 * (cpu_seconds(answers) - cpu_seconds([START])) / len(answers))
         row: dict[str, object] = {"arrivals": arrivals}
         for which, name in ((0, "without"), (1, "with")):
             row[name] = {key: statistics.median(pair[which][key] for pair in pairs) for key in pairs[0][which]}
