@@ -60,7 +60,10 @@ def _by_library(latex: str) -> Expression:
     if _SPLIT_NUMBER.search(latex) or len({letter.lower() for letter in letters}) < len(letters) or "\\text" in latex:
         raise UnparsableError(latex)
     text = _IMAGINARY.sub(r" i", latex)
-    found = parse(f"\\boxed{{{text}}}", [_LATEX], fallback_mode="no_fallback", parsing_timeout=None)
+    try:
+        found = parse(f"\\boxed{{{text}}}", [_LATEX], fallback_mode="no_fallback", parsing_timeout=None)
+    except Exception as error:  # whatever the library and SymPy raise on what they do not understand
+        raise UnparsableError(latex) from error
     if not found or not isinstance(found[0], sympy.Basic | sympy.MatrixBase):
         raise UnparsableError(latex)
     value = _exact(found[0])
@@ -108,13 +111,15 @@ def expressions_equal(gold: sympy.Expr, answer: sympy.Expr) -> bool:
     gold, answer = _plain(gold), _plain(answer)
     if gold == answer:
         return True
+    if gold.has(sympy.ImmutableDenseMatrix) or answer.has(sympy.ImmutableDenseMatrix):
+        return False  # such as the absolute value of a matrix
     symbols = sorted(gold.free_symbols | answer.free_symbols, key=lambda symbol: symbol.name)
     if not symbols:
         return _numbers_equal(gold, answer)
     compared = 0
     for place in _places(gold, answer):
         point = {symbol: _coordinate(place, i) for i, symbol in enumerate(symbols)}
-        values = [_value(expression.xreplace(point)) for expression in (gold, answer)]
+        values = [_value(expression, point) for expression in (gold, answer)]
         real = [value is not None and value.is_real for value in values]
         if not any(real) and not (gold.has(sympy.I) or answer.has(sympy.I)):
             continue
@@ -144,7 +149,15 @@ def _coordinate(place: tuple[int, int], index: int) -> sympy.Rational:
     return sympy.Rational(top * (index + 2) + index, bottom * (index + 2) + top % 7)
 
 
-def _value(expression: sympy.Expr) -> sympy.Expr | None:
+def _value(expression: sympy.Expr, point: dict[Any, Any]) -> sympy.Expr | None:
+    """The value at a point; None where there is none, or no single number."""
+    try:
+        return _evaluated(expression.xreplace(point))
+    except (ArithmeticError, TypeError, ValueError):  # SymPy refuses: a double factorial of a fraction, say
+        return None
+
+
+def _evaluated(expression: sympy.Expr) -> sympy.Expr | None:
     value = expression.doit()
     if value.is_Rational:
         return value
@@ -187,7 +200,7 @@ def constant_ratio(one: sympy.Expr, other: sympy.Expr) -> sympy.Expr | None:
     ratios = []
     for place in _places(one, other):
         point = {symbol: _coordinate(place, i) for i, symbol in enumerate(symbols)}
-        left, right = (_value(side.xreplace(point)) for side in (one, other))
+        left, right = (_value(side, point) for side in (one, other))
         if left is None and right is None:
             continue
         if left is None or right is None or not right.is_real or not left.is_real or right == 0:
