@@ -272,7 +272,7 @@ def ratio(it: Comparing, gold: str, answer: str) -> bool | None:
         return False
     values = [[symbolic.parsed(part).value for part in side] for side in parts]
     return all(
-        symbolic.expressions_equal(values[0][0] * other, values[1][0] * one)
+        symbolic.equal(values[0][0] * other, values[1][0] * one)
         for one, other in zip(values[0][1:], values[1][1:], strict=True)
     )
 

@@ -14,7 +14,7 @@ import sympy  # type: ignore[import-untyped]
 
 from igrpo.rewards.math.functions import UnparsableError
 from igrpo.rewards.math.structure import Collection, collection, is_name, name_key, relation_signs, sides, split_top
-from igrpo.rewards.math.symbolic import expressions_equal, parsed
+from igrpo.rewards.math.symbolic import REFUSALS, equal, parsed
 
 _ALL = {
     "\\emptyset": sympy.S.EmptySet,
@@ -77,6 +77,13 @@ def set_of(text: str, *, solve: bool = False) -> sympy.Set | None:
     Args:
         solve: also solve inequalities in one variable, as may be done for a gold answer.
     """
+    try:
+        return _set_of(text, solve=solve)
+    except REFUSALS:
+        return None
+
+
+def _set_of(text: str, *, solve: bool) -> sympy.Set | None:
     if text in _ALL:
         return _ALL[text]
     if (match := _BUILDER.fullmatch(text)) is not None:
@@ -198,7 +205,10 @@ def sets_equal(gold: sympy.Set | None, answer: sympy.Set | None) -> bool:
     """Whether two sets are known to have the same elements."""
     if gold is None or answer is None:
         return False
-    return bool(gold == answer or gold.symmetric_difference(answer).is_empty)
+    try:
+        return bool(gold == answer or gold.symmetric_difference(answer).is_empty)
+    except REFUSALS:
+        return False
 
 
 def bounds_equal(gold: list[Bound], answer: list[Bound]) -> bool:
@@ -206,6 +216,6 @@ def bounds_equal(gold: list[Bound], answer: list[Bound]) -> bool:
     return len(gold) == len(answer) and all(
         name_key(one.name) == name_key(other.name)
         and one.sign == other.sign
-        and expressions_equal(parsed(one.value).value, parsed(other.value).value)
+        and equal(parsed(one.value).value, parsed(other.value).value)
         for one, other in zip(gold, answer, strict=True)
     )

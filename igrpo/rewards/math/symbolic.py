@@ -24,6 +24,8 @@ from igrpo.rewards.math.latex import Expression, parse_expression
 _DIGITS = 60
 # Generic points: signs and sizes vary, so that one of them is in the domain of most answers.
 _POINTS = ((7, 13), (29, 23), (-11, 17), (173, 10), (5, 97), (-37, 8), (1009, 7))
+#: What SymPy raises where it refuses a computation, such as the double factorial of a fraction.
+REFUSALS = (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError)
 _NO_NUMBERS = (sympy.nan, sympy.zoo, sympy.oo, -sympy.oo)
 
 _IMAGINARY = re.compile(r"(?<=[0-9)}])i(?![a-zA-Z])")  # math-verify sees the imaginary unit only where a word begins
@@ -89,7 +91,17 @@ def _exact(value: Any) -> Any:
 
 
 def equal(gold: Any, answer: Any) -> bool:
-    """Whether two SymPy objects are the same: numbers, expressions, matrices, sets or relations."""
+    """Whether two SymPy objects are the same: numbers, expressions, matrices, sets or relations.
+
+    What SymPy refuses to compare, nothing shows to be equal.
+    """
+    try:
+        return _equal(gold, answer)
+    except REFUSALS:
+        return False
+
+
+def _equal(gold: Any, answer: Any) -> bool:
     if isinstance(gold, sympy.MatrixBase | sympy.MatrixExpr) or isinstance(answer, sympy.MatrixBase | sympy.MatrixExpr):
         return _matrices_equal(gold, answer)
     if isinstance(gold, sympy.Expr) and isinstance(answer, sympy.Expr):
@@ -111,8 +123,6 @@ def expressions_equal(gold: sympy.Expr, answer: sympy.Expr) -> bool:
     gold, answer = _plain(gold), _plain(answer)
     if gold == answer:
         return True
-    if gold.has(sympy.ImmutableDenseMatrix) or answer.has(sympy.ImmutableDenseMatrix):
-        return False  # such as the absolute value of a matrix
     symbols = sorted(gold.free_symbols | answer.free_symbols, key=lambda symbol: symbol.name)
     if not symbols:
         return _numbers_equal(gold, answer)
@@ -153,7 +163,7 @@ def _value(expression: sympy.Expr, point: dict[Any, Any]) -> sympy.Expr | None:
     """The value at a point; None where there is none, or no single number."""
     try:
         return _evaluated(expression.xreplace(point))
-    except (ArithmeticError, TypeError, ValueError):  # SymPy refuses: a double factorial of a fraction, say
+    except REFUSALS:
         return None
 
 
@@ -193,6 +203,13 @@ def decimal_value(expression: Any) -> sympy.Rational | None:
 
 def constant_ratio(one: sympy.Expr, other: sympy.Expr) -> sympy.Expr | None:
     """The constant c with one = c * other, where both are the same expression but for it; None if there is none."""
+    try:
+        return _constant_ratio(one, other)
+    except REFUSALS:
+        return None
+
+
+def _constant_ratio(one: sympy.Expr, other: sympy.Expr) -> sympy.Expr | None:
     one, other = (sympy.fraction(sympy.together(_plain(side)))[0] for side in (one, other))
     if one.free_symbols != other.free_symbols or not one.free_symbols:
         return None
