@@ -22,13 +22,18 @@ from igrpo.rewards.math.spellings import (
 UNITS = {name: names.split()[0] for names in UNIT_NAMES.split("|") for name in names.split()}
 
 #: Digits of number words.
-NUMBER_WORDS = dict(
-    zip(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"],
-        map(str, range(13)),
-        strict=True,
+NUMBER_WORDS = {
+    word: str(number)
+    for words, numbers in (
+        (
+            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+            " seventeen eighteen nineteen",
+            range(20),
+        ),
+        ("twenty thirty forty fifty sixty seventy eighty ninety", range(20, 100, 10)),
     )
-)
+    for word, number in zip(words.split(), numbers, strict=True)
+}
 _POWER = r"(?:\^(?:\{-?[1-9]\}|[1-9]))?"
 _LONG_NAMES = "|".join(
     sorted((n for n in {*UNITS, *UNIT_SYMBOLS, *COMPOUND_UNITS} if len(n) > 1), key=len, reverse=True)

@@ -131,7 +131,8 @@ def _approximates(left: str, right: str, sign: str) -> bool:
         if value is None:
             continue
         unit = sympy.Rational(1, 10 ** (number.decimals or 0))
-        if abs(sympy.Rational(number.value.numerator, number.value.denominator) - value) <= unit:
+        written = sympy.Rational(number.value.numerator, number.value.denominator)
+        if abs(written - value) <= unit / 2 or 0 <= abs(value) - abs(written) < unit:
             return number.decimals is not None or abs(value) >= 100 or value == number.value
     return False
 
@@ -170,7 +171,7 @@ def _equations(gold: str, answer: str) -> bool:
         differences.append(one.value - two.value)
     if _is_solved(gold) and not _is_solved(answer):
         names = {symbol.name for symbol in differences[0].free_symbols}
-        if len(names) < 2 or not names <= _COORDINATES:
+        if len(names) < 2 or (is_name(parts[0]) and not names <= _COORDINATES):
             return False  # only a curve has an implicit form
     return constant_ratio(*differences) is not None
 

@@ -66,12 +66,13 @@ MEANINGFUL = _set("""
     integer integers real less greater than more least most iff then but between either neither nor both wrong false
     true right maybe approximately about to through until from by million millions billion trillion quadrillion
     thousand thousands hundred hundreds dozen dozens score percent half halves quarter quarters third thirds fourth
-    fourths fifth fifths sixth sixths seventh eighth eighths ninth tenth tenths hundredth hundredths thousandth
+    fourths fifth fifths sixth sixths seventh eighth eighths ninth ninths tenth tenths hundredth hundredths thousandth
     thousandths double doubled triple tripled twice thrice base times squared cubed plus minus over divided
     multiplied root square-root zero one two three four five six seven eight nine ten eleven twelve thirteen fifteen
     twenty thirty forty fifty sixty seventy eighty ninety am pm ad bc bce ce north south east west northeast
     northwest southeast southwest up down left upward downward above below clockwise counterclockwise ago later
-    before after remaining remainder
+    before after remaining remainder factorial gross inverse reciprocal negated negative negation fewer opposite
+    conjugate complement quintillion lakh crore cubes squares
     """)
 
 #: Words behind a quantity that say nothing about what is counted.

@@ -79,7 +79,9 @@ def collection(text: str) -> Collection | None:
 def only_element(text: str) -> str:
     """The element of a set that has one; any other text as it is."""
     found = collection(text)
-    return found.elements[0] if found is not None and found.brackets == "{}" and len(found.elements) == 1 else text
+    if found is None or found.brackets != "{}" or len(found.elements) != 1:
+        return text
+    return text if found.elements[0].startswith(("\\emptyset", "\\{")) else found.elements[0]
 
 
 def _balanced(text: str) -> bool:

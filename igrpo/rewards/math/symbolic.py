@@ -30,7 +30,7 @@ _IMAGINARY = re.compile(r"(?<=[0-9)}])i(?![a-zA-Z])")  # math-verify sees the im
 _SPLIT_NUMBER = re.compile(r"[0-9] [0-9]")
 _SYMBOL = re.compile(r"\\[a-zA-Z]+|[a-zA-Z]")
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[^{}]*\}")
-_OPERATOR = re.compile(r"\\(sum|prod|i{1,3}nt|oint|lim|det)(?![a-zA-Z])|\\frac ?\{(?:d|\\partial)\}")
+_OPERATOR = re.compile(r"\\(sum|prod|i{1,3}nt|oint|lim|det|begin\{[vV]matrix\})(?![a-zA-Z])|\\frac ?\{(?:d|\\partial)\}")
 _MATRIX_PRODUCT = re.compile(r"\\end\{[a-zA-Z]+\}\)? ?(?:\\cdot ?|\*)?\(?(?:\\begin|\^)")
 
 #: Units are not stripped (`4t` would become 4): that is done before, by rules that know the difference.
@@ -75,7 +75,8 @@ def _by_library(latex: str) -> Expression:
 def operators(latex: str) -> frozenset[str]:
     """The kinds of work in an answer that a library reads: sums, integrals, products of matrices ..."""
     found = {match[1] or "derivative" for match in _OPERATOR.finditer(latex)}
-    return frozenset(found | ({"matrix product"} if _MATRIX_PRODUCT.search(latex) else set()))
+    arithmetic = _MATRIX_PRODUCT.search(latex) or latex.count("\\begin") > 1
+    return frozenset(found | ({"matrix arithmetic"} if arithmetic else set()))
 
 
 def _exact(value: Any) -> Any:
@@ -163,6 +164,8 @@ def _numbers_equal(gold: sympy.Expr, answer: sympy.Expr) -> bool:
         return bool(gold == answer)
     # Twice the size in digits: a difference of 1 beside a huge number, or of a root beside a huge square, shows.
     digits = _DIGITS + 2 * max(0, int(sympy.log(size + 1, 10).evalf(15)))
+    if gold.is_Float or answer.is_Float:
+        digits = _DIGITS  # a value at a point has no more
     left, right = gold.evalf(digits), answer.evalf(digits)
     difference = abs(left - right)
     if not difference.is_number:
