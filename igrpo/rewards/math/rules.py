@@ -24,6 +24,7 @@ from igrpo.rewards.math.structure import (
     matrix,
     name_key,
     only_element,
+    piecewise,
     plus_minus,
     relation_signs,
     sides,
@@ -96,17 +97,20 @@ def percents(it: Comparing, gold: str, answer: str) -> bool | None:
 
 def written(it: Comparing, gold: str, answer: str) -> bool | None:
     """What only the writing tells: dots, quantifiers, congruences, dates."""
-    if _LOGIC.findall(gold) != _LOGIC.findall(answer) or gold.count("'") != answer.count("'"):
+    if _LOGIC.findall(gold) != _LOGIC.findall(answer) or _primes(gold, answer) != _primes(answer, gold):
         return False
     if _WRITTEN_ONLY.search(gold) or _WRITTEN_ONLY.search(answer):
         return _CONGRUENT.sub("", gold) == _CONGRUENT.sub("", answer)
     for shape in (_DATE, _CLOCK):
         if shape.fullmatch(gold) and shape.fullmatch(answer):
             return [int(part) for part in re.split("[/:]", gold)] == [int(part) for part in re.split("[/:]", answer)]
-    dotted = [
-        any("\\ldots" in part and parse_number(part) is None for part in sides(text)) for text in (gold, answer)
-    ]
+    dotted = [any("\\ldots" in part and parse_number(part) is None for part in sides(text)) for text in (gold, answer)]
     return False if any(dotted) else None
+
+
+def _primes(text: str, other: str) -> int:
+    """How many primes are in it; beside a bare value, those in the value behind a name."""
+    return (text if relation_signs(other) else sides(text)[-1]).count("'")
 
 
 def parameter(it: Comparing, gold: str, answer: str) -> bool | None:
@@ -115,7 +119,9 @@ def parameter(it: Comparing, gold: str, answer: str) -> bool | None:
     if first is None and second is None:
         return None
     if first is not None and second is not None:
-        return first.domain.removeprefix("set:") == second.domain.removeprefix("set:") and it.same(first.named, second.named)
+        return first.domain.removeprefix("set:") == second.domain.removeprefix("set:") and it.same(
+            first.named, second.named
+        )
     lone = first or second
     if lone is None or lone.domain.startswith("set:"):
         return None
@@ -158,7 +164,7 @@ def quantity(it: Comparing, gold: str, answer: str) -> bool | None:
     """A quantity with and without its unit."""
     (gold_core, gold_unit), (core, unit) = strip_unit(gold), strip_unit(answer)
     if unit is None and parse_number(gold_core) is not None:
-        core, unit = strip_letter(answer)
+        core, unit = strip_letter(answer, expected=gold_unit)
     if gold_unit is None and unit is None:
         return None
     return same_unit(gold_unit, unit) and it.same(gold_core, core)
@@ -231,6 +237,20 @@ def matrices(it: Comparing, gold: str, answer: str) -> bool | None:
     return len(cells) == len(other_cells) and all(
         in_order(it.same_part, row, other) for row, other in zip(cells, other_cells, strict=True)
     )
+
+
+def cases(it: Comparing, gold: str, answer: str) -> bool | None:
+    """Definitions by cases, row by row in any order."""
+    rows, other_rows = piecewise(gold), piecewise(answer)
+    if rows is None or other_rows is None:
+        return None
+    left = list(other_rows)
+    for row in rows:
+        match = next((other for other in left if all(map(it.same_part, row, other))), None)
+        if match is None:
+            return False
+        left.remove(match)
+    return not left
 
 
 def sets(it: Comparing, gold: str, answer: str) -> bool | None:

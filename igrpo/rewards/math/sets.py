@@ -25,6 +25,7 @@ _ALL = {
 }
 _FLIPPED = {"<": ">", ">": "<", "\\leq": "\\geq", "\\geq": "\\leq", "\\neq": "\\neq"}
 _BUILDER = re.compile(r"\\\{(?P<name>[a-zA-Z])(?:\\in ?\\mathbb\{R\})?(?:\||:)(?P<condition>.*)\\\}", re.DOTALL)
+_AMONG_REALS = re.compile(r"[a-zA-Z]\\in ?\\mathbb\{R\},(?=[a-zA-Z0-9])")
 _JOINED = re.compile(r"\\text\{(or|and)\}")
 
 
@@ -88,6 +89,8 @@ def set_of(text: str, *, solve: bool = False) -> sympy.Set | None:
         if len(pieces) > 1:
             found = [set_of(piece, solve=solve) for piece in pieces]
             return None if None in found or (sign == "\\setminus" and len(found) > 2) else make(*found)
+    if (real := _AMONG_REALS.match(text)) is not None:
+        return set_of(text[real.end() :], solve=solve)
     signs = relation_signs(text)
     if signs == ["\\in"]:
         name, rest = sides(text)

@@ -24,13 +24,16 @@ from igrpo.rewards.math.latex import Expression, parse_expression
 _DIGITS = 60
 # Generic points: signs and sizes vary, so that one of them is in the domain of most answers.
 _POINTS = ((7, 13), (29, 23), (-11, 17), (173, 10), (5, 97), (-37, 8), (1009, 7))
+_APART = (sympy.Rational(1, 9), sympy.Integer(9))
 _NO_NUMBERS = (sympy.nan, sympy.zoo, sympy.oo, -sympy.oo)
 
 _IMAGINARY = re.compile(r"(?<=[0-9)}])i(?![a-zA-Z])")  # math-verify sees the imaginary unit only where a word begins
 _SPLIT_NUMBER = re.compile(r"[0-9] [0-9]")
 _SYMBOL = re.compile(r"\\[a-zA-Z]+|[a-zA-Z]")
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[^{}]*\}")
-_OPERATOR = re.compile(r"\\(sum|prod|i{1,3}nt|oint|lim|det|begin\{[vV]matrix\})(?![a-zA-Z])|\\frac ?\{(?:d|\\partial)\}")
+_OPERATOR = re.compile(
+    r"\\(sum|prod|i{1,3}nt|oint|lim|det|begin\{[vV]matrix\})(?![a-zA-Z])|\\frac ?\{(?:d|\\partial)\}"
+)
 _MATRIX_PRODUCT = re.compile(r"\\end\{[a-zA-Z]+\}\)? ?(?:\\cdot ?|\*)?\(?(?:\\begin|\^)")
 
 #: Units are not stripped (`4t` would become 4): that is done before, by rules that know the difference.
@@ -75,8 +78,7 @@ def _by_library(latex: str) -> Expression:
 def operators(latex: str) -> frozenset[str]:
     """The kinds of work in an answer that a library reads: sums, integrals, products of matrices ..."""
     found = {match[1] or "derivative" for match in _OPERATOR.finditer(latex)}
-    arithmetic = _MATRIX_PRODUCT.search(latex) or latex.count("\\begin") > 1
-    return frozenset(found | ({"matrix arithmetic"} if arithmetic else set()))
+    return frozenset(found | ({"matrix product"} if _MATRIX_PRODUCT.search(latex) else set()))
 
 
 def _exact(value: Any) -> Any:
@@ -113,8 +115,13 @@ def expressions_equal(gold: sympy.Expr, answer: sympy.Expr) -> bool:
     if not symbols:
         return _numbers_equal(gold, answer)
     compared = 0
-    for place in _places(gold, answer):
-        point = {symbol: _coordinate(place, i) for i, symbol in enumerate(symbols)}
+    points = [[_coordinate(place, i) for i in range(len(symbols))] for place in _places(gold, answer)]
+    # Points at which the variables differ much in size are in the domain of what no point before is in.
+    apart = [[value * scale**i for i, value in enumerate(point)] for scale in _APART for point in points[:2]]
+    for tried, coordinates in enumerate([*points, *apart]):
+        if tried >= len(points) and compared >= 2:
+            break
+        point = dict(zip(symbols, coordinates, strict=True))
         values = [_value(expression.xreplace(point)) for expression in (gold, answer)]
         real = [value is not None and value.is_real for value in values]
         if not any(real) and not (gold.has(sympy.I) or answer.has(sympy.I)):

@@ -15,7 +15,10 @@ _CHOICE_AND_VALUE = re.compile(
 )
 _ANOTHER_CHOICE = re.compile(r"(?<![A-Za-z])\(?[A-J][).:]")
 _SPOKEN = re.compile(r"[a-z]+|(?<![a-z0-9])-?\.?[0-9]+(?:[.:/][0-9]+)*|[0-9]+(?:[.:/][0-9]+)*|(?<=[0-9])[!'\"?]")
-_MONTHS = tuple("january february march april may june july august september october november december".split())
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
 _FULL_HOUR = re.compile(r"\b([0-9]{1,2}):00(?=\s*[ap]m\b)")
 _TIME = re.compile(r"[0-9] ?[ap]\.?m\b", re.IGNORECASE)
 _NOT_SPOKEN = re.compile(r"[^a-z0-9\s.,:;/'\"!?()-]")
@@ -23,9 +26,7 @@ _MATHEMATICS = re.compile(r"\\|[=<>^_+*|{}]|[0-9] ?[a-z]\b")
 
 _ARTICLE = re.compile(r"\b(?:an?|the) +(?=[a-z]{2})")
 _LETTERS = re.compile(r"[A-J](?:,? ?[A-J])+")
-_NO_SOLUTION = re.compile(
-    r"(?:there (?:is|are|exist) )?no (?:real |such )?(?:solution|root)(?: exists?)?|empty set"
-)
+_NO_SOLUTION = re.compile(r"(?:there (?:is|are|exist) )?no (?:real |such )?(?:solution|root)(?: exists?)?|empty set")
 
 
 def without_text(answer: str) -> str:
