@@ -152,7 +152,7 @@ class _Magnitude:
             inner = self.value()
             self._at += 1
             return inner
-        if token[:1].isdigit() or token.startswith("."):
+        if token.lstrip(".")[:1].isdecimal():  # not a lone point
             return float(token)
         return 1.0
 

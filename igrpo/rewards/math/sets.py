@@ -25,7 +25,7 @@ _ALL = {
 }
 _FLIPPED = {"<": ">", ">": "<", "\\leq": "\\geq", "\\geq": "\\leq", "\\neq": "\\neq"}
 _BUILDER = re.compile(r"\\\{(?P<name>[a-zA-Z])(?:\\in ?\\mathbb\{R\})?(?:\||:)(?P<condition>.*)\\\}", re.DOTALL)
-_AMONG_REALS = re.compile(r"[a-zA-Z]\\in ?\\mathbb\{R\},(?=[a-zA-Z0-9])")
+_AMONG_REALS = re.compile(r"^[a-zA-Z]\\in ?\\mathbb\{R\},(?=[a-zA-Z0-9])")
 _JOINED = re.compile(r"\\text\{(or|and)\}")
 
 
@@ -78,6 +78,7 @@ def set_of(text: str, *, solve: bool = False) -> sympy.Set | None:
     Args:
         solve: also solve inequalities in one variable, as may be done for a gold answer.
     """
+    text = _AMONG_REALS.sub("", text)
     if text in _ALL:
         return _ALL[text]
     if (match := _BUILDER.fullmatch(text)) is not None:
@@ -89,8 +90,6 @@ def set_of(text: str, *, solve: bool = False) -> sympy.Set | None:
         if len(pieces) > 1:
             found = [set_of(piece, solve=solve) for piece in pieces]
             return None if None in found or (sign == "\\setminus" and len(found) > 2) else make(*found)
-    if (real := _AMONG_REALS.match(text)) is not None:
-        return set_of(text[real.end() :], solve=solve)
     signs = relation_signs(text)
     if signs == ["\\in"]:
         name, rest = sides(text)

@@ -32,9 +32,9 @@ COMMANDS = {
     "ast": r"\cdot", "dots": r"\ldots", "cdots": r"\ldots", "dotsc": r"\ldots", "dotsb": r"\ldots", "lbrace": r"\{",
     "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "vert": "|", "lvert": "|",
     "rvert": "|", "mid": "|", "degree": r"^\circ", "degrees": r"^\circ", "varnothing": r"\emptyset",
-    "backslash": r"\setminus", "colon": ":", "vee": r"\lor", "wedge": r"\land",
-
-    "imath": "i", "bar": r"\overline", "top": "T", "intercal": "T", "bigcup": r"\cup", "lnot": r"\neg", "percent": r"\%", "and": ",", "thinspace": " ",
+    "backslash": r"\setminus", "colon": ":", "vee": r"\lor", "wedge": r"\land", "imath": "i",
+    "bar": r"\overline", "top": "T", "intercal": "T", "bigcup": r"\cup", "lnot": r"\neg", "percent": r"\%",
+    "and": ",", "thinspace": " ",
     "div": "/", "dbinom": r"\binom", "tbinom": r"\binom", "mod": r"\bmod", "Pr": "P", "intersection": r"\cap",
     "langle": "(", "rangle": ")", "N": r"\mathbb{N}", "R": r"\mathbb{R}", "Z": r"\mathbb{Z}", "Q": r"\mathbb{Q}",
 }
