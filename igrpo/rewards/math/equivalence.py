@@ -16,6 +16,7 @@ from igrpo.rewards.math import rules
 from igrpo.rewards.math.conventions import AnswerConventions
 from igrpo.rewards.math.functions import UnparsableError
 from igrpo.rewards.math.normalise import normalise
+from igrpo.rewards.math.text import without_text
 
 Verdict = Literal["right", "wrong", "unparsable"]
 
@@ -38,6 +39,11 @@ class Rule:
 
 
 RULES: tuple[Rule, ...] = (
+    Rule(
+        "definitions by cases",
+        rules.cases,
+        ((r"\begin{cases}1&x>0\\0&x<0\end{cases}", r"\begin{cases}0,&x<0\\1,&0<x\end{cases}", True),),
+    ),
     Rule("percent signs, by convention", rules.percents, ((r"28\%", "28", True), (r"(10,2)", r"(10\%,2)", False))),
     Rule("single numbers", rules.numbers, (("1,234", "1234", True), ("0.5", r"\frac{1}{2}", True))),
     Rule(
@@ -95,7 +101,7 @@ class Comparison:
     def same(self, gold: str, answer: str) -> bool:
         """Whether ``answer`` says what ``gold`` says. Raises UnparsableError when nobody can tell what it says."""
         gold, answer = _clean(gold), _clean(answer)
-        if _IDLE_SPACE.sub("", gold) == _IDLE_SPACE.sub("", answer):
+        if _bare(gold) == _bare(answer):
             return bool(gold)
         if not gold or not answer:
             return False
@@ -117,6 +123,10 @@ class Comparison:
     def within(self) -> bool:
         """Whether elements of the answers are being compared, and not the answers."""
         return self._parts > 0
+
+
+def _bare(text: str) -> str:
+    return _IDLE_SPACE.sub("", without_text(text))
 
 
 def _clean(text: str) -> str:

@@ -45,6 +45,8 @@ _UNIT_BEHIND = re.compile(
     r"(?:\\(?:text|mathrm|textrm)\s*\{(?P<text>[A-Za-z /.]{1,40})\}"
     r"|(?P<bare>[A-Za-z]{2,}(?: [a-z]{2,})?))(?P<power>\s*\^\s*\{?[23]\}?|[²³])?"
 )
+#: What makes another number of the one in the box.
+_MULTIPLES = ("thousand", "million", "billion", "trillion", "hundred", "dozen")
 _PREPOSITIONS = ("in", "per")
 
 
@@ -124,7 +126,7 @@ def _unit_behind(content: str, behind: str) -> str:
     if unit["percent"]:
         return r"\%"
     words = re.findall(r"[A-Za-z]+", unit["text"] or unit["bare"])
-    known = list(itertools.takewhile(is_unit_word, words))
+    known = list(itertools.takewhile(lambda word: is_unit_word(word) or word.lower() in _MULTIPLES, words))
     if not known or (known != words if unit["text"] else known[0] in _PREPOSITIONS):
         return ""
     whole = known == words

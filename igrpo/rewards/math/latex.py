@@ -104,7 +104,7 @@ class _Parser:
                 self.pending.add("mod")
                 value = sympy.Mod(value, self._signed_power())
             elif self._starts_factor(token):
-                if token[0].isdigit() or token[0] == ".":
+                if (token[0].isdigit() or token[0] == ".") and self._tokens.peek(-1) != "!":
                     self._tokens.fail()  # `x2` and `1 2` are products to some and misprints to others
                 value = value * self._power()
             else:
@@ -126,7 +126,10 @@ class _Parser:
     def _power(self) -> Any:
         value = self._postfix(self._atom())
         if self._tokens.take("^"):
-            value = real_power(value, self._exponent())
+            exponent = self._exponent()
+            if value.is_zero and not exponent.is_positive:
+                self._tokens.fail()  # `0^0`
+            value = real_power(value, exponent)
             if self._tokens.peek() == "^":
                 self._tokens.fail()
             value = self._postfix(value)

@@ -90,6 +90,11 @@ def _tuples(rows: list[list[str]]) -> list[str]:
 
 def _assignments(text: str) -> tuple[list[str], list[list[str]]] | None:
     """Names and rows of values of a list of assignments; None when it is anything else."""
+    if is_equation(relation_signs(text)) and len(parts := sides(text)) == 2:
+        left, right = map(collection, parts)
+        if left is not None and right is not None and left.brackets == right.brackets == "()":
+            fits = len(left.elements) == len(right.elements) and all(map(is_name, left.elements))
+            return (list(left.elements), [list(right.elements)]) if fits else None
     found = collection(text)
     if found is None and "\\pm" in text:
         found = Collection("", (text,))

@@ -21,11 +21,14 @@ _SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
 _SUBSCRIPTS = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋]+")
 _VULGAR = re.compile("[¼½¾⅐-⅞]")
 _ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|[a-zA-Z]|\\pi))")
+_NESTED_ROOT = re.compile(r"([∛∜])\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|[a-zA-Z]))")
 
 _TEXT = re.compile(r"(\\text ?\{[^{}]*\})")
 _JOINED = re.compile(r"\\text ?\{\s*,?\s*(and|or)\s*,?\s*\}")
 _PLAIN_JOINED = re.compile(r"(?<![A-Za-z\\{])\s*\b(and|or)(?![A-Za-z])\s*")
 _INEQUALITY = re.compile(r"[<>]|\\[lg]eq|\\neq")
+_RELATION = re.compile(r"[=<>]|\\(?:[lg]eq|neq|in)(?![a-zA-Z])")
+_LOGICAL = re.compile(r"\\(lor|land)(?![a-zA-Z])")
 _PLAIN_INTEGER = re.compile(r"[-+]?(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)")
 _TIGHT = re.compile(r"\s*([^\w\s\\'\",]|\\[{}|%])\s*")
 _COMMA = re.compile(r"\s*,(?:\s*,)*\s*")
@@ -53,6 +56,8 @@ def normalise(answer: str) -> str:
     for rule in RULES:
         text = rule.pattern.sub(rule.replacement, text)
     # `x<1 or x>3` is not `x<1 and x>3`; in a list of values both are commas.
+    if _RELATION.search(text):
+        text = _LOGICAL.sub(lambda match: r"\text{or}" if match[1] == "lor" else r"\text{and}", text)
     joint = r" \text{{{}}} " if _INEQUALITY.search(text) else " , "
     text = _JOINED.sub(lambda match: joint.format(match[1]), text)
     text = "".join(part if part.startswith("\\text") else _plain(part, joint) for part in _TEXT.split(text))
@@ -70,6 +75,7 @@ def _ascii(text: str) -> str:
     if text.isascii():
         return text
     text = _SUPERSCRIPTS.sub(lambda match: f"^{{{match.group().translate(_SUPERSCRIPT_DIGITS)}}}", text)
+    text = _NESTED_ROOT.sub(lambda match: rf"\sqrt[{'34'[match[1] == '∜']}]{{{match[2] or match[3]}}}", text)
     text = _SUBSCRIPTS.sub(lambda match: f"_{{{match.group().translate(_SUBSCRIPT_DIGITS)}}}", text)
     text = _VULGAR.sub(lambda match: " " + unicodedata.normalize("NFKC", match.group()).replace("⁄", "/"), text)
     text = _ROOT.sub(lambda match: rf"\sqrt{{{match.group(1) or match.group(2)}}}", text)
@@ -85,10 +91,9 @@ def _tidy(text: str) -> str:
     while before != text:
         before = text
         text = text.strip(" ").rstrip(".,;:").strip(" ")
-        if text.endswith("\\") and not text.endswith("\\\\"):
-            text = text[:-1]
+        text = text.rstrip("\\")
         text = text.removeprefix("=").removeprefix("+") if len(text) > 1 else text
-        if text[:1] == text[-1:] == '"' and text.count('"') == 2:
+        if text[:1] == text[-1:] and text[:1] in ("'", '"') and text.count(text[:1]) == 2:
             text = text[1:-1]
         if text.startswith("{") and encloses(text, 0):
             text = text[1:-1]

@@ -17,7 +17,7 @@ _UNSIGNED = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]
 _DECIMAL = re.compile(rf"(?P<digits>{_UNSIGNED})")
 _SCIENTIFIC = re.compile(
     rf"(?P<digits>{_UNSIGNED})(?:[eE](?P<plain>[-+]?[0-9]+)"
-    rf"|(?:\\cdot ?|\*|x)10\^(?:\{{(?P<braced>[-+]?[0-9]+)\}}|(?P<one>[0-9])))"
+    rf"|(?:\\cdot ?|\*| ?x ?)10\^(?:\{{(?P<braced>[-+]?[0-9]+)\}}|(?P<one>[0-9])))"
 )
 _FRACTION = re.compile(
     rf"(?P<whole>[0-9]+(?= ?\\| [0-9]))? ?"

@@ -22,13 +22,18 @@ from igrpo.rewards.math.spellings import (
 UNITS = {name: names.split()[0] for names in UNIT_NAMES.split("|") for name in names.split()}
 
 #: Digits of number words.
-NUMBER_WORDS = dict(
-    zip(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"],
-        map(str, range(13)),
-        strict=True,
+NUMBER_WORDS = {
+    word: str(number)
+    for words, numbers in (
+        (
+            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+            " seventeen eighteen nineteen",
+            range(20),
+        ),
+        ("twenty thirty forty fifty sixty seventy eighty ninety", range(20, 100, 10)),
     )
-)
+    for word, number in zip(words.split(), numbers, strict=True)
+}
 _POWER = r"(?:\^(?:\{-?[1-9]\}|[1-9]))?"
 _LONG_NAMES = "|".join(
     sorted((n for n in {*UNITS, *UNIT_SYMBOLS, *COMPOUND_UNITS} if len(n) > 1), key=len, reverse=True)
@@ -64,7 +69,8 @@ _POWERS_BEFORE = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _POWERS_BEHIND = {"squared": 2, "cubed": 3}
 _QUANTITY = re.compile(r"[0-9]|\\[a-zA-Z]")
 _FUNCTION = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
-_LETTER_UNIT = re.compile(r"(?P<core>-?[0-9][0-9,]*(?:\.[0-9]+)?) ?(?P<unit>[mgsL])")
+_LETTER_UNIT = re.compile(r"(?P<core>-?[0-9][0-9,]*(?:\.[0-9]+)?) ?(?P<unit>[A-Za-z])")
+_LETTERS_OF_NUMBERS = frozenset("mgsL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ class Unit:
     known: tuple[tuple[str, int], ...]
     stems: frozenset[str]
     ambiguous: bool = False
+    power: int = 1  #: of `square units`
 
     @property
     def neutral(self) -> bool:
@@ -111,13 +118,19 @@ def strip_unit(answer: str) -> tuple[str, Unit | None]:
     return answer, None
 
 
-def strip_letter(answer: str) -> tuple[str, Unit | None]:
+def strip_letter(answer: str, *, expected: Unit | None) -> tuple[str, Unit | None]:
     """The number before a single letter that may be its unit (``13m``), and that unit.
 
     Only for answers to a gold answer that is a number: ``13m`` may also be a product.
+
+    Args:
+        expected: the gold answer's unit; without one, only a few letters are units.
     """
     match = _LETTER_UNIT.fullmatch(answer)
-    return (match["core"], unit_of(match["unit"])) if match else (answer, None)
+    if match is None or (expected is None and match["unit"] not in _LETTERS_OF_NUMBERS):
+        return answer, None
+    unit = unit_of(match["unit"])
+    return (match["core"], unit) if unit is not None and unit.known else (answer, None)
 
 
 def _spelled(text: str) -> str | None:
@@ -142,10 +155,11 @@ class _UnitReader:
         self._known: dict[str, int] = {}
         self._stems: set[str] = set()
         self._sign, self._power, self._previous, self._ambiguous = 1, 0, "", False
+        self._units = 1
 
     def unit(self) -> Unit:
         known = sorted((name, power) for name, power in self._known.items() if power)
-        return Unit(tuple(known), frozenset(self._stems), self._ambiguous)
+        return Unit(tuple(known), frozenset(self._stems), self._ambiguous, self._units)
 
     def read(self, match: re.Match[str]) -> bool:
         """Take one token; false where the text is no unit."""
@@ -167,6 +181,8 @@ class _UnitReader:
         elif word in MEANINGFUL or (len(word) == 1 and word not in NEUTRAL):
             return False
         elif word in NEUTRAL:
+            if word in ("unit", "units"):
+                self._units = self._power or 1
             self._previous, self._power = word, 0
         else:
             self._stems.add(stem(word))
@@ -175,7 +191,10 @@ class _UnitReader:
     def _raise(self, power: int) -> bool:
         if self._previous in self._known:
             self._known[self._previous] += self._sign * (power - 1)
-        return self._previous in self._known or self._previous in ("unit", "units")
+        if self._previous in ("unit", "units"):
+            self._units = power
+            return True
+        return self._previous in self._known
 
     @staticmethod
     def parts(token: str) -> tuple[tuple[str, int], ...] | None:
@@ -199,5 +218,6 @@ def same_unit(gold: Unit | None, answer: Unit | None) -> bool:
         present = gold or answer
         return present is None or not present.ambiguous
     if gold.neutral or answer.neutral:
-        return True
+        powers = [unit.power if unit.neutral else sum(abs(power) for _, power in unit.known) for unit in (gold, answer)]
+        return powers[0] == powers[1] or max(gold.power, answer.power) == 1
     return gold.known == answer.known and gold.stems == answer.stems

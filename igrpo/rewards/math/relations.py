@@ -12,6 +12,7 @@ from collections.abc import Callable
 import sympy  # type: ignore[import-untyped]
 
 from igrpo.rewards.math.numbers import parse_number
+from igrpo.rewards.math.quantities import same_unit, strip_unit
 from igrpo.rewards.math.sets import bounds_equal, set_of, sets_equal, solved
 from igrpo.rewards.math.structure import (
     collection,
@@ -95,7 +96,8 @@ class _Chain:
     @property
     def candidates(self) -> list[str]:
         """The values that the chain may stand for: a rounded one only with enough digits."""
-        found = self.values[:1]
+        unit = self.values[-1][len(strip_unit(self.values[-1])[0]) :]
+        found = [self.values[0] + ("" if len(self.values) == 1 or strip_unit(self.values[0])[1] else unit)]
         for value, sign in zip(self.values[1:], self.signs, strict=False):
             number = parse_number(value)
             if sign == "=" or (number is not None and number.significant >= _DIGITS):
@@ -123,6 +125,9 @@ def _same_names(gold: list[str], answer: list[str]) -> bool:
 
 def _approximates(left: str, right: str, sign: str) -> bool:
     """Whether one value is the other, rounded or cut; behind a plain ``=`` to at least three decimals."""
+    (left, unit), (right, other_unit) = strip_unit(left), strip_unit(right)
+    if unit is not None and other_unit is not None and not same_unit(unit, other_unit):
+        return False
     for exact, rounded in ((left, right), (right, left)):
         number = parse_number(rounded)
         if number is None or (sign == "=" and (number.decimals or 0) < _DIGITS):
@@ -131,7 +136,8 @@ def _approximates(left: str, right: str, sign: str) -> bool:
         if value is None:
             continue
         unit = sympy.Rational(1, 10 ** (number.decimals or 0))
-        if abs(sympy.Rational(number.value.numerator, number.value.denominator) - value) <= unit:
+        written = sympy.Rational(number.value.numerator, number.value.denominator)
+        if abs(written - value) <= unit / 2 or 0 <= abs(value) - abs(written) < unit:
             return number.decimals is not None or abs(value) >= 100 or value == number.value
     return False
 
@@ -170,7 +176,7 @@ def _equations(gold: str, answer: str) -> bool:
         differences.append(one.value - two.value)
     if _is_solved(gold) and not _is_solved(answer):
         names = {symbol.name for symbol in differences[0].free_symbols}
-        if len(names) < 2 or not names <= _COORDINATES:
+        if len(names) < 2 or (is_name(parts[0]) and not names <= _COORDINATES):
             return False  # only a curve has an implicit form
     return constant_ratio(*differences) is not None
 

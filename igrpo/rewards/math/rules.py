@@ -5,6 +5,7 @@ A rule gives true or false where it settles the comparison, and None to leave it
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from igrpo.rewards.math.structure import (
     matrix,
     name_key,
     only_element,
+    piecewise,
     plus_minus,
     relation_signs,
     sides,
@@ -38,6 +40,7 @@ from igrpo.rewards.math.text import (
     is_no_solution,
     is_text,
     spoken,
+    without_text,
     words,
 )
 
@@ -45,6 +48,8 @@ _WRITTEN_ONLY = re.compile(r"\\(?:pmod|equiv|nmid|parallel|perp|cong|sim)(?![a-z
 _LOGIC = re.compile(r"\\(?:forall|exists|neg|iff|implies|Rightarrow|Leftrightarrow|to)\b")
 _CONGRUENT = re.compile(r"^[a-z]\\equiv ?| ")
 _DATE = re.compile(r"[0-9]{1,4}/[0-9]{1,2}/[0-9]{1,4}")
+#: A time of the day, which no other ratio is the same as.
+_CLOCK = re.compile(r"(?:[01]?[0-9]|2[0-3]):[0-5][0-9]")
 _SET = re.compile(
     r"\\(?:in(?![a-z])|cup|cap|setminus|emptyset|mathbb|text\{(?:or|and)\})|^\\\{|^[(\[].*[)\]]$|[<>]|\\[lg]eq|\\neq"
 )
@@ -92,14 +97,20 @@ def percents(it: Comparing, gold: str, answer: str) -> bool | None:
 
 def written(it: Comparing, gold: str, answer: str) -> bool | None:
     """What only the writing tells: dots, quantifiers, congruences, dates."""
-    if _LOGIC.findall(gold) != _LOGIC.findall(answer) or gold.count("'") != answer.count("'"):
+    if _LOGIC.findall(gold) != _LOGIC.findall(answer) or _primes(gold, answer) != _primes(answer, gold):
         return False
     if _WRITTEN_ONLY.search(gold) or _WRITTEN_ONLY.search(answer):
         return _CONGRUENT.sub("", gold) == _CONGRUENT.sub("", answer)
-    if _DATE.fullmatch(gold) and _DATE.fullmatch(answer):
-        return False
-    dotted = [parse_number(text) is None and "\\ldots" in text for text in (gold, answer)]
+    for shape in (_DATE, _CLOCK):
+        if shape.fullmatch(gold) and shape.fullmatch(answer):
+            return [int(part) for part in re.split("[/:]", gold)] == [int(part) for part in re.split("[/:]", answer)]
+    dotted = [any("\\ldots" in part and parse_number(part) is None for part in sides(text)) for text in (gold, answer)]
     return False if any(dotted) else None
+
+
+def _primes(text: str, other: str) -> int:
+    """How many primes are in it; beside a bare value, those in the value behind a name."""
+    return (text if relation_signs(other) else sides(text)[-1]).count("'")
 
 
 def parameter(it: Comparing, gold: str, answer: str) -> bool | None:
@@ -108,7 +119,9 @@ def parameter(it: Comparing, gold: str, answer: str) -> bool | None:
     if first is None and second is None:
         return None
     if first is not None and second is not None:
-        return first.domain == second.domain and it.same(first.named, second.named)
+        return first.domain.removeprefix("set:") == second.domain.removeprefix("set:") and it.same(
+            first.named, second.named
+        )
     lone = first or second
     if lone is None or lone.domain.startswith("set:"):
         return None
@@ -125,14 +138,16 @@ def same_words(it: Comparing, gold: str, answer: str) -> bool | None:
     if (several := choices(gold)) is not None and "," in gold + answer and several == choices(answer):
         return True
     said = spoken(gold)
-    return True if said is not None and said == spoken(answer) else None
+    if said is None or said != spoken(answer):
+        return None
+    return True if same_unit(strip_unit(gold)[1], strip_unit(answer)[1]) else None  # not `mW` for `MW`
 
 
 def other_words(it: Comparing, gold: str, answer: str) -> bool | None:
     """Words that differ, and words for the empty set and small numbers."""
     if is_no_solution(answer) or is_no_solution(gold):
         return bool({"\\emptyset", "\\{\\}"} & {gold, answer}) or is_no_solution(gold) == is_no_solution(answer)
-    if NUMBER_WORDS.get(answer.lower(), answer) == NUMBER_WORDS.get(gold.lower(), gold):
+    if _in_digits(answer) == _in_digits(gold):
         return True
     if is_all_real_numbers(gold) or is_all_real_numbers(answer):
         return it.same(*("\\mathbb{R}" if is_all_real_numbers(text) else text for text in (gold, answer)))
@@ -140,11 +155,16 @@ def other_words(it: Comparing, gold: str, answer: str) -> bool | None:
     return False if both_spoken or is_text(gold) or is_text(answer) else None
 
 
+def _in_digits(text: str) -> str:
+    bare = without_text(text).strip().lower()
+    return NUMBER_WORDS.get(bare, text)
+
+
 def quantity(it: Comparing, gold: str, answer: str) -> bool | None:
     """A quantity with and without its unit."""
     (gold_core, gold_unit), (core, unit) = strip_unit(gold), strip_unit(answer)
     if unit is None and parse_number(gold_core) is not None:
-        core, unit = strip_letter(answer)
+        core, unit = strip_letter(answer, expected=gold_unit)
     if gold_unit is None and unit is None:
         return None
     return same_unit(gold_unit, unit) and it.same(gold_core, core)
@@ -219,6 +239,20 @@ def matrices(it: Comparing, gold: str, answer: str) -> bool | None:
     )
 
 
+def cases(it: Comparing, gold: str, answer: str) -> bool | None:
+    """Definitions by cases, row by row in any order."""
+    rows, other_rows = piecewise(gold), piecewise(answer)
+    if rows is None or other_rows is None:
+        return None
+    left = list(other_rows)
+    for row in rows:
+        match = next((other for other in left if all(map(it.same_part, row, other))), None)
+        if match is None:
+            return False
+        left.remove(match)
+    return not left
+
+
 def sets(it: Comparing, gold: str, answer: str) -> bool | None:
     """Sets of numbers, and inequalities that are solved."""
     if not (_SET.search(gold) and _SET.search(answer)):
@@ -263,12 +297,18 @@ def alternatives(it: Comparing, gold: str, answer: str) -> bool | None:
     return len(values[0]) == len(values[1]) and in_any_order(it.same_part, *values)
 
 
+def _reducible(clock: str) -> bool:
+    return math.gcd(*map(int, clock.split(":"))) > 1
+
+
 def ratio(it: Comparing, gold: str, answer: str) -> bool | None:
     """Ratios, up to a common factor."""
     parts = split_top(gold, (":",)), split_top(answer, (":",))
     if len(parts[0]) == len(parts[1]) == 1:
         return None
-    if len(parts[0]) != len(parts[1]):
+    if len(parts[0]) == 2 and len(parts[1]) == 1 and not _CLOCK.fullmatch(gold):
+        return it.same(rf"\frac{{{parts[0][0]}}}{{{parts[0][1]}}}", answer)
+    if len(parts[0]) != len(parts[1]) or any(_CLOCK.fullmatch(one) and _reducible(one) for one in (gold, answer)):
         return False
     values = [[symbolic.parsed(part).value for part in side] for side in parts]
     return all(

@@ -13,7 +13,7 @@ from igrpo.rewards.math.prose import Run, has_words, result, runs, unit_behind, 
 _FEW_WORDS = 6
 _BEHIND = 8
 _ATOM = "\U000f0000-\U000ffffd"
-_SENTENCE_END = re.compile(r"\n|(?<!\.[a-z])[.!?]+(?=[\s\"']|$)")
+_SENTENCE_END = re.compile(r"\n|(?<!\.[a-z])(?<!\A[A-H])[.!?]+(?=[\s\"']|$)")
 _EQUALS = re.compile(rf"(?<=[\w)}}{_ATOM}])\s+(?:equals|is equal to|are equal to)\s+(?=[-\d.(\\${_ATOM}])")
 _WITH_RELATION = re.compile("[=<>≤≥]")
 _COMPOUND = re.compile(r"\s*(?:,\s*)?(?:and\s+)?", re.IGNORECASE)

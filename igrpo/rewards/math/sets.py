@@ -25,6 +25,7 @@ _ALL = {
 }
 _FLIPPED = {"<": ">", ">": "<", "\\leq": "\\geq", "\\geq": "\\leq", "\\neq": "\\neq"}
 _BUILDER = re.compile(r"\\\{(?P<name>[a-zA-Z])(?:\\in ?\\mathbb\{R\})?(?:\||:)(?P<condition>.*)\\\}", re.DOTALL)
+_AMONG_REALS = re.compile(r"^[a-zA-Z]\\in ?\\mathbb\{R\},(?=[a-zA-Z0-9])")
 _JOINED = re.compile(r"\\text\{(or|and)\}")
 
 
@@ -84,6 +85,7 @@ def set_of(text: str, *, solve: bool = False) -> sympy.Set | None:
 
 
 def _set_of(text: str, *, solve: bool) -> sympy.Set | None:
+    text = _AMONG_REALS.sub("", text)
     if text in _ALL:
         return _ALL[text]
     if (match := _BUILDER.fullmatch(text)) is not None:

@@ -12,6 +12,7 @@ _COMMAND = re.compile(r"\\([a-zA-Z]+)\*?|\\([!,;:> ~$\\])|~|\$")
 _GLUED = re.compile(r"(arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|ln|log|pi)(?!h)([a-zA-Z])")  # `\cotx`
 _MACRO = r"\\(?!frac|sqrt|text)[a-zA-Z]+"
 _PART = rf"(?:\d|{_MACRO}|(?<=[\s\d}}])[a-zA-Z])"
+_WORD = r"\\text ?\{[^{}]*\}(?:\^\{?\d\}?)?"
 _LAYOUT = r"(?:align|aligned|split|gathered|gather|cases|equation|eqnarray)\*?"
 _AMOUNT = r"[0-9.](?:[0-9.]|(?:,(?:\\!)?|\{,\}|\\[,!])(?=[0-9]))*"
 _COMPARISONS = {"<=": r"\leq ", ">=": r"\geq ", "!=": r"\neq ", "=<": r"\leq ", "**": "^", "==": "="}
@@ -40,7 +41,8 @@ def _rule(
 def _money(match: re.Match[str]) -> str:
     mark = match["mark"] or match["behind"] or "$"
     sign = "-" if "-" in ((match["sign"] or "") + (match["minus"] or "")) else ""
-    return rf"{sign}{match['amount'] or match['before']}\text{{{CURRENCIES[mark.strip(chr(92) + ' .')]}}}"
+    currency = CURRENCIES[mark.removeprefix("US").strip("\\ .")]
+    return rf"{sign}{match['amount'] or match['before']}\text{{{currency}}}"
 
 
 def _one_spelling(match: re.Match[str]) -> str:
@@ -56,10 +58,20 @@ def _one_spelling(match: re.Match[str]) -> str:
     return " " if name in SPACES else COMMANDS.get(name, rf"\{name}") + ("" if name in ("lt", "gt") else " ")
 
 
+def _letters(match: re.Match[str]) -> str:
+    """What is set in bold, unless it is a word."""
+    body = match["body"]
+    return match.group() if re.search(r"(?<!\\)\b[A-Za-z]{2,}", body) else f" {body}"
+
+
+def _bare_powers(match: re.Match[str]) -> str:
+    return match.group().replace("{", "").replace("}", "").replace("\\text", "\\text{", 1) + "}"
+
+
 def _rows(match: re.Match[str]) -> str:
     """The rows of an environment that lays out lines, as a list; a definition by cases stays as it is."""
     body = match["body"]
-    if match["name"].startswith("cases") and "&" in body:
+    if match["name"].startswith("cases") and re.search(r"&(?!\s*(?:[=<>]|\\[lg]eq?\b))", body):
         return match.group()
     rows = [row.replace("&", "").strip().strip(",;") for row in re.split(r"\\\\", body)]
     joined = ", ".join(filter(None, rows))
@@ -71,8 +83,8 @@ RULES: tuple[Spelling, ...] = (
     _rule("emphasis", r"^\s*(\*\*|__|`+|\*)((?:(?!\1).)+)\1([.,;:!]?)\s*$", r"\2\3", "**7**", "7"),
     _rule(
         "money",
-        rf"(?P<sign>[-+]?)\s*(?:(?P<mark>\\\$|[€£¥₹¢]|\bRs\b\.?|^\$(?=[^$]*$))\s*(?P<minus>-?)(?P<amount>{_AMOUNT})"
-        rf"|(?P<before>{_AMOUNT})\s*(?P<behind>\\\$|[€£¥₹¢]))",
+        rf"(?P<sign>[-+]?)\s*(?:(?P<mark>\bUS\\?\$|\\\$|[€£¥₹¢]|\bRs\b\.?|^\$(?=[^$]*$))\s*(?P<minus>-?)(?P<amount>{_AMOUNT})"
+        rf"|(?P<before>{_AMOUNT})\s*(?P<behind>\\\$|[€£¥₹¢]|Rs\b\.?))",
         _money,
         r"\$5.50",
         r"5.50\text{dollars}",
@@ -83,6 +95,26 @@ RULES: tuple[Spelling, ...] = (
         "",
         r"1{,}234",
         "1234",
+    ),
+    _rule(
+        "unseen",
+        r"\\(?:[hv]?phantom|[hv]space\*?|tag\*?|label)\s*\{[^{}]*\}|(?<=[0-9)])\{\}\s*$",
+        "",
+        r"\hspace{1cm}7\tag{1}",
+        "7",
+    ),
+    _rule(
+        "letters in bold",
+        r"\\(?:mathbf|boldsymbol|bm|pmb|mathit|mathnormal|ensuremath)\s*\{(?P<body>(?:[^{}]|\{[^{}]*\})*)\}",
+        _letters,
+        r"\mathbf{i}+2\mathbf{j}",
+        "i+2 j",
+    ),
+    _rule(
+        "one cell", r"\\begin\{array\}\s*\{[^{}]*\}([^&\\]*)\\end\{array\}", r"\1", r"\begin{array}{c}7\end{array}", "7"
+    ),
+    _rule(
+        "aside", r"(?:\\[,;: ])? ?\( ?(\\approx|≈|=)([^()]*)\) ?$", r" \1\2", r"\pi (\approx 3.14)", r"\pi\approx3.14"
     ),
     _rule("box", r"\\f?boxed\s*|\\fbox\s*", "", r"\boxed{x}", "x"),
     _rule("colour", r"\\(?:text)?color\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}", "", r"\color{red}{7}", "7"),
@@ -131,6 +163,31 @@ RULES: tuple[Spelling, ...] = (
     ),
     _rule("command", _COMMAND.pattern, _one_spelling, r"\dfrac{1}{2}\le x", r"\frac{1}{2}\leq x"),
     _rule(
+        "text in text", r"\\text ?\{\s*\\text ?\{([^{}]*)\}\s*\}", r"\\text{\1}", r"\textbf{\text{red}}", r"\text{red}"
+    ),
+    _rule(
+        "fraction of units",
+        rf"(?<=[0-9}}\s])\\frac\s*\{{\s*({_WORD})\s*\}}\s*\{{\s*({_WORD})\s*\}}",
+        r"\1/\2",
+        r"9.8\frac{\text{m}}{\text{s}^2}",
+        r"9.8\text{m}/s^2",
+    ),
+    _rule(
+        "number in text",
+        r"^\s*\\text ?\{\s*(-?[0-9][0-9.,]*)\s+([A-Za-z][^{}0-9]*)\}\s*$",
+        r"\1\\text{\2}",
+        r"\text{6 ways}",
+        r"6\text{ways}",
+    ),
+    _rule("pi in text", r"(?i)\\text ?\{\s*pi\s*\}", r"\\pi ", r"2\text{pi}", r"2\pi"),
+    _rule(
+        "minus infinity in words",
+        r"(?i)\\text ?\{\s*(?:negative|minus)\s+infinity\s*\}",
+        r"-\\infty ",
+        r"\text{negative infinity}",
+        r"-\infty",
+    ),
+    _rule(
         "infinity in words",
         r"(?i)\\text ?\{\s*(?:positive\s+)?infinity\s*\}",
         r"\\infty ",
@@ -154,6 +211,13 @@ RULES: tuple[Spelling, ...] = (
     ),
     _rule("temperature", r"\^\\circ\s*([CFK])\s*$", r"^\\circ\\text{\1}", r"10^\circ C", r"10^\circ\text{C}"),
     _rule("modulus", r"\\pmod\s*([0-9]+)", r"\\pmod{\1}", r"\pmod 4", r"\pmod{4}"),
+    _rule(
+        "congruence",
+        r"(\\equiv[^\\()]{0,60}?) ?\(? ?(?:\\bmod|\\text ?\{ ?mod ?\}|\bmod\b) {0,2}\{?([0-9]+|[a-z]\b)\}?\)?",
+        r"\1\\pmod{\2}",
+        r"n\equiv 1 \mod 4",
+        r"n\equiv1\pmod{4}",
+    ),
     _rule("dots", r"\.\s?\.\s?\.+", r"\\ldots ", "1,2,...", r"1,2,\ldots"),
     _rule(
         "ordinal",
@@ -175,6 +239,13 @@ RULES: tuple[Spelling, ...] = (
     ),
     _rule("one digit script", r"([_^])\s*([0-9])(?= [0-9])", r"\1{\2}", "x_1 2", "x_{1}2"),
     _rule("long exponent", r"\^\s*(-?[0-9]{2,}|-[0-9a-zA-Z])(?![0-9.])", r"^{\1}", "2^10", "2^{10}"),
+    _rule(
+        "power in text",
+        r"\\text ?\{(?:[^{}]*\^\{-?\d\})+[^{}]*\}",
+        _bare_powers,
+        r"5\text{m s^{-2}}",
+        r"5\text{m s^-2}",
+    ),
     _rule("choose", r"\{([^{}]*?)\\choose\s*([^{}]*?)\}", r"\\binom{\1}{\2}", r"{5\choose2}", r"\binom{5}{2}"),
     _rule("binomial of digits", r"\\binom\s*(\d)\s*(\d)", r"\\binom{\1}{\2}", r"\binom52", r"\binom{5}{2}"),
     _rule("fraction of digits", r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}", r"\frac12", r"\frac{1}{2}"),

@@ -16,7 +16,13 @@ UNICODE = {
     "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "°": r"^\circ ", "º": r"^\circ ", "…": r"\ldots ",
     "⋯": r"\ldots ", "∖": r"\setminus ", "′": "'", "’": "'", "“": '"', "”": '"', "→": r"\to ", "∠": r"\angle ",
     "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\ufeff": "", "ℝ": r"\mathbb{R}", "∀": r"\forall ",
-    "㎡": "m^2", "²": "^2",
+    "㎡": "m^2", "δ": r"\delta ", "ε": r"\epsilon ", "η": r"\eta ", "κ": r"\kappa ", "μ": r"\mu ", "ν": r"\nu ",
+    "ξ": r"\xi ", "ρ": r"\rho ", "σ": r"\sigma ", "τ": r"\tau ", "χ": r"\chi ", "ψ": r"\psi ", "ω": r"\omega ",
+    "ϕ": r"\phi ", "ϵ": r"\epsilon ", "Γ": r"\Gamma ", "Δ": r"\Delta ", "Θ": r"\Theta ", "Λ": r"\Lambda ",
+    "Σ": r"\Sigma ", "Φ": r"\Phi ", "Ψ": r"\Psi ", "∙": r"\cdot ", "✕": r"\cdot ", "✖": r"\cdot ", "⟨": "(",
+    "⟩": ")", "∣": "|", "⩽": r"\leq ", "⩾": r"\geq ", "≦": r"\leq ", "≧": r"\geq ", "⌊": r"\lfloor ",
+    "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}",
+    "ℂ": r"\mathbb{C}", "≡": r"\equiv ", "‐": "-", "‑": "-", "‒": "-", "‘": "'",
 }
 
 #: LaTeX commands under another name.
@@ -26,8 +32,9 @@ COMMANDS = {
     "ast": r"\cdot", "dots": r"\ldots", "cdots": r"\ldots", "dotsc": r"\ldots", "dotsb": r"\ldots", "lbrace": r"\{",
     "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "vert": "|", "lvert": "|",
     "rvert": "|", "mid": "|", "degree": r"^\circ", "degrees": r"^\circ", "varnothing": r"\emptyset",
-    "backslash": r"\setminus", "colon": ":", "lor": r"\text{or}", "vee": r"\text{or}", "land": r"\text{and}",
-    "imath": "i", "bigcup": r"\cup", "lnot": r"\neg", "percent": r"\%", "and": ",", "thinspace": " ",
+    "backslash": r"\setminus", "colon": ":", "vee": r"\lor", "wedge": r"\land", "imath": "i",
+    "bar": r"\overline", "top": "T", "intercal": "T", "bigcup": r"\cup", "lnot": r"\neg", "percent": r"\%",
+    "and": ",", "thinspace": " ",
     "div": "/", "dbinom": r"\binom", "tbinom": r"\binom", "mod": r"\bmod", "Pr": "P", "intersection": r"\cap",
     "langle": "(", "rangle": ")", "N": r"\mathbb{N}", "R": r"\mathbb{R}", "Z": r"\mathbb{Z}", "Q": r"\mathbb{Q}",
 }
@@ -66,12 +73,14 @@ MEANINGFUL = _set("""
     integer integers real less greater than more least most iff then but between either neither nor both wrong false
     true right maybe approximately about to through until from by million millions billion trillion quadrillion
     thousand thousands hundred hundreds dozen dozens score percent half halves quarter quarters third thirds fourth
-    fourths fifth fifths sixth sixths seventh eighth eighths ninth tenth tenths hundredth hundredths thousandth
+    fourths fifth fifths sixth sixths seventh eighth eighths ninth ninths tenth tenths hundredth hundredths thousandth
     thousandths double doubled triple tripled twice thrice base times squared cubed plus minus over divided
     multiplied root square-root zero one two three four five six seven eight nine ten eleven twelve thirteen fifteen
     twenty thirty forty fifty sixty seventy eighty ninety am pm ad bc bce ce north south east west northeast
     northwest southeast southwest up down left upward downward above below clockwise counterclockwise ago later
-    before after remaining remainder
+    before after remaining remainder factorial gross inverse reciprocal negated negative negation fewer opposite
+    january february march april june july august september october november december
+    conjugate complement quintillion lakh crore cubes squares
     """)
 
 #: Words behind a quantity that say nothing about what is counted.

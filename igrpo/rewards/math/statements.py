@@ -13,7 +13,7 @@ import re
 from igrpo.rewards.math import wording
 from igrpo.rewards.math.formulas import Prose, hold
 from igrpo.rewards.math.prose import runs
-from igrpo.rewards.math.sentences import Read, read, says_something, sentences
+from igrpo.rewards.math.sentences import Read, read, says_something, sentences, without_lead_in
 
 _TAIL = 3000
 _SLOT = 1000
@@ -64,7 +64,7 @@ def ending(text: str) -> str | None:
             return found.content
     if any(run.has_value for run in runs(line)) or len(line.split()) > _LONGEST_WORDS:
         return None
-    return prose.restore(line)
+    return prose.restore(without_lead_in(line) or line)
 
 
 def _anchored(text: str, anchor: re.Match[str]) -> Read | None:

@@ -9,6 +9,8 @@ _TOKEN = re.compile(r"\\(?:begin|end)\{[^{}]*\}|\\[a-zA-Z]+|\\.|.", re.DOTALL)
 _MATRIX = re.compile(
     r"\\begin\{(?:[pbBvV]?matrix|array)\}(?:\{[^{}]*\})?(?P<body>.*)\\end\{(?:[pb]?matrix|array)\}", re.DOTALL
 )
+_CASES = re.compile(r"\\begin\{cases\}(?P<body>(?:(?!\\begin).)*)\\end\{cases\}", re.DOTALL)
+_IF = re.compile(r"^ *(?:\\text ?\{ *(?:if|for|when|where) *,? *\}|(?:if|for|when)\b)")
 _RELATIONS = ("=", "\\approx", "<", ">", "\\leq", "\\geq", "\\neq", "\\in")
 _NAME = re.compile(
     r"(?:\\(?:vec|overline|overrightarrow|hat|bar|widehat) ?\{[a-zA-Z]+\}|\\[a-zA-Z]+ ?|[a-zA-Z]|'"
@@ -79,7 +81,9 @@ def collection(text: str) -> Collection | None:
 def only_element(text: str) -> str:
     """The element of a set that has one; any other text as it is."""
     found = collection(text)
-    return found.elements[0] if found is not None and found.brackets == "{}" and len(found.elements) == 1 else text
+    if found is None or found.brackets != "{}" or len(found.elements) != 1:
+        return text
+    return text if found.elements[0].startswith(("\\emptyset", "\\{")) else found.elements[0]
 
 
 def _balanced(text: str) -> bool:
@@ -108,12 +112,23 @@ def matrix(text: str) -> list[list[str]] | None:
     return [[cell.strip() for cell in split_top(row, ("&",))] for row in rows]
 
 
+def piecewise(text: str) -> list[tuple[str, str]] | None:
+    """The values and conditions of a definition by cases."""
+    match = _CASES.fullmatch(text.strip())
+    rows = [split_top(row, ("&",)) for row in match["body"].split("\\\\") if row.strip()] if match else []
+    if not rows or any(len(row) != 2 for row in rows):
+        return None
+    return [(value.rstrip(" ,"), _IF.sub("", condition).strip(" ,.;")) for value, condition in rows]
+
+
 def relation_signs(text: str) -> list[str]:
     """The relation signs outside all brackets, in order."""
     signs, depth = [], 0
     for match in _TOKEN.finditer(text):
         token = match.group()
-        depth += (token in ("(", "[", "{", "\\{")) - (token in (")", "]", "}", "\\}"))
+        depth += (token in ("(", "[", "{", "\\{") or token.startswith("\\begin")) - (
+            token in (")", "]", "}", "\\}") or token.startswith("\\end")
+        )
         if depth == 0 and token in _RELATIONS:
             signs.append(token)
     return signs
@@ -153,9 +168,14 @@ def plus_minus(text: str) -> list[str]:
 
 
 def function_letters(gold: str, answer: str) -> frozenset[str]:
-    """The letters that both answers use only as names of functions: followed by an argument in parentheses."""
+    """The letters that both answers use only as names of functions: followed by an argument in parentheses.
+
+    Letters that are usual factors (``k(x-1)``) are none.
+    """
     both = f"{gold} {answer}"
-    applied = set(re.findall(r"(?<![\\a-zA-Z])([a-zA-Z])'*(?:\^\{-1\})?\(", both))
+    applied = set("fghpqrsuvwy" + "ABCDEFGHIJKLMNOPQRSTUVWXYZ") & set(
+        re.findall(r"(?<![\\a-zA-Z])([a-zA-Z])'*(?:\^\{-1\})?\(", both)
+    )
     bare = set(
         re.findall(r"(?<![\\a-zA-Z])([a-zA-Z])(?!'*(?:\^\{-1\})?\()", re.sub(r"_\{[^{}]*\}|\\[a-zA-Z]+", " ", both))
     )

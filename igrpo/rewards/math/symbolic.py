@@ -26,13 +26,16 @@ _DIGITS = 60
 _POINTS = ((7, 13), (29, 23), (-11, 17), (173, 10), (5, 97), (-37, 8), (1009, 7))
 #: What SymPy raises where it refuses a computation, such as the double factorial of a fraction.
 REFUSALS = (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError)
+_APART = (sympy.Rational(1, 9), sympy.Integer(9))
 _NO_NUMBERS = (sympy.nan, sympy.zoo, sympy.oo, -sympy.oo)
 
 _IMAGINARY = re.compile(r"(?<=[0-9)}])i(?![a-zA-Z])")  # math-verify sees the imaginary unit only where a word begins
 _SPLIT_NUMBER = re.compile(r"[0-9] [0-9]")
 _SYMBOL = re.compile(r"\\[a-zA-Z]+|[a-zA-Z]")
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[^{}]*\}")
-_OPERATOR = re.compile(r"\\(sum|prod|i{1,3}nt|oint|lim|det)(?![a-zA-Z])|\\frac ?\{(?:d|\\partial)\}")
+_OPERATOR = re.compile(
+    r"\\(sum|prod|i{1,3}nt|oint|lim|det|begin\{[vV]matrix\})(?![a-zA-Z])|\\frac ?\{(?:d|\\partial)\}"
+)
 _MATRIX_PRODUCT = re.compile(r"\\end\{[a-zA-Z]+\}\)? ?(?:\\cdot ?|\*)?\(?(?:\\begin|\^)")
 
 #: Units are not stripped (`4t` would become 4): that is done before, by rules that know the difference.
@@ -127,8 +130,13 @@ def expressions_equal(gold: sympy.Expr, answer: sympy.Expr) -> bool:
     if not symbols:
         return _numbers_equal(gold, answer)
     compared = 0
-    for place in _places(gold, answer):
-        point = {symbol: _coordinate(place, i) for i, symbol in enumerate(symbols)}
+    points = [[_coordinate(place, i) for i in range(len(symbols))] for place in _places(gold, answer)]
+    # Points at which the variables differ much in size are in the domain of what no point before is in.
+    apart = [[value * scale**i for i, value in enumerate(point)] for scale in _APART for point in points[:2]]
+    for tried, coordinates in enumerate([*points, *apart]):
+        if tried >= len(points) and compared >= 2:
+            break
+        point = dict(zip(symbols, coordinates, strict=True))
         values = [_value(expression, point) for expression in (gold, answer)]
         real = [value is not None and value.is_real for value in values]
         if not any(real) and not (gold.has(sympy.I) or answer.has(sympy.I)):
@@ -186,6 +194,8 @@ def _numbers_equal(gold: sympy.Expr, answer: sympy.Expr) -> bool:
         return bool(gold == answer)
     # Twice the size in digits: a difference of 1 beside a huge number, or of a root beside a huge square, shows.
     digits = _DIGITS + 2 * max(0, int(sympy.log(size + 1, 10).evalf(15)))
+    if gold.is_Float or answer.is_Float:
+        digits = _DIGITS  # a value at a point has no more
     left, right = gold.evalf(digits), answer.evalf(digits)
     difference = abs(left - right)
     if not difference.is_number:

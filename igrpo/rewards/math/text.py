@@ -14,14 +14,24 @@ _CHOICE_AND_VALUE = re.compile(
     r"(?:[Oo]ption|[Cc]hoice)? ?\(?([A-J])[).:] ?(?![A-J]\b|\(?[A-J]\)|[,;]|or\b|and\b)(\S.*)"
 )
 _ANOTHER_CHOICE = re.compile(r"(?<![A-Za-z])\(?[A-J][).:]")
-_SPOKEN = re.compile(r"[a-z]+|[0-9]+(?:[.:/][0-9]+)*")
+_SPOKEN = re.compile(r"[a-z]+|(?<![a-z0-9])-?\.?[0-9]+(?:[.:/][0-9]+)*|[0-9]+(?:[.:/][0-9]+)*|(?<=[0-9])[!'\"?]")
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
+_FULL_HOUR = re.compile(r"\b([0-9]{1,2}):00(?=\s*[ap]m\b)")
 _TIME = re.compile(r"[0-9] ?[ap]\.?m\b", re.IGNORECASE)
 _NOT_SPOKEN = re.compile(r"[^a-z0-9\s.,:;/'\"!?()-]")
 _MATHEMATICS = re.compile(r"\\|[=<>^_+*|{}]|[0-9] ?[a-z]\b")
 
 _ARTICLE = re.compile(r"\b(?:an?|the) +(?=[a-z]{2})")
 _LETTERS = re.compile(r"[A-J](?:,? ?[A-J])+")
-_NO_SOLUTION = frozenset(("no solution", "no real solution", "there are no solution", "empty set", "no such solution"))
+_NO_SOLUTION = re.compile(r"(?:there (?:is|are|exist) )?no (?:real |such )?(?:solution|root)(?: exists?)?|empty set")
+
+
+def without_text(answer: str) -> str:
+    """What is in ``\\text{}``, without the command."""
+    return _TEXT.sub(r"\1", answer)
 
 
 def is_word(letters: str) -> bool:
@@ -67,7 +77,18 @@ def spoken(answer: str) -> list[str] | None:
     plain = re.sub(r"(?<=[0-9])(?:st|nd|rd|th)\b", "", plain)
     if _NOT_SPOKEN.search(plain):
         return None
-    return [stem(token) for token in _SPOKEN.findall(_ARTICLE.sub("", plain))]
+    return _dated([stem(token) for token in _SPOKEN.findall(_ARTICLE.sub("", _FULL_HOUR.sub(r"\1", plain)))])
+
+
+def _dated(tokens: list[str]) -> list[str]:
+    """A date with its month in full and in front: `1 Jan 2000` is `January 1, 2000`."""
+    if not any(token.isdigit() for token in tokens):
+        return tokens
+    for i, token in enumerate(tokens):
+        month = next((name for name in _MONTHS if token in (name, name[:3])), None)
+        if month is not None and all(other.isdigit() for other in (*tokens[:i], *tokens[i + 1 :])):
+            return [month, *tokens[:i], *tokens[i + 1 :]]
+    return tokens
 
 
 def is_text(answer: str) -> bool:
@@ -83,7 +104,7 @@ def is_text(answer: str) -> bool:
 def is_no_solution(answer: str) -> bool:
     """Whether an answer says in words that there is none."""
     said = spoken(answer)
-    return said is not None and " ".join(said) in _NO_SOLUTION
+    return said is not None and _NO_SOLUTION.fullmatch(" ".join(said)) is not None
 
 
 def chosen(answer: str) -> str | None:

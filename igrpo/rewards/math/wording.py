@@ -70,6 +70,7 @@ DOUBTS = (
         "The answer could be 5.",
     ),
     Wording("not known", r"\b(?:do|does|did)(?:n't| not) know\b", "The 5 pears I do not know."),
+    Wording("thinking aloud", r"\blet me (?:think|see|check|verify|try|re-?\w+)\b", "Let me think about 5."),
     Wording("depending", r"\bwhether\b|\bdepends on\b", "It depends on whether n is 5."),
     Wording("supposed here", r"\b(?:suppose|assume)\b", "Assume that x = 5."),
     Wording("unfinished", r"(?:[=+\-*/^<>×÷(]|\b(?:is|are|equals|gives|get))\s*$", "So it is 5 + 0 ="),
@@ -130,7 +131,8 @@ LEAD_IN = re.compile(
     r"|as a result|consequently"
     r"|(?:this|that|which) (?:means|gives|implies)(?: that)?|we (?:get|have|find|obtain|conclude|see)(?: that)?|and"
     r"|now|okay|ok"
-    r"|(?:i|we) (?:choose|select|pick)|i (?:think|believe|would say|get|got|found|conclude)(?: that)?|(?:it|this"
+    r"|(?:i|we)(?: would| will|'d|'ll)? (?:choose|select|pick|go with)"
+    r"|(?:it|this|that) falls on|i (?:think|believe|would say|get|got|found|conclude)(?: that)?|(?:it|this"
     r"|that)(?:'s| is| equals| must be"
     r"| should be| would be)"
     r"|approximately|about|roughly|exactly|just|simply|only|indeed|clearly|precisely|nearly|around|equal(?:s)? to"

@@ -199,3 +199,8 @@ def test_the_guard_is_cheap_on_every_stress_input() -> None:
     ):
         refusal(text, 4000)
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("text", ["x^{.}", "2^{.}", ".!", "x^{..}", "3^{\u00b2}", "x^{\uff11}"])
+def test_the_guard_reads_points_and_digits_that_are_no_numbers(text: str) -> None:
+    assert refusal(text, 4000) is None
