@@ -47,7 +47,7 @@ class PromptError(ValueError):
 
 
 class LayoutBuilder:
-    """Renders layouts with the tokenizer's chat template, which is told that it is ``today``, or plainly."""
+    """Renders layouts with the tokenizer's chat template, to which ``today`` is the date, or plainly."""
 
     def __init__(
         self, tokenizer: Any, chat_template: Literal["auto", "require", "off"], system: str, today: date

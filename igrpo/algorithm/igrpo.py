@@ -72,7 +72,7 @@ class IGRPO:
         return Trace(question, tuple(groups), tuple(cohorts))
 
     def _answers_once(self, number: int) -> bool:
-        """Whether the question with that number in the run is among those without a second stage.
+        """Return whether the question with that number in the run is among those without a second stage.
 
         These are spread evenly: of the first n there are n times the fraction, rounded down. What a step's share lacks
         of a whole question is carried over to the next.

@@ -96,7 +96,7 @@ def _up_to_a_factor(config: _Config) -> None:
 
 
 def _groups_of_one_size(config: _Config) -> bool:
-    """Whether every group has as many completions, in all steps. The factors G / (G - 1) differ from group to group
+    """Tell if every group has as many completions, in all steps. The factors G / (G - 1) differ from group to group
     where drafts and refinements, or some questions and others, have groups of their own size, and where the reward may
     leave completions without a score."""
     try:

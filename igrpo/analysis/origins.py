@@ -121,7 +121,7 @@ def _beside(first: Group, second: Group) -> Iterator[tuple[Part, str]]:
 
 
 def _pair_differences(first: Group, second: Group, part: Part) -> list[str]:
-    """Of the first seed that both have, with fingerprints on both sides."""
+    """Compare the first seed that both have, with fingerprints on both sides."""
     for seed in sorted(first.runs.keys() & second.runs.keys()):
         one, other = first.runs[seed].fingerprints, second.runs[seed].fingerprints
         if one is not None and other is not None:

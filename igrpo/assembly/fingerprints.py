@@ -122,7 +122,7 @@ def question_prints(splits: Splits) -> Prints:
 
 
 def reward_prints(reward: RewardConfig) -> Prints:
-    """Of the reward, or of each part of a sum: its settings (but for those that change no score) and its source."""
+    """Fingerprint the reward, or each part of a sum: the settings that change a score, and the source."""
     prints: dict[str, Mapping[str, str]] = {}
     if isinstance(reward, WeightedConfig):
         prints["reward.parts"] = {name: str(part.weight) for name, part in reward.parts.items()}
@@ -133,7 +133,7 @@ def reward_prints(reward: RewardConfig) -> Prints:
 
 
 def model_prints(config: RunConfig) -> Prints:
-    """Of the weights that training starts from. igrpo's own small models are a function of their settings."""
+    """Fingerprint the weights that training starts from; igrpo's own models are a function of their settings."""
     model = config.model
     if isinstance(model, HuggingFaceModelConfig):
         return {"model": folder_prints(model.name_or_path, model.revision)}

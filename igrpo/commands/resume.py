@@ -171,7 +171,7 @@ def _apply(text: str, values: dict[str, Any]) -> str | None:
 
 
 def _accepts(text: str, values: dict[str, Any]) -> bool:
-    """Whether the change can be read and the schema takes it."""
+    """Return whether the change can be read and the schema takes it."""
     changed = deepcopy(values)
     if not is_readable(text) or _apply(text, changed) is not None:
         return False

@@ -140,7 +140,7 @@ def _best_known(sweep: SweepDirectory) -> bool:
 
 
 def is_refused(sweep: SweepDirectory, cell: CellRecord) -> bool:
-    """Whether the settings of a run that the search has picked do not go together, so that it cannot be run."""
+    """Return whether the settings of a run that the search has picked do not go together, so that it cannot be run."""
     return not sweep.run_directory(cell).config.exists()
 
 

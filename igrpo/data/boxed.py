@@ -1,4 +1,4 @@
-r"""What stands in ``\boxed{...}``. Every function's cost is linear in the length of the text."""
+r"""The content of ``\boxed{...}``. Every function's cost is linear in the length of the text."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def user_text(value: object) -> str | None:
 
 
 def has_system_message(value: object) -> bool:
-    """Whether the value is a list of messages with one of the system."""
+    """Return whether the value is a list of messages with one of the system."""
     return any(role in _SYSTEM for role, _ in _messages(value) or ())
 
 

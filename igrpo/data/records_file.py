@@ -1,6 +1,6 @@
 """Rows of a local file: JSON lines, a JSON array, CSV or parquet, plain or gzipped.
 
-What a file holds is told by its first bytes, whatever it is called; only CSV, which has none, is told by its ending.
+The first bytes of a file say what it holds, whatever its name; only CSV, which has none, is known by its ending.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _unpacked(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _json_rows(file: IO[bytes], path: Path) -> Iterator[Record]:
-    """Of one object per line, or of one array. Lines end at a line feed only: a raw U+2028 is text in JSON."""
+    """Read one object per line, or one array. Lines end at a line feed only: a raw U+2028 is text in JSON."""
     begun = False
     for number, line in enumerate(file, 1):
         content = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
@@ -99,7 +99,7 @@ def _object(row: object, place: str, what: str) -> Mapping[str, object]:
 
 
 def _csv_rows(file: IO[bytes], path: Path) -> Iterator[Record]:
-    """Of a file whose first row names the fields; the separator is the sign that the header has most of."""
+    """Read a file whose first row names the fields; the separator is the sign that the header has most of."""
     csv.field_size_limit(sys.maxsize)
     text = _text(file.read().removeprefix(_BYTE_ORDER_MARK), str(path))
     header_line = text.lstrip("\r\n").partition("\n")[0]

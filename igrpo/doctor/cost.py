@@ -115,7 +115,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """Of a mean step, all devices together. ``flops`` are those that `igrpo.budget` counts."""
+    """Cost of a mean step, all devices together. ``flops`` are those that `igrpo.budget` counts."""
 
     samples: int
     trained_rows: int

@@ -135,7 +135,7 @@ def syntax_problem(text: str, error: HydraException, accepts: Callable[[str], bo
 
 
 def _is_accepted(line: str, choices: Sequence[str], compose: Compose) -> bool:
-    """Whether the override can be read, and the schema takes its value (or each of its values)."""
+    """Return whether the override can be read, and the schema takes its value (or each of its values)."""
     item = parse(line)
     if item is None:
         return False

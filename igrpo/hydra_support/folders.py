@@ -37,7 +37,7 @@ def folders_of_group(group: str) -> list[Path]:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One YAML file of a group: its name, the first line of its comment, and whether the user wrote it.
+    """A YAML file of a group: its name, the first line of its comment, and whether the user wrote it.
 
     The files of a checkout of this project, where an installed igrpo may be run, are the shipped ones, not the user's.
     """

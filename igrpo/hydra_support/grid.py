@@ -161,7 +161,7 @@ def _note(left_out: Mapping[str, Mapping[str, None]], combinations: int, runs: i
 
 @dataclass(frozen=True, slots=True)
 class _Base:
-    """What the choices of a job make, and the settings that it lacks."""
+    """The settings that the choices of a job make, and those that it lacks."""
 
     config: DictConfig
     lacking: frozenset[str]
@@ -186,5 +186,5 @@ def _base(choices: Mapping[str, str], settings: Sequence[str], compose: ComposeC
 
 
 def _may_lack(key: str, item: Override, groups: Sequence[str]) -> bool:
-    """Whether the override needs what it changes to exist, and a choice of a group may be without it."""
+    """Return whether the override needs what it changes to exist, and a choice of a group may be without it."""
     return ("@" in key or ("." in key and key not in groups)) and item.type is OverrideType.CHANGE

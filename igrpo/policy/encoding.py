@@ -47,7 +47,7 @@ def decoded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
 
 
 def uses_clock(tokenizer: Any) -> bool:
-    """Whether the tokenizer's chat template asks what day it is, as that of Llama 3.1 does."""
+    """Return whether the tokenizer's chat template asks what day it is, as that of Llama 3.1 does."""
     return "strftime_now" in str(tokenizer.chat_template)
 
 

@@ -91,7 +91,7 @@ def write_fingerprints(path: Path, fingerprints: Fingerprints) -> None:
 
 
 def read_fingerprints(path: Path) -> Fingerprints | None:
-    """What a run was made of; None for a run that keeps no fingerprints.
+    """Return the fingerprints of a run; None for a run that keeps no fingerprints.
 
     Raises:
         ValueError: the file is broken, or a newer igrpo wrote it; the message names it.

@@ -61,7 +61,7 @@ class RunRecorder:
         return target
 
     def has_evaluation(self, step: int, split: str) -> bool:
-        """Whether an evaluation of the weights after ``step`` is kept; one in which nothing had a score is repeated."""
+        """Tell whether an evaluation after ``step`` is kept; one in which nothing had a score is repeated."""
         found = self._evaluation(split, step)
         return found is not None and found["single_shot"] is not None
 

@@ -49,7 +49,7 @@ class Estimate:
 
 
 def is_above(upper: Estimate, lower: Estimate, *, factor: float = 1.0, margin: float = 0.0, choices: int = 1) -> bool:
-    """Whether ``upper > factor * lower + margin`` beyond the sampling error of both.
+    """Return whether ``upper > factor * lower + margin`` beyond the sampling error of both.
 
     ``choices``: ``upper`` is the largest of so many estimates, and so likely to be too large.
     """
@@ -60,7 +60,7 @@ def is_above(upper: Estimate, lower: Estimate, *, factor: float = 1.0, margin: f
 
 
 def _quantile(parts: Sequence[tuple[float, float]], level: float) -> float:
-    """Of Student's distribution with Welch's degrees of freedom."""
+    """Quantile of Student's distribution with Welch's degrees of freedom."""
     from scipy.special import ndtri, stdtrit
 
     total = sum(part for part, _ in parts)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from igrpo.rewards.math import rules
+from igrpo.rewards.math import rules, word_rules
+from igrpo.rewards.math.comparing import Comparing
 from igrpo.rewards.math.conventions import AnswerConventions
 from igrpo.rewards.math.functions import UnparsableError
 from igrpo.rewards.math.normalise import normalise
@@ -26,7 +27,7 @@ _IDLE_SPACE = re.compile(r"(?<![0-9]) | (?![0-9])")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One step of the comparison.
+    """A step of the comparison.
 
     Attributes:
         decide: true or false where the rule settles the comparison, None to leave it to the next rule.
@@ -34,7 +35,7 @@ class Rule:
     """
 
     name: str
-    decide: Callable[[rules.Comparing, str, str], bool | None]
+    decide: Callable[[Comparing, str, str], bool | None]
     examples: tuple[tuple[str, str, bool], ...]
 
 
@@ -61,10 +62,16 @@ RULES: tuple[Rule, ...] = (
     Rule("conditions in any order", rules.conditions, ((r"x<1\text{or}x>2", r"x>2\text{or}x<1", True),)),
     Rule("sets and solved inequalities", rules.sets, ((r"(2,4)", "2<x<4", True), (r"(-2,4)", "|x-1|<3", False))),
     Rule("numbers in a base", rules.based, (("52_8", "52_{8}", True), ("52_8", "52_9", False))),
-    Rule("the same words", rules.same_words, ((r"\text{Tuesday}", "tuesday", True), ("C", "(C) 12", True))),
-    Rule("quantities with units", rules.quantity, ((r"5\text{cm}", "5", True), (r"5\text{cm}", r"5\text{m}", False))),
-    Rule("other words", rules.other_words, ((r"\text{Tuesday}", "Monday", False), (r"\emptyset", "no solution", True))),
-    Rule("formulas between words", rules.between_words, ((r"x+1\text{ if }x>0", r"1+x\text{ if }x>0", True),)),
+    Rule("the same words", word_rules.same_words, ((r"\text{Tuesday}", "tuesday", True), ("C", "(C) 12", True))),
+    Rule(
+        "quantities with units", word_rules.quantity, ((r"5\text{cm}", "5", True), (r"5\text{cm}", r"5\text{m}", False))
+    ),
+    Rule(
+        "other words",
+        word_rules.other_words,
+        ((r"\text{Tuesday}", "Monday", False), (r"\emptyset", "no solution", True)),
+    ),
+    Rule("formulas between words", word_rules.between_words, ((r"x+1\text{ if }x>0", r"1+x\text{ if }x>0", True),)),
     Rule(
         "matrices by their cells",
         rules.matrices,
@@ -121,7 +128,7 @@ class Comparison:
 
     @property
     def within(self) -> bool:
-        """Whether elements of the answers are being compared, and not the answers."""
+        """Return whether elements of the answers are being compared, and not the answers."""
         return self._parts > 0
 
 

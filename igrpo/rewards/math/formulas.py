@@ -50,7 +50,7 @@ def hold(text: str) -> Prose:
 
 
 def _is_formula(content: str, after: str) -> bool:
-    """Whether what stands between two dollar signs is mathematics, and not prose between two amounts of money."""
+    """Tell whether the text between two dollar signs is mathematics, not prose between two amounts."""
     if after.isdigit() or not _CONTENT.search(content):
         return False
     long_words = len(_LONG_WORD.findall(_IN_TEXT.sub("", content)))

@@ -214,7 +214,7 @@ class _Parser:
         return sympy.Abs(value)
 
     def _is_applied(self) -> bool:
-        """Whether the letter just read is followed by an argument, with an inverse's exponent or primes between."""
+        """Tell whether the letter just read has an argument, with an inverse's exponent or primes between."""
         ahead = 5 if [self._tokens.peek(i) for i in range(5)] == ["^", "{", "-", "1", "}"] else 0
         while self._tokens.peek(ahead) == "'":
             ahead += 1
@@ -301,7 +301,7 @@ class _Parser:
         return value if exponent is None else value**exponent
 
     def _argument(self) -> Any:
-        """What a function is applied to: a group, or the product that follows (``\\sin 2x\\cos y``: ``2x``)."""
+        """Read the argument of a function: a group, or the product that follows (``\\sin 2x\\cos y``: ``2x``)."""
         if self._tokens.peek() in ("(", "{", "[", "|"):
             return self._postfix(self._atom())
         value = self._signed_power()

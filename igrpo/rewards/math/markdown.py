@@ -116,7 +116,7 @@ def _without_stars(line: str) -> str:
 
 
 def _is_power(line: str, stars: re.Match[str]) -> bool:
-    """Whether operands stand on both sides, as in ``2**10`` and ``x ** 2``."""
+    """Return whether operands stand on both sides, as in ``2**10`` and ``x ** 2``."""
     start, end = stars.span()
     if line[start - 1 : start] == " " and line[end : end + 1] == " ":
         start, end = start - 1, end + 1

@@ -1,4 +1,4 @@
-r"""One spelling for answers that differ in typography only: unicode, spacing, ``\dfrac``, environments that lay out.
+r"""The normal form of answers that differ in typography only: unicode, spacing, ``\dfrac``, environments that lay out.
 
 ``normalise`` never changes what an answer says: two answers with the same normal form are the same answer. Rules on
 meaning (units, numbers, lists, relations) live in ``quantities``, ``numbers`` and ``equivalence``.

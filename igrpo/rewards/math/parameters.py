@@ -31,7 +31,7 @@ class Declared:
 
     @property
     def named(self) -> str:
-        """What the answer says, with one name for every parameter."""
+        """The answer with one name for every parameter."""
         return re.sub(rf"(?<![\\a-zA-Z]){self.name}(?![a-zA-Z]*\{{)", lambda _: _PLACEHOLDER, self.body)
 
 

@@ -34,7 +34,7 @@ _START_WALL_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one comparison may use: CPU seconds (decides ``timed_out``), seconds asleep and memory (``crashed``).
+    """Limits of one comparison: CPU seconds (decides ``timed_out``), seconds asleep and memory (``crashed``).
 
     Raises:
         ValueError: a limit that no worker could keep, or that would let the load of the machine decide.
@@ -57,7 +57,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What became of one comparison; ``error`` says why there is no verdict, where there is more to say."""
+    """The outcome of one comparison; ``error`` says why there is no verdict, where there is more to say."""
 
     outcome: Outcome
     error: str = ""
@@ -152,7 +152,7 @@ class ForkServer:
 
 
 class WorkerProcess:
-    """One worker and the connection to it. Not thread-safe: one request at a time. Raises WorkerLostError."""
+    """A worker and the connection to it. Not thread-safe: one request at a time. Raises WorkerLostError."""
 
     def __init__(self, server: ForkServer, limits: Limits, niceness: int) -> None:
         self._server, self._limits = server, limits

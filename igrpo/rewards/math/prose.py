@@ -75,7 +75,7 @@ class Run:
 
     @property
     def has_value(self) -> bool:
-        """Whether it says more than a bare letter or sign does."""
+        """Return whether it says more than a bare letter or sign does."""
         return _VALUE.search(self.text) is not None
 
 
@@ -93,7 +93,7 @@ def runs(text: str) -> list[Run]:
 
 
 def has_words(text: str) -> bool:
-    """Whether a text has any prose in it."""
+    """Return whether a text has any prose in it."""
     return any(token["word"] and token.group() not in _JOINING for token in _TOKEN.finditer(text))
 
 
@@ -160,7 +160,7 @@ def _unpaired(part: str) -> tuple[int | None, int | None]:
 
 
 def value(prose: Prose, run: Run) -> str | None:
-    """What a run says where it stands, with the unit behind it; None when the words behind make another value of it."""
+    """The value of a run of tokens where it stands, with the unit behind it; None when the words behind make another value of it."""
     rest = prose.text[run.end :]
     if run.partial or _GOES_ON.match(rest):
         return None

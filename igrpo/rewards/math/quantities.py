@@ -88,7 +88,7 @@ class Unit:
 
 
 def is_unit_word(word: str) -> bool:
-    """Whether a unit may be written with this word, as in ``square meters``."""
+    """Return whether a unit may be written with this word, as in ``square meters``."""
     return _UnitReader.parts(word) is not None or word.lower() in (
         *_POWERS_BEFORE,
         *_POWERS_BEHIND,
@@ -213,7 +213,7 @@ def stem(word: str) -> str:
 
 
 def same_unit(gold: Unit | None, answer: Unit | None) -> bool:
-    """Whether two units may mean the same; a missing one says nothing against the quantity."""
+    """Return whether two units may mean the same; a missing one says nothing against the quantity."""
     if gold is None or answer is None:
         present = gold or answer
         return present is None or not present.ambiguous

@@ -86,7 +86,7 @@ class _Chain:
         return cls(names, parts, signs)
 
     def holds(self, same: Same) -> bool:
-        """Whether neighbouring values are equal, or one rounds the other where the chain says so."""
+        """Return whether neighbouring values are equal, or one rounds the other where the chain says so."""
         pairs = zip(self.values, self.values[1:], self.signs, strict=False)
         return all(
             (sign == "=" and (same(left, right) or same(right, left))) or _approximates(left, right, sign)
@@ -124,7 +124,7 @@ def _same_names(gold: list[str], answer: list[str]) -> bool:
 
 
 def _approximates(left: str, right: str, sign: str) -> bool:
-    """Whether one value is the other, rounded or cut; behind a plain ``=`` to at least three decimals."""
+    """Return whether one value is the other, rounded or cut; behind a plain ``=`` to at least three decimals."""
     (left, unit), (right, other_unit) = strip_unit(left), strip_unit(right)
     if unit is not None and other_unit is not None and not same_unit(unit, other_unit):
         return False

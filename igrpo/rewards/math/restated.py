@@ -30,7 +30,7 @@ def formulas(problem: str) -> frozenset[str]:
 
 
 def restates(problem: str, gold: str, answer: str) -> bool:
-    """Whether a normalised answer is a formula of the problem, and not the gold answer's."""
+    """Return whether a normalised answer is a formula of the problem, and not the gold answer's."""
     if not _WORK.search(answer):
         return False
     given = formulas(problem)

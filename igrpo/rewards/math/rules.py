@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Protocol
 
 from igrpo.rewards.math import symbolic
-from igrpo.rewards.math.conventions import AnswerConventions
+from igrpo.rewards.math.comparing import Comparing
 from igrpo.rewards.math.functions import UnparsableError
 from igrpo.rewards.math.lists import in_any_order, in_order, same_assignments, same_collections
 from igrpo.rewards.math.numbers import Number, based_number, numbers_equal, parse_number, stands_for
 from igrpo.rewards.math.parameters import declared, with_constant_named
-from igrpo.rewards.math.quantities import NUMBER_WORDS, same_unit, strip_letter, strip_unit
 from igrpo.rewards.math.relations import same_chain, same_relation
 from igrpo.rewards.math.sets import set_name, set_of, sets_equal
 from igrpo.rewards.math.structure import (
@@ -31,18 +29,6 @@ from igrpo.rewards.math.structure import (
     split_top,
     without_thousands,
 )
-from igrpo.rewards.math.text import (
-    around_words,
-    choice,
-    choices,
-    chosen,
-    is_all_real_numbers,
-    is_no_solution,
-    is_text,
-    spoken,
-    without_text,
-    words,
-)
 
 _WRITTEN_ONLY = re.compile(r"\\(?:pmod|equiv|nmid|parallel|perp|cong|sim)(?![a-zA-Z])|\|(?=[A-Z]\))")
 _LOGIC = re.compile(r"\\(?:forall|exists|neg|iff|implies|Rightarrow|Leftrightarrow|to)\b")
@@ -54,25 +40,6 @@ _SET = re.compile(
     r"\\(?:in(?![a-z])|cup|cap|setminus|emptyset|mathbb|text\{(?:or|and)\})|^\\\{|^[(\[].*[)\]]$|[<>]|\\[lg]eq|\\neq"
 )
 _SAYS_SET = re.compile(r"\\(?:in(?![a-z])|cup|cap|setminus|emptyset|mathbb)|[|:]")
-
-
-class Comparing(Protocol):
-    """The comparison that a rule is a part of."""
-
-    conventions: AnswerConventions
-
-    @property
-    def within(self) -> bool:
-        """Whether elements of the answers are being compared, and not the answers."""
-        ...
-
-    def same(self, gold: str, answer: str) -> bool:
-        """Compare the answers in another form."""
-        ...
-
-    def same_part(self, gold: str, answer: str) -> bool:
-        """Compare an element of both."""
-        ...
 
 
 def percents(it: Comparing, gold: str, answer: str) -> bool | None:
@@ -96,7 +63,7 @@ def percents(it: Comparing, gold: str, answer: str) -> bool | None:
 
 
 def written(it: Comparing, gold: str, answer: str) -> bool | None:
-    """What only the writing tells: dots, quantifiers, congruences, dates."""
+    """Compare as written: dots, quantifiers, congruences, dates."""
     if _LOGIC.findall(gold) != _LOGIC.findall(answer) or _primes(gold, answer) != _primes(answer, gold):
         return False
     if _WRITTEN_ONLY.search(gold) or _WRITTEN_ONLY.search(answer):
@@ -126,60 +93,6 @@ def parameter(it: Comparing, gold: str, answer: str) -> bool | None:
     if lone is None or lone.domain.startswith("set:"):
         return None
     return it.same(first.body if first else gold, second.body if second else answer)
-
-
-def same_words(it: Comparing, gold: str, answer: str) -> bool | None:
-    """The same choice letter, or the same words."""
-    letter, other = choice(gold), choice(answer)
-    if letter is not None and other is not None:
-        return letter == other or (letter in "ABCDEFGHIJ" and letter == other.upper())
-    if (letter is not None and letter == chosen(answer)) or (other is not None and other == chosen(gold)):
-        return True
-    if (several := choices(gold)) is not None and "," in gold + answer and several == choices(answer):
-        return True
-    said = spoken(gold)
-    if said is None or said != spoken(answer):
-        return None
-    return True if same_unit(strip_unit(gold)[1], strip_unit(answer)[1]) else None  # not `mW` for `MW`
-
-
-def other_words(it: Comparing, gold: str, answer: str) -> bool | None:
-    """Words that differ, and words for the empty set and small numbers."""
-    if is_no_solution(answer) or is_no_solution(gold):
-        return bool({"\\emptyset", "\\{\\}"} & {gold, answer}) or is_no_solution(gold) == is_no_solution(answer)
-    if _in_digits(answer) == _in_digits(gold):
-        return True
-    if is_all_real_numbers(gold) or is_all_real_numbers(answer):
-        return it.same(*("\\mathbb{R}" if is_all_real_numbers(text) else text for text in (gold, answer)))
-    both_spoken = spoken(gold) is not None and spoken(answer) is not None
-    return False if both_spoken or is_text(gold) or is_text(answer) else None
-
-
-def _in_digits(text: str) -> str:
-    bare = without_text(text).strip().lower()
-    return NUMBER_WORDS.get(bare, text)
-
-
-def quantity(it: Comparing, gold: str, answer: str) -> bool | None:
-    """A quantity with and without its unit."""
-    (gold_core, gold_unit), (core, unit) = strip_unit(gold), strip_unit(answer)
-    if unit is None and parse_number(gold_core) is not None:
-        core, unit = strip_letter(answer, expected=gold_unit)
-    if gold_unit is None and unit is None:
-        return None
-    return same_unit(gold_unit, unit) and it.same(gold_core, core)
-
-
-def between_words(it: Comparing, gold: str, answer: str) -> bool | None:
-    """Formulas with the same words between them."""
-    said = words(gold)
-    if said != words(answer):
-        joints = {"and", "or"}
-        return None if set(said) | set(words(answer)) <= joints else False
-    if not said or set(said) <= {"and", "or"}:
-        return None
-    pairs = list(zip(around_words(gold), around_words(answer), strict=True))
-    return all(one == other or (bool(one and other) and it.same(one, other)) for one, other in pairs)
 
 
 def chain(it: Comparing, gold: str, answer: str) -> bool | None:

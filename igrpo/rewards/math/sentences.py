@@ -27,7 +27,7 @@ class Read(NamedTuple):
 
 
 def says_something(text: str) -> bool:
-    """Whether there is a letter, a digit or a formula in it."""
+    """Return whether there is a letter, a digit or a formula in it."""
     return re.search(rf"\w|[{_ATOM}]", text) is not None
 
 
@@ -136,7 +136,7 @@ def _one_quantity(text: str, one: Run, other: Run) -> bool:
 
 
 def _hedged(text: str, found: list[Run]) -> bool:
-    """Whether a sentence offers several values to choose from, beyond the lists that are one expression."""
+    """Return whether a sentence offers several values to choose from, beyond the lists that are one expression."""
     outside = list(text)
     for run in found:
         outside[run.start : run.end] = " " * (run.end - run.start)

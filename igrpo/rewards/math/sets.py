@@ -31,7 +31,7 @@ _JOINED = re.compile(r"\\text\{(or|and)\}")
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One side of a solved inequality: ``x > 3`` is Bound("x", ">", "3")."""
+    """A side of a solved inequality: ``x > 3`` is Bound("x", ">", "3")."""
 
     name: str
     sign: str
@@ -65,7 +65,7 @@ def _one_bound(left: str, right: str, sign: str) -> list[Bound] | None:
 
 
 def _names(name: str, value: str) -> bool:
-    """Whether the name is one, and the value is free of it."""
+    """Return whether the name is one, and the value is free of it."""
     if not is_name(name) or name.count("(") != name.count(")"):
         return False
     key = name_key(name)
@@ -204,7 +204,7 @@ def _value(text: str) -> Any:
 
 
 def sets_equal(gold: sympy.Set | None, answer: sympy.Set | None) -> bool:
-    """Whether two sets are known to have the same elements."""
+    """Return whether two sets are known to have the same elements."""
     if gold is None or answer is None:
         return False
     try:
@@ -214,7 +214,7 @@ def sets_equal(gold: sympy.Set | None, answer: sympy.Set | None) -> bool:
 
 
 def bounds_equal(gold: list[Bound], answer: list[Bound]) -> bool:
-    """Whether two solved inequalities have the same bounds; for bounds with variables."""
+    """Return whether two solved inequalities have the same bounds; for bounds with variables."""
     return len(gold) == len(answer) and all(
         name_key(one.name) == name_key(other.name)
         and one.sign == other.sign

@@ -59,7 +59,7 @@ def _one_spelling(match: re.Match[str]) -> str:
 
 
 def _letters(match: re.Match[str]) -> str:
-    """What is set in bold, unless it is a word."""
+    """Return what is set in bold, unless it is a word."""
     body = match["body"]
     return match.group() if re.search(r"(?<!\\)\b[A-Za-z]{2,}", body) else f" {body}"
 

@@ -29,7 +29,7 @@ _ONE_OF_A_LIST = re.compile(rf"\s*(?:[A-Za-z](?:_\{{?\w\}}?)?\s*=\s*)?[^=<>â‰¤â‰
 
 
 def last_statement(text: str, behind_another: bool = False) -> str | None:
-    """What the last anchored statement says.
+    """Return what the last anchored statement says.
 
     Behind another answer only a mathematical value or a choice, called the answer, counts: a remark is no new answer.
     """
@@ -43,7 +43,7 @@ def last_statement(text: str, behind_another: bool = False) -> str | None:
 
 
 def ending(text: str) -> str | None:
-    """What the text ends on: the value of its last sentence, or a last line that is no more than an answer."""
+    """Return what the text ends on: the value of its last sentence, or a last line that is no more than an answer."""
     tail = _without_closing(text[-_TAIL:])
     prose = hold(tail)
     above, _, below = prose.text.rpartition(":\n")

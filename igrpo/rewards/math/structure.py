@@ -34,7 +34,7 @@ class Collection:
 
 
 def encloses(text: str, start: int) -> bool:
-    """Whether the bracket at ``start`` is closed by the last character, and not before it."""
+    """Return whether the bracket at ``start`` is closed by the last character, and not before it."""
     pairs = {"(": ")", "{": "}", "[": "]"}
     opening, depth = text[start], 0
     closing = pairs[opening]
@@ -183,7 +183,7 @@ def function_letters(gold: str, answer: str) -> frozenset[str]:
 
 
 def is_inequality(text: str) -> bool:
-    """Whether a text holds an inequality outside all brackets."""
+    """Return whether a text holds an inequality outside all brackets."""
     return any(sign not in ("=", "\\approx", "\\in") for sign in relation_signs(text))
 
 

@@ -56,7 +56,7 @@ def parsed(latex: str, functions: frozenset[str] = frozenset()) -> Expression:
 
 
 def _by_library(latex: str) -> Expression:
-    """What math-verify's parser makes of sums, integrals, limits, determinants and matrices.
+    """Read by math-verify's parser: sums, integrals, limits, determinants and matrices.
 
     It drops what it does not know and ignores case, so that every letter must have become a symbol, and no two letters
     may differ in case alone.
@@ -94,7 +94,7 @@ def _exact(value: Any) -> Any:
 
 
 def equal(gold: Any, answer: Any) -> bool:
-    """Whether two SymPy objects are the same: numbers, expressions, matrices, sets or relations.
+    """Return whether two SymPy objects are the same: numbers, expressions, matrices, sets or relations.
 
     What SymPy refuses to compare, nothing shows to be equal.
     """

@@ -30,12 +30,12 @@ _NO_SOLUTION = re.compile(r"(?:there (?:is|are|exist) )?no (?:real |such )?(?:so
 
 
 def without_text(answer: str) -> str:
-    """What is in ``\\text{}``, without the command."""
+    """The content of ``\\text{}``, without the command."""
     return _TEXT.sub(r"\1", answer)
 
 
 def is_word(letters: str) -> bool:
-    """Whether letters that stand side by side are a word, and no product of variables."""
+    """Return whether letters that stand side by side are a word, and no product of variables."""
     if len(letters) < 2 or not re.fullmatch(r"[A-Z]?[a-z]+|[A-Z]+", letters):
         return False
     lower = letters.lower()
@@ -102,7 +102,7 @@ def is_text(answer: str) -> bool:
 
 
 def is_no_solution(answer: str) -> bool:
-    """Whether an answer says in words that there is none."""
+    """Return whether an answer says in words that there is none."""
     said = spoken(answer)
     return said is not None and _NO_SOLUTION.fullmatch(" ".join(said)) is not None
 
@@ -121,7 +121,7 @@ def choices(answer: str) -> frozenset[str] | None:
 
 
 def is_all_real_numbers(answer: str) -> bool:
-    """Whether an answer says in words that every real number is meant."""
+    """Return whether an answer says in words that every real number is meant."""
     said = spoken(answer)
     return said is not None and " ".join(said) in ("all real number", "all real", "real number", "all number")
 
