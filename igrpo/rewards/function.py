@@ -34,7 +34,7 @@ class FunctionReward:
         self._count, self._lowest, self._highest = 0, float("inf"), float("-inf")
 
     async def score(self, question: Question, completions: Sequence[Completion]) -> Any:
-        """Return what the function gave, with numbers made Scores; `igrpo.rewards.base.checked_score` refuses anything else."""
+        """Return what the function gave, with numbers made Scores; `checked_score` refuses anything else."""
         values = self._function(question, completions)
         if inspect.isawaitable(values):
             values = await values

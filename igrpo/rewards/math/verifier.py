@@ -109,7 +109,7 @@ class MathVerifier:
         return self._pool.pids
 
     async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score]:
-        """Give a Score per completion. Answers that need no worker are scored in place, the others off the event loop."""
+        """Give a Score per completion; answers that need a worker are compared off the event loop."""
         gold, found = self._look(question, [completion.text for completion in completions])
         jobs = self._submitted(gold, found)
         await asyncio.gather(*map(asyncio.wrap_future, jobs.values()), return_exceptions=True)
