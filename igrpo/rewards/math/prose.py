@@ -160,7 +160,7 @@ def _unpaired(part: str) -> tuple[int | None, int | None]:
 
 
 def value(prose: Prose, run: Run) -> str | None:
-    """Return the value of a run of tokens, with the unit behind it; None when the words behind make it another value."""
+    """Return the value of a run of tokens, with the unit behind it; None when the words behind change the value."""
     rest = prose.text[run.end :]
     if run.partial or _GOES_ON.match(rest):
         return None
