@@ -213,7 +213,7 @@ def test_completions_without_a_score_are_outcomes_of_their_own() -> None:
     for prefix in ("stage1", "reward"):
         shares = {name: metrics[f"{prefix}/outcome/{name}"] for name in ("right", "wrong", "unscored")}
         assert shares == pytest.approx({"right": 1 / 5, "wrong": 1 / 5, "unscored": 3 / 5})
-    assert metrics["stage1/completions"] == 2.0
+    assert metrics["stage1/completions"] == 5.0
 
 
 def test_completions_without_tokens() -> None:
