@@ -26,6 +26,7 @@ from igrpo.config.facts import resolved_facts
 from igrpo.hydra_support import resolvers
 from igrpo.hydra_support.checking import checked
 from igrpo.rewards.base import RewardPausedError
+from igrpo.tracking.run_directory import RunDirectory
 from igrpo.tracking.sweep_directory import SweepDirectory
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ def execute(config: RunConfig, run_dir: Path, *, resume: bool, brief: bool = Fal
             interrupted = isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt)
             word = "interrupted" if interrupted else "stopped"
             log.warning("%s", word, extra={FILE_ONLY: True})
-            _tell(f"{word}; go on with: {resume_command(run_dir)}\n  {where_it_goes_on(config, run_dir)}")
+            _tell(f"{word}; {_how_to_go_on(config, run_dir)}")
             if interrupted:
                 raise KeyboardInterrupt from None
             raise
@@ -136,6 +137,14 @@ def terminate_by_exception() -> Iterator[None]:
 
 def _tell(message: str) -> None:
     print(f"igrpo: {message}", file=sys.stderr)
+
+
+def _how_to_go_on(config: RunConfig, run_dir: Path) -> str:
+    """The command that resumes a stopped run, and what the run has kept."""
+    in_sweep = SweepDirectory(run_dir.parent).exists
+    if not in_sweep and not RunDirectory(run_dir).config.is_file():
+        return "it had not begun, so there is nothing to resume: give the same command again"
+    return f"go on with: {resume_command(run_dir)}\n  {where_it_goes_on(config, run_dir)}"
 
 
 def where_it_goes_on(config: RunConfig, run_dir: Path) -> str:

@@ -115,8 +115,8 @@ async def checked_score(
         raise RewardError(f"{where} raised {type(error).__name__}: {error}") from error
     listed = as_list(scores)
     if listed is None or len(listed) != len(completions):
-        count = repr(scores) if listed is None else len(listed)
-        raise RewardError(f"{where} returned {count} scores for {len(completions)} completions")
+        found = f"{scores!r}, not a list of scores," if listed is None else f"{len(listed)} scores"
+        raise RewardError(f"{where} returned {found} for {len(completions)} completions")
     return tuple(
         None if score is None else _checked(score, f"{where} returned", f"for completion {i}")
         for i, score in enumerate(listed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,6 +56,8 @@ class FunctionReward:
 
     def _watch(self, value: float) -> None:
         """Report a threshold that tells nothing apart, once: every accuracy would be 0 or 1 whatever is written."""
+        if not math.isfinite(value):
+            return  # refused by `checked_score`
         self._lowest, self._highest = min(self._lowest, value), max(self._highest, value)
         self._count += 1
         same = self._highest <= self._threshold or self._lowest > self._threshold

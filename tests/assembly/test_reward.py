@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from igrpo.assembly import build_reward
 from igrpo.config.parts.reward import FormatConfig, PythonRewardConfig, WeightedConfig, WeightedPart
 from igrpo.rewards.base import RewardError, checked_score
+from igrpo.rewards.function import FunctionReward
 from tests.assembly.parts import completion, question, values
 
 GOOD = """
@@ -131,7 +133,7 @@ def test_a_function_may_return_scores_and_nothing(module: str) -> None:
         ("too_few", "returned 1 scores for 2 completions"),
         ("words", "returned 'good' for completion 0"),
         ("raising", "raised ZeroDivisionError: by zero"),
-        ("returns_nothing", "returned None scores for 2"),
+        ("returns_nothing", "returned None, not a list of scores, for 2"),
     ],
 )
 def test_a_function_that_fails_is_named_with_the_question(module: str, function: str, says: str) -> None:
@@ -190,3 +192,11 @@ def test_a_sum_with_a_reward_of_ones_own(module: str) -> None:
     scores = asyncio.run(checked_score(reward, question(), [completion(text) for text in texts]))
     assert values(scores) == [0.5, 2.0, 0.0]  # 0.5 * 1 + 2 * 0;  0.5 * 0 + 2 * 1;  0
     assert dict(scores[0].parts) == {"short": 1.0, "format": 0.0}
+
+
+def test_a_reward_of_nan_is_refused_without_talk_of_thresholds(caplog: pytest.LogCaptureFixture) -> None:
+    reward = FunctionReward(lambda question, completions: [math.nan], name="nan", correct_above=0.5)
+    for _ in range(64):
+        with pytest.raises(RewardError, match="not a finite number"):
+            asyncio.run(checked_score(reward, question("1"), [completion("x")]))
+    assert "correct_above" not in caplog.text

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,21 @@ def lightnings_exit(config: RunConfig) -> None:
         raise KeyboardInterrupt
     except KeyboardInterrupt:
         raise SystemExit(1)  # noqa: B904
+
+
+def test_a_run_stopped_before_it_began_offers_no_resume(
+    training: FakeTraining, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        sys.modules["igrpo.training_run"], "train", interrupted
+    )  # as while the libraries are being imported
+    assert main(["train"]) == 130
+    said = capsys.readouterr().err
+    assert "resume=" not in said
+    assert "give the same command again" in said
 
 
 @pytest.mark.parametrize(

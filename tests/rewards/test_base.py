@@ -49,11 +49,11 @@ def test_a_good_result_passes_unchanged() -> None:
 @pytest.mark.parametrize(
     ("result", "says"),
     [
-        (None, "returned None scores for 1"),
-        (torch.tensor(1.0), "scores for 1"),
+        (None, "returned None, not a list of scores"),
+        (torch.tensor(1.0), "not a list of scores, for 1"),
         ([], "returned 0 scores for 1"),
         ([GOOD, GOOD], "returned 2 scores for 1"),
-        (iter([GOOD]), "scores for 1"),
+        (iter([GOOD]), "not a list of scores, for 1"),
         (["right"], "returned 'right' for completion 0"),
         ([1.0], "returned 1.0 for completion 0"),
         ([Score(value=float("nan"), correct=True, outcome="right")], "value nan"),
