@@ -14,7 +14,7 @@ class Comparing(Protocol):
 
     @property
     def within(self) -> bool:
-        """Whether elements of the answers are being compared, and not the answers."""
+        """Tell whether elements of the answers are being compared, and not the answers."""
         ...
 
     def same(self, gold: str, answer: str) -> bool:

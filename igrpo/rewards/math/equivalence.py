@@ -1,4 +1,4 @@
-r"""Whether two answers are the same mathematical object. Runs in a worker process.
+r"""Compare two answers as mathematical objects. Runs in a worker process.
 
 The rules of ``RULES`` are tried in order; each decides or leaves the answers to the next. First the outer shape is
 compared as text: words, units, lists, tuples, intervals, matrices, names before an ``=``. What is left are expressions,
@@ -106,7 +106,7 @@ class Comparison:
         self._parts = 0
 
     def same(self, gold: str, answer: str) -> bool:
-        """Whether ``answer`` says what ``gold`` says. Raises UnparsableError when nobody can tell what it says."""
+        """Tell whether ``answer`` says what ``gold`` says. Raises UnparsableError where it cannot be read."""
         gold, answer = _clean(gold), _clean(answer)
         if _bare(gold) == _bare(answer):
             return bool(gold)

@@ -58,7 +58,7 @@ def words(answer: str) -> list[str]:
 
 
 def around_words(answer: str) -> list[str]:
-    """What stands between the words."""
+    """Return the pieces between the words."""
     pieces, end = [], 0
     for match in _COMMAND_OR_WORD.finditer(answer):
         token = match.group()
@@ -92,7 +92,7 @@ def _dated(tokens: list[str]) -> list[str]:
 
 
 def is_text(answer: str) -> bool:
-    """Whether an answer is words and nothing else."""
+    """Tell whether an answer is words and nothing else."""
     said = spoken(answer)
     return (
         said is not None

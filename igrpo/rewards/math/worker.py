@@ -53,7 +53,7 @@ _WARM_UP = (
 
 
 def send(connection: socket.socket, message: dict[str, Any]) -> None:
-    """One JSON object, after its length in bytes (big-endian, 32 bits)."""
+    """Write one JSON object, after its length in bytes (big-endian, 32 bits)."""
     payload = json.dumps(message).encode("ascii")
     connection.sendall(_HEADER.pack(len(payload)) + payload)
 
