@@ -11,8 +11,9 @@ import yaml
 
 from igrpo.assembly import Policy, build_device, build_policy, build_prompts
 from igrpo.config import RunConfig
+from igrpo.config.parts.prompt import PromptConfig
 from igrpo.config.parts.reward import GenerativeJudgeConfig, MathVerifyConfig, RewardConfig, reward_parts
-from igrpo.config.schema import PromptConfig, SamplingConfig
+from igrpo.config.schema import SamplingConfig
 from igrpo.console import get_console
 from igrpo.evaluation.voting import Vote, vote
 from igrpo.exported import evaluation_sampling, read_record

@@ -10,8 +10,9 @@ from pydantic import Field, ValidationError
 
 from igrpo.config.facts import evaluated_tokens
 from igrpo.config.parts.base import Section
+from igrpo.config.parts.prompt import PromptConfig
 from igrpo.config.parts.reward import RewardConfig
-from igrpo.config.schema import PromptConfig, RunConfig, SamplingConfig
+from igrpo.config.schema import RunConfig, SamplingConfig
 from igrpo.files import write_text_atomic
 from igrpo.tracking.run_directory import read_versioned
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from igrpo.config.parts.prompt import LayoutConfig, turns_of
 from igrpo.exported import ExportRecord
 
 _LOAD_MODEL = """\
@@ -69,12 +70,18 @@ def _accuracies(record: ExportRecord) -> str:
 
 def _asking(record: ExportRecord) -> str:
     prompt = record.prompt
-    layouts = [("System", prompt.system), ("Question", prompt.question), ("Refinement", prompt.refinement)]
-    blocks = [f"{name}:\n\n{_fenced(text)}" for name, text in layouts if text]
+    texts = [("System", prompt.system), *_turns("Question", prompt.question), *_turns("Refinement", prompt.refinement)]
+    blocks = [f"{name}:\n\n{_fenced(text)}" for name, text in texts if text]
     template = (
         "without a chat template" if prompt.chat_template == "off" else "in the tokenizer's chat template, if any"
     )
     return "\n\n".join([f"It was trained on these prompts, {template}:", *blocks])
+
+
+def _turns(name: str, layout: LayoutConfig) -> list[tuple[str, str]]:
+    """The texts of a layout under its name, with roles where it has several turns."""
+    turns = turns_of(layout)
+    return [(name if len(turns) == 1 else f"{name} ({role})", text) for role, text in turns]
 
 
 def _fenced(text: str) -> str:

@@ -10,19 +10,12 @@ from typing import Any, Literal
 
 from jinja2.exceptions import TemplateError
 
+from igrpo.config.parts.prompt import PARTS, LayoutConfig, Role, layout_problems, turns_of
 from igrpo.policy.encoding import encode_exact, render_chat
 
 log = logging.getLogger(__name__)
 
-#: What each layout of conf/prompt shows: a draft stands for any solution of the model's, a critique is one of a draft.
-SHOWS: dict[str, tuple[str, ...]] = {
-    "question": ("problem",),
-    "refinement": ("problem", "draft"),
-    "critique": ("problem", "draft"),
-    "revision": ("problem", "draft", "critique"),
-    "verification": ("problem", "draft"),
-}
-_MARKS = {part: f"\ue000{part}\ue001" for part in ("problem", "draft", "critique")}
+_MARKS = {part: f"\ue000{part}\ue001" for part in PARTS}
 _MARK = re.compile("(" + "|".join(_MARKS.values()) + ")")
 
 #: Thinking that is opened and not closed: by a chat template, behind the user's turn; in a plain layout, where a
@@ -58,35 +51,43 @@ class LayoutBuilder:
                 "prompt.chat_template=require, but the tokenizer has no chat template; set it to auto or off"
             )
         self._tokenizer, self._system, self._today = tokenizer, system, today
+        self._chat_template = chat_template
         self._chat = chat_template != "off" and has_template
         self._warned = False
 
-    def layout(self, key: str, template: str) -> Layout:
-        """The layout of ``prompt.key``, one of ``SHOWS``.
+    def layout(self, key: str, layout: LayoutConfig) -> Layout:
+        """Render the layout of ``prompt.key`` in one go, and tokenise what stands between its marks.
 
         Raises:
-            PromptError: it lacks a mark, the chat template loses one, or the tokenizer cannot encode it.
+            PromptError: it lacks a mark or has turns out of order, the chat template loses a part, there is none for
+                several turns, or the tokenizer cannot encode it.
         """
-        user = template
-        for part in SHOWS[key]:
-            count = template.count(f"{{{part}}}")
-            if count != 1:
-                raise PromptError(f"prompt.{key} must hold {{{part}}} exactly once; it holds it {count} times")
-            user = user.replace(f"{{{part}}}", _MARKS[part])
-        text = self._render_chat(self._system, user) if self._chat else self._render_plain(self._system, user)
+        for problem in layout_problems(key, layout, self._chat_template):
+            raise PromptError(problem)
+        turns = [(role, _marked(text)) for role, text in turns_of(layout)]
+        if len(turns) > 1 and not self._chat:
+            raise PromptError(
+                f"prompt.{key} has {len(turns)} turns, and this model's tokenizer has no chat template to tell them "
+                "apart; choose a prompt= of one text, such as prompt=boxed, or a model with a chat template"
+            )
+        text = self._render_chat(turns) if self._chat else self._render_plain(turns[0][1])
         pieces = _MARK.split(text)
-        if sorted(pieces[1::2]) != sorted(_MARK.findall(user)):
+        if pieces[1::2] != [mark for _, turn in turns for mark in _MARK.findall(turn)]:
             raise PromptError(
                 f"the tokenizer's chat template loses or repeats a part of prompt.{key}; set prompt.chat_template=off"
             )
         return Layout(
             tuple(piece[1:-1] if i % 2 else self.encode(key, piece) for i, piece in enumerate(pieces)),
-            self._opened(pieces[-1], _MARK.split(user)[-1].strip()),
+            self._opened(pieces[-1], _MARK.split(turns[-1][1])),
         )
 
-    def _opened(self, end: str, of_user: str) -> str:
-        """The thinking that is open at the ``end`` of a layout, which begins with the end of the user's turn."""
-        behind = end.lstrip().removeprefix(of_user) if self._chat else end
+    def _opened(self, end: str, last_turn: list[str]) -> str:
+        """The thinking that is open at the ``end`` of a layout, behind its last mark. The last turn is the user's; its
+        pieces are those between its marks."""
+        of_user = last_turn[-1].strip()
+        behind = end
+        if self._chat:
+            behind = end.lstrip().removeprefix(of_user) if len(last_turn) > 1 else end.rpartition(of_user)[2]
         found = (_OPENED_BY_TEMPLATE if self._chat else _OPENED_BY_LAYOUT).search(behind)
         return "" if found is None else found[0]
 
@@ -104,26 +105,27 @@ class LayoutBuilder:
                 "the model"
             ) from None
 
-    def _render_plain(self, system: str, user: str) -> str:
+    def _render_plain(self, text: str) -> str:
         # what the tokenizer itself puts before a text (<s> for Llama), unless the layout writes it already
         opening = self._tokenizer.decode(self._tokenizer.encode("", add_special_tokens=True))
-        text = f"{system}\n\n{user}" if system else user
+        text = f"{self._system}\n\n{text}" if self._system else text
         return text if text.startswith(opening) else opening + text
 
-    def _render_chat(self, system: str, user: str) -> str:
-        turns = [{"role": "user", "content": user}]
+    def _render_chat(self, turns: list[tuple[Role, str]]) -> str:
+        messages = [{"role": role, "content": text} for role, text in turns]
+        system = self._system
         if not system:
-            return render_chat(self._tokenizer, turns, self._today)
+            return render_chat(self._tokenizer, messages, self._today)
         try:
-            text = render_chat(self._tokenizer, [{"role": "system", "content": system}, *turns], self._today)
+            text = render_chat(self._tokenizer, [{"role": "system", "content": system}, *messages], self._today)
         except TemplateError as error:
             self._warn(f"takes no system turn ({error})")
         else:
             if system.strip() in text:
                 return text
             self._warn("drops the system turn")
-        turns = [{"role": "user", "content": f"{system}\n\n{user}"}]
-        return render_chat(self._tokenizer, turns, self._today)
+        first = messages[0] | {"content": f"{system}\n\n{messages[0]['content']}"}
+        return render_chat(self._tokenizer, [first, *messages[1:]], self._today)
 
     def _warn(self, what: str) -> None:
         if not self._warned:  # it is the same for every layout
@@ -134,6 +136,12 @@ class LayoutBuilder:
 def fill(layout: Layout, parts: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
     """The prompt's tokens, with those of its parts spliced in."""
     return tuple(token for piece in layout.pieces for token in (parts[piece] if isinstance(piece, str) else piece))
+
+
+def _marked(text: str) -> str:
+    for part, mark in _MARKS.items():
+        text = text.replace(f"{{{part}}}", mark)
+    return text
 
 
 def fixed_tokens(layout: Layout) -> int:

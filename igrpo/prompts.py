@@ -11,8 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any, Literal, NamedTuple
 
+from igrpo.config.parts.prompt import LayoutConfig
 from igrpo.policy.encoding import control_token_ids
-from igrpo.prompt_layouts import SHOWS, Layout, LayoutBuilder, PromptError, fill, fixed_tokens
+from igrpo.prompt_layouts import Layout, LayoutBuilder, PromptError, fill, fixed_tokens
 from igrpo.types import Completion, Prompt, Question
 
 __all__ = ["PromptBuilder", "PromptError", "QuestionTooLongError"]
@@ -37,8 +38,8 @@ class PromptBuilder:
         tokenizer: a Hugging Face tokenizer.
         chat_template: use the tokenizer's chat template: where it has one, always, or never.
         system: opens each of them.
-        question, refinement, critique, revision, verification: the layouts; ``{problem}``, ``{draft}`` and
-            ``{critique}`` are replaced literally.
+        question, refinement, critique, revision, verification: the layouts, each a text (the user's turn) or the turns
+            of a conversation; ``{problem}``, ``{draft}`` and ``{critique}`` are replaced literally wherever they stand.
         verdict_right, verdict_wrong: what a verification says in its box.
         draft_separator: stands between two drafts where several are shown.
         cut_marker: stands where the middle of a long draft was cut out.
@@ -57,11 +58,11 @@ class PromptBuilder:
         *,
         chat_template: Literal["auto", "require", "off"],
         system: str,
-        question: str,
-        refinement: str,
-        critique: str,
-        revision: str,
-        verification: str,
+        question: LayoutConfig,
+        refinement: LayoutConfig,
+        critique: LayoutConfig,
+        revision: LayoutConfig,
+        verification: LayoutConfig,
         verdict_right: str,
         verdict_wrong: str,
         draft_separator: str,
@@ -142,10 +143,14 @@ class PromptBuilder:
         """The longest prompt that these settings can give, layout included: of a question, with so many drafts to
         refine, and of other ``layouts``."""
         each = self.max_draft_tokens + max(len(self._encode(layout.opened)) for layout in self._layouts.values())
-        shown = {"question": 0} | {key: (len(SHOWS[key]) - 1) * each for key in layouts}
+        shown = dict.fromkeys(("question", *layouts), each)
         if drafts:
             shown["refinement"] = drafts * each + (drafts - 1) * len(self._draft_separator)
-        return self.max_question_tokens + max(fixed_tokens(self._layouts[key]) + n for key, n in shown.items())
+        return max(self._longest(self._layouts[key], draft, each) for key, draft in shown.items())
+
+    def _longest(self, layout: Layout, draft: int, critique: int) -> int:
+        most = {"problem": self.max_question_tokens, "draft": draft, "critique": critique}
+        return fixed_tokens(layout) + sum(most[piece] for piece in layout.pieces if isinstance(piece, str))
 
     def _about(self, key: str, question: Question, answer: Completion) -> Prompt:
         draft, layout = self._shown(answer), self._layouts[key]

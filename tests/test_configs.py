@@ -28,6 +28,8 @@ COMPANIONS = {
     ("judge_prompt", "default"): ["reward=judge", *JUDGE],
     ("prompt", "boxed"): ["model=byte_level", "trainer.tokens_per_microbatch=16384"],
     ("prompt", "think_answer"): ["model=byte_level", "trainer.tokens_per_microbatch=16384"],
+    ("prompt", "turns"): ["model=byte_level", "trainer.tokens_per_microbatch=16384"],
+    ("data", "times_tables"): ["model=byte_level", "prompt=boxed"],
     ("experiment", "math_local"): ["data.path=x.jsonl"],
 }
 CHOICES = [(group, choice.name) for group in groups() if group != "sweep" for choice in choices(group)]

@@ -11,8 +11,9 @@ from typing import Any
 from igrpo.assembly.algorithms import build_algorithm
 from igrpo.assembly.policy import Policy, build_device
 from igrpo.config.facts import evaluated_tokens
+from igrpo.config.parts.prompt import PromptConfig
 from igrpo.config.parts.rollout import LocalRolloutConfig
-from igrpo.config.schema import PromptConfig, RunConfig
+from igrpo.config.schema import RunConfig
 from igrpo.data.module import QuestionDataModule
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.prompts import PromptBuilder

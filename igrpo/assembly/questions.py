@@ -6,12 +6,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from igrpo.config.parts.data import ChainsDataConfig, DataConfig, JsonlDataConfig
+from igrpo.config.parts.data import ChainsDataConfig, DataConfig, JsonlDataConfig, MadeDataConfig, TimesTablesDataConfig
 from igrpo.config.schema import RunConfig
 from igrpo.data.benchmarks import read_benchmark
 from igrpo.data.decontamination import Decontaminated, decontaminate
 from igrpo.data.records import choose
 from igrpo.data.sources import ChainSource, Fields, HubSource, JsonlSource, Source
+from igrpo.data.times_tables import TimesTablesSource
 from igrpo.prompts import PromptBuilder
 from igrpo.types import Question
 
@@ -27,6 +28,8 @@ def build_source(data: DataConfig) -> Source:
         return ChainSource(
             seed=data.seed, operations=data.operations, train=data.train, development=data.development, test=data.test
         )
+    if isinstance(data, TimesTablesDataConfig):
+        return TimesTablesSource(**data.model_dump(exclude={"name"}))
     if isinstance(data, JsonlDataConfig):
         return JsonlSource(data.path, Fields(**data.fields.model_dump()), data.development, data.test)
     return HubSource(data)
@@ -75,7 +78,7 @@ def fitting_source(
 
     def evaluated(questions: Sequence[Question], name: str) -> Sequence[Question]:
         fitting = _fitting(questions, prompts, name)
-        if isinstance(config.data, ChainsDataConfig):
+        if isinstance(config.data, MadeDataConfig):
             return fitting[: config.evaluation.questions]
         return choose(tuple(fitting), config.evaluation.questions, seed=0)  # files may be sorted by subject
 
@@ -91,8 +94,8 @@ def fitting_source(
 def _decontaminated(
     data: DataConfig, splits: Mapping[str, Sequence[Question]], benchmarks: Mapping[str, Sequence[Question]]
 ) -> Decontaminated | None:
-    """The training questions that nothing held out has; None for chains, whose splits share none by their making."""
-    if isinstance(data, ChainsDataConfig) or data.decontamination.method == "off":
+    """The training questions that nothing held out has; None where the splits share none by their making."""
+    if isinstance(data, MadeDataConfig) or data.decontamination.method == "off":
         return None
     train = splits["train"]
     held_out = {"development": splits["development"], "test": splits["test"], **benchmarks}

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from igrpo.config import RunConfig
 from igrpo.config.facts import planned_steps
-from igrpo.config.parts.data import ChainsDataConfig
+from igrpo.config.parts.data import MadeDataConfig
 from igrpo.console import get_console
 from igrpo.hydra_support.planned import Cell, Sweep
 
@@ -155,7 +155,7 @@ def _ends_unforeseen(config: RunConfig) -> bool:
 
 def _problems(configs: Sequence[RunConfig]) -> int | None:
     sizes = [
-        min(config.evaluation.questions, config.data.test) if isinstance(config.data, ChainsDataConfig) else None
+        min(config.evaluation.questions, config.data.test) if isinstance(config.data, MadeDataConfig) else None
         for config in configs
     ]
     known = [size for size in sizes if size is not None]

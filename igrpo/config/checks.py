@@ -12,8 +12,9 @@ from igrpo.config.correction_checks import correction_problems
 from igrpo.config.data_checks import data_problems, missing_data
 from igrpo.config.judge_checks import judge_problems, missing_for_judges
 from igrpo.config.objective_checks import objective_problems
-from igrpo.config.parts.data import ChainsDataConfig, JsonlDataConfig
+from igrpo.config.parts.data import ChainsDataConfig, JsonlDataConfig, MadeDataConfig
 from igrpo.config.parts.model import HuggingFaceModelConfig, TinyModelConfig
+from igrpo.config.parts.prompt import prompt_problems
 from igrpo.config.parts.reward import FormatConfig, PythonRewardConfig, RewardConfig, WeightedConfig
 from igrpo.config.parts.rollout import VllmColocateConfig, VllmServerConfig
 from igrpo.config.schema import RunConfig
@@ -30,6 +31,7 @@ def cross_field_problems(config: RunConfig) -> list[str]:
         *_objective(config),
         *_advantage(config),
         *_sampling(config),
+        *prompt_problems(config.prompt),
         *_lengths(config),
         *_parts(config),
         *_processes(config),
@@ -131,7 +133,7 @@ def _parts(config: RunConfig) -> Iterator[str]:
                 f"data={config.data.name} cannot go with model=tiny, whose tokenizer knows digits and + - * only; "
                 "set model=byte_level or model=huggingface model.name_or_path=DIRECTORY"
             )
-    if not isinstance(config.data, ChainsDataConfig):
+    if not isinstance(config.data, MadeDataConfig):
         shares = [share for share in (config.data.development, config.data.test) if isinstance(share, float)]
         if sum(shares) >= 1:
             yield (
@@ -203,6 +205,18 @@ def missing_files(config: RunConfig) -> list[str]:
 
 
 def longest_row(config: RunConfig) -> int:
-    """The most tokens that one trained row can have: question, shown draft and completion."""
-    drafts = config.shown * config.prompt.max_draft_tokens
-    return config.prompt.max_question_tokens + drafts + config.sampling.max_completion_tokens
+    """The most tokens that one trained row can have: question, shown drafts and completion, each as often as the
+    longest of the layouts repeats it. The text of the layout is not counted."""
+    prompt = config.prompt
+    later = config.algorithm.layouts or (("refinement",) if config.shown else ())
+    texts = {"question": 0} | {key: prompt.texts_shown(key, _drafts(config, key)) for key in later}
+    longest = max(
+        prompt.problems_shown(key) * prompt.max_question_tokens + shown * prompt.max_draft_tokens
+        for key, shown in texts.items()
+    )
+    return longest + config.sampling.max_completion_tokens
+
+
+def _drafts(config: RunConfig, key: str) -> int:
+    """The drafts that one mark of a layout stands for: refinements alone may show several."""
+    return config.shown if key == "refinement" else 1

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from igrpo.config.algorithm_facts import most_rows, split, variants, varies
 from igrpo.config.checks import longest_row
 from igrpo.config.parts.algorithm import CritiqueGRPOConfig
-from igrpo.config.parts.data import ChainsDataConfig
+from igrpo.config.parts.data import MadeDataConfig
 from igrpo.config.schema import RunConfig
 
 #: Tokens below which thinking and an answer of a real model seldom fit.
@@ -97,7 +97,7 @@ def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
     ways += ["greedy"] if evaluation.greedy else []
     ways += ["draft-conditioned"] if evaluation.draft_conditioned else []
     ways += [f"best of {evaluation.oracle_drafts} drafts (oracle)"] if evaluation.oracle_drafts else []
-    if isinstance(data, ChainsDataConfig):
+    if isinstance(data, MadeDataConfig):
         development, test = (f"{size:,}" for size in evaluation_questions(config))
     else:
         development = test = f"up to {evaluation.questions:,}"
@@ -111,7 +111,7 @@ def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
 def evaluation_questions(config: RunConfig) -> tuple[int, int]:
     """The development and the test questions of an evaluation; at most these, where the data must be read to know."""
     questions, data = config.evaluation.questions, config.data
-    if not isinstance(data, ChainsDataConfig):
+    if not isinstance(data, MadeDataConfig):
         return questions, questions
     return min(questions, data.development), min(questions, data.test)
 
@@ -159,7 +159,7 @@ def _count(number: int, noun: str) -> str:
 def cut_thinking(config: RunConfig) -> Iterator[str]:
     """Where a prompt asks for thinking and completions are too short for it: such a run ends well, at a reward of 0."""
     tokens = config.sampling.max_completion_tokens
-    if tokens < _LEAST_THINKING and "<think>" in f"{config.prompt.system} {config.prompt.question}":
+    if tokens < _LEAST_THINKING and "<think>" in config.prompt.asks:
         yield (
             f"short completions: prompt={config.prompt.name} asks for <think> and an answer, which seldom fit in "
             f"sampling.max_completion_tokens={tokens}; what is cut has no answer, and no reward"

@@ -15,6 +15,7 @@ from igrpo.config.parts.algorithm import AlgorithmConfig, ObjectiveConfig
 from igrpo.config.parts.base import Decay, Section, TopP, UnitShare
 from igrpo.config.parts.data import BenchmarkConfig, DataConfig
 from igrpo.config.parts.model import LoraConfig, ModelConfig
+from igrpo.config.parts.prompt import PromptConfig
 from igrpo.config.parts.reward import RewardConfig
 from igrpo.config.parts.rollout import RolloutConfig
 from igrpo.config.parts.sampled import Sampled
@@ -28,27 +29,6 @@ class SamplingConfig(Section):
     top_p: TopP
     top_k: NonNegativeInt
     max_completion_tokens: PositiveInt
-
-
-class PromptConfig(Section):
-    """The layouts of all prompts. ``critique`` asks for one of a draft, ``revision`` refines a draft with its critique,
-    ``verification`` asks whether a draft is right, by ``verdict_right`` or ``verdict_wrong`` in a box."""
-
-    name: str
-    chat_template: Literal["auto", "require", "off"]
-    system: str
-    question: str
-    refinement: str
-    critique: str
-    revision: str
-    verification: str
-    verdict_right: str = Field(min_length=1)
-    verdict_wrong: str = Field(min_length=1)
-    draft_separator: str
-    cut_marker: str
-    draft_thinking: Literal["keep", "strip"]
-    max_question_tokens: PositiveInt
-    max_draft_tokens: PositiveInt
 
 
 class DynamicSamplingConfig(Section):

@@ -83,9 +83,9 @@ def engine_memory(config: RunConfig, shape: Shape, limit: float) -> EngineMemory
 
 def longest_sequence(config: RunConfig) -> int:
     """The most tokens of a sequence that training or evaluation samples, without the layout of the prompt."""
-    drafted = config.evaluation.shows_drafts or config.drafts > 0
-    prompt = config.prompt.max_question_tokens + (config.prompt.max_draft_tokens if drafted else 0)
-    return max(longest_row(config), prompt + evaluated_tokens(config))
+    prompt, key = config.prompt, "refinement" if config.evaluation.shows_drafts or config.drafts > 0 else "question"
+    asked = prompt.problems_shown(key) * prompt.max_question_tokens + prompt.texts_shown(key) * prompt.max_draft_tokens
+    return max(longest_row(config), asked + evaluated_tokens(config))
 
 
 def _width(rollout: VllmConfig, config: RunConfig) -> int:

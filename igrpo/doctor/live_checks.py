@@ -9,7 +9,7 @@ from pathlib import Path
 
 from igrpo import assembly
 from igrpo.assembly import Policy
-from igrpo.config.parts.data import ChainsDataConfig, HubDataConfig
+from igrpo.config.parts.data import HubDataConfig, MadeDataConfig
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.config.parts.rollout import LocalRolloutConfig
 from igrpo.config.schema import RunConfig
@@ -92,7 +92,7 @@ def _model_checks(config: RunConfig, questions: Sequence[Question]) -> Iterator[
 def _data_absent(config: RunConfig) -> str:
     """Why the data cannot be read here; empty where it can."""
     data = config.data
-    if isinstance(data, ChainsDataConfig) or _is_remote(config):  # a name on the hub may be in the cache
+    if isinstance(data, MadeDataConfig) or _is_remote(config):  # a name on the hub may be in the cache
         return ""
     name = data.dataset if isinstance(data, HubDataConfig) else data.path
     if Path(name).expanduser().exists():

@@ -104,7 +104,7 @@ def format_checks(config: RunConfig) -> Iterator[Check]:
     """Whether the prompt asks for what the reward looks for (the tiny model learned its format in its warm start)."""
     if config.model.name == "tiny":
         return
-    asked = f"{config.prompt.system} {config.prompt.question}"
+    asked = config.prompt.asks
     if _wants_tags(config.reward) and "<answer>" not in asked:
         text = f"the reward wants <think> and <answer>, of which prompt={config.prompt.name} says nothing"
         yield Check("format", "failed", f"{text}: use prompt=think_answer, or reward=math_verify")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from igrpo.config import ConfigError, parse_config
-from igrpo.config.checks import missing_files
+from igrpo.config.checks import longest_row, missing_files
 from igrpo.hydra_support.composer import Composer
 from tests.composed import changed, config, values
 
@@ -251,3 +251,41 @@ def test_a_data_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     ]
     assert missing_files(fine.config) == missing_files(hub.config) == []
     assert missing_files(chains) == []
+
+
+CHATS = ("prompt=turns", "model=byte_level", "trainer.tokens_per_microbatch=16384")
+TURNS = [{"user": "{problem}"}, {"assistant": "{draft}"}, {"user": "{problem}"}]
+
+
+@pytest.mark.parametrize(
+    ("key", "layout", "message"),
+    [
+        ("refinement", TURNS[:2], "turns user, assistant, user"),
+        ("refinement", [*TURNS[:2], {"user": "again", "assistant": "so"}], "prompt.refinement.2"),
+        ("refinement", [{"system": "{problem}"}, *TURNS[1:]], "prompt.refinement.0.system"),
+        ("refinement", [{"user": "What?"}, *TURNS[1:2], {"user": "Again"}], "must hold {problem} at least once"),
+        ("question", "{problem} {draft}", "prompt.question holds {draft}, which nothing fills there"),
+        ("question", "What?", "prompt.question must hold {problem} at least once"),
+    ],
+)
+def test_a_layout_that_cannot_be_filled_is_refused_by_the_settings(key: str, layout: Any, message: str) -> None:
+    changes = changed({f"prompt.{key}": layout}, *CHATS)
+    with pytest.raises(ConfigError) as error:
+        parse_config(changes)
+    assert message in str(error.value)
+
+
+def test_a_conversation_without_a_chat_template_is_refused_by_the_settings() -> None:
+    with pytest.raises(ConfigError, match=r"prompt\.refinement has 3 turns.*prompt\.chat_template=off"):
+        parse_config(changed({"prompt.chat_template": "off"}, *CHATS))
+
+
+def test_a_row_counts_what_its_layout_repeats() -> None:
+    """Budgets of 16384 tokens: a conversation that shows question and draft twice needs two of each."""
+    plain, twice = (
+        parse_config(changed({"prompt.refinement": layout}, *CHATS))
+        for layout in ("{problem}{draft}", "{problem}{problem}{draft}{draft}")
+    )
+    shown = plain.prompt.max_question_tokens + plain.prompt.max_draft_tokens
+    assert longest_row(plain) == shown + plain.sampling.max_completion_tokens
+    assert longest_row(twice) == longest_row(plain) + shown

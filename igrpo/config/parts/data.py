@@ -18,6 +18,17 @@ class ChainsDataConfig(Section):
     test: PositiveInt
 
 
+class TimesTablesDataConfig(Section):
+    """Products of two whole numbers: the range of each factor, and how many products are held out."""
+
+    name: Literal["times_tables"]
+    seed: NonNegativeInt
+    first: tuple[PositiveInt, PositiveInt] = Field(strict=False)
+    second: tuple[PositiveInt, PositiveInt] = Field(strict=False)
+    development: PositiveInt
+    test: PositiveInt
+
+
 class FieldNames(Section):
     """Where a row has what: the names of its fields, or paths into them such as ``reward_model.ground_truth``.
 
@@ -88,7 +99,9 @@ class HubDataConfig(Section):
     decontamination: DecontaminationConfig
 
 
-DataConfig = Annotated[ChainsDataConfig | JsonlDataConfig | HubDataConfig, Field(discriminator="name")]
+#: Questions that the project makes: their splits are known without reading anything and share no question.
+MadeDataConfig = ChainsDataConfig | TimesTablesDataConfig
+DataConfig = Annotated[MadeDataConfig | JsonlDataConfig | HubDataConfig, Field(discriminator="name")]
 
 
 class BenchmarkConfig(Section):

@@ -1,0 +1,59 @@
+"""A task for pretrained models: products such as ``12 * 7``, each once, in three splits that share none.
+
+``12 * 7`` and ``7 * 12`` are always in the same split: a model that learned one would know the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from igrpo.seeding import derive_seed
+from igrpo.types import Question
+
+
+class TimesTablesSource:
+    """The products of two ranges, in splits that depend on ``seed`` alone.
+
+    Args:
+        seed: of the splits.
+        first, second: the lowest and the highest value of each factor.
+        development, test: questions that are held out. Where the last pair of products has no room, one fewer.
+
+    Raises:
+        ValueError: a range is empty, or the held-out splits leave nothing to train on.
+    """
+
+    def __init__(self, seed: int, first: tuple[int, int], second: tuple[int, int], development: int, test: int) -> None:
+        for name, (low, high) in (("first", first), ("second", second)):
+            if low > high:
+                raise ValueError(f"data.{name}=[{low},{high}]: the range from {low} to {high} is empty")
+        groups = _commuting(first, second)
+        Random(derive_seed("times tables", seed)).shuffle(groups)
+        splits: dict[str, list[Question]] = {"test": [], "development": [], "train": []}
+        room = {"test": test, "development": development}
+        for group in groups:
+            split = next((name for name, size in room.items() if len(splits[name]) + len(group) <= size), "train")
+            splits[split] += group
+        total = sum(map(len, groups))
+        if not all(splits.values()):
+            raise ValueError(
+                f"data.development={development} and data.test={test} of {total} products leave "
+                f"{len(splits['train'])} to train on; every split needs some"
+            )
+        order = Random(derive_seed("order of the times tables", seed))
+        for questions in splits.values():
+            order.shuffle(questions)
+        self.train: Sequence[Question] = tuple(splits["train"])
+        self.development: Sequence[Question] = tuple(splits["development"])
+        self.test: Sequence[Question] = tuple(splits["test"])
+
+
+def _commuting(first: tuple[int, int], second: tuple[int, int]) -> list[list[Question]]:
+    """The products, in groups of the same two factors."""
+    groups: dict[frozenset[int], list[Question]] = {}
+    for a in range(first[0], first[1] + 1):
+        for b in range(second[0], second[1] + 1):
+            problem = f"{a} * {b}"
+            groups.setdefault(frozenset((a, b)), []).append(Question(f"times/{a}x{b}", problem, str(a * b)))
+    return list(groups.values())
