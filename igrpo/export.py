@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +13,9 @@ from transformers import GenerationConfig
 from igrpo.config import RunConfig
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.console import get_console
-from igrpo.disk import disk_errors
+from igrpo.disk import disk_errors, free_mib
 from igrpo.exported import ExportRecord, evaluation_sampling, export_record, write_record
+from igrpo.files import atomic_directory
 from igrpo.model_card import model_card
 from igrpo.policy.merge import adapter_config, adapter_tensors, merge_adapters
 from igrpo.tracking.fingerprints import kept_date
@@ -30,6 +26,8 @@ DTypeName = Literal["float32", "bfloat16"]
 
 #: No file of weights is larger.
 SHARD_SIZE = "4GB"
+
+_ELSEWHERE = "choose another place with --out"
 
 
 def export(
@@ -62,7 +60,7 @@ def export(
     trained = load_trained(run_dir, str(chosen.step), get_console())
     _require_space(target, trained.policy.model, dtype)
     record = _record(run_dir, trained)
-    with disk_errors(target), _atomic_directory(target) as folder:
+    with disk_errors(target), atomic_directory(target, _ELSEWHERE) as folder:
         if adapters:
             _write_adapters(trained, folder, dtype)
         else:
@@ -139,33 +137,6 @@ def _refuse_full(target: Path) -> None:
 
 def _require_space(target: Path, model: Any, dtype: DTypeName | None) -> None:
     size = {None: None, "float32": 4, "bfloat16": 2}[dtype]
-    needed = sum(p.numel() * (size or p.element_size()) for p in model.parameters())
-    folder = target
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise ValueError(
-            f"{target} needs {needed / 2**20:.0f} MiB, and {free / 2**20:.0f} MiB are free there; choose another place "
-            "with --out"
-        )
-
-
-@contextmanager
-def _atomic_directory(target: Path) -> Iterator[Path]:
-    """A temporary folder beside ``target`` that becomes it when the block ends well, and vanishes when not."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise ValueError(f"{target} cannot be made ({error.strerror}); choose another place with --out") from None
-    try:
-        yield temporary
-        for path in (*temporary.rglob("*"), temporary):
-            handle = os.open(path, os.O_RDONLY)
-            os.fsync(handle)
-            os.close(handle)
-            path.chmod(0o755 if path.is_dir() else 0o644)  # safetensors' own files are for the owner alone
-        temporary.replace(target)  # an empty directory that is there already is taken over
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    needed = sum(p.numel() * (size or p.element_size()) for p in model.parameters()) / 2**20
+    if (free := free_mib(target)) < needed:
+        raise ValueError(f"{target} needs {needed:.0f} MiB, and {free:.0f} MiB are free there; {_ELSEWHERE}")

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from igrpo.config.checks import longest_row
+from igrpo.config.checks import longest_row, missing_files
+from igrpo.config.parts.model import HuggingFaceModelConfig
+from igrpo.doctor.shape import UnknownShapeError
 from igrpo.doctor.shapes import shape_of
 from igrpo.doctor.static_checks import static_checks
+from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.folders import choices, shipped
+from igrpo.model_files import SMOLLM2
+from igrpo.policy.load import load_policy
 from tests.composed import config
 
 OWN = {"tiny": 24, "byte_level": 64}
-HUB = [choice.name for choice in choices("model") if choice.name not in {*OWN, "huggingface"}]
+#: Made on this machine, from a model of HUB.
+PREPARED = "smollm2_135m_q4"
+HUB = [choice.name for choice in choices("model") if choice.name not in {*OWN, "huggingface", PREPARED}]
 REAL = ("data=math", "prompt=think_answer", "reward=math_verify_format", "trainer=single", "rollout=vllm_server")
 #: Tokens that a prompt's layout may take beside question and draft.
 LAYOUT = 512
@@ -62,3 +70,27 @@ def test_experiments_and_the_command_line_come_after_the_model() -> None:
     given = config(None, "model=qwen3_0_6b", *REAL, "sampling.max_completion_tokens=300", "prompt.chat_template=off")
     assert (given.sampling.max_completion_tokens, given.prompt.max_draft_tokens) == (300, 300)
     assert given.prompt.chat_template == "off"
+
+
+def test_the_rounded_model_differs_from_the_hub_s_in_its_place_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with monkeypatch.context() as cache, Composer("train") as composer:
+        cache.setenv("IGRPO_CACHE_DIR", str(tmp_path))
+        rounded = composer.check_run([f"model={PREPARED}", *REAL]).config
+    hub = config(None, "model=smollm2_135m", *REAL)
+    assert isinstance(rounded.model, HuggingFaceModelConfig)
+    assert rounded.model.name_or_path == str(tmp_path / "models" / SMOLLM2)
+    assert config({"model.name_or_path": rounded.model.name_or_path}, "model=smollm2_135m", *REAL) == rounded
+    assert hub != rounded
+    (problem,) = missing_files(rounded)
+    assert "`make smollm2`" not in problem  # the place is that of another cache
+    with monkeypatch.context() as cache:
+        cache.setenv("IGRPO_CACHE_DIR", str(tmp_path))
+        (problem,) = missing_files(rounded)
+        assert "run `make smollm2`" in problem
+        assert "model=smollm2_135m" in problem
+        with pytest.raises(ValueError, match=r"^model\.name_or_path=.*run `make smollm2`"):
+            load_policy(rounded.model.name_or_path, dtype="float32", attention="sdpa")
+        with pytest.raises(UnknownShapeError, match="run `make smollm2`"):
+            shape_of(rounded.model)

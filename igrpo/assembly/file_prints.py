@@ -21,15 +21,18 @@ _MODEL_FILES = frozenset({".safetensors", ".bin", ".json", ".model", ".txt", ".j
 _WHOLE_BYTES, _END_BYTES, _BLOCKS, _BLOCK_BYTES = 16 * 2**20, 2**20, 64, 2**16
 
 
-def folder_prints(name_or_path: str, revision: str | None) -> dict[str, str]:
-    """Hashes of a model's files; of a model on the hub, whose files never change within a commit, its commit."""
+def folder_prints(name_or_path: str, revision: str | None, gguf_file: str | None = None) -> dict[str, str]:
+    """Hashes of a model's files, or of its one GGUF file; of a model on the hub, whose files never change within a
+    commit, its commit."""
     folder = Path(name_or_path).expanduser()
     if not folder.is_dir():
-        cached = try_to_load_from_cache(name_or_path, "config.json", revision=revision)
+        cached = try_to_load_from_cache(name_or_path, gguf_file or "config.json", revision=revision)
         if not isinstance(cached, str):
             log.warning("%s: its commit is not known, so that its fingerprint is its name alone", name_or_path)
             return {"commit": "unknown"}
-        return {"commit": Path(cached).parent.name}  # .../snapshots/COMMIT/config.json
+        return {"commit": Path(cached).parent.name}  # .../snapshots/COMMIT/FILE
+    if gguf_file is not None:
+        return {gguf_file: file_print(folder / gguf_file)}
     files = (path for path in folder.iterdir() if path.suffix in _MODEL_FILES and path.is_file())
     return {path.name: file_print(path) for path in sorted(files)}
 

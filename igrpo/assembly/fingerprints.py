@@ -136,7 +136,7 @@ def model_prints(config: RunConfig) -> Prints:
     """Fingerprint the weights that training starts from; igrpo's own models are a function of their settings."""
     model = config.model
     if isinstance(model, HuggingFaceModelConfig):
-        return {"model": folder_prints(model.name_or_path, model.revision)}
+        return {"model": folder_prints(model.name_or_path, model.revision, model.gguf_file)}
     settings = {"settings": digest(model.model_dump_json())}
     if isinstance(model, TinyModelConfig):
         operations = str(getattr(config.data, "operations", ""))

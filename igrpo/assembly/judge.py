@@ -11,6 +11,7 @@ import torch
 
 from igrpo import distributed
 from igrpo.assembly.vllm import check_cpu_heads
+from igrpo.cache import cache_root
 from igrpo.config.parts.reward import (
     GenerativeJudgeConfig,
     JudgeConfig,
@@ -18,7 +19,6 @@ from igrpo.config.parts.reward import (
     JudgeVllmConfig,
 )
 from igrpo.policy.load import load_policy, load_shape
-from igrpo.policy.weight_cache import cache_root
 from igrpo.rewards.base import Reward
 from igrpo.rewards.judge.backend import Backend
 from igrpo.rewards.judge.cache import ScoreCache

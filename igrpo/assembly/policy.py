@@ -69,6 +69,7 @@ def build_policy(config: RunConfig, console: Console) -> Policy:
             dtype=model.dtype,
             # what follows runs on the CPU, where flash attention does not
             attention=None if model.attention == "flash_attention_2" else model.attention,
+            gguf_file=model.gguf_file,
             revision=model.revision,
             trust_remote_code=model.trust_remote_code,
         )

@@ -123,9 +123,12 @@ def settled(rollout: Rollout, config: RunConfig) -> Rollout:
 
 
 def served_model(config: RunConfig, policy: Policy, folder: Path) -> ServedModel:
-    """What vLLM is started with. Models that no directory holds are described in ``folder``: all but their weights."""
+    """What vLLM is started with. Models that no directory holds are described in ``folder``: all but their weights.
+
+    GGUF files are among these: vLLM looks for a configuration beside them.
+    """
     model = config.model
-    if isinstance(model, HuggingFaceModelConfig):
+    if isinstance(model, HuggingFaceModelConfig) and model.gguf_file is None:
         return ServedModel.named(model.name_or_path, model.revision, trust_remote_code=model.trust_remote_code)
     folder.mkdir(parents=True, exist_ok=True)
     policy.model.config.save_pretrained(folder)

@@ -152,6 +152,8 @@ def _judge(config: RunConfig) -> ServedModel:
     model = config.model
     if not isinstance(model, HuggingFaceModelConfig):
         raise ConfigError([f"model={model.name}: igrpo serve --judge is for model=huggingface; leave it out"])
+    if model.gguf_file is not None:
+        raise ConfigError([f"model.gguf_file={model.gguf_file}: igrpo serve --judge reads no GGUF; give a directory"])
     return ServedModel.named(model.name_or_path, model.revision, trust_remote_code=model.trust_remote_code)
 
 

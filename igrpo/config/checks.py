@@ -18,6 +18,7 @@ from igrpo.config.parts.prompt import prompt_problems
 from igrpo.config.parts.reward import FormatConfig, PythonRewardConfig, RewardConfig, WeightedConfig
 from igrpo.config.parts.rollout import VllmColocateConfig, VllmServerConfig
 from igrpo.config.schema import RunConfig
+from igrpo.model_files import gguf_problem, no_directory
 
 #: Position limit of the small model (igrpo.policy.tiny builds it with this many).
 TINY_POSITIONS = 512
@@ -193,7 +194,9 @@ def missing_files(config: RunConfig) -> list[str]:
     if isinstance(model, HuggingFaceModelConfig):
         path = Path(model.name_or_path).expanduser()
         if model.name_or_path.startswith((".", "/", "~")) and not path.is_dir():
-            problems.append(f"model.name_or_path={model.name_or_path}: there is no such directory")
+            problems.append(f"model.name_or_path={model.name_or_path}: {no_directory(model.name_or_path)}")
+        elif model.gguf_file is not None and (problem := gguf_problem(model.name_or_path, model.gguf_file)) is not None:
+            problems.append(f"model.gguf_file={model.gguf_file}: {problem}")
     if isinstance(reward, PythonRewardConfig):
         module = reward.target.partition(":")[0].partition(".")[0]
         if PathFinder.find_spec(module, [str(Path.cwd()), *sys.path]) is None:

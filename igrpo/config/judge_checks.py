@@ -15,6 +15,7 @@ from igrpo.config.parts.reward import (
     reward_parts,
 )
 from igrpo.config.schema import RunConfig
+from igrpo.model_files import no_directory
 
 _MARKS = {"user": ("{problem}", "{reference}", "{solution}"), "reference": ("{answer}",)}
 
@@ -73,4 +74,4 @@ def missing_for_judges(reward: RewardConfig) -> Iterator[str]:
             yield f"{path}.name=judge_vllm needs vLLM, which is not installed: pip install 'igrpo[vllm]'"
         is_path = isinstance(part, EngineJudgeConfig) and part.model.startswith((".", "/", "~"))
         if isinstance(part, EngineJudgeConfig) and is_path and not Path(part.model).expanduser().is_dir():
-            yield f"{path}.model={part.model}: there is no such directory"
+            yield f"{path}.model={part.model}: {no_directory(part.model)}"

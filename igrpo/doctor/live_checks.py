@@ -144,10 +144,8 @@ def _template(config: RunConfig, policy: Policy, prompts: PromptBuilder) -> Chec
     ids = tuple(tokenizer.encode("1", add_special_tokens=False))
     draft = Completion(ids, "1", (0.0,) * len(ids), None, None, "stop", 0)
     shown = prompts.refinement_prompt(question, [draft]).token_ids
-    if (
-        tokenizer.bos_token_id is not None
-        and min(bare.count(tokenizer.bos_token_id), shown.count(tokenizer.bos_token_id)) > 1
-    ):
+    begins = (tokenizer.bos_token_id,) * 2  # elsewhere it may mark each turn, as <|im_start|> does
+    if tokenizer.bos_token_id is not None and bare[:2] == shown[:2] == begins:
         return Check("prompt", "failed", f"the prompt has {tokenizer.bos_token!r} twice: set prompt.chat_template=off")
     used = config.prompt.chat_template != "off" and bool(tokenizer.chat_template)
     kind = "the chat template" if used else "no chat template"

@@ -12,6 +12,7 @@ import yaml
 from igrpo.config.parts.model import ByteLevelModelConfig, ModelConfig, TinyModelConfig
 from igrpo.doctor.families import shape_from
 from igrpo.doctor.shape import Shape, UnknownShapeError
+from igrpo.model_files import no_directory
 
 #: Entries of the vocabularies of the models that igrpo makes itself.
 _TINY_VOCABULARY, _BYTE_VOCABULARY = 40, 262
@@ -21,12 +22,18 @@ def shape_of(model: ModelConfig) -> Shape:
     """The sizes of a run's model.
 
     Raises:
-        UnknownShapeError: a name that is not listed here and no local directory, or a family that is not known.
+        UnknownShapeError: a GGUF file, a name that is not listed here and no local directory, or a family that is not
+            known.
     """
     if isinstance(model, TinyModelConfig):
         return _own(model, "qwen2", _TINY_VOCABULARY, 512)
     if isinstance(model, ByteLevelModelConfig):
         return _own(model, "llama", _BYTE_VOCABULARY, 4096)
+    if model.gguf_file is not None:
+        raise UnknownShapeError(
+            f"model.gguf_file={model.gguf_file}: the sizes of a model in GGUF are not read here; give the model "
+            "that it was made from, by model.name_or_path"
+        )
     return named_shape(model.name_or_path, "model.name_or_path")
 
 
@@ -46,7 +53,7 @@ def named_shape(name: str, setting: str) -> Shape:
     listed = published().get(name)
     if listed is None:
         raise UnknownShapeError(
-            f"{setting}={name}: the sizes of this model are not listed here, and there is no such directory; give its "
+            f"{setting}={name}: the sizes of this model are not listed here, and {no_directory(name)}; give its "
             "directory (a config.json is enough)"
         )
     return listed

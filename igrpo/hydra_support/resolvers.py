@@ -1,10 +1,12 @@
-"""Functions that YAML values may call: ``${half:8}``, ``${env:NAME,default}``."""
+"""Functions that YAML values may call: ``${half:8}``, ``${env:NAME,default}``, ``${cached_model:NAME}``."""
 
 from __future__ import annotations
 
 import os
 
 from omegaconf import OmegaConf
+
+from igrpo.cache import cached_model
 
 
 def half(count: int) -> int:
@@ -27,3 +29,4 @@ def register() -> None:
     """Make the functions known to OmegaConf; calling it again changes nothing."""
     OmegaConf.register_new_resolver("half", half, replace=True)
     OmegaConf.register_new_resolver("env", env, replace=True)
+    OmegaConf.register_new_resolver("cached_model", lambda name: str(cached_model(name)), replace=True)

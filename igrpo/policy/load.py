@@ -22,6 +22,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from igrpo.model_files import gguf_problem, no_directory
+
 log = logging.getLogger(__name__)
 
 DType = Literal["float32", "bfloat16", "float16"]
@@ -54,6 +56,7 @@ def load_policy(
     *,
     dtype: DType,
     attention: Attention | None,
+    gguf_file: str | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -65,6 +68,7 @@ def load_policy(
         name_or_path: a local directory, or a name on the hub.
         dtype: of the weights; float32 unless the hardware computes fast in another.
         attention: the attention implementation; None: sdpa, or eager where the family has no sdpa.
+        gguf_file: a GGUF file in there, whose weights are dequantised; None: the weights are safetensors.
         revision: commit, tag or branch on the hub.
         trust_remote_code: run code that comes with the model. Only for models whose code you have read.
 
@@ -73,8 +77,17 @@ def load_policy(
             the message names the setting.
     """
     source = _source(name_or_path)
-    model = _load_model(source, dtype, attention, revision, trust_remote_code)
-    tokenizer = _load_tokenizer(source, revision, trust_remote_code)
+    if gguf_file is not None and (problem := gguf_problem(source, gguf_file)) is not None:
+        raise ValueError(f"model.gguf_file={gguf_file}: {problem}")
+    chosen: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    chosen |= {} if gguf_file is None else {"gguf_file": gguf_file}
+    try:
+        model = _load_model(source, dtype, attention, chosen)
+        tokenizer = _load_tokenizer(source, chosen)
+    except Exception as error:  # the readers of GGUF raise whatever they stumble over in a broken file
+        if gguf_file is None or isinstance(error, ValueError):
+            raise
+        raise _error(source, f"{gguf_file} cannot be read as GGUF: {_first_line(error)}") from error
     _check_tokenizer(source, model, tokenizer)
     model.eval()  # type: ignore[no-untyped-call]
     return model, tokenizer
@@ -100,7 +113,7 @@ def load_shape(
     with suppress(OSError):  # not every model has the file
         model.generation_config = GenerationConfig.from_pretrained(source, revision=revision or "main")
     _refuse_masked(source, model)
-    tokenizer = _load_tokenizer(source, revision, trust_remote_code)
+    tokenizer = _load_tokenizer(source, {"revision": revision, "trust_remote_code": trust_remote_code})
     _check_tokenizer(source, model, tokenizer)
     return model, tokenizer
 
@@ -116,7 +129,7 @@ def reference_copy(model: PreTrainedModel) -> PreTrainedModel:
 def _source(name_or_path: str) -> str:
     local = Path(name_or_path).expanduser()
     if _looks_like_a_path(name_or_path) and not local.is_dir():
-        raise _error(name_or_path, "there is no such directory; give a model's directory or its name on the hub")
+        raise _error(name_or_path, f"{no_directory(name_or_path)}; give a model's directory or its name on the hub")
     return str(local) if local.is_dir() else name_or_path
 
 
@@ -132,18 +145,15 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def _load_model(
-    source: str, dtype: DType, attention: Attention | None, revision: str | None, trust_remote_code: bool
-) -> PreTrainedModel:
+def _load_model(source: str, dtype: DType, attention: Attention | None, chosen: dict[str, Any]) -> PreTrainedModel:
     try:
-        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(source, **chosen)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             source,
             config=config,
             dtype=_DTYPES[dtype],
             attn_implementation=_attention(config, attention),
-            revision=revision,
-            trust_remote_code=trust_remote_code,
+            **chosen,
             output_loading_info=True,
         )
     except AttentionError:
@@ -162,7 +172,15 @@ def _load_model(
             "the directory is incomplete, or holds another kind of model",
         )
     _refuse_masked(source, model)
+    if "gguf_file" in chosen:
+        _forget_quantisation(model)
     return model
+
+
+def _forget_quantisation(model: Any) -> None:
+    """Make a model out of GGUF one like any other: its weights are plain, and it is to be trained and saved as such."""
+    model.hf_quantizer, model.is_quantized, model.quantization_method = None, False, None
+    model.config.__dict__.pop("quantization_config", None)
 
 
 def set_attention(model: PreTrainedModel, attention: Attention) -> None:
@@ -196,12 +214,12 @@ def _refuse_masked(source: str, model: PreTrainedModel) -> None:
         raise _error(source, f"{masked[0]} sees the tokens to its right: give a causal language model")
 
 
-def _load_tokenizer(source: str, revision: str | None, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+def _load_tokenizer(source: str, chosen: dict[str, Any]) -> PreTrainedTokenizerBase:
     try:
-        if _declares_generic_tokenizer(Path(source)):
+        if "gguf_file" not in chosen and _declares_generic_tokenizer(Path(source)):
             tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(source)
         else:
-            tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
+            tokenizer = AutoTokenizer.from_pretrained(source, **chosen)
     except (OSError, ValueError, ImportError) as error:
         raise _error(source, f"its tokenizer cannot be loaded, {_SAVE_ONE}: {_first_line(error)}") from error
     assert isinstance(tokenizer, PreTrainedTokenizerBase)

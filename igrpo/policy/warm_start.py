@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
+from igrpo.cache import locked
 from igrpo.data.chains import chain_question, clean_solution, teacher_solution
 from igrpo.policy import weight_cache
 from igrpo.policy.tiny import TinyShape, build_tiny_model
@@ -96,7 +97,7 @@ def warm_started_tiny(
     """
     model = build_tiny_model(settings.shape, derive_seed("tiny weights", settings.seed))
     entry = weight_cache.entry_path("tiny", settings, RECIPE_VERSION, cache_dir)
-    with weight_cache.locked(entry):
+    with locked(entry):
         if not weight_cache.load(model, entry):
             train_tiny(model, settings, on_progress)
             weight_cache.save(model, entry)

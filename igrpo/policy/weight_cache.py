@@ -5,19 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from igrpo.cache import cache_root
 from igrpo.files import atomic_path
 
 if TYPE_CHECKING:
@@ -25,46 +21,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CACHE_DIR_VARIABLE = "IGRPO_CACHE_DIR"
-
-
-def cache_root() -> Path:
-    """``IGRPO_CACHE_DIR`` where it is set, else the user's cache directory."""
-    override = os.environ.get(CACHE_DIR_VARIABLE)
-    return Path(override).expanduser() if override else Path(platformdirs.user_cache_dir("igrpo", appauthor=False))
-
 
 def entry_path(name: str, settings: DataclassInstance, version: int, cache_dir: Path | None) -> Path:
     """The file of an entry; its name carries a hash of the settings and of the recipe's version."""
     description = json.dumps({"version": version, "settings": asdict(settings)}, sort_keys=True)
     digest = hashlib.sha256(description.encode()).hexdigest()[:16]
     return (cache_root() if cache_dir is None else cache_dir) / "warm_start" / f"{name}-{digest}.safetensors"
-
-
-@contextmanager
-def locked(entry: Path) -> Iterator[None]:
-    """Hold the entry's lock, waiting for another process that trains it (its death frees the lock).
-
-    Raises:
-        ValueError: the cache directory cannot be written.
-    """
-    lock = FileLock(entry.with_suffix(".lock"))
-    try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log.info("another process is preparing %s: waiting for it", entry.name)
-            lock.acquire()
-    except OSError as error:
-        raise ValueError(
-            f"the cache directory {entry.parent} cannot be written ({error.strerror or error}): "
-            f"set {CACHE_DIR_VARIABLE} to one that can"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def load(model: torch.nn.Module, entry: Path) -> bool:

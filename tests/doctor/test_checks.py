@@ -157,6 +157,18 @@ def test_a_broken_chat_template(tmp_path: Path, problems: str, template: str, na
     assert message in check.text
 
 
+def test_a_first_token_that_opens_each_turn_is_not_twice(tmp_path: Path, problems: str) -> None:
+    """As <|im_start|> does, which is the first token of SmolLM2."""
+    directory = write_model(tmp_path / "m")
+    tokenizer: Any = build_byte_level_tokenizer(chat_template=True)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ bos_token }}{{ m['role'] + ' ' + m['content'] }}{% endfor %}{{ bos_token }}reply "
+    )
+    tokenizer.save_pretrained(directory)
+    config = composed(SHORT, "model=huggingface", f"model.name_or_path={directory}", *BYTES[1:], problems)
+    assert found(config)["prompt"].state == "ok"
+
+
 def test_a_directory_that_is_no_model(tmp_path: Path, problems: str) -> None:
     directory = write_model(tmp_path / "m")
     (directory / "model.safetensors").write_bytes(b"nothing")

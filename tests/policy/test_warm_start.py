@@ -13,6 +13,7 @@ import torch
 from transformers import Qwen2ForCausalLM
 
 from igrpo.assembly.cycle import build_prompts
+from igrpo.cache import cache_root
 from igrpo.data.chains import clean_solution, split_of_problem
 from igrpo.policy import warm_start, weight_cache
 from igrpo.policy.tiny import TinyShape, build_tiny_model
@@ -177,10 +178,10 @@ def test_two_processes_at_once_train_once(tmp_path: Path) -> None:
 
 def test_where_the_cache_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IGRPO_CACHE_DIR", str(tmp_path / "mine"))
-    assert weight_cache.cache_root() == tmp_path / "mine"
+    assert cache_root() == tmp_path / "mine"
     monkeypatch.delenv("IGRPO_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert weight_cache.cache_root().name == "igrpo"
+    assert cache_root().name == "igrpo"
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(ValueError, match=r"cannot be written \(.*\): set IGRPO_CACHE_DIR to one that can$"):

@@ -45,6 +45,7 @@ class ByteLevelModelConfig(Section):
 class HuggingFaceModelConfig(Section):
     name: Literal["huggingface"]
     name_or_path: str
+    gguf_file: str | None
     revision: str | None
     dtype: Literal["float32", "bfloat16"]
     attention: Literal["sdpa", "eager", "flash_attention_2"]
