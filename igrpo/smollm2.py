@@ -31,7 +31,7 @@ NEEDED_MIB: Final = 800
 #: In the directory: the hash of each of its files, as `sha256sum` writes it.
 SUMS: Final = "SHA256SUMS"
 
-USE: Final = "Use it by:\n  igrpo train experiment=math_local data.path=FILE model=smollm2_135m_q4"
+USE: Final = "Use it by:\n  igrpo train experiment=times_tables"
 
 _ELSEWHERE: Final = f"set {CACHE_DIR_VARIABLE} to another place"
 _HUB: Final = "where there is a network, model=smollm2_135m loads the model from the hub"

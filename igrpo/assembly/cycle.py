@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 from igrpo.assembly.algorithms import build_algorithm
 from igrpo.assembly.policy import Policy, build_device
 from igrpo.config.facts import evaluated_tokens
-from igrpo.config.parts.prompt import PromptConfig
 from igrpo.config.parts.rollout import LocalRolloutConfig
 from igrpo.config.schema import RunConfig
 from igrpo.data.module import QuestionDataModule
@@ -30,11 +28,6 @@ from igrpo.training.entropies import EntropyMeter
 from igrpo.types import Question
 
 _CANARY_TOKENS = 32
-
-
-def build_prompts(prompt: PromptConfig, tokenizer: Any, today: date | None = None) -> PromptBuilder:
-    """The layouts of all prompts. ``today``: the date that a chat template is given (None: the clock's)."""
-    return PromptBuilder(tokenizer, **prompt.model_dump(exclude={"name"}), today=today)
 
 
 def build_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder, run_dir: Path) -> Engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from igrpo.config.parts.data import ChainsDataConfig, DataConfig
 from igrpo.config.parts.model import ByteLevelModelConfig, HuggingFaceModelConfig, TinyModelConfig
+from igrpo.config.parts.prompt import PromptConfig
 from igrpo.config.schema import RunConfig, TrainerConfig
 from igrpo.distributed import local_rank
 from igrpo.policy.byte_level import ByteLevelShape, make_byte_level_model
@@ -21,9 +23,15 @@ from igrpo.policy.load import load_policy, set_attention
 from igrpo.policy.lora import add_adapters
 from igrpo.policy.tiny import TinyShape
 from igrpo.policy.warm_start import WarmStart, warm_started_tiny
+from igrpo.prompts import PromptBuilder
 from igrpo.training.forward import check_head
 
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def build_prompts(prompt: PromptConfig, tokenizer: Any, today: date | None = None) -> PromptBuilder:
+    """The layouts of all prompts. ``today``: the date that a chat template is given (None: the clock's)."""
+    return PromptBuilder(tokenizer, **prompt.model_dump(exclude={"name"}), today=today)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,9 @@ def build_policy(config: RunConfig, console: Console) -> Policy:
     """Load or make the model, with adapters where they are asked for.
 
     The tiny model's warm start is trained on the first call and cached.
+
+    Raises:
+        ValueError: no such model, or prompts that do not go with its tokenizer, before its weights are read.
     """
     model = config.model
     if isinstance(model, TinyModelConfig):
@@ -72,6 +83,7 @@ def build_policy(config: RunConfig, console: Console) -> Policy:
             gguf_file=model.gguf_file,
             revision=model.revision,
             trust_remote_code=model.trust_remote_code,
+            check_tokenizer=lambda tokenizer: build_prompts(config.prompt, tokenizer),
         )
     check_head(policy)
     if isinstance(model, HuggingFaceModelConfig) and model.attention == "flash_attention_2":

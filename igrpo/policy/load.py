@@ -6,6 +6,7 @@ import copy
 import json
 import logging
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -59,6 +60,7 @@ def load_policy(
     gguf_file: str | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    check_tokenizer: Callable[[PreTrainedTokenizerBase], object] | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal language model, in eval mode on the CPU, and its tokenizer.
 
@@ -71,6 +73,7 @@ def load_policy(
         gguf_file: a GGUF file in there, whose weights are dequantised; None: the weights are safetensors.
         revision: commit, tag or branch on the hub.
         trust_remote_code: run code that comes with the model. Only for models whose code you have read.
+        check_tokenizer: called with the tokenizer before the weights are read, which may take minutes.
 
     Raises:
         ValueError: no such directory or name, no tokenizer, no causal language model, or one without that attention;
@@ -82,8 +85,10 @@ def load_policy(
     chosen: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     chosen |= {} if gguf_file is None else {"gguf_file": gguf_file}
     try:
-        model = _load_model(source, dtype, attention, chosen)
         tokenizer = _load_tokenizer(source, chosen)
+        if check_tokenizer is not None:
+            check_tokenizer(tokenizer)
+        model = _load_model(source, dtype, attention, chosen)
     except Exception as error:  # the readers of GGUF raise whatever they stumble over in a broken file
         if gguf_file is None or isinstance(error, ValueError):
             raise

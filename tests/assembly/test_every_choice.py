@@ -244,6 +244,7 @@ def _data(name: str, folder: Path) -> None:
         "chains": (),
         "jsonl": (*BYTES, "data=jsonl", f"data.path={file}"),
         "hub": (*BYTES, "data=hub", f"data.dataset={file}"),
+        "times_tables": (*BYTES, "data=times_tables"),
     }.get(name, ())
     if name in ROWS:
         overrides = (*BYTES, *write_set(name, folder / "set"))
@@ -251,7 +252,7 @@ def _data(name: str, folder: Path) -> None:
     splits = (source.train, source.development, source.test)
     ids = [one.id for split in splits for one in split]
     assert all(len(split) > 0 for split in splits)
-    sizes = {"chains": 20000 + 128 + 256, "jsonl": 24, "hub": 24}
+    sizes = {"chains": 20000 + 128 + 256, "jsonl": 24, "hub": 24, "times_tables": 19 * 11}
     assert len(set(ids)) == len(ids) == sizes.get(name, 80 if name in WITH_TEST else 60)
 
 

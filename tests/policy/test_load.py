@@ -212,3 +212,14 @@ def test_the_byte_level_model_is_its_seeds(tmp_path: Path) -> None:
     assert AutoTokenizer.from_pretrained(tmp_path / "a").chat_template is None
     with pytest.raises(ValueError, match="is not empty: give a new directory for the byte-level model"):
         make_byte_level_model(tmp_path / "a", SMALL_BYTES, 1, chat_template=False)
+
+
+def test_the_tokenizer_is_checked_before_weights_are_read(tmp_path: Path) -> None:
+    save_tiny(tmp_path / "m")
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"broken")
+
+    def refuse(tokenizer: object) -> None:
+        raise ValueError("prompt.refinement does not fit")
+
+    with pytest.raises(ValueError, match=r"prompt\.refinement does not fit"):
+        load_policy(str(tmp_path / "m"), dtype="float32", attention="sdpa", check_tokenizer=refuse)
