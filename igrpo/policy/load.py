@@ -85,10 +85,11 @@ def load_policy(
     chosen: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     chosen |= {} if gguf_file is None else {"gguf_file": gguf_file}
     try:
+        config = _load_config(source, chosen)
         tokenizer = _load_tokenizer(source, chosen)
         if check_tokenizer is not None:
             check_tokenizer(tokenizer)
-        model = _load_model(source, dtype, attention, chosen)
+        model = _load_model(source, config, dtype, attention, chosen)
     except Exception as error:  # the readers of GGUF raise whatever they stumble over in a broken file
         if gguf_file is None or isinstance(error, ValueError):
             raise
@@ -107,14 +108,14 @@ def load_shape(
         ValueError: as ``load_policy`` does, but for weights that are not there.
     """
     source = _source(name_or_path)
+    config = _load_config(source, {"revision": revision, "trust_remote_code": trust_remote_code})
     try:
-        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
         with torch.device("meta"):
             model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
                 config, trust_remote_code=trust_remote_code
             )
     except (OSError, ValueError, ImportError) as error:
-        raise _error(source, f"it cannot be loaded as a causal language model: {_first_line(error)}") from error
+        raise _not_causal(source, error) from error
     with suppress(OSError):  # not every model has the file
         model.generation_config = GenerationConfig.from_pretrained(source, revision=revision or "main")
     _refuse_masked(source, model)
@@ -150,9 +151,21 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def _load_model(source: str, dtype: DType, attention: Attention | None, chosen: dict[str, Any]) -> PreTrainedModel:
+def _load_config(source: str, chosen: dict[str, Any]) -> Any:
     try:
-        config = AutoConfig.from_pretrained(source, **chosen)
+        return AutoConfig.from_pretrained(source, **chosen)
+    except (OSError, ValueError, ImportError) as error:
+        raise _not_causal(source, error) from error
+
+
+def _not_causal(source: str, error: Exception) -> ValueError:
+    return _error(source, f"it cannot be loaded as a causal language model: {_first_line(error)}")
+
+
+def _load_model(
+    source: str, config: Any, dtype: DType, attention: Attention | None, chosen: dict[str, Any]
+) -> PreTrainedModel:
+    try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             source,
             config=config,
@@ -166,7 +179,7 @@ def _load_model(source: str, dtype: DType, attention: Attention | None, chosen: 
     except (OSError, ValueError, ImportError, SafetensorError) as error:
         if attention is not None and _NO_ATTENTION.search(str(error)):
             raise AttentionError(attention, "its model family has no such attention") from error
-        raise _error(source, f"it cannot be loaded as a causal language model: {_first_line(error)}") from error
+        raise _not_causal(source, error) from error
     model: PreTrainedModel = loaded[0]
     info: dict[str, Any] = loaded[1]
     if info["missing_keys"]:
