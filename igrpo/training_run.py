@@ -35,6 +35,7 @@ from igrpo.tracking.tracker import Tracker
 from igrpo.training.alarms import Alarms
 from igrpo.training.checkpoints import Checkpoint, CheckpointCallback, FileCheckpointIO, forget_after, newest_checkpoint
 from igrpo.training.evaluation_callback import EvaluationCallback, Split
+from igrpo.training.first_evaluation import tell_draft_worth
 from igrpo.training.module import IGRPOModule
 from igrpo.training.progress import ProgressCallback
 from igrpo.training.signals import OwnSigterm
@@ -154,7 +155,7 @@ def _fit(
             canary=assembly.build_canary(config, parts, source.development[0]),
         )
         recorder = None if tracker is None else _recorder(config, directory, tracker, module)
-        module.alarms = None if tracker is None else _alarms(config, directory, tracker)
+        module.alarms = None if recorder is None else _alarms(config, directory, recorder)
         if checkpoint is not None:
             data.start_step = checkpoint.step
         if resume and recorder is not None:
@@ -213,9 +214,9 @@ def _recorder(config: RunConfig, directory: RunDirectory, tracker: Tracker, modu
     return module.recorder
 
 
-def _alarms(config: RunConfig, directory: RunDirectory, tracker: Tracker) -> Alarms:
+def _alarms(config: RunConfig, directory: RunDirectory, recorder: RunRecorder) -> Alarms:
     """With the past of a resumed run, which the tracker has cut back to the checkpoint."""
-    alarms = Alarms(config.alarms, lambda name, words: tracker.set_tags({f"igrpo.alarm.{name}": words}))
+    alarms = Alarms(config.alarms, recorder.set_alarm)
     alarms.remember(read_metrics(directory.metrics))
     return alarms
 
@@ -234,6 +235,8 @@ def _callbacks(
     def report(step: int, split: Split, result: EvaluationResult) -> None:
         assert recorder is not None
         recorder.record_evaluation(step, split, result)
+        if split == "development" and step == 0:
+            tell_draft_worth(result, config, get_console(), recorder.set_alarm)
         if split == "development" and result.single_shot is not None:
             progress.report_accuracy(step, result.single_shot.value)
             checkpoints.report_accuracy(step, result.single_shot.value)

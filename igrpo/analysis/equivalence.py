@@ -95,6 +95,15 @@ def _up_to_a_factor(config: _Config) -> None:
             objective["advantage"]["std"] = "any"
 
 
+def learns_from_drafts(config: Mapping[str, Any]) -> bool:
+    """Tell if completions are trained that were sampled from a prompt with a draft, as far as the settings are known:
+    those of another version may say nothing certain."""
+    try:
+        return _ALGORITHM.validate_python(config["algorithm"]).learns_from_drafts
+    except ValidationError:
+        return False
+
+
 def _groups_of_one_size(config: _Config) -> bool:
     """Tell if every group has as many completions, in all steps. The factors G / (G - 1) differ from group to group
     where drafts and refinements, or some questions and others, have groups of their own size, and where the reward may

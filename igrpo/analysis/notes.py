@@ -7,6 +7,7 @@ from itertools import combinations
 from statistics import fmean
 
 from igrpo.analysis.conditions import OTHER_SEEDS, Group, Grouping, compared_settings, other_seeds
+from igrpo.analysis.equivalence import learns_from_drafts
 from igrpo.analysis.model import Comparison
 from igrpo.analysis.words import FEW_SEEDS, count, listed, spent_words
 
@@ -25,6 +26,7 @@ def notes(grouping: Grouping, comparisons: Sequence[Comparison]) -> tuple[str, .
     return (
         *_measured_differently(groups),
         *_started_differently(groups),
+        *_worthless_drafts(groups),
         *_unmatched(comparisons),
         *_few_seeds(groups),
         *_one_start(groups),
@@ -65,6 +67,18 @@ def _started_differently(groups: Sequence[Group]) -> Iterator[str]:
             f"Before training the single-shot accuracy differs between conditions of the same seed ({worst[1]}): they "
             "did not start from the same weights, or were not asked in the same way."
         )
+
+
+def _worthless_drafts(groups: Sequence[Group]) -> Iterator[str]:
+    """On the test split, before training: the runs themselves warn by the development split."""
+    for group in groups:
+        starts = {seed: run.summary.draft_worth.before for seed, run in group.runs.items() if run.summary is not None}
+        seeds = [str(seed) for seed, worth in starts.items() if worth is not None and worth.is_nothing]
+        if seeds and learns_from_drafts(group.config):
+            yield (
+                f"Before training a right draft did not raise the accuracy of {group.name} (seed {_some(seeds)}): "
+                "training on refinements had little to work with."
+            )
 
 
 def _measures(name: str) -> bool:

@@ -19,7 +19,7 @@ from igrpo.assembly.cycle import (
 )
 from igrpo.assembly.fingerprints import Splits, make_fingerprints, record_fingerprints, unchanged_splits
 from igrpo.assembly.policy import Policy, build_device, build_policy, build_prompts
-from igrpo.assembly.questions import FittingSource, build_source, fitting_source, read_splits
+from igrpo.assembly.questions import FittingSource, build_source, evaluated_questions, fitting_source, read_splits
 from igrpo.assembly.reward import build_reward
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "build_reward",
     "build_source",
     "check_lengths",
+    "evaluated_questions",
     "fitting_source",
     "longest_prompt",
     "make_fingerprints",

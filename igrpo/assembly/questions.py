@@ -76,19 +76,27 @@ def fitting_source(
     benchmarks = {name: splits[f"{_BENCHMARK}{name}"] for name in config.evaluation.benchmarks}
     decontamination = _decontaminated(config.data, splits, benchmarks)
 
-    def evaluated(questions: Sequence[Question], name: str) -> Sequence[Question]:
-        fitting = _fitting(questions, prompts, name)
-        if isinstance(config.data, MadeDataConfig):
-            return fitting[: config.evaluation.questions]
-        return choose(tuple(fitting), config.evaluation.questions, seed=0)  # files may be sorted by subject
-
     return FittingSource(
         train=_fitting(splits["train"] if decontamination is None else decontamination.kept, prompts, "train split"),
-        development=evaluated(splits["development"], "development split"),
-        test=evaluated(splits["test"], "test split"),
+        development=evaluated_questions(config, prompts, splits["development"], "development split"),
+        test=evaluated_questions(config, prompts, splits["test"], "test split"),
         benchmarks={name: _fitting(questions, prompts, f"benchmark {name}") for name, questions in benchmarks.items()},
         decontamination=decontamination,
     )
+
+
+def evaluated_questions(
+    config: RunConfig, prompts: PromptBuilder, questions: Sequence[Question], name: str
+) -> Sequence[Question]:
+    """The questions of a held-out split that an evaluation asks: those that fit, ``evaluation.questions`` at most.
+
+    Raises:
+        ValueError: none fits; the message calls the split ``name``.
+    """
+    fitting = _fitting(questions, prompts, name)
+    if isinstance(config.data, MadeDataConfig):
+        return fitting[: config.evaluation.questions]
+    return choose(tuple(fitting), config.evaluation.questions, seed=0)  # files may be sorted by subject
 
 
 def _decontaminated(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.tree import Tree
 
 from igrpo.config import RunConfig, config_values
 from igrpo.console import get_console
+from igrpo.evaluation.draft_worth import Gain
 from igrpo.tracking.sweep_directory import CellRecord, CellState
 
 _LONGEST_VALUE = 88
@@ -106,6 +107,8 @@ def _accuracy_table(summary: Mapping[str, Any], title: str) -> Table:
     greedy = {"before": single.get("greedy_before"), "after": single.get("greedy_after")}
     table.add_row("single-shot, greedy", *_accuracies(greedy))
     table.add_row("draft-conditioned", *_accuracies(summary.get("draft_conditioned") or {}))
+    for name, *cells in _worth_rows(summary.get("draft_worth") or {}):
+        table.add_row(f"  {name}", *cells)
     entropy = summary.get("entropy") or {}
     table.add_section()
     table.add_row(Text("entropy, nats a token", style="bold"), "first step", "last step", "")
@@ -127,6 +130,21 @@ def _accuracies(values: Mapping[str, Any]) -> tuple[str, str, str]:
         _share(after, values.get("interval_after", values.get("interval"))),
         change,
     )
+
+
+def _worth_rows(worth: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Of the refinements of right and of wrong drafts, where there are any: how many are right, and what the drafts
+    add to the bare answers."""
+    for draft in ("right", "wrong"):
+        ends = ((end, (worth.get(end) or {}).get(f"given_{draft}") or {}) for end in ("before", "after"))
+        given = {end: values for end, values in ends if _has(values, "right")}
+        gains = {end: Gain(**values["gain"]) for end, values in given.items() if _has(values, "gain")}
+        if given:
+            yield (f"given a {draft} draft", *_accuracies({end: values["right"] for end, values in given.items()}))
+        if gains:
+            change = _accuracies({end: gain.value for end, gain in gains.items()})[-1]
+            before, after = (str(gains.get(end, "-")) for end in ("before", "after"))
+            yield f"a {draft} draft adds", before, after, change
 
 
 def _cost_table(summary: Mapping[str, Any]) -> Table:

@@ -18,10 +18,12 @@ EXIT_WELL, EXIT_FAILS = 0, 1
 
 _USAGE = """\
 usage: igrpo doctor [SETTING=VALUE ...] [--memory GIB] [--device NAME] [--mean-tokens N] [--server-devices N] [--load]
+                    [--no-load] [--draft-seconds S]
 
 Settings are those of `igrpo train`. Shows on one page what such a run holds in memory, component by component, and what
 to change where that does not fit; the tokens, operations and GPU-hours of GRPO and of iGRPO; and, where model and data
-are on this machine, whether tokenizer, prompts, reward and a rollout work. Trains nothing and downloads nothing.
+are on this machine, whether tokenizer, prompts, reward and a rollout work, and what a draft in the prompt is worth for
+this model (up to 64 development questions, 4 samples each). Trains nothing and downloads nothing.
 
   --memory GIB        memory of a device (without it: what CUDA reports here, else that of --device)
   --device NAME       whose speed and memory are taken: {devices} (default: a100)
@@ -29,6 +31,7 @@ are on this machine, whether tokenizer, prompts, reward and a rollout work. Trai
   --server-devices N  devices behind a vLLM server (without it: rollout.tensor_parallel)
   --load              load the model however large it is, to check it
   --no-load           do not load the model, nor ask the reward
+  --draft-seconds S   most seconds that are spent on what a draft is worth (default: {seconds:g})
   --help, -h          this page
 
 Exit code: 0 when nothing is known that would fail, 1 when something would, 2 for wrong settings.
@@ -38,7 +41,8 @@ Examples
   igrpo doctor experiment=paper/cost --mean-tokens 1500
   igrpo doctor experiment=math_local data.path=FILE model=huggingface model.name_or_path=DIRECTORY trainer=single"""
 
-_NUMBERS = ("--memory", "--mean-tokens", "--server-devices")
+_NUMBERS = ("--memory", "--mean-tokens", "--server-devices", "--draft-seconds")
+_FRACTIONS = ("--memory", "--draft-seconds")
 _FLAGS = ("--load", "--no-load", "--help", "-h")
 
 
@@ -52,6 +56,7 @@ class Arguments:
     mean_tokens: int | None
     server_devices: int | None
     device: str | None
+    draft_seconds: float | None
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -61,9 +66,10 @@ def run(arguments: Sequence[str]) -> int:
         ConfigError: wrong settings.
     """
     from igrpo.doctor.cost import DEVICES
+    from igrpo.doctor.static_checks import DRAFT_SECONDS
 
     if {"--help", "-h"} & set(arguments):
-        print(_USAGE.format(devices=", ".join(DEVICES)))
+        print(_USAGE.format(devices=", ".join(DEVICES), seconds=DRAFT_SECONDS))
         return EXIT_WELL
     asked = parse_arguments(arguments)
     from igrpo.hydra_support.composer import Composer
@@ -117,6 +123,7 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
         mean_tokens=None if tokens is None else int(tokens),
         server_devices=None if servers is None else int(servers),
         device=device,
+        draft_seconds=numbers.get("--draft-seconds"),
     )
 
 
@@ -125,9 +132,9 @@ def _number(name: str, text: str, problems: list[str]) -> float | None:
         value = float(text)
     except ValueError:
         value = 0.0
-    whole = name == "--memory" or value == int(value) if value < float("inf") else False
+    whole = name in _FRACTIONS or value == int(value) if value < float("inf") else False
     if not (value > 0 and whole):
-        problems.append(f"{name}={text}: give it a positive {'number' if name == '--memory' else 'whole number'}")
+        problems.append(f"{name}={text}: give it a positive {'number' if name in _FRACTIONS else 'whole number'}")
         return None
     return value
 
@@ -141,7 +148,7 @@ def diagnose(config: RunConfig, asked: Arguments) -> Diagnosis:
     from igrpo.doctor.paper import references
     from igrpo.doctor.shape import Shape, UnknownShapeError
     from igrpo.doctor.shapes import shape_of
-    from igrpo.doctor.static_checks import Check, static_checks
+    from igrpo.doctor.static_checks import DRAFT_SECONDS, NOT_MEASURED, Check, static_checks
 
     checks: list[Check] = []
     shape: Shape | None = None
@@ -154,7 +161,10 @@ def diagnose(config: RunConfig, asked: Arguments) -> Diagnosis:
     if "--no-load" not in asked.flags:
         from igrpo.doctor.live_checks import live_checks
 
-        checks += live_checks(config, shape, load="--load" in asked.flags)
+        seconds = DRAFT_SECONDS if asked.draft_seconds is None else asked.draft_seconds
+        checks += live_checks(config, shape, load="--load" in asked.flags, draft_seconds=seconds)
+    else:
+        checks.append(NOT_MEASURED)
     if shape is None:
         return Diagnosis(config, None, None, (), {}, None, (), checks, timed=False)
     assumed = default_assumptions(config, DEVICES[asked.device or "a100"])

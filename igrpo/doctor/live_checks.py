@@ -13,9 +13,10 @@ from igrpo.config.parts.data import HubDataConfig, MadeDataConfig
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.config.parts.rollout import LocalRolloutConfig
 from igrpo.config.schema import RunConfig
+from igrpo.doctor.draft_worth import worth_check
 from igrpo.doctor.reward_checks import format_checks, gold_check, judge_checks, thinking_checks, without_judges
 from igrpo.doctor.shape import Shape
-from igrpo.doctor.static_checks import Check
+from igrpo.doctor.static_checks import DRAFT_SECONDS, NOT_MEASURED, Check
 from igrpo.prompts import PromptBuilder
 from igrpo.rewards.base import RewardError
 from igrpo.types import Completion, Question
@@ -27,19 +28,25 @@ LARGEST = 3_000_000_000
 _LENGTHS, _GOLDS, _TOKENS = 256, 16, 8
 
 
-def live_checks(config: RunConfig, shape: Shape | None, *, load: bool) -> Iterator[Check]:
-    """Tokenizer, template, lengths, reward and a rollout; each is ok, failed, or not checked with the reason.
+def live_checks(
+    config: RunConfig, shape: Shape | None, *, load: bool, draft_seconds: float = DRAFT_SECONDS
+) -> Iterator[Check]:
+    """Tokenizer, template, lengths, reward, a rollout and the worth of a draft; each is ok, failed, a warning, or not
+    checked with the reason.
 
     Args:
         load: load the model however large it is.
+        draft_seconds: the seconds that may be spent on the worth of a draft.
     """
     questions: Sequence[Question] = ()
+    development: Sequence[Question] = ()
     absent = _data_absent(config)
     if absent:
         yield Check("data", "not checked", absent)
     else:
         try:
-            questions = list(islice(assembly.build_source(config.data).train, _LENGTHS))
+            source = assembly.build_source(config.data)
+            questions, development = list(islice(source.train, _LENGTHS)), source.development
         except (ValueError, OSError) as error:
             yield Check("data", "not checked" if _is_remote(config) else "failed", str(error))
         else:
@@ -51,11 +58,14 @@ def live_checks(config: RunConfig, shape: Shape | None, *, load: bool) -> Iterat
     reason = _model_absent(config, shape, load=load)
     if reason:
         yield Check("model, tokenizer, rollout", "not checked", reason)
+        yield NOT_MEASURED
         return
-    yield from _model_checks(config, questions)
+    yield from _model_checks(config, questions, development, draft_seconds)
 
 
-def _model_checks(config: RunConfig, questions: Sequence[Question]) -> Iterator[Check]:
+def _model_checks(
+    config: RunConfig, questions: Sequence[Question], development: Sequence[Question], draft_seconds: float
+) -> Iterator[Check]:
     from igrpo.console import get_console
 
     try:
@@ -75,7 +85,9 @@ def _model_checks(config: RunConfig, questions: Sequence[Question]) -> Iterator[
         assembly.check_lengths(config, policy.model, prompts)
     except ValueError as error:
         yield Check("lengths", "failed", str(error))
+        fits_model = False
     else:
+        fits_model = True
         longest = assembly.longest_prompt(config, prompts)
         completion = config.sampling.max_completion_tokens
         yield Check("lengths", "ok", f"prompts of up to {longest:,} tokens and completions of {completion:,} fit")
@@ -86,7 +98,10 @@ def _model_checks(config: RunConfig, questions: Sequence[Question]) -> Iterator[
     share = f"{len(fitting)} of the first {len(questions)} questions fit prompt.max_question_tokens"
     yield Check("questions", "ok" if fitting else "failed", share)
     if fitting:
-        yield _rollout(config, policy, prompts, fitting[:1])
+        rollout = _rollout(config, policy, prompts, fitting[:1])
+        yield rollout
+        if rollout.state == "ok" and fits_model:
+            yield worth_check(_on_local_engine(config), policy, prompts, development, draft_seconds)
 
 
 def _data_absent(config: RunConfig) -> str:
@@ -159,10 +174,8 @@ def _rollout(config: RunConfig, policy: Policy, prompts: PromptBuilder, question
     from igrpo.budget import Budget
 
     tokens = min(_TOKENS, config.sampling.max_completion_tokens)
-    rollout = LocalRolloutConfig(name="local", max_batch_rows=16, pipeline=False)
     sampling = config.sampling.model_copy(update={"max_completion_tokens": tokens})
-    trainer = config.trainer.model_copy(update={"strategy": "single", "devices": 1, "nodes": 1})
-    short = config.model_copy(update={"rollout": rollout, "sampling": sampling, "trainer": trainer})
+    short = _on_local_engine(config).model_copy(update={"sampling": sampling})
     budget = Budget()
     try:
         with closing(assembly.build_reward(without_judges(config.reward), None)) as reward:
@@ -176,6 +189,14 @@ def _rollout(config: RunConfig, policy: Policy, prompts: PromptBuilder, question
     own = config.rollout.name
     untried = "" if own == "local" else f"; the run's own engine (rollout={own}) was not tried"
     return Check("rollout", "ok", f"with rollout=local: {asked}, {tokens} tokens each at most{untried}")
+
+
+def _on_local_engine(config: RunConfig) -> RunConfig:
+    """One process, which samples from the model itself; on a CUDA device where there is one, unless the CPU is set."""
+    rollout = LocalRolloutConfig(name="local", max_batch_rows=16, pipeline=False)
+    device = "cpu" if config.trainer.device == "cpu" else "auto"
+    one = {"strategy": "single", "devices": 1, "nodes": 1, "device": device}
+    return config.model_copy(update={"rollout": rollout, "trainer": config.trainer.model_copy(update=one)})
 
 
 def _on_this_machine(config: RunConfig) -> RunConfig:

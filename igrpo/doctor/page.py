@@ -22,7 +22,7 @@ from igrpo.doctor.paper import Reference
 from igrpo.doctor.shape import Shape
 from igrpo.doctor.static_checks import Check
 
-_STYLES = {"ok": "green", "failed": "red", "not checked": "yellow", "missing here": "yellow"}
+_STYLES = {"ok": "green", "failed": "red", "not checked": "yellow", "missing here": "yellow", "warning": "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,8 @@ def _closing(found: Diagnosis) -> tuple[str, str]:
         return "red", "this would fail: see above"
     if any(check.state == "missing here" for check in found.checks):
         return "yellow", "nothing is known that would fail, once what is missing here is there"
+    if any(check.state == "warning" for check in found.checks):
+        return "yellow", "nothing is known that would fail, but there is a warning above"
     return "green", "nothing is known that would fail"
 
 

@@ -14,17 +14,29 @@ from igrpo.doctor.device import on_cpu
 from igrpo.doctor.engine import longest_sequence
 from igrpo.doctor.shape import Shape
 
-State = Literal["ok", "failed", "not checked", "missing here"]
+State = Literal["ok", "failed", "not checked", "missing here", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """What was looked at, and what was found. ``not checked`` could not be told here; ``missing here`` is no failure of
-    the settings, and the run would fail on this machine as it is."""
+    the settings, and the run would fail on this machine as it is; ``warning``: it would run, and teach little."""
 
     name: str
     state: State
     text: str
+
+
+#: The check of `igrpo.doctor.draft_worth`: its name, the most seconds that it takes by default, and what stands in its
+#: place where the model is not loaded.
+DRAFT_WORTH = "a draft's worth"
+DRAFT_SECONDS = 60.0
+NOT_MEASURED = Check(
+    DRAFT_WORTH,
+    "not checked",
+    "not measured: that takes the model on this machine, without --no-load (and with --load where it is large and "
+    "there is no CUDA device); a run's first evaluation says it, too",
+)
 
 
 def static_checks(config: RunConfig, shape: Shape) -> Iterator[Check]:

@@ -96,6 +96,26 @@ def estimate_accuracy(correct_QK: Sequence[Sequence[bool]], level: float = 0.95)
     return AccuracyEstimate(mean_at_k(correct_QK), low, high, questions=len(correct_QK), samples=len(correct_QK[0]))
 
 
+def clustered_interval(values_Q: Sequence[Sequence[float]], level: float = 0.95) -> tuple[float, float] | None:
+    """A confidence interval for the mean of all values, in which the values of one question are a cluster.
+
+    Questions may have different numbers of values: the variance is that of a ratio of two sums over questions, by
+    linearisation, with Student's t at Q - 1 degrees of freedom (Q: the questions that have a value). None where fewer
+    than two questions have values, or where the values have no spread over questions: then nothing tells the error.
+    """
+    rows = [row for row in values_Q if row]
+    q = len(rows)
+    if q < 2:
+        return None
+    total = sum(map(len, rows))
+    mean = sum(map(sum, rows)) / total
+    spread = math.fsum((sum(row) - mean * len(row)) ** 2 for row in rows)
+    if spread <= total * 1e-12:  # rounding alone
+        return None
+    half = float(stats.t.ppf(0.5 + level / 2, q - 1)) * math.sqrt(q / (q - 1) * spread) / total
+    return mean - half, mean + half
+
+
 def _samples(correct_QK: Sequence[Sequence[bool]]) -> int:
     """k, the same for every question.
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from igrpo.evaluation.draft_worth import DraftWorth, draft_worth
 from igrpo.evaluation.estimators import AccuracyEstimate, estimate_accuracy, majority_at_k, pass_at_k
 from igrpo.types import OUTCOMES, Completion, Question, Score
 
@@ -19,6 +20,16 @@ _ESTIMATES = {
     "draft_conditioned_oracle": "refinements of the best of N drafts by reward (knows the gold answer)",
 }
 
+#: The verdicts of drafts, and what is measured of the refinements that saw one (see `igrpo.evaluation.draft_worth`).
+_DRAFTS = ("right", "wrong")
+_WORTH = {
+    "right": "share; right, mean over the refinements whose draft was {draft}",
+    "gain": "difference of shares; right_given_{draft} - the share of the other single-shot samples of the same "
+    "question that is right, mean over the refinements whose draft was {draft} (with 2 samples or more)",
+    "gain_low": "difference of shares; lower end of the 95 % interval of gain_given_{draft}, over questions",
+    "gain_high": "difference of shares; upper end of the 95 % interval of gain_given_{draft}, over questions",
+}
+
 #: One line a metric of an evaluation, without the prefix: unit; definition.
 EVALUATION_METRIC_DOCS: dict[str, str] = {
     **{f"{name}/accuracy": f"share; right, mean over questions: {text}" for name, text in _ESTIMATES.items()},
@@ -29,6 +40,11 @@ EVALUATION_METRIC_DOCS: dict[str, str] = {
     "single_shot/length_mean": "tokens; completion length, mean",
     "single_shot/truncated_share": "share; completions that the token limit ended",
     "draft_conditioned/cut_share": "share; drafts whose middle was cut out to fit the draft budget",
+    **{
+        f"draft_conditioned/{name}_given_{draft}": text.format(draft=draft)
+        for draft in _DRAFTS
+        for name, text in _WORTH.items()
+    },
     "stage1/entropy": "nats; of the policy at temperature 1, mean over the tokens of the single-shot samples",
     "stage2/entropy": "nats; likewise over the draft-conditioned samples",
     "generated_tokens": "tokens; sampled in the whole evaluation",
@@ -100,6 +116,12 @@ class EvaluationResult:
     generated_tokens: int
     per_question: tuple[QuestionResult, ...]
 
+    @property
+    def draft_worth(self) -> DraftWorth | None:
+        """What refinements gain by right and by wrong drafts."""
+        rows = self.per_question
+        return draft_worth([row.single_shot for row in rows], [row.draft_conditioned for row in rows])
+
     def metrics(self, prefix: str = "eval") -> dict[str, float]:
         """Flat names that MLflow accepts, such as ``eval/single_shot/accuracy``; what is None is left out."""
         found: dict[str, float | None] = {}
@@ -122,6 +144,7 @@ class EvaluationResult:
             "generated_tokens": float(self.generated_tokens),
         }
         found |= {f"outcome/{outcome}": share for outcome, share in self.outcomes.items()}
+        found |= _worth_metrics(self.draft_worth)
         return {f"{prefix}/{name}": value for name, value in found.items() if value is not None}
 
 
@@ -181,6 +204,15 @@ def summarise(records: Sequence[QuestionRecord], reward_name: str) -> Evaluation
         generated_tokens=sum(len(c.token_ids) for answers in everything for c in answers.completions),
         per_question=tuple(per_question),
     )
+
+
+def _worth_metrics(worth: DraftWorth | None) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for draft, given in () if worth is None else zip(_DRAFTS, (worth.given_right, worth.given_wrong), strict=True):
+        gain = (None,) * 3 if given.gain is None else (given.gain.value, given.gain.low, given.gain.high)
+        names = [f"draft_conditioned/{name}_given_{draft}" for name in _WORTH]
+        found |= dict(zip(names, (given.right, *gain), strict=True))
+    return found
 
 
 def _parts(record: QuestionRecord) -> list[Answers]:

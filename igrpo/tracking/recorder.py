@@ -12,6 +12,7 @@ from typing import Any
 from igrpo.budget import Budget
 from igrpo.config import RunConfig, config_hash
 from igrpo.disk import disk_errors
+from igrpo.evaluation.draft_worth import DraftWorth, draft_worth
 from igrpo.evaluation.result import EvaluationResult
 from igrpo.files import atomic_path, write_json_atomic
 from igrpo.tracking.fingerprints import read_fingerprints
@@ -19,7 +20,7 @@ from igrpo.tracking.metrics_file import read_metrics
 from igrpo.tracking.rollout_log import RolloutLog
 from igrpo.tracking.run_directory import RunDirectory
 from igrpo.tracking.strict_json import compact_json
-from igrpo.tracking.summary import Accuracy, FirstLast, JudgeUse, Summary, Tokens, write_summary
+from igrpo.tracking.summary import Accuracy, DraftWorths, FirstLast, JudgeUse, Summary, Tokens, write_summary
 from igrpo.tracking.trace_lines import table_row, trace_line
 from igrpo.tracking.tracker import Tracker
 from igrpo.tracking.versions import git_commit, versions
@@ -75,6 +76,10 @@ class RunRecorder:
             self._tracker.log_table(f"samples-{step:06d}", examples)
         self.write_summary(step)
 
+    def set_alarm(self, name: str, words: str) -> None:
+        """Keep an alarm as a tag of the run in MLflow."""
+        self._tracker.set_tags({f"igrpo.alarm.{name}": words})
+
     def write_summary(self, step: int) -> Summary:
         """Write summary.json as things stand after ``step``."""
         config = self._config
@@ -89,6 +94,7 @@ class RunRecorder:
             stopped_by=rule.stopped_by(step, self._budget.metrics()),
             single_shot=_accuracy(before, after, "single_shot", self._config.evaluation.samples),
             draft_conditioned=_accuracy(before, after, "draft_conditioned", self._config.evaluation.samples),
+            draft_worth=DraftWorths(before=_draft_worth(before), after=_draft_worth(after)),
             entropy=_entropies(rows),
             samples=self._budget.samples,
             tokens=Tokens(
@@ -159,6 +165,11 @@ def _accuracy(before: dict[str, Any] | None, after: dict[str, Any] | None, name:
         questions=None if before is None else len(before["per_question"]),
         samples_per_question=samples,
     )
+
+
+def _draft_worth(evaluation: dict[str, Any] | None) -> DraftWorth | None:
+    rows = [] if evaluation is None else evaluation["per_question"]
+    return draft_worth([row["single_shot"] for row in rows], [row["draft_conditioned"] for row in rows])
 
 
 def _value(evaluation: dict[str, Any] | None, name: str) -> float | None:

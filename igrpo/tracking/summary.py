@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from igrpo.disk import disk_errors
+from igrpo.evaluation.draft_worth import DraftWorth
 from igrpo.files import write_json_atomic
 from igrpo.tracking.run_directory import read_versioned
 
@@ -30,6 +31,13 @@ class Accuracy(_Part):
     greedy_after: float | None = None
     questions: int | None = None
     samples_per_question: int | None = None
+
+
+class DraftWorths(_Part):
+    """The worth of a draft in the test split's evaluations. None: not measured, or not yet."""
+
+    before: DraftWorth | None = None
+    after: DraftWorth | None = None
 
 
 class FirstLast(_Part):
@@ -71,6 +79,7 @@ class Summary(_Part):
     stopped_by: str | None = None
     single_shot: Accuracy
     draft_conditioned: Accuracy
+    draft_worth: DraftWorths = DraftWorths()
     entropy: dict[str, FirstLast]
     samples: int
     tokens: Tokens

@@ -13,7 +13,7 @@ from igrpo.analysis import statistics
 from igrpo.analysis.compare import build_report
 from igrpo.analysis.model import Comparison, Curve, Report
 from igrpo.analysis.runs import find_runs
-from tests.analysis.run_dirs import COSTS, write_run
+from tests.analysis.run_dirs import COSTS, change_json, write_run
 
 GRPO = {0: [0.75, 0.5, 1.0, 0.25], 1: [0.5, 0.5, 1.0, 0.5], 2: [0.75, 0.75, 0.75, 0.5]}
 IGRPO = {0: [0.5, 0.25, 0.75, 0.25], 1: [0.25, 0.5, 0.5, 0.25], 2: [0.5, 0.5, 0.75, 0.25]}
@@ -311,6 +311,20 @@ def test_conditions_without_a_common_seed_are_not_compared(tmp_path: Path) -> No
 def test_a_note_on_different_starts(tmp_path: Path) -> None:
     text = "\n".join(two(tmp_path, before=[0.5, 0.5, 0.5, 0.25]).notes)
     assert "accuracy differs between conditions of the same seed (seed 2: grpo 50.0 %, igrpo 43.8 %): they" in text
+
+
+def test_a_note_on_drafts_that_were_worth_nothing(tmp_path: Path) -> None:
+    two(tmp_path)
+    nothing = {"drafts": 9, "right": 0.5, "gain": {"value": 0.0, "low": -0.1, "high": 0.1}}
+    something = nothing | {"gain": {"value": 0.1, "low": -0.1, "high": 0.3}}
+    for seed, given in enumerate((nothing, something, nothing)):
+        for name in ("grpo", "igrpo"):
+            worth = {"given_right": given, "given_wrong": nothing, "bare": 0.5}
+            change_json(tmp_path / f"{name}-{seed}" / "summary.json", draft_worth={"before": worth, "after": None})
+    assert report(tmp_path).notes == (
+        "Before training a right draft did not raise the accuracy of igrpo (seed 0 and 2): training on refinements had "
+        "little to work with.",
+    )
 
 
 def test_a_note_on_different_rewards_and_ways_of_testing(tmp_path: Path) -> None:

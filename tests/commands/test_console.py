@@ -84,6 +84,23 @@ def test_what_the_judge_took_is_in_the_cost_table() -> None:
     )
 
 
+def test_the_worth_of_a_draft_is_in_the_table() -> None:
+    right = {"drafts": 9, "right": 0.45, "gain": {"value": 0.2, "low": 0.0875, "high": 0.3125}}
+    wrong = {"drafts": 3, "right": 0.0, "gain": {"value": -0.5, "low": None, "high": None}}
+    alone = {"drafts": 12, "right": 0.5, "gain": None}  # one sample per question
+    none = {"drafts": 0, "right": None, "gain": None}
+    before = {"given_right": right, "given_wrong": wrong, "bare": 0.75}
+    after = {"given_right": alone, "given_wrong": none, "bare": 1.0}
+    lines = printed(print_summary, SUMMARY | {"draft_worth": {"before": before, "after": after}}, Path("x"), None, None)
+    assert row(lines, "given a right draft")[1:] == ["45.0 %", "50.0 %", "+5.0 points"]
+    assert row(lines, "a right draft adds")[1:] == ["+20.0 points [+8.8, +31.2]", "-", "-"]
+    assert row(lines, "given a wrong draft")[1:] == ["0.0 %", "-", "-"]
+    assert row(lines, "a wrong draft adds")[1:] == ["-50.0 points", "-", "-"]
+    for absent in ({"before": None, "after": None}, {"before": after, "after": None}, None):
+        lines = printed(print_summary, SUMMARY | {"draft_worth": absent}, Path("x"), None, None)
+        assert not any("wrong draft" in line or " draft adds" in line for line in lines)
+
+
 def test_a_summary_of_a_baseline_and_of_nothing() -> None:
     baseline = SUMMARY | {"draft_conditioned": None, "entropy": {"stage1": {"first": 1.0, "last": 1.0}}, "tokens": None}
     lines = printed(print_summary, baseline, Path("x"), None, None)

@@ -44,6 +44,7 @@ def test_a_run_that_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", *LARGE, "--memory", "80", "--no-load"]) == 1
     page = capsys.readouterr().out
     assert "does not fit 80" in page
+    assert "not measured: that takes the model on this machine, without --no-load" in " ".join(page.split())
     assert "with more devices: trainer.strategy=fsdp2 trainer.devices=8  (more devices)" in page
     assert "with adapters: lora=rank_16" in page
     assert "this would fail: see above" in page
@@ -93,6 +94,7 @@ def test_a_model_whose_sizes_are_not_known(capsys: pytest.CaptureFixture[str]) -
         (["--memory", "much"], "--memory=much: give it a positive number"),
         (["--memory"], "--memory=: give it a positive number"),
         (["--mean-tokens=1.5"], "--mean-tokens=1.5: give it a positive whole number"),
+        (["--draft-seconds=0"], "--draft-seconds=0: give it a positive number"),
         (["--device", "b9000"], "--device=b9000: not one of a100, h100, h200"),
     ],
 )
@@ -118,12 +120,14 @@ def test_flags_and_settings_are_told_apart() -> None:
             "--mean-tokens",
             "500",
             "--server-devices=8",
+            "--draft-seconds=2.5",
             "--load",
             "model=tiny",
         ]
     )
     assert asked.overrides == ("seed=1", "model=tiny")
     assert (asked.memory, asked.device, asked.mean_tokens, asked.server_devices) == (24.0, "h200", 500, 8)
+    assert asked.draft_seconds == 2.5
     assert asked.flags == {"--load"}
     with pytest.raises(ConfigError, match="2 problems"):
         parse_arguments(["--memory=0", "--nonsense"])

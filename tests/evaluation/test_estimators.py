@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 from itertools import combinations
-from statistics import fmean
+from statistics import fmean, pstdev
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
 from igrpo.evaluation.estimators import (
     accuracy_interval,
+    clustered_interval,
     estimate_accuracy,
     majority_at_k,
     mean_at_k,
@@ -188,6 +189,16 @@ def test_coverage_is_nominal(questions: int, samples: int, p: float, concentrati
         low, high = accuracy_interval([[rng.random() < h for _ in range(samples)] for h in hardness_Q])
         hits += low <= p <= high
     assert 0.92 <= hits / draws <= 0.98
+
+
+@given(st.lists(st.lists(st.floats(-1, 1), min_size=3, max_size=3), min_size=2, max_size=9))
+def test_clusters_of_one_size_have_the_t_interval_of_their_means(values: list[list[float]]) -> None:
+    means = [fmean(row) for row in values]
+    assume(pstdev(means) > 1e-3)
+    expected = stats.t.interval(0.9, len(means) - 1, fmean(means), stats.sem(means))
+    assert clustered_interval([*values, []], 0.9) == pytest.approx(expected)
+    assert clustered_interval([values[0]] * 5) is None
+    assert clustered_interval(values[:1]) is None
 
 
 def test_estimate_bundles_them() -> None:

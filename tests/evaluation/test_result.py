@@ -29,7 +29,8 @@ def test_what_is_counted() -> None:
 
 
 def test_metric_names_are_documented_and_fit_mlflow() -> None:
-    metrics = run(ScriptedEngine(), oracle_drafts=2).metrics("eval/dev")
+    questions = [Question(str(i), str(1 + i % 4), str(1 + i % 4)) for i in range(12)]
+    metrics = run(ScriptedEngine(), oracle_drafts=2, questions=questions).metrics("eval/dev")
     names = {name.removeprefix("eval/dev/") for name in metrics}
     assert names == set(EVALUATION_METRIC_DOCS)
     assert all(re.fullmatch(r"[A-Za-z0-9_\-. /]+", name) for name in metrics)

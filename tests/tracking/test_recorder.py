@@ -120,6 +120,31 @@ def test_the_summary_grows_with_the_run_and_is_complete_at_its_end(run: Run) -> 
     assert set(json.loads(run.directory.summary.read_text())) == set(Summary.model_fields)
 
 
+def test_the_summary_has_the_worth_of_a_draft_before_and_after(run: Run) -> None:
+    def refined(*rows: tuple[bool, bool]) -> EvaluationResult:
+        bare = [(True, False), (True, True), (False, False)]
+        records = [
+            QuestionRecord(question, answers(*drafts), None, answers(*row), None, 0)
+            for question, drafts, row in zip(QUESTIONS, bare, rows, strict=False)
+        ]
+        return summarise(records, "fake")
+
+    first, last = refined((True, False), (True, False), (False, True)), refined(*[(True, True)] * 3)
+    run.recorder.record_evaluation(0, "test", first)
+    begun = read_summary(run.directory.summary).draft_worth
+    assert (begun.before, begun.after) == (first.draft_worth, None)
+    assert begun.before is not None
+    assert (begun.before.given_right.drafts, begun.before.given_right.right) == (3, pytest.approx(2 / 3))
+    run.recorder.record_evaluation(6, "test", last)
+    done = read_summary(run.directory.summary).draft_worth
+    assert (done.before, done.after) == (first.draft_worth, last.draft_worth)
+    # a summary of an older igrpo has none
+    content = json.loads(run.directory.summary.read_text())
+    del content["draft_worth"]
+    run.directory.summary.write_text(json.dumps(content))
+    assert read_summary(run.directory.summary).draft_worth.before is None
+
+
 def test_the_summary_of_a_run_that_its_budget_ended(run: Run) -> None:
     config = composed({"trainer.steps": 6, "tracking.uri": None, "budget.max_samples": 40, "evaluation.samples": 1})
     log = RolloutLog(run.directory.rollouts, steps_per_file=2)

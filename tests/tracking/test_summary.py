@@ -45,6 +45,7 @@ def test_summary_comes_back_and_has_exactly_the_agreed_fields(tmp_path: Path) ->
             "stopped_by",
             "single_shot",
             "draft_conditioned",
+            "draft_worth",
             "entropy",
             "samples",
             "tokens",

@@ -75,6 +75,11 @@ class IGRPOConfig(AlgorithmSection):
     def best_is_shown(self) -> bool:
         return self.selection == "best"
 
+    @property
+    def learns_from_drafts(self) -> bool:
+        shows = self.drafts > 0 and self.selection != "none" and self.bare_fraction < 1
+        return shows and set(self.train_on) != {"draft"}
+
 
 class CritiqueGRPOConfig(AlgorithmSection):
     """``answers`` (n) to each question; where all of them fail, the rest of the budget buys critiques with a refinement

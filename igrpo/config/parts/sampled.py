@@ -67,6 +67,11 @@ class AlgorithmSection(Section):
         return False
 
     @property
+    def learns_from_drafts(self) -> bool:
+        """Whether completions are trained that were sampled from ``prompt.refinement``, which shows a draft."""
+        return False
+
+    @property
     def layouts(self) -> tuple[str, ...]:
         """The prompts of conf/prompt that it uses beside the question and the refinement."""
         return ()
