@@ -29,6 +29,7 @@ COMPANIONS = {
     ("prompt", "boxed"): ["model=byte_level", "trainer.tokens_per_microbatch=16384"],
     ("prompt", "think_answer"): ["model=byte_level", "trainer.tokens_per_microbatch=16384"],
     ("experiment", "math_local"): ["data.path=x.jsonl"],
+    ("experiment", "compare"): ["data.path=x.jsonl", "model.name_or_path=x"],
 }
 CHOICES = [(group, choice.name) for group in groups() if group != "sweep" for choice in choices(group)]
 #: Where a group stands that is no section of its own.
