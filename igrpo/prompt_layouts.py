@@ -48,7 +48,8 @@ class LayoutBuilder:
         has_template = bool(tokenizer.chat_template)
         if chat_template == "require" and not has_template:
             raise PromptError(
-                "prompt.chat_template=require, but the tokenizer has no chat template; set it to auto or off"
+                "prompt.chat_template=require, but the tokenizer has no chat template; choose a prompt= that needs "
+                "none, such as prompt=boxed, or a model with a chat template"
             )
         self._tokenizer, self._system, self._today = tokenizer, system, today
         self._chat_template = chat_template

@@ -31,6 +31,7 @@ COMPANIONS = {
     ("prompt", "turns"): ["model=byte_level", "trainer.tokens_per_microbatch=16384"],
     ("data", "times_tables"): ["model=byte_level", "prompt=boxed"],
     ("experiment", "math_local"): ["data.path=x.jsonl"],
+    ("experiment", "compare"): ["data.path=x.jsonl", "model.name_or_path=x"],
 }
 CHOICES = [(group, choice.name) for group in groups() if group != "sweep" for choice in choices(group)]
 #: Where a group stands that is no section of its own.

@@ -211,6 +211,12 @@ def test_a_search_tunes_one_algorithm_on_a_seed_of_its_own(name: str, condition:
     assert str(sweep.base.seed) not in seeds("grpo_vs_igrpo").split(",")
 
 
+@pytest.mark.parametrize("given", ["condition=grpo,igrpo", "seed=0,1,2", "seed=range(0,3)"])
+def test_a_search_has_one_condition_and_one_seed(given: str) -> None:
+    with Composer("train") as composer, pytest.raises(ConfigError, match="a search tunes one condition at one seed"):
+        composer.check_sweep(["sweep=search_lr", given])
+
+
 def test_the_search_maximises_over_decades_and_leaves_its_storage_to_the_driver() -> None:
     from hydra import compose
 
@@ -220,7 +226,7 @@ def test_the_search_maximises_over_decades_and_leaves_its_storage_to_the_driver(
     assert sweeper["_target_"].endswith("OptunaSweeper")
     assert (sweeper.direction, sweeper.n_jobs, sweeper.storage) == ("maximize", 1, None)
     assert sweeper.sampler.seed == 0
-    assert dict(sweeper.params) == {"trainer.learning_rate": "tag(log, interval(1e-5, 1e-2))"}
+    assert dict(sweeper.params) == {"seed": "100", "trainer.learning_rate": "tag(log, interval(1e-5, 1e-2))"}
 
 
 @pytest.mark.parametrize("name", SEARCHES)

@@ -129,39 +129,48 @@ class Difference:
 def comparisons(
     pairs: Sequence[tuple[Group, Group]], metric: Metric, spent: Mapping[str, Spent]
 ) -> Iterator[Comparison]:
-    """The comparisons of one metric: they are the family that Holm's correction is over."""
+    """The comparisons of one metric. Those of several seeds are the family that Holm's correction is over; one seed
+    cannot tell a difference from chance, and its comparison has a difference alone."""
     found = [one for pair in pairs if (one := Difference.of(*pair, metric)) is not None]
-    estimates = [statistics.crossed_estimate(one.values_SQ, LEVEL) for one in found]
-    p_values = [statistics.two_sided_p(estimate) for estimate in estimates]
-    adjusted = statistics.holm(p_values)
-    share = 1 - (1 - LEVEL) / len(found) if found else LEVEL  # of each comparison (Bonferroni)
-    for one, estimate, p_value, p_adjusted in zip(found, estimates, p_values, adjusted, strict=True):
+    tested = [one for one in found if len(one.seeds) > 1]
+    estimates = [statistics.crossed_estimate(one.values_SQ, LEVEL) for one in tested]
+    adjusted = statistics.holm([statistics.two_sided_p(estimate) for estimate in estimates])
+    share = 1 - (1 - LEVEL) / max(len(tested), 1)  # of each comparison (Bonferroni)
+    certainty = {
+        (one.first.name, one.second.name): _certainty(one, estimate, p_adjusted, share)
+        for one, estimate, p_adjusted in zip(tested, estimates, adjusted, strict=True)
+    }
+    for one in found:
         pair = (one.first.name, one.second.name)
         ratios = budget_ratios(spent[pair[0]], spent[pair[1]])
-        numbers: dict[str, Any] = {
-            "difference": estimate.mean,
-            "interval": (max(estimate.low, -1.0), min(estimate.high, 1.0)),
-            "p_value": p_value,
-            "p_adjusted": p_adjusted,
-            "family": len(found),
-            "seeds": estimate.seeds,
-            "problems": one.problems,
-            "minimum_detectable_effect": statistics.minimum_detectable_effect(estimate, POWER, share),
-            "matched_by": matched_by(ratios),
-            "budget_ratios": ratios,
-            "identical_by_construction": identical_by_construction(one.first.config, one.second.config),
-        }
-        yield Comparison(
+        comparison = Comparison(
             pair=pair,
             metric=_metric_name(metric),
-            bootstrap_interval=statistics.bootstrap_interval(one.values_SQ, LEVEL, _RESAMPLES, 0),
-            degrees_of_freedom=estimate.degrees_of_freedom,
-            p_better=statistics.p_better(estimate),
-            effect_size=statistics.effect_size(one.values_SQ),
+            difference=float(one.values_SQ.mean()),
+            family=len(tested),
+            seeds=len(one.seeds),
+            problems=one.problems,
+            matched_by=matched_by(ratios),
+            budget_ratios=ratios,
             seed_differences=dict(zip(one.seeds, one.values_SQ.mean(axis=1).tolist(), strict=True)),
-            verdict=verdict(pair, **numbers),
-            **numbers,
+            identical_by_construction=identical_by_construction(one.first.config, one.second.config),
+            verdict="",
+            **certainty.get(pair, {}),
         )
+        yield comparison.model_copy(update={"verdict": verdict(comparison)})
+
+
+def _certainty(one: Difference, estimate: statistics.Estimate, p_adjusted: float, share: float) -> dict[str, Any]:
+    return {
+        "interval": (max(estimate.low, -1.0), min(estimate.high, 1.0)),
+        "bootstrap_interval": statistics.bootstrap_interval(one.values_SQ, LEVEL, _RESAMPLES, 0),
+        "degrees_of_freedom": estimate.degrees_of_freedom,
+        "p_value": statistics.two_sided_p(estimate),
+        "p_better": statistics.p_better(estimate),
+        "p_adjusted": p_adjusted,
+        "effect_size": statistics.effect_size(one.values_SQ),
+        "minimum_detectable_effect": statistics.minimum_detectable_effect(estimate, POWER, share),
+    }
 
 
 def budget_ratios(first: Spent, second: Spent) -> dict[str, float]:

@@ -31,6 +31,10 @@ def draw_differences(metric: str, comparisons: Sequence[Comparison]) -> Drawing:
     canvas, axes = _rows(len(comparisons))
     for row, c in enumerate(comparisons):
         y = len(comparisons) - 1 - row + _MARKS_AT
+        if c.interval is None or c.bootstrap_interval is None or c.minimum_detectable_effect is None:
+            _dots(axes, y, list(c.seed_differences.values()), INK)
+            _say(axes, y, pair_words(c.pair), f"{what.change(c.difference)} (one seed)")
+            continue
         mde, by_chance = c.minimum_detectable_effect, c.identical_by_construction is not None
         axes.fill_between((-mde, mde), y - 0.2, y + 0.2, color=_ZONE, linewidth=0, label=f"mde {row}")
         axes.plot(c.bootstrap_interval, (y - 0.13, y - 0.13), color=FAINT, linewidth=1.6, label=f"bootstrap {row}")
@@ -42,20 +46,26 @@ def draw_differences(metric: str, comparisons: Sequence[Comparison]) -> Drawing:
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda value, _: signed(100 * value, 1).removesuffix(".0") if what.share else signed(value, 2))
     )
+    seeds: Handles = [(Line2D([], [], color=INK, marker="o", markersize=3, alpha=0.6, linestyle=""), "single seeds")]
+    tested = [c for c in comparisons if c.interval is not None]
     handles: Handles = [
         (Line2D([], [], color=INK, marker="D", markersize=6, linewidth=2.2), "difference, 95 % interval"),
         (Line2D([], [], color=FAINT, linewidth=1.6), "bootstrap interval"),
-        (Line2D([], [], color=INK, marker="o", markersize=3, alpha=0.6, linestyle=""), "single seeds"),
+        *seeds,
         (Patch(color=_ZONE), "too small to detect"),
     ]
-    if any(c.identical_by_construction for c in comparisons):
+    if not tested:
+        handles = seeds
+    if any(c.identical_by_construction for c in tested):
         hollow = Line2D([], [], color=INK, marker="D", markerfacecolor="white", markersize=6, linewidth=2.2)
         handles.append((hollow, "alike by construction"))
     _finish(canvas, axes, f"difference, {what.change_unit}".removesuffix(", "), handles, len(comparisons))
-    caption = (
+    captions = {
         "Look whether an interval leaves out 0, and whether it could have: a true difference inside the grey zone is "
-        "smaller than what this design finds with 80 % power."
-    )
+        "smaller than what this design finds with 80 % power.": bool(tested),
+        "A pair of one seed has a point alone: another seed may say otherwise.": len(tested) < len(comparisons),
+    }
+    caption = " ".join(text for text, applies in captions.items() if applies)
     return Drawing(f"difference-{stem(metric)}", f"Differences in {what.full}", caption, canvas)
 
 
@@ -74,7 +84,7 @@ def draw_finals(metric: str, finals: Sequence[Final], looks: Mapping[str, Look])
         _say(axes, y, look.label, f"{what.value(final.mean)} {bracket(*edges)}")
     label = number_values(axes.xaxis.set_major_formatter, metric)
     handles: Handles = [
-        (Line2D([], [], color=INK, marker="o", markersize=6, linewidth=2.2), "mean, 95 % interval"),
+        (Line2D([], [], color=INK, marker="o", markersize=6, linewidth=2.2), _interval_words(finals)),
         (Line2D([], [], color=INK, marker="o", markersize=3, alpha=0.6, linestyle=""), "single seeds"),
     ]
     if any(final.before is not None for final in finals):
@@ -86,6 +96,11 @@ def draw_finals(metric: str, finals: Sequence[Final], looks: Mapping[str, Look])
         "belong to a clear difference, since conditions are compared seed by seed and problem by problem."
     )
     return Drawing(f"final-{stem(metric)}", f"After training: {what.full}", caption, canvas)
+
+
+def _interval_words(finals: Sequence[Final]) -> str:
+    over = " (one seed: over its test questions alone)" if any(len(final.per_seed) == 1 for final in finals) else ""
+    return f"mean, 95 % interval{over}"
 
 
 def _rows(count: int) -> tuple[Canvas, Axes]:

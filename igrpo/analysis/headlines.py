@@ -19,7 +19,9 @@ def sentence(verdict: str) -> str:
 
 
 def difference_words(comparison: Comparison) -> str:
-    """The difference with its unit and interval."""
+    """The difference with its unit and interval; a single seed has none."""
     what = quantity(comparison.metric)
-    ends = bracket(*(what.change(edge) for edge in comparison.interval))
-    return f"{what.change(comparison.difference)} {what.change_unit}".rstrip() + f" {ends}"
+    words = f"{what.change(comparison.difference)} {what.change_unit}".rstrip()
+    if comparison.interval is None:
+        return f"{words} (one seed: no interval)"
+    return f"{words} {bracket(*map(what.change, comparison.interval))}"

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 #: The version of report.json that this code writes.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: What a run has spent; each can be the x axis of a curve and what two conditions are matched by.
 Axis = Literal["steps", "samples", "generated_tokens", "trained_tokens", "flops", "seconds"]
@@ -101,6 +101,10 @@ class Curve(_Part):
 class Comparison(_Part):
     """``difference`` = second minus first condition of ``pair``, paired by seed and by problem.
 
+    With one seed in common nothing tells the difference from chance: ``interval``, ``bootstrap_interval``,
+    ``degrees_of_freedom``, ``p_value``, ``p_better``, ``p_adjusted``, ``effect_size`` and ``minimum_detectable_effect``
+    are None then (null in report.json).
+
     Attributes:
         matched_by: the budget that both spent equally (within 2 %), the first of samples, generated_tokens,
             trained_tokens, flops, seconds for which this holds; "nothing" where none does.
@@ -111,9 +115,9 @@ class Comparison(_Part):
         bootstrap_interval: 95 %, percentile, resampling seeds and problems; too narrow where few seeds differ
             most, shown beside.
         p_value: two-sided, of no difference; below 0.05 exactly where the interval excludes 0. p_adjusted: the same
-            after Holm's correction over ``family`` comparisons.
+            after Holm's correction over ``family`` comparisons: those of the metric that have a p-value.
         p_better: probability that the true difference is above 0 (flat prior), 1 - p_value / 2 or p_value / 2.
-        effect_size: difference over the standard deviation of the seeds' differences; None with fewer than 2 seeds.
+        effect_size: difference over the standard deviation of the seeds' differences; None where those agree, too.
         minimum_detectable_effect: the smallest true difference that this design finds with 80 % power at 5 % over the
             whole family (Bonferroni's share of it for each comparison).
         seed_differences: by seed.
@@ -126,17 +130,17 @@ class Comparison(_Part):
     matched_by: str
     budget_ratios: dict[str, float]
     difference: float
-    interval: tuple[float, float]
-    bootstrap_interval: tuple[float, float]
-    degrees_of_freedom: float
-    p_value: float
-    p_better: float
-    p_adjusted: float
+    interval: tuple[float, float] | None = None
+    bootstrap_interval: tuple[float, float] | None = None
+    degrees_of_freedom: float | None = None
+    p_value: float | None = None
+    p_better: float | None = None
+    p_adjusted: float | None = None
     family: int
-    effect_size: float | None
+    effect_size: float | None = None
     seeds: int
     problems: int
-    minimum_detectable_effect: float
+    minimum_detectable_effect: float | None = None
     seed_differences: dict[int, float]
     identical_by_construction: str | None
     verdict: str

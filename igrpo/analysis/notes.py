@@ -104,9 +104,12 @@ def _few_seeds(groups: Sequence[Group]) -> Iterator[str]:
         names = [group.name for group in groups if len(group.runs) == number]
         if names:
             what = (
-                "nothing here tells how much seeds differ" if number == 1 else "that is too few to tell how they differ"
+                "nothing here tells how much seeds differ. Differences to them have no interval and no p, and the "
+                "interval of what each reached is about that seed's test questions alone"
+                if number == 1
+                else "that is too few to tell how they differ, and the intervals cannot be trusted"
             )
-            yield f"{count(number, 'seed')} only ({_some(names)}): {what}, and the intervals cannot be trusted."
+            yield f"{count(number, 'seed')} only ({_some(names)}): {what}."
 
 
 def _one_start(groups: Sequence[Group]) -> Iterator[str]:

@@ -92,7 +92,7 @@ def html(report: Report, figures: Iterable[Figure]) -> str:
 
 def _finding(c: Comparison) -> _Finding:
     matched = f"at equal {AXIS_LABELS[c.matched_by]}" if c.matched_by in AXIS_LABELS else ""
-    shown = c.p_adjusted < SIGNIFICANCE
+    shown = c.p_adjusted is not None and c.p_adjusted < SIGNIFICANCE
     return _Finding(pair_words(c.pair), difference_words(c), matched, sentence(c.verdict), shown)
 
 

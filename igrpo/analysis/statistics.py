@@ -137,13 +137,13 @@ def planned_minimum_detectable_effect(
     - residual, the binomial noise of both: 2 (2/3) p (1 - p) / ``samples``;
     - between seeds: ``seed_sd``^2, the variance over seeds of the difference itself, with endless problems and samples.
 
-    They give the terms of the variance that ``crossed_estimate`` would find on average. With one
-    seed it covers these two runs on other problems; ``seed_sd`` then plays no part.
+    They give the terms of the variance that ``crossed_estimate`` would find on average. It takes two seeds: one cannot
+    tell a difference from chance.
 
     Raises:
         ValueError: a number outside its range.
     """
-    for name, number, least in (("seeds", seeds, 1), ("problems", problems, 2), ("samples", samples, 1)):
+    for name, number, least in (("seeds", seeds, 2), ("problems", problems, 2), ("samples", samples, 1)):
         if number < least:
             raise ValueError(f"{name}={number} must be at least {least}")
     check_share("accuracy", accuracy)
@@ -154,8 +154,6 @@ def planned_minimum_detectable_effect(
     spread = 2 * accuracy * (1 - accuracy)
     between = spread * PROBLEM_SHARE * (1 - problem_correlation)
     residual = spread * (1 - PROBLEM_SHARE) / samples
-    if seeds == 1:
-        return _detectable([((between + residual) / problems, problems - 1.0)], power, level)
     terms = crossed_terms(
         residual + problems * seed_sd**2, residual + seeds * between, residual, seeds=seeds, problems=problems
     )

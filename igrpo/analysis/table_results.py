@@ -30,6 +30,8 @@ def results(report: Report) -> list[Table]:
         "Shares in %, changes in percentage points, both rounded to 0.1. Per seed: in ascending order of the seed "
         f"({_seed_words(report.finals)}). Size: problems × samples a problem."
     )
+    if any(len(final.per_seed) == 1 for final in report.finals):
+        note += " With one seed the interval is about that seed's test questions alone."
     head = ("condition", "after", "95 % interval", "before", "change", "per seed", "size")
     rows = _by_metric(report.finals, _final_row, change=False)
     return [Table("results", "Results after training", head, rows.rows, note, headings=rows.headings)]
@@ -43,11 +45,12 @@ def comparisons(report: Report) -> list[Table]:
     size_head = ("pair", "matched by", "difference", "95 % interval", "bootstrap interval", "per seed", "size")
     sizes = _by_metric(compared, _size_row, change=True)
     head = ("pair", "P(better)", "p", "p adjusted", "effect size", "MDE", "df")
-    tests = _by_metric(compared, _certainty_row, change=True)
-    return [
-        Table("differences", "Differences", size_head, sizes.rows, _size_note(compared), 2, sizes.headings),
-        Table("certainty", "Certainty and power", head, tests.rows, _certainty_note(compared), 1, tests.headings),
-    ]
+    tables = [Table("differences", "Differences", size_head, sizes.rows, _size_note(compared), 2, sizes.headings)]
+    tested = [c for c in compared if c.interval is not None]
+    if tested:
+        tests, note = _by_metric(tested, _certainty_row, change=True), _certainty_note(tested)
+        tables.append(Table("certainty", "Certainty and power", head, tests.rows, note, 1, tests.headings))
+    return tables
 
 
 def _final_row(final: Final) -> tuple[str, ...]:
@@ -63,17 +66,23 @@ def _final_row(final: Final) -> tuple[str, ...]:
 
 def _size_row(c: Comparison) -> tuple[str, ...]:
     what = quantity(c.metric)
-    intervals = (bracket(*map(what.change, edges)) for edges in (c.interval, c.bootstrap_interval))
+    intervals = (
+        NONE if edges is None else bracket(*map(what.change, edges)) for edges in (c.interval, c.bootstrap_interval)
+    )
     seeds = ", ".join(what.change(value) for _, value in sorted(c.seed_differences.items()))
     matched = c.matched_by.replace("_", " ").replace("flops", "FLOPs")
     return (pair_words(c.pair), matched, what.change(c.difference), *intervals, seeds, f"{c.seeds} × {c.problems}")
 
 
 def _certainty_row(c: Comparison) -> tuple[str, ...]:
-    effect = NONE if c.effect_size is None else signed(c.effect_size, 2)
-    detectable = quantity(c.metric).value(c.minimum_detectable_effect)
-    certainty = (probability(p) for p in (c.p_better, c.p_value, c.p_adjusted))
-    return (pair_words(c.pair), *certainty, effect, detectable, f"{c.degrees_of_freedom:.1f}")
+    certainty = (_or_none(p, probability) for p in (c.p_better, c.p_value, c.p_adjusted))
+    effect = _or_none(c.effect_size, lambda size: signed(size, 2))
+    detectable = _or_none(c.minimum_detectable_effect, quantity(c.metric).value)
+    return (pair_words(c.pair), *certainty, effect, detectable, _or_none(c.degrees_of_freedom, "{:.1f}".format))
+
+
+def _or_none(number: float | None, words: Callable[[float], str]) -> str:
+    return NONE if number is None else words(number)
 
 
 def _by_metric(parts: Sequence[_Part], row: Callable[[_Part], tuple[str, ...]], *, change: bool) -> _Rows:
@@ -97,6 +106,8 @@ def _size_note(compared: Sequence[Comparison]) -> str:
         "Points are rounded to 0.1. Matched by: the budget that both spent equally, within 2 %. Per seed: in ascending "
         "order of the seed. Size: seeds × problems."
     )
+    if any(c.interval is None for c in compared):
+        note += " Pairs of one seed have no interval: another seed may say otherwise."
     chance = {pair_words(c.pair): c.identical_by_construction for c in compared if c.identical_by_construction}
     if not chance:
         return note

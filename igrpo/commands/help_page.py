@@ -25,12 +25,12 @@ Settings
   GROUP=CHOICE           picks a part, such as algorithm=grpo
   SECTION.KEY=VALUE      sets a value, such as trainer.steps=40 (`igrpo train --check` shows all of them)
   KEY=[A,B]  KEY=null    lists and nothing; a value with signs in it wants two pairs of quotes: KEY="'a, b'"
-  KEY=A,B --multirun     a sweep over values; sweep=NAME is one that a file describes
+  KEY=A,B --multirun     a sweep over values; sweep=NAME, or an experiment with a grid, is one that a file describes
 
 Examples
   igrpo train experiment=quickstart
   igrpo train experiment=quickstart algorithm=grpo seed=1
-  igrpo train experiment=math_local data.path=FILE
+  igrpo train experiment=compare data.path=FILE model.name_or_path=DIRECTORY --plan
   igrpo train resume=RUN_DIR                     go on from the last checkpoint
   igrpo train resume=RUN_DIR trainer.steps=200   and further than first planned
   igrpo train experiment=quickstart sweep=grpo_vs_igrpo

@@ -11,20 +11,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from igrpo.commands.power import Design, can_detect, weakness
+from igrpo.commands.split_sizes import SplitSizes, split_sizes
 from igrpo.config import RunConfig
-from igrpo.config.facts import planned_steps
-from igrpo.config.parts.data import MadeDataConfig
+from igrpo.config.facts import planned_steps, too_short
 from igrpo.console import get_console
 from igrpo.hydra_support.planned import Cell, Sweep
 
 #: Launchers whose runs use this machine: a step that is measured here says something about them.
 _LOCAL = (".BasicLauncher", ".JoblibLauncher", ".LocalLauncher", ".RayLauncher")
-
-#: Standard deviations of the seeds' true differences, in accuracy, that the plan shows the detectable effect for.
-SEED_SDS = (0.0, 0.03)
-
-#: A detectable effect is that of the sampled accuracy of two conditions near this value, where sampling is noisiest.
-_ACCURACY = 0.5
 
 #: What the sum of samples is, by whether other limits may end runs and dynamic sampling may ask for more.
 _BOUND = {(False, False): "", (True, False): "at most ", (False, True): "at least ", (True, True): "very roughly "}
@@ -32,15 +27,22 @@ _BOUND = {(False, False): "", (True, False): "at most ", (False, True): "at leas
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The design of a sweep. ``seeds`` is the smallest number of seeds that a combination of the other settings has;
-    ``problems`` are the questions of the test split (None: known when the data is read)."""
+    """The design of a sweep.
+
+    Attributes:
+        seeds: the smallest number of seeds that a combination of the other settings has.
+        sizes: of the splits; None: known when a run has read its data.
+        power: what decides how small a difference is found; None for a search, which compares nothing.
+        too_short: why a run learns next to nothing; None where each is long enough.
+    """
 
     runs: int
     combinations: int
     seeds: int
     samples: int
-    problems: int | None
-    samples_per_problem: int
+    sizes: SplitSizes | None
+    power: Design | None
+    too_short: str | None
     parallel: int
     is_local: bool
     is_limited: bool
@@ -48,16 +50,21 @@ class Plan:
 
 
 def plan_of(sweep: Sweep) -> Plan:
-    """The design of a checked sweep; a search has the runs that it is allowed."""
+    """The design of a checked sweep; a search has the runs that it is allowed.
+
+    Raises:
+        ConfigError: the data cannot be read, or has too few questions.
+    """
     configs = [cell.config for cell in sweep.cells] or [sweep.base] * sweep.trials
-    seeds = _seeds(sweep.cells)
+    seeds, sizes = _seeds(sweep.cells), split_sizes(configs)
     return Plan(
         runs=len(configs),
         combinations=len(seeds) or len(configs),
         seeds=min(seeds) if seeds else 1,
         samples=sum(_samples(config) for config in configs),
-        problems=_problems(configs),
-        samples_per_problem=min(config.evaluation.samples for config in configs),
+        sizes=sizes,
+        power=_power(configs, seeds, sizes) if len(seeds) > 1 else None,
+        too_short=next((text for config in configs for text in too_short(config)), None),
         parallel=_parallel(sweep),
         is_local=sweep.launcher.endswith(_LOCAL),
         is_limited=any(_ends_unforeseen(config) for config in configs),
@@ -81,10 +88,16 @@ def print_plan(plan: Plan, cells: Sequence[Cell], note: str | None = None, conso
         "samples", f"{_BOUND[plan.is_limited, plan.is_dynamic]}{plan.samples:,} in training, all runs together"
     )
     table.add_row("at a time", "one run after the other" if plan.parallel == 1 else f"up to {plan.parallel} runs")
-    if plan.combinations > 1:
-        table.add_row("can detect", _detectable(plan))
-    if plan.combinations > 1 and plan.seeds < 3:
-        table.add_row("note", Text(_few_seeds(plan.seeds), style="yellow"))
+    if plan.sizes is not None:
+        train, development, test = (f"{size:,}" for size in plan.sizes)
+        table.add_row(
+            "questions", f"{train} to train on, {development} in the development split, {test} in the test split"
+        )
+    if plan.power is not None:
+        table.add_row("can detect", can_detect(plan.power))
+    for warning in (plan.too_short, None if plan.power is None else weakness(plan.power)):
+        if warning is not None:
+            table.add_row("warning", Text(warning, style="yellow"))
     out.print(table)
 
 
@@ -101,35 +114,14 @@ def print_time(plan: Plan, seconds: Sequence[float], step: float, console: Conso
     )
 
 
-def _detectable(plan: Plan) -> str:
-    if plan.problems is None:
-        return "said by the report: the number of test questions is known when the data is read"
-    from igrpo.analysis.statistics import planned_minimum_detectable_effect
-
-    effects = [
-        planned_minimum_detectable_effect(
-            seeds=plan.seeds,
-            problems=plan.problems,
-            samples=plan.samples_per_problem,
-            accuracy=_ACCURACY,
-            seed_sd=sd,
-            level=1 - 0.05 / max(plan.combinations - 1, 1),
-        )
-        for sd in SEED_SDS
-    ]
-    alike, differing = (f"{100 * effect:.1f}" if effect < 1 else "more than 100" for effect in effects)
-    return (
-        f"a difference of {alike} points between two combinations, were seeds alike; of "
-        f"{differing} with {100 * SEED_SDS[1]:.0f} points between seeds (power 80 %, "
-        f"{plan.problems} test questions x {plan.samples_per_problem} samples, {_count(plan.seeds, 'seed')}; 5 % over "
-        f"{_count(max(plan.combinations - 1, 1), 'comparison')})"
+def _power(configs: Sequence[RunConfig], seeds: Sequence[int], sizes: SplitSizes | None) -> Design:
+    return Design(
+        seeds=min(seeds),
+        available=None if sizes is None else sizes.test,
+        asked=min(config.evaluation.questions for config in configs),
+        samples=min(config.evaluation.samples for config in configs),
+        comparisons=len(seeds) - 1,
     )
-
-
-def _few_seeds(seeds: int) -> str:
-    if seeds == 1:
-        return "one seed shows no seed variance at all: differences between runs may be luck; use seed=0,1,2 or more"
-    return f"{seeds} seeds say next to nothing about seed variance: use at least 3"
 
 
 def _seeds(cells: Sequence[Cell]) -> list[int]:
@@ -151,15 +143,6 @@ def _samples(config: RunConfig) -> int:
 def _ends_unforeseen(config: RunConfig) -> bool:
     """Whether a limit may end the run that only the run itself can come to."""
     return bool(config.budget.model_dump(exclude={"max_samples"}, exclude_none=True))
-
-
-def _problems(configs: Sequence[RunConfig]) -> int | None:
-    sizes = [
-        min(config.evaluation.questions, config.data.test) if isinstance(config.data, MadeDataConfig) else None
-        for config in configs
-    ]
-    known = [size for size in sizes if size is not None]
-    return min(known) if len(known) == len(sizes) else None
 
 
 def _parallel(sweep: Sweep) -> int:

@@ -66,15 +66,17 @@ def _comparisons(metric: str, comparisons: list[Comparison]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("matched by", overflow="fold")
     for c in comparisons:
-        low, high = (points(edge) for edge in c.interval)
+        ends = "" if c.interval is None else f" [{points(c.interval[0])}, {points(c.interval[1])}]"
         table.add_row(
             Text(f"{c.pair[1]} - {c.pair[0]}"),
-            f"{points(c.difference)} [{low}, {high}]",
-            "< 0.001" if c.p_adjusted < 0.001 else f"{c.p_adjusted:.3f}",
-            f"{100 * c.minimum_detectable_effect:.1f}",
+            f"{points(c.difference)}{ends}",
+            "-" if c.p_adjusted is None else "< 0.001" if c.p_adjusted < 0.001 else f"{c.p_adjusted:.3f}",
+            _percent(c.minimum_detectable_effect),
             c.matched_by.replace("_", " "),
         )
     table.caption = "MDE: the smallest true difference that is found with 80 % power"
+    if any(c.interval is None for c in comparisons):
+        table.caption += "; one seed: no interval, no p"
     return table
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from igrpo.commands.cell import jobs_of, stop_runs
 from igrpo.commands.job import RunError, hydra_job, resume_command, terminate_by_exception
-from igrpo.commands.plan import plan_of, print_plan, print_time
+from igrpo.commands.plan import Plan, plan_of, print_plan, print_time
 from igrpo.commands.resume import finished_summary, has_setting, require_files, resumed_config
 from igrpo.commands.run_dir import CONFIG_FILE, claim, remove_if_empty
 from igrpo.commands.search import continue_search, is_refused, write_best
@@ -50,7 +50,7 @@ def start_sweep(overrides: Sequence[str], tuned: Sequence[Path], flags: frozense
             print(f"{plan.runs} runs, all of them checked" if planned.cells else "checked")
             return
         if "no-measure" not in flags:
-            _print_estimate(planned)
+            _print_estimate(planned, plan)
         if "plan" in flags:
             return
         directory = claim(planned.directory, chosen=planned.chosen, setting="hydra.sweep.dir")
@@ -209,9 +209,8 @@ def anchored(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"tracking": tracking})
 
 
-def _print_estimate(planned: Sweep) -> None:
+def _print_estimate(planned: Sweep, plan: Plan) -> None:
     configs = [cell.config for cell in planned.cells] or [planned.base] * planned.trials
-    plan = plan_of(planned)
     if not plan.is_local:
         get_console().print("estimated time: not measured, since the runs are elsewhere")
         return

@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
             resume_sweep(asked.resume, asked.overrides, asked.flags)
         elif asked.resume is not None:
             _resume(asked.resume, asked)
-        elif "multirun" in asked.flags:
+        elif _is_sweep(asked):
             from igrpo.commands.sweep import start_sweep
 
             start_sweep(asked.overrides, asked.tuned, asked.flags)
@@ -78,7 +78,7 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
     """Sort the command line; `sweep=NAME` asks for --multirun by itself.
 
     Raises:
-        ConfigError: an unknown flag, or settings of a sweep without one.
+        ConfigError: an unknown flag, or what does not go with resume=.
     """
     unknown = [text for text in arguments if text.startswith("-") and text not in _FLAGS]
     if unknown:
@@ -97,11 +97,6 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
         )
     if tuned and resumed:
         raise ConfigError(["tuned= is for the start of a sweep: its runs have their settings already"], "resume")
-    if "multirun" not in flags and not resumed:
-        for flag in flags & {"plan", "no-measure"}:
-            raise ConfigError([f"--{flag} is for a sweep: add sweep=NAME, or --multirun"], "the command line")
-        if tuned:
-            raise ConfigError(["tuned= is for a sweep: add sweep=NAME, or --multirun"], "the command line")
     return Arguments(tuple(overrides), resumed[0] if resumed else None, tuned, frozenset(flags))
 
 
@@ -117,6 +112,27 @@ def _paths(name: str, arguments: Sequence[str], *, several: bool = False) -> tup
     if not all(parts):
         raise ConfigError([f"{name}: give it a directory, as in {name}=DIRECTORY"], "the command line")
     return tuple(Path(part) for part in parts)
+
+
+def _is_sweep(asked: Arguments) -> bool:
+    """Whether there are several runs: the command line says so, or a preset that it chooses has a grid.
+
+    Raises:
+        ConfigError: one run, and what only a sweep has.
+    """
+    if "multirun" in asked.flags:
+        return True
+    from igrpo.hydra_support.composer import Composer
+
+    with Composer("train") as composer:
+        if composer.has_grid(asked.overrides):
+            return True
+    alone = [f"--{flag}" for flag in ("plan", "no-measure") if flag in asked.flags] + ["tuned="] * bool(asked.tuned)
+    if alone:
+        raise ConfigError(
+            [f"{text} is for a sweep: add sweep=NAME, or --multirun" for text in alone], "the command line"
+        )
+    return False
 
 
 def _single(asked: Arguments) -> None:

@@ -14,6 +14,9 @@ from igrpo.config.schema import RunConfig
 #: Tokens below which thinking and an answer of a real model seldom fit.
 _LEAST_THINKING = 256
 
+#: With fewer optimizer steps a run learns next to nothing, whatever it is trained on.
+_LEAST_UPDATES = 20
+
 
 def resolved_facts(config: RunConfig) -> list[tuple[str, str]]:
     """Rows (name, value) of the table that is printed at start; rows named 'note' say what follows from them."""
@@ -22,7 +25,7 @@ def resolved_facts(config: RunConfig) -> list[tuple[str, str]]:
         *_tokens(config),
         *_totals(config),
         *_budget(config),
-        *(("note", note) for note in _notes(config)),
+        *(("note", note) for note in (*too_short(config), *_notes(config))),
     ]
 
 
@@ -128,6 +131,17 @@ def planned_steps(config: RunConfig) -> int:
         return config.trainer.steps
     each = config.trainer.questions_per_step * config.samples_per_question
     return min(config.trainer.steps, math.ceil(config.budget.max_samples / each))
+
+
+def too_short(config: RunConfig) -> Iterator[str]:
+    """Say where a run takes too few optimizer steps to learn anything."""
+    steps = planned_steps(config)
+    if steps * config.updates_per_step < _LEAST_UPDATES:
+        limit = "trainer.steps" if steps == config.trainer.steps else "budget.max_samples"
+        yield (
+            f"{_count(steps, 'step')} of {_count(config.trainer.questions_per_step, 'question')} teach next to "
+            f"nothing: a smoke test, whose accuracies say nothing about a method; raise {limit} to train"
+        )
 
 
 def _budget(config: RunConfig) -> Iterator[tuple[str, str]]:

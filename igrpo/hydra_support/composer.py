@@ -29,7 +29,7 @@ from igrpo.hydra_support import resolvers, searchpath
 from igrpo.hydra_support.checking import checked
 from igrpo.hydra_support.diagnosis import COMPOSITION_ERRORS, diagnose, translate
 from igrpo.hydra_support.folders import shipped
-from igrpo.hydra_support.grid import Job, combinations, effective, fit, function_problems, shared_by_all
+from igrpo.hydra_support.grid import Job, combinations, effective, fit, shared_by_all, swept_problems
 from igrpo.hydra_support.launching import launch_jobs, run_search
 from igrpo.hydra_support.overrides import in_shell
 from igrpo.hydra_support.planned import Cell, Extras, Run, Sweep
@@ -68,6 +68,12 @@ class Composer(AbstractContextManager["Composer"]):
         config = _checked_as_job(composed, 0)
         return Run(config, _directory(composed, "run"), _is_given(overrides, "hydra.run.dir"))
 
+    def has_grid(self, overrides: Sequence[str]) -> bool:
+        """Tell if the settings name what is swept: those of a preset (``hydra.sweeper.params``), not values on the
+        command line. False where they cannot be composed."""
+        composed = self._composed(self._shared(overrides), RunMode.MULTIRUN)
+        return composed is not None and bool(composed.hydra.sweeper.get("params"))
+
     def check_sweep(self, overrides: Sequence[str], extras: Extras | None = None) -> Sweep:
         """Compose and check every run of a sweep; makes no file.
 
@@ -95,7 +101,7 @@ class Composer(AbstractContextManager["Composer"]):
             raise ConfigError(["a sweep needs a setting with several values, such as sweep=NAME or seed=0,1,2"])
         if "sweep" in swept:
             raise ConfigError(["sweep=NAME: one sweep at a time; its grid would be ignored among several"])
-        problems = function_problems(items, is_search=is_search, is_group=self._is_group)
+        problems = swept_problems(items, is_search=is_search, is_group=self._is_group)
         if problems:
             raise ConfigError(problems, "the sweep")
         note, jobs = None, list[Job]()

@@ -18,6 +18,9 @@ from igrpo.hydra_support.overrides import dotted_keys, in_shell, nested_function
 #: So many combinations of swept groups are tried for what a grid's runs share.
 _MOST_CHOICES = 16
 
+#: What a search has one of: searching over them would find the condition that wins, and the seed that is lucky.
+_ONE_PER_SEARCH = ("condition", "seed")
+
 #: A grid of more runs is taken for a mistake.
 _MOST_RUNS = 10_000
 
@@ -33,15 +36,18 @@ def effective(parsed: Sequence[Override]) -> dict[str, Override]:
     return {item.get_key_element(): item for item in parsed}
 
 
-def function_problems(
+def swept_problems(
     items: Mapping[str, Override], *, is_search: bool, is_group: Callable[[Override], bool]
 ) -> list[str]:
-    """Return what is wrong with sweep functions: ranges without values in a grid, patterns for what has no choices."""
+    """Return what is wrong with what is swept: ranges without values in a grid, patterns for what has no choices,
+    several conditions or seeds in a search."""
     problems = []
     for key, item in items.items():
         given = in_shell(str(item.input_line))
         if (nested := nested_function(item)) is not None:
             problems.append(nested)
+        elif is_search and key in _ONE_PER_SEARCH and item.is_sweep_override():
+            problems.append(f"{given}: a search tunes one condition at one seed; give {key} one value")
         elif item.is_interval_sweep() and not is_search:
             interval = cast(IntervalSweep, item.value())
             ends = f"{key}={interval.start},{interval.end}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Any
 
 from igrpo.analysis.figures import Drawing, Figure, draw_figures, drawings
 from igrpo.analysis.model import Comparison, Condition, Curve, Final, Line, Report, RunEntry, Spent
@@ -102,7 +103,18 @@ def comparison(first: Final, second: Final, family: int, number: int, by_constru
     differences = {seed: second.per_seed[seed] - first.per_seed[seed] for seed in first.per_seed}
     difference = sum(differences.values()) / len(differences)
     worse = "below" if difference < 0 else "above"
+    certainty: dict[str, Any] = {
+        "interval": (difference - 0.042, difference + 0.042),
+        "bootstrap_interval": (difference - 0.029, difference + 0.028),
+        "degrees_of_freedom": 5.3 + number,
+        "p_value": 0.0123 * (number + 1),
+        "p_better": 0.0271 / (number + 1),
+        "p_adjusted": min(1.0, 0.0123 * (number + 1) * family),
+        "effect_size": difference / 0.02,
+        "minimum_detectable_effect": 0.047,
+    }
     return Comparison(
+        **certainty if len(differences) > 1 else {},
         pair=(first.condition, second.condition),
         metric=first.metric,
         matched_by="samples",
@@ -113,17 +125,9 @@ def comparison(first: Final, second: Final, family: int, number: int, by_constru
             "seconds": 1.213,
         },
         difference=difference,
-        interval=(difference - 0.042, difference + 0.042),
-        bootstrap_interval=(difference - 0.029, difference + 0.028),
-        degrees_of_freedom=5.3 + number,
-        p_value=0.0123 * (number + 1),
-        p_better=0.0271 / (number + 1),
-        p_adjusted=min(1.0, 0.0123 * (number + 1) * family),
-        family=family,
-        effect_size=difference / 0.02 if len(differences) > 1 else None,
+        family=family if len(differences) > 1 else 0,
         seeds=len(differences),
         problems=256,
-        minimum_detectable_effect=0.047,
         seed_differences=differences,
         identical_by_construction=by_construction,
         verdict=f"{second.condition} ends {abs(100 * difference):.1f} points {worse} {first.condition} at equal samples.",

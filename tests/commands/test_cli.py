@@ -103,6 +103,24 @@ def test_searches_to_take_settings_from(given: list[str]) -> None:
 
 
 @pytest.mark.parametrize("alone", ["--plan", "--no-measure", "tuned=a"])
-def test_what_is_for_sweeps_alone(alone: str) -> None:
-    with pytest.raises(ConfigError, match="is for a sweep: add sweep=NAME"):
-        parse_arguments(["seed=1", alone])
+def test_what_is_for_sweeps_alone(alone: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "seed=1", alone]) == 2
+    assert "is for a sweep: add sweep=NAME" in capsys.readouterr().err
+
+
+def test_an_experiment_with_a_grid_is_a_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "experiments").mkdir()
+    text = "# @package _global_\nhydra:\n  sweeper:\n    params:\n      algorithm: grpo,igrpo\n      seed: 0,1\n"
+    (tmp_path / "experiments" / "mine.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    for more, runs in (([], 4), (["seed=3"], 2), (["seed=1,2,3"], 6), (["trainer.steps=25,30"], 8)):
+        assert main(["train", "experiment=mine", *more, "--check"]) == 0
+        assert f"{runs} runs, all of them checked" in capsys.readouterr().out
+    assert main(["train", "experiment=mine", "--plan", "--no-measure"]) == 0
+    assert "4 (2 combinations, 2 seeds each)" in capsys.readouterr().out
+    assert main(["train", "experiment=quickstart", "--check"]) == 0
+    assert "the plan" not in capsys.readouterr().out
+    assert main(["train", "experiment=quickstart", "seed=0,1", "--check"]) == 2
+    assert "seed=0,1: several values make a sweep: add --multirun" in capsys.readouterr().err

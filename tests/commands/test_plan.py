@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from igrpo.analysis.statistics import planned_minimum_detectable_effect
 from igrpo.commands.plan import plan_of, print_plan, print_time
+from igrpo.commands.power import Design, weakness
 from igrpo.commands.tuned import tuned_overrides
 from igrpo.config import ConfigError
 from igrpo.hydra_support.composer import Composer
@@ -39,6 +43,101 @@ def test_the_numbers_of_a_plan(composer: Composer) -> None:
     effect = planned_minimum_detectable_effect(seeds=5, problems=256, samples=4, level=1 - 0.05 / 4)
     assert f"a difference of {100 * effect:.1f} points" in text
     assert "5 % over 4 comparisons" in text
+
+
+def test_a_plan_that_can_show_something_has_no_warning(composer: Composer) -> None:
+    text = printed(composer, "condition=grpo,igrpo", "seed=0,1,2,3,4")
+    assert "can detect" in text
+    assert "warning" not in text
+
+
+def test_one_seed_detects_nothing(composer: Composer) -> None:
+    text = printed(composer, "sweep=grpo_vs_igrpo", "seed=0")
+    assert "nothing: one seed cannot tell a difference from chance: use several, as in seed=0,1,2,3,4" in text
+    assert "points" not in text
+    assert "power" not in text
+
+
+#: What `sweep=grpo_vs_igrpo` of the CPU task has.
+ENOUGH = Design(seeds=5, available=256, asked=256, samples=4, comparisons=4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        # one of these alone is too little, and raising it is enough
+        ({"seeds": 2}, "give it more seeds (seed=0,1,2,3,4)"),
+        ({"available": 8}, "give it more test questions (data.test)"),
+        ({"available": 1}, "give it more test questions (data.test)"),
+        ({"asked": 8}, "give it more test questions (evaluation.questions=256)"),
+        ({"asked": 8, "available": None}, "give it more test questions (evaluation.questions=256)"),
+        ({"asked": 8, "available": 9}, "give it more test questions (evaluation.questions=256 and data.test)"),
+        ({"available": 30, "samples": 1}, "give it more test questions (data.test) or evaluation.samples=4"),
+        ({"available": 8, "seeds": 2}, "give it more seeds (seed=0,1,2,3,4) and more test questions (data.test)"),
+        ({"comparisons": 2000}, "give it more seeds, or fewer combinations"),
+    ],
+)
+def test_a_comparison_that_shows_nothing_says_what_to_change(changes: dict[str, Any], advice: str) -> None:
+    assert weakness(ENOUGH) is None
+    found = weakness(replace(ENOUGH, **changes))
+    assert found is not None
+    assert "can show next to nothing" in found
+    assert found.endswith(advice)
+
+
+def test_the_plan_warns_of_a_weak_comparison(composer: Composer) -> None:
+    text = printed(composer, "condition=grpo,igrpo", "seed=0,1,2,3,4", "data.test=1")
+    assert "nothing (1 test question x 4 samples, 5 seeds)" in text
+    assert "give it more test questions (data.test)" in text
+
+
+def test_too_few_steps_are_warned_of(composer: Composer) -> None:
+    grid = ("condition=grpo,igrpo", "seed=0,1,2,3,4")
+    assert "6 steps of 16 questions teach next to nothing" in printed(composer, *grid, "trainer.steps=6")
+    assert "warning" not in printed(composer, *grid, "trainer.steps=20")
+    # a search compares nothing, and its runs are too short all the same
+    search = printed(composer, "sweep=search_lr", "trainer.steps=6")
+    assert "can detect" not in search
+    assert "teach next to nothing" in search
+
+
+def problems(file: Path, count: int) -> str:
+    rows = [{"id": f"p{i}", "problem": f"What is {i} + 1?", "answer": str(i + 1)} for i in range(count)]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    return f"data.path={file}"
+
+
+def test_a_local_file_is_read_for_the_plan(composer: Composer, tmp_path: Path) -> None:
+    local = ("experiment=math_local", "condition=grpo,igrpo", "seed=0,1,2,3,4", "trainer.steps=20")
+    path = problems(tmp_path / "problems.jsonl", 2000)
+    text = printed(composer, *local, path, "data.test=0.5", "evaluation.questions=2000", "data.development=0")
+    counts = re.search(r"([\d,]+) to train on, 0 in the development split, ([\d,]+) in the test split", text)
+    assert counts is not None
+    train, test = (int(number.replace(",", "")) for number in counts.groups())
+    assert train + test == 2000
+    assert 900 < test < 1100
+    effect = planned_minimum_detectable_effect(seeds=5, problems=test, samples=2)
+    assert f"a difference of {100 * effect:.1f} points" in text
+    apart = problems(tmp_path / "test.jsonl", 9).replace("data.path", "data.test")
+    assert "9 in the test split" in printed(composer, *local, path, apart)
+
+
+def test_data_that_no_run_could_use_is_refused_by_the_plan(composer: Composer, tmp_path: Path) -> None:
+    local = ("experiment=math_local", "condition=grpo,igrpo", "seed=0")
+    few = problems(tmp_path / "few.jsonl", 30)
+    with pytest.raises(ConfigError, match=r"trainer\.questions_per_step=64: the data has 2\d questions to train on"):
+        printed(composer, *local, few, "trainer.questions_per_step=64")
+    (tmp_path / "bad.jsonl").write_text('{"problem": "1 + 1?"\n')
+    with pytest.raises(ConfigError, match=r"bad\.jsonl:1: not valid JSON"):
+        printed(composer, *local, f"data.path={tmp_path / 'bad.jsonl'}")
+
+
+def test_a_data_set_on_the_hub_bounds_what_can_be_detected(composer: Composer) -> None:
+    grid = ("data=gsm8k", "model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=16384", "seed=0,1,2,3,4")
+    text = printed(composer, *grid, "condition=grpo,igrpo")
+    assert "at best, as the data may hold fewer test questions: a difference of" in text
+    assert "to train on" not in text
+    assert "can show next to nothing" in printed(composer, *grid, "condition=grpo,igrpo", "evaluation.questions=8")
 
 
 def test_a_budget_shortens_the_plan(composer: Composer) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from igrpo.config.facts import resolved_facts
 from tests.composed import config
 
@@ -34,6 +36,23 @@ def test_numbers_of_igrpo() -> None:
     assert table["sequences a micro-batch"] == "about 2 to 9, as their lengths allow"
     assert table["tokens, at most: trained row"].startswith("100,")
     assert table["training"] == "100 steps, 8,000 samples"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"trainer.steps": 6, "trainer.questions_per_step": 4}, "6 steps of 4 questions teach next to nothing"),
+        ({"trainer.steps": 19}, "raise trainer.steps"),
+        ({"trainer.steps": 20}, None),
+        ({"trainer.steps": 5, "trainer.epochs": 2, "trainer.minibatches": 2}, None),  # 20 optimizer steps
+        ({"budget.max_samples": 1280}, "raise budget.max_samples"),  # 10 steps of 16 x 8
+        ({}, None),
+    ],
+)
+def test_too_few_steps_to_learn_anything(changes: dict[str, Any], said: str | None) -> None:
+    found = [note for note in facts(changes)[1] if "a smoke test" in note]
+    assert len(found) == (said is not None)
+    assert all(said is not None and said in note for note in found)
 
 
 def test_numbers_of_grpo() -> None:

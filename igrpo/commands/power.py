@@ -1,0 +1,113 @@
+"""What a comparison can show before it is run, and which settings keep it from showing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from igrpo.analysis.words import count
+
+#: Standard deviations of the seeds' true differences, in accuracy, that the plan shows the detectable effect for.
+SEED_SDS = (0.0, 0.03)
+
+#: A detectable effect is that of the sampled accuracy of two conditions near this value, where sampling is noisiest.
+_ACCURACY = 0.5
+
+#: A comparison that only finds larger differences than this, in accuracy, shows next to nothing.
+_TOO_LARGE = 0.2
+
+#: What a warned comparison is advised to have: seeds, test questions, samples of each.
+_SEEDS, _PROBLEMS, _SAMPLES = 5, 256, 4
+
+_ONE_SEED = "one seed cannot tell a difference from chance: use several, as in seed=0,1,2,3,4"
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What decides how small a difference a comparison finds.
+
+    Attributes:
+        seeds: of each condition.
+        available: questions of the test split; None: known when a run has read its data.
+        asked: how many of them are asked at most (``evaluation.questions``).
+        samples: answers to each question.
+        comparisons: that are corrected for.
+    """
+
+    seeds: int
+    available: int | None
+    asked: int
+    samples: int
+    comparisons: int
+
+    @property
+    def problems(self) -> int:
+        """Test questions that are asked, at most."""
+        return self.asked if self.available is None else min(self.asked, self.available)
+
+    def detectable(self, seed_sd: float) -> float | None:
+        """The smallest difference in accuracy that is found with a power of 80 %; None: a difference of no size is."""
+        from igrpo.analysis.statistics import planned_minimum_detectable_effect
+
+        if self.seeds < 2 or self.problems < 2:
+            return None
+        effect = planned_minimum_detectable_effect(
+            seeds=self.seeds,
+            problems=self.problems,
+            samples=self.samples,
+            accuracy=_ACCURACY,
+            seed_sd=seed_sd,
+            level=1 - 0.05 / self.comparisons,
+        )
+        return effect if effect < 1 else None
+
+    @property
+    def is_too_weak(self) -> bool:
+        """Whether next to nothing can be found."""
+        effect = self.detectable(SEED_SDS[1])
+        return effect is None or effect >= _TOO_LARGE
+
+
+def can_detect(design: Design) -> str:
+    """The smallest differences that the design finds, in words."""
+    size = (
+        f"{design.problems} test {'question' if design.problems == 1 else 'questions'} x {design.samples} samples, "
+        f"{count(design.seeds, 'seed')}"
+    )
+    alike, differing = (design.detectable(sd) for sd in SEED_SDS)
+    if design.seeds < 2:
+        return f"nothing: {_ONE_SEED}"
+    if alike is None:
+        return f"nothing ({size})"
+    between = f"{100 * SEED_SDS[1]:.0f} points between seeds"
+    more = f"none with {between}" if differing is None else f"of {100 * differing:.1f} with {between}"
+    bound = "" if design.available is not None else "at best, as the data may hold fewer test questions: "
+    return (
+        f"{bound}a difference of {100 * alike:.1f} points between two combinations, were seeds alike; {more} "
+        f"(power 80 %, {size}; 5 % over {count(design.comparisons, 'comparison')})"
+    )
+
+
+def weakness(design: Design) -> str | None:
+    """Why the design shows next to nothing and what to change; None where it does not, or one seed says it already."""
+    if design.seeds < 2 or not design.is_too_weak:
+        return None
+    effect = design.detectable(SEED_SDS[1])
+    what = "no difference" if effect is None else f"only a difference of {100 * effect:.1f} points or more"
+    changes = dict(_changes(design))
+    enough = [words for words, changed in changes.items() if not changed.is_too_weak]
+    advice = " or ".join(enough) or " and ".join(changes) or "more seeds, or fewer combinations"
+    return f"this comparison can show next to nothing: it would find {what}; give it {advice}"
+
+
+def _changes(design: Design) -> Iterator[tuple[str, Design]]:
+    """What would help, each alone."""
+    if design.seeds < _SEEDS:
+        yield "more seeds (seed=0,1,2,3,4)", replace(design, seeds=_SEEDS)
+    if design.problems < _PROBLEMS:
+        settings = [f"evaluation.questions={_PROBLEMS}"] if design.asked < _PROBLEMS else []
+        settings += ["data.test"] if design.available is not None and design.available < _PROBLEMS else []
+        more = replace(design, asked=_PROBLEMS, available=_PROBLEMS)
+        yield f"more test questions ({' and '.join(settings)})", more
+    if design.samples < _SAMPLES:
+        yield f"evaluation.samples={_SAMPLES}", replace(design, samples=_SAMPLES)

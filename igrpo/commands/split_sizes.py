@@ -1,0 +1,61 @@
+"""How many questions the splits of a sweep's data have, as far as they can be read without a download or a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from igrpo.config import ConfigError, RunConfig
+from igrpo.config.parts.data import ChainsDataConfig, DataConfig, JsonlDataConfig, TimesTablesDataConfig
+
+
+class SplitSizes(NamedTuple):
+    """The questions of each split, before those are left out that are held out, too, or too long."""
+
+    train: int
+    development: int
+    test: int
+
+
+def split_sizes(configs: Sequence[RunConfig]) -> SplitSizes | None:
+    """The sizes of the splits, of each the smallest that a run has; None where one of them is known in a run only.
+
+    Raises:
+        ConfigError: a local file that cannot be read, or fewer training questions than a step takes.
+    """
+    read: dict[str, SplitSizes | None] = {}
+    problems: dict[str, None] = {}
+    for config in configs:
+        key = config.data.model_dump_json()
+        if key not in read:
+            read[key] = _sizes(config.data)
+        sizes, step = read[key], config.trainer.questions_per_step
+        if sizes is not None and sizes.train < step:
+            problems[
+                f"trainer.questions_per_step={step}: the data has {sizes.train} questions to train on; lower it, or "
+                "give more data"
+            ] = None
+    if problems:
+        raise ConfigError(list(problems), "the data")
+    known = [sizes for sizes in read.values() if sizes is not None]
+    return SplitSizes(*map(min, zip(*known, strict=True))) if len(known) == len(read) else None
+
+
+def _sizes(data: DataConfig) -> SplitSizes | None:
+    if isinstance(data, ChainsDataConfig):
+        return SplitSizes(data.train, data.development, data.test)
+    if not isinstance(data, JsonlDataConfig | TimesTablesDataConfig):
+        return None
+    from igrpo.data.fields import Fields
+    from igrpo.data.jsonl import JsonlSource
+    from igrpo.data.times_tables import TimesTablesSource
+
+    source: JsonlSource | TimesTablesSource
+    try:
+        if isinstance(data, TimesTablesDataConfig):
+            source = TimesTablesSource(**data.model_dump(exclude={"name"}))
+        else:
+            source = JsonlSource(data.path, Fields(**data.fields.model_dump()), data.development, data.test)
+    except ValueError as error:
+        raise ConfigError([str(error)], "the data") from error
+    return SplitSizes(len(source.train), len(source.development), len(source.test))
