@@ -38,14 +38,15 @@ def verdict(c: Comparison) -> str:
 def _finding(c: Comparison) -> str:
     first, second = c.pair
     size = f"{count(c.seeds, 'seed')}, {c.problems} problems"
-    where = "above" if c.difference > 0 else "below"
-    apart = f"{second} is {abs(100 * c.difference):.1f} points {where} {first}"
     if c.interval is None or c.p_value is None or c.p_adjusted is None or c.minimum_detectable_effect is None:
-        return f"{apart} ({size}), which shows nothing: {ONE_SEED}"
+        return (
+            f"{second} differs from {first} by {points(c.difference)} points ({size}), which shows nothing: {ONE_SEED}"
+        )
     numbers = f"95 % interval {points(c.interval[0])} to {points(c.interval[1])}; {size}"
     few = f"; {c.seeds} seeds can hardly show the variance between seeds" if c.seeds < FEW_SEEDS else ""
     if c.p_adjusted < SIGNIFICANCE:
-        return f"{apart} ({numbers}){few}"
+        where = "above" if c.difference > 0 else "below"
+        return f"{second} is {abs(100 * c.difference):.1f} points {where} {first} ({numbers}){few}"
     shown = f"no difference shown between {second} and {first} ({points(c.difference)} points, {numbers})"
     if c.p_value < SIGNIFICANCE:
         return f"{shown}: what stands out alone does not after correcting for {c.family} comparisons{few}"

@@ -248,7 +248,9 @@ def test_one_seed_in_words(tmp_path: Path) -> None:
     write(tmp_path, "igrpo", {0: [0.25] * 20 + [0.5] * 4})
     found = report(tmp_path)
     (c,) = headline(found)
-    assert c.verdict.startswith("igrpo is 66.7 points below grpo (1 seed, 24 problems)")  # (20 x .75 + 4 x .25) / 24
+    assert c.verdict.startswith(
+        "igrpo differs from grpo by -66.7 points (1 seed, 24 problems), which"
+    )  # (20 x .75 + 4 x .25) / 24
     assert "another seed may say otherwise" in c.verdict
     assert len(found.notes) == 1
     assert found.notes[0].startswith("1 seed only (grpo and igrpo): nothing here tells how much seeds differ")
