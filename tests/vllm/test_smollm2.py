@@ -41,7 +41,6 @@ def check(run_dir: Path) -> None:
     assert scored
     assert all(0 <= completion["score"]["value"] <= 1 for completion in scored)
     steps = [line for line in runs.metrics(run_dir) if "judge/requests" in line]
-    assert [line["judge/unscored"] > 0 for line in steps].count(True) <= len(missing)
     assert sum(line["judge/unscored"] for line in steps) == len(missing)
     assert sum(line["judge/requests"] for line in steps) >= len(scored)
     trained = [line for line in runs.metrics(run_dir) if "train/loss" in line]
