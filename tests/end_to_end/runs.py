@@ -33,20 +33,20 @@ def start(arguments: Sequence[str], folder: Path, **variables: str) -> subproces
     )  # fmt: skip
 
 
-def finish(process: subprocess.Popen[str]) -> str:
+def finish(process: subprocess.Popen[str], timeout_s: float = TIMEOUT_S) -> str:
     """What it printed, once it has ended; its exit code is in ``process.returncode``."""
     try:
-        output, _ = process.communicate(timeout=TIMEOUT_S)
+        output, _ = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
         process.kill()
         raise
     return output
 
 
-def run(arguments: Sequence[str], folder: Path, code: int = 0) -> str:
+def run(arguments: Sequence[str], folder: Path, code: int = 0, timeout_s: float = TIMEOUT_S) -> str:
     """Run it to its end and expect an exit code."""
     process = start(arguments, folder)
-    output = finish(process)
+    output = finish(process, timeout_s)
     assert process.returncode == code, output
     return output
 
@@ -56,9 +56,9 @@ def run_here(arguments: Sequence[str], code: int = 0) -> None:
     assert main(arguments) == code
 
 
-def wait_until(process: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
+def wait_until(process: subprocess.Popen[str], reached: Callable[[], bool], timeout_s: float = TIMEOUT_S) -> None:
     """Wait for a living process to get somewhere."""
-    deadline = time.monotonic() + TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     while not reached():
         assert process.poll() is None, f"it ended before: {finish(process)}"
         assert time.monotonic() < deadline, "it took too long"

@@ -23,7 +23,7 @@ ENDLESS = ("trainer.steps=100000", "evaluation.every=4", "checkpoint.every=3")
 
 
 def checkpoint(run_dir: Path, step: int) -> dict[str, Any]:
-    loaded: dict[str, Any] = torch.load(run_dir / "checkpoints" / f"step-{step:06d}.ckpt", weights_only=True)
+    loaded: dict[str, Any] = torch.load(run_dir / "checkpoints" / f"step-{step:06d}.ckpt", weights_only=True, mmap=True)
     return loaded
 
 
