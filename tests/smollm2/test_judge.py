@@ -27,8 +27,7 @@ def judged(run_dir: Path, reward: Sequence[str], *settings: str) -> tuple[dict[s
 
 
 def test_replies_are_read_counted_and_kept(work: Path, smollm2: Path) -> None:
-    """At a temperature, so that the scores differ, and some replies are none."""
-    settings = judge("judge_local", smollm2, work / "cache.sqlite", "reward.temperature=1.0")
+    settings = judge("judge_local", smollm2, work / "cache.sqlite")
     line, groups = judged(work / "first", settings)
     scored = [completion["score"] for group in groups for completion in group["completions"]]
     missing = [completion for group in groups for completion in group["unscored"]]

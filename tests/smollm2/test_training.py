@@ -103,8 +103,8 @@ def test_what_was_trained_is_exported_and_answers(igrpo: Path, work: Path, smoll
 
 
 def test_its_rollouts_before_a_judge(igrpo: Path, work: Path, smollm2: Path) -> None:
-    """A part of the replies is readable; what has no score is in no mean, and counts as such."""
-    judged = judge("judge_local", smollm2, work / "rescore.sqlite", "reward.temperature=1.0")
+    """What of its replies cannot be read counts as such, and is in no verdict."""
+    judged = judge("judge_local", smollm2, work / "rescore.sqlite")
     run(["rescore", str(igrpo), "--steps", "1:1", *judged], work)
     (path,) = igrpo.glob("rescore-judge_local-*.json")
     found = json.loads(path.read_text())

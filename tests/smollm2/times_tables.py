@@ -55,7 +55,10 @@ def run(arguments: Sequence[str], folder: Path) -> str:
 
 
 def judge(name: str, model: Path, cache: Path, *more: str) -> list[str]:
-    """A reward that is this model as a judge, shown two gradings: without these it repeats what it is to grade."""
+    """A reward that is this model as a judge, shown two gradings: without these it repeats what it is to grade.
+
+    Greedily it says 1 to nearly everything, and at temperature 1 hardly anything that can be read.
+    """
     shots = (("2 + 2", "4", "4", "right", 1), ("3 * 5", "15", "The answer is 16", "wrong", 0))
     shown = "".join(
         f"Problem: {problem}\nRight: {answer}\nSolution: {solution}\nGrade?<|im_end|>\n<|im_start|>assistant\n"
@@ -64,7 +67,7 @@ def judge(name: str, model: Path, cache: Path, *more: str) -> list[str]:
     )
     user = shown + "{problem}\n{reference}\n{solution}\nGrade?"
     return [
-        f"reward={name}", f"reward.model={model}", f"reward.cache={cache}", "reward.max_tokens=24",
+        f"reward={name}", f"reward.model={model}", f"reward.cache={cache}", "reward.max_tokens=24", "reward.temperature=0.5",
         "reward.verifier.answer_format=[last_line]",
         "reward.prompt.system='Grade with 1 for right and 0 for wrong.'", f"reward.prompt.user={quoted(user)}",
         "reward.prompt.reference='Right: {answer}'", *more,

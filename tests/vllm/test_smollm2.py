@@ -64,8 +64,10 @@ def test_in_the_process_before_a_served_judge(work: Path, smollm2: Path, monkeyp
                 break
         assert serve.poll() is None, "".join(told)
         reward = judge("judge", smollm2, work / "cache.sqlite", *served)
-        run(arguments(work / "run", *SHORT, "rollout=vllm_colocate", reward=reward), work)
-        serve.send_signal(signal.SIGTERM)
+        try:
+            run(arguments(work / "run", *SHORT, "rollout=vllm_colocate", reward=reward), work)
+        finally:
+            serve.send_signal(signal.SIGTERM)
         assert serve.wait(60) == 128 + signal.SIGTERM
     check(work / "run")
 
