@@ -130,9 +130,12 @@ def _reward(name: str, folder: Path) -> None:
     settings = _format() if name == "format" else composed(None, f"reward={name}", *target).reward
     made = assembly.build_reward(settings, folder)
     texts = [r"<think>hm</think><answer>\boxed{2}</answer>", r"\boxed{2}", "3"]
+    if name == "last_line":
+        texts = ["12 / 6 = 2", "3\n2", "2\n3"]
     formatted = [1, 0, 0]
     expected = {
         "math_verify": [1, 1, 0], "format": formatted, "python": formatted, "math_verify_format": [2, 1, 0],
+        "last_line": [1, 1, 0],
     }  # fmt: skip
     try:
         scores = asyncio.run(made.score(question(answer="2"), [completion(text) for text in texts]))

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from igrpo.hydra_support.overrides import quoted
-from tests.end_to_end import runs
-
-QUESTION = "What is {problem}? Reply with the number only."
 
 #: The questions and samples of a step, so that 3 steps show everything.
 QUESTIONS, SAMPLES = 4, 4
@@ -19,39 +14,19 @@ QUESTIONS, SAMPLES = 4, 4
 #: Of a run that takes a minute where nothing else runs.
 PATIENCE_S = 600.0
 
-#: The verifier, which looks for the answer where so small a model writes it.
-RULE = ("reward.answer_format=[last_line]",)
-
-
-def write_tables(path: Path) -> Path:
-    """A JSONL file of products."""
-    rows = [
-        {"id": f"{a}x{b}", "problem": f"{a} * {b}", "answer": str(a * b)} for a in range(2, 21) for b in range(2, 13)
-    ]
-    random.Random(0).shuffle(rows)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+#: The preset's own reward: the verifier.
+RULE: tuple[str, ...] = ()
 
 
 def arguments(run_dir: Path, *more: str, reward: Sequence[str] = RULE) -> list[str]:
-    """Of `igrpo train`. No run is tracked, and one checkpoint is kept: it has 1.6 GB."""
-    refinement = "What is {problem}? A draft answer: {draft}. Check it and reply with the right number only."
+    """Of `igrpo train`: the shipped preset, cut down. No run is tracked, and one checkpoint is kept: it has 1.6 GB."""
     return [
-        "train", f"hydra.run.dir={run_dir}", "experiment=math_local", "model=smollm2_135m_q4",
-        f"data.path={write_tables(run_dir.parent / 'tables.jsonl')}",
-        "prompt.system=''", f"prompt.question={quoted(QUESTION)}", f"prompt.refinement={quoted(refinement)}",
-        "prompt.max_question_tokens=128", "prompt.max_draft_tokens=24", "sampling.max_completion_tokens=20",
-        "trainer.steps=3", f"trainer.questions_per_step={QUESTIONS}",
-        f"completions_per_question={SAMPLES}", "trainer.learning_rate=1e-5", "trainer.tokens_per_microbatch=512",
-        "trainer.head_chunk=256", "evaluation.every=3", "evaluation.questions=2", "evaluation.samples=2",
-        "evaluation.greedy=false", "checkpoint.every=2", "checkpoint.keep_last=1", "checkpoint.keep_best=false",
-        "tracking=none", *reward, *more,
+        "train", f"hydra.run.dir={run_dir}", "experiment=times_tables", "trainer.steps=3",
+        f"trainer.questions_per_step={QUESTIONS}", f"completions_per_question={SAMPLES}",
+        "trainer.tokens_per_microbatch=512", "trainer.head_chunk=256", "evaluation.every=3", "evaluation.questions=2",
+        "evaluation.samples=2", "evaluation.greedy=false", "checkpoint.every=2", "checkpoint.keep_last=1",
+        "checkpoint.keep_best=false", "tracking=none", *reward, *more,
     ]  # fmt: skip
-
-
-def run(arguments: Sequence[str], folder: Path) -> str:
-    """`igrpo ARGUMENTS` in ``folder``, with patience: on a busy machine a minute of a core is several."""
-    return runs.run(arguments, folder, timeout_s=PATIENCE_S)
 
 
 def judge(name: str, model: Path, cache: Path, *more: str) -> list[str]:
