@@ -45,7 +45,7 @@ class ByteLevelModelConfig(Section):
 class HuggingFaceModelConfig(Section):
     name: Literal["huggingface"]
     name_or_path: str
-    gguf_file: str | None
+    gguf_file: str | None = None  # run directories from before this setting have none
     revision: str | None
     dtype: Literal["float32", "bfloat16"]
     attention: Literal["sdpa", "eager", "flash_attention_2"]
