@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from igrpo.hydra_support.overrides import quoted
+from tests.end_to_end import runs
 
 #: The questions and samples of a step, so that 3 steps show everything.
 QUESTIONS, SAMPLES = 4, 4
@@ -27,6 +28,11 @@ def arguments(run_dir: Path, *more: str, reward: Sequence[str] = RULE) -> list[s
         "evaluation.samples=2", "evaluation.greedy=false", "checkpoint.every=2", "checkpoint.keep_last=1",
         "checkpoint.keep_best=false", "tracking=none", *reward, *more,
     ]  # fmt: skip
+
+
+def run(arguments: Sequence[str], folder: Path) -> str:
+    """`igrpo ARGUMENTS` in ``folder``, with patience: on a busy machine a minute of a core is several."""
+    return runs.run(arguments, folder, timeout_s=PATIENCE_S)
 
 
 def judge(name: str, model: Path, cache: Path, *more: str) -> list[str]:
