@@ -24,7 +24,7 @@ def arguments(run_dir: Path, *more: str, reward: Sequence[str] = RULE) -> list[s
     return [
         "train", f"hydra.run.dir={run_dir}", "experiment=times_tables", "trainer.steps=3",
         f"trainer.questions_per_step={QUESTIONS}", f"completions_per_question={SAMPLES}",
-        "trainer.tokens_per_microbatch=512", "trainer.head_chunk=256", "evaluation.every=3", "evaluation.questions=2",
+        "sampling.temperature=0.7", "trainer.tokens_per_microbatch=512", "trainer.head_chunk=256", "evaluation.every=3", "evaluation.questions=2",
         "evaluation.samples=2", "evaluation.greedy=false", "checkpoint.every=2", "checkpoint.keep_last=1",
         "checkpoint.keep_best=false", "tracking=none", *reward, *more,
     ]  # fmt: skip

@@ -1,12 +1,16 @@
 r"""Answers that repeat a formula of their problem: ``\boxed{501^2-499^2}`` to *Evaluate $501^2-499^2$*.
 
 Such an answer is equal to the gold one and does none of the work. It is no answer, unless the gold answer is written in
-the same way, or it is a plain number or name (a probability of the problem may well be the answer, too).
+the same way, or it is a plain number or name (a probability of the problem may well be the answer, too). Formulas are
+what a problem writes between dollars or the like, and sums in its plain text (*What is 4 * 10?*). Where the gold answer
+is a number, an expression of numbers that holds all numbers of such a sum repeats it, too, in whatever order: a policy
+that is trained on products finds ``10 * 4`` and ``4 * 10 * 1`` next.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import lru_cache
 
 from igrpo.rewards.math.normalise import normalise
@@ -16,6 +20,14 @@ from igrpo.rewards.math.structure import sides, split_top
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _LABEL = re.compile(r"\\(?:label|tag)\{[^{}]*\}|\\(?:qquad|quad)")
 _LONGEST = 20_000
+#: A sum in plain text: numbers and single letters with signs between them.
+_OPERAND = r"[(\[]*(?:\d+(?:[.,]\d+)*[a-zA-Z]?|[a-zA-Z])(?!\w)[)\]!]*"
+_SIGN = r"(?:\s*(?:\*\*|[-+*/^×·÷−])\s*|\s+x\s+(?=\d))"
+_PLAIN = re.compile(rf"(?<![\w.]){_OPERAND}(?:{_SIGN}{_OPERAND})+")
+_TIMES = re.compile(r"(?<=\d)\s+x\s+(?=\d)")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_SCIENTIFIC = re.compile(r"-?\d+(?:\.\d+)?\s*\\(?:cdot|times)\s*10\^\{?-?\d+\}?")
+_ARITHMETIC = re.compile(r"(?:[-\d.+*/^!(){}\[\]\s]|\\(?:cdot|times|div|[dt]?frac|sqrt|left|right)(?![a-zA-Z]))+")
 _WORK = re.compile(r"[-+*/^!|=<>]|\\[a-zA-Z]")
 
 
@@ -23,20 +35,45 @@ _WORK = re.compile(r"[-+*/^!|=<>]|\\[a-zA-Z]")
 def formulas(problem: str) -> frozenset[str]:
     """The formulas of a problem and the sides of its relations, in normal form; those that hold some operation."""
     found: set[str] = set()
-    for match in _FORMULA.finditer(problem[:_LONGEST]):
-        formula = normalise(_LABEL.sub(" ", next(filter(None, match.groups()))))
+    for formula in _written(problem):
         found |= _parts(formula)
     return frozenset(part for part in found if _holds_work(part))
 
 
 def restates(problem: str, gold: str, answer: str) -> bool:
     """Return whether a normalised answer is a formula of the problem, and not the gold answer's."""
+    if parse_number(gold) is not None and _repeats_numbers(problem, answer):
+        return True
     if not _WORK.search(answer):
         return False
     given = formulas(problem)
     mine = _parts(answer)
     said = {_bare(gold)} | set(filter(_holds_work, _parts(gold)))
     return not given.isdisjoint(mine) and said.isdisjoint(mine)
+
+
+def _written(problem: str) -> list[str]:
+    """The formulas of a problem in normal form, whole: between dollars, and in what is left of its text."""
+    text = problem[:_LONGEST]
+    between = [_LABEL.sub(" ", next(filter(None, match.groups()))) for match in _FORMULA.finditer(text)]
+    plain = [_TIMES.sub(r" \\times ", match[0]) for match in _PLAIN.finditer(_FORMULA.sub(" ; ", text))]
+    return [normalise(formula) for formula in [*between, *plain]]
+
+
+def _repeats_numbers(problem: str, answer: str) -> bool:
+    """Return whether an arithmetic expression holds all numbers of one that the problem writes."""
+    if not _ARITHMETIC.fullmatch(answer) or _SCIENTIFIC.fullmatch(answer) or parse_number(answer) is not None:
+        return False
+    mine = Counter(_NUMBER.findall(answer))
+    return any(numbers <= mine for numbers in map(Counter, _sums(problem)))
+
+
+@lru_cache(maxsize=1024)
+def _sums(problem: str) -> tuple[tuple[str, ...], ...]:
+    """The numbers of each arithmetic expression of a problem, at least two of them."""
+    found = [part for formula in _written(problem) for part in _parts(formula)]
+    numbers = [tuple(_NUMBER.findall(part)) for part in found if _ARITHMETIC.fullmatch(part) and _holds_work(part)]
+    return tuple(several for several in numbers if len(several) > 1)
 
 
 def _parts(formula: str) -> set[str]:

@@ -84,3 +84,47 @@ def test_a_formula_of_the_problem_that_is_the_gold_answer_is_right(verifier: Mat
 )
 def test_what_repeats_a_problem(problem: str, gold: str, answer: str, restated: bool) -> None:
     assert restates(problem, gold, answer) is restated
+
+
+#: Sums in plain text with their gold answers, and what equals them without being worked out. A model of 135 million
+#: parameters that was trained on products found the first within 20 steps.
+DISGUISES = [
+    ("4 * 10", "40", ["4 * 10", "4*10.", "= 4 * 10", "10 * 4", "4 * 10 * 1", "1 * 4 * 10", "(4)(10)", "4(10) + 0"]),
+    ("What is 12 * 7? Reply with the number only.", "84", ["12 * 7", "7 * 12", "12 × 7", "12 \\cdot 7"]),
+    ("What is 12 x 7?", "84", ["12 \\times 7", "7 \\times 12"]),
+    ("What is $12 \\times 7$?", "84", ["12 * 7", "7 * 12", "(7)(12)"]),
+    ("Compute (5 + 3) * 2.", "16", ["(5 + 3) * 2", "2 * (3 + 5)", "2(5+3)"]),
+    ("17 × 3 = ?", "51", ["17 * 3", "3 * 17"]),
+    ("How much is 3^2 + 4^2", "25", ["3^2 + 4^2", "4^2+3^2"]),
+    ("6 -7 *8", "-50", ["6 - 7 * 8", "-7*8+6"]),
+    ("Evaluate \\(7 - 15\\)", "-8", ["7 - 15", "-15 + 7"]),
+]
+
+
+@pytest.mark.parametrize(("problem", "gold", "answers"), DISGUISES)
+def test_a_sum_of_the_problem_is_no_answer_to_it(
+    problem: str, gold: str, answers: list[str], verifier: MathVerifier
+) -> None:
+    boxed = [f"\\boxed{{{answer}}}" for answer in (*answers, gold)]
+    verdicts = [score.correct for score in verifier.score_sync(Question("q", problem, gold), boxed)]
+    assert verdicts == [False] * len(answers) + [True]
+
+
+@pytest.mark.parametrize(
+    ("problem", "gold", "answer"),
+    [
+        ("4 * 10", "40", "20 + 20"),  # other numbers: the work was done, if oddly
+        ("4 * 10", "40", "4 * 10 = 40"),
+        ("What is 10^3 + 500?", "1500", "1.5 \\times 10^3"),
+        ("Write 2 * 3 * 4 as a product of primes.", "2^3 * 3", "2^3 * 3"),
+        ("Simplify x - 2 + 2x.", "3x-2", "-2+3x"),
+        ("A 5-year plan has 3-4 stages of 2 years. How long may it be?", "8", "2^3"),
+        ("What is half of 1/4 + 1/4?", "1/4", "2/8"),
+        ("He was there in 2020-2021. How old is one born in 1990 then, at least?", "30", "2020-1990"),
+    ],
+)
+def test_right_answers_are_not_taken_for_the_problem(
+    problem: str, gold: str, answer: str, verifier: MathVerifier
+) -> None:
+    (score,) = verifier.score_sync(Question("q", problem, gold), [f"\\boxed{{{answer}}}"])
+    assert score.correct
