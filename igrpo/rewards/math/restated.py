@@ -28,6 +28,7 @@ _TIMES = re.compile(r"(?<=\d)\s+x\s+(?=\d)")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _SCIENTIFIC = re.compile(r"-?\d+(?:\.\d+)?\s*\\(?:cdot|times)\s*10\^\{?-?\d+\}?")
 _ARITHMETIC = re.compile(r"(?:[-\d.+*/^!(){}\[\]\s]|\\(?:cdot|times|div|[dt]?frac|sqrt|left|right)(?![a-zA-Z]))+")
+_WORDS = re.compile(r"\\text\{[^{}]*\}|(?<![\\a-zA-Z])[a-zA-Z]+|[,;:?'\"`]|(?<!\d)\.|\.(?!\d)")
 _WORK = re.compile(r"[-+*/^!|=<>]|\\[a-zA-Z]")
 
 
@@ -42,7 +43,7 @@ def formulas(problem: str) -> frozenset[str]:
 
 def restates(problem: str, gold: str, answer: str) -> bool:
     """Return whether a normalised answer is a formula of the problem, and not the gold answer's."""
-    if parse_number(gold) is not None and _repeats_numbers(problem, answer):
+    if parse_number(gold) is not None and _repeats_numbers(problem, gold, answer):
         return True
     if not _WORK.search(answer):
         return False
@@ -60,12 +61,17 @@ def _written(problem: str) -> list[str]:
     return [normalise(formula) for formula in [*between, *plain]]
 
 
-def _repeats_numbers(problem: str, answer: str) -> bool:
-    """Return whether an arithmetic expression holds all numbers of one that the problem writes."""
-    if not _ARITHMETIC.fullmatch(answer) or _SCIENTIFIC.fullmatch(answer) or parse_number(answer) is not None:
+def _repeats_numbers(problem: str, gold: str, answer: str) -> bool:
+    """Return whether an arithmetic expression holds all numbers of one that the problem writes; one with words around
+    it, which a comparison passes over, must lack the gold number besides."""
+    expression = _WORDS.sub(" ", answer)
+    if not _ARITHMETIC.fullmatch(expression) or _SCIENTIFIC.fullmatch(answer) or parse_number(answer) is not None:
         return False
-    mine = Counter(_NUMBER.findall(answer))
-    return any(numbers <= mine for numbers in map(Counter, _sums(problem)))
+    numbers = _NUMBER.findall(expression)
+    if expression != answer and gold in numbers:
+        return False
+    mine = Counter(numbers)
+    return any(theirs <= mine for theirs in map(Counter, _sums(problem)))
 
 
 @lru_cache(maxsize=1024)

@@ -91,6 +91,7 @@ def test_what_repeats_a_problem(problem: str, gold: str, answer: str, restated: 
 DISGUISES = [
     ("4 * 10", "40", ["4 * 10", "4*10.", "= 4 * 10", "10 * 4", "4 * 10 * 1", "1 * 4 * 10", "(4)(10)", "4(10) + 0"]),
     ("What is 12 * 7? Reply with the number only.", "84", ["12 * 7", "7 * 12", "12 × 7", "12 \\cdot 7"]),
+    ("17 * 10", "170", ["17 * 10 equals 17 * 10 indeed.", "17 * 10, as was asked", "17 * 10 kilometres", "see 17*10"]),
     ("What is 12 x 7?", "84", ["12 \\times 7", "7 \\times 12"]),
     ("What is $12 \\times 7$?", "84", ["12 * 7", "7 * 12", "(7)(12)"]),
     ("Compute (5 + 3) * 2.", "16", ["(5 + 3) * 2", "2 * (3 + 5)", "2(5+3)"]),
@@ -115,6 +116,8 @@ def test_a_sum_of_the_problem_is_no_answer_to_it(
     [
         ("4 * 10", "40", "20 + 20"),  # other numbers: the work was done, if oddly
         ("4 * 10", "40", "4 * 10 = 40"),
+        ("1 * 7 apples", "7", "7 apples"),
+        ("What is 0.5 * 8?", "4", "4."),
         ("What is 10^3 + 500?", "1500", "1.5 \\times 10^3"),
         ("Write 2 * 3 * 4 as a product of primes.", "2^3 * 3", "2^3 * 3"),
         ("Simplify x - 2 + 2x.", "3x-2", "-2+3x"),
