@@ -95,13 +95,13 @@ def speaker_of_model(directory: Path, prompt: str | None, max_tokens: int) -> Sp
     if record is not None and prompt is not None:
         raise ValueError(f"--prompt {prompt}: {directory} has the prompts that it was trained on; leave it out")
     config = _composed(directory, prompt)
+    config = config if record is None else config.model_copy(update={"prompt": record.prompt})
     speaker = _speaker(build_policy(config, get_console(stderr=True)), config)
     if record is None:
         sampling = speaker.sampling.model_copy(update={"max_completion_tokens": max_tokens})
         return replace(speaker, sampling=sampling)
     return replace(
         speaker,
-        prompt=record.prompt,
         sampling=record.sampling,
         reward=record.reward,
         drafts=record.drafts,
