@@ -17,7 +17,7 @@ from igrpo.doctor.draft_worth import worth_check
 from igrpo.doctor.reward_checks import format_checks, gold_check, judge_checks, thinking_checks, without_judges
 from igrpo.doctor.shape import Shape
 from igrpo.doctor.static_checks import DRAFT_SECONDS, NOT_MEASURED, Check
-from igrpo.prompts import PromptBuilder
+from igrpo.prompts import PromptBuilder, PromptError
 from igrpo.rewards.base import RewardError
 from igrpo.types import Completion, Question
 
@@ -70,6 +70,9 @@ def _model_checks(
 
     try:
         policy = assembly.build_policy(_on_this_machine(config), get_console())
+    except PromptError as error:
+        yield Check("prompt", "failed", str(error))
+        return
     except (ValueError, ImportError) as error:
         yield Check("model", "failed", str(error))
         return

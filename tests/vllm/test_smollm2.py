@@ -42,7 +42,10 @@ def check(run_dir: Path) -> None:
     assert all(0 <= completion["score"]["value"] <= 1 for completion in scored)
     steps = [line for line in runs.metrics(run_dir) if "judge/requests" in line]
     assert sum(line["judge/unscored"] for line in steps) == len(missing)
-    assert sum(line["judge/requests"] for line in steps) >= len(scored)
+    different = {
+        (trace["question"]["id"], c["text"]) for trace in traces for g in trace["groups"] for c in g["completions"]
+    }
+    assert sum(line["judge/requests"] for line in steps) >= len(different), "the same solution is asked about once"
     trained = [line for line in runs.metrics(run_dir) if "train/loss" in line]
     assert len(trained) == 2
     for line in trained:
