@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import Qwen2ForCausalLM
 
-from igrpo.assembly.cycle import build_prompts
+from igrpo.assembly.policy import build_prompts
 from igrpo.cache import cache_root
 from igrpo.data.chains import clean_solution, split_of_problem
 from igrpo.policy import warm_start, weight_cache
