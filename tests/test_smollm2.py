@@ -53,7 +53,7 @@ def test_it_is_a_plain_directory_and_is_kept(index: Path, capsys: pytest.Capture
     folder = cached_model(SMOLLM2)
     output = capsys.readouterr().out
     assert str(folder) in output
-    assert "model=smollm2_135m_q4" in output
+    assert "experiment=times_tables" in output
     assert entries() == [SMOLLM2]
     assert {"config.json", "model.safetensors", "tokenizer.json", smollm2.SUMS} <= {p.name for p in folder.iterdir()}
     assert not [path for path in folder.rglob("*") if path.suffix in {".gguf", ".whl"}]
