@@ -77,6 +77,10 @@ def test_a_formula_of_the_problem_that_is_the_gold_answer_is_right(verifier: Mat
         ("A coin shows heads with probability $\\frac{1}{2}$.", "0.5", "\\frac{1}{2}", False),  # a number may recur
         ("Let $n = 12$.", "12", "n=12", False),
         ("Find $a+b$.", "7", "a+b", True),
+        ("4 * 10", "40", "4*10 or 40", False),  # words around it, and the gold number
+        ("4 * 10", "40", "4*10 or so", True),
+        ("Write 1500 as a multiple of 10^3.", "1500", "1.5 \\times 10^3", False),
+        ("Write 1500 as a multiple of 10^3.", "1500", "1.5 \\times 10^3 + 0", True),
         ("Find $a+b$.", "7", "a+b=7", False),
         ("Let $x+y=3$ and $x-y=1$.", "x=2,y=1", "x+y=3,x-y=1", True),
         ("No formula here.", "4", "2+2", False),
