@@ -372,7 +372,9 @@ def test_a_conversation_begins_with_the_prompt_of_the_bare_question() -> None:
     assert shown[: len(bare) + len(written)] == bare + written
 
 
-@pytest.mark.parametrize("last", ["Check it.", "Write <think> first.", "Check {draft}, an answer to {problem}", "{problem}", " {draft} "])
+@pytest.mark.parametrize(
+    "last", ["Check it.", "Write <think> first.", "Check {draft}, an answer to {problem}", "{problem}", " {draft} "]
+)
 @pytest.mark.parametrize("template", ENDS_OF_CONVERSATION)
 def test_parts_may_stand_in_any_turn_and_several_times(template: str, last: str) -> None:
     tokenizer = byte_tokenizer(template)

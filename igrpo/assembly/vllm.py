@@ -123,7 +123,7 @@ def settled(rollout: Rollout, config: RunConfig) -> Rollout:
 
 
 def served_model(config: RunConfig, policy: Policy, folder: Path) -> ServedModel:
-    """What vLLM is started with. Models that no directory holds are described in ``folder``: all but their weights.
+    """Describe the model that vLLM is started with. What has no directory is written to ``folder``, all but its weights.
 
     GGUF files are among these: vLLM looks for a configuration beside them.
     """

@@ -133,8 +133,7 @@ def _accuracies(values: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _worth_rows(worth: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """Of the refinements of right and of wrong drafts, where there are any: how many are right, and what the drafts
-    add to the bare answers."""
+    """Rows for the accuracy after a right and after a wrong draft, and for what the draft adds to the bare answers."""
     for draft in ("right", "wrong"):
         ends = ((end, (worth.get(end) or {}).get(f"given_{draft}") or {}) for end in ("before", "after"))
         given = {end: values for end, values in ends if _has(values, "right")}

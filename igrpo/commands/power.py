@@ -1,4 +1,4 @@
-"""What a comparison can show before it is run, and which settings keep it from showing anything."""
+"""The smallest difference that a planned comparison can detect, and which settings make it too weak."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ONE_SEED = "one seed cannot tell a difference from chance: use several, as in s
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What decides how small a difference a comparison finds.
+    """The size of a comparison, which decides the smallest difference that it detects.
 
     Attributes:
         seeds: of each condition.
@@ -63,7 +63,7 @@ class Design:
 
     @property
     def is_too_weak(self) -> bool:
-        """Whether next to nothing can be found."""
+        """True where only differences of ``_TOO_LARGE`` or more are detected."""
         effect = self.detectable(SEED_SDS[1])
         return effect is None or effect >= _TOO_LARGE
 
@@ -101,7 +101,7 @@ def weakness(design: Design) -> str | None:
 
 
 def _changes(design: Design) -> Iterator[tuple[str, Design]]:
-    """What would help, each alone."""
+    """Single changes of settings, as text, with the design that each gives."""
     if design.seeds < _SEEDS:
         yield "more seeds (seed=0,1,2,3,4)", replace(design, seeds=_SEEDS)
     if design.problems < _PROBLEMS:

@@ -115,7 +115,7 @@ def _paths(name: str, arguments: Sequence[str], *, several: bool = False) -> tup
 
 
 def _is_sweep(asked: Arguments) -> bool:
-    """Whether there are several runs: the command line says so, or a preset that it chooses has a grid.
+    """Tell if several runs are asked for, by the command line or by the grid of a preset that it chooses.
 
     Raises:
         ConfigError: one run, and what only a sweep has.

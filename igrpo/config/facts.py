@@ -14,7 +14,7 @@ from igrpo.config.schema import RunConfig
 #: Tokens below which thinking and an answer of a real model seldom fit.
 _LEAST_THINKING = 256
 
-#: With fewer optimizer steps a run learns next to nothing, whatever it is trained on.
+#: A run of fewer optimizer steps is called a smoke test: it hardly changes the model.
 _LEAST_UPDATES = 20
 
 

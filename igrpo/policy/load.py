@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 import torch
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
 )
 
 from igrpo.model_files import gguf_problem, no_directory
+from igrpo.policy.tokenizer import check_fit, first_line, load_tokenizer, model_error
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +33,8 @@ _DTYPES: Final[dict[str, torch.dtype]] = {
     "float16": torch.float16,
 }
 
-#: Class names that say of a directory: the tokenizer is what tokenizer.json says, nothing else.
-_GENERIC_TOKENIZERS: Final = ("PreTrainedTokenizerFast", "TokenizersBackend")
-
 #: How transformers says that a family lacks an attention implementation.
 _NO_ATTENTION: Final = re.compile(r"does not support .*attention", re.IGNORECASE)
-
-_SAVE_ONE: Final = "save one there with tokenizer.save_pretrained"
 
 
 class AttentionError(ValueError):
@@ -86,15 +79,15 @@ def load_policy(
     chosen |= {} if gguf_file is None else {"gguf_file": gguf_file}
     try:
         config = _load_config(source, chosen)
-        tokenizer = _load_tokenizer(source, chosen)
+        tokenizer = load_tokenizer(source, chosen)
         if check_tokenizer is not None:
             check_tokenizer(tokenizer)
         model = _load_model(source, config, dtype, attention, chosen)
     except Exception as error:  # the readers of GGUF raise whatever they stumble over in a broken file
         if gguf_file is None or isinstance(error, ValueError):
             raise
-        raise _error(source, f"{gguf_file} cannot be read as GGUF: {_first_line(error)}") from error
-    _check_tokenizer(source, model, tokenizer)
+        raise model_error(source, f"{gguf_file} cannot be read as GGUF: {first_line(error)}") from error
+    check_fit(source, model, tokenizer)
     model.eval()  # type: ignore[no-untyped-call]
     return model, tokenizer
 
@@ -119,8 +112,8 @@ def load_shape(
     with suppress(OSError):  # not every model has the file
         model.generation_config = GenerationConfig.from_pretrained(source, revision=revision or "main")
     _refuse_masked(source, model)
-    tokenizer = _load_tokenizer(source, {"revision": revision, "trust_remote_code": trust_remote_code})
-    _check_tokenizer(source, model, tokenizer)
+    tokenizer = load_tokenizer(source, {"revision": revision, "trust_remote_code": trust_remote_code})
+    check_fit(source, model, tokenizer)
     return model, tokenizer
 
 
@@ -135,20 +128,14 @@ def reference_copy(model: PreTrainedModel) -> PreTrainedModel:
 def _source(name_or_path: str) -> str:
     local = Path(name_or_path).expanduser()
     if _looks_like_a_path(name_or_path) and not local.is_dir():
-        raise _error(name_or_path, f"{no_directory(name_or_path)}; give a model's directory or its name on the hub")
+        raise model_error(
+            name_or_path, f"{no_directory(name_or_path)}; give a model's directory or its name on the hub"
+        )
     return str(local) if local.is_dir() else name_or_path
 
 
 def _looks_like_a_path(name: str) -> bool:
     return Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "\\" in name
-
-
-def _error(name: str, problem: str) -> ValueError:
-    return ValueError(f"model.name_or_path={name}: {problem}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def _load_config(source: str, chosen: dict[str, Any]) -> Any:
@@ -159,7 +146,7 @@ def _load_config(source: str, chosen: dict[str, Any]) -> Any:
 
 
 def _not_causal(source: str, error: Exception) -> ValueError:
-    return _error(source, f"it cannot be loaded as a causal language model: {_first_line(error)}")
+    return model_error(source, f"it cannot be loaded as a causal language model: {first_line(error)}")
 
 
 def _load_model(
@@ -184,7 +171,7 @@ def _load_model(
     info: dict[str, Any] = loaded[1]
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
-        raise _error(
+        raise model_error(
             source,
             f"its files lack {len(missing)} weights of a causal language model ({', '.join(missing[:3])}, ...): "
             "the directory is incomplete, or holds another kind of model",
@@ -210,7 +197,7 @@ def set_attention(model: PreTrainedModel, attention: Attention) -> None:
     try:
         model.set_attn_implementation(attention)
     except (ImportError, ValueError) as error:
-        raise AttentionError(attention, _first_line(error)) from error
+        raise AttentionError(attention, first_line(error)) from error
     if model.config._attn_implementation != attention:  # some families ignore the request
         raise AttentionError(attention, f"{type(model).__name__} has no such attention")
 
@@ -229,45 +216,4 @@ def _attention(config: Any, wanted: Attention | None) -> Attention | None:
 def _refuse_masked(source: str, model: PreTrainedModel) -> None:
     masked = [name for name in model.config.architectures or [] if name.endswith("ForMaskedLM")]
     if masked:
-        raise _error(source, f"{masked[0]} sees the tokens to its right: give a causal language model")
-
-
-def _load_tokenizer(source: str, chosen: dict[str, Any]) -> PreTrainedTokenizerBase:
-    try:
-        if "gguf_file" not in chosen and _declares_generic_tokenizer(Path(source)):
-            tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(source)
-        else:
-            tokenizer = AutoTokenizer.from_pretrained(source, **chosen)
-    except (OSError, ValueError, ImportError) as error:
-        raise _error(source, f"its tokenizer cannot be loaded, {_SAVE_ONE}: {_first_line(error)}") from error
-    assert isinstance(tokenizer, PreTrainedTokenizerBase)
-    return tokenizer
-
-
-def _declares_generic_tokenizer(directory: Path) -> bool:
-    """Whether tokenizer.json is to be taken as it stands.
-
-    AutoTokenizer (transformers 5) overrides that for some architectures, Qwen2 among them: it rebuilds the text
-    splitting that the architecture usually has, and a tokenizer of another kind silently splits differently.
-    """
-    config = directory / "tokenizer_config.json"
-    if not (config.is_file() and (directory / "tokenizer.json").is_file()):
-        return False
-    declared = json.loads(config.read_text(encoding="utf-8"))
-    return declared.get("tokenizer_class") in _GENERIC_TOKENIZERS and "auto_map" not in declared
-
-
-def _check_tokenizer(source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuse a tokenizer that cannot serve the model; give it a padding token where it has none."""
-    rows = cast("torch.Tensor", model.get_input_embeddings().weight).shape[0]
-    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes of a directory without one
-        raise _error(source, f"it has no tokenizer, {_SAVE_ONE}")
-    if len(tokenizer) > rows:
-        raise _error(
-            source, f"its tokenizer has {len(tokenizer)} tokens, the model's embedding {rows}: they do not match"
-        )
-    if tokenizer.eos_token_id is None:
-        raise _error(source, "its tokenizer has no end token (eos_token): set one and save the tokenizer again")
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-        log.info("the tokenizer of %s has no padding token: padding with its end token", source)
+        raise model_error(source, f"{masked[0]} sees the tokens to its right: give a causal language model")

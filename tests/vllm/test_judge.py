@@ -28,6 +28,7 @@ from tests.rewards.judge.making import QUESTION, Rule, judge
 from tests.rewards.judge.test_openai_client import MESSAGES, endpoint
 from tests.vllm.models import MAX_LEN
 from tests.vllm.random_judge import make_judge, teach
+from tests.vllm.serving import told_until_ready
 from tests.vllm.test_runs import SMALL
 
 ROOT = Path(__file__).parents[2]
@@ -66,13 +67,7 @@ def test_a_served_judge_answers_with_its_own_weights_within_the_schema(
     work = tmp_path / "work"
     work.mkdir()
     with start(work, model, port) as serve:
-        assert serve.stdout is not None
-        told = []
-        for line in serve.stdout:
-            told.append(line)
-            if line.startswith("Ctrl-C"):
-                break
-        output = "".join(told)
+        output = told_until_ready(serve)
         url = f"http://127.0.0.1:{port}/v1"
         settings = rf"reward=judge reward\.base_url={url} reward\.model={model} reward\.api_key_env=IGRPO_JUDGE_API_KEY"
         assert re.search(settings, output), output

@@ -13,6 +13,7 @@ import psutil
 
 from igrpo.rollout.vllm.client import Client
 from igrpo.rollout.vllm.supervisor import free_port
+from tests.vllm.serving import told_until_ready
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,13 +30,7 @@ def test_it_serves_until_it_is_stopped_and_leaves_nothing_behind(tmp_path: Path)
         stderr=subprocess.STDOUT,
         text=True,
     ) as serve:
-        assert serve.stdout is not None
-        told = []
-        for line in serve.stdout:
-            told.append(line)
-            if line.startswith("Ctrl-C"):
-                break
-        output = "".join(told)
+        output = told_until_ready(serve)
         assert re.search(rf"rollout=vllm_server rollout\.url=http://127\.0\.0\.1:{port}$", output, re.MULTILINE), output
         status = Client(f"http://127.0.0.1:{port}", None, request_timeout_s=60.0).status()
         assert status is not None

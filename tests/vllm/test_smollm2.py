@@ -12,6 +12,7 @@ import pytest
 from igrpo.rollout.vllm.supervisor import free_port
 from tests.end_to_end import runs
 from tests.smollm2.times_tables import QUESTIONS, SAMPLES, arguments, judge, run
+from tests.vllm.serving import told_until_ready
 from tests.vllm.test_judge import start
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -59,13 +60,8 @@ def test_in_the_process_before_a_served_judge(work: Path, smollm2: Path, monkeyp
     monkeypatch.setenv("IGRPO_JUDGE_API_KEY", "a secret of this test")
     served = (f"reward.base_url=http://127.0.0.1:{port}/v1",)
     with start(work, smollm2, port) as serve:
-        assert serve.stdout is not None
-        told = []
-        for line in serve.stdout:
-            told.append(line)
-            if line.startswith("Ctrl-C"):
-                break
-        assert serve.poll() is None, "".join(told)
+        output = told_until_ready(serve)
+        assert serve.poll() is None, output
         reward = judge("judge", smollm2, work / "cache.sqlite", *served)
         try:
             run(arguments(work / "run", *SHORT, "rollout=vllm_colocate", reward=reward), work)

@@ -1,0 +1,76 @@
+"""The tokenizer of a model's directory, and whether it can serve the model."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, Final, cast
+
+import torch
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+log = logging.getLogger(__name__)
+
+#: Class names that say of a directory: the tokenizer is what tokenizer.json says, nothing else.
+_GENERIC_TOKENIZERS: Final = ("PreTrainedTokenizerFast", "TokenizersBackend")
+
+_SAVE_ONE: Final = "save one there with tokenizer.save_pretrained"
+
+
+def load_tokenizer(source: str, chosen: dict[str, Any]) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of ``source``, a directory or a name on the hub; ``chosen``: revision and the like.
+
+    Raises:
+        ValueError: there is none, or it cannot be read.
+    """
+    try:
+        if "gguf_file" not in chosen and _declares_generic_tokenizer(Path(source)):
+            tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(source)
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(source, **chosen)
+    except (OSError, ValueError, ImportError) as error:
+        raise model_error(source, f"its tokenizer cannot be loaded, {_SAVE_ONE}: {first_line(error)}") from error
+    assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    return tokenizer
+
+
+def _declares_generic_tokenizer(directory: Path) -> bool:
+    """Whether tokenizer.json is to be taken as it stands.
+
+    AutoTokenizer (transformers 5) overrides that for some architectures, Qwen2 among them: it rebuilds the text
+    splitting that the architecture usually has, and a tokenizer of another kind silently splits differently.
+    """
+    config = directory / "tokenizer_config.json"
+    if not (config.is_file() and (directory / "tokenizer.json").is_file()):
+        return False
+    declared = json.loads(config.read_text(encoding="utf-8"))
+    return declared.get("tokenizer_class") in _GENERIC_TOKENIZERS and "auto_map" not in declared
+
+
+def check_fit(source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that cannot serve the model; give it a padding token where it has none.
+
+    Raises:
+        ValueError: it is empty, larger than the model's embedding, or has no end token.
+    """
+    rows = cast("torch.Tensor", model.get_input_embeddings().weight).shape[0]
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes of a directory without one
+        raise model_error(source, f"it has no tokenizer, {_SAVE_ONE}")
+    if len(tokenizer) > rows:
+        raise model_error(
+            source, f"its tokenizer has {len(tokenizer)} tokens, the model's embedding {rows}: they do not match"
+        )
+    if tokenizer.eos_token_id is None:
+        raise model_error(source, "its tokenizer has no end token (eos_token): set one and save the tokenizer again")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+        log.info("the tokenizer of %s has no padding token: padding with its end token", source)
+
+
+def model_error(name: str, problem: str) -> ValueError:
+    return ValueError(f"model.name_or_path={name}: {problem}")
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
