@@ -123,7 +123,8 @@ def settled(rollout: Rollout, config: RunConfig) -> Rollout:
 
 
 def served_model(config: RunConfig, policy: Policy, folder: Path) -> ServedModel:
-    """Describe the model that vLLM is started with. What has none is written to ``folder``, all but its weights.
+    """Describe the model that vLLM is started with. A model without a directory is written to ``folder``, without its
+    weights.
 
     GGUF files are among these: vLLM looks for a configuration beside them.
     """
