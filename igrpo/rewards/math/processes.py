@@ -23,10 +23,11 @@ from typing import Any
 
 import psutil
 
-import igrpo
 from igrpo.rewards.math import worker
 from igrpo.types import Outcome
 
+#: The folder of the package: `igrpo.__file__` is None where the working directory has a folder named igrpo.
+_ROOT = Path(__file__).resolve().parents[3]
 _POLL_S = 0.05
 _SHORTEST_POLL_S = 0.01  # the resolution of the operating system's CPU times
 _START_WALL_S = 120.0
@@ -80,7 +81,7 @@ class ForkServer:
     """
 
     def __init__(self, memory_mb: int) -> None:
-        roots = [str(Path(igrpo.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+        roots = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(filter(None, roots)),
             "OMP_NUM_THREADS": "1",

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from types import NoneType
 from typing import Any
 
@@ -237,3 +238,16 @@ def test_a_worker_imports_neither_torch_nor_the_users_program() -> None:
 def test_limits_out_of_range_are_named(limits: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Limits(**limits)
+
+
+def test_a_folder_named_igrpo_in_the_working_directory(tmp_path: Path) -> None:
+    """As beside a clone: Python then takes the folder for a part of the package, which has no file of its own."""
+    (tmp_path / "igrpo").mkdir()
+    code = (
+        "from igrpo.rewards.math.pool import Limits, WorkerPool\n"
+        "pool = WorkerPool(1, Limits(cpu_s=5.0, wall_s=60, memory_mb=1024))\n"
+        f"print(pool.ask({request('x+1', '1+x')!r}))"
+    )
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    printed = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, env=variables, text=True, timeout=120)
+    assert printed == "right\n"
