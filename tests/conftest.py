@@ -1,4 +1,4 @@
-"""For the whole test session: shapes and types of igrpo.objective are checked at run time, one cache of small models."""
+"""For the whole test session: shapes and types of igrpo.losses are checked at run time, one cache of small models."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from jaxtyping import install_import_hook
 
 from igrpo.cache import CACHE_DIR_VARIABLE, cache_root, cached_model
 from igrpo.model_files import SMOLLM2
-from tests.objective import checker
+from tests.losses import checker
 
 #: Kept from session to session, as the small models are not: of the 540 MB of SmolLM2 one copy is enough.
 _USERS_CACHE = cache_root()
 
 # Before anything can import it without the checks, so that there is one class of each name.
-install_import_hook("igrpo.objective", f"{checker.__name__}.check")
+install_import_hook("igrpo.losses", f"{checker.__name__}.check")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,7 +4,7 @@ How it differs from GRPO: a question whose n first answers all fail gets critiqu
 for each critique, given the question, the answer and its critique. k < n refinements, right ones first, join the first
 answers in one cohort: A = R - mean over the union. All of it is trained as answers to the bare question. A refinement
 was sampled from another prompt, so that its per-token term is A * pi / (pi + gamma), pi given the question ALONE and
-the gradient through it (`igrpo.objective.shaping`). No std, no length term, no KL: that is the objective's business
+the gradient through it (`igrpo.losses.shaping`). No std, no length term, no KL: that is the objective's business
 (objective=dr_grpo, which condition=critique_grpo chooses).
 
 What the paper leaves open, or was not to be had (it was read in excerpts, beside the code that its authors released),

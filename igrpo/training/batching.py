@@ -10,7 +10,7 @@ from torch import Tensor
 
 from igrpo.config.parts.algorithm import AdvantageConfig
 from igrpo.flops import Work, row_work
-from igrpo.objective import Normaliser, group_advantages, imitation_weights, overlong_penalty
+from igrpo.losses import Normaliser, group_advantages, imitation_weights, overlong_penalty
 from igrpo.types import Cohort, Score, Trace
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from igrpo.objective import token_logprobs
+from igrpo.losses import token_logprobs
 from igrpo.policy.logits import logit_transform
 from igrpo.training.batching import MicroBatch
 

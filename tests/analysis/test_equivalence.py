@@ -11,8 +11,8 @@ import torch
 from igrpo.analysis.equivalence import identical_by_construction
 from igrpo.config import RunConfig
 from igrpo.config.facts import resolved_facts
-from igrpo.objective import group_advantages
-from igrpo.objective.losses import policy_loss
+from igrpo.losses import group_advantages
+from igrpo.losses.losses import policy_loss
 from tests.composed import changed, config
 
 CONTROLS: dict[str, tuple[str | None, tuple[str, ...], dict[str, Any], tuple[str, ...], dict[str, Any]]] = {

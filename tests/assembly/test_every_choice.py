@@ -28,8 +28,8 @@ from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.config.parts.reward import JudgeConfig, RewardConfig, WeightedConfig
 from igrpo.data.module import QuestionDataModule
 from igrpo.hydra_support.folders import choices, groups
+from igrpo.losses import correction_weights
 from igrpo.model_files import SMOLLM2
-from igrpo.objective import correction_weights
 from igrpo.rewards.judge.prompt import JudgePrompt
 from igrpo.rollout.local import LocalEngine
 from igrpo.rollout.lockstep import Lockstep

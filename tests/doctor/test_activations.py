@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCau
 from igrpo.doctor.activations import Widths, cast_weights, chunk_bytes, final_bytes, layer_bytes
 from igrpo.doctor.families import shape_from
 from igrpo.doctor.shape import Shape
-from igrpo.objective import token_logprobs
+from igrpo.losses import token_logprobs
 
 ROWS, TOKENS, VOCABULARY = 2, 96, 64
 WIDTHS = {

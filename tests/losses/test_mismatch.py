@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from igrpo.objective import policy_loss
-from igrpo.objective.mismatch import LOG_LIMIT, Correction, MismatchMetrics, correction_weights
+from igrpo.losses import policy_loss
+from igrpo.losses.mismatch import LOG_LIMIT, Correction, MismatchMetrics, correction_weights
 
 from .batches import Batch, loss_and_grads, random_batch
 from .golden import assert_matches, batch, load, tensor

@@ -1,10 +1,10 @@
-"""The annotations of igrpo.objective are checked while these tests run."""
+"""The annotations of igrpo.losses are checked while these tests run."""
 
 import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from igrpo.objective import group_advantages, token_logprobs
+from igrpo.losses import group_advantages, token_logprobs
 
 from .batches import loss_of, random_batch
 from .presets import ADVANTAGES, LOSSES

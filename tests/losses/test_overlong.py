@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from igrpo.objective import overlong_penalty
+from igrpo.losses import overlong_penalty
 
 
 def equation(length: int, limit: int, buffer: int) -> float:

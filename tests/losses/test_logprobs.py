@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from igrpo.objective import entropy_from_logits, token_logprobs
+from igrpo.losses import entropy_from_logits, token_logprobs
 
 from .golden import assert_matches, load, tensor
 

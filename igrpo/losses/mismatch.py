@@ -34,7 +34,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from igrpo.objective.kl import kl_estimate
+from igrpo.losses.kl import kl_estimate
 
 Level = Literal["none", "token", "sequence"]
 Bound = Literal["truncate", "mask"]
@@ -114,7 +114,7 @@ FIELDS = fields(MismatchMetrics)
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """``weights_BT`` for :func:`igrpo.objective.losses.policy_loss` (no gradient; 0 where the mask is False)."""
+    """``weights_BT`` for :func:`igrpo.losses.losses.policy_loss` (no gradient; 0 where the mask is False)."""
 
     weights_BT: Float[Tensor, "B T"]
     metrics: MismatchMetrics

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.objective import Normaliser, aggregate, kl_estimate
+from igrpo.losses import Normaliser, aggregate, kl_estimate
 
 from .batches import Batch, loss_and_grads, loss_of
 from .golden import assert_matches, batch, load

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from igrpo.objective import group_advantages, has_variance, imitation_weights
+from igrpo.losses import group_advantages, has_variance, imitation_weights
 
 from . import reference
 from .presets import ADVANTAGES, PRESETS

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from igrpo.objective import LossOutput, Normaliser, policy_loss
+from igrpo.losses import LossOutput, Normaliser, policy_loss
 
 
 @dataclass(frozen=True)

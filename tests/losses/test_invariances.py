@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from igrpo.objective import Normaliser, batch_normaliser, group_advantages
+from igrpo.losses import Normaliser, batch_normaliser, group_advantages
 
 from .batches import Batch, loss_and_grads, loss_of, random_batch
 from .presets import ADVANTAGES, LOSSES, PRESETS

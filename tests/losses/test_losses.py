@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from igrpo.objective import LossOutput, Normaliser, policy_loss
+from igrpo.losses import LossOutput, Normaliser, policy_loss
 
 from . import reference
 from .batches import Batch, loss_and_grads, loss_of, random_batch

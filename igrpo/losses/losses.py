@@ -26,10 +26,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from igrpo.objective.aggregation import Aggregation, Normaliser, aggregate, batch_normaliser
-from igrpo.objective.kl import KLEstimator, kl_estimate
-from igrpo.objective.metrics import LossMetrics
-from igrpo.objective.shaping import policy_shaping
+from igrpo.losses.aggregation import Aggregation, Normaliser, aggregate, batch_normaliser
+from igrpo.losses.kl import KLEstimator, kl_estimate
+from igrpo.losses.metrics import LossMetrics
+from igrpo.losses.shaping import policy_shaping
 
 Ratio = Literal["token", "sequence"]
 Surrogate = Literal["clip", "detached", "reinforce"]
@@ -82,10 +82,10 @@ def policy_loss(
         ref_logprobs_BT: of the reference policy. Where given, its KL is measured even at ``kl_beta`` 0.
         entropy_bonus: weight of the mean entropy of the batch's valid tokens, whatever the aggregation.
         entropies_BT: of the policy, nats.
-        aggregation, constant_divisor: see :func:`igrpo.objective.aggregation.aggregate`.
+        aggregation, constant_divisor: see :func:`igrpo.losses.aggregation.aggregate`.
         normaliser: denominators of the batch that this is a part of; None: this is the whole batch.
         weights_BT: of the surrogate, never of the KL term and the entropy bonus; they carry no gradient. See
-            :func:`igrpo.objective.mismatch.correction_weights`. None: 1 each.
+            :func:`igrpo.losses.mismatch.correction_weights`. None: 1 each.
         shaped_B: rows whose per-token objective is ``policy_shaping`` times the advantage. None: none.
         shaping_gamma: its ``gamma``; None where no row is shaped.
 

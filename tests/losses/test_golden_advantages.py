@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.objective import group_advantages
+from igrpo.losses import group_advantages
 
 from .golden import assert_matches, load, tensor
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from igrpo.objective import policy_loss, policy_shaping
+from igrpo.losses import policy_loss, policy_shaping
 
 from . import reference
 from .batches import Batch, random_batch
