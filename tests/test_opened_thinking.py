@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithm.base import Toolbox
-from igrpo.algorithm.critique_grpo import CritiqueGRPO
-from igrpo.algorithm.grpo import GRPO
-from igrpo.algorithm.igrpo import IGRPO
-from igrpo.algorithm.selection import RULES
-from igrpo.algorithm.self_verification import SelfVerification
+from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.critique_grpo import CritiqueGRPO
+from igrpo.algorithms.grpo import GRPO
+from igrpo.algorithms.igrpo import IGRPO
+from igrpo.algorithms.selection import RULES
+from igrpo.algorithms.self_verification import SelfVerification
 from igrpo.chat import Chat, Wishes, speaker_of_run
 from igrpo.doctor.live_checks import live_checks
 from igrpo.doctor.shapes import shape_of

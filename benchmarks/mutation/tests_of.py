@@ -15,7 +15,7 @@ from benchmarks.mutation.mutants import Mutant
 
 #: The modules of each area, and the tests that belong to it.
 AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "algorithm": (("igrpo/algorithm/*.py",), ("tests/algorithm", "tests/assembly/test_variants.py")),
+    "algorithm": (("igrpo/algorithms/*.py",), ("tests/algorithms", "tests/assembly/test_variants.py")),
     "objective": (("igrpo/losses/*.py",), ("tests/losses",)),
     "training": (("igrpo/training/*.py",), ("tests/training",)),
     "rollout": (("igrpo/rollout/*.py",), ("tests/rollout",)),

@@ -1,16 +1,16 @@
-"""The algorithm of a run: a new one is a file in `igrpo.algorithm`, its settings, and a line here."""
+"""The algorithm of a run: a new one is a file in `igrpo.algorithms`, its settings, and a line here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from igrpo.algorithm.base import Algorithm
-from igrpo.algorithm.critique_grpo import CritiqueGRPO
-from igrpo.algorithm.grpo import GRPO
-from igrpo.algorithm.igrpo import IGRPO
-from igrpo.algorithm.selection import RULES
-from igrpo.algorithm.self_verification import SelfVerification
+from igrpo.algorithms.base import Algorithm
+from igrpo.algorithms.critique_grpo import CritiqueGRPO
+from igrpo.algorithms.grpo import GRPO
+from igrpo.algorithms.igrpo import IGRPO
+from igrpo.algorithms.selection import RULES
+from igrpo.algorithms.self_verification import SelfVerification
 from igrpo.config.parts.algorithm import CritiqueGRPOConfig, GRPOConfig, IGRPOConfig, SelfVerificationConfig
 from igrpo.config.schema import RunConfig
 

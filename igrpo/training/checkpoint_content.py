@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from igrpo.algorithm.base import Algorithm, Remembering
+from igrpo.algorithms.base import Algorithm, Remembering
 from igrpo.budget import Budget
 from igrpo.training.entropy_control import EntropyControl
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from igrpo.algorithm.base import Algorithm, Toolbox
+from igrpo.algorithms.base import Algorithm, Toolbox
 from igrpo.budget import Budget
 from igrpo.distributed import gather, rank, world
 from igrpo.prompts import PromptBuilder

@@ -12,7 +12,7 @@ import lightning
 import torch
 
 from igrpo import distributed
-from igrpo.algorithm.base import Remembering
+from igrpo.algorithms.base import Remembering
 from igrpo.budget import Budget
 from igrpo.config.parts.algorithm import ObjectiveConfig
 from igrpo.config.parts.transfer import TransferConfig

@@ -17,11 +17,11 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from rich.console import Console
 
 from igrpo import assembly
-from igrpo.algorithm.critique_grpo import CritiqueGRPO
-from igrpo.algorithm.grpo import GRPO
-from igrpo.algorithm.igrpo import IGRPO
-from igrpo.algorithm.selection import best, wrong
-from igrpo.algorithm.self_verification import SelfVerification
+from igrpo.algorithms.critique_grpo import CritiqueGRPO
+from igrpo.algorithms.grpo import GRPO
+from igrpo.algorithms.igrpo import IGRPO
+from igrpo.algorithms.selection import best, wrong
+from igrpo.algorithms.self_verification import SelfVerification
 from igrpo.cache import cached_model
 from igrpo.config import RunConfig
 from igrpo.config.parts.model import HuggingFaceModelConfig

@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from igrpo import assembly
-from igrpo.algorithm.base import Toolbox
+from igrpo.algorithms.base import Toolbox
 from igrpo.rollout.local import LocalEngine
 from igrpo.training.batching import Row
 from igrpo.training.update import Updater
 from igrpo.types import Completion, Group, Question, Trace
-from tests.algorithm.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward
+from tests.algorithms.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward
 from tests.composed import config as composed
 from tests.training import small_run
 

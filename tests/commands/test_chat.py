@@ -20,7 +20,7 @@ from igrpo.policy.byte_level import ByteLevelShape, make_byte_level_model
 from igrpo.rollout.base import SamplingParams
 from igrpo.trained import load_trained
 from igrpo.types import Completion, Question
-from tests.algorithm.fakes import ScriptedEngine, completion
+from tests.algorithms.fakes import ScriptedEngine, completion
 from tests.trained_runs import BYTE_LEVEL, BYTES, trained_run, written_run
 
 PROBLEM = "6 -7 *8"

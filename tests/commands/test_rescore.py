@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithm.base import Remembering, Toolbox
+from igrpo.algorithms.base import Remembering, Toolbox
 from igrpo.assembly import build_reward
 from igrpo.assembly.algorithms import build_algorithm
 from igrpo.cli import main
@@ -23,7 +23,7 @@ from igrpo.tracking.rollout_log import RolloutLog
 from igrpo.tracking.run_directory import RunDirectory
 from igrpo.tracking.trace_lines import trace_line
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
-from tests.algorithm.fakes import PARAMS, PlainPrompts, ScriptedEngine
+from tests.algorithms.fakes import PARAMS, PlainPrompts, ScriptedEngine
 from tests.assembly.parts import completion
 from tests.composed import config
 from tests.rewards.judge.server import JudgeServer, in_turn, score

@@ -11,12 +11,12 @@ from typing import Any, Literal
 import lightning
 import torch
 
-from igrpo.algorithm.base import Algorithm
-from igrpo.algorithm.critique_grpo import CritiqueGRPO
-from igrpo.algorithm.grpo import GRPO
-from igrpo.algorithm.igrpo import IGRPO
-from igrpo.algorithm.selection import best
-from igrpo.algorithm.self_verification import SelfVerification
+from igrpo.algorithms.base import Algorithm
+from igrpo.algorithms.critique_grpo import CritiqueGRPO
+from igrpo.algorithms.grpo import GRPO
+from igrpo.algorithms.igrpo import IGRPO
+from igrpo.algorithms.selection import best
+from igrpo.algorithms.self_verification import SelfVerification
 from igrpo.config.parts.algorithm import TransferConfig
 from igrpo.config.schema import BudgetConfig, CorrectionConfig
 from igrpo.data.module import QuestionDataModule

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithm.base import Toolbox
-from igrpo.algorithm.grpo import GRPO
-from igrpo.algorithm.igrpo import IGRPO
-from igrpo.algorithm.selection import best
+from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.grpo import GRPO
+from igrpo.algorithms.igrpo import IGRPO
+from igrpo.algorithms.selection import best
 from igrpo.budget import Budget
 from igrpo.distributed import gather_shares, share
 from igrpo.rewards.base import RewardError
 from igrpo.rollout.base import Engine, SamplingParams
 from igrpo.training.collect import Collector, first_leaf
 from igrpo.types import Completion, Prompt, Question, Score, Trace
-from tests.algorithm.fakes import PARAMS, ScriptedEngine, TextReward, score
+from tests.algorithms.fakes import PARAMS, ScriptedEngine, TextReward, score
 from tests.gloo import in_processes
 
 QUESTIONS = [Question(name, name, "a") for name in ("one", "two", "three")]

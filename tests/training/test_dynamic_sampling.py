@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from igrpo.algorithm.base import Toolbox
+from igrpo.algorithms.base import Toolbox
 from igrpo.budget import Budget
 from igrpo.data.module import QuestionDataModule
 from igrpo.training import collect
@@ -18,7 +18,7 @@ from igrpo.training.collect import Collector
 from igrpo.training.dynamic_sampling import DynamicSampling, dynamic_metrics, why_dropped
 from igrpo.training.metric_docs import DYNAMIC_SAMPLING_DOCS
 from igrpo.types import Completion, Group, Lesson, Prompt, Question, Score, Trace
-from tests.algorithm.fakes import ScriptedEngine
+from tests.algorithms.fakes import ScriptedEngine
 from tests.training.small_run import SOURCE, SaveAfter, fit, kept, make, spread, weights
 
 PROMPT = Prompt((1,))

@@ -14,7 +14,7 @@ from lightning.pytorch.plugins import MixedPrecision
 from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, summarise
 from igrpo.training.evaluation_callback import EvaluationCallback
 from igrpo.types import Question
-from tests.algorithm.fakes import completion, score
+from tests.algorithms.fakes import completion, score
 from tests.training.small_run import SaveAfter, fit, make
 
 

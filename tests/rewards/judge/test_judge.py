@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithm.base import Toolbox
+from igrpo.algorithms.base import Toolbox
 from igrpo.assembly import build_reward
 from igrpo.rewards.base import Measured, Reward, RewardPausedError, checked_score, measured_values
 from igrpo.rewards.judge.backend import JudgeError

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithm.base import Toolbox
-from igrpo.algorithm.igrpo import IGRPO
-from igrpo.algorithm.selection import best
+from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.igrpo import IGRPO
+from igrpo.algorithms.selection import best
 from igrpo.training.batching import question_rows
-from tests.algorithm.fakes import PARAMS, PlainPrompts, ScriptedEngine
+from tests.algorithms.fakes import PARAMS, PlainPrompts, ScriptedEngine
 from tests.rewards.judge.making import QUESTION, judge
 from tests.rewards.judge.server import JudgeServer
 from tests.rewards.judge.test_judge import by_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from igrpo.algorithm.base import Toolbox
+from igrpo.algorithms.base import Toolbox
 from igrpo.types import Question, Trace
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithm.base import Remembering, Toolbox
-from igrpo.algorithm.grpo import GRPO
-from igrpo.algorithm.self_verification import Pair, SelfVerification, verification_score
+from igrpo.algorithms.base import Remembering, Toolbox
+from igrpo.algorithms.grpo import GRPO
+from igrpo.algorithms.self_verification import Pair, SelfVerification, verification_score
 from igrpo.seeding import derive_seed, sample_seed
 from igrpo.types import Question, Trace
-from tests.algorithm.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward
+from tests.algorithms.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward
 
 QUESTION = Question("q1", "1 + 1", "2")
 VERDICTS = {"Yes": True, "No": False}

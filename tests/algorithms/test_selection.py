@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from igrpo.algorithm.selection import RULES, best, choose, first, none, random_draft, worst, wrong
+from igrpo.algorithms.selection import RULES, best, choose, first, none, random_draft, worst, wrong
 from igrpo.types import Score
-from tests.algorithm.fakes import completion, score
+from tests.algorithms.fakes import completion, score
 
 DRAFTS = [completion("a", tokens=3), completion("b", tokens=1), completion("c", tokens=5), completion("d", tokens=2)]
 

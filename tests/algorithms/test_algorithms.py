@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithm.base import Toolbox
-from igrpo.algorithm.grpo import GRPO
-from igrpo.algorithm.igrpo import IGRPO
-from igrpo.algorithm.selection import RULES
+from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.grpo import GRPO
+from igrpo.algorithms.igrpo import IGRPO
+from igrpo.algorithms.selection import RULES
 from igrpo.rewards.base import RewardError
 from igrpo.seeding import derive_seed, sample_seed
 from igrpo.types import Group, Question, Trace
-from tests.algorithm.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward
+from tests.algorithms.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward
 
 QUESTION = Question("q1", "1 + 1", "2")
 

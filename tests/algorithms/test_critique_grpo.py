@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithm.base import Toolbox
-from igrpo.algorithm.critique_grpo import CritiqueGRPO
+from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.critique_grpo import CritiqueGRPO
 from igrpo.config.parts.algorithm import AdvantageConfig
 from igrpo.seeding import sample_seed
 from igrpo.training.batching import question_rows
 from igrpo.types import Completion, Question, Score, Trace
-from tests.algorithm.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward, score
+from tests.algorithms.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward, score
 
 QUESTION = Question("q1", "1 + 1", "2")
 BARE = (1,)

@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from igrpo.algorithm.base import Toolbox
+from igrpo.algorithms.base import Toolbox
 from igrpo.types import Cohort, Group, Lesson, Question, Trace, lessons
 
 

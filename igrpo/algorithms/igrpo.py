@@ -19,8 +19,8 @@ from fractions import Fraction
 from itertools import chain
 from typing import Literal
 
-from igrpo.algorithm.base import Toolbox
-from igrpo.algorithm.selection import SelectionRule, TieRule, choose
+from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.selection import SelectionRule, TieRule, choose
 from igrpo.types import Group, Question, Trace, lessons
 
 

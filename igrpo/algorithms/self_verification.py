@@ -31,7 +31,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from igrpo.algorithm.base import Toolbox
+from igrpo.algorithms.base import Toolbox
 from igrpo.data.boxed import last_boxed
 from igrpo.types import Completion, Group, Question, Score, Trace, Verified
 
