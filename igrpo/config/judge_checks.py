@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from igrpo.config.model_files import no_directory
 from igrpo.config.parts.reward import (
     EngineJudgeConfig,
     GenerativeJudgeConfig,
@@ -15,7 +16,6 @@ from igrpo.config.parts.reward import (
     reward_parts,
 )
 from igrpo.config.schema import RunConfig
-from igrpo.model_files import no_directory
 
 _MARKS = {"user": ("{problem}", "{reference}", "{solution}"), "reference": ("{answer}",)}
 

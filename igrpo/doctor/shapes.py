@@ -9,10 +9,10 @@ from pathlib import Path
 
 import yaml
 
+from igrpo.config.model_files import no_directory
 from igrpo.config.parts.model import ByteLevelModelConfig, ModelConfig, TinyModelConfig
 from igrpo.doctor.families import shape_from
 from igrpo.doctor.shape import Shape, UnknownShapeError
-from igrpo.model_files import no_directory
 
 #: Entries of the vocabularies of the models that igrpo makes itself.
 _TINY_VOCABULARY, _BYTE_VOCABULARY = 40, 262

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
-from igrpo.cache import locked
+from igrpo.config.cache import locked
 from igrpo.data.chains import chain_question, clean_solution, teacher_solution
 from igrpo.policy import weight_cache
 from igrpo.policy.tiny import TinyShape, build_tiny_model

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from igrpo.cache import cache_root
+from igrpo.config.cache import cache_root
 from igrpo.files import atomic_path
 
 if TYPE_CHECKING:

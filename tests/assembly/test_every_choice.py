@@ -22,14 +22,14 @@ from igrpo.algorithms.grpo import GRPO
 from igrpo.algorithms.igrpo import IGRPO
 from igrpo.algorithms.selection import best, wrong
 from igrpo.algorithms.self_verification import SelfVerification
-from igrpo.cache import cached_model
 from igrpo.config import RunConfig
+from igrpo.config.cache import cached_model
+from igrpo.config.model_files import SMOLLM2
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.config.parts.reward import JudgeConfig, RewardConfig, WeightedConfig
 from igrpo.data.module import QuestionDataModule
 from igrpo.hydra_support.folders import choices, groups
 from igrpo.losses import correction_weights
-from igrpo.model_files import SMOLLM2
 from igrpo.rewards.judge.prompt import JudgePrompt
 from igrpo.rollout.local import LocalEngine
 from igrpo.rollout.lockstep import Lockstep

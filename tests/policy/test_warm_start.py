@@ -13,7 +13,7 @@ import torch
 from transformers import Qwen2ForCausalLM
 
 from igrpo.assembly.policy import build_prompts
-from igrpo.cache import cache_root
+from igrpo.config.cache import cache_root
 from igrpo.data.chains import clean_solution, split_of_problem
 from igrpo.policy import warm_start, weight_cache
 from igrpo.policy.tiny import TinyShape, build_tiny_model

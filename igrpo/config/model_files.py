@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from igrpo.cache import cached_model
+from igrpo.config.cache import cached_model
 
 #: The folder of SmolLM2-135M-Instruct in the cache; `q4`: its weights were rounded to 4 bits once.
 SMOLLM2: Final = "smollm2-135m-instruct-q4"
