@@ -5,8 +5,8 @@
 
 The model has the published shape and random weights, so that nothing is downloaded, and answers of full length, since a
 random model does not end them. The reward is a function of the tokens, so that every group has a gradient. Medians over
-the steps after the first. Utilisation is the operations of sampling and update (igrpo/flops.py; neither padding nor
-what is computed twice counts) over what the device could do in the step's time.
+the steps after the first. Utilisation is the operations of sampling and update (igrpo/models/flops.py; neither padding
+nor what is computed twice counts) over what the device could do in the step's time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import yaml
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from igrpo.files import write_json_atomic
-from igrpo.policy.byte_level import build_byte_level_tokenizer
+from igrpo.models.byte_level import build_byte_level_tokenizer
 from igrpo.types import Completion, Question, Score
 
 PHASES = ("generation", "reward_wait", "entropies", "update", "weight_sync")

@@ -17,7 +17,7 @@ class Budget:
 
     ``prefilled_tokens`` are prompt tokens that really went through the model while sampling, ``trained_tokens`` the
     prompt and completion tokens that went through forward and backward, each update counted. ``flops`` are the
-    operations of sampling and updates together, as `igrpo.flops` counts them.
+    operations of sampling and updates together, as `igrpo.models.flops` counts them.
     """
 
     samples: int = 0

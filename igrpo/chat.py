@@ -20,7 +20,7 @@ from igrpo.exported import evaluation_sampling, read_record
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.folders import shipped
 from igrpo.hydra_support.overrides import quoted
-from igrpo.policy.encoding import encode_exact
+from igrpo.models.encoding import encode_exact
 from igrpo.rewards.math.extraction import extract_answer
 from igrpo.rewards.math.normalise import normalise
 from igrpo.rewards.math.verifier import MathVerifier

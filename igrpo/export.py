@@ -17,7 +17,7 @@ from igrpo.disk import disk_errors, free_mib
 from igrpo.exported import ExportRecord, evaluation_sampling, export_record, write_record
 from igrpo.files import atomic_directory
 from igrpo.model_card import model_card
-from igrpo.policy.merge import adapter_config, adapter_tensors, merge_adapters
+from igrpo.models.merge import adapter_config, adapter_tensors, merge_adapters
 from igrpo.tracking.fingerprints import kept_date
 from igrpo.tracking.run_directory import RunDirectory
 from igrpo.trained import Trained, find_checkpoint, load_trained, run_config

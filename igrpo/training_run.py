@@ -19,7 +19,7 @@ from igrpo.data.module import QuestionDataModule
 from igrpo.distributed import from_main, is_main, main_first
 from igrpo.evaluation.result import EvaluationResult
 from igrpo.files import write_json_atomic
-from igrpo.policy.load import reference_copy
+from igrpo.models.load import reference_copy
 from igrpo.tracking.fingerprints import run_date
 from igrpo.tracking.metrics_file import read_metrics
 from igrpo.tracking.mlflow_run import RunLogger

@@ -16,7 +16,7 @@ from igrpo.doctor.shapes import shape_of
 from igrpo.doctor.static_checks import static_checks
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.folders import choices, shipped
-from igrpo.policy.load import load_policy
+from igrpo.models.load import load_policy
 from tests.composed import config
 
 OWN = {"tiny": 24, "byte_level": 64}

@@ -16,7 +16,7 @@ import pytest
 from igrpo import smollm2
 from igrpo.config.cache import cached_model
 from igrpo.config.model_files import SMOLLM2
-from igrpo.policy.load import load_policy
+from igrpo.models.load import load_policy
 from tests.tiny_gguf import write_gguf
 
 

@@ -30,8 +30,8 @@ from igrpo.config.parts.reward import (
 from igrpo.config.schema import RunConfig
 from igrpo.disk import disk_errors
 from igrpo.files import write_text_atomic
-from igrpo.policy.encoding import decoded
-from igrpo.policy.warm_start import RECIPE_VERSION
+from igrpo.models.encoding import decoded
+from igrpo.models.warm_start import RECIPE_VERSION
 from igrpo.prompts import PromptBuilder
 from igrpo.tracking.fingerprints import (
     Fingerprints,

@@ -18,7 +18,7 @@ from igrpo.config.parts.reward import (
     JudgeLocalConfig,
     JudgeVllmConfig,
 )
-from igrpo.policy.load import load_policy, load_shape
+from igrpo.models.load import load_policy, load_shape
 from igrpo.rewards.base import Reward
 from igrpo.rewards.judge.backend import Backend
 from igrpo.rewards.judge.cache import ScoreCache

@@ -18,11 +18,11 @@ from igrpo.config.parts.model import ByteLevelModelConfig, HuggingFaceModelConfi
 from igrpo.config.parts.prompt import PromptConfig
 from igrpo.config.schema import RunConfig, TrainerConfig
 from igrpo.distributed import local_rank
-from igrpo.policy.byte_level import ByteLevelShape, make_byte_level_model
-from igrpo.policy.load import load_policy, set_attention
-from igrpo.policy.lora import add_adapters
-from igrpo.policy.tiny import TinyShape
-from igrpo.policy.warm_start import WarmStart, warm_started_tiny
+from igrpo.models.byte_level import ByteLevelShape, make_byte_level_model
+from igrpo.models.load import load_policy, set_attention
+from igrpo.models.lora import add_adapters
+from igrpo.models.tiny import TinyShape
+from igrpo.models.warm_start import WarmStart, warm_started_tiny
 from igrpo.prompts import PromptBuilder
 from igrpo.training.forward import check_head
 

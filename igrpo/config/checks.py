@@ -20,7 +20,7 @@ from igrpo.config.parts.reward import FormatConfig, PythonRewardConfig, RewardCo
 from igrpo.config.parts.rollout import VllmColocateConfig, VllmServerConfig
 from igrpo.config.schema import RunConfig
 
-#: Position limit of the small model (igrpo.policy.tiny builds it with this many).
+#: Position limit of the small model (igrpo.models.tiny builds it with this many).
 TINY_POSITIONS = 512
 
 

@@ -21,7 +21,7 @@ from igrpo.doctor.device import GIB
 from igrpo.doctor.engine import engine_memory
 from igrpo.doctor.memory import kv_bytes
 from igrpo.doctor.shape import Shape
-from igrpo.flops import FORWARD_AND_BACKWARD, Work, decode_work, prefill_work, row_work
+from igrpo.models.flops import FORWARD_AND_BACKWARD, Work, decode_work, prefill_work, row_work
 
 
 @dataclass(frozen=True, slots=True)

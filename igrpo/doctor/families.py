@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from igrpo.doctor.shape import Layer, Shape, UnknownShapeError
-from igrpo.flops import ModelShape, known_shape, unknown_shape
+from igrpo.models.flops import ModelShape, known_shape, unknown_shape
 
 #: Families of Llama's layout (q, k, v and o, a gated MLP): whether q, k and v have biases. Norms of single heads.
 _QKV_BIAS = {"llama": False, "mistral": False, "qwen2": True, "qwen3": False}

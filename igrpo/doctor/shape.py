@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from igrpo.flops import ModelShape
+from igrpo.models.flops import ModelShape
 
 
 class UnknownShapeError(ValueError):
@@ -49,7 +49,7 @@ class Shape:
         embedding, head: parameters of both ends (head 0: tied to the embedding).
         state_bytes: what one sequence keeps in Mamba layers, whatever its length, in float32.
         positions: the longest sequence (None: no limit is declared).
-        flops: multiply-adds (`igrpo.flops`).
+        flops: multiply-adds (`igrpo.models.flops`).
         verified: whether the values were read from a configuration, not taken from another model.
     """
 

@@ -38,7 +38,8 @@ class Engine(Protocol):
 
     Calls are coroutines so that the engine can batch what many questions ask for at the same time.
     The counters are cumulative: prompt tokens that really went through the model, tokens that were returned, the
-    floating-point operations of both (see `igrpo.flops`), and wall-clock seconds in which the model was busy with them.
+    floating-point operations of both (see `igrpo.models.flops`), and wall-clock seconds in which the model was busy
+    with them.
     """
 
     @property

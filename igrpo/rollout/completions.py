@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from igrpo.policy.encoding import control_token_ids
+from igrpo.models.encoding import control_token_ids
 from igrpo.types import Completion, FinishReason
 
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from igrpo.flops import decode_work, prefill_work
-from igrpo.policy.shape import model_shape
+from igrpo.models.flops import decode_work, prefill_work
+from igrpo.models.shape import model_shape
 from igrpo.rollout.admission import Admission, Request, prefill_passes, take_admissions
 from igrpo.rollout.base import SamplingParams
 from igrpo.rollout.completions import CompletionMaker

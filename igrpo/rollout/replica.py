@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from igrpo.policy.weights import whole
+from igrpo.models.weights import whole
 from igrpo.rollout.local import LocalEngine
 
 

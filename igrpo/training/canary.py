@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from igrpo import distributed
-from igrpo.policy.weights import fingerprint, named_weights
+from igrpo.models.weights import fingerprint, named_weights
 from igrpo.rollout.base import RECEIVED, Engine, SamplingParams
 from igrpo.seeding import derive_seed
 from igrpo.training.batching import Row, collate

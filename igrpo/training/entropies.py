@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from igrpo.distributed import gather
-from igrpo.policy.weights import is_sharded
+from igrpo.models.weights import is_sharded
 from igrpo.training.batching import NOTHING, Row, collate, split_rows
 from igrpo.training.forward import PolicyForward
 from igrpo.types import Completion, Trace

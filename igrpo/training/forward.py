@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from igrpo.losses import token_logprobs
-from igrpo.policy.logits import logit_transform
+from igrpo.models.logits import logit_transform
 from igrpo.training.batching import MicroBatch
 
 #: Outputs of the head are made about this large for the check: a cap of 30 changes small ones by less than rounding.
@@ -94,7 +94,7 @@ def decoder_hidden(model: Any, input_ids_BL: Tensor, attention_mask_BL: Tensor) 
 
 @torch.no_grad()
 def check_head(model: Any) -> None:
-    """Prove on a few tokens that `igrpo.policy.logits.logit_transform` gives the model's own logits.
+    """Prove on a few tokens that `igrpo.models.logits.logit_transform` gives the model's own logits.
 
     What goes into the head is enlarged for the check, so that the logits are as large as they may ever get, however
     small they are for these tokens now.

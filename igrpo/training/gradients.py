@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from igrpo.distributed import world
-from igrpo.policy.weights import is_sharded, whole
+from igrpo.models.weights import is_sharded, whole
 
 _BUCKET_BYTES = 2**26
 

@@ -40,7 +40,7 @@ TRAINING_METRIC_DOCS: dict[str, str] = {
     "budget/generated_tokens": "tokens; sampled for training so far",
     "budget/prefilled_tokens": "tokens; of prompts that went through the model while sampling, so far",
     "budget/trained_tokens": "tokens; of prompts and completions that went forward and backward, so far",
-    "budget/flops": "operations; of sampling and updates so far, from the model's shape (see igrpo/flops.py)",
+    "budget/flops": "operations; of sampling and updates so far, from the model's shape (see igrpo/models/flops.py)",
     "budget/skipped_updates": "updates; left out because they were not finite (trainer.on_nonfinite=skip), so far",
 }
 

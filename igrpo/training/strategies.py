@@ -22,7 +22,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from igrpo.config.schema import TrainerConfig
 from igrpo.distributed import is_main, world
-from igrpo.policy.weights import whole
+from igrpo.models.weights import whole
 from igrpo.training.forward import PolicyRoot
 
 

@@ -16,9 +16,9 @@ from igrpo.config.parts.algorithm import ObjectiveConfig
 from igrpo.config.parts.transfer import ShapeConfig, TransferConfig, TruncateConfig
 from igrpo.config.schema import CorrectionConfig, TrainerConfig
 from igrpo.distributed import gather, positions, world
-from igrpo.flops import FORWARD_AND_BACKWARD, ModelShape, Work
 from igrpo.losses import LossMetrics, MismatchMetrics, Normaliser, correction_weights, policy_loss
-from igrpo.policy.weights import is_sharded
+from igrpo.models.flops import FORWARD_AND_BACKWARD, ModelShape, Work
+from igrpo.models.weights import is_sharded
 from igrpo.training.batching import NOTHING, MicroBatch, Row, collate, normaliser, split_rows
 from igrpo.training.forward import PolicyForward
 from igrpo.training.gradients import add_up, clip

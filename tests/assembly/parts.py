@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from igrpo.assembly import Policy
-from igrpo.policy.byte_level import ByteLevelShape, make_byte_level_model
-from igrpo.policy.load import load_policy
-from igrpo.policy.tiny import TinyShape, build_tiny_model
-from igrpo.policy.tiny_tokenizer import build_tiny_tokenizer
+from igrpo.models.byte_level import ByteLevelShape, make_byte_level_model
+from igrpo.models.load import load_policy
+from igrpo.models.tiny import TinyShape, build_tiny_model
+from igrpo.models.tiny_tokenizer import build_tiny_tokenizer
 from igrpo.types import Completion, Question
 
 TINY_SHAPE = ("model.hidden=16", "model.layers=1", "model.heads=2", "model.mlp=16", "model.warm_start.steps=1",

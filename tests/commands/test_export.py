@@ -20,8 +20,8 @@ from igrpo.cli import main
 from igrpo.config import read_config
 from igrpo.export import export
 from igrpo.exported import read_record
-from igrpo.policy.load import load_policy
-from igrpo.policy.weights import named_weights
+from igrpo.models.load import load_policy
+from igrpo.models.weights import named_weights
 from igrpo.trained import load_trained
 from tests.trained_runs import BYTE_LEVEL, BYTES, LORA, logits, trained_run, written_run
 

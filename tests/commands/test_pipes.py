@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from igrpo.policy.byte_level import ByteLevelShape, make_byte_level_model
+from igrpo.models.byte_level import ByteLevelShape, make_byte_level_model
 from tests.analysis.run_dirs import write_run
 
 

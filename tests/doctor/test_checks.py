@@ -13,7 +13,7 @@ from igrpo.doctor.live_checks import live_checks
 from igrpo.doctor.reward_checks import gold_text
 from igrpo.doctor.shapes import shape_of
 from igrpo.doctor.static_checks import Check, static_checks
-from igrpo.policy.byte_level import build_byte_level_tokenizer
+from igrpo.models.byte_level import build_byte_level_tokenizer
 from tests.assembly.parts import TINY_SHAPE, write_model, write_problems
 from tests.composed import config as composed
 

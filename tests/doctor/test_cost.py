@@ -8,7 +8,7 @@ import pytest
 
 from igrpo.doctor.cost import DEVICES, both_algorithms, compared_runs, default_assumptions, step_cost
 from igrpo.doctor.shapes import shape_of
-from igrpo.flops import Work, known_shape
+from igrpo.models.flops import Work, known_shape
 from tests.composed import config as composed
 
 SEVEN = (

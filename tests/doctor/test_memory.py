@@ -14,7 +14,7 @@ from igrpo.doctor.engine import ENGINE_OVERHEAD, engine_memory
 from igrpo.doctor.memory import OVERHEAD, host_bytes, trainer_memory
 from igrpo.doctor.shape import Shape
 from igrpo.doctor.shapes import shape_of
-from igrpo.policy.lora import add_adapters
+from igrpo.models.lora import add_adapters
 from igrpo.training.optimizer import adamw
 from tests.composed import config as composed
 

@@ -16,9 +16,9 @@ from igrpo.doctor.families import shape_from
 from igrpo.doctor.shape import UnknownShapeError
 from igrpo.doctor.shapes import published, shape_of
 from igrpo.hydra_support.folders import choices, shipped
-from igrpo.policy.byte_level import build_byte_level_tokenizer
-from igrpo.policy.shape import model_shape
-from igrpo.policy.tiny_tokenizer import VOCABULARY
+from igrpo.models.byte_level import build_byte_level_tokenizer
+from igrpo.models.shape import model_shape
+from igrpo.models.tiny_tokenizer import VOCABULARY
 from igrpo.training.strategies import decoder_layers
 from tests.assembly.parts import write_model
 from tests.composed import config as composed
@@ -61,7 +61,7 @@ def test_the_counts_are_the_published_ones() -> None:
 
 
 def test_adapters_are_peft_s() -> None:
-    from igrpo.policy.lora import add_adapters
+    from igrpo.models.lora import add_adapters
 
     shape = shape_of(composed(None, "model=byte_level", "prompt=boxed").model)
     config = {
@@ -97,7 +97,7 @@ def test_every_model_of_the_hub_that_is_shipped_is_listed() -> None:
 def test_a_directory_s_own_configuration_counts(tmp_path: Path) -> None:
     directory = write_model(tmp_path / "m")
     config = composed(None, "model=huggingface", f"model.name_or_path={directory}", "prompt=boxed")
-    from igrpo.policy.load import load_policy
+    from igrpo.models.load import load_policy
 
     model, _ = load_policy(str(directory), dtype="float32", attention="sdpa")
     assert shape_of(config.model).parameters == count(model)

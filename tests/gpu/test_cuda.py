@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from igrpo.policy.byte_level import ByteLevelShape, make_byte_level_model
-from igrpo.policy.weights import fingerprint
+from igrpo.models.byte_level import ByteLevelShape, make_byte_level_model
+from igrpo.models.weights import fingerprint
 from tests.end_to_end import runs
 
 RUN = (

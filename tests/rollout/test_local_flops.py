@@ -9,8 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from igrpo.flops import Work, decode_work, prefill_work
-from igrpo.policy.shape import model_shape
+from igrpo.models.flops import Work, decode_work, prefill_work
+from igrpo.models.shape import model_shape
 from igrpo.rollout.local import LocalEngine
 
 from .conftest import EOS, make_model, params, rule_out, sample_all

@@ -12,7 +12,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from igrpo.policy.lora import add_adapters
+from igrpo.models.lora import add_adapters
 from igrpo.rollout.base import Engine
 from igrpo.rollout.local import LocalEngine
 from igrpo.rollout.replica import ReplicaEngine

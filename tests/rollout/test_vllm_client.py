@@ -14,8 +14,8 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from igrpo.flops import decode_work, prefill_work
-from igrpo.policy.shape import model_shape
+from igrpo.models.flops import decode_work, prefill_work
+from igrpo.models.shape import model_shape
 from igrpo.rollout.base import Engine
 from igrpo.rollout.vllm.client import Client, LostError, parse_answer
 from igrpo.rollout.vllm.server import VllmServerEngine

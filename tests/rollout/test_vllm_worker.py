@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from igrpo.policy.weights import fingerprint
+from igrpo.models.weights import fingerprint
 from igrpo.rollout.base import RECEIVED
 from igrpo.rollout.vllm.worker import WeightWorker, readable_weights
 

@@ -14,7 +14,7 @@ import torch
 from aiohttp import web
 from safetensors.torch import load_file
 
-from igrpo.policy.weights import named_weights
+from igrpo.models.weights import named_weights
 
 CACHED = 2
 

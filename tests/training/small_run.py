@@ -21,10 +21,10 @@ from igrpo.config.parts.algorithm import TransferConfig
 from igrpo.config.schema import BudgetConfig, CorrectionConfig
 from igrpo.data.module import QuestionDataModule
 from igrpo.data.sources import ChainSource
-from igrpo.policy.load import reference_copy
-from igrpo.policy.lora import add_adapters
-from igrpo.policy.tiny import TinyShape, build_tiny_model
-from igrpo.policy.tiny_tokenizer import build_tiny_tokenizer
+from igrpo.models.load import reference_copy
+from igrpo.models.lora import add_adapters
+from igrpo.models.tiny import TinyShape, build_tiny_model
+from igrpo.models.tiny_tokenizer import build_tiny_tokenizer
 from igrpo.prompts import PromptBuilder
 from igrpo.rollout.base import SamplingParams
 from igrpo.rollout.local import LocalEngine

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from igrpo import distributed
-from igrpo.policy.lora import add_adapters
-from igrpo.policy.tiny import TinyShape, build_tiny_model
-from igrpo.policy.weights import fingerprint, named_weights
+from igrpo.models.lora import add_adapters
+from igrpo.models.tiny import TinyShape, build_tiny_model
+from igrpo.models.weights import fingerprint, named_weights
 from igrpo.rollout.base import RECEIVED
 from igrpo.rollout.local import LocalEngine
 from igrpo.training.canary import Canary, CanaryError

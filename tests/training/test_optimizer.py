@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from igrpo.policy.lora import add_adapters
+from igrpo.models.lora import add_adapters
 from igrpo.training.optimizer import adamw
 from tests.training.models import qwen, trainer
 

@@ -20,8 +20,8 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
 from transformers import CTRLConfig, CTRLLMHeadModel, GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
 
-from igrpo.policy.lora import add_adapters
-from igrpo.policy.weights import named_weights
+from igrpo.models.lora import add_adapters
+from igrpo.models.weights import named_weights
 from igrpo.training.batching import collate
 from igrpo.training.forward import PolicyForward
 from igrpo.training.module import IGRPOModule

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from igrpo.policy.byte_level import build_byte_level_tokenizer
-from igrpo.policy.weights import fingerprint, named_weights
+from igrpo.models.byte_level import build_byte_level_tokenizer
+from igrpo.models.weights import fingerprint, named_weights
 from igrpo.rollout.base import RECEIVED, Engine, SamplingParams
 from igrpo.rollout.local import LocalEngine
 from igrpo.rollout.vllm.served import ServedModel

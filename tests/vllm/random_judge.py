@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from igrpo.policy.byte_level import build_byte_level_tokenizer
-from igrpo.policy.load import load_policy
+from igrpo.models.byte_level import build_byte_level_tokenizer
+from igrpo.models.load import load_policy
 
 
 def make_judge(directory: Path) -> Path:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from igrpo.config.parts.rollout import VllmColocateConfig
-from igrpo.policy.lora import add_adapters
+from igrpo.models.lora import add_adapters
 from igrpo.rollout.base import Engine
 from igrpo.rollout.vllm.colocate import VllmColocateEngine
 from igrpo.rollout.vllm.in_process import read_answer

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from igrpo.config.parts.rollout import VllmServerConfig
-from igrpo.policy.lora import add_adapters
+from igrpo.models.lora import add_adapters
 from igrpo.rollout.base import Engine, SamplingParams
 from igrpo.rollout.vllm.client import Client
 from igrpo.rollout.vllm.launch import start_server

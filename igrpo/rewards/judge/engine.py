@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any, Literal, Protocol
 
-from igrpo.policy.encoding import render_chat, uses_clock
+from igrpo.models.encoding import render_chat, uses_clock
 from igrpo.rewards.judge.backend import RefusedError, Reply
 from igrpo.rewards.judge.prompt import Message
 from igrpo.rollout.base import SamplingParams

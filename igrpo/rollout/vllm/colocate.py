@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from igrpo.config.parts.rollout import VllmColocateConfig
-from igrpo.policy.weights import named_weights
+from igrpo.models.weights import named_weights
 from igrpo.rollout.vllm.environment import require_vllm
 from igrpo.rollout.vllm.in_process import check_settings
 from igrpo.rollout.vllm.requests import Requests

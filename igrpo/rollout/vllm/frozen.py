@@ -30,7 +30,7 @@ class VllmFrozenEngine(SteppedEngine):
         """Start vLLM and load the weights.
 
         Args:
-            shape: the model without its values (see `igrpo.policy.load.load_shape`).
+            shape: the model without its values (see `igrpo.models.load.load_shape`).
             setting: the path of ``config.max_model_len``, for messages.
             schema: the JSON that all samples are constrained to (None: they are free).
 

@@ -13,7 +13,7 @@ import torch
 
 from igrpo import distributed
 from igrpo.config.parts.rollout import VllmServerConfig
-from igrpo.policy.weights import named_weights
+from igrpo.models.weights import named_weights
 from igrpo.rollout.vllm.client import Client, LostError, RefusedError, Status
 from igrpo.rollout.vllm.launch import is_loopback
 from igrpo.rollout.vllm.nccl import NcclTransfer

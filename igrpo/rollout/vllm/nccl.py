@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from igrpo import distributed
-from igrpo.policy.weights import named_weights
+from igrpo.models.weights import named_weights
 from igrpo.rollout.vllm.client import Client
 
 

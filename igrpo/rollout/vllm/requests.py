@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from igrpo.flops import Work, decode_work, prefill_work
-from igrpo.policy.shape import model_shape
+from igrpo.models.flops import Work, decode_work, prefill_work
+from igrpo.models.shape import model_shape
 from igrpo.rollout.base import SamplingParams
 from igrpo.rollout.completions import CompletionMaker
 from igrpo.rollout.local_checks import check_request

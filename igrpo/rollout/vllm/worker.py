@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from igrpo.policy.weights import fingerprint
+from igrpo.models.weights import fingerprint
 from igrpo.rollout.base import RECEIVED
 
 #: For vLLM's option.

@@ -21,12 +21,12 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from igrpo.policy.byte_level import ByteLevelShape, build_byte_level_tokenizer, make_byte_level_model
-from igrpo.policy.encoding import encode_exact
-from igrpo.policy.load import load_policy, load_shape, reference_copy
-from igrpo.policy.shape import model_shape
-from igrpo.policy.tiny import TinyShape, build_tiny_model
-from igrpo.policy.tiny_tokenizer import build_tiny_tokenizer
+from igrpo.models.byte_level import ByteLevelShape, build_byte_level_tokenizer, make_byte_level_model
+from igrpo.models.encoding import encode_exact
+from igrpo.models.load import load_policy, load_shape, reference_copy
+from igrpo.models.shape import model_shape
+from igrpo.models.tiny import TinyShape, build_tiny_model
+from igrpo.models.tiny_tokenizer import build_tiny_tokenizer
 
 SMALL_BYTES = ByteLevelShape(hidden=16, layers=1, heads=2, mlp=16, max_positions=64)
 BYTES = build_byte_level_tokenizer(chat_template=True)

@@ -16,8 +16,8 @@ from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 
-from igrpo.policy.lora import add_adapters
-from igrpo.policy.weights import fingerprint, is_sharded, named_weights, whole
+from igrpo.models.lora import add_adapters
+from igrpo.models.weights import fingerprint, is_sharded, named_weights, whole
 from tests.gloo import alone
 from tests.training.models import gpt2, qwen
 
@@ -149,7 +149,7 @@ def test_a_fingerprint_of_many_values_does_not_show_how_many_are_read_at_a_time(
     swapped = value.clone()
     swapped[[3, 650]] = value[[650, 3]]
     for chunk in (1, 64, 699, 700):
-        monkeypatch.setattr("igrpo.policy.weights._CHUNK", chunk)
+        monkeypatch.setattr("igrpo.models.weights._CHUNK", chunk)
         assert fingerprint(value, torch.float32) == whole_at_once
         assert fingerprint(value, torch.float32, torch.device("cpu")) == whole_at_once
         assert fingerprint(swapped, torch.float32) != whole_at_once

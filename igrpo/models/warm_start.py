@@ -22,9 +22,9 @@ from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from igrpo.config.cache import locked
 from igrpo.data.chains import chain_question, clean_solution, teacher_solution
-from igrpo.policy import weight_cache
-from igrpo.policy.tiny import TinyShape, build_tiny_model
-from igrpo.policy.tiny_tokenizer import EOS, build_tiny_tokenizer, question_text, refinement_text
+from igrpo.models import weight_cache
+from igrpo.models.tiny import TinyShape, build_tiny_model
+from igrpo.models.tiny_tokenizer import EOS, build_tiny_tokenizer, question_text, refinement_text
 from igrpo.seeding import derive_seed
 from igrpo.types import Question
 

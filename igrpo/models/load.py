@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from igrpo.config.model_files import gguf_problem, no_directory
-from igrpo.policy.tokenizer import check_fit, first_line, load_tokenizer, model_error
+from igrpo.models.tokenizer import check_fit, first_line, load_tokenizer, model_error
 
 log = logging.getLogger(__name__)
 

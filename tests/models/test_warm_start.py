@@ -15,10 +15,10 @@ from transformers import Qwen2ForCausalLM
 from igrpo.assembly.policy import build_prompts
 from igrpo.config.cache import cache_root
 from igrpo.data.chains import clean_solution, split_of_problem
-from igrpo.policy import warm_start, weight_cache
-from igrpo.policy.tiny import TinyShape, build_tiny_model
-from igrpo.policy.tiny_tokenizer import build_tiny_tokenizer
-from igrpo.policy.warm_start import WarmStart, train_tiny, warm_started_tiny
+from igrpo.models import warm_start, weight_cache
+from igrpo.models.tiny import TinyShape, build_tiny_model
+from igrpo.models.tiny_tokenizer import build_tiny_tokenizer
+from igrpo.models.warm_start import WarmStart, train_tiny, warm_started_tiny
 from igrpo.types import Completion, Question
 from tests.composed import config
 
@@ -147,8 +147,8 @@ def test_progress_is_told_step_by_step(tmp_path: Path) -> None:
 RACE = """
 import sys, time, torch
 from pathlib import Path
-from igrpo.policy.tiny import TinyShape
-from igrpo.policy.warm_start import WarmStart, warm_started_tiny
+from igrpo.models.tiny import TinyShape
+from igrpo.models.warm_start import WarmStart, warm_started_tiny
 
 torch.set_num_threads(1)
 me, cache = sys.argv[1], Path(sys.argv[2])

@@ -16,7 +16,7 @@ from igrpo.cli import main
 from igrpo.config.checks import missing_files
 from igrpo.doctor.shape import UnknownShapeError
 from igrpo.doctor.shapes import shape_of
-from igrpo.policy.load import load_policy, load_shape
+from igrpo.models.load import load_policy, load_shape
 from tests.composed import config
 from tests.tiny_gguf import SAME, TEMPLATE, write_gguf
 

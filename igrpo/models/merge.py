@@ -8,7 +8,7 @@ from typing import Any
 from peft.tuners.lora import LoraConfig, LoraLayer
 from torch import Tensor
 
-from igrpo.policy.weights import named_weights, whole
+from igrpo.models.weights import named_weights, whole
 
 #: peft's names start at its own wrapper, the model inside it is `model`.
 _WRAPPER = "base_model.model."

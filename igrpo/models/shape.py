@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from igrpo.flops import ModelShape, known_shape, unknown_shape
+from igrpo.models.flops import ModelShape, known_shape, unknown_shape
 
 
 def model_shape(model: Any) -> ModelShape:
     """Of a Hugging Face causal language model.
 
-    A family that `igrpo.flops` does not know is taken as 2 operations for each non-embedding parameter and token, and
-    the output head (``exact`` is False then).
+    A family that `igrpo.models.flops` does not know is taken as 2 operations for each non-embedding parameter and
+    token, and the output head (``exact`` is False then).
     """
     known = known_shape(model.config.get_text_config(decoder=True).to_dict())
     if known is not None:

@@ -10,8 +10,8 @@ import torch
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from igrpo.policy.lora import add_adapters, has_adapters
-from igrpo.policy.tiny import TinyShape
+from igrpo.models.lora import add_adapters, has_adapters
+from igrpo.models.tiny import TinyShape
 from tests.training import small_run
 from tests.training.models import gpt2, qwen
 from tests.training.small_run import SaveAfter, fit, make

@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
-from igrpo.flops import FORWARD_AND_BACKWARD, ModelShape, Work, decode_work, prefill_work, row_work, unknown_shape
-from igrpo.policy.shape import model_shape
-from igrpo.policy.tiny import TinyShape, build_tiny_model
+from igrpo.models.flops import (
+    FORWARD_AND_BACKWARD,
+    ModelShape,
+    Work,
+    decode_work,
+    prefill_work,
+    row_work,
+    unknown_shape,
+)
+from igrpo.models.shape import model_shape
+from igrpo.models.tiny import TinyShape, build_tiny_model
 from igrpo.training.forward import decoder_hidden
 
 B, P, T = 3, 7, 5

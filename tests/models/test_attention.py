@@ -10,8 +10,8 @@ import torch
 from rich.console import Console
 
 from igrpo.assembly.policy import build_policy
-from igrpo.policy.load import Attention, AttentionError, load_policy
-from igrpo.policy.tiny_tokenizer import build_tiny_tokenizer
+from igrpo.models.load import Attention, AttentionError, load_policy
+from igrpo.models.tiny_tokenizer import build_tiny_tokenizer
 from tests.composed import config as composed
 from tests.families import ALL, ONLY_EAGER, make_family
 

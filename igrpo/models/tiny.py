@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from igrpo.policy.tiny_tokenizer import BOS, EOS, PAD, VOCABULARY
+from igrpo.models.tiny_tokenizer import BOS, EOS, PAD, VOCABULARY
 
 MAX_POSITIONS = 512
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from igrpo.policy.encoding import encode_exact
-from igrpo.policy.tiny import TinyShape, build_tiny_model
-from igrpo.policy.tiny_tokenizer import VOCABULARY, build_tiny_tokenizer, question_text, refinement_text
+from igrpo.models.encoding import encode_exact
+from igrpo.models.tiny import TinyShape, build_tiny_model
+from igrpo.models.tiny_tokenizer import VOCABULARY, build_tiny_tokenizer, question_text, refinement_text
 
 TOKENIZER = build_tiny_tokenizer()
 SMALL = TinyShape(hidden=16, layers=1, heads=2, mlp=16)
