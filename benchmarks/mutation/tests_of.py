@@ -19,7 +19,7 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "objective": (("igrpo/losses/*.py",), ("tests/losses",)),
     "training": (("igrpo/training/*.py",), ("tests/training",)),
     "rollout": (("igrpo/rollout/*.py",), ("tests/rollout",)),
-    "prompts": (("igrpo/prompts.py",), ("tests/test_prompts.py",)),
+    "prompts": (("igrpo/prompts/builder.py",), ("tests/prompts/test_prompts.py",)),
     "metrics": (
         ("igrpo/metrics.py",),
         ("tests/test_metrics.py", "tests/test_metrics_cases.py", "tests/test_judgements.py"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from igrpo.prompts import PromptBuilder
+from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward, checked_score
 from igrpo.rollout.base import Engine, SamplingParams, complete
 from igrpo.seeding import derive_seed, sample_seed

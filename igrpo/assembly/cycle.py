@@ -14,7 +14,7 @@ from igrpo.config.parts.rollout import LocalRolloutConfig
 from igrpo.config.schema import RunConfig
 from igrpo.data.module import QuestionDataModule
 from igrpo.evaluation.evaluator import Evaluator
-from igrpo.prompts import PromptBuilder
+from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward
 from igrpo.rollout.base import Engine, SamplingParams
 from igrpo.rollout.local import LocalEngine

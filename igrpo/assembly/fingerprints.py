@@ -32,7 +32,7 @@ from igrpo.disk import disk_errors
 from igrpo.files import write_text_atomic
 from igrpo.models.encoding import decoded
 from igrpo.models.warm_start import RECIPE_VERSION
-from igrpo.prompts import PromptBuilder
+from igrpo.prompts.builder import PromptBuilder
 from igrpo.tracking.fingerprints import (
     Fingerprints,
     Prints,

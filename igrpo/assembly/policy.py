@@ -23,7 +23,7 @@ from igrpo.models.load import load_policy, set_attention
 from igrpo.models.lora import add_adapters
 from igrpo.models.tiny import TinyShape
 from igrpo.models.warm_start import WarmStart, warm_started_tiny
-from igrpo.prompts import PromptBuilder
+from igrpo.prompts.builder import PromptBuilder
 from igrpo.training.forward import check_head
 
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

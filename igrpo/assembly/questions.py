@@ -13,7 +13,7 @@ from igrpo.data.decontamination import Decontaminated, decontaminate
 from igrpo.data.records import choose
 from igrpo.data.sources import ChainSource, Fields, HubSource, JsonlSource, Source
 from igrpo.data.times_tables import TimesTablesSource
-from igrpo.prompts import PromptBuilder
+from igrpo.prompts.builder import PromptBuilder
 from igrpo.types import Question
 
 log = logging.getLogger(__name__)

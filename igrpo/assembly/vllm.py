@@ -16,7 +16,7 @@ from igrpo.config.facts import evaluated_tokens
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.config.parts.rollout import LocalRolloutConfig, VllmConfig, VllmServerConfig
 from igrpo.config.schema import RunConfig
-from igrpo.prompts import PromptBuilder
+from igrpo.prompts.builder import PromptBuilder
 from igrpo.rollout.base import Engine
 from igrpo.rollout.vllm.colocate import VllmColocateEngine
 from igrpo.rollout.vllm.environment import require_vllm

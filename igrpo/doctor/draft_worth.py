@@ -20,7 +20,7 @@ from igrpo.doctor.static_checks import DRAFT_WORTH, Check
 from igrpo.evaluation.draft_worth import draft_worth, no_worth
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.evaluation.result import QuestionResult
-from igrpo.prompts import PromptBuilder
+from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import RewardError
 from igrpo.types import Question
 

@@ -17,7 +17,7 @@ from igrpo.doctor.draft_worth import worth_check
 from igrpo.doctor.reward_checks import format_checks, gold_check, judge_checks, thinking_checks, without_judges
 from igrpo.doctor.shape import Shape
 from igrpo.doctor.static_checks import DRAFT_SECONDS, NOT_MEASURED, Check
-from igrpo.prompts import PromptBuilder, PromptError
+from igrpo.prompts.builder import PromptBuilder, PromptError
 from igrpo.rewards.base import RewardError
 from igrpo.types import Completion, Question
 

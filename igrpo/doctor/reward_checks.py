@@ -22,7 +22,7 @@ from igrpo.config.parts.reward import (
 )
 from igrpo.config.schema import RunConfig
 from igrpo.doctor.static_checks import Check
-from igrpo.prompts import PromptBuilder
+from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import RewardError, checked_score
 from igrpo.rewards.format import FormatReward
 from igrpo.rollout.completions import CompletionMaker

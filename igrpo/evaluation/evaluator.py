@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 from igrpo.distributed import gather_shares, share
 from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, summarise
-from igrpo.prompts import PromptBuilder
+from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward, checked_score
 from igrpo.rollout.base import Engine, SamplingParams, complete
 from igrpo.seeding import derive_seed

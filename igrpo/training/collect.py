@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from igrpo.algorithms.base import Algorithm, Toolbox
 from igrpo.budget import Budget
 from igrpo.distributed import gather, rank, world
-from igrpo.prompts import PromptBuilder
+from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward
 from igrpo.rollout.base import Engine, SamplingParams
 from igrpo.rollout.lockstep import Lockstep

@@ -13,7 +13,7 @@ from transformers import BloomConfig, GPT2Config
 
 from igrpo.assembly import FittingSource, build_prompts, check_lengths, fitting_source, questions
 from igrpo.assembly.policy import _stop_tokens
-from igrpo.prompts import PromptBuilder
+from igrpo.prompts.builder import PromptBuilder
 from igrpo.types import Question
 from tests.assembly.parts import byte_policy, question
 from tests.composed import config as composed

@@ -14,7 +14,7 @@ import pytest
 from igrpo.assembly import build_prompts, fitting_source
 from igrpo.config import RunConfig
 from igrpo.config.data_checks import data_problems, missing_data
-from igrpo.prompts import PromptBuilder
+from igrpo.prompts.builder import PromptBuilder
 from tests.assembly.parts import byte_policy
 from tests.composed import config as composed
 

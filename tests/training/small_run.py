@@ -25,7 +25,7 @@ from igrpo.models.load import reference_copy
 from igrpo.models.lora import add_adapters
 from igrpo.models.tiny import TinyShape, build_tiny_model
 from igrpo.models.tiny_tokenizer import build_tiny_tokenizer
-from igrpo.prompts import PromptBuilder
+from igrpo.prompts.builder import PromptBuilder
 from igrpo.rollout.base import SamplingParams
 from igrpo.rollout.local import LocalEngine
 from igrpo.training.collect import Collector

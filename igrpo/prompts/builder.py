@@ -1,7 +1,7 @@
 """Questions, drafts and critiques become prompts: tokens in, tokens out.
 
-A layout is rendered once and tokenised piece by piece (`igrpo.prompt_layouts`). What varies is spliced in as tokens. So
-no chat template ever sees a draft (some drop ``<think>`` text, some trim), a draft keeps the very tokens that were
+A layout is rendered once and tokenised piece by piece (`igrpo.prompts.layouts`). What varies is spliced in as tokens.
+So no chat template ever sees a draft (some drop ``<think>`` text, some trim), a draft keeps the very tokens that were
 sampled, and a brace or a role marker inside a problem or a draft is text, not layout.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from igrpo.config.parts.prompt import LayoutConfig
 from igrpo.models.encoding import control_token_ids
-from igrpo.prompt_layouts import Layout, LayoutBuilder, PromptError, fill, fixed_tokens
+from igrpo.prompts.layouts import Layout, LayoutBuilder, PromptError, fill, fixed_tokens
 from igrpo.types import Completion, Prompt, Question
 
 __all__ = ["PromptBuilder", "PromptError", "QuestionTooLongError"]

@@ -20,7 +20,7 @@ from igrpo.chat import Chat, Wishes, speaker_of_run
 from igrpo.doctor.live_checks import live_checks
 from igrpo.doctor.shapes import shape_of
 from igrpo.evaluation.evaluator import Evaluator
-from igrpo.prompts import PromptBuilder
+from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.format import FormatReward
 from igrpo.rollout.base import SamplingParams
 from igrpo.rollout.completions import CompletionMaker
@@ -29,7 +29,7 @@ from igrpo.training.trained_stages import DIFFERS, trained_stage_metrics
 from igrpo.types import Completion, Question, Score
 from tests.assembly.parts import write_model, write_problems
 from tests.composed import config as composed
-from tests.test_prompts import builder, byte_tokenizer, sampled
+from tests.prompts.test_prompts import builder, byte_tokenizer, sampled
 from tests.trained_runs import BYTE_LEVEL, BYTES, written_run
 
 #: The ends of real chat templates: DeepSeek-R1-Distill's; Qwen3's with and without thinking; one that begins to think;

@@ -10,7 +10,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from igrpo.prompts import PromptBuilder, PromptError, QuestionTooLongError
+from igrpo.prompts.builder import PromptBuilder, PromptError, QuestionTooLongError
 from igrpo.types import Completion, Question
 
 # Drops what precedes </think> from every message, as templates of reasoning models do with earlier turns.
