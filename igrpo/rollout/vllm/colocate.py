@@ -19,7 +19,7 @@ from igrpo.rollout.vllm.stepped import SteppedEngine
 
 
 class VllmColocateEngine(SteppedEngine):
-    """An ``Engine`` (see `igrpo.rollout.base`). Before the first ``sync_weights`` it has no weights, and samples none.
+    """An ``Engine`` (`igrpo.rollout.base`). Before the first ``sync_weights`` it has no weights, and samples none.
 
     ``sleep`` gives the GPU's memory back until the next ``sample`` or ``sync_weights``; on a CPU it does nothing.
     """

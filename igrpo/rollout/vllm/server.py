@@ -41,7 +41,7 @@ class _Link:
 
 
 class VllmServerEngine(RequestEngine):
-    """An ``Engine`` (see `igrpo.rollout.base`). Before the first ``sync_weights`` it has no weights, and samples none.
+    """An ``Engine`` (`igrpo.rollout.base`). Before the first ``sync_weights`` it has no weights, and samples none.
 
     All processes of a training ask the same server; the main one writes the weights and has them loaded.
     """
