@@ -19,8 +19,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from igrpo.rollout.base import SamplingParams
-from igrpo.rollout.local import LocalEngine
+from igrpo.generation.base import SamplingParams
+from igrpo.generation.local.engine import LocalEngine
 
 PROMPTS, PROMPT_TOKENS, SAMPLES, NEW_TOKENS, VOCABULARY = 16, 12, 8, 24, 40
 SIZES = {

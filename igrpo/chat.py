@@ -17,6 +17,8 @@ from igrpo.config.schema import SamplingConfig
 from igrpo.console import get_console
 from igrpo.evaluation.voting import Vote, vote
 from igrpo.exported import evaluation_sampling, read_record
+from igrpo.generation.base import SamplingParams, complete
+from igrpo.generation.local.engine import LocalEngine
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.folders import shipped
 from igrpo.hydra_support.overrides import quoted
@@ -24,8 +26,6 @@ from igrpo.models.encoding import encode_exact
 from igrpo.rewards.math.extraction import extract_answer
 from igrpo.rewards.math.normalise import normalise
 from igrpo.rewards.math.verifier import MathVerifier
-from igrpo.rollout.base import SamplingParams, complete
-from igrpo.rollout.local import LocalEngine
 from igrpo.seeding import derive_seed
 from igrpo.tracking.fingerprints import kept_date
 from igrpo.tracking.run_directory import RunDirectory

@@ -18,7 +18,7 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "algorithm": (("igrpo/algorithms/*.py",), ("tests/algorithms", "tests/assembly/test_variants.py")),
     "objective": (("igrpo/losses/*.py",), ("tests/losses",)),
     "training": (("igrpo/training/*.py",), ("tests/training",)),
-    "rollout": (("igrpo/rollout/*.py",), ("tests/rollout",)),
+    "rollout": (("igrpo/generation/**/*.py",), ("tests/generation",)),
     "prompts": (("igrpo/prompts/builder.py",), ("tests/prompts/test_prompts.py",)),
     "metrics": (
         ("igrpo/metrics.py",),

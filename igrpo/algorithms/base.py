@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from igrpo.generation.base import Engine, SamplingParams, complete
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward, checked_score
-from igrpo.rollout.base import Engine, SamplingParams, complete
 from igrpo.seeding import derive_seed, sample_seed
 from igrpo.types import Completion, Group, Prompt, Question, Trace
 

@@ -14,13 +14,13 @@ from igrpo.config.parts.rollout import LocalRolloutConfig
 from igrpo.config.schema import RunConfig
 from igrpo.data.module import QuestionDataModule
 from igrpo.evaluation.evaluator import Evaluator
+from igrpo.generation.base import Engine, SamplingParams
+from igrpo.generation.local.checks import check_decoding
+from igrpo.generation.local.engine import LocalEngine
+from igrpo.generation.local.replica import ReplicaEngine
+from igrpo.generation.lockstep import Lockstep
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward
-from igrpo.rollout.base import Engine, SamplingParams
-from igrpo.rollout.local import LocalEngine
-from igrpo.rollout.local_checks import check_decoding
-from igrpo.rollout.lockstep import Lockstep
-from igrpo.rollout.replica import ReplicaEngine
 from igrpo.training.canary import Canary
 from igrpo.training.collect import Collector
 from igrpo.training.dynamic_sampling import DynamicSampling

@@ -18,6 +18,12 @@ from igrpo.config.parts.reward import (
     JudgeLocalConfig,
     JudgeVllmConfig,
 )
+from igrpo.generation.base import SamplingParams
+from igrpo.generation.local.checks import check_decoding
+from igrpo.generation.local.engine import LocalEngine
+from igrpo.generation.vllm.frozen import VllmFrozenEngine
+from igrpo.generation.vllm.launch import is_loopback
+from igrpo.generation.vllm.served import ServedModel
 from igrpo.models.load import load_policy, load_shape
 from igrpo.rewards.base import Reward
 from igrpo.rewards.judge.backend import Backend
@@ -28,12 +34,6 @@ from igrpo.rewards.judge.openai_client import Endpoint, OpenAIBackend
 from igrpo.rewards.judge.parsing import SCHEMA
 from igrpo.rewards.judge.prompt import JudgePrompt
 from igrpo.rewards.judge.spending import Prices, Spending
-from igrpo.rollout.base import SamplingParams
-from igrpo.rollout.local import LocalEngine
-from igrpo.rollout.local_checks import check_decoding
-from igrpo.rollout.vllm.frozen import VllmFrozenEngine
-from igrpo.rollout.vllm.launch import is_loopback
-from igrpo.rollout.vllm.served import ServedModel
 
 _FREE = Prices(input=0.0, output=0.0, max_cost=None)
 

@@ -16,14 +16,14 @@ from igrpo.config.facts import evaluated_tokens
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.config.parts.rollout import LocalRolloutConfig, VllmConfig, VllmServerConfig
 from igrpo.config.schema import RunConfig
+from igrpo.generation.base import Engine
+from igrpo.generation.vllm.colocate import VllmColocateEngine
+from igrpo.generation.vllm.environment import require_vllm
+from igrpo.generation.vllm.launch import api_key, start_server
+from igrpo.generation.vllm.served import ServedModel
+from igrpo.generation.vllm.server import VllmServerEngine
+from igrpo.generation.vllm.supervisor import Supervisor
 from igrpo.prompts.builder import PromptBuilder
-from igrpo.rollout.base import Engine
-from igrpo.rollout.vllm.colocate import VllmColocateEngine
-from igrpo.rollout.vllm.environment import require_vllm
-from igrpo.rollout.vllm.launch import api_key, start_server
-from igrpo.rollout.vllm.served import ServedModel
-from igrpo.rollout.vllm.server import VllmServerEngine
-from igrpo.rollout.vllm.supervisor import Supervisor
 
 #: In the run's directory.
 FOLDER, SERVER_LOG = "vllm", "server.log"

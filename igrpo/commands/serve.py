@@ -15,8 +15,8 @@ from igrpo.config.parts.rollout import VllmServerConfig
 from igrpo.hydra_support.overrides import in_shell, setting
 
 if TYPE_CHECKING:
-    from igrpo.rollout.vllm.served import ServedModel
-    from igrpo.rollout.vllm.supervisor import Supervisor
+    from igrpo.generation.vllm.served import ServedModel
+    from igrpo.generation.vllm.supervisor import Supervisor
 
 _HELP = """usage: igrpo serve [--judge] [SETTING=VALUE ...]
 
@@ -61,8 +61,8 @@ def run(arguments: Sequence[str]) -> int:
     if unknown:
         raise ConfigError([f"{text}: no such flag; see igrpo serve --help" for text in unknown], "the command line")
     config = _configuration([*_OF_A_JUDGE, *arguments] if for_judge else arguments)
-    from igrpo.rollout.vllm.environment import require_vllm
-    from igrpo.rollout.vllm.launch import check_exposure
+    from igrpo.generation.vllm.environment import require_vllm
+    from igrpo.generation.vllm.launch import check_exposure
 
     assert isinstance(config.rollout, VllmServerConfig)
     try:
@@ -98,7 +98,7 @@ def _configuration(overrides: Sequence[str]) -> RunConfig:
 
 
 def _serve(config: RunConfig, folder: Path, *, for_judge: bool) -> int:
-    from igrpo.rollout.vllm.supervisor import ServerError
+    from igrpo.generation.vllm.supervisor import ServerError
 
     try:
         with _start_judge(config, folder) if for_judge else _start(config, folder) as server:
@@ -116,7 +116,7 @@ def _start(config: RunConfig, folder: Path) -> Supervisor:
     from igrpo.assembly import build_policy, build_prompts
     from igrpo.assembly.vllm import check_cpu_heads, longest_sequence, served_model, settled
     from igrpo.console import get_console
-    from igrpo.rollout.vllm.launch import start_server
+    from igrpo.generation.vllm.launch import start_server
 
     assert isinstance(config.rollout, VllmServerConfig)
     try:
@@ -137,7 +137,7 @@ def _start(config: RunConfig, folder: Path) -> Supervisor:
 
 
 def _start_judge(config: RunConfig, folder: Path) -> Supervisor:
-    from igrpo.rollout.vllm.launch import start_judge_server
+    from igrpo.generation.vllm.launch import start_judge_server
 
     assert isinstance(config.rollout, VllmServerConfig)
     try:
@@ -147,7 +147,7 @@ def _start_judge(config: RunConfig, folder: Path) -> Supervisor:
 
 
 def _judge(config: RunConfig) -> ServedModel:
-    from igrpo.rollout.vllm.served import ServedModel
+    from igrpo.generation.vllm.served import ServedModel
 
     model = config.model
     if not isinstance(model, HuggingFaceModelConfig):

@@ -22,10 +22,10 @@ from igrpo.config.parts.reward import (
 )
 from igrpo.config.schema import RunConfig
 from igrpo.doctor.static_checks import Check
+from igrpo.generation.completions import CompletionMaker
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import RewardError, checked_score
 from igrpo.rewards.format import FormatReward
-from igrpo.rollout.completions import CompletionMaker
 from igrpo.types import Completion, Prompt, Question
 
 

@@ -26,9 +26,9 @@ from typing import Any, TypeVar
 
 from igrpo.distributed import gather_shares, share
 from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, summarise
+from igrpo.generation.base import Engine, SamplingParams, complete
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward, checked_score
-from igrpo.rollout.base import Engine, SamplingParams, complete
 from igrpo.seeding import derive_seed
 from igrpo.types import Completion, Question, Score
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from igrpo import distributed
+from igrpo.generation.base import RECEIVED, Engine, SamplingParams
 from igrpo.models.weights import fingerprint, named_weights
-from igrpo.rollout.base import RECEIVED, Engine, SamplingParams
 from igrpo.seeding import derive_seed
 from igrpo.training.batching import Row, collate
 from igrpo.training.event_loop import run_coroutine

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from igrpo.algorithms.base import Algorithm, Toolbox
 from igrpo.budget import Budget
 from igrpo.distributed import gather, rank, world
+from igrpo.generation.base import Engine, SamplingParams
+from igrpo.generation.lockstep import Lockstep
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward
-from igrpo.rollout.base import Engine, SamplingParams
-from igrpo.rollout.lockstep import Lockstep
 from igrpo.training.dynamic_sampling import DynamicSampling
 from igrpo.training.event_loop import run_coroutine
 from igrpo.types import Question, Trace

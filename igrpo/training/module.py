@@ -17,8 +17,8 @@ from igrpo.budget import Budget
 from igrpo.config.parts.algorithm import ObjectiveConfig
 from igrpo.config.parts.transfer import TransferConfig
 from igrpo.config.schema import CorrectionConfig, TrainerConfig
+from igrpo.generation.base import Sleeper
 from igrpo.models.shape import model_shape
-from igrpo.rollout.base import Sleeper
 from igrpo.training.alarms import Alarms
 from igrpo.training.batching import Overlong, question_rows
 from igrpo.training.canary import Canary

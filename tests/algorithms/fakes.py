@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from igrpo.rollout.base import SamplingParams
+from igrpo.generation.base import SamplingParams
 from igrpo.types import Completion, Prompt, Question, Score
 
 PARAMS = SamplingParams(temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=8, stop_token_ids=(2,))

@@ -28,12 +28,12 @@ from igrpo.config.model_files import SMOLLM2
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.config.parts.reward import JudgeConfig, RewardConfig, WeightedConfig
 from igrpo.data.module import QuestionDataModule
+from igrpo.generation.local.engine import LocalEngine
+from igrpo.generation.local.replica import ReplicaEngine
+from igrpo.generation.lockstep import Lockstep
 from igrpo.hydra_support.folders import choices, groups
 from igrpo.losses import correction_weights
 from igrpo.rewards.judge.prompt import JudgePrompt
-from igrpo.rollout.local import LocalEngine
-from igrpo.rollout.lockstep import Lockstep
-from igrpo.rollout.replica import ReplicaEngine
 from igrpo.tracking.run_directory import RunDirectory
 from igrpo.tracking.tracker import Tracker
 from igrpo.training.checkpoints import CheckpointCallback
@@ -149,7 +149,7 @@ def _judge(name: str, folder: Path) -> None:
     if name == "judge_vllm":  # with vLLM: tests/vllm/test_judge.py
         settings = composed(None, f"reward={name}", f"reward.model={write_model(folder / 'm')}")
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr("igrpo.rollout.vllm.environment.find_spec", lambda name: None)
+            patched.setattr("igrpo.generation.vllm.environment.find_spec", lambda name: None)
             patched.setattr("igrpo.assembly.judge.check_cpu_heads", lambda model_config: None)
             with pytest.raises(ValueError, match=r"reward=judge_vllm need vLLM, .*igrpo\[vllm\]"):
                 assembly.build_reward(settings.reward, folder)

@@ -16,7 +16,7 @@ import torch
 
 from igrpo import assembly
 from igrpo.algorithms.base import Toolbox
-from igrpo.rollout.local import LocalEngine
+from igrpo.generation.local.engine import LocalEngine
 from igrpo.training.batching import Row
 from igrpo.training.update import Updater
 from igrpo.types import Completion, Group, Question, Trace

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoTokenizer, LlamaConfig, Qwen3Config
 from igrpo.assembly import build_policy, build_prompts
 from igrpo.assembly.policy import Policy
 from igrpo.assembly.vllm import build_vllm_engine, check_cpu_heads, longest_sequence, served_model, settled
-from igrpo.rollout.vllm.server import VllmServerEngine
+from igrpo.generation.vllm.server import VllmServerEngine
 from tests.composed import config
 
 BYTES = ("model=byte_level", "rollout=vllm_server")
@@ -76,7 +76,7 @@ def test_a_server_that_runs_already_needs_no_vllm_here(policy: Policy, tmp_path:
 def test_a_machine_without_vllm_is_told(
     name: str, policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("igrpo.rollout.vllm.environment.find_spec", lambda name: None)
+    monkeypatch.setattr("igrpo.generation.vllm.environment.find_spec", lambda name: None)
     made = config(None, "model=byte_level", f"rollout={name}")
     with pytest.raises(ValueError, match=r"pip install 'igrpo\[vllm\]'"):
         build_vllm_engine(made, policy, build_prompts(made.prompt, policy.tokenizer), tmp_path)

@@ -16,8 +16,8 @@ from igrpo.assembly import build_prompts
 from igrpo.chat import Chat, Reply, Speaker, Wishes, speaker_of_model, speaker_of_run
 from igrpo.cli import main
 from igrpo.export import export
+from igrpo.generation.base import SamplingParams
 from igrpo.models.byte_level import ByteLevelShape, make_byte_level_model
-from igrpo.rollout.base import SamplingParams
 from igrpo.trained import load_trained
 from igrpo.types import Completion, Question
 from tests.algorithms.fakes import ScriptedEngine, completion

@@ -39,14 +39,14 @@ def test_help_tells_both_command_lines(capsys: pytest.CaptureFixture[str]) -> No
 def test_wrong_settings_are_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
 ) -> None:
-    monkeypatch.setattr("igrpo.rollout.vllm.environment.find_spec", lambda name: object())
+    monkeypatch.setattr("igrpo.generation.vllm.environment.find_spec", lambda name: object())
     code, text = said(capsys, *arguments)
     assert code == 2
     assert words in text
 
 
 def test_a_machine_without_vllm_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("igrpo.rollout.vllm.environment.find_spec", lambda name: None)
+    monkeypatch.setattr("igrpo.generation.vllm.environment.find_spec", lambda name: None)
     code, text = said(capsys)
     assert code == 2
     assert "pip install 'igrpo[vllm]'" in text

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.evaluation.result import EvaluationResult
-from igrpo.rollout.base import Engine, SamplingParams
+from igrpo.generation.base import Engine, SamplingParams
 from igrpo.seeding import derive_seed
 from igrpo.types import Completion, Prompt, Question, Score
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from igrpo.evaluation.draft_worth import DraftWorth, GivenDrafts, draft_worth, no_worth
-from igrpo.rollout.base import SamplingParams
+from igrpo.generation.base import SamplingParams
 from igrpo.types import Completion
 from tests.evaluation.fakes import DRAFT_MARK, ScriptedEngine, run
 

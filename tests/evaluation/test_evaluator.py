@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from igrpo.evaluation.result import EvaluationResult
-from igrpo.rollout.base import Engine, SamplingParams
-from igrpo.rollout.lockstep import Lockstep
+from igrpo.generation.base import Engine, SamplingParams
+from igrpo.generation.lockstep import Lockstep
 from igrpo.seeding import derive_seed
 from igrpo.types import Completion, Question, Score
 from tests.evaluation.fakes import (

@@ -86,7 +86,7 @@ def test_where_else_a_model_is_read(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert {name: p.shape for name, p in shape.named_parameters()} == {n: p.shape for n, p in model.named_parameters()}
     with pytest.raises(UnknownShapeError, match=r"^model\.gguf_file=.* the sizes of a model in GGUF"):
         shape_of(run.model)
-    monkeypatch.setattr("igrpo.rollout.vllm.environment.find_spec", lambda name: object())
+    monkeypatch.setattr("igrpo.generation.vllm.environment.find_spec", lambda name: object())
     assert main(["serve", "--judge", f"model.name_or_path={tmp_path}", f"model.gguf_file={FILE}"]) == 2
     assert f"model.gguf_file={FILE}: igrpo serve --judge reads no GGUF" in capsys.readouterr().err
 

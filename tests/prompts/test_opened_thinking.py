@@ -20,10 +20,10 @@ from igrpo.chat import Chat, Wishes, speaker_of_run
 from igrpo.doctor.live_checks import live_checks
 from igrpo.doctor.shapes import shape_of
 from igrpo.evaluation.evaluator import Evaluator
+from igrpo.generation.base import SamplingParams
+from igrpo.generation.completions import CompletionMaker
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.format import FormatReward
-from igrpo.rollout.base import SamplingParams
-from igrpo.rollout.completions import CompletionMaker
 from igrpo.tracking.trace_lines import trace_line
 from igrpo.training.trained_stages import DIFFERS, trained_stage_metrics
 from igrpo.types import Completion, Question, Score

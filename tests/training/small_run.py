@@ -21,13 +21,13 @@ from igrpo.config.parts.algorithm import TransferConfig
 from igrpo.config.schema import BudgetConfig, CorrectionConfig
 from igrpo.data.module import QuestionDataModule
 from igrpo.data.sources import ChainSource
+from igrpo.generation.base import SamplingParams
+from igrpo.generation.local.engine import LocalEngine
 from igrpo.models.load import reference_copy
 from igrpo.models.lora import add_adapters
 from igrpo.models.tiny import TinyShape, build_tiny_model
 from igrpo.models.tiny_tokenizer import build_tiny_tokenizer
 from igrpo.prompts.builder import PromptBuilder
-from igrpo.rollout.base import SamplingParams
-from igrpo.rollout.local import LocalEngine
 from igrpo.training.collect import Collector
 from igrpo.training.dynamic_sampling import DynamicSampling
 from igrpo.training.module import IGRPOModule

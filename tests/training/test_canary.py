@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from igrpo import distributed
+from igrpo.generation.base import RECEIVED
+from igrpo.generation.local.engine import LocalEngine
 from igrpo.models.lora import add_adapters
 from igrpo.models.tiny import TinyShape, build_tiny_model
 from igrpo.models.weights import fingerprint, named_weights
-from igrpo.rollout.base import RECEIVED
-from igrpo.rollout.local import LocalEngine
 from igrpo.training.canary import Canary, CanaryError
 from igrpo.types import Completion
 from tests.training.small_run import TOKENIZER

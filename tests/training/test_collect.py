@@ -17,8 +17,8 @@ from igrpo.algorithms.igrpo import IGRPO
 from igrpo.algorithms.selection import best
 from igrpo.budget import Budget
 from igrpo.distributed import gather_shares, share
+from igrpo.generation.base import Engine, SamplingParams
 from igrpo.rewards.base import RewardError
-from igrpo.rollout.base import Engine, SamplingParams
 from igrpo.training.collect import Collector, first_leaf
 from igrpo.types import Completion, Prompt, Question, Score, Trace
 from tests.algorithms.fakes import PARAMS, ScriptedEngine, TextReward, score

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from igrpo.rollout.local import LocalEngine
+from igrpo.generation.local.engine import LocalEngine
 from igrpo.training.forward import PolicyForward
 from igrpo.training.module import IGRPOModule
 from igrpo.training.update import NonFiniteError, Updater

@@ -90,7 +90,7 @@ def colocated(colocate_config: VllmColocateConfig) -> Iterator[Start]:
 
     ``changes``: of its settings; always the same ones for a model.
     """
-    from igrpo.rollout.vllm.colocate import VllmColocateEngine
+    from igrpo.generation.vllm.colocate import VllmColocateEngine
 
     running: list[tuple[Small, VllmColocateEngine]] = []
 

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from igrpo.generation.base import RECEIVED, Engine, SamplingParams
+from igrpo.generation.local.engine import LocalEngine
+from igrpo.generation.vllm.served import ServedModel
 from igrpo.models.byte_level import build_byte_level_tokenizer
 from igrpo.models.weights import fingerprint, named_weights
-from igrpo.rollout.base import RECEIVED, Engine, SamplingParams
-from igrpo.rollout.local import LocalEngine
-from igrpo.rollout.vllm.served import ServedModel
 from igrpo.types import Completion
 
 MAX_LEN = 320

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from igrpo.config.parts.rollout import VllmColocateConfig
+from igrpo.generation.base import Engine
+from igrpo.generation.vllm.colocate import VllmColocateEngine
+from igrpo.generation.vllm.in_process import read_answer
 from igrpo.models.lora import add_adapters
-from igrpo.rollout.base import Engine
-from igrpo.rollout.vllm.colocate import VllmColocateEngine
-from igrpo.rollout.vllm.in_process import read_answer
 from tests.vllm.conftest import Start
 from tests.vllm.models import (
     MANY_PROMPTS,
@@ -96,7 +96,7 @@ def test_without_the_repack_a_tied_head_is_stale(
     engine.sync_weights(11)
     perturb(tied_qwen.model, 61)
     with monkeypatch.context() as patched:
-        patched.setattr("igrpo.rollout.vllm.worker.retie_head", lambda *args, **kwargs: None)
+        patched.setattr("igrpo.generation.vllm.worker.retie_head", lambda *args, **kwargs: None)
         engine.sync_weights(12)
         (stale,) = sample_all(engine, [(PROMPTS[3], tied_qwen.params(1.0), (3,))])[0]
     assert largest_gap(tied_qwen, PROMPTS[3], stale, 1.0) > FAR
@@ -261,7 +261,7 @@ def test_a_failure_of_vllm_reaches_every_caller(
     engine.sync_weights(30)
     with monkeypatch.context() as patched:
         # as if the tokens had come from other weights than those of the last sync
-        patched.setattr("igrpo.rollout.vllm.stepped.read_answer", _of_another_version)
+        patched.setattr("igrpo.generation.vllm.stepped.read_answer", _of_another_version)
         with pytest.raises(RuntimeError, match=r"with weights \('29',\), not 30"):
             sample_all(engine, [(prompt, tied_qwen.params(1.0), range(3)) for prompt in PROMPTS])
     assert greedy(engine, tied_qwen) == local_greedy(tied_qwen)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from igrpo.config.parts.rollout import VllmColocateConfig, VllmServerConfig
-from igrpo.rollout.vllm.colocate import VllmColocateEngine
-from igrpo.rollout.vllm.launch import start_server
-from igrpo.rollout.vllm.server import VllmServerEngine
+from igrpo.generation.vllm.colocate import VllmColocateEngine
+from igrpo.generation.vllm.launch import start_server
+from igrpo.generation.vllm.server import VllmServerEngine
 from tests.vllm.models import MAX_LEN, PROMPTS, Small, largest_gap, make_small, perturb, sample_all, trainer_labels
 
 pytestmark = pytest.mark.gpu

@@ -16,11 +16,11 @@ import psutil
 import pytest
 
 from igrpo.assembly.judge import build_judge
+from igrpo.generation.vllm.supervisor import free_port
 from igrpo.rewards.base import measured_values
 from igrpo.rewards.judge.backend import JudgeError, Reply
 from igrpo.rewards.judge.openai_client import OpenAIBackend
 from igrpo.rewards.judge.parsing import parse_score
-from igrpo.rollout.vllm.supervisor import free_port
 from tests.assembly.parts import completion
 from tests.composed import config
 from tests.end_to_end import runs

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from igrpo.rollout.vllm.supervisor import free_port
+from igrpo.generation.vllm.supervisor import free_port
 from tests.vllm.models import Small
 
 RANK = """
@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from igrpo import distributed
-from igrpo.rollout.vllm.colocate import VllmColocateEngine
-from igrpo.rollout.vllm.served import ServedModel
+from igrpo.generation.vllm.colocate import VllmColocateEngine
+from igrpo.generation.vllm.served import ServedModel
 from tests.composed import config
 from tests.vllm.conftest import QUICK
 from tests.vllm.models import MAX_LEN, Small, engine_labels, greedy, local_greedy, perturb, trainer_labels

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from igrpo.rollout.vllm.client import Client
-from igrpo.rollout.vllm.supervisor import free_port
+from igrpo.generation.vllm.client import Client
+from igrpo.generation.vllm.supervisor import free_port
 from tests.vllm.serving import told_until_ready
 
 ROOT = Path(__file__).parents[2]

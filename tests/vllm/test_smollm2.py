@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from igrpo.rollout.vllm.supervisor import free_port
+from igrpo.generation.vllm.supervisor import free_port
 from tests.end_to_end import runs
 from tests.smollm2.times_tables import QUESTIONS, SAMPLES, arguments, judge, run
 from tests.vllm.serving import told_until_ready

@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any, Literal, Protocol
 
+from igrpo.generation.base import SamplingParams
 from igrpo.models.encoding import render_chat, uses_clock
 from igrpo.rewards.judge.backend import RefusedError, Reply
 from igrpo.rewards.judge.prompt import Message
-from igrpo.rollout.base import SamplingParams
 from igrpo.types import Completion
 
 log = logging.getLogger(__name__)
 
 
 class Sampler(Protocol):
-    """What a judge needs of an ``Engine`` (see `igrpo.rollout.base`)."""
+    """What a judge needs of an ``Engine`` (see `igrpo.generation.base`)."""
 
     async def sample(
         self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]

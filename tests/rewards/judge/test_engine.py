@@ -15,13 +15,13 @@ import pytest
 
 from igrpo.assembly.judge import build_judge
 from igrpo.config.parts.reward import JudgeLocalConfig
+from igrpo.generation.base import SamplingParams
 from igrpo.rewards.judge.backend import RefusedError
 from igrpo.rewards.judge.cache import ScoreCache
 from igrpo.rewards.judge.engine import EngineBackend
 from igrpo.rewards.judge.judge import Judge, Judgement
 from igrpo.rewards.judge.prompt import JudgePrompt
 from igrpo.rewards.judge.spending import Prices, Spending
-from igrpo.rollout.base import SamplingParams
 from igrpo.types import Completion
 from tests.assembly.parts import byte_policy, tiny_policy, write_model
 from tests.composed import config

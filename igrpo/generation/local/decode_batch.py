@@ -1,0 +1,247 @@
+"""The rows that are decoded together: prefilled, stepped one token at a time, and gone as soon as they end.
+
+Everything that a step needs stays on the model's device; one small transfer a step tells which rows have ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from igrpo.generation.base import SamplingParams
+from igrpo.generation.local.kv_cache import Prefix, SlotCache
+from igrpo.generation.local.windows import DecodeMasks
+from igrpo.generation.sampling import RowSampling, sample_tokens, uniforms
+
+#: Columns of the integer state of a row: last token, cached tokens, new tokens, their limit, seed, top-k.
+_LAST, _CACHED, _NEW, _LIMIT, _SEED, _TOP_K, _INTEGERS = range(7)
+_NO_TOKEN = -1
+_RECORD_CHUNK = 64
+
+
+Owner = TypeVar("Owner")
+
+
+@dataclass(eq=False, slots=True)
+class Row(Generic[Owner]):
+    """One sample on its way. ``owner`` is the caller's own handle; ``born`` is set by the batch."""
+
+    owner: Owner
+    index: int
+    prompt_length: int
+    params: SamplingParams
+    seed: int
+    born: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRow(Generic[Owner]):
+    """What became of a row: its tokens and, for each, log-prob, sampling entropy and policy entropy (nats)."""
+
+    row: Row[Owner]
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    sampling_entropies: tuple[float, ...]
+    policy_entropies: tuple[float, ...]
+
+
+def embedding_weight(model: PreTrainedModel) -> Tensor:
+    """The input embedding, [V, H]: its device is where token ids go, its rows are the ids that there are."""
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, Tensor)
+    return weight
+
+
+@torch.no_grad()
+def prefill(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Prefix:
+    """One forward pass over P prompts, right-aligned; only their last positions go through the head."""
+    device = embedding_weight(model).device
+    lengths = [len(prompt) for prompt in prompts]
+    longest = max(lengths)
+    ids_PL = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=device)
+    pads_P = longest - torch.tensor(lengths, device=device)
+    positions_PL = torch.arange(longest, device=device) - pads_P[:, None]
+    ragged = min(lengths) < longest
+    cache = DynamicCache()  # without the configuration: layers with a window keep all tokens, and a mask hides them
+    output = model(
+        input_ids=ids_PL,
+        attention_mask=(positions_PL >= 0).long() if ragged else None,
+        position_ids=positions_PL.clamp(min=0),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return Prefix.from_cache(cache, lengths, output.logits[:, -1].float())
+
+
+class DecodeBatch(Generic[Owner]):
+    """At most ``max_rows`` rows in the slots 0 .. n-1; a row that leaves is replaced by the last one.
+
+    What happens is a function of the calls alone: an empty batch forgets its buffers, and no row's numbers depend on
+    its batch-mates, up to the rounding of matrix products.
+    """
+
+    def __init__(self, model: PreTrainedModel, max_rows: int) -> None:
+        self.rows: list[Row[Owner]] = []
+        self._model = model
+        self._device = embedding_weight(model).device
+        self._masks = DecodeMasks(model)
+        self._cache: SlotCache | None = None
+        self._clock = 0
+        self._summarise()
+        self._integers = torch.zeros(max_rows, _INTEGERS, dtype=torch.long, device=self._device)
+        self._temperatures = torch.zeros(max_rows, dtype=torch.float32, device=self._device)
+        self._top_ps = torch.zeros(max_rows, dtype=torch.float64, device=self._device)
+        self._stops = torch.zeros(max_rows, 0, dtype=torch.long, device=self._device)
+        self._records = torch.zeros(max_rows, 0, 4, dtype=torch.float64, device=self._device)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @torch.no_grad()
+    def admit(self, prefix: Prefix, rows: Sequence[Row[Owner]], sources: Sequence[int]) -> list[FinishedRow[Owner]]:
+        """Add rows that continue the prompts ``sources`` of ``prefix``, and sample the first token of each."""
+        start = len(self.rows)
+        sources_B = torch.tensor(sources, device=self._device)
+        if self._cache is None:
+            self._cache = SlotCache(prefix, len(self._integers))
+        self._cache.insert(prefix, sources_B, start)
+        self.rows.extend(rows)
+        part = slice(start, len(self.rows))
+        state = [(0, row.prompt_length, 0, row.params.max_new_tokens, row.seed, row.params.top_k) for row in rows]
+        self._integers[part] = torch.tensor(state, device=self._device)
+        self._temperatures[part] = torch.tensor([row.params.temperature for row in rows], device=self._device)
+        top_ps = [row.params.top_p for row in rows]
+        self._top_ps[part] = torch.tensor(top_ps, dtype=torch.float64, device=self._device)
+        self._write_stops(part, [row.params.stop_token_ids for row in rows])
+        for row in rows:
+            row.born = self._clock
+        self._summarise()
+        return self._sample(part, prefix.logits[sources_B])
+
+    @torch.no_grad()
+    def step(self) -> list[FinishedRow[Owner]]:
+        """One more token for every row; returns the rows that ended with it.
+
+        Raises:
+            FloatingPointError: the model's logits are NaN or infinite.
+        """
+        assert self._cache is not None, "an empty batch has no step"
+        self._clock += 1
+        part = slice(0, len(self.rows))
+        cached_B = self._integers[part, _CACHED].clone()
+        width = self._longest + self._clock
+        self._cache.begin_step(cached_B, width)
+        output = self._model(
+            input_ids=self._integers[part, _LAST, None],
+            attention_mask=self._masks(cached_B, width),
+            position_ids=cached_B[:, None],
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self._integers[part, _CACHED] += 1
+        return self._sample(part, output.logits[:, -1].float())
+
+    def remove(self, slots: Sequence[int]) -> None:
+        """Let rows go. The last rows take their slots; an emptied batch gives its memory back."""
+        gone = set(slots)
+        left = len(self.rows) - len(gone)
+        if left == 0:
+            self.clear()
+            return
+        holes = sorted(slot for slot in gone if slot < left)
+        last = [slot for slot in range(left, len(self.rows)) if slot not in gone]
+        if holes:
+            assert self._cache is not None
+            targets, sources = (torch.tensor(slots, device=self._device) for slots in (holes, last))
+            self._cache.move(targets, sources, self._longest + self._clock)
+            for state in (self._integers, self._temperatures, self._top_ps, self._stops, self._records):
+                state[targets] = state[sources]
+            for target, source in zip(holes, last, strict=True):
+                self.rows[target] = self.rows[source]
+        del self.rows[left:]
+        self._summarise()
+
+    def clear(self) -> None:
+        """Forget all rows and their memory."""
+        self.rows.clear()
+        self._summarise()
+        self._cache = None
+        self._records = self._records[:, :0].clone()
+        self._stops = self._stops[:, :0].clone()
+
+    def _sample(self, part: slice, logits_BV: Tensor) -> list[FinishedRow[Owner]]:
+        """Sample the next token of the rows of ``part``, record it, and take out the rows that ended."""
+        state = self._integers[part]
+        new_B = state[:, _NEW].clone()
+        sampled = sample_tokens(logits_BV, uniforms(state[:, _SEED], new_B), self._row_sampling(part))
+        self._make_room_for_records()
+        statistics = (sampled.logprobs, sampled.sampling_entropies, sampled.policy_entropies)
+        slots_B = torch.arange(part.start, part.stop, device=self._device)
+        self._records[slots_B, new_B] = torch.stack([column.double() for column in (sampled.tokens, *statistics)], -1)
+        state[:, _NEW] += 1
+        state[:, _LAST] = sampled.tokens
+        ended_B = (sampled.tokens[:, None] == self._stops[part]).any(-1) | (state[:, _NEW] >= state[:, _LIMIT])
+        verdicts = (ended_B + 2 * sampled.broken).tolist()
+        for row, verdict in zip(self.rows[part], verdicts, strict=True):
+            if verdict >= 2:
+                raise FloatingPointError(
+                    f"the model's logits are not finite (NaN or infinity) at new token {self._clock - row.born + 1} "
+                    f"after a prompt of {row.prompt_length} tokens: the weights have diverged or overflow their type"
+                )
+        ended = [part.start + i for i, verdict in enumerate(verdicts) if verdict]
+        finished = self._finish(ended) if ended else []
+        if ended:
+            self.remove(ended)
+        return finished
+
+    def _finish(self, slots: Sequence[int]) -> list[FinishedRow[Owner]]:
+        finished = []
+        for slot, record in zip(slots, self._records[list(slots)].tolist(), strict=True):
+            row = self.rows[slot]
+            tokens, logprobs, sampling, policy = zip(*record[: self._clock - row.born + 1], strict=True)
+            finished.append(FinishedRow(row, tuple(int(token) for token in tokens), logprobs, sampling, policy))
+        return finished
+
+    def _row_sampling(self, part: slice) -> RowSampling:
+        tempered, filtered, greedy = self._needs
+        temperatures, top_ps, top_ks = self._temperatures[part], self._top_ps[part], self._integers[part, _TOP_K]
+        return RowSampling(temperatures, top_ps, top_ks, tempered=tempered, filtered=filtered, greedy=greedy)
+
+    def _summarise(self) -> None:
+        """What steps need to know of all rows together; it changes only when rows come or go."""
+        params = {row.params for row in self.rows}
+        self._needs = (
+            any(p.temperature != 1 for p in params),
+            any(p.top_k > 0 or p.top_p < 1 for p in params),
+            any(p.temperature == 0 for p in params),
+        )
+        # A row reads prompt_length + clock - born columns, and has clock - born + 1 new tokens.
+        self._longest = max((row.prompt_length - row.born for row in self.rows), default=0)
+        self._oldest = min((row.born for row in self.rows), default=0)
+
+    def _write_stops(self, part: slice, stops: Sequence[tuple[int, ...]]) -> None:
+        columns = max(self._stops.shape[1], *(len(ids) for ids in stops))
+        self._stops = _with_columns(self._stops, columns)
+        padded = [[*ids, *[_NO_TOKEN] * (columns - len(ids))] for ids in stops]
+        self._stops[part] = torch.tensor(padded, dtype=torch.long, device=self._device).view(len(stops), columns)
+
+    def _make_room_for_records(self) -> None:
+        needed, have = self._clock - self._oldest + 1, self._records.shape[1]
+        if needed > have:
+            self._records = _with_columns(self._records, max(needed, have + _RECORD_CHUNK))
+
+
+def _with_columns(old: Tensor, columns: int) -> Tensor:
+    """``old`` with its second dimension grown to ``columns`` (new ones hold no token)."""
+    if columns == old.shape[1]:
+        return old
+    new = old.new_full((old.shape[0], columns, *old.shape[2:]), _NO_TOKEN)
+    new[:, : old.shape[1]] = old
+    return new

@@ -1,0 +1,219 @@
+"""Sampling in the training process, from the trainer's own module: no copy of the weights, nothing to synchronise.
+
+One asyncio task decodes for everybody. Requests that arrive while it runs are prefilled and join the batch between two
+decode steps, so both stages of many questions share one batch; between steps the event loop runs whatever else is
+ready, such as rewards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from igrpo.generation.base import SamplingParams
+from igrpo.generation.completions import CompletionMaker
+from igrpo.generation.driver import Driver, give_up
+from igrpo.generation.local.admission import Admission, Request, prefill_passes, take_admissions
+from igrpo.generation.local.checks import check_model, check_request
+from igrpo.generation.local.decode_attention import sampling_mode, takes_decode_attention
+from igrpo.generation.local.decode_batch import DecodeBatch, FinishedRow, Row, embedding_weight, prefill
+from igrpo.generation.local.kv_cache import Prefix
+from igrpo.models.flops import decode_work, prefill_work
+from igrpo.models.shape import model_shape
+from igrpo.types import Completion
+
+
+class LocalEngine:
+    """An ``Engine`` over a Hugging Face causal LM with ordinary attention (Qwen2, Qwen3, Llama, GPT-2, ...).
+
+    A sample depends on its seed, its prompt and the weights, not on who shares the batch (up to the rounding of matrix
+    products); requests made at the same time, in the same order, give the same bits every time. At temperature 0 the
+    sampling distribution is a single point: log-probs and sampling entropies are 0.
+
+    ``prefilled_tokens`` and ``generated_tokens`` count, over the engine's life, the prompt tokens that were really
+    computed and the new tokens that were returned; ``flops`` the operations that both took, and ``busy_seconds`` the
+    wall time.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        max_batch_rows: int,
+        max_prefill_tokens: int = 8192,
+    ) -> None:
+        """Sample from ``model`` as it is at each step.
+
+        Args:
+            max_batch_rows: rows decoded together; requests beyond it wait, larger ones are split.
+            max_prefill_tokens: padded prompt tokens of one prefill pass (a single longer prompt still passes).
+
+        Raises:
+            ValueError: the model keeps another state than keys and values of all tokens, or a limit is below 1.
+        """
+        for name, limit in (("max_batch_rows", max_batch_rows), ("max_prefill_tokens", max_prefill_tokens)):
+            if limit < 1:
+                raise ValueError(f"{name}={limit}: must be at least 1")
+        check_model(model)
+        self.prefilled_tokens = 0
+        self.generated_tokens = 0
+        self.flops = 0
+        self.busy_seconds = 0.0
+        self._model = model
+        self._shape = model_shape(model)
+        self._completions = CompletionMaker(tokenizer)
+        self._vocabulary = embedding_weight(model).shape[0]
+        config = model.config.get_text_config(decoder=True)
+        self._max_positions: int | None = getattr(config, "max_position_embeddings", None)  # some have no limit
+        self._swap_attention = takes_decode_attention(model)
+        self._max_rows = max_batch_rows
+        self._max_prefill_tokens = max_prefill_tokens
+        self._batch: DecodeBatch[Request] = DecodeBatch(model, max_batch_rows)
+        self._live: list[Request] = []
+        self._waiting: list[Request] = []
+        self._driver = Driver(self._drive, self._abandon, "igrpo-decode")
+        self._version = 0
+        self._closed = False
+
+    async def sample(
+        self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
+    ) -> tuple[Completion, ...]:
+        """See ``Engine.sample``. A cancelled caller's rows leave the batch before the next step.
+
+        Raises:
+            ValueError: a parameter, a token id or a seed is out of range, the prompt is empty, or prompt and new
+                tokens do not fit the model.
+            FloatingPointError: the model's logits are not finite. This and any other failure of the model reaches
+                every caller that waits.
+        """
+        prompt, seeds = tuple(prompt_ids), tuple(seeds)
+        check_request(prompt, params, seeds, self._vocabulary, self._max_positions)
+        if self._closed:
+            raise RuntimeError("the engine is closed")
+        if not seeds:
+            return ()
+        loop = asyncio.get_running_loop()
+        self._driver.ensure(loop)
+        request = Request(prompt, params, seeds, loop.create_future())
+        self._live.append(request)
+        self._waiting.append(request)
+        return await request.future
+
+    def sync_weights(self, version: int) -> None:
+        """Mark what is sampled from now on with ``version``: the weights are the trainer's own, live.
+
+        Raises:
+            RuntimeError: samples are being decoded; they would mix two policies.
+        """
+        busy = sum(not request.future.done() and not request.future.get_loop().is_closed() for request in self._live)
+        if busy:
+            raise RuntimeError(f"sync_weights({version}) while {busy} requests are being decoded")
+        self._version = version
+
+    def fingerprints(self) -> Mapping[str, str]:
+        """None: the weights are the trainer's own."""
+        return {}
+
+    def close(self) -> None:
+        """Fail who still waits, and drop the buffers. Safe to call twice."""
+        self._closed = True
+        self._abandon(RuntimeError("the engine was closed while this request was being decoded"))
+
+    async def _drive(self) -> None:
+        """Prefill and decode until no request is left."""
+        finished: list[Request] = []
+        with sampling_mode(self._model, self._swap_attention):
+            await asyncio.sleep(0)  # whoever is ready by now belongs to the first wave
+            while self._drop_cancelled():
+                started = time.perf_counter()
+                finished = self._admit_waiting()
+                if self._batch.rows:
+                    finished += self._complete(self._batch.step())
+                self.busy_seconds += time.perf_counter() - started
+                if self._waiting or self._batch.rows:
+                    self._resolve(finished)
+                    finished = []
+                    await asyncio.sleep(0)
+        self._resolve(finished)  # out here, so that whoever trains next finds the model as it was
+
+    def _drop_cancelled(self) -> bool:
+        """Forget requests whose callers are gone; returns whether any work is left."""
+        if any(request.future.done() for request in self._live):
+            self._live = [request for request in self._live if not request.future.done()]
+            self._waiting = [request for request in self._waiting if not request.future.done()]
+            gone = [slot for slot, row in enumerate(self._batch.rows) if row.owner not in self._live]
+            if gone:
+                self._batch.remove(gone)
+        return bool(self._waiting or self._batch.rows)
+
+    def _admit_waiting(self) -> list[Request]:
+        """Prefill the prompts for which there is room, and give them rows; returns requests complete at once."""
+        admissions = take_admissions(self._waiting, self._max_rows - len(self._batch), self._max_rows)
+        finished: list[Request] = []
+        for admission in admissions:
+            if admission.request.prefix is not None:
+                finished += self._join(admission.request.prefix, [admission])
+        fresh = [admission for admission in admissions if admission.request.admitted == 0]
+        for chunk in prefill_passes(fresh, self._max_prefill_tokens):
+            prompts = [admission.request.prompt for admission in chunk]
+            prefix = prefill(self._model, prompts)
+            self.prefilled_tokens += sum(len(prompt) for prompt in prompts)
+            self.flops += sum(self._shape.flops(prefill_work(len(prompt))) for prompt in prompts)
+            finished += self._join(prefix, chunk)
+        return finished
+
+    def _join(self, prefix: Prefix, chunk: list[Admission]) -> list[Request]:
+        """Rows for the admitted seeds of each request; the prompts of ``prefix`` are theirs, in order."""
+        rows: list[Row[Request]] = []
+        sources: list[int] = []
+        for source, admission in enumerate(chunk):
+            request = admission.request
+            first, request.admitted = request.admitted, request.admitted + admission.count
+            for index in range(first, request.admitted):
+                rows.append(Row(request, index, len(request.prompt), request.params, request.seeds[index]))
+                sources.append(source)
+            if request.admitted == len(request.seeds):
+                request.prefix = None
+            elif request.prefix is None:
+                request.prefix = prefix.select(source)
+        return self._complete(self._batch.admit(prefix, rows, sources))
+
+    def _complete(self, rows: list[FinishedRow[Request]]) -> list[Request]:
+        """Turn finished rows into completions; returns the requests that have all of theirs."""
+        finished = []
+        for done in rows:
+            request = done.row.owner
+            request.completions[done.row.index] = self._completion(done)
+            self.flops += self._shape.flops(decode_work(done.row.prompt_length, len(done.token_ids)))
+            if len(request.completions) == len(request.seeds):
+                finished.append(request)
+        return finished
+
+    def _completion(self, done: FinishedRow[Request]) -> Completion:
+        return self._completions.make(
+            done.token_ids,
+            done.row.params.stop_token_ids,
+            done.logprobs,
+            sampling_entropies=done.sampling_entropies,
+            policy_entropies=done.policy_entropies,
+            version=self._version,
+        )
+
+    def _resolve(self, finished: list[Request]) -> None:
+        for request in finished:
+            self._live.remove(request)
+            if not request.future.done():
+                completions = tuple(request.completions[index] for index in range(len(request.seeds)))
+                self.generated_tokens += sum(len(completion.token_ids) for completion in completions)
+                request.future.set_result(completions)
+
+    def _abandon(self, error: BaseException) -> None:
+        """Give up every request: its caller gets ``error``, and nothing of it is left."""
+        give_up([request.future for request in self._live], error)
+        self._live.clear()
+        self._waiting.clear()
+        self._batch.clear()

@@ -1,0 +1,213 @@
+"""Talking to the server: one sample a request, and what to make of each way in which a request can end."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from igrpo.generation.base import SamplingParams
+from igrpo.generation.vllm.middleware import GENERATE_PATH, WEIGHTS_HEADER
+from igrpo.generation.vllm.requests import Answer, sampling_arguments
+
+_STATUS_TIMEOUT_S = 10.0
+
+
+class LostError(RuntimeError):
+    """The request was not answered, or not from the weights that it asked for; it can be asked again."""
+
+
+class RefusedError(RuntimeError):
+    """The server will not answer this, however often it is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Of a server that answers: ``boot`` is new after every start, ``weights`` the label of what is loaded.
+
+    ``device`` is vLLM's (``cpu``, ``cuda``), ``nccl`` whether it takes weights that way, ``workers`` its processes.
+    """
+
+    boot: str
+    weights: str | None
+    device: str
+    nccl: bool
+    workers: int
+
+
+class Client:
+    """Requests to one server. Samples are asked asynchronously, everything else blocks."""
+
+    def __init__(self, url: str, api_key: str | None, *, request_timeout_s: float) -> None:
+        self.url = url.rstrip("/")
+        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._timeout_s = request_timeout_s
+
+    def session(self, connections: int) -> aiohttp.ClientSession:
+        """For the samples of one event loop; to be closed in it."""
+        return aiohttp.ClientSession(
+            headers=self._headers,
+            connector=aiohttp.TCPConnector(limit=connections),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+            trust_env=False,
+        )
+
+    async def sample(
+        self,
+        session: aiohttp.ClientSession,
+        prompt: Sequence[int],
+        params: SamplingParams,
+        seed: int,
+        label: str,
+    ) -> Answer:
+        """One sample from the weights ``label``, all of its tokens.
+
+        Raises:
+            LostError: the connection was lost, the server has other weights, or it failed.
+            RefusedError: it does not take the request, the key is wrong, or no answer came in time.
+        """
+        body = {"token_ids": list(prompt), "sampling_params": sampling_arguments(params, seed)}
+        try:
+            async with session.post(f"{self.url}{GENERATE_PATH}", json=body, headers={WEIGHTS_HEADER: label}) as reply:
+                content = await reply.read()
+        except TimeoutError:
+            raise RefusedError(
+                f"{self.url} did not answer a request for samples within rollout.request_timeout_s={self._timeout_s:g}"
+            ) from None
+        except aiohttp.ClientError as error:
+            raise LostError(f"{type(error).__name__}: {error}") from None
+        if reply.status == 409 or reply.status >= 500:
+            raise LostError(f"the server answered {reply.status}: {_excerpt(content)}")
+        if reply.status != 200:
+            raise RefusedError(_refusal(self.url, reply.status, content))
+        answer = parse_answer(content)
+        if answer.versions != (label,):
+            raise LostError(f"the sample is of the weights {list(answer.versions)}, not {label}")
+        if answer.finish_reason not in {"stop", "length"}:
+            raise LostError(f"the sample was cut off ({answer.finish_reason})")
+        return answer
+
+    def status(self) -> Status | None:
+        """Of the server; None while none answers.
+
+        Raises:
+            RefusedError: something else than our server answers, or the key is wrong.
+        """
+        if not is_healthy(self.url):  # while a server dies the gate in front of it still answers
+            return None
+        try:
+            reply = self.call("GET", "/igrpo/weights", timeout_s=_STATUS_TIMEOUT_S)
+        except LostError:
+            return None
+        try:
+            weights = reply["weights"]
+            return Status(
+                str(reply["boot"]),
+                None if weights is None else str(weights),
+                str(reply["device"]),
+                bool(reply["nccl"]),
+                int(reply["workers"]),
+            )
+        except (KeyError, TypeError, ValueError):
+            raise RefusedError(f"{self.url} answers, but it is no server of `igrpo serve`") from None
+
+    def load(self, path: str, label: str) -> None:
+        """Make the server load a file of weights; at once if it has them.
+
+        Raises:
+            LostError, RefusedError: it did not.
+        """
+        self.call("POST", "/igrpo/weights", {"path": path, "label": label}, timeout_s=self._timeout_s)
+
+    def fingerprints(self) -> Mapping[str, str]:
+        """Of the weights that are installed there."""
+        reply = self.call("GET", "/igrpo/fingerprints", timeout_s=self._timeout_s)
+        return {str(name): str(label) for name, label in dict(reply["fingerprints"]).items()}
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, timeout_s: float) -> Any:
+        """One request to the gate in front of vLLM (see `igrpo.generation.vllm.middleware`), with a JSON object back.
+
+        Raises:
+            LostError: no connection, or a failure in the server.
+            RefusedError: it does not take the request.
+        """
+        request = urllib.request.Request(
+            f"{self.url}{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", **self._headers},
+            method=method,
+        )
+        try:
+            with _OPENER.open(request, timeout=timeout_s) as reply:
+                content = reply.read()
+        except urllib.error.HTTPError as error:
+            content = error.read()
+            if error.code >= 500:
+                raise LostError(f"{path} answered {error.code}: {_excerpt(content)}") from None
+            raise RefusedError(_refusal(self.url, error.code, content)) from None
+        except (OSError, http.client.HTTPException) as error:  # refused, cut off, or no HTTP
+            raise LostError(f"{path}: {error}") from None
+        try:
+            result = json.loads(content)
+        except ValueError:
+            raise RefusedError(f"{self.url}{path} gave no JSON: {_excerpt(content)}") from None
+        if not isinstance(result, dict):
+            raise RefusedError(f"{self.url}{path} gave no JSON object: {_excerpt(content)}")
+        return result
+
+
+def is_healthy(url: str) -> bool:
+    """Whether a server there says that its engine is well."""
+    try:
+        with _OPENER.open(f"{url}/health", timeout=_STATUS_TIMEOUT_S) as reply:
+            return bool(reply.status == 200)
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+# without proxies: weights and prompts go nowhere else
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def parse_answer(content: bytes) -> Answer:
+    """Of vLLM's answer to one request for one sample.
+
+    Raises:
+        LostError: it is cut off, or not of that form.
+    """
+    try:
+        reply = json.loads(content)
+        (choice,) = reply["choices"]
+        tokens = tuple(int(token) for token in choice["token_ids"])
+        logprobs = choice["logprobs"]["content"]
+        details = reply["usage"]["prompt_tokens_details"] or {}
+        of_these = tuple(int(entry["token_id"]) for entry in logprobs) == tokens
+        answer = Answer(
+            token_ids=tokens,
+            logprobs=tuple(float(entry["logprob"]) for entry in logprobs),
+            cached_tokens=int(details.get("cached_tokens") or 0),
+            versions=tuple(str(span["version"]) for span in choice["weight_versions"] or ()),
+            finish_reason=str(choice["finish_reason"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise LostError(f"no answer of the expected form ({type(error).__name__}: {error})") from None
+    if not of_these:
+        raise LostError("the answer has log-probs of other tokens than its own")
+    return answer
+
+
+def _refusal(url: str, status: int, content: bytes) -> str:
+    if status == 401:
+        return f"{url} wants another API key: rollout.api_key_env names the variable that holds it, on both sides"
+    return f"{url} refused a request ({status}): {_excerpt(content)}"
+
+
+def _excerpt(content: bytes) -> str:
+    text = content.decode(errors="replace").strip()
+    return text if len(text) <= 400 else f"{text[:400]} ..."

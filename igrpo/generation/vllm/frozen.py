@@ -1,0 +1,53 @@
+"""vLLM in this process with the weights that a model comes with, which nothing trains: a judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from igrpo.config.parts.rollout import VllmEngineConfig
+from igrpo.generation.vllm.environment import require_vllm
+from igrpo.generation.vllm.requests import Requests
+from igrpo.generation.vllm.served import ServedModel
+from igrpo.generation.vllm.stepped import SteppedEngine
+
+
+class VllmFrozenEngine(SteppedEngine):
+    """Samples as any ``Engine`` does, and has no weights to sync. One vLLM engine at a time lives in a process."""
+
+    def __init__(
+        self,
+        shape: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        served: ServedModel,
+        config: VllmEngineConfig,
+        *,
+        setting: str,
+        schema: Mapping[str, Any] | None,
+    ) -> None:
+        """Start vLLM and load the weights.
+
+        Args:
+            shape: the model without its values (see `igrpo.models.load.load_shape`).
+            setting: the path of ``config.max_model_len``, for messages.
+            schema: the JSON that all samples are constrained to (None: they are free).
+
+        Raises:
+            ValueError: vLLM is not installed.
+        """
+        require_vllm()
+        longest = config.max_model_len or shape.config.get_text_config(decoder=True).max_position_embeddings
+        super().__init__(
+            Requests(shape, tokenizer, longest, setting=setting),
+            schema=schema,
+            served=served,
+            config=config,
+            max_model_len=longest,
+            seed=0,
+            sleep=False,
+            own_weights=True,
+        )
+        self._version = 0
+        self._engine.set_weight_version(str(self._version))

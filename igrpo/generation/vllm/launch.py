@@ -1,0 +1,154 @@
+"""How vLLM's server is started: its command line, where it listens, and who may ask."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from igrpo.config.parts.rollout import VllmServerConfig
+from igrpo.generation.vllm.environment import server_variables
+from igrpo.generation.vllm.middleware import MIDDLEWARE
+from igrpo.generation.vllm.served import ServedModel
+from igrpo.generation.vllm.supervisor import Supervisor, free_port
+from igrpo.generation.vllm.worker import WORKER_EXTENSION
+
+#: The name that the served model has in requests.
+MODEL_NAME = "policy"
+
+
+def api_key(config: VllmServerConfig) -> str | None:
+    """What the environment variable of ``rollout.api_key_env`` holds; None where it is unset or empty."""
+    return os.environ.get(config.api_key_env) or None
+
+
+def check_exposure(config: VllmServerConfig) -> None:
+    """Refuse to serve other machines by accident, or without a key: who reaches the server can replace its weights.
+
+    Raises:
+        ValueError: names the setting and what to do.
+    """
+    if is_loopback(config.host):
+        return
+    if not config.allow_remote:
+        raise ValueError(
+            f"rollout.host={config.host} is no address of this machine alone: set rollout.allow_remote=true if other "
+            "machines shall reach the server, and a key"
+        )
+    if api_key(config) is None:
+        raise ValueError(
+            f"rollout.host={config.host}: other machines can reach the server, so it needs a key; set the environment "
+            f"variable {config.api_key_env} here and where the training runs"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach that address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def start_server(
+    served: ServedModel, config: VllmServerConfig, *, max_model_len: int, seed: int, log_file: Path
+) -> Supervisor:
+    """Start a supervised server; returns before it is ready.
+
+    Raises:
+        ValueError: it would be open to others (see `check_exposure`).
+    """
+    check_exposure(config)
+    port = config.port or free_port(config.host)
+    command = server_command(served, config, max_model_len=max_model_len, seed=seed, port=port)
+    return _supervised(command, config, port, log_file)
+
+
+def start_judge_server(served: ServedModel, config: VllmServerConfig, *, seed: int, log_file: Path) -> Supervisor:
+    """Start a supervised server of OpenAI's chat API with the model's own weights; returns before it is ready.
+
+    Raises:
+        ValueError: it would be open to others (see `check_exposure`).
+    """
+    check_exposure(config)
+    port = config.port or free_port(config.host)
+    return _supervised(judge_command(served, config, seed=seed, port=port), config, port, log_file)
+
+
+def _supervised(command: list[str], config: VllmServerConfig, port: int, log_file: Path) -> Supervisor:
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    return Supervisor(
+        command,
+        server_variables(config, api_key(config), config.weights_dir),
+        url=f"http://{host}:{port}",
+        log_file=log_file,
+        ready_timeout_s=config.ready_timeout_s,
+        max_restarts=config.max_restarts,
+    )
+
+
+def server_command(
+    served: ServedModel, config: VllmServerConfig, *, max_model_len: int, seed: int, port: int
+) -> list[str]:
+    """Of a server for a training's samples: its weights come with the first sync."""
+    options: dict[str, object] = {
+        "served-model-name": MODEL_NAME,
+        "load-format": "dummy",  # the trainer's weights come with its first sync
+        "max-model-len": max_model_len,
+        "logprobs-mode": "processed_logprobs",
+        "generation-config": "vllm",
+        "worker-extension-cls": WORKER_EXTENSION,
+        "middleware": MIDDLEWARE,
+    }
+    if config.transfer != "path" and torch.cuda.is_available():
+        options["weight-transfer-config"] = json.dumps({"backend": "nccl"})
+    return _command(served, config, options, ["enable-scale-out", "enable-prompt-tokens-details"], seed=seed, port=port)
+
+
+def judge_command(served: ServedModel, config: VllmServerConfig, *, seed: int, port: int) -> list[str]:
+    """Of a server for a judge: the model under its own name, which the cache of scores knows it by."""
+    options: dict[str, object] = {"served-model-name": served.path}
+    if config.max_model_len is not None:
+        options["max-model-len"] = config.max_model_len
+    return _command(served, config, options, [], seed=seed, port=port)
+
+
+def _command(
+    served: ServedModel,
+    config: VllmServerConfig,
+    options: dict[str, object],
+    flags: list[str],
+    *,
+    seed: int,
+    port: int,
+) -> list[str]:
+    """The module is called by name: the ``vllm`` command of the CPU package looks for a package that is not there."""
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    options |= {
+        "model": served.path,
+        "host": config.host,
+        "port": port,
+        "dtype": config.dtype,
+        "seed": seed,
+        "max-num-seqs": config.max_num_seqs,
+        "tensor-parallel-size": config.tensor_parallel,
+        "gpu-memory-utilization": config.gpu_memory_utilization,
+    }
+    if served.revision is not None:
+        options["revision"] = served.revision
+    # a CPU's random generators have no offset, which vLLM winds back where a batch ends within a seeded prompt
+    flags += [] if torch.cuda.is_available() else ["no-enable-chunked-prefill"]
+    flags += ["enforce-eager"] if config.enforce_eager else []
+    flags += ["trust-remote-code"] if served.trust_remote_code else []
+    flags += ["enable-prefix-caching" if config.prefix_caching else "no-enable-prefix-caching"]
+    return [
+        *command,
+        *(part for name, value in options.items() for part in (f"--{name}", str(value))),
+        *(f"--{flag}" for flag in flags),
+    ]

@@ -1,0 +1,223 @@
+"""A gate in front of vLLM's HTTP server: who may ask, for samples of which weights, and how new weights come in.
+
+vLLM loads the class by name (its option ``--middleware``), and it sees every request first. It is plain ASGI.
+
+- Every path but ``/health`` needs the API key, where there is one. (vLLM itself guards only some of its paths.)
+- A request for samples says in a header which weights it wants. It is refused with 409 unless exactly those are loaded,
+  so a server that was restarted, or that another run has taken, answers nothing until it is loaded again.
+- ``/igrpo/...`` takes new weights. So vLLM's own development endpoints, through which a client could call anything in
+  the server, are never switched on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import os
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Body = dict[str, Any]
+
+#: For vLLM's option.
+MIDDLEWARE = "igrpo.generation.vllm.middleware.WeightGate"
+#: The weights that a request wants, as the label that they were loaded under.
+WEIGHTS_HEADER = "X-Igrpo-Weights"
+#: vLLM's endpoint for token ids in, token ids and the version of their weights out.
+GENERATE_PATH = "/inference/v1/generate"
+
+_MAX_BODY = 64 << 20  # names and shapes of all tensors of a large model fit many times
+
+
+class _RefusedError(Exception):
+    """The request asks for what cannot be had; the text goes to the client with this status."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class WeightGate:
+    """The middleware. ``_label`` names the weights that are loaded, None while there are none or new ones come in."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        self._app = app
+        self._key = os.environ.get("VLLM_API_KEY") or None
+        folder = os.environ.get("IGRPO_WEIGHTS_DIR")
+        self._folder = None if folder is None else Path(folder).resolve()
+        self._label: str | None = None
+        self._boot = uuid.uuid4().hex
+        self._loading = asyncio.Lock()
+        self._routes: dict[tuple[str, str], Callable[[Any, Body], Awaitable[Body]]] = {
+            ("GET", "/igrpo/weights"): self._status,
+            ("POST", "/igrpo/weights"): self._load,
+            ("GET", "/igrpo/fingerprints"): self._fingerprints,
+            ("POST", "/igrpo/transfer/init"): self._transfer_init,
+            ("POST", "/igrpo/transfer/start"): self._transfer_start,
+            ("POST", "/igrpo/transfer/update"): self._transfer_update,
+            ("POST", "/igrpo/transfer/finish"): self._transfer_finish,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, refuse, or pass on."""
+        if scope["type"] not in {"http", "websocket"} or scope["path"] == "/health":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        await self._gate(headers, scope, receive, send)
+
+    async def _gate(self, headers: dict[str, str], scope: Scope, receive: Receive, send: Send) -> None:
+        wanted = headers.get(WEIGHTS_HEADER.lower())
+        samples = wanted is not None or scope["path"] == GENERATE_PATH
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})  # nothing here needs one
+        elif not self._has_key(headers.get("authorization", "")):
+            await _answer(send, 401, {"error": "this server needs its API key, as a bearer token"})
+        elif (route := self._routes.get((scope["method"], scope["path"]))) is not None:
+            await self._handle(route, scope, receive, send)
+        elif samples and (wanted is None or wanted != self._label):
+            await _answer(send, 409, {"error": f"asked for weights {wanted}", "weights": self._label})
+        else:
+            await self._app(scope, receive, send)
+
+    def _has_key(self, authorization: str) -> bool:
+        if self._key is None:
+            return True
+        scheme, _, token = authorization.partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), self._key.encode())
+
+    async def _handle(
+        self, route: Callable[[Any, Body], Awaitable[Body]], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        try:
+            body = await _read_body(receive) if scope["method"] == "POST" else {}
+            reply = await route(scope["app"].state.engine_client, body)
+        except _RefusedError as error:
+            await _answer(send, error.status, {"error": str(error)})
+        except Exception as error:
+            await _answer(send, 500, {"error": f"{type(error).__name__}: {error}"})
+        else:
+            await _answer(send, 200, reply)
+
+    async def _status(self, engine: Any, _body: Body) -> Body:
+        config = engine.vllm_config
+        return {
+            "boot": self._boot,
+            "weights": self._label,
+            "device": config.device_config.device_type,
+            "nccl": config.weight_transfer_config is not None,
+            "workers": config.parallel_config.world_size_across_dp,
+        }
+
+    async def _load(self, engine: Any, body: Body) -> Body:
+        """Load a file under a label, unless it is loaded already: several clients may ask after a restart."""
+        label, path = _text(body, "label"), self._file(_text(body, "path"))
+        async with self._loading:
+            if self._label != label:
+                await self._begin(engine)
+                try:
+                    await engine.collective_rpc("igrpo_load_file", args=(str(path),))
+                    await self._commit(engine, label)
+                finally:
+                    await engine.resume_generation()
+        return {"weights": self._label}
+
+    def _file(self, text: str) -> Path:
+        path = Path(text)
+        if not path.is_absolute() or path.suffix != ".safetensors":
+            raise _RefusedError(400, f"path={text}: must be absolute and end in .safetensors")
+        path = path.resolve()
+        if self._folder is not None and not path.is_relative_to(self._folder):
+            raise _RefusedError(403, f"path={text}: lies outside this server's rollout.weights_dir={self._folder}")
+        if not path.is_file():
+            raise _RefusedError(404, f"path={text}: the server sees no such file; both need the same folder")
+        return path
+
+    async def _fingerprints(self, engine: Any, _body: Body) -> Body:
+        return {"fingerprints": merged(await engine.collective_rpc("igrpo_fingerprints"))}
+
+    async def _transfer_init(self, engine: Any, body: Body) -> Body:
+        from vllm.distributed.weight_transfer.base import WeightTransferInitRequest
+
+        await engine.init_weight_transfer_engine(WeightTransferInitRequest(init_info=body["init_info"]))
+        return {}
+
+    async def _transfer_start(self, engine: Any, _body: Body) -> Body:
+        async with self._loading:
+            await self._begin(engine)
+            await engine.collective_rpc("igrpo_watch")
+            await engine.start_weight_update()
+        return {}
+
+    async def _transfer_update(self, engine: Any, body: Body) -> Body:
+        from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
+
+        await engine.update_weights(WeightTransferUpdateRequest(update_info=body["update_info"]))
+        return {}
+
+    async def _transfer_finish(self, engine: Any, body: Body) -> Body:
+        async with self._loading:
+            await engine.finish_weight_update()
+            await engine.collective_rpc("igrpo_adopt", args=(body["names"],))
+            await self._commit(engine, _text(body, "label"))
+            await engine.resume_generation()
+        return {"weights": self._label}
+
+    async def _begin(self, engine: Any) -> None:
+        """From here on there are no weights; whoever is still sampling from the old ones is cut off."""
+        self._label = None
+        await engine.pause_generation(mode="abort", clear_cache=True)
+
+    async def _commit(self, engine: Any, label: str) -> None:
+        """All weights are there. vLLM itself stamps each token that it samples with the label."""
+        if not await engine.reset_prefix_cache():
+            raise RuntimeError("vLLM did not empty its prefix cache")
+        await engine.update_weight_version(label)
+        self._label = label
+
+
+def merged(workers: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The labels of all workers. Where they differ each is in it, so that it equals no label; ``-`` stands for none."""
+    names = dict.fromkeys(name for labels in workers for name in labels)
+    return {name: "|".join(sorted({labels.get(name, "-") for labels in workers}, reverse=True)) for name in names}
+
+
+async def _read_body(receive: Receive) -> Body:
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _RefusedError(400, "the client went away")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > _MAX_BODY:
+            raise _RefusedError(413, f"more than {_MAX_BODY} bytes")
+        if not message.get("more_body", False):
+            break
+    try:
+        body = json.loads(b"".join(parts) or b"{}")
+    except ValueError as error:
+        raise _RefusedError(400, f"no JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise _RefusedError(400, "no JSON object")
+    return body
+
+
+def _text(body: Body, name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value:
+        raise _RefusedError(400, f"{name} is missing, or no text")
+    return value
+
+
+async def _answer(send: Send, status: int, body: Body) -> None:
+    content = json.dumps(body).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

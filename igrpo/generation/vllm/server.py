@@ -1,0 +1,183 @@
+"""Sampling from a vLLM server: it may die in the middle of a step, and every sample still is of the right weights.
+
+Every seed is a request of its own that names the weights it wants, by a label that no other run and no other version
+has. The server refuses it unless these are loaded, and says with which weights it made each token. So when a connection
+breaks or a request is refused, the server is waited for, loaded again with the current weights, and asked again for
+what has not come; what has come is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from igrpo.config.parts.rollout import VllmServerConfig
+from igrpo.generation.base import SamplingParams
+from igrpo.generation.vllm.client import Client, LostError
+from igrpo.generation.vllm.handover import Handover
+from igrpo.generation.vllm.requests import Answer, RequestEngine, Requests
+from igrpo.generation.vllm.supervisor import Supervisor
+from igrpo.types import Completion
+
+log = logging.getLogger(__name__)
+
+
+class _Link:
+    """What belongs to one event loop: connections, a bound on requests at a time, and who restores the server."""
+
+    def __init__(self, client: Client, concurrency: int) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.session: aiohttp.ClientSession = client.session(concurrency)
+        self.turns = asyncio.Semaphore(concurrency)
+        self.restoring = asyncio.Lock()
+        self.users = 0
+
+
+class VllmServerEngine(RequestEngine):
+    """An ``Engine`` (`igrpo.generation.base`). Before the first ``sync_weights`` it has no weights, and samples none.
+
+    All processes of a training ask the same server; the main one writes the weights and has them loaded.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        config: VllmServerConfig,
+        *,
+        url: str,
+        api_key: str | None,
+        session: str,
+        weights_dir: Path,
+        max_model_len: int,
+        server: Supervisor | None,
+    ) -> None:
+        """Asks nothing yet.
+
+        Args:
+            session: a name that no other run has; the same in all processes.
+            weights_dir: a folder that the server sees under the same path.
+            server: what runs the server, if it is this process's; ``close`` ends it.
+        """
+        super().__init__(Requests(model, tokenizer, max_model_len))
+        self._config, self._server = config, server
+        self._client = Client(url, api_key, request_timeout_s=config.request_timeout_s)
+        self._handover = Handover(model, self._client, config, session=session, weights_dir=weights_dir, server=server)
+        self._losses = 0  # since the last sync
+        self._epoch = 0  # counts restorations
+        self._failure: str | None = None
+        self._link: _Link | None = None
+        self._busy_since = 0.0
+
+    async def sample(
+        self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
+    ) -> tuple[Completion, ...]:
+        """See ``Engine.sample``.
+
+        Raises:
+            ValueError: a parameter, a token id or a seed is out of range, or prompt and new tokens are too long.
+            RuntimeError: the engine is closed or has had no weights yet, the server refuses the request, or it is gone
+                and does not come back.
+        """
+        prompt, seeds = tuple(prompt_ids), tuple(seeds)
+        version = self._accept(prompt, params, seeds)
+        async with self._linked() as link:
+            tasks = [asyncio.ensure_future(self._one(link, prompt, params, seed)) for seed in seeds]
+            try:
+                answers = await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        return tuple(self._requests.completion(prompt, params, answer, version) for answer in answers)
+
+    def sync_weights(self, version: int) -> None:
+        """Have the server load the trainer's weights. With several processes all of them call this at the same point.
+
+        Raises:
+            RuntimeError: samples are being decoded, or the server did not take the weights; in every process.
+        """
+        if self._link is not None and not self._link.loop.is_closed():
+            raise RuntimeError(f"sync_weights({version}) while {self._link.users} requests are being decoded")
+        self._version = None
+        self._handover.send(version)
+        self._version, self._losses, self._failure = version, 0, None
+
+    def fingerprints(self) -> Mapping[str, str]:
+        """Of the weights that the server has installed (see `igrpo.generation.vllm.worker`)."""
+        return self._client.fingerprints()
+
+    def close(self) -> None:
+        """Delete the weights' file, and end the server if it is ours. Safe to call twice."""
+        self._closed = True
+        self._handover.close()
+        if self._server is not None:
+            self._server.close()
+
+    @asynccontextmanager
+    async def _linked(self) -> AsyncIterator[_Link]:
+        """Connections of this event loop, closed by their last user: every rollout has a loop of its own."""
+        link = self._link
+        if link is None or link.loop.is_closed():
+            link = self._link = _Link(self._client, self._config.concurrency)
+            self._busy_since = time.perf_counter()
+        elif link.loop is not asyncio.get_running_loop():
+            raise RuntimeError("the engine is in use from another event loop")
+        link.users += 1
+        try:
+            yield link
+        finally:
+            link.users -= 1
+            if link.users == 0:
+                self._link = None
+                self.busy_seconds += time.perf_counter() - self._busy_since
+                await link.session.close()
+
+    async def _one(self, link: _Link, prompt: tuple[int, ...], params: SamplingParams, seed: int) -> Answer:
+        """Ask until it is answered, the server is given up, or it refuses."""
+        label = self._handover.label
+        assert label is not None
+        while True:
+            async with link.turns:
+                async with link.restoring:  # while the server is away nobody asks
+                    epoch = self._epoch
+                if self._failure is not None:
+                    raise RuntimeError(self._failure)
+                try:
+                    return await self._client.sample(link.session, prompt, params, seed, label)
+                except LostError as error:
+                    reason = str(error)
+            await self._restore(link, epoch, reason)
+
+    async def _restore(self, link: _Link, epoch: int, reason: str) -> None:
+        """The first who lost the server gets it back; the others wait for that."""
+        async with link.restoring:
+            if self._failure is not None:
+                raise RuntimeError(self._failure)
+            if self._epoch != epoch:
+                return
+            self._losses += 1
+            if self._losses > self._config.max_restarts:
+                self._failure = (
+                    f"the vLLM server was lost {self._losses} times in one step (rollout.max_restarts="
+                    f"{self._config.max_restarts}), the last time because: {reason}"
+                )
+                raise RuntimeError(self._failure)
+            log.warning("the vLLM server was lost (%s): waiting for it", reason)
+            try:
+                await asyncio.to_thread(self._handover.restore, reason)
+            except asyncio.CancelledError:
+                self._handover.give_up()
+                raise
+            except RuntimeError as error:
+                self._failure = str(error)
+                raise
+            self._epoch += 1
+            log.warning("the vLLM server is back, with the weights of version %s", self._version)

@@ -1,0 +1,148 @@
+"""The supervisor, with a small web server in the place of vLLM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from igrpo.generation.vllm.supervisor import ServerError, Supervisor, free_port
+
+# Starts a child that ignores SIGTERM, as a worker that hangs would; tells the process ids of both.
+SERVER = """
+import http.server, os, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, 1); time.sleep(300)"])
+with open(sys.argv[2], "a") as file:
+    file.write(f"{os.getpid()} {child.pid}\\n")
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *args):
+        pass
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+Start = Callable[..., Supervisor]
+
+
+@pytest.fixture
+def pids(tmp_path: Path) -> Path:
+    return tmp_path / "pids"
+
+
+@pytest.fixture
+def start(tmp_path: Path, pids: Path) -> Iterator[Start]:
+    started = []
+
+    def start(code: str = SERVER, ready_timeout_s: float = 20.0, max_restarts: int = 2) -> Supervisor:
+        port = free_port("127.0.0.1")
+        started.append(
+            Supervisor(
+                [sys.executable, "-c", code, str(port), str(pids)],
+                os.environ,
+                url=f"http://127.0.0.1:{port}",
+                log_file=tmp_path / "logs" / "server.log",
+                ready_timeout_s=ready_timeout_s,
+                max_restarts=max_restarts,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for supervisor in started:
+        supervisor.close()
+
+
+def noted(pids: Path) -> list[list[int]]:
+    return [[int(pid) for pid in line.split()] for line in pids.read_text().splitlines()]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_server_is_started_and_ends_with_all_that_it_started(start: Start, pids: Path) -> None:
+    supervisor = start()
+    supervisor.wait_ready()
+    assert urllib.request.urlopen(f"{supervisor.url}/health").status == 200
+    ((server, worker),) = noted(pids)
+    supervisor.close()
+    supervisor.close()
+    assert gone(server)
+    assert gone(worker)
+    assert supervisor.failure is None
+
+
+def test_a_server_that_dies_is_started_again(start: Start, pids: Path) -> None:
+    supervisor = start()
+    supervisor.wait_ready()
+    ((server, worker),) = noted(pids)
+    os.kill(server, signal.SIGKILL)
+    wait_until(lambda: len(noted(pids)) == 2)
+    supervisor.wait_ready()
+    (second, _) = noted(pids)[1]
+    assert second != server
+    assert gone(worker), "what the dead server had started is in the way of the next"
+    assert urllib.request.urlopen(f"{supervisor.url}/health").status == 200
+
+
+def test_one_that_cannot_start_is_given_up_with_the_end_of_its_log(start: Start, tmp_path: Path) -> None:
+    supervisor = start("print('no such model'); raise SystemExit(3)", max_restarts=1)
+    with pytest.raises(ServerError, match=r"ended by itself, 2 times in a row.*server\.log.*(?s:.*)no such model"):
+        supervisor.wait_ready()
+    with pytest.raises(ServerError, match="2 times in a row"):
+        supervisor.wait()
+    assert (tmp_path / "logs" / "server.log").read_text().count("no such model") == 2
+
+
+def test_one_that_never_gets_ready_is_ended_and_given_up(start: Start) -> None:
+    supervisor = start("import time; print('thinking', flush=True); time.sleep(300)", 1.5, max_restarts=0)
+    with pytest.raises(ServerError, match=r"did not get ready(?s:.*)thinking"):
+        supervisor.wait_ready()
+
+
+PARENT = """
+import os, sys, time
+from pathlib import Path
+from igrpo.generation.vllm.supervisor import Supervisor
+port, code, pids, log = sys.argv[1:]
+supervisor = Supervisor([sys.executable, "-c", code, port, pids], os.environ, url=f"http://127.0.0.1:{port}",
+                        log_file=Path(log), ready_timeout_s=20.0, max_restarts=2)
+supervisor.wait_ready()
+print("ready", flush=True)
+try:
+    time.sleep(300)
+finally:
+    if "close" in os.environ:
+        supervisor.close()
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_process_outlives_its_parent(end: signal.Signals, tmp_path: Path, pids: Path) -> None:
+    port = str(free_port("127.0.0.1"))
+    command = [sys.executable, "-c", PARENT, port, SERVER, str(pids), str(tmp_path / "log")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "ready\n"
+        ((server, worker),) = noted(pids)
+        assert not gone(server)
+        parent.send_signal(end)
+        assert parent.wait(20) != 0
+    wait_until(lambda: gone(server) and gone(worker))
+    assert len(noted(pids)) == 1, "it was not started again"

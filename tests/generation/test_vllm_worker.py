@@ -1,0 +1,173 @@
+"""What vLLM's worker says of the weights that it has, without vLLM: classes of its names stand in for its layers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from igrpo.generation.base import RECEIVED
+from igrpo.generation.vllm.worker import WeightWorker, readable_weights
+from igrpo.models.weights import fingerprint
+
+LAYERS = "vllm.model_executor.layers"
+
+
+class Stacked(nn.Linear):
+    """vLLM's ``MergedColumnParallelLinear``."""
+
+    def __init__(self, inputs: int, output_sizes: Sequence[int]) -> None:
+        super().__init__(inputs, sum(output_sizes))
+        self.output_sizes = list(output_sizes)
+
+
+class Padded(nn.Embedding):
+    """vLLM's ``VocabParallelEmbedding``."""
+
+    def __init__(self, vocabulary: int, padded: int, width: int) -> None:
+        super().__init__(padded, width)
+        self.org_vocab_size = vocabulary
+
+
+class Engine(nn.Module):
+    """A model as vLLM builds it, of one layer, tied or not; what its mapping lacks is stacked in the checkpoint."""
+
+    packed_modules_mapping: ClassVar = {
+        "gate_up_proj": ["gate_proj", "up_proj"],
+        "own_proj": ["own_proj"],
+        "odd_proj": ["a", "b"],
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(tie_word_embeddings=False)
+        self.embed = Padded(5, 8, 4)
+        layer = self.layer = nn.Module()
+        layer.gate_up_proj, layer.in_proj = Stacked(4, (3, 3)), Stacked(4, (2, 2, 1))
+        layer.own_proj, layer.odd_proj = Stacked(4, (3, 3)), Stacked(4, (1, 1, 1))
+        layer.norm, layer.packed = nn.LayerNorm(4), nn.ParameterList([torch.empty(0)])
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Into what there is of these names."""
+        own = installed(self)
+        with torch.no_grad():
+            for name, tensor in weights:
+                if name in own:
+                    own[name].copy_(tensor.reshape(own[name].shape))
+
+
+@pytest.fixture(autouse=True)
+def _layers_of_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = {
+        f"{LAYERS}.linear": {"MergedColumnParallelLinear": Stacked, "QKVParallelLinear": Stacked},
+        f"{LAYERS}.vocab_parallel_embedding": {"VocabParallelEmbedding": Padded},
+    }
+    for name, members in modules.items():
+        module = ModuleType(name)
+        vars(module).update(members)
+        monkeypatch.setitem(sys.modules, name, module)
+    for name in ("vllm", "vllm.model_executor", LAYERS):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+
+
+def installed(model: Engine) -> dict[str, Tensor]:
+    """By hand, under the names of a checkpoint."""
+    layer: Any = model.layer
+    gate_up = layer.gate_up_proj
+    return {
+        "embed.weight": model.embed.weight[:5],
+        "layer.gate_proj.weight": gate_up.weight[:3], "layer.up_proj.weight": gate_up.weight[3:],
+        "layer.gate_proj.bias": gate_up.bias[:3], "layer.up_proj.bias": gate_up.bias[3:],
+        "layer.in_proj.weight": layer.in_proj.weight, "layer.in_proj.bias": layer.in_proj.bias,
+        "layer.own_proj.weight": layer.own_proj.weight, "layer.own_proj.bias": layer.own_proj.bias,
+        "layer.norm.weight": layer.norm.weight, "layer.norm.bias": layer.norm.bias,
+    }  # fmt: skip
+
+
+def test_what_is_stacked_is_taken_apart_as_the_mapping_says_and_whole_without_one() -> None:
+    model = Engine()
+    found = dict(readable_weights(model))
+    expected = installed(model)
+    assert found.keys() == expected.keys()  # neither what is packed nor what no rows are known of
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+
+
+class Worker(WeightWorker):
+    """As vLLM's: it hands what comes to the model, which takes it into its own tensors."""
+
+    def __init__(self, model: Engine, *, tensor_parallel: int = 1) -> None:
+        self.model = model
+        self.model_runner = SimpleNamespace(get_model=lambda: model)
+        self.model_config = SimpleNamespace(dtype=torch.float32)
+        self.parallel_config = SimpleNamespace(tensor_parallel_size=tensor_parallel)
+        self.device = torch.device("cpu")
+
+    def reload_weights(self, weights_iterator: Iterable[tuple[str, Tensor]]) -> None:
+        self.model.load_weights(weights_iterator)
+
+
+def labels(weights: dict[str, Tensor], end: str = "") -> dict[str, str]:
+    return {name: f"float32:{fingerprint(tensor, torch.float32)}{end}" for name, tensor in weights.items()}
+
+
+def checkpoint(model: Engine) -> dict[str, Tensor]:
+    """Other values for all that can be read back, one that vLLM has under another name, and one in another shape."""
+    torch.manual_seed(1)
+    sent = {name: torch.randn_like(tensor) for name, tensor in installed(model).items()}
+    return sent | {"layer.A_log": torch.randn(3), "layer.norm.bias": torch.randn(2, 2)}
+
+
+def transfer(worker: Worker, sent: dict[str, Tensor]) -> None:
+    """vLLM's own, in two parts."""
+    worker.igrpo_watch()
+    items = list(sent.items())
+    worker.model.load_weights(items[:3])
+    worker.model.load_weights(items[3:])
+    worker.igrpo_adopt(list(sent))
+
+
+def load(worker: Worker, sent: dict[str, Tensor]) -> None:
+    assert worker.igrpo_load(sent.items()) == len(sent)
+
+
+@pytest.mark.parametrize("way", [load, transfer])
+def test_on_one_device_what_is_installed_is_told_and_else_what_came(way: Any) -> None:
+    worker = Worker(Engine())
+    sent = checkpoint(worker.model)
+    way(worker, sent)
+    as_it_came = {name: sent[name] for name in ("layer.A_log", "layer.norm.bias")}
+    readable = {name: tensor for name, tensor in sent.items() if name not in as_it_came}
+    assert worker.igrpo_fingerprints() == labels(readable) | labels(as_it_came, RECEIVED)
+    with torch.no_grad():
+        worker.model.layer.in_proj.weight[0, 0] += 1
+    changed = worker.igrpo_fingerprints().items() - (labels(readable) | labels(as_it_came, RECEIVED)).items()
+    assert [name for name, _ in changed] == ["layer.in_proj.weight"]
+
+
+@pytest.mark.parametrize("way", [load, transfer])
+def test_on_several_devices_it_is_what_came(way: Any) -> None:
+    """Each has a part of a tensor, so that a wrong transfer is all that can be told."""
+    worker = Worker(Engine(), tensor_parallel=2)
+    sent = checkpoint(worker.model)
+    way(worker, sent)
+    assert worker.igrpo_fingerprints() == labels(sent, RECEIVED)
+    way(worker, sent | {"layer.up_proj.bias": torch.zeros(3)})
+    (changed,) = worker.igrpo_fingerprints().items() - labels(sent, RECEIVED).items()
+    assert changed[0] == "layer.up_proj.bias"
+
+
+def test_a_tensor_that_did_not_come_is_not_told() -> None:
+    worker = Worker(Engine(), tensor_parallel=2)
+    sent = checkpoint(worker.model)
+    worker.igrpo_watch()
+    worker.model.load_weights([("layer.A_log", sent["layer.A_log"])])
+    worker.igrpo_adopt(list(sent))
+    assert worker.igrpo_fingerprints().keys() == {"layer.A_log"}
+    worker.model.load_weights([("layer.A_log", torch.zeros(3))])  # nobody watches any more
+    assert worker.igrpo_fingerprints() == labels({"layer.A_log": sent["layer.A_log"]}, RECEIVED)
