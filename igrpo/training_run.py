@@ -19,6 +19,7 @@ from igrpo.data.module import QuestionDataModule
 from igrpo.distributed import from_main, is_main, main_first
 from igrpo.evaluation.result import EvaluationResult
 from igrpo.files import write_json_atomic
+from igrpo.metrics.alarms import Alarms
 from igrpo.models.load import reference_copy
 from igrpo.tracking.fingerprints import run_date
 from igrpo.tracking.metrics_file import read_metrics
@@ -32,7 +33,6 @@ from igrpo.tracking.summary import Summary
 from igrpo.tracking.sweep_directory import sweep_of
 from igrpo.tracking.tracked import tracked
 from igrpo.tracking.tracker import Tracker
-from igrpo.training.alarms import Alarms
 from igrpo.training.checkpoints import Checkpoint, CheckpointCallback, FileCheckpointIO, forget_after, newest_checkpoint
 from igrpo.training.evaluation_callback import EvaluationCallback, Split
 from igrpo.training.first_evaluation import tell_draft_worth

@@ -21,8 +21,8 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rollout": (("igrpo/generation/**/*.py",), ("tests/generation",)),
     "prompts": (("igrpo/prompts/builder.py",), ("tests/prompts/test_prompts.py",)),
     "metrics": (
-        ("igrpo/metrics.py",),
-        ("tests/test_metrics.py", "tests/test_metrics_cases.py", "tests/test_judgements.py"),
+        ("igrpo/metrics/samples.py",),
+        ("tests/metrics/test_metrics.py", "tests/metrics/test_metrics_cases.py", "tests/metrics/test_judgements.py"),
     ),
     "statistics": (
         tuple(f"igrpo/analysis/{name}.py" for name in ("statistics", "intervals", "estimates")),

@@ -127,7 +127,7 @@ class CheckpointConfig(Section):
 
 
 class AlarmsConfig(Section):
-    """When a run warns, see `igrpo.training.alarms`; null turns an alarm off.
+    """When a run warns, see `igrpo.metrics.alarms`; null turns an alarm off.
 
     ``window``: steps that a mean is over. An alarm needs the sampling error of the means, which one step does not give:
     with a window of 1 the values are compared as they are.

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from igrpo.distributed import shares_at_main
-from igrpo.metrics import has_no_variance
+from igrpo.metrics.samples import has_no_variance
 from igrpo.types import Cohort, Dropped, Question, Trace
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from igrpo.config.parts.algorithm import ObjectiveConfig
 from igrpo.distributed import gather
-from igrpo.training.trained_stages import STAGES, trained_completions
+from igrpo.metrics.trained_stages import STAGES, trained_completions
 from igrpo.types import Trace
 
 

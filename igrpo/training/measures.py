@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from igrpo.metrics import step_metrics
+from igrpo.metrics.samples import step_metrics
 from igrpo.training.batching import Overlong, mean_penalty
 from igrpo.training.dynamic_sampling import dynamic_metrics
 from igrpo.types import Trace

@@ -18,8 +18,8 @@ from igrpo.config.parts.algorithm import ObjectiveConfig
 from igrpo.config.parts.transfer import TransferConfig
 from igrpo.config.schema import CorrectionConfig, TrainerConfig
 from igrpo.generation.base import Sleeper
+from igrpo.metrics.alarms import Alarms
 from igrpo.models.shape import model_shape
-from igrpo.training.alarms import Alarms
 from igrpo.training.batching import Overlong, question_rows
 from igrpo.training.canary import Canary
 from igrpo.training.checkpoint_content import PlainState, check_names, trained_tensors

@@ -22,10 +22,10 @@ from igrpo.doctor.shapes import shape_of
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.generation.base import SamplingParams
 from igrpo.generation.completions import CompletionMaker
+from igrpo.metrics.trained_stages import DIFFERS, trained_stage_metrics
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.format import FormatReward
 from igrpo.tracking.trace_lines import trace_line
-from igrpo.training.trained_stages import DIFFERS, trained_stage_metrics
 from igrpo.types import Completion, Question, Score
 from tests.assembly.parts import write_model, write_problems
 from tests.composed import config as composed
@@ -213,7 +213,7 @@ def test_alarms_see_the_thinking_that_was_opened(monkeypatch: pytest.MonkeyPatch
     engine, prompts = opening()
     trace = asyncio.run(ALGORITHMS["grpo"](QUESTION, Toolbox(engine, Seeing(), prompts, PARAMS, 0, 1)))
     seen: list[str] = []
-    monkeypatch.setattr("igrpo.training.trained_stages.answer_differs", lambda text: bool(seen.append(text)))
+    monkeypatch.setattr("igrpo.metrics.trained_stages.answer_differs", lambda text: bool(seen.append(text)))
     assert trained_stage_metrics([trace])[DIFFERS] == 0
     assert seen == ["<think>\n" + THOUGHT] * 2
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from igrpo.evaluation.result import Answers
-from igrpo.metrics import step_metrics
+from igrpo.metrics.samples import step_metrics
 from igrpo.rewards.base import Reward, RewardError, checked_score
 from igrpo.types import Group, Prompt, Question, Score, Trace
 from tests.rewards.helpers import completion, question

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from igrpo.evaluation.estimators import accuracy_interval
-from igrpo.training.alarms import (
+from igrpo.metrics.alarms import (
     ACCURACY,
     Past,
     Rule,
@@ -17,7 +17,7 @@ from igrpo.training.alarms import (
     entropy_collapse,
     length_drift,
 )
-from igrpo.training.sampling_error import LEVEL, Estimate, is_above
+from igrpo.metrics.sampling_error import LEVEL, Estimate, is_above
 
 WINDOW = 10
 Draw = Callable[[Random, float], float]

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from igrpo.config.schema import AlarmsConfig
-from igrpo.training import trained_stages
-from igrpo.training.alarms import (
+from igrpo.metrics.alarms import (
     ACCURACY,
     Alarms,
     Past,
@@ -22,8 +21,9 @@ from igrpo.training.alarms import (
     entropy_collapse,
     length_drift,
 )
-from igrpo.training.metric_docs import ALARM_DOCS
-from igrpo.training.trained_stages import DIFFERS, trained_stage_metrics
+from igrpo.metrics.definitions import ALARM_DOCS
+from igrpo.metrics.samples import trained_stages
+from igrpo.metrics.trained_stages import DIFFERS, trained_stage_metrics
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace, lessons
 from tests.composed import config as composed
 from tests.training.small_run import fit, make

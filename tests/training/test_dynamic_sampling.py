@@ -13,10 +13,10 @@ import torch
 from igrpo.algorithms.base import Toolbox
 from igrpo.budget import Budget
 from igrpo.data.module import QuestionDataModule
+from igrpo.metrics.definitions import DYNAMIC_SAMPLING_DOCS
 from igrpo.training import collect
 from igrpo.training.collect import Collector
 from igrpo.training.dynamic_sampling import DynamicSampling, dynamic_metrics, why_dropped
-from igrpo.training.metric_docs import DYNAMIC_SAMPLING_DOCS
 from igrpo.types import Completion, Group, Lesson, Prompt, Question, Score, Trace
 from tests.algorithms.fakes import ScriptedEngine
 from tests.training.small_run import SOURCE, SaveAfter, fit, kept, make, spread, weights

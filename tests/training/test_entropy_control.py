@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from igrpo.distributed import rank
+from igrpo.metrics.definitions import ENTROPY_CONTROL_DOCS
 from igrpo.training.entropy_control import EntropyControl, entropy_control, trained_entropy
-from igrpo.training.metric_docs import ENTROPY_CONTROL_DOCS
 from igrpo.types import Completion, Group, Lesson, Prompt, Question, Score, Trace
 from tests.gloo import in_processes
 from tests.training.models import objective

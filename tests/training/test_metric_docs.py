@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from igrpo.config.parts.transfer import ShapeConfig
-from igrpo.metrics import METRIC_DOCS
-from igrpo.training.metric_docs import PHASE_DOCS, TRAINING_METRIC_DOCS
+from igrpo.metrics.definitions import PHASE_DOCS, TRAINING_METRIC_DOCS
+from igrpo.metrics.samples import METRIC_DOCS
 from tests.training.small_run import ScriptedReward, fit, make, spread
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from igrpo.metrics.definitions import OVERLONG_DOCS
 from igrpo.training.batching import Overlong, mean_penalty, question_rows
-from igrpo.training.metric_docs import OVERLONG_DOCS
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
 from tests.training.models import ADVANTAGE, IMITATION
 from tests.training.small_run import ScriptedReward, fit, kept, make, spread, weights

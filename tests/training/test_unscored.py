@@ -13,10 +13,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from igrpo.training.alarms import Alarms
+from igrpo.metrics.alarms import Alarms
+from igrpo.metrics.trained_stages import read_trained_stages, trained_stage_metrics
 from igrpo.training.batching import question_rows
 from igrpo.training.progress import ProgressCallback
-from igrpo.training.trained_stages import read_trained_stages, trained_stage_metrics
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
 from tests.training.models import ADVANTAGE, IMITATION
 from tests.training.small_run import ScriptedReward, fit, kept, make, weights

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from igrpo.judgements import JUDGEMENT_DOCS, judgement_metrics, put_mean
-from igrpo.similarity import content_tokens, text_similarity
+from igrpo.metrics.judgements import JUDGEMENT_DOCS, judgement_metrics, put_mean
+from igrpo.metrics.similarity import content_tokens, text_similarity
 from igrpo.types import OUTCOMES, Cohort, Completion, Group, Outcome, Score, Trace
 
 _STAGE_DOCS = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from igrpo.similarity import edit_distance, text_similarity
+from igrpo.metrics.similarity import edit_distance, text_similarity
 from igrpo.types import Completion, FinishReason
 
 tokens = st.lists(st.integers(0, 3), max_size=80)

@@ -1,12 +1,12 @@
 """Alarms: what goes wrong in a run before its reward shows it. Each is a metric, a warning and a tag.
 
 The rules are pure functions of what a run has measured so far, over the completions that are trained, each stage by
-itself (`igrpo.training.trained_stages`): a mean over whatever a step happens to train would move with the mixture.
+itself (`igrpo.metrics.trained_stages`): a mean over whatever a step happens to train would move with the mixture.
 ``start`` and ``now`` are means over the first and the latest ``window`` steps that train the stage (from ``2 * window``
 of them on, so that they share none). An alarm goes off if it does in one of the stages.
 
 An alarm goes off only where what it compares is beyond its threshold by more than the sampling error of both sides
-(`igrpo.training.sampling_error`): one answer of 16 is no fall, nor is one odd step a collapse.
+(`igrpo.metrics.sampling_error`): one answer of 16 is no fall, nor is one odd step a collapse.
 
 Two ends of a series are compared only where about as many of the questions were in it (see ``_SAME_SHARE``). A stage of
 questions that the data choose is another set of questions later: Critique-GRPO's refinements are of those that nobody
@@ -25,8 +25,8 @@ from statistics import fmean
 from typing import NamedTuple
 
 from igrpo.config.schema import AlarmsConfig
-from igrpo.training.sampling_error import Estimate, is_above
-from igrpo.training.trained_stages import STAGES, TrainedStage, read_trained_stages, trained_stage_metrics
+from igrpo.metrics.sampling_error import Estimate, is_above
+from igrpo.metrics.trained_stages import STAGES, TrainedStage, read_trained_stages, trained_stage_metrics
 from igrpo.types import Trace
 
 ACCURACY = "development/single_shot/accuracy"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from igrpo.metrics import has_no_variance, step_metrics
+from igrpo.metrics.samples import has_no_variance, step_metrics
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
-from tests.metrics_batch import BARE, batch, completion, drafted, score
+from tests.metrics.metrics_batch import BARE, batch, completion, drafted, score
 
 
 def one_group(rewards: list[float], verdicts: list[bool | None], *, trained: bool = True) -> Trace:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from igrpo.judgements import put_mean
+from igrpo.metrics.judgements import put_mean
 from igrpo.rewards.math.last_step import answer_differs
 from igrpo.types import Completion, Group, Score, Trace
 

@@ -1,4 +1,4 @@
-"""What the trainer measures beside `igrpo.metrics`: unit and definition of every name.
+"""What the trainer measures beside `igrpo.metrics.samples`: unit and definition of every name.
 
 Ratios, clip shares, KL and the gap to the sampler are taken over the tokens that went through the update. Without a KL
 term and an entropy bonus these are the tokens of groups with a variance: the others have no gradient.
@@ -6,7 +6,7 @@ term and an entropy bonus these are the tokens of groups with a variance: the ot
 
 from __future__ import annotations
 
-from igrpo.training.trained_stages import TRAINED_STAGE_DOCS
+from igrpo.metrics.trained_stages import TRAINED_STAGE_DOCS
 
 TRAINING_METRIC_DOCS: dict[str, str] = {
     "train/loss": "loss; mean over the updates of the step, as the objective aggregates it",
@@ -66,7 +66,7 @@ ENTROPY_CONTROL_DOCS: dict[str, str] = {
 }
 
 #: With alarms. ``start`` and ``now``: means over the first and the latest alarms.window steps that train a stage. One
-#: stage is enough (see `igrpo.training.alarms`).
+#: stage is enough (see `igrpo.metrics.alarms`).
 ALARM_DOCS: dict[str, str] = {
     "answers/differ_from_last_step_share": "share; of trained completions with a number in the box and as the result "
     "of the last step before it (after the last =), those where the two differ",

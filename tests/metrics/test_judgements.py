@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from igrpo.judgements import JUDGEMENT_DOCS
-from igrpo.metrics import METRIC_DOCS, step_metrics
+from igrpo.metrics.judgements import JUDGEMENT_DOCS
+from igrpo.metrics.samples import METRIC_DOCS, step_metrics
 from igrpo.tracking.trace_lines import table_row, trace_line
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace, Verified, lessons
 

@@ -1,7 +1,7 @@
 """What one step measures of judgements (stage 3): critiques, and verifications of earlier answers.
 
-A judgement is no answer, and is in no statistic of stages 1 and 2. As in `igrpo.metrics`, a statistic whose denominator
-is empty is left out.
+A judgement is no answer, and is in no statistic of stages 1 and 2. As in `igrpo.metrics.samples`, a statistic whose
+denominator is empty is left out.
 """
 
 from __future__ import annotations

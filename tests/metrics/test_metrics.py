@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from igrpo.judgements import JUDGEMENT_DOCS
-from igrpo.metrics import METRIC_DOCS, step_metrics
+from igrpo.metrics.judgements import JUDGEMENT_DOCS
+from igrpo.metrics.samples import METRIC_DOCS, step_metrics
 from igrpo.types import OUTCOMES
-from tests.metrics_batch import batch
+from tests.metrics.metrics_batch import batch
 
 EXPECTED = {
     # drafts of 2, 4, 4, 2 tokens with entropies 2, 1, 0, 4: (4 + 4 + 0 + 8) / 12 tokens; the mean of means would be 7/4
