@@ -1,4 +1,4 @@
-"""One run of a sweep: go on where it stands, in this process or in one of its own, and say how it ended."""
+"""What Hydra calls for each run. A run of a sweep goes on where it stands, in this process or in one of its own."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from typing import Any
 
 import psutil
 from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from igrpo.commands.console import print_tree
 from igrpo.commands.job import RunError, execute
 from igrpo.commands.resume import finished_summary, has_begun
 from igrpo.commands.run_dir import CONFIG_FILE, CONSOLE_FILE, LOG_FILE
 from igrpo.commands.watch import line
 from igrpo.config import ConfigError, RunConfig, config_values, read_config
 from igrpo.console import get_console
+from igrpo.hydra_support import resolvers
 from igrpo.hydra_support.checking import checked
 from igrpo.hydra_support.launching import is_serial
 from igrpo.tracking.run_directory import RunDirectory, RunRecord
@@ -31,9 +35,26 @@ from igrpo.tracking.sweep_directory import CellRecord, SweepDirectory, SweepReco
 #: How long a run that was told to stop may take to write its status.
 _STOP_S = 30.0
 
+# A launcher that starts processes of its own imports this module there before it resolves a job's settings.
+resolvers.register()
 
-def run_cell(settings: DictConfig, hydra: HydraConf) -> float | None:
-    """What Hydra calls for each run of a sweep; returns what a search maximises, None where the run failed.
+
+def hydra_job(settings: DictConfig) -> float | None:
+    """What Hydra calls for each run; returns what a search maximises."""
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN:
+        return _run_cell(settings, hydra)
+    config = checked(settings)
+    print_tree(config)
+    try:
+        execute(config, Path(hydra.runtime.output_dir), resume=False)
+    except RunError as error:
+        raise SystemExit(error.code) from None  # an Exception would make Hydra print a line of its own
+    return None
+
+
+def _run_cell(settings: DictConfig, hydra: HydraConf) -> float | None:
+    """Go on with one run of a sweep; returns what a search maximises, None where the run failed.
 
     The settings are those in the run's folder, which were checked before the sweep began; only a search, which picks
     them as it goes, takes them from Hydra.

@@ -13,18 +13,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig
-
-from igrpo.commands.console import print_facts, print_summary, print_tree
+from igrpo.commands.console import print_facts, print_summary
 from igrpo.commands.ranks import RanksError, train_in_processes
 from igrpo.commands.resume import steps_behind
 from igrpo.commands.run_dir import FILE_ONLY, LOG_FILE, run_log
 from igrpo.config import RunConfig
 from igrpo.config.facts import resolved_facts
-from igrpo.hydra_support import resolvers
-from igrpo.hydra_support.checking import checked
 from igrpo.rewards.base import RewardPausedError
 from igrpo.tracking.run_directory import RunDirectory
 from igrpo.tracking.sweep_directory import SweepDirectory
@@ -35,9 +29,6 @@ EXIT_FAILED = 1
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_TERMINATED = 128 + signal.SIGTERM
 EXIT_PAUSED = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, try again with more
-
-# A launcher that starts processes of its own imports this module there before it resolves a job's settings.
-resolvers.register()
 
 
 class RunError(RuntimeError):
@@ -50,22 +41,6 @@ class RunPausedError(RunError):
     """A run stopped at a limit, and goes on when that is raised; the user was told."""
 
     code = EXIT_PAUSED
-
-
-def hydra_job(settings: DictConfig) -> float | None:
-    """What Hydra calls for each run; returns what a search maximises."""
-    hydra = HydraConfig.get()
-    if hydra.mode == RunMode.MULTIRUN:
-        from igrpo.commands.cell import run_cell
-
-        return run_cell(settings, hydra)
-    config = checked(settings)
-    print_tree(config)
-    try:
-        execute(config, Path(hydra.runtime.output_dir), resume=False)
-    except RunError as error:
-        raise SystemExit(error.code) from None  # an Exception would make Hydra print a line of its own
-    return None
 
 
 def execute(config: RunConfig, run_dir: Path, *, resume: bool, brief: bool = False) -> Mapping[str, Any] | None:

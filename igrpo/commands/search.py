@@ -17,8 +17,7 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from igrpo.commands.cell import development_accuracy, jobs_of
-from igrpo.commands.job import hydra_job
+from igrpo.commands.cell import development_accuracy, hydra_job, jobs_of
 from igrpo.commands.run_dir import CONFIG_FILE
 from igrpo.commands.watch import Watch, wait_for
 from igrpo.config import ConfigError, RunConfig, read_config

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rich.text import Text
 
-from igrpo.commands.cell import jobs_of, stop_runs
-from igrpo.commands.job import RunError, hydra_job, resume_command, terminate_by_exception
+from igrpo.commands.cell import hydra_job, jobs_of, stop_runs
+from igrpo.commands.job import RunError, resume_command, terminate_by_exception
 from igrpo.commands.plan import Plan, plan_of, print_plan, print_time
 from igrpo.commands.resume import finished_summary, has_setting, require_files, resumed_config
 from igrpo.commands.run_dir import CONFIG_FILE, claim, remove_if_empty

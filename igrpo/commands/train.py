@@ -136,7 +136,7 @@ def _is_sweep(asked: Arguments) -> bool:
 
 
 def _single(asked: Arguments) -> None:
-    from igrpo.commands.job import hydra_job
+    from igrpo.commands.cell import hydra_job
     from igrpo.commands.resume import require_files
     from igrpo.commands.run_dir import claim, remove_if_empty
     from igrpo.hydra_support.composer import Composer
