@@ -14,10 +14,9 @@ from igrpo.assembly.cycle import (
     build_engine,
     build_entropy_meter,
     build_evaluator,
-    check_lengths,
-    longest_prompt,
 )
 from igrpo.assembly.fingerprints import Splits, make_fingerprints, record_fingerprints, unchanged_splits
+from igrpo.assembly.lengths import check_lengths, longest_prompt
 from igrpo.assembly.policy import Policy, build_device, build_policy, build_prompts
 from igrpo.assembly.questions import FittingSource, build_source, evaluated_questions, fitting_source, read_splits
 from igrpo.assembly.reward import build_reward

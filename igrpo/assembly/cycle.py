@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from igrpo.assembly.algorithms import build_algorithm
 from igrpo.assembly.policy import Policy, build_device
@@ -149,40 +148,3 @@ def build_evaluator(config: RunConfig, questions: Sequence[Question], parts: Par
         seed=config.seed,
         wrap=None if config.rollout.pipeline else Lockstep,
     )
-
-
-def longest_prompt(config: RunConfig, prompts: PromptBuilder) -> int:
-    """The most tokens of a prompt that training samples from."""
-    layouts = config.algorithm.layouts
-    return prompts.max_prompt_tokens(drafts=0 if layouts else config.shown, layouts=layouts)
-
-
-def check_lengths(config: RunConfig, model: Any, prompts: PromptBuilder) -> None:
-    """Prove that the longest possible row fits the micro-batch and the model, before anything is sampled.
-
-    Raises:
-        ValueError: it does not; the message gives the sum.
-    """
-    evaluation = config.evaluation
-    trained = longest_prompt(config, prompts)
-    sampled = max(trained, prompts.max_prompt_tokens(drafts=int(evaluation.shows_drafts)))
-    training, evaluating = config.sampling.max_completion_tokens, evaluated_tokens(config)
-    positions = _positions(model)
-    limits = (
-        ("trainer.tokens_per_microbatch", config.trainer.tokens_per_microbatch, trained, "sampling", training),
-        ("the model's positions", positions, trained, "sampling", training),
-        ("the model's positions", positions, sampled, "evaluation", evaluating),
-    )
-    for name, limit, prompt, section, completion in limits:
-        if limit is not None and prompt + completion > limit:
-            raise ValueError(
-                f"a prompt of up to {prompt} tokens (layout, prompt.max_question_tokens, prompt.max_draft_tokens) and "
-                f"{section}.max_completion_tokens={completion} make {prompt + completion}, more than {name} ({limit}); "
-                "lower the budgets or raise the limit"
-            )
-
-
-def _positions(model: Any) -> int | None:
-    """The longest sequence that the model takes; None for families without a limit (ALiBi)."""
-    config = model.config.get_text_config()
-    return int(config.max_position_embeddings) if hasattr(config, "max_position_embeddings") else None

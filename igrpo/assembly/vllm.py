@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import torch
 
 from igrpo import distributed
-from igrpo.assembly.cycle import longest_prompt
+from igrpo.assembly.lengths import longest_prompt
 from igrpo.assembly.policy import Policy
 from igrpo.config.facts import evaluated_tokens
 from igrpo.config.parts.model import HuggingFaceModelConfig
