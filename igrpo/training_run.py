@@ -21,6 +21,7 @@ from igrpo.evaluation.result import EvaluationResult
 from igrpo.files import write_json_atomic
 from igrpo.metrics.alarms import Alarms
 from igrpo.models.load import reference_copy
+from igrpo.tracking.fingerprinting import Splits, record_fingerprints, unchanged_splits
 from igrpo.tracking.fingerprints import run_date
 from igrpo.tracking.metrics_file import read_metrics
 from igrpo.tracking.mlflow_run import RunLogger
@@ -73,7 +74,7 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
         return {}
     repair_stale_runs(config.tracking.uri, [run_dir.parent])
     with directory.acquire():
-        splits = assembly.unchanged_splits(config, directory) if resume else None
+        splits = unchanged_splits(config, directory) if resume else None
         directory.save_config(config_values(config))
         checkpoint = newest_checkpoint(directory.checkpoints) if resume else None
         directory.begin()
@@ -126,7 +127,7 @@ def _fit(
     *,
     today: date,
     resume: bool,
-    splits: assembly.Splits | None = None,
+    splits: Splits | None = None,
 ) -> Summary | None:
     """The training itself; ``tracker`` is the main process's, which alone returns a summary."""
     with ExitStack() as closing:
@@ -135,7 +136,7 @@ def _fit(
         source = assembly.fitting_source(config, parts.prompts, splits)
         if tracker is not None:
             step = checkpoint.step if checkpoint is not None else 0 if resume else None
-            kept = assembly.record_fingerprints(config, directory, parts, splits, step)
+            kept = record_fingerprints(config, directory, parts, splits, step)
             tracker.set_tags({f"igrpo.fingerprint.{part}": text for part, text in kept.short().items()})
         if source.decontamination is not None and is_main():
             write_json_atomic(directory.path / "decontamination.json", source.decontamination.as_dict())

@@ -15,7 +15,6 @@ from igrpo.assembly.cycle import (
     build_entropy_meter,
     build_evaluator,
 )
-from igrpo.assembly.fingerprints import Splits, make_fingerprints, record_fingerprints, unchanged_splits
 from igrpo.assembly.lengths import check_lengths, longest_prompt
 from igrpo.assembly.policy import Policy, build_device, build_policy, build_prompts
 from igrpo.assembly.questions import FittingSource, build_source, evaluated_questions, fitting_source, read_splits
@@ -25,7 +24,6 @@ __all__ = [
     "FittingSource",
     "Parts",
     "Policy",
-    "Splits",
     "build_algorithm",
     "build_benchmark_evaluator",
     "build_canary",
@@ -43,8 +41,5 @@ __all__ = [
     "evaluated_questions",
     "fitting_source",
     "longest_prompt",
-    "make_fingerprints",
     "read_splits",
-    "record_fingerprints",
-    "unchanged_splits",
 ]

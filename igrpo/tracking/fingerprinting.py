@@ -13,7 +13,6 @@ from typing import Any
 
 import igrpo.rewards
 from igrpo.assembly.cycle import Parts
-from igrpo.assembly.file_prints import file_print, folder_prints, user_files
 from igrpo.assembly.questions import read_splits
 from igrpo.config.parts.model import HuggingFaceModelConfig, TinyModelConfig
 from igrpo.config.parts.reward import (
@@ -33,6 +32,7 @@ from igrpo.files import write_text_atomic
 from igrpo.models.encoding import decoded
 from igrpo.models.warm_start import RECIPE_VERSION
 from igrpo.prompts.builder import PromptBuilder
+from igrpo.tracking.file_prints import file_print, folder_prints, user_files
 from igrpo.tracking.fingerprints import (
     Fingerprints,
     Prints,

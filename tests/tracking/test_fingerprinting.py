@@ -13,11 +13,18 @@ from typing import Any
 import pytest
 from huggingface_hub import try_to_load_from_cache
 
-from igrpo.assembly import file_prints, make_fingerprints, read_splits
-from igrpo.assembly.file_prints import file_print, folder_prints, user_files
-from igrpo.assembly.fingerprints import model_prints, prompt_examples, question_prints, reward_prints
+from igrpo.assembly import read_splits
 from igrpo.assembly.reward import build_reward
 from igrpo.config.parts.reward import PythonRewardConfig, RewardConfig
+from igrpo.tracking import file_prints
+from igrpo.tracking.file_prints import file_print, folder_prints, user_files
+from igrpo.tracking.fingerprinting import (
+    make_fingerprints,
+    model_prints,
+    prompt_examples,
+    question_prints,
+    reward_prints,
+)
 from igrpo.tracking.fingerprints import PARTS, differences
 from igrpo.types import Question
 from tests.assembly.parts import byte_policy
