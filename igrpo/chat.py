@@ -14,7 +14,6 @@ from igrpo.config import RunConfig
 from igrpo.config.parts.prompt import PromptConfig
 from igrpo.config.parts.reward import GenerativeJudgeConfig, MathVerifyConfig, RewardConfig, reward_parts
 from igrpo.config.schema import SamplingConfig
-from igrpo.console import get_console
 from igrpo.evaluation.voting import Vote, vote
 from igrpo.exported import evaluation_sampling, read_record
 from igrpo.generation.base import SamplingParams, complete
@@ -26,9 +25,10 @@ from igrpo.models.encoding import encode_exact
 from igrpo.rewards.math.extraction import extract_answer
 from igrpo.rewards.math.normalise import normalise
 from igrpo.rewards.math.verifier import MathVerifier
+from igrpo.runs.console import get_console
+from igrpo.runs.fingerprints import kept_date
+from igrpo.runs.run_directory import RunDirectory
 from igrpo.seeding import derive_seed
-from igrpo.tracking.fingerprints import kept_date
-from igrpo.tracking.run_directory import RunDirectory
 from igrpo.trained import load_trained
 from igrpo.types import Completion, Question
 

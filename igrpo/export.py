@@ -12,14 +12,14 @@ from transformers import GenerationConfig
 
 from igrpo.config import RunConfig
 from igrpo.config.parts.model import HuggingFaceModelConfig
-from igrpo.console import get_console
 from igrpo.disk import disk_errors, free_mib
 from igrpo.exported import ExportRecord, evaluation_sampling, export_record, write_record
 from igrpo.files import atomic_directory
 from igrpo.model_card import model_card
 from igrpo.models.merge import adapter_config, adapter_tensors, merge_adapters
-from igrpo.tracking.fingerprints import kept_date
-from igrpo.tracking.run_directory import RunDirectory
+from igrpo.runs.console import get_console
+from igrpo.runs.fingerprints import kept_date
+from igrpo.runs.run_directory import RunDirectory
 from igrpo.trained import Trained, find_checkpoint, load_trained, run_config
 
 DTypeName = Literal["float32", "bfloat16"]

@@ -14,7 +14,7 @@ from igrpo.config.parts.prompt import PromptConfig
 from igrpo.config.parts.reward import RewardConfig
 from igrpo.config.schema import RunConfig, SamplingConfig
 from igrpo.files import write_text_atomic
-from igrpo.tracking.run_directory import read_versioned
+from igrpo.runs.run_directory import read_versioned
 
 FILE = "igrpo.json"
 SCHEMA_VERSION = 1

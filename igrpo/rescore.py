@@ -15,8 +15,8 @@ from typing import Any
 
 from igrpo.rewards.base import Reward, checked_score
 from igrpo.rewards.judge.own_loop import together
-from igrpo.tracking.rollout_log import read_rollouts
-from igrpo.tracking.strict_json import decode_number
+from igrpo.runs.rollout_log import read_rollouts
+from igrpo.runs.strict_json import decode_number
 from igrpo.types import Completion, Question, Score
 
 #: The stage of what is no answer to the question (see `igrpo.types.Group`).

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from igrpo.config import RunConfig
 from igrpo.config.facts import evaluation_questions, planned_steps
-from igrpo.console import get_console
-from igrpo.training_run import train
+from igrpo.runs.console import get_console
+from igrpo.runs.training_run import train
 
 #: The first step of a process pays for what later ones find ready, so it is left out.
 _STEPS = 2

@@ -15,14 +15,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from igrpo.commands.job import terminate_by_exception
-from igrpo.commands.lifeline import end_with_starter
-from igrpo.commands.ranks import EndOfRank, EndStatus, Launch, rank_file, write_end
-from igrpo.commands.run_dir import run_log
 from igrpo.config import parse_config
-from igrpo.console import outlive_reader
 from igrpo.distributed import start_process
 from igrpo.rewards.base import RewardPausedError
+from igrpo.runs.claim import run_log
+from igrpo.runs.console import outlive_reader
+from igrpo.runs.job import terminate_by_exception
+from igrpo.runs.lifeline import end_with_starter
+from igrpo.runs.ranks import EndOfRank, EndStatus, Launch, rank_file, write_end
 
 
 def main(folder: Path) -> int:
@@ -50,7 +50,7 @@ def main(folder: Path) -> int:
 
 def _train(folder: Path) -> dict[str, object]:
     from igrpo.assembly import build_device
-    from igrpo.training_run import train
+    from igrpo.runs.training_run import train
 
     launch = Launch.read(folder)
     config = parse_config(launch.config)

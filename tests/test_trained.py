@@ -9,8 +9,8 @@ import torch
 from rich.console import Console
 
 from igrpo.files import write_json_atomic
-from igrpo.tracking.run_directory import RunDirectory
-from igrpo.tracking.sweep_directory import SweepDirectory, plan_cell
+from igrpo.runs.run_directory import RunDirectory
+from igrpo.runs.sweep_directory import SweepDirectory, plan_cell
 from igrpo.trained import Trained, find_checkpoint, load_trained, run_config
 from tests.trained_runs import BYTE_LEVEL, BYTES, LORA, logits, write_checkpoint, written_run
 

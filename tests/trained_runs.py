@@ -13,7 +13,7 @@ from rich.console import Console
 from igrpo.assembly import Policy, build_policy
 from igrpo.cli import main
 from igrpo.config import RunConfig, config_values
-from igrpo.tracking.run_directory import RunDirectory
+from igrpo.runs.run_directory import RunDirectory
 from tests.composed import config
 
 #: The entropy bonus gives every row a gradient, so that the weights move whatever the rewards are.

@@ -17,7 +17,7 @@ from igrpo.analysis.origins import check_origins
 from igrpo.analysis.pairing import choose_baseline, pairs_with_baselines, stand_in
 from igrpo.analysis.runs import LoadedRun
 from igrpo.analysis.words import count, listed
-from igrpo.tracking.fingerprints import Part
+from igrpo.runs.fingerprints import Part
 
 Pairs = Literal["baseline", "all"]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from igrpo.analysis.model import RunEntry
 from igrpo.analysis.runs import LoadedRun
-from igrpo.tracking.params import flatten_params
+from igrpo.runs.params import flatten_params
 
 #: Seeds beside the run's own.
 OTHER_SEEDS = ("model.warm_start.seed", "model.seed", "data.seed")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from igrpo.analysis.curves import is_read
 from igrpo.analysis.run_files import Reading, read_counters, read_settings, verdicts_before_and_after
 from igrpo.analysis.runs import LoadedRun, load_run
-from igrpo.tracking.fingerprints import read_fingerprints
-from igrpo.tracking.links import sqlite_path
-from igrpo.tracking.mlflow_client import mlflow_client
-from igrpo.tracking.run_directory import RunDirectory
-from igrpo.tracking.summary import read_summary
+from igrpo.runs.fingerprints import read_fingerprints
+from igrpo.runs.links import sqlite_path
+from igrpo.runs.mlflow_client import mlflow_client
+from igrpo.runs.run_directory import RunDirectory
+from igrpo.runs.summary import read_summary
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -14,7 +14,7 @@ from typing import Any
 from igrpo.analysis.conditions import Group, compared_settings, other_seeds
 from igrpo.analysis.runs import LoadedRun
 from igrpo.analysis.words import count, listed
-from igrpo.tracking.fingerprints import PARTS, Part, Prints, differences
+from igrpo.runs.fingerprints import PARTS, Part, Prints, differences
 
 #: The settings that decide what a part is, by the beginnings of their names.
 _DECIDING: dict[Part, tuple[str, ...]] = {

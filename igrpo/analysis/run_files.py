@@ -13,8 +13,8 @@ import yaml
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError
 
 from igrpo.config import SCHEMA_VERSION
-from igrpo.tracking.run_directory import check_schema_version
-from igrpo.tracking.summary import Summary
+from igrpo.runs.run_directory import check_schema_version
+from igrpo.runs.summary import Summary
 
 _T = TypeVar("_T")
 

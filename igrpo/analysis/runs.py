@@ -17,11 +17,11 @@ from igrpo.analysis.run_files import (
     read_settings,
     verdicts_before_and_after,
 )
-from igrpo.tracking.fingerprints import Fingerprints, read_fingerprints
-from igrpo.tracking.metrics_file import read_metrics
-from igrpo.tracking.run_directory import RunDirectory, RunRecord
-from igrpo.tracking.summary import Summary, read_summary
-from igrpo.tracking.sweep_directory import SweepDirectory
+from igrpo.runs.fingerprints import Fingerprints, read_fingerprints
+from igrpo.runs.metrics_file import read_metrics
+from igrpo.runs.run_directory import RunDirectory, RunRecord
+from igrpo.runs.summary import Summary, read_summary
+from igrpo.runs.sweep_directory import SweepDirectory
 
 #: How deep below a given folder runs are looked for: project/multirun/DATE/TIME/CELL.
 _MAX_DEPTH = 5

@@ -18,19 +18,19 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from igrpo.commands.console import print_tree
-from igrpo.commands.job import RunError, execute
-from igrpo.commands.resume import finished_summary, has_begun
-from igrpo.commands.run_dir import CONFIG_FILE, CONSOLE_FILE, LOG_FILE
 from igrpo.commands.watch import line
 from igrpo.config import ConfigError, RunConfig, config_values, read_config
-from igrpo.console import get_console
 from igrpo.hydra_support import resolvers
 from igrpo.hydra_support.checking import checked
 from igrpo.hydra_support.launching import is_serial
-from igrpo.tracking.run_directory import RunDirectory, RunRecord
-from igrpo.tracking.stale import repair_stale_runs
-from igrpo.tracking.sweep_directory import CellRecord, SweepDirectory, SweepRecord, run_state
+from igrpo.runs.claim import CONFIG_FILE, CONSOLE_FILE, LOG_FILE
+from igrpo.runs.console import get_console
+from igrpo.runs.job import RunError, execute
+from igrpo.runs.printing import print_tree
+from igrpo.runs.resume import finished_summary, has_begun
+from igrpo.runs.run_directory import RunDirectory, RunRecord
+from igrpo.runs.stale import repair_stale_runs
+from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord, run_state
 
 #: How long a run that was told to stop may take to write its status.
 _STOP_S = 30.0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from igrpo.commands.arguments import Parser
 from igrpo.commands.terminal import printable
 from igrpo.config import ConfigError
-from igrpo.console import reader_left
+from igrpo.runs.console import reader_left
 
 if TYPE_CHECKING:
     from igrpo.chat import Chat, Reply, Speaker

@@ -76,8 +76,8 @@ def run(arguments: Sequence[str]) -> int:
 
     with Composer("train") as composer:
         config = composer.check_run(asked.overrides).config
-    from igrpo.console import get_console
     from igrpo.doctor.page import print_page
+    from igrpo.runs.console import get_console
 
     with _offline():
         found = diagnose(config, asked)

@@ -28,9 +28,9 @@ def run(arguments: Sequence[str]) -> int:
 
     from rich.text import Text
 
-    from igrpo.console import get_console
     from igrpo.disk import DiskFullError
     from igrpo.export import export
+    from igrpo.runs.console import get_console
 
     try:
         path = export(

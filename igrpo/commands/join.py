@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from igrpo.commands.lifeline import starter_variables, tied
-from igrpo.commands.ranks import FOLDER, Launch, torchrun
 from igrpo.config import ConfigError, parse_config
+from igrpo.runs.lifeline import starter_variables, tied
+from igrpo.runs.ranks import FOLDER, Launch, torchrun
 
 _USAGE = """\
 usage: igrpo join RUN_DIR

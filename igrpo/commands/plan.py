@@ -15,8 +15,8 @@ from igrpo.commands.power import Design, can_detect, weakness
 from igrpo.commands.split_sizes import SplitSizes, split_sizes
 from igrpo.config import RunConfig
 from igrpo.config.facts import planned_steps, too_short
-from igrpo.console import get_console
 from igrpo.hydra_support.planned import Cell, Sweep
+from igrpo.runs.console import get_console
 
 #: Launchers whose runs use this machine: a step that is measured here says something about them.
 _LOCAL = (".BasicLauncher", ".JoblibLauncher", ".LocalLauncher", ".RayLauncher")

@@ -116,7 +116,7 @@ def _runs(asked: argparse.Namespace) -> Iterator[LoadedRun]:
     yield from found
     if asked.mlflow is not None:
         from igrpo.analysis.mlflow_query import runs_from_mlflow
-        from igrpo.tracking.links import default_experiment, default_tracking_uri
+        from igrpo.runs.links import default_experiment, default_tracking_uri
 
         uri = asked.uri or default_tracking_uri(Path.cwd())
         known = {run.path for run in found}

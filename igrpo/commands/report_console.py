@@ -12,7 +12,7 @@ from rich.text import Text
 from igrpo.analysis.labels import quantity
 from igrpo.analysis.model import Comparison, Final, Report
 from igrpo.analysis.words import points
-from igrpo.console import get_console
+from igrpo.runs.console import get_console
 
 _WHAT = {"page": "page", "figures": "figures", "markdown": "tables", "latex": "in LaTeX", "numbers": "numbers"}
 

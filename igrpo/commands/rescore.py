@@ -40,12 +40,12 @@ def run(arguments: Sequence[str]) -> int:
     old = run.reward
 
     from igrpo.assembly import build_reward
-    from igrpo.commands.job import EXIT_PAUSED
     from igrpo.disk import DiskFullError
     from igrpo.rescore import compare, disagreements, rescore
     from igrpo.rewards.base import RewardError, RewardPausedError
-    from igrpo.tracking.fingerprints import kept_date
-    from igrpo.tracking.run_directory import RunDirectory
+    from igrpo.runs.fingerprints import kept_date
+    from igrpo.runs.job import EXIT_PAUSED
+    from igrpo.runs.run_directory import RunDirectory
 
     try:
         today = kept_date(RunDirectory(asked.run_dir))
@@ -101,8 +101,8 @@ def _composed(settings: Sequence[str]) -> RunConfig:
         raise ConfigError([f"{text}: only settings of the reward go here" for text in others], _PROG)
     if not any(text.lstrip("+").startswith("reward=") for text in settings):
         raise ConfigError(["give the other reward, such as reward=judge or reward=math_verify"], _PROG)
-    from igrpo.commands.resume import require_files
     from igrpo.hydra_support.composer import Composer
+    from igrpo.runs.resume import require_files
 
     with Composer("train") as composer:
         config = composer.check_run(settings).config
@@ -130,7 +130,7 @@ def _show(comparison: Comparison, old: str, new: str, path: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from igrpo.console import get_console
+    from igrpo.runs.console import get_console
 
     table = Table(title=f"{comparison.completions} completions, by the run's {old} and by {new}")
     for name in ("", f"old: {old}", f"new: {new}"):

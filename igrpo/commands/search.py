@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igrpo.commands.cell import development_accuracy, hydra_job, jobs_of
-from igrpo.commands.run_dir import CONFIG_FILE
 from igrpo.commands.watch import Watch, wait_for
 from igrpo.config import ConfigError, RunConfig, read_config
 from igrpo.files import write_json_atomic
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.launching import is_serial
 from igrpo.hydra_support.overrides import quoted
-from igrpo.tracking.sweep_directory import CellRecord, SweepDirectory, SweepRecord
+from igrpo.runs.claim import CONFIG_FILE
+from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord
 
 if TYPE_CHECKING:
     from optuna.study import Study

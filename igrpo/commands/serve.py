@@ -70,7 +70,7 @@ def run(arguments: Sequence[str]) -> int:
         check_exposure(config.rollout)
     except ValueError as error:
         raise ConfigError([str(error)]) from error
-    from igrpo.commands.job import EXIT_INTERRUPTED, EXIT_TERMINATED, terminate_by_exception
+    from igrpo.runs.job import EXIT_INTERRUPTED, EXIT_TERMINATED, terminate_by_exception
 
     with TemporaryDirectory(prefix="igrpo-serve-") as folder, terminate_by_exception():
         try:
@@ -82,8 +82,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _configuration(overrides: Sequence[str]) -> RunConfig:
-    from igrpo.commands.resume import require_files
     from igrpo.hydra_support.composer import Composer
+    from igrpo.runs.resume import require_files
 
     given = any(_ROLLOUT.match(text) for text in overrides)
     with Composer("train") as composer:
@@ -115,8 +115,8 @@ def _serve(config: RunConfig, folder: Path, *, for_judge: bool) -> int:
 def _start(config: RunConfig, folder: Path) -> Supervisor:
     from igrpo.assembly import build_policy, build_prompts
     from igrpo.assembly.vllm import check_cpu_heads, longest_sequence, served_model, settled
-    from igrpo.console import get_console
     from igrpo.generation.vllm.launch import start_server
+    from igrpo.runs.console import get_console
 
     assert isinstance(config.rollout, VllmServerConfig)
     try:

@@ -12,24 +12,24 @@ from pathlib import Path
 from rich.text import Text
 
 from igrpo.commands.cell import hydra_job, jobs_of, stop_runs
-from igrpo.commands.job import RunError, resume_command, terminate_by_exception
 from igrpo.commands.plan import Plan, plan_of, print_plan, print_time
-from igrpo.commands.resume import finished_summary, has_setting, require_files, resumed_config
-from igrpo.commands.run_dir import CONFIG_FILE, claim, remove_if_empty
 from igrpo.commands.search import continue_search, is_refused, write_best
 from igrpo.commands.sweep_result import open_parent, publish, show, to_go_on
 from igrpo.commands.tuned import tuned_overrides
 from igrpo.commands.watch import Watch, wait_for
 from igrpo.config import ConfigError, RunConfig, read_config
-from igrpo.console import get_console
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.launching import is_serial
 from igrpo.hydra_support.overrides import quoted
 from igrpo.hydra_support.planned import Sweep
-from igrpo.tracking.links import absolute_tracking_uri
-from igrpo.tracking.run_lock import RunDirectoryLockedError
-from igrpo.tracking.stale import repair_stale_runs
-from igrpo.tracking.sweep_directory import CellRecord, SweepDirectory, SweepRecord, plan_cell
+from igrpo.runs.claim import CONFIG_FILE, claim, remove_if_empty
+from igrpo.runs.console import get_console
+from igrpo.runs.job import RunError, resume_command, terminate_by_exception
+from igrpo.runs.links import absolute_tracking_uri
+from igrpo.runs.resume import finished_summary, has_setting, require_files, resumed_config
+from igrpo.runs.run_lock import RunDirectoryLockedError
+from igrpo.runs.stale import repair_stale_runs
+from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord, plan_cell
 
 _FLAGS_WITHOUT_RUNS = {"check", "plan"}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from igrpo.config import ConfigError, RunConfig
 from igrpo.hydra_support.suggest import nearest
 
-#: What tells a sweep's directory (igrpo.tracking.sweep_directory writes it).
+#: What tells a sweep's directory (igrpo.runs.sweep_directory writes it).
 SWEEP_FILE = "sweep.json"
 
 _FLAGS = {
@@ -46,11 +46,11 @@ def run(arguments: Sequence[str]) -> int:
 
         print(page())
         return 0
-    from igrpo.tracking.stale import repair_stale_runs
+    from igrpo.runs.stale import repair_stale_runs
 
     # what a kill -9 left behind in the folders where runs lie by default; a run looks further, into its MLflow
     repair_stale_runs(None, [Path.cwd() / "runs", Path.cwd() / "multirun"])
-    from igrpo.commands.job import EXIT_INTERRUPTED, EXIT_TERMINATED, RunError
+    from igrpo.runs.job import EXIT_INTERRUPTED, EXIT_TERMINATED, RunError
 
     try:
         if asked.resume is not None and (asked.resume / SWEEP_FILE).is_file():
@@ -137,10 +137,10 @@ def _is_sweep(asked: Arguments) -> bool:
 
 def _single(asked: Arguments) -> None:
     from igrpo.commands.cell import hydra_job
-    from igrpo.commands.resume import require_files
-    from igrpo.commands.run_dir import claim, remove_if_empty
     from igrpo.hydra_support.composer import Composer
     from igrpo.hydra_support.overrides import quoted
+    from igrpo.runs.claim import claim, remove_if_empty
+    from igrpo.runs.resume import require_files
 
     with Composer("train") as composer:
         planned = composer.check_run(asked.overrides)
@@ -157,9 +157,9 @@ def _single(asked: Arguments) -> None:
 
 
 def _resume(run_dir: Path, asked: Arguments) -> None:
-    from igrpo.commands.console import print_summary
-    from igrpo.commands.job import execute
-    from igrpo.commands.resume import finished_summary, has_begun, how_to_go_on, require_files, resumed_config
+    from igrpo.runs.job import execute
+    from igrpo.runs.printing import print_summary
+    from igrpo.runs.resume import finished_summary, has_begun, how_to_go_on, require_files, resumed_config
 
     if not run_dir.is_dir():
         raise ConfigError([f"resume={run_dir}: there is no such directory"], "the command line")
@@ -177,8 +177,8 @@ def _resume(run_dir: Path, asked: Arguments) -> None:
 
 
 def _show(config: RunConfig) -> None:
-    from igrpo.commands.console import print_facts, print_tree
     from igrpo.config.facts import resolved_facts
+    from igrpo.runs.printing import print_facts, print_tree
 
     print_tree(config)
     print_facts(resolved_facts(config))

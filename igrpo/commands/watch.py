@@ -10,8 +10,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.text import Text
 
-from igrpo.console import get_console
-from igrpo.tracking.sweep_directory import CellRecord, CellState, SweepDirectory
+from igrpo.runs.console import get_console
+from igrpo.runs.sweep_directory import CellRecord, CellState, SweepDirectory
 
 _INTERVAL_S = 1.0
 

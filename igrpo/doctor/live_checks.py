@@ -66,7 +66,7 @@ def live_checks(
 def _model_checks(
     config: RunConfig, questions: Sequence[Question], development: Sequence[Question], draft_seconds: float
 ) -> Iterator[Check]:
-    from igrpo.console import get_console
+    from igrpo.runs.console import get_console
 
     try:
         policy = assembly.build_policy(_on_this_machine(config), get_console())

@@ -13,9 +13,9 @@ from igrpo.analysis.curves import is_read
 from igrpo.analysis.mlflow_query import runs_from_mlflow
 from igrpo.analysis.runs import LoadedRun, find_runs
 from igrpo.cli import main
-from igrpo.tracking.metrics_file import read_metrics
-from igrpo.tracking.mlflow_client import MlflowRun, RunTarget, open_run
-from igrpo.tracking.run_directory import RunDirectory
+from igrpo.runs.metrics_file import read_metrics
+from igrpo.runs.mlflow_client import MlflowRun, RunTarget, open_run
+from igrpo.runs.run_directory import RunDirectory
 from tests.analysis.run_dirs import change_json, write_run
 
 EXPERIMENT = "reports"

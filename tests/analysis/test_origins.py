@@ -13,9 +13,9 @@ from igrpo.analysis.compare import build_report
 from igrpo.analysis.model import Report
 from igrpo.analysis.runs import find_runs
 from igrpo.cli import main
-from igrpo.tracking.fingerprints import Change, Part, read_fingerprints, write_fingerprints
-from igrpo.tracking.run_directory import RunDirectory
-from igrpo.tracking.sweep_directory import SweepDirectory
+from igrpo.runs.fingerprints import Change, Part, read_fingerprints, write_fingerprints
+from igrpo.runs.run_directory import RunDirectory
+from igrpo.runs.sweep_directory import SweepDirectory
 from tests.analysis.run_dirs import write_run
 
 AFTER = {0: [0.75, 0.5, 1.0, 0.25], 1: [0.5, 0.5, 1.0, 0.5], 2: [0.75, 0.75, 0.75, 0.5]}

@@ -34,8 +34,8 @@ from igrpo.generation.lockstep import Lockstep
 from igrpo.hydra_support.folders import choices, groups
 from igrpo.losses import correction_weights
 from igrpo.rewards.judge.prompt import JudgePrompt
-from igrpo.tracking.run_directory import RunDirectory
-from igrpo.tracking.tracker import Tracker
+from igrpo.runs.run_directory import RunDirectory
+from igrpo.runs.tracker import Tracker
 from igrpo.training.checkpoints import CheckpointCallback
 from igrpo.training.dynamic_sampling import DynamicSampling
 from igrpo.training.strategies import ReplicaStrategy, ShardStrategy, build_strategy

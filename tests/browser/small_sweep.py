@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from igrpo.tracking.mlflow_client import MlflowRun
-from igrpo.tracking.run_directory import RunDirectory
-from igrpo.tracking.tracker import Tracker
+from igrpo.runs.mlflow_client import MlflowRun
+from igrpo.runs.run_directory import RunDirectory
+from igrpo.runs.tracker import Tracker
 
 ALGORITHMS = ("grpo", "igrpo")
 SEEDS = (0, 1, 2)

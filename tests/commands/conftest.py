@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from igrpo.config import RunConfig, config_values
-from igrpo.console import get_console
-from igrpo.tracking.run_directory import RunDirectory
+from igrpo.runs.console import get_console
+from igrpo.runs.run_directory import RunDirectory
 
 
 @dataclass
@@ -37,10 +37,10 @@ class FakeTraining:
 
 @pytest.fixture
 def training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeTraining:
-    """Installed in place of igrpo.training_run; the working directory is an empty one."""
-    fake, module = FakeTraining(), ModuleType("igrpo.training_run")
+    """Installed in place of igrpo.runs.training_run; the working directory is an empty one."""
+    fake, module = FakeTraining(), ModuleType("igrpo.runs.training_run")
     vars(module)["train"] = fake.train
-    monkeypatch.setitem(sys.modules, "igrpo.training_run", module)
+    monkeypatch.setitem(sys.modules, "igrpo.runs.training_run", module)
     monkeypatch.chdir(tmp_path)
     return fake
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
-from igrpo.commands.console import print_facts, print_summary, print_sweep, print_tree
-from igrpo.tracking.sweep_directory import CellRecord, CellState
+from igrpo.runs.printing import print_facts, print_summary, print_sweep, print_tree
+from igrpo.runs.sweep_directory import CellRecord, CellState
 from tests.composed import config
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from igrpo.cli import main
 from igrpo.commands import join
-from igrpo.commands.ranks import Launch
 from igrpo.config import config_values
+from igrpo.runs.ranks import Launch
 from tests.composed import config as composed
 
 

@@ -16,7 +16,7 @@ _SLEEP = "import time; time.sleep(300)"
 #: A worker with a child of its session, which ignores what can be ignored; and one that looks after itself.
 _WORKER = f"""
 import os, subprocess, sys, time
-from igrpo.commands.lifeline import end_with_starter
+from igrpo.runs.lifeline import end_with_starter
 end_with_starter()
 stubborn = [sys.executable, "-c", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {_SLEEP}"]
 child = subprocess.Popen(stubborn)
@@ -33,7 +33,7 @@ raise SystemExit(subprocess.Popen([sys.executable, "-c", sys.argv[1]], start_new
 
 _DRIVER = """
 import os, subprocess, sys
-from igrpo.commands.lifeline import starter_variables, tied
+from igrpo.runs.lifeline import starter_variables, tied
 command = tied([sys.executable, "-c", sys.argv[1], sys.argv[2]])
 raise SystemExit(subprocess.Popen(command, start_new_session=True, env=os.environ | starter_variables()).wait())
 """
@@ -57,14 +57,16 @@ def test_all_end_with_the_one_that_is_killed(whom: str) -> None:
 
 def test_without_a_driver_nothing_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     """torchrun that a user starts by hand."""
-    code = "import threading; from igrpo.commands.lifeline import end_with_starter as e; e(); print(threading.active_count())"
+    code = (
+        "import threading; from igrpo.runs.lifeline import end_with_starter as e; e(); print(threading.active_count())"
+    )
     environment = {name: value for name, value in os.environ.items() if name != "IGRPO_STARTER"}
     output = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert output.stdout == "1\n"
 
 
 def test_what_is_started_too_late_does_not_start(tmp_path: Path) -> None:
-    from igrpo.commands.lifeline import tied
+    from igrpo.runs.lifeline import tied
 
     (program, *rest) = tied([sys.executable, "-c", f"open({str(tmp_path / 'started')!r}, 'w')"])
     gone = [str(1 << 30) if part == str(os.getpid()) else part for part in rest]

@@ -18,11 +18,11 @@ import pytest
 import torch.distributed as dist
 
 from igrpo import worker
-from igrpo.commands import ranks
-from igrpo.commands.ranks import EndOfRank, Launch, RanksError, torchrun, train_in_processes, write_end
 from igrpo.config import ConfigError, RunConfig, config_values, parse_config
 from igrpo.rewards.base import RewardPausedError
-from igrpo.tracking.run_directory import RunDirectory
+from igrpo.runs import ranks
+from igrpo.runs.ranks import EndOfRank, Launch, RanksError, torchrun, train_in_processes, write_end
+from igrpo.runs.run_directory import RunDirectory
 from tests.composed import config as composed
 
 TWO = {"trainer.strategy": "ddp", "trainer.devices": 2}
@@ -184,7 +184,7 @@ def test_tracebacks_of_all_processes_go_into_the_log(
     fake('end(1, "failed", 1.0, "mine"); (folder / "rank-1.txt").write_text("Traceback: line 7"); sys.exit(1)')
     with pytest.raises(RanksError):
         train_in_processes(config, run_dir, resume=False)
-    (record,) = [record for record in caplog.records if record.name == "igrpo.commands.ranks"]
+    (record,) = [record for record in caplog.records if record.name == "igrpo.runs.ranks"]
     assert record.getMessage() == "rank-1: Traceback: line 7"
     assert record.__dict__["file_only"] is True  # the console has the message
 

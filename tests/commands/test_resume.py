@@ -10,7 +10,7 @@ import yaml
 from igrpo.cli import main
 from igrpo.config import read_config
 from igrpo.config.parts.reward import JudgeConfig, WeightedConfig
-from igrpo.tracking.run_lock import run_lock
+from igrpo.runs.run_lock import run_lock
 from tests.commands.conftest import FakeTraining
 
 

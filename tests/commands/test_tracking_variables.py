@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from igrpo.cli import main
-from igrpo.commands.resume import resumed_config
 from igrpo.config import read_config
 from igrpo.hydra_support.composer import Composer
-from igrpo.tracking.sweep_directory import SweepDirectory
+from igrpo.runs.resume import resumed_config
+from igrpo.runs.sweep_directory import SweepDirectory
 from tests.commands.conftest import FakeTraining
 
 URI, NAME = "http://127.0.0.1:1", "all [my] runs: 'a, b'"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from igrpo.cli import main
-from igrpo.commands.job import where_it_goes_on
 from igrpo.config import RunConfig, read_config
+from igrpo.runs.job import where_it_goes_on
 from tests.commands.conftest import FakeTraining
 from tests.composed import config
 
@@ -110,7 +110,7 @@ def test_a_run_stopped_before_it_began_offers_no_resume(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        sys.modules["igrpo.training_run"], "train", interrupted
+        sys.modules["igrpo.runs.training_run"], "train", interrupted
     )  # as while the libraries are being imported
     assert main(["train"]) == 130
     said = capsys.readouterr().err
@@ -139,7 +139,7 @@ def test_a_stopped_run_says_how_to_go_on(
         f"igrpo: {word}; go on with: igrpo train resume={only_run(tmp_path)}\n"
         "  it has no checkpoint yet (checkpoint.every=10) and will begin again\n"
     )
-    assert f"WARNING igrpo.commands.job: {word}" in (only_run(tmp_path) / "log.txt").read_text()
+    assert f"WARNING igrpo.runs.job: {word}" in (only_run(tmp_path) / "log.txt").read_text()
     (only_run(tmp_path) / "checkpoints").mkdir()
     (only_run(tmp_path) / "checkpoints" / "step-000020.ckpt").touch()
     assert where_it_goes_on(config(None), only_run(tmp_path)).startswith("it goes on after step 20, its newest")

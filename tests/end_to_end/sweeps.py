@@ -8,7 +8,7 @@ from typing import Any
 
 from mlflow.tracking import MlflowClient
 
-from igrpo.tracking.sweep_directory import SweepDirectory
+from igrpo.runs.sweep_directory import SweepDirectory
 from tests.end_to_end.runs import SMALL
 
 #: As short as a run can be that evaluates and saves.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from igrpo.tracking.fingerprints import Fingerprints, read_fingerprints
-from igrpo.tracking.sweep_directory import SweepDirectory
+from igrpo.runs.fingerprints import Fingerprints, read_fingerprints
+from igrpo.runs.sweep_directory import SweepDirectory
 from tests.assembly.parts import write_model, write_problems
 from tests.end_to_end import runs
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from igrpo.tracking.run_directory import RunDirectory
-from igrpo.tracking.run_tracking import tracking_uri
+from igrpo.runs.run_directory import RunDirectory
+from igrpo.runs.run_tracking import tracking_uri
 from igrpo.training.checkpoints import newest_checkpoint
 from tests.composed import config as composed
 from tests.end_to_end import runs

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
-from igrpo.tracking.summary import Summary
+from igrpo.runs.summary import Summary
 from tests.end_to_end import runs
 
 pytestmark = pytest.mark.slow

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from igrpo.cli import main
-from igrpo.commands.resume import resumed_config
-from igrpo.commands.run_dir import claim
 from igrpo.commands.train import parse_arguments
 from igrpo.config import ConfigError, config_values
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.overrides import in_shell, quoted, setting
-from igrpo.tracking.run_directory import RunDirectory
+from igrpo.runs.claim import claim
+from igrpo.runs.resume import resumed_config
+from igrpo.runs.run_directory import RunDirectory
 from tests.composed import config
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)

@@ -8,7 +8,7 @@ import pytest
 
 from igrpo.metrics.judgements import JUDGEMENT_DOCS
 from igrpo.metrics.samples import METRIC_DOCS, step_metrics
-from igrpo.tracking.trace_lines import table_row, trace_line
+from igrpo.runs.trace_lines import table_row, trace_line
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace, Verified, lessons
 
 BARE = Prompt((1, 2))

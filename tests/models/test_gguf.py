@@ -16,7 +16,7 @@ from igrpo.config.checks import missing_files
 from igrpo.doctor.shape import UnknownShapeError
 from igrpo.doctor.shapes import shape_of
 from igrpo.models.load import load_policy, load_shape
-from igrpo.tracking.file_prints import file_print, folder_prints
+from igrpo.runs.file_prints import file_print, folder_prints
 from tests.composed import config
 from tests.tiny_gguf import SAME, TEMPLATE, write_gguf
 

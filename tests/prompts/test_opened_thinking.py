@@ -25,7 +25,7 @@ from igrpo.generation.completions import CompletionMaker
 from igrpo.metrics.trained_stages import DIFFERS, trained_stage_metrics
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.format import FormatReward
-from igrpo.tracking.trace_lines import trace_line
+from igrpo.runs.trace_lines import trace_line
 from igrpo.types import Completion, Question, Score
 from tests.assembly.parts import write_model, write_problems
 from tests.composed import config as composed

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from igrpo.tracking.summary import read_summary
+from igrpo.runs.summary import read_summary
 from igrpo.training.checkpoints import newest_checkpoint
 from tests.end_to_end import runs
 from tests.end_to_end.test_resume import assert_same_run

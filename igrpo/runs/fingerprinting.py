@@ -1,0 +1,178 @@
+"""Fingerprints of what a run is made of: made once, on the main process, before the first step."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import igrpo.rewards
+from igrpo.assembly.cycle import Parts
+from igrpo.assembly.questions import read_splits
+from igrpo.config.parts.model import HuggingFaceModelConfig, TinyModelConfig
+from igrpo.config.parts.reward import (
+    NOT_SCORING,
+    EngineJudgeConfig,
+    FormatConfig,
+    GenerativeJudgeConfig,
+    PythonRewardConfig,
+    RewardConfig,
+    SingleRewardConfig,
+    WeightedConfig,
+    reward_parts,
+)
+from igrpo.config.schema import RunConfig
+from igrpo.disk import disk_errors
+from igrpo.files import write_text_atomic
+from igrpo.models.encoding import decoded
+from igrpo.models.warm_start import RECIPE_VERSION
+from igrpo.prompts.builder import PromptBuilder
+from igrpo.runs.file_prints import file_print, folder_prints, user_files
+from igrpo.runs.fingerprints import (
+    Fingerprints,
+    Prints,
+    digest,
+    keep_fingerprints,
+    refuse_changed_questions,
+    run_date,
+)
+from igrpo.runs.run_directory import RunDirectory
+from igrpo.types import Question
+
+#: All questions by their split, as `read_splits` gives them.
+Splits = Mapping[str, Sequence[Question]]
+
+#: The packages that the verdicts of the math verifier depend on.
+_VERIFIER_PACKAGES = ("math-verify", "latex2sympy2-extended", "sympy")
+
+
+def unchanged_splits(config: RunConfig, directory: RunDirectory) -> Splits:
+    """The questions of a run that is resumed.
+
+    Raises:
+        ValueError: they cannot be read, or are not those that it began with; run.json says so, too.
+    """
+    try:
+        splits = read_splits(config)
+        refuse_changed_questions(directory, question_prints(splits))
+    except ValueError as error:
+        if directory.record_file.exists():
+            directory.explain(str(error))
+        raise
+    return splits
+
+
+def record_fingerprints(
+    config: RunConfig, directory: RunDirectory, parts: Parts, splits: Splits, step: int | None
+) -> Fingerprints:
+    """Keep what the run is made of, and an example of each prompt, in its directory.
+
+    Args:
+        step: see `igrpo.runs.fingerprints.keep_fingerprints`.
+    """
+    made = make_fingerprints(config, parts.prompts, splits, run_date(directory))
+    kept = keep_fingerprints(directory, made, step)
+    examples = prompt_examples(parts.prompts, parts.policy.tokenizer, splits["train"][0])
+    with disk_errors(directory.prompts):
+        write_text_atomic(directory.prompts, examples)
+    return kept
+
+
+def make_fingerprints(config: RunConfig, prompts: PromptBuilder, splits: Splits, today: date) -> Fingerprints:
+    """The fingerprints of a run whose parts are made. ``splits`` are its questions as they were read."""
+    return Fingerprints(
+        date=today.isoformat(),
+        questions=question_prints(splits),
+        prompts={name: {"tokens": digest(json.dumps(layout.pieces))} for name, layout in prompts.layouts.items()},
+        reward=reward_prints(config.reward),
+        model=model_prints(config),
+    )
+
+
+def prompt_examples(prompts: PromptBuilder, tokenizer: Any, question: Question) -> str:
+    """A prompt of each layout in full, as text: ``question``, and marks where a draft and its critique go."""
+    texts = []
+    for name, layout in prompts.layouts.items():
+        pieces = (
+            (question.problem if piece == "problem" else f"{{{piece}}}")
+            if isinstance(piece, str)
+            else decoded(tokenizer, piece)
+            for piece in layout.pieces
+        )
+        texts.append(f"===== prompt.{name}, with question {question.id} =====\n{''.join(pieces)}\n")
+    return "\n".join(texts)
+
+
+def question_prints(splits: Splits) -> Prints:
+    """The number of questions of each split, and hashes of their ids, texts and answers, in their order."""
+    return {
+        name: {
+            "questions": str(len(questions)),
+            "ids": _hash_texts(question.id for question in questions),
+            "problems": _hash_texts(question.problem for question in questions),
+            "answers": _hash_texts(question.answer for question in questions),
+        }
+        for name, questions in splits.items()
+    }
+
+
+def reward_prints(reward: RewardConfig) -> Prints:
+    """Fingerprint the reward, or each part of a sum: the settings that change a score, and the source."""
+    prints: dict[str, Mapping[str, str]] = {}
+    if isinstance(reward, WeightedConfig):
+        prints["reward.parts"] = {name: str(part.weight) for name, part in reward.parts.items()}
+    for path, part in reward_parts(reward).items():
+        settings = _scoring(part.model_dump(mode="json"))
+        prints[path] = {"settings": digest(json.dumps(settings, sort_keys=True)), **_source_of(part)}
+    return prints
+
+
+def model_prints(config: RunConfig) -> Prints:
+    """Fingerprint the weights that training starts from; igrpo's own models are a function of their settings."""
+    model = config.model
+    if isinstance(model, HuggingFaceModelConfig):
+        return {"model": folder_prints(model.name_or_path, model.revision, model.gguf_file)}
+    settings = {"settings": digest(model.model_dump_json())}
+    if isinstance(model, TinyModelConfig):
+        operations = str(getattr(config.data, "operations", ""))
+        settings |= {"warm start": f"recipe {RECIPE_VERSION}, operations {operations}"}
+    return {"model": settings}
+
+
+def _hash_texts(texts: Iterable[str]) -> str:
+    found = hashlib.sha256()
+    for text in texts:
+        content = text.encode("utf-8", "surrogatepass")
+        found.update(b"%d:" % len(content))  # where one ends is part of it
+        found.update(content)
+    return found.hexdigest()
+
+
+def _scoring(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _scoring(value) if isinstance(value, dict) and name == "verifier" else value
+        for name, value in settings.items()
+        if name not in NOT_SCORING
+    }
+
+
+def _source_of(reward: SingleRewardConfig) -> dict[str, str]:
+    if isinstance(reward, PythonRewardConfig):
+        return {name: file_print(path) for name, path in user_files(reward.target.partition(":")[0])}
+    own = Path(inspect.getfile(igrpo.rewards)).parent
+    if isinstance(reward, FormatConfig):
+        return {"igrpo/rewards/format.py": file_print(own / "format.py")}
+    verifier = {"igrpo/rewards/math": _hash_texts(map(file_print, sorted((own / "math").rglob("*.py"))))}
+    found = verifier | {name: version(name) for name in _VERIFIER_PACKAGES}
+    if isinstance(reward, GenerativeJudgeConfig):
+        found |= {
+            f"igrpo/rewards/judge/{name}": file_print(own / "judge" / name) for name in ("prompt.py", "parsing.py")
+        }
+    if isinstance(reward, EngineJudgeConfig):
+        found |= {f"judge's {name}": value for name, value in folder_prints(reward.model, reward.revision).items()}
+    return found

@@ -1,0 +1,235 @@
+"""One MLflow run: open or reopen it, and write to it. Every function here blocks, and raises what MLflow raises."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+from uuid import uuid4
+
+from filelock import FileLock
+
+from igrpo.runs.links import is_server, sqlite_path
+from igrpo.runs.strict_json import compact_json
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+#: Tag: how many bytes of metrics.jsonl the run holds. It is written together with the points.
+SENT_TAG = "igrpo.metrics_bytes"
+
+#: Tag: a name that the run has before it exists, so that it is found again when the answer to its creation is lost.
+_OPENING_TAG = "igrpo.opening"
+
+#: MLflow's tag that makes its UI show a file as a table.
+_TABLES_TAG = "mlflow.loggedArtifacts"
+
+#: A server that is down must cost seconds, not MLflow's four minutes; a busy one may take as long as its database
+#: waits for a lock (20 s). No repetition inside of a request: it would create a run twice, and the callers here try
+#: again by themselves. The user's own settings go first.
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+}
+#: MLflow takes at most 1,000 things a request (points and tags together), and 100 parameters.
+_POINTS_PER_REQUEST = 999
+_PARAMS_PER_REQUEST = 100
+
+_CONNECT_TIMEOUT_S = 3.0
+_CREATION_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class RunTarget:
+    """Which run to open: an earlier one (``run_id``), or a new one in ``experiment``.
+
+    One target is one run, however often it is opened (``opening`` is the name by which it is found again).
+    """
+
+    tracking_uri: str
+    experiment: str
+    run_name: str | None = None
+    run_id: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    opening: str = field(default_factory=lambda: uuid4().hex)
+
+
+def mlflow_client(tracking_uri: str) -> MlflowClient:
+    """A client with our settings; imports MLflow (seconds).
+
+    Raises:
+        OSError: nothing answers at a server's address.
+    """
+    if is_server(tracking_uri) and not getproxies():  # behind a proxy only MLflow's own request can tell
+        address = urlsplit(tracking_uri)
+        port = address.port or (443 if address.scheme == "https" else 80)
+        socket.create_connection((address.hostname or "", port), timeout=_CONNECT_TIMEOUT_S).close()
+    return _import_mlflow()(tracking_uri)
+
+
+def _import_mlflow() -> type[MlflowClient]:
+    """MLflow with our settings, which it reads when it is imported."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from mlflow.tracking import MlflowClient
+
+    for name in ("alembic", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what it raises as well
+    return MlflowClient
+
+
+class MlflowRun:
+    """A run that is open for writing."""
+
+    def __init__(self, client: MlflowClient, run_id: str, experiment_id: str) -> None:
+        self.client = client
+        self.run_id = run_id
+        self.experiment_id = experiment_id
+
+    def log_points(self, lines: Sequence[Mapping[str, Any]], sent: int) -> None:
+        """Log lines of metrics.jsonl, and with the last of them how far into the file that is."""
+        from mlflow.entities import Metric, RunTag
+
+        points = [
+            Metric(name, float(value), int(line["time"] * 1000), line["step"])
+            for line in lines
+            for name, value in line.items()
+            if name not in {"step", "time"}
+        ]
+        while len(points) > _POINTS_PER_REQUEST:
+            self.client.log_batch(self.run_id, metrics=points[:_POINTS_PER_REQUEST])
+            points = points[_POINTS_PER_REQUEST:]
+        self.client.log_batch(self.run_id, metrics=points, tags=[RunTag(SENT_TAG, str(sent))])
+
+    def sent(self) -> int:
+        """How many bytes of metrics.jsonl the run holds."""
+        return int(self.client.get_run(self.run_id).data.tags.get(SENT_TAG, "0"))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Log the parameters that the run does not have yet: MLflow refuses to change one."""
+        from mlflow.entities import Param
+
+        known = self.client.get_run(self.run_id).data.params
+        new = [Param(name, value) for name, value in params.items() if name not in known]
+        for start in range(0, len(new), _PARAMS_PER_REQUEST):
+            self.client.log_batch(self.run_id, params=new[start : start + _PARAMS_PER_REQUEST])
+
+    def log_table(self, columns: Mapping[str, Sequence[Any]], file: str) -> None:
+        """Write a table (MLflow's own log_table appends: an attempt that is repeated would double the rows)."""
+        rows = [list(row) for row in zip(*columns.values(), strict=True)]
+        self.client.log_text(self.run_id, compact_json({"columns": list(columns), "data": rows}), file)
+        tables = json.loads(self.client.get_run(self.run_id).data.tags.get(_TABLES_TAG, "[]"))
+        entry = {"path": file, "type": "table"}
+        if entry not in tables:
+            self.client.set_tag(self.run_id, _TABLES_TAG, json.dumps([*tables, entry]))
+
+    def log_artifact(self, path: Path, folder: str | None) -> None:
+        self.client.log_artifact(self.run_id, str(path), folder)
+
+    def log_artifacts(self, folder: Path, target: str | None) -> None:
+        """Copy what lies in a folder, under ``target``."""
+        self.client.log_artifacts(self.run_id, str(folder), target)
+
+    def ping(self) -> None:
+        """Raises when MLflow cannot be reached."""
+        self.client.get_run(self.run_id)
+
+    def terminate(self, status: str, ended: float | None = None) -> None:
+        """Write how the run ended (``ended`` in seconds since 1970; now by default)."""
+        self.client.set_terminated(self.run_id, status, None if ended is None else int(ended * 1000))
+
+
+def open_run(target: RunTarget) -> MlflowRun:
+    """Open the run and set its status to RUNNING, its tags to ``target.tags``.
+
+    A database and an experiment that do not exist are created, and so is a new run where ``target.run_id`` names none.
+
+    Raises:
+        OSError, mlflow.exceptions.MlflowException: MLflow cannot be reached or refuses.
+    """
+    database = sqlite_path(target.tracking_uri)
+    # MLflow crashes when two processes create the tables, or the experiment, at the same time.
+    lock: AbstractContextManager[Any] = nullcontext()
+    if database is not None and not _has_experiment(database, target.experiment):
+        database.parent.mkdir(parents=True, exist_ok=True)
+        _import_mlflow()  # takes seconds: not while holding the lock
+        lock = FileLock(f"{database}.lock", timeout=_CREATION_TIMEOUT_S)
+    with lock:
+        client = mlflow_client(target.tracking_uri)
+        earlier = None if target.run_id is None else _find(client, target.run_id)
+        if earlier is None:
+            return _create(client, target, database)
+        client.update_run(earlier.run_id, status="RUNNING")
+    earlier.set_tags(target.tags)
+    return earlier
+
+
+def _has_experiment(database: Path, name: str) -> bool:
+    """Whether nothing is left to create: then the runs of a sweep need not wait for each other."""
+    if not database.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            query = "SELECT 1 FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
+            return connection.execute(query, (name,)).fetchone() is not None
+    except sqlite3.Error:  # somebody else is creating it, or it is locked
+        return False
+
+
+def _find(client: MlflowClient, run_id: str) -> MlflowRun | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return MlflowRun(client, run_id, client.get_run(run_id).info.experiment_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
+def _create(client: MlflowClient, target: RunTarget, database: Path | None) -> MlflowRun:
+    experiment_id = _experiment(client, target.experiment, database)
+    if database is None:  # a server may have created it and answered too late
+        found = client.search_runs([experiment_id], f"tags.`{_OPENING_TAG}` = '{target.opening}'", max_results=1)
+        if found:
+            return MlflowRun(client, found[0].info.run_id, experiment_id)
+    tags = dict(target.tags) | {_OPENING_TAG: target.opening}
+    run = client.create_run(experiment_id, run_name=target.run_name, tags=tags)
+    return MlflowRun(client, run.info.run_id, experiment_id)
+
+
+def _experiment(client: MlflowClient, name: str, database: Path | None) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    # Beside the database, else MLflow makes ./mlruns wherever the process happens to run.
+    location = None if database is None else (database.parent.absolute() / "mlflow-artifacts").as_uri()
+    try:
+        return str(client.create_experiment(name, artifact_location=location))
+    except MlflowException:
+        # Another process may have created it on the server since we looked.
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return str(found.experiment_id)

@@ -1,0 +1,190 @@
+"""`igrpo train resume=RUN_DIR`: go on with the settings that the run directory keeps, without Hydra's composition."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from igrpo.config import ConfigError, RunConfig, config_values, parse_config, read_config
+from igrpo.config.checks import missing_files
+from igrpo.config.parts.reward import JUDGE_SERVICE
+from igrpo.hydra_support.diagnosis import syntax_problem
+from igrpo.hydra_support.overrides import is_readable, parse
+from igrpo.hydra_support.suggest import setting_hint
+from igrpo.runs.claim import CONFIG_FILE
+from igrpo.runs.metrics_file import read_metrics
+from igrpo.runs.run_lock import RunDirectoryLockedError, run_lock
+from igrpo.training.stopping import first_stop
+
+#: What may differ from the first part of a run; anything else would make it another run.
+CHANGEABLE = (
+    "trainer.steps",
+    "trainer.device",
+    "trainer.devices",
+    "trainer.nodes",
+    "trainer.strategy",
+    "tracking.uri",
+    "tracking.experiment",
+    "tracking.example_questions",
+    "tracking.rollout_files_kept",
+    "rollout.url",
+    "rollout.host",
+    "rollout.port",
+    "rollout.weights_dir",
+    "rollout.transfer",
+    "rollout.concurrency",
+    "rollout.request_timeout_s",
+    "rollout.ready_timeout_s",
+    "rollout.max_restarts",
+    "rollout.gpu_memory_utilization",
+    "checkpoint.*",
+    "budget.*",
+)
+
+
+def resumed_config(run_dir: Path, overrides: Sequence[str]) -> RunConfig:
+    """The settings of the run in ``run_dir`` with the few changes that resuming allows.
+
+    Raises:
+        ConfigError: no run there, one that a living process works on, a change that is not allowed, or values that
+            the schema refuses.
+    """
+    config = read_config(run_dir / CONFIG_FILE)
+    try:
+        with run_lock(run_dir):  # the lock decides, not the note beside it, which a killed process leaves behind
+            pass
+    except RunDirectoryLockedError as error:
+        raise ConfigError([str(error)], "resume") from None
+    values = config_values(config)
+    problems = [problem for text in overrides if (problem := _apply(text, values)) is not None]
+    if problems:
+        raise ConfigError(problems, "resume")
+    changed = parse_config(values)
+    done = steps_behind(run_dir)
+    if changed.trainer.steps < done:
+        steps = changed.trainer.steps
+        raise ConfigError(
+            [f"trainer.steps={steps}: {run_dir} has {done} steps behind it; give at least that"], "resume"
+        )
+    stop = _stop(run_dir, changed)
+    if stop is not None and stop[0] < done:
+        step, setting = stop
+        limit = values["budget"][setting.removeprefix("budget.")]
+        raise ConfigError(
+            [
+                f"{setting}={limit}: {run_dir} came to that after step {step} and has {done} steps behind it; give "
+                "more, or null"
+            ],
+            "resume",
+        )
+    return changed
+
+
+def has_setting(run_dir: Path, text: str) -> bool:
+    """Return whether the run in ``run_dir`` has the setting that an override changes."""
+    item = parse(text)
+    section, _, name = ("" if item is None else item.key_or_group).rpartition(".")
+    node = _node(config_values(read_config(run_dir / CONFIG_FILE)), section)
+    return node is not None and name in node
+
+
+def require_files(configs: Sequence[RunConfig]) -> None:
+    """Refuse settings that name local files, folders or modules which are not there.
+
+    Raises:
+        ConfigError: naming each once.
+    """
+    problems = dict.fromkeys(problem for config in configs for problem in missing_files(config))
+    if problems:
+        raise ConfigError(list(problems))
+
+
+def has_begun(run_dir: Path) -> bool:
+    """Whether a run has more than its settings: one of a sweep may not have come to its first step yet."""
+    return any((run_dir / name).exists() for name in ("run.json", "metrics.jsonl"))
+
+
+def steps_behind(run_dir: Path) -> int:
+    """The step of the newest checkpoint, by its name; 0 without one."""
+    names = (path.stem.removeprefix("step-") for path in (run_dir / "checkpoints").glob("step-*.ckpt"))
+    return max((int(name) for name in names if name.isdigit()), default=0)
+
+
+def finished_summary(run_dir: Path, config: RunConfig) -> dict[str, Any] | None:
+    """The summary of a run that has nothing left to do; None where there is something to do, or no such summary."""
+    try:
+        summary: dict[str, Any] = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
+        status = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError):
+        return None
+    complete = status == "FINISHED" and summary["single_shot"]["after"] is not None
+    stop = _stop(run_dir, config)
+    last = config.trainer.steps if stop is None else min(stop[0], config.trainer.steps)
+    return summary if complete and summary["steps"] == last else None
+
+
+def how_to_go_on(run_dir: Path, config: RunConfig) -> str:
+    """What to tell the user of a finished run: what ended it, and the setting that lets it go on."""
+    stop, steps = _stop(run_dir, config), config.trainer.steps
+    if stop is None or stop[0] >= steps:
+        return f"already finished ({steps} steps); to go on, give more: trainer.steps=NUMBER"
+    step, setting = stop
+    return (
+        f"already finished ({setting} ended it after {step} of {steps} steps); to go on, give more: "
+        f"{setting}=NUMBER or null"
+    )
+
+
+def _stop(run_dir: Path, config: RunConfig) -> tuple[int, str] | None:
+    """Where the run's own measurements end it under the limits of ``config.budget``; None: nowhere so far."""
+    metrics = run_dir / "metrics.jsonl"
+    return first_stop(config.budget, read_metrics(metrics)) if metrics.exists() else None
+
+
+def _apply(text: str, values: dict[str, Any]) -> str | None:
+    """Change ``values`` as ``text`` says, or return why not."""
+    try:
+        item = OverridesParser.create().parse_overrides([text])[0]
+    except HydraException as error:
+        return syntax_problem(text, error, lambda line: _accepts(line, values))
+    key = item.key_or_group
+    section, _, name = key.rpartition(".")
+    node = _node(values, section)
+    if node is not None and name not in node:
+        return f"{key}: no such setting{setting_hint(key, [f'{section}.{known}' for known in node])}"
+    plain = not (item.is_add() or item.is_delete() or item.is_force_add() or item.is_sweep_override())
+    of_a_judge = node is not None and node.get("name") == "judge"
+    allowed = [*CHANGEABLE, *(f"{section}.{known}" for known in JUDGE_SERVICE if of_a_judge)]
+    if not plain or node is None or (key not in allowed and f"{section}.*" not in allowed):
+        return (
+            f"{text}: resume may change only {', '.join(allowed)}; anything else is another run: start it without "
+            "resume"
+        )
+    node[name] = item.value()
+    return None
+
+
+def _accepts(text: str, values: dict[str, Any]) -> bool:
+    """Return whether the change can be read and the schema takes it."""
+    changed = deepcopy(values)
+    if not is_readable(text) or _apply(text, changed) is not None:
+        return False
+    try:
+        parse_config(changed)
+    except ConfigError:
+        return False
+    return True
+
+
+def _node(values: dict[str, Any], section: str) -> dict[str, Any] | None:
+    """The values of a section such as ``reward.parts.judge.reward``; None: there is no such section."""
+    node: Any = values
+    for name in section.split("."):
+        node = node.get(name) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) else None

@@ -1,0 +1,38 @@
+"""How a run stands in MLflow: where by its settings, grouped by which tags, and found by which links."""
+
+from __future__ import annotations
+
+from igrpo.config import RunConfig
+from igrpo.runs.links import run_link, sqlite_path, ui_command
+from igrpo.runs.run_directory import RunDirectory
+from igrpo.runs.tracker import Tracker
+
+
+def run_tags(config: RunConfig) -> dict[str, str]:
+    """What runs are grouped by in MLflow."""
+    return {
+        "condition": config.condition,
+        "algorithm": config.algorithm.name,
+        "objective": config.objective.name,
+        "seed": str(config.seed),
+    }
+
+
+def tracking_uri(config: RunConfig, directory: RunDirectory, *, resume: bool) -> str | None:
+    """A relative database is beside where the run began, wherever it is resumed from."""
+    uri = config.tracking.uri
+    path = None if uri is None else sqlite_path(uri)
+    if not resume or path is None or path.is_absolute():
+        return uri
+    return directory.read_record().mlflow_tracking_uri or uri
+
+
+def ways_to_run(tracker: Tracker) -> dict[str, str] | None:
+    """The link to the run's page, and the command that serves it where no server does; None without MLflow."""
+    run = tracker.run
+    if run is None or tracker.tracking_uri is None:
+        return None
+    local = not tracker.tracking_uri.startswith("http")
+    base = "http://127.0.0.1:5000" if local else tracker.tracking_uri
+    links = {"run_link": run_link(base, run.experiment_id, run.run_id)}
+    return links | ({"ui_command": ui_command(tracker.tracking_uri)} if local else {})

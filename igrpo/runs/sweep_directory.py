@@ -1,0 +1,225 @@
+"""Where the runs of a sweep lie, and ``sweep.json``: which runs they are and how each of them stands.
+
+A run of a sweep (a cell) is an ordinary run directory. Its config.yaml is written before the first run starts, so that
+what was checked is what runs, whatever happens to the YAML in the meantime.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict
+
+from igrpo.config import RunConfig, config_values
+from igrpo.disk import disk_errors
+from igrpo.files import write_json_atomic
+from igrpo.runs.naming import folder_name, short_name
+from igrpo.runs.run_directory import RunDirectory, RunRecord, read_versioned
+from igrpo.runs.run_lock import RunDirectoryLockedError, run_lock
+
+SWEEP_FILE = "sweep.json"
+
+#: The version of sweep.json that this code writes, and the newest that it reads.
+SCHEMA_VERSION = 1
+
+#: A run of another host that writes nothing for so long, and whose lock is free, counts as killed.
+_SILENCE_S = 900.0
+
+CellStatus = Literal["WAITING", "RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CellRecord(_Part):
+    """One run: the settings that the sweep varies with their values here, and the overrides that compose it."""
+
+    number: int
+    folder: str
+    swept: dict[str, str]
+    overrides: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """A short name from the swept values, such as 'igrpo s0'."""
+        return short_name(self.swept)
+
+
+class SweepRecord(_Part):
+    """The contents of sweep.json. ``overrides`` are the command line's; a search adds ``cells`` as it picks them."""
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    overrides: tuple[str, ...]
+    cells: tuple[CellRecord, ...]
+    swept_keys: tuple[str, ...]
+    is_search: bool
+    working_directory: str
+    command: tuple[str, ...]
+    created: str
+    tracking_uri: str | None
+    experiment: str
+    mlflow_experiment_id: str | None = None
+    mlflow_run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CellState:
+    """How a run stands. ``summary`` is that of a finished one, empty otherwise."""
+
+    status: CellStatus
+    error: str | None
+    summary: Mapping[str, Any]
+
+
+class SweepDirectory:
+    """The folder of a sweep. Making the object touches no file."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+        self.record_file = self.path / SWEEP_FILE
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a sweep here."""
+        return self.record_file.is_file()
+
+    @contextmanager
+    def acquire(self) -> Iterator[None]:
+        """Hold the sweep for this process; see run_lock for takeover and errors."""
+        with run_lock(self.path):
+            yield
+
+    def begin(
+        self,
+        name: str,
+        overrides: Sequence[str],
+        cells: Sequence[CellRecord],
+        *,
+        swept_keys: Sequence[str],
+        is_search: bool,
+        tracking_uri: str | None,
+        experiment: str,
+    ) -> SweepRecord:
+        """Write which runs the sweep has."""
+        return self.write(
+            SweepRecord(
+                name=name,
+                overrides=tuple(overrides),
+                cells=tuple(cells),
+                swept_keys=tuple(swept_keys),
+                is_search=is_search,
+                working_directory=str(Path.cwd()),
+                command=tuple(sys.argv),
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                tracking_uri=tracking_uri,
+                experiment=experiment,
+            )
+        )
+
+    def attach_mlflow(self, experiment_id: str, run_id: str) -> SweepRecord:
+        """Write which MLflow run the sweep's runs are shown under."""
+        update = {"mlflow_experiment_id": experiment_id, "mlflow_run_id": run_id}
+        return self.write(self.read().model_copy(update=update))
+
+    def add_cell(self, cell: CellRecord) -> SweepRecord:
+        """Add a run that a search has picked; parallel runs may do so at the same time."""
+        with FileLock(self.path / ".sweep.lock", timeout=60):
+            record = self.read()
+            return self.write(record.model_copy(update={"cells": (*record.cells, cell)}))
+
+    def write(self, record: SweepRecord) -> SweepRecord:
+        """Write sweep.json, atomically."""
+        with disk_errors(self.record_file):
+            write_json_atomic(self.record_file, record.model_dump(mode="json"))
+        return record
+
+    def read(self) -> SweepRecord:
+        """What sweep.json says.
+
+        Raises:
+            ValueError: it is missing or broken, or a newer igrpo wrote it.
+        """
+        missing = f"{self.path} is no sweep directory: it has no {SWEEP_FILE}"
+        return SweepRecord.model_validate(read_versioned(self.record_file, SCHEMA_VERSION, missing=missing))
+
+    def run_directory(self, cell: CellRecord) -> RunDirectory:
+        """The run directory of a cell."""
+        return RunDirectory(self.path / cell.folder)
+
+    def write_config(self, cell: CellRecord, config: RunConfig) -> None:
+        """Write a cell's settings into its folder."""
+        directory = self.run_directory(cell)
+        with disk_errors(directory.path):
+            directory.path.mkdir(parents=True, exist_ok=True)
+        directory.save_config(config_values(config))
+
+    def state(self, cell: CellRecord) -> CellState:
+        """How a cell stands now."""
+        return run_state(self.run_directory(cell))
+
+
+def plan_cell(number: int, swept: Mapping[str, str], overrides: tuple[str, ...]) -> CellRecord:
+    """A run of a sweep, with the folder that it will have."""
+    return CellRecord(number=number, folder=folder_name(number, swept), swept=dict(swept), overrides=overrides)
+
+
+def run_state(directory: RunDirectory) -> CellState:
+    """How a run stands; one whose process is dead counts as killed, whatever its run.json still says."""
+    record = _record(directory)
+    if record is None:
+        return CellState("WAITING", None, {})
+    if record.status == "FINISHED":
+        return CellState("FINISHED", None, _summary(directory))
+    if record.status == "RUNNING" and record.process.is_dead():
+        return CellState("KILLED", "its process died", {})
+    if record.status == "RUNNING" and _is_silent(directory, record):
+        return CellState("KILLED", f"no sign of life from {record.process} for {_SILENCE_S / 60:.0f} minutes", {})
+    return CellState(record.status, record.error, {})
+
+
+def _is_silent(directory: RunDirectory, record: RunRecord) -> bool:
+    """Whether a run of another host, where nobody here can look, has written nothing for long and holds no lock."""
+    if record.process.is_here() or time.time() - directory.last_sign_of_life() < _SILENCE_S:
+        return False
+    try:
+        with run_lock(directory.path):
+            return True
+    except RunDirectoryLockedError:
+        return False
+
+
+def _summary(directory: RunDirectory) -> dict[str, Any]:
+    if not directory.summary.exists():
+        return {}
+    summary: dict[str, Any] = json.loads(directory.summary.read_text(encoding="utf-8"))
+    return summary
+
+
+def _record(directory: RunDirectory) -> RunRecord | None:
+    try:
+        return directory.read_record()
+    except ValueError:  # not begun, or broken: then it has to begin anew
+        return None
+
+
+def sweep_of(run_dir: Path) -> tuple[SweepRecord, CellRecord | None] | None:
+    """The sweep that a run directory belongs to, with its own line there (None: a search has not written it yet)."""
+    sweep = SweepDirectory(run_dir.absolute().parent)
+    if not sweep.exists:
+        return None
+    record = sweep.read()
+    return record, next((cell for cell in record.cells if cell.folder == run_dir.name), None)

@@ -1,0 +1,24 @@
+"""Importing the parts that every command needs must not cost seconds."""
+
+import subprocess
+import sys
+
+LIGHT = (
+    "run_directory",
+    "run_lock",
+    "metrics_file",
+    "rollout_log",
+    "summary",
+    "versions",
+    "links",
+    "stale",
+    "compare_view",
+)
+
+
+def test_light_modules_import_neither_torch_nor_mlflow_nor_lightning() -> None:
+    imports = ", ".join(["igrpo.disk", *(f"igrpo.runs.{name}" for name in LIGHT)])
+    heavy = "{'torch', 'mlflow', 'lightning', 'transformers', 'pandas', 'numpy'}"
+    code = f"import sys, {imports}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,39 @@
+"""A run in a process of its own, for the tests: ``tracked_run.py RUN_DIR URI normal|exception|wait [RESUME_STEP]``."""
+
+import sys
+import time
+
+from igrpo.runs.run_directory import RunDirectory
+from igrpo.runs.tracked import tracked
+from igrpo.runs.tracker import Tracker
+
+
+def main() -> None:
+    path, uri, mode = sys.argv[1:4]
+    resume_step = int(sys.argv[4]) if len(sys.argv) > 4 else None
+    directory = RunDirectory(path)
+    with directory.acquire():
+        directory.begin()
+        tracker = Tracker(directory, tracking_uri=uri, experiment="endings", resume_step=resume_step, interval_s=0.1)
+        with tracked(tracker, directory):
+            assert tracker.run is not None
+            tracker.log_params({"algorithm": {"name": "igrpo", "drafts": 4}, "mode": mode})
+            for step in range(1 + (resume_step or 0), 7):
+                tracker.log_metrics(step, {"train/loss": step / 2})
+            if mode == "exception":
+                raise RuntimeError("boom")
+            if mode == "wait":
+                while tracker.run.sent() < directory.metrics.stat().st_size or not params_arrived(tracker):
+                    time.sleep(0.05)
+                print("READY", flush=True)
+                time.sleep(60)
+
+
+def params_arrived(tracker: Tracker) -> bool:
+    """They follow the points: a kill between the two would leave them to the next resume."""
+    assert tracker.run is not None
+    return bool(tracker.run.client.get_run(tracker.run.run_id).data.params)
+
+
+if __name__ == "__main__":
+    main()
