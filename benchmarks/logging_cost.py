@@ -29,8 +29,8 @@ import numpy as np
 from igrpo.files import write_json_atomic
 from igrpo.runs.links import default_tracking_uri
 from igrpo.runs.run_directory import RunDirectory
-from igrpo.runs.sweep_run import open_sweep_run
 from igrpo.runs.tracker import Tracker
+from igrpo.sweeps.mlflow_parent import open_sweep_run
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.mlflow_server import mlflow_server

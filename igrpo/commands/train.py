@@ -54,13 +54,13 @@ def run(arguments: Sequence[str]) -> int:
 
     try:
         if asked.resume is not None and (asked.resume / SWEEP_FILE).is_file():
-            from igrpo.commands.sweep import resume_sweep
+            from igrpo.sweeps.sweep import resume_sweep
 
             resume_sweep(asked.resume, asked.overrides, asked.flags)
         elif asked.resume is not None:
             _resume(asked.resume, asked)
         elif _is_sweep(asked):
-            from igrpo.commands.sweep import start_sweep
+            from igrpo.sweeps.sweep import start_sweep
 
             start_sweep(asked.overrides, asked.tuned, asked.flags)
         else:
@@ -136,11 +136,11 @@ def _is_sweep(asked: Arguments) -> bool:
 
 
 def _single(asked: Arguments) -> None:
-    from igrpo.commands.cell import hydra_job
     from igrpo.hydra_support.composer import Composer
     from igrpo.hydra_support.overrides import quoted
     from igrpo.runs.claim import claim, remove_if_empty
     from igrpo.runs.resume import require_files
+    from igrpo.sweeps.cell import hydra_job
 
     with Composer("train") as composer:
         planned = composer.check_run(asked.overrides)

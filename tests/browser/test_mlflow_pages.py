@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from igrpo.runs.compare_view import CHARTS, store_compare_view
 from igrpo.runs.links import compare_link
 from igrpo.runs.mlflow_client import mlflow_client
+from igrpo.sweeps.compare_view import CHARTS, store_compare_view
 from tests.browser import mlflow_pages
 from tests.browser.small_sweep import ALGORITHMS, EVALUATED, SEEDS, STEPS, SmallSweep, log_small_sweep, value
 from tests.browser.watch import watch

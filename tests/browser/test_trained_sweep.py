@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from igrpo.runs.compare_view import CHARTS
+from igrpo.sweeps.compare_view import CHARTS
 from tests.browser import mlflow_pages
 from tests.browser.watch import watch
 from tests.end_to_end.runs import metrics, run

@@ -14,12 +14,12 @@ import pytest
 from rich.console import Console
 
 from igrpo.analysis.statistics import planned_minimum_detectable_effect
-from igrpo.commands.plan import plan_of, print_plan, print_time
-from igrpo.commands.power import Design, weakness
-from igrpo.commands.tuned import tuned_overrides
 from igrpo.config import ConfigError
 from igrpo.hydra_support.composer import Composer
-from igrpo.step_time import StepTime
+from igrpo.sweeps.plan import plan_of, print_plan, print_time
+from igrpo.sweeps.power import Design, weakness
+from igrpo.sweeps.step_time import StepTime
+from igrpo.sweeps.tuned import tuned_overrides
 
 
 @pytest.fixture

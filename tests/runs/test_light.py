@@ -12,7 +12,6 @@ LIGHT = (
     "versions",
     "links",
     "stale",
-    "compare_view",
 )
 
 

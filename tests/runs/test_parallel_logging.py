@@ -13,7 +13,7 @@ import pytest
 from igrpo.runs.links import default_tracking_uri
 from igrpo.runs.metrics_file import read_metrics
 from igrpo.runs.run_directory import RunDirectory
-from igrpo.runs.sweep_run import SweepRun, open_sweep_run
+from igrpo.sweeps.mlflow_parent import SweepRun, open_sweep_run
 from tests.mlflow_server import mlflow_server
 from tests.runs.logging_worker import EXPERIMENT, values
 

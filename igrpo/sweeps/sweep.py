@@ -11,12 +11,6 @@ from pathlib import Path
 
 from rich.text import Text
 
-from igrpo.commands.cell import hydra_job, jobs_of, stop_runs
-from igrpo.commands.plan import Plan, plan_of, print_plan, print_time
-from igrpo.commands.search import continue_search, is_refused, write_best
-from igrpo.commands.sweep_result import open_parent, publish, show, to_go_on
-from igrpo.commands.tuned import tuned_overrides
-from igrpo.commands.watch import Watch, wait_for
 from igrpo.config import ConfigError, RunConfig, read_config
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.launching import is_serial
@@ -30,6 +24,12 @@ from igrpo.runs.resume import finished_summary, has_setting, require_files, resu
 from igrpo.runs.run_lock import RunDirectoryLockedError
 from igrpo.runs.stale import repair_stale_runs
 from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord, plan_cell
+from igrpo.sweeps.cell import hydra_job, jobs_of, stop_runs
+from igrpo.sweeps.plan import Plan, plan_of, print_plan, print_time
+from igrpo.sweeps.result import open_parent, publish, show, to_go_on
+from igrpo.sweeps.search import continue_search, is_refused, write_best
+from igrpo.sweeps.tuned import tuned_overrides
+from igrpo.sweeps.watch import Watch, wait_for
 
 _FLAGS_WITHOUT_RUNS = {"check", "plan"}
 
@@ -218,7 +218,7 @@ def _print_estimate(planned: Sweep, plan: Plan) -> None:
         get_console().print("estimated time: not measured, since each run is several processes")
         return
     with get_console().status(Text("measuring a step ...")):
-        from igrpo.step_time import measure_step
+        from igrpo.sweeps.step_time import measure_step
 
         try:
             measured = measure_step(configs[0])

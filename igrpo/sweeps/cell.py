@@ -18,7 +18,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from igrpo.commands.watch import line
 from igrpo.config import ConfigError, RunConfig, config_values, read_config
 from igrpo.hydra_support import resolvers
 from igrpo.hydra_support.checking import checked
@@ -31,6 +30,7 @@ from igrpo.runs.resume import finished_summary, has_begun
 from igrpo.runs.run_directory import RunDirectory, RunRecord
 from igrpo.runs.stale import repair_stale_runs
 from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord, run_state
+from igrpo.sweeps.watch import line
 
 #: How long a run that was told to stop may take to write its status.
 _STOP_S = 30.0

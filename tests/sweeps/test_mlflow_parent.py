@@ -15,14 +15,14 @@ from igrpo.runs.links import default_tracking_uri
 from igrpo.runs.mlflow_client import mlflow_client
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.stale import repair_stale_runs
-from igrpo.runs.sweep_run import SweepRun, children, open_sweep_run
 from igrpo.runs.tracker import Tracker
+from igrpo.sweeps.mlflow_parent import SweepRun, children, open_sweep_run
 from tests.runs.test_tracker_offline import begun, closed_port
 
 DRIVER = """
 import sys, time
 from pathlib import Path
-from igrpo.runs.sweep_run import open_sweep_run
+from igrpo.sweeps.mlflow_parent import open_sweep_run
 parent = open_sweep_run(tracking_uri=sys.argv[1], experiment="sweeps", name="driver", directory=Path(sys.argv[2]),
                         params={}, tags={})
 print(parent.run_id, flush=True)

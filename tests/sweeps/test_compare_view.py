@@ -4,7 +4,7 @@ import json
 from typing import Any
 from urllib.parse import parse_qs
 
-from igrpo.runs.compare_view import compare_view, store_compare_view
+from igrpo.sweeps.compare_view import compare_view, store_compare_view
 
 BASE = "http://127.0.0.1:5000"
 #: What MLflow took as an experiment's tag before it took 20,000 characters.

@@ -17,8 +17,6 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from igrpo.commands.cell import development_accuracy, hydra_job, jobs_of
-from igrpo.commands.watch import Watch, wait_for
 from igrpo.config import ConfigError, RunConfig, read_config
 from igrpo.files import write_json_atomic
 from igrpo.hydra_support.composer import Composer
@@ -26,6 +24,8 @@ from igrpo.hydra_support.launching import is_serial
 from igrpo.hydra_support.overrides import quoted
 from igrpo.runs.claim import CONFIG_FILE
 from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord
+from igrpo.sweeps.cell import development_accuracy, hydra_job, jobs_of
+from igrpo.sweeps.watch import Watch, wait_for
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from igrpo.commands.power import Design, can_detect, weakness
-from igrpo.commands.split_sizes import SplitSizes, split_sizes
 from igrpo.config import RunConfig
 from igrpo.config.facts import planned_steps, too_short
 from igrpo.hydra_support.planned import Cell, Sweep
 from igrpo.runs.console import get_console
+from igrpo.sweeps.power import Design, can_detect, weakness
+from igrpo.sweeps.split_sizes import SplitSizes, split_sizes
 
 #: Launchers whose runs use this machine: a step that is measured here says something about them.
 _LOCAL = (".BasicLauncher", ".JoblibLauncher", ".LocalLauncher", ".RayLauncher")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from igrpo.commands.search import read_best
 from igrpo.config import ConfigError, RunConfig
 from igrpo.hydra_support.planned import Extras
+from igrpo.sweeps.search import read_best
 
 
 def tuned_overrides(directories: Sequence[Path], given: Sequence[str]) -> Extras:

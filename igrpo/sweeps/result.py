@@ -18,7 +18,7 @@ from igrpo.runs.console import get_console
 from igrpo.runs.links import compare_link, is_server, ui_command
 from igrpo.runs.printing import print_sweep
 from igrpo.runs.sweep_directory import SweepDirectory, SweepRecord
-from igrpo.runs.sweep_run import SweepRun, open_sweep_run
+from igrpo.sweeps.mlflow_parent import SweepRun, open_sweep_run
 
 REPORT_FOLDER = "report"
 #: Of the reason of a run that its judge's limit paused (see `igrpo.rewards.judge.spending`).

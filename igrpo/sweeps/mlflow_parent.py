@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from igrpo.runs.compare_view import store_compare_view
 from igrpo.runs.links import absolute_tracking_uri
 from igrpo.runs.mlflow_client import MlflowRun, RunTarget, mlflow_client, open_run
 from igrpo.runs.params import flatten_params
 from igrpo.runs.process import ProcessMark
 from igrpo.runs.run_directory import RunStatus
+from igrpo.sweeps.compare_view import store_compare_view
 
 _log = logging.getLogger(__name__)
 
