@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from igrpo.analysis.intervals import bootstrap_interval, crossed_terms, half_width, mean_squares
-from igrpo.analysis.statistics import planned_minimum_detectable_effect
+from igrpo.report.intervals import bootstrap_interval, crossed_terms, half_width, mean_squares
+from igrpo.report.statistics import planned_minimum_detectable_effect
 
 Array = NDArray[np.float64]
 

@@ -61,7 +61,7 @@ def test_every_yaml_file_is_in_the_wheel(wheel: Path) -> None:
         assert files
         assert {f"igrpo/_data/{path.relative_to(ROOT).as_posix()}" for path in files} <= names
     assert "igrpo/py.typed" in names
-    assert {f"igrpo/analysis/templates/report.{end}" for end in ("html.j2", "css")} <= names
+    assert {f"igrpo/report/templates/report.{end}" for end in ("html.j2", "css")} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any(name.startswith(("tests/", "conf/", "benchmarks/")) for name in names)
 

@@ -25,8 +25,8 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("tests/metrics/test_metrics.py", "tests/metrics/test_metrics_cases.py", "tests/metrics/test_judgements.py"),
     ),
     "statistics": (
-        tuple(f"igrpo/analysis/{name}.py" for name in ("statistics", "intervals", "estimates")),
-        ("tests/analysis",),
+        tuple(f"igrpo/report/{name}.py" for name in ("statistics", "intervals", "estimates")),
+        ("tests/report",),
     ),
 }
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 from igrpo.config import ConfigError
 
 if TYPE_CHECKING:
-    from igrpo.analysis.model import Report
-    from igrpo.analysis.runs import LoadedRun
+    from igrpo.report.model import Report
+    from igrpo.report.runs import LoadedRun
 
 _SOURCE = "igrpo report"
 
@@ -42,10 +42,10 @@ def run(arguments: Sequence[str]) -> int:
 
     from pydantic import ValidationError
 
-    from igrpo.analysis.compare import build_report
-    from igrpo.analysis.write import write_report
     from igrpo.commands.report_console import print_report
     from igrpo.disk import DiskFullError
+    from igrpo.report.compare import build_report
+    from igrpo.report.write import write_report
 
     try:
         sources = [*map(str, asked.runs), *([f"MLflow: {asked.mlflow}"] if asked.mlflow is not None else [])]
@@ -110,12 +110,12 @@ def _out(asked: argparse.Namespace) -> Path:
 
 def _runs(asked: argparse.Namespace) -> Iterator[LoadedRun]:
     """Each run once, whichever way it is found."""
-    from igrpo.analysis.runs import find_runs
+    from igrpo.report.runs import find_runs
 
     found = find_runs(asked.runs)
     yield from found
     if asked.mlflow is not None:
-        from igrpo.analysis.mlflow_query import runs_from_mlflow
+        from igrpo.report.mlflow_query import runs_from_mlflow
         from igrpo.runs.links import default_experiment, default_tracking_uri
 
         uri = asked.uri or default_tracking_uri(Path.cwd())

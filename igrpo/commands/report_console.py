@@ -9,16 +9,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from igrpo.analysis.labels import quantity
-from igrpo.analysis.model import Comparison, Final, Report
-from igrpo.analysis.words import points
+from igrpo.report.labels import quantity
+from igrpo.report.model import Comparison, Final, Report
+from igrpo.report.words import points
 from igrpo.runs.console import get_console
 
 _WHAT = {"page": "page", "figures": "figures", "markdown": "tables", "latex": "in LaTeX", "numbers": "numbers"}
 
 
 def print_report(report: Report, paths: Mapping[str, Path], console: Console | None = None) -> None:
-    """Print it; ``paths`` are those of `igrpo.analysis.write.write_report`."""
+    """Print it; ``paths`` are those of `igrpo.report.write.write_report`."""
     out = get_console() if console is None else console
     metrics = list(dict.fromkeys(final.metric for final in report.finals))
     out.print(_finals(report, metrics))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from igrpo.analysis.words import count
+from igrpo.report.words import count
 
 #: Standard deviations of the seeds' true differences, in accuracy, that the plan shows the detectable effect for.
 SEED_SDS = (0.0, 0.03)
@@ -47,7 +47,7 @@ class Design:
 
     def detectable(self, seed_sd: float) -> float | None:
         """The smallest difference in accuracy that is found with a power of 80 %; None: a difference of no size is."""
-        from igrpo.analysis.statistics import planned_minimum_detectable_effect
+        from igrpo.report.statistics import planned_minimum_detectable_effect
 
         if self.seeds < 2 or self.problems < 2:
             return None

@@ -90,9 +90,9 @@ def publish(sweep: SweepDirectory, record: SweepRecord, parent: SweepRun | None)
 
 def _report(sweep: SweepDirectory, record: SweepRecord, folder: Path) -> bool:
     """Write the report; the runs are worth more than it, so an error in it is told and does not fail the sweep."""
-    from igrpo.analysis.compare import build_report
-    from igrpo.analysis.runs import find_runs
-    from igrpo.analysis.write import write_report
+    from igrpo.report.compare import build_report
+    from igrpo.report.runs import find_runs
+    from igrpo.report.write import write_report
 
     try:
         report = build_report(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from igrpo.analysis.figures import draw_figures
-from igrpo.analysis.page import html
-from tests.analysis.report_cases import CASES
+from igrpo.report.figures import draw_figures
+from igrpo.report.page import html
 from tests.browser.watch import watch
+from tests.report.report_cases import CASES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

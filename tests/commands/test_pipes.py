@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from igrpo.models.byte_level import ByteLevelShape, make_byte_level_model
-from tests.analysis.run_dirs import write_run
+from tests.report.run_dirs import write_run
 
 
 def without_reader(

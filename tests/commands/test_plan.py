@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from igrpo.analysis.statistics import planned_minimum_detectable_effect
 from igrpo.config import ConfigError
 from igrpo.hydra_support.composer import Composer
+from igrpo.report.statistics import planned_minimum_detectable_effect
 from igrpo.sweeps.plan import plan_of, print_plan, print_time
 from igrpo.sweeps.power import Design, weakness
 from igrpo.sweeps.step_time import StepTime

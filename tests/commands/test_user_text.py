@@ -20,8 +20,8 @@ from igrpo.runs.printing import print_facts, print_summary, print_sweep, print_t
 from igrpo.runs.sweep_directory import CellRecord, CellState
 from igrpo.sweeps.plan import plan_of, print_plan
 from igrpo.sweeps.watch import line
-from tests.analysis.run_dirs import write_run
 from tests.composed import config
+from tests.report.run_dirs import write_run
 
 TEXTS = ("[bold]x", "x[/]", "[/red]", "[1,2]", "[draft,refine]", "[link=x]y[/link]", "[@click=f]z", ":smile:", "\\[x]")
 

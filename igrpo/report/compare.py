@@ -1,0 +1,111 @@
+"""From runs to a filled report: what each condition reached, and how the conditions differ."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import combinations
+from typing import Literal
+
+from igrpo.report.conditions import Group, group_runs
+from igrpo.report.curves import curves_of, spent
+from igrpo.report.estimates import METRICS, Metric, comparisons, final
+from igrpo.report.model import Comparison, Condition, Report
+from igrpo.report.notes import notes
+from igrpo.report.origins import check_origins
+from igrpo.report.pairing import choose_baseline, pairs_with_baselines, stand_in
+from igrpo.report.runs import LoadedRun
+from igrpo.report.words import count, listed
+from igrpo.runs.fingerprints import Part
+
+Pairs = Literal["baseline", "all"]
+
+
+def build_report(
+    runs: Sequence[LoadedRun],
+    *,
+    title: str | None,
+    sources: Sequence[str],
+    baseline: str | None = None,
+    metrics: Sequence[Metric] = METRICS,
+    pairs: Pairs = "baseline",
+    allow_different: Collection[Part] = (),
+) -> Report:
+    """Compare the runs' conditions.
+
+    Args:
+        title: None: made from the conditions' names.
+        sources: where the runs were looked for, as the user named it.
+        baseline: the condition that the others are compared with. None: GRPO on the whole budget, else the first.
+        pairs: ``baseline`` compares every other condition with the baseline, and, where none is named, with its own
+            baseline where it has one: GRPO on the whole budget whose other settings (a group size, say) are the
+            condition's. ``all``: every two.
+        allow_different: what the runs may be made of differently, beside what is compared (see `check_origins`).
+
+    Raises:
+        ValueError: no run can be used, there is no condition of the baseline's name, the runs are not made of the same,
+            or too little was tested.
+    """
+    grouping = group_runs(runs)
+    groups = grouping.groups
+    if not groups:
+        reasons = [f"{entry.name} ({entry.excluded})" for entry in grouping.entries]
+        raise ValueError(f"none of {count(len(reasons), 'run')} can be used: {'; '.join(reasons)}")
+    base = choose_baseline(groups, baseline)
+    budgets = {group.name: spent(group) for group in groups}
+    if pairs == "all":
+        two = list(combinations(groups, 2))
+    elif baseline is not None:  # who names one asks about that one
+        two = [(base, group) for group in groups if group is not base]
+    else:
+        two = pairs_with_baselines(groups, base)
+    two, origins = check_origins(groups, two, allow_different)
+    compared = tuple(one for metric in metrics for one in comparisons(two, metric, budgets))
+    finals = tuple(found for metric in metrics for group in groups if (found := final(group, metric)) is not None)
+    if not finals:
+        raise ValueError(
+            "one problem at one seed is all that was tested: an interval needs more problems or more seeds"
+        )
+    return Report(
+        title=title or _title(groups, base),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        igrpo_version=version("igrpo"),
+        sources=tuple(sources),
+        runs=grouping.entries,
+        conditions=tuple(
+            Condition(name=group.name, settings=group.settings, seeds=tuple(group.runs), spent=budgets[group.name])
+            for group in groups
+        ),
+        baseline=base.name,
+        finals=finals,
+        comparisons=compared,
+        curves=tuple(curve for group in groups for curve in curves_of(group)),
+        notes=(
+            *origins,
+            *_not_compared(two, compared),
+            *_not_named(groups, base, baseline, pairs),
+            *notes(grouping, compared),
+        ),
+    )
+
+
+def _title(groups: Sequence[Group], base: Group) -> str:
+    others = [group.name for group in groups if group is not base]
+    if not others:
+        return base.name
+    return f"{listed(others) if len(others) < 4 else f'{len(others)} conditions'} against {base.name}"
+
+
+def _not_named(groups: Sequence[Group], base: Group, asked: str | None, pairs: Pairs) -> Iterator[str]:
+    if asked is None and pairs == "baseline" and (note := stand_in(groups, base)) is not None:
+        yield note
+
+
+def _not_compared(pairs: Sequence[tuple[Group, Group]], compared: Sequence[Comparison]) -> Iterator[str]:
+    done = {comparison.pair for comparison in compared}
+    for first, second in pairs:
+        if (first.name, second.name) not in done:
+            common = first.runs.keys() & second.runs.keys()
+            what = "too few problems" if common else "no seed"
+            yield f"{second.name} and {first.name} have {what} in common: they are not compared."

@@ -1,0 +1,209 @@
+"""Which runs are one condition: those whose settings differ by the seed alone, and by what is no part of an experiment.
+
+A seed of another part (the warm start's, the data's) belongs to the condition by the way it goes along: the same for
+all runs, or equal to the run's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from igrpo.report.model import RunEntry
+from igrpo.report.runs import LoadedRun
+from igrpo.runs.params import flatten_params
+
+#: Seeds beside the run's own.
+OTHER_SEEDS = ("model.warm_start.seed", "model.seed", "data.seed")
+
+#: What such a seed is when it follows the run's.
+FOLLOWS = "= seed"
+
+#: Settings that name, keep, watch or speed up a run, or say how much of it is measured; not what it does.
+_NOT_COMPARED = re.compile(
+    r"(schema_version|seed|run_name|condition"
+    r"|(tracking|checkpoint|alarms)\..*"
+    r"|trainer\.(device|threads|tokens_per_microbatch|head_chunk)"
+    r"|rollout\.(max_batch_rows|pipeline)"
+    r"|evaluation\.(every|questions|samples|greedy|draft_conditioned|oracle_drafts)"
+    r"|reward\.(parts\.[^.]+\.reward\.)?(workers|cache_size))"
+)
+
+_LONGEST_VALUE = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The runs of a condition by their seed, ascending. ``settings``: see ``model.Condition``."""
+
+    name: str
+    settings: dict[str, str]
+    runs: dict[int, LoadedRun]
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The settings of the first of them."""
+        return next(iter(self.runs.values())).config
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Conditions in the order in which their first runs were found, and every run, used or not, as it was found."""
+
+    groups: tuple[Group, ...]
+    entries: tuple[RunEntry, ...]
+
+
+#: What two runs of one condition share: its label and its compared settings.
+_Key = tuple[str, frozenset[tuple[str, str]]]
+
+
+def group_runs(runs: Sequence[LoadedRun]) -> Grouping:
+    """Sort runs into conditions. Of several runs of one condition and seed the newest is used."""
+    keys = _keys(runs)
+    chosen: dict[_Key, dict[int, LoadedRun]] = {}
+    for run, key in zip(runs, keys, strict=True):
+        if run.problem is None:
+            same = chosen.setdefault(key, {})
+            seed = int(run.config["seed"])
+            if seed not in same or run.ended > same[seed].ended:
+                same[seed] = run
+    names = _names(list(chosen))
+    settings = _differing([dict(key[1]) for key in chosen])
+    groups = tuple(
+        Group(names[key], of_group, dict(sorted(by_seed.items())))
+        for (key, by_seed), of_group in zip(chosen.items(), settings, strict=True)
+    )
+    entries = []
+    for run, key in zip(runs, keys, strict=True):
+        reason = run.problem
+        kept = chosen.get(key, {}).get(-1 if run.seed is None else run.seed)
+        if reason is None and kept is not None and kept is not run:
+            reason = f"{kept.name} is a newer run of the same condition and seed"
+        entries.append(
+            RunEntry(
+                name=run.name,
+                condition=names.get(key, key[0]),
+                seed=run.seed,
+                status=run.status,
+                steps=run.steps,
+                excluded=reason,
+            )
+        )
+    return Grouping(groups, tuple(entries))
+
+
+def compared_settings(config: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that make the experiment, but for seeds: flat names, values as text."""
+    flat = flatten_params(config)
+    return {name: text for name, text in flat.items() if name not in OTHER_SEEDS and not _NOT_COMPARED.fullmatch(name)}
+
+
+def other_seeds(config: Mapping[str, Any]) -> dict[str, int]:
+    """The seeds beside the run's own, by the name of their setting."""
+    flat = flatten_params(config)
+    return {name: int(flat[name]) for name in OTHER_SEEDS if name in flat}
+
+
+def drafts(config: Mapping[str, Any]) -> int:
+    """N, the drafts a question; 0 where there is no Stage 1."""
+    return int(config["algorithm"].get("drafts", 0))
+
+
+def group_size(config: Mapping[str, Any]) -> int:
+    """G, the completions of a group."""
+    algorithm, total = config["algorithm"], int(config["completions_per_question"])
+    return int(algorithm.get("answers", (total - drafts(config)) // algorithm.get("rounds", 1)))
+
+
+def _label(config: Mapping[str, Any]) -> str:
+    return str(config.get("condition") or config["algorithm"]["name"])
+
+
+def _keys(runs: Sequence[LoadedRun]) -> list[_Key]:
+    """The condition of each run; ("unknown", nothing) where its settings cannot be read."""
+    known = [run for run in runs if run.config]
+    families: dict[_Key, list[LoadedRun]] = {}
+    for run in known:
+        key = (_label(run.config), frozenset(compared_settings(run.config).items()))
+        families.setdefault(key, []).append(run)
+    constants = {(name, seed) for run in known for name, seed in other_seeds(run.config).items() if seed != run.seed}
+    keys: dict[int, _Key] = {}
+    for (label, shared), family in families.items():
+        for run in family:
+            seeds = {(name, _how(name, run, family, constants)) for name in other_seeds(run.config)}
+            keys[id(run)] = (label, shared | seeds)
+    return [keys.get(id(run), ("unknown", frozenset())) for run in runs]
+
+
+def _how(name: str, run: LoadedRun, family: Sequence[LoadedRun], constants: set[tuple[str, int]]) -> str:
+    """How a seed goes along: with the run's, or staying as it is.
+
+    Where both are true of a run (both are 0, say) the runs of its family decide, then those of the whole report.
+    """
+    value = other_seeds(run.config)[name]
+    values = [(other_seeds(one.config)[name], one.seed) for one in family]
+    if value != run.seed:
+        return str(value)
+    if len({seed for _, seed in values}) > 1 and all(value == seed for value, seed in values):
+        return FOLLOWS
+    return str(value) if (name, value) in constants else FOLLOWS
+
+
+def _differing(settings: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Of each, the settings that are not the same in all."""
+    names = dict.fromkeys(name for one in settings for name in one)
+    differ = sorted(name for name in names if len({one.get(name) for one in settings}) > 1)
+    return [{name: one[name] for name in differ if name in one} for one in settings]
+
+
+def _names(keys: Sequence[_Key]) -> dict[_Key, str]:
+    """A name for each condition, no two the same: its label, with settings where several conditions share the label."""
+    names: dict[_Key, str] = {}
+    for label, count in Counter(label for label, _ in keys).items():
+        alike = [key for key in keys if key[0] == label]
+        if count == 1:
+            names[alike[0]] = label
+            continue
+        settings = [dict(key[1]) for key in alike]
+        telling = _telling(settings)
+        for key, one in zip(alike, settings, strict=True):
+            parts = [f"{_short(name, telling)}={_cut(one[name])}" for name in telling if name in one]
+            names[key] = " ".join([label, *parts])
+    taken = Counter(names.values())
+    seen: Counter[str] = Counter()
+    for key, name in names.items():
+        seen[name] += 1
+        names[key] = name if taken[name] == 1 else f"{name} ({seen[name]})"
+    return names
+
+
+def _telling(settings: Sequence[dict[str, str]]) -> list[str]:
+    """The fewest settings that tell all apart, found greedily; of equally good ones that of the outer section."""
+    open_names = sorted({name for one in settings for name in one}, key=lambda name: (name.count("."), name))
+    open_names.sort(key=lambda name: not name.endswith("name"))  # objective=dapo rather than what it brings along
+    chosen: list[str] = []
+
+    def classes(names: list[str]) -> int:
+        return len({tuple(one.get(name) for name in names) for one in settings})
+
+    while classes(chosen) < len(settings):
+        best = max(open_names, key=lambda name: classes([*chosen, name]))
+        chosen.append(best)
+    return chosen
+
+
+def _short(name: str, others: Sequence[str]) -> str:
+    """The last part of a setting's name, with its section where that says too little."""
+    section, _, leaf = name.rpartition(".")
+    if leaf == "name":
+        return section
+    ambiguous = leaf == "seed" or sum(other.rpartition(".")[2] == leaf for other in others) > 1
+    return name if ambiguous else leaf
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."

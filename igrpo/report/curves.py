@@ -1,0 +1,157 @@
+"""Courses of training: a metric along what was spent, or along another metric, seed by seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, get_args
+
+from igrpo.report.conditions import Group
+from igrpo.report.model import Axis, Curve, Line, Spent
+from igrpo.report.runs import LoadedRun
+
+AXES: tuple[Axis, ...] = get_args(Axis)
+
+_ACCURACY = "development/single_shot/accuracy"
+_REFINED = "development/draft_conditioned/accuracy"
+_ENTROPIES = ("stage1/entropy", "stage2/entropy")
+
+#: Measured at every training step, shown along the steps.
+_BY_STEP = (
+    *_ENTROPIES,
+    "stage1/reward_mean",
+    "stage2/reward_mean",
+    "groups/zero_variance_share",
+    "transfer/right_given_wrong",
+    "copy/answer_rate",
+    "stage1/length_mean",
+    "stage2/length_mean",
+)
+
+#: (metric, axis) of every curve.
+CURVES: tuple[tuple[str, str], ...] = (
+    *((_ACCURACY, axis) for axis in AXES),
+    (_REFINED, "steps"),
+    (_REFINED, _ACCURACY),
+    *((metric, "steps") for metric in _BY_STEP),
+    *((metric, _ACCURACY) for metric in _ENTROPIES),
+)
+
+_COUNTERS = {
+    "samples": "budget/samples",
+    "generated_tokens": "budget/generated_tokens",
+    "trained_tokens": "budget/trained_tokens",
+    "flops": "budget/flops",
+}
+
+_PHASE = "seconds/"
+_NOT_TRAINING = frozenset({"seconds/evaluation", "seconds/checkpoint"})
+
+
+def is_read(metric: str) -> bool:
+    """Whether curves or budgets are made from this metric."""
+    return metric in {name for pair in CURVES for name in pair} or metric.startswith(("budget/", _PHASE))
+
+
+def seconds_of_training(line: Mapping[str, Any]) -> float:
+    """Wall time of the phases that train, without evaluation and checkpoints."""
+    return math.fsum(value for name, value in line.items() if name.startswith(_PHASE) and name not in _NOT_TRAINING)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A run's metrics by step, from all lines of a step together; non-finite values are left out."""
+
+    seed: int
+    at: Mapping[int, Mapping[str, float]]
+
+    @classmethod
+    def of(cls, seed: int, lines: Sequence[Mapping[str, Any]]) -> Course:
+        at: dict[int, dict[str, float]] = {}
+        for line in lines:
+            values = {name: v for name, v in line.items() if name not in {"step", "time"} and math.isfinite(v)}
+            at.setdefault(line["step"], {}).update(values)
+        return cls(seed, dict(sorted(at.items())))
+
+    def along(self, axis: str) -> dict[int, float]:
+        """The axis by step; an evaluation's x is that of the training step before it, and 0 before the first."""
+        if axis not in AXES:
+            return {step: values[axis] for step, values in self.at.items() if axis in values}
+        x = {step: found for step, values in self.at.items() if (found := _spent(axis, step, values)) is not None}
+        return {0: 0.0, **x} if 0 in self.at and x else x
+
+
+def _spent(axis: str, step: int, values: Mapping[str, float]) -> float | None:
+    if axis == "steps":
+        return float(step)
+    if axis == "seconds":
+        return seconds_of_training(values) if "budget/samples" in values else None
+    return values.get(_COUNTERS[axis])
+
+
+def curves_of(group: Group) -> Iterator[Curve]:
+    """Every curve of ``CURVES`` that the condition's runs have points of."""
+    courses = [Course.of(seed, run.metrics) for seed, run in group.runs.items()]
+    for metric, axis in CURVES:
+        curve = _curve(group.name, courses, metric, axis)
+        if curve is not None:
+            yield curve
+
+
+def _curve(condition: str, courses: Sequence[Course], metric: str, axis: str) -> Curve | None:
+    """None without points, or where one of the runs did not count what the axis shows."""
+    along = [course.along(axis) for course in courses]
+    values = [{step: at[metric] for step, at in course.at.items() if metric in at} for course in courses]
+    points = [[step for step in y if step in x] for x, y in zip(along, values, strict=True)]
+    if not all(along) or not any(points):
+        return None
+    lines = tuple(
+        Line(seed=course.seed, x=tuple(x[step] for step in steps), y=tuple(y[step] for step in steps))
+        for course, x, y, steps in zip(courses, along, values, points, strict=True)
+        if steps
+    )
+    # A share of something rare is missing at some steps of some seeds: half of the seeds make a point of the mean.
+    having = {step: [y[step] for y, own in zip(values, points, strict=True) if step in own] for step in _union(points)}
+    steps = [step for step, y in having.items() if 2 * len(y) >= len(courses)]
+    return Curve(
+        condition=condition,
+        metric=metric,
+        axis=axis,
+        lines=lines,
+        x=tuple(fmean(x[step] for x in along if step in x) for step in steps),
+        mean=tuple(fmean(having[step]) for step in steps),
+        low=tuple(min(having[step]) for step in steps),
+        high=tuple(max(having[step]) for step in steps),
+    )
+
+
+def _union(points: Sequence[Sequence[int]]) -> list[int]:
+    return sorted({step for steps in points for step in steps})
+
+
+def spent(group: Group) -> Spent:
+    """What the condition's runs have spent by their ends, mean over seeds."""
+    runs = list(group.runs.values())
+    last = [_last_counters(run) for run in runs]
+    phases = sorted({phase for run in runs if run.summary for phase in run.summary.seconds})
+    flops = [line.get("budget/flops") for line in last]
+
+    def mean(read: Callable[[Mapping[str, Any]], float]) -> float:
+        return fmean(read(line) for line in last)
+
+    return Spent(
+        steps=mean(lambda line: line["step"]),
+        samples=mean(lambda line: line["budget/samples"]),
+        generated_tokens=mean(lambda line: line["budget/generated_tokens"]),
+        prefilled_tokens=mean(lambda line: line["budget/prefilled_tokens"]),
+        trained_tokens=mean(lambda line: line["budget/trained_tokens"]),
+        flops=fmean(known) if len(known := [value for value in flops if value is not None]) == len(flops) else None,
+        seconds=mean(seconds_of_training),
+        seconds_by_phase={p: fmean(r.summary.seconds.get(p, 0.0) for r in runs if r.summary) for p in phases},
+    )
+
+
+def _last_counters(run: LoadedRun) -> Mapping[str, Any]:
+    return next(line for line in reversed(run.metrics) if "budget/samples" in line)

@@ -1,0 +1,53 @@
+"""The figures of a report. Each curve that it holds is drawn, and what was not measured has no figure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from igrpo.report import figure_curves
+from igrpo.report.figure_families import plots
+from igrpo.report.figure_forest import draw_differences, draw_finals
+from igrpo.report.figure_style import Drawing, Figure, house_style, looks, render
+from igrpo.report.model import Report
+
+__all__ = ["Figure", "draw_figures", "drawings"]
+
+
+def draw_figures(report: Report) -> list[Figure]:
+    """All figures, in the order of the page: results, differences, then curves by family and axis.
+
+    The same report gives the same bytes (with the same version of matplotlib). Names are unique, and files may be
+    called by them.
+    """
+    with house_style():
+        return [render(drawing) for drawing in _named(_drawings(report))]
+
+
+def drawings(report: Report) -> list[Drawing]:
+    """The same before rendering, for a look at the data that is in the axes."""
+    with house_style():
+        return _named(_drawings(report))
+
+
+def _drawings(report: Report) -> list[Drawing]:
+    named = [condition.name for condition in report.conditions]
+    seen = [*(final.condition for final in report.finals), *(curve.condition for curve in report.curves)]
+    look = looks(list(dict.fromkeys((*named, *seen))), report.baseline)
+    finals = {final.metric: [f for f in report.finals if f.metric == final.metric] for final in report.finals}
+    compared = {c.metric: [d for d in report.comparisons if d.metric == c.metric] for c in report.comparisons}
+    return [
+        *(draw_finals(metric, group, look) for metric, group in finals.items()),
+        *(draw_differences(metric, group) for metric, group in compared.items()),
+        *(figure_curves.draw(plot, look) for plot in plots(report.curves)),
+    ]
+
+
+def _named(drawn: list[Drawing]) -> list[Drawing]:
+    """Names of metrics that differ in their punctuation alone get a number."""
+    used: dict[str, int] = {}
+    unique = []
+    for drawing in drawn:
+        used[drawing.name] = used.get(drawing.name, 0) + 1
+        again = used[drawing.name]
+        unique.append(drawing if again == 1 else replace(drawing, name=f"{drawing.name}--{again}"))
+    return unique

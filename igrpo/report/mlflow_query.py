@@ -1,0 +1,157 @@
+"""Runs that are found through MLflow: read from their folders where these are here, else from what MLflow was sent."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from igrpo.report.curves import is_read
+from igrpo.report.run_files import Reading, read_counters, read_settings, verdicts_before_and_after
+from igrpo.report.runs import LoadedRun, load_run
+from igrpo.runs.fingerprints import read_fingerprints
+from igrpo.runs.links import sqlite_path
+from igrpo.runs.mlflow_client import mlflow_client
+from igrpo.runs.run_directory import RunDirectory
+from igrpo.runs.summary import read_summary
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+#: The tag that only runs of igrpo have: their folder, on the machine where they ran.
+DIRECTORY_TAG = "igrpo.run_directory"
+
+#: Where training_run logs the evaluations of the test split.
+EVALUATIONS = "evaluations"
+
+_PAGE = 500
+
+
+def runs_from_mlflow(tracking_uri: str, experiment: str, filter_string: str) -> list[LoadedRun]:
+    """The runs of igrpo in an MLflow experiment, the oldest first.
+
+    A run whose folder is here is read from there; of any other, MLflow has the measurements, the settings, the summary
+    and the evaluations of the test split. What is missing there is the run's ``problem``.
+
+    Args:
+        filter_string: in MLflow's own language, such as ``params.seed = '0' and tags.algorithm = 'igrpo'``; "": all.
+
+    Raises:
+        ValueError: MLflow cannot be reached, or has no such experiment, or no such run in it, or refuses the filter.
+    """
+    database = sqlite_path(tracking_uri)
+    if database is not None and not database.is_file():
+        raise ValueError(f"--uri {tracking_uri}: there is no database {database}")  # MLflow would make one
+    try:
+        client = mlflow_client(tracking_uri)
+    except OSError as error:
+        raise ValueError(f"--uri {tracking_uri}: nothing answers there ({error})") from None
+    found = _search(client, experiment, filter_string)
+    ours = [run for run in found if DIRECTORY_TAG in run.data.tags and run.data.tags.get("igrpo.kind") != "sweep"]
+    if not ours:
+        foreign = f"; {len(found)} others there were not made by igrpo" if found else ""
+        raise ValueError(f"--mlflow {filter_string!r}: no run of igrpo in experiment {experiment!r}{foreign}")
+    return [_load(client, run, tracking_uri) for run in ours]
+
+
+def _search(client: MlflowClient, experiment: str, filter_string: str) -> list[Run]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        known = client.get_experiment_by_name(experiment)
+        if known is None:
+            names = ", ".join(one.name for one in client.search_experiments())
+            raise ValueError(f"--experiment {experiment}: there is no such experiment; there are {names}")
+        runs: list[Run] = []
+        token: str | None = None
+        while True:
+            page = client.search_runs(
+                [known.experiment_id], filter_string, max_results=_PAGE, order_by=["start_time"], page_token=token
+            )
+            runs += page
+            token = page.token
+            if not token:
+                return runs
+    except MlflowException as error:
+        raise ValueError(f"--mlflow {filter_string!r}: MLflow says: {error.message}") from None
+
+
+def _load(client: MlflowClient, run: Run, tracking_uri: str) -> LoadedRun:
+    folder = RunDirectory(run.data.tags[DIRECTORY_TAG])
+    if _is_of(folder, run.info.run_id):
+        return load_run(folder.path)
+    with tempfile.TemporaryDirectory() as scratch:
+        return _from_server(client, run, f"{tracking_uri}, run {run.info.run_id}", Path(scratch))
+
+
+def _is_of(folder: RunDirectory, run_id: str) -> bool:
+    """Whether the folder is here and is this run's: another machine's path may name something else here."""
+    if not folder.record_file.is_file():
+        return False
+    try:
+        return folder.read_record().mlflow_run_id == run_id
+    except ValueError:
+        return True  # broken: load_run says how
+
+
+def _from_server(client: MlflowClient, run: Run, where: str, scratch: Path) -> LoadedRun:
+    reading, status = Reading(), str(run.info.status)
+    fetch = _fetcher(client, run.info.run_id, where, scratch)
+    config = reading.attempt(lambda: read_settings(fetch("config.yaml"))) or {}
+    if status != "FINISHED":
+        reading.problems.append(f"its status in MLflow is {status}")
+    lines = reading.attempt(lambda: _lines(client, run)) or []
+    metrics = reading.attempt(lambda: read_counters(lines, where)) or []
+    summary = reading.attempt(lambda: read_summary(fetch("summary.json")))
+    evaluations = reading.attempt(lambda: fetch(EVALUATIONS)) or scratch / EVALUATIONS
+    before, after = verdicts_before_and_after(evaluations, summary, reading)
+    fingerprints = None
+    if summary is not None and summary.fingerprints is not None:  # an older igrpo kept none
+        fingerprints = reading.attempt(lambda: read_fingerprints(fetch("fingerprints.json")))
+    return LoadedRun(
+        name=run.info.run_name or run.info.run_id,
+        path=None,
+        config=config,
+        status=status,
+        ended=_iso(run.info.end_time or run.info.start_time),
+        record=None,
+        summary=summary,
+        metrics=metrics,
+        before=before,
+        after=after,
+        problem=reading.problems[0] if reading.problems else None,
+        fingerprints=fingerprints,
+        sweep=run.data.tags.get("mlflow.parentRunId"),
+    )
+
+
+def _fetcher(client: MlflowClient, run_id: str, where: str, scratch: Path) -> Callable[[str], Path]:
+    from mlflow.exceptions import MlflowException
+
+    # a bar for each of three small files of each run; the user's own setting goes first
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+    def fetch(name: str) -> Path:
+        try:
+            return Path(client.download_artifacts(run_id, name, str(scratch)))
+        except (MlflowException, OSError) as error:
+            raise ValueError(f"{where}: its folder is not here, and MLflow has no artifact {name} ({error})") from None
+
+    return fetch
+
+
+def _lines(client: MlflowClient, run: Run) -> list[Mapping[str, Any]]:
+    """One line a step with what the report reads; of a step that a resumed run repeated, the newest values."""
+    at: dict[int, dict[str, Any]] = {}
+    for name in filter(is_read, run.data.metrics):
+        for point in sorted(client.get_metric_history(run.info.run_id, name), key=lambda point: point.timestamp):
+            at.setdefault(point.step, {"step": point.step})[name] = point.value
+    return [at[step] for step in sorted(at)]
+
+
+def _iso(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

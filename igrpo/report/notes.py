@@ -1,0 +1,163 @@
+"""What a reader must know before believing the numbers, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from statistics import fmean
+
+from igrpo.report.conditions import OTHER_SEEDS, Group, Grouping, compared_settings, other_seeds
+from igrpo.report.equivalence import learns_from_drafts
+from igrpo.report.model import Comparison
+from igrpo.report.words import FEW_SEEDS, count, listed, spent_words
+
+_LISTED = 5
+
+#: What decides whether an answer counts as right, or how it is asked for.
+_MEASURING = ("reward.", "evaluation.", "sampling.max_completion_tokens", "data.")
+
+#: Of those, what the questions of the test split do not depend on.
+_NOT_MEASURING = ("data.train",)
+
+
+def notes(grouping: Grouping, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
+    """Every warning that applies, the gravest first."""
+    groups = grouping.groups
+    return (
+        *_measured_differently(groups),
+        *_started_differently(groups),
+        *_worthless_drafts(groups),
+        *_unmatched(comparisons),
+        *_few_seeds(groups),
+        *_one_start(groups),
+        *_different_seeds(groups),
+        *_different_problems(groups),
+        *_excluded(grouping),
+        *(["Only one condition: there is nothing to compare it with."] if len(groups) == 1 else []),
+    )
+
+
+def _measured_differently(groups: Sequence[Group]) -> Iterator[str]:
+    settings = [
+        {name: text for name, text in compared_settings(group.config).items() if _measures(name)} for group in groups
+    ]
+    names = sorted({name for one in settings for name in one if len({other.get(name) for other in settings}) > 1})
+    if any(name.startswith("reward.") for name in names):
+        yield (
+            f"Conditions have different rewards ({_some(names)}): what counts as right is not the same, and their "
+            "accuracies are not comparable."
+        )
+    elif names:
+        yield f"Conditions are tested differently ({_some(names)}): their accuracies are not comparable."
+
+
+def _started_differently(groups: Sequence[Group]) -> Iterator[str]:
+    """Without training, the same weights and seeds give the same answers to the test split."""
+    worst: tuple[float, str] = (0.0, "")
+    for one, other in combinations(groups, 2):
+        for seed in one.runs.keys() & other.runs.keys():
+            first, second = one.runs[seed].before, other.runs[seed].before
+            if first is None or second is None or first.samples != second.samples:
+                continue
+            a, b = _on_common(first.single_shot, second.single_shot)
+            text = f"seed {seed}: {one.name} {100 * a:.1f} %, {other.name} {100 * b:.1f} %"
+            worst = max(worst, (abs(a - b), text))
+    if worst[0] > 0:
+        yield (
+            f"Before training the single-shot accuracy differs between conditions of the same seed ({worst[1]}): they "
+            "did not start from the same weights, or were not asked in the same way."
+        )
+
+
+def _worthless_drafts(groups: Sequence[Group]) -> Iterator[str]:
+    """On the test split, before training: the runs themselves warn by the development split."""
+    for group in groups:
+        starts = {seed: run.summary.draft_worth.before for seed, run in group.runs.items() if run.summary is not None}
+        seeds = [str(seed) for seed, worth in starts.items() if worth is not None and worth.is_nothing]
+        if seeds and learns_from_drafts(group.config):
+            yield (
+                f"Before training a right draft did not raise the accuracy of {group.name} (seed {_some(seeds)}): "
+                "training on refinements had little to work with."
+            )
+
+
+def _measures(name: str) -> bool:
+    return name.startswith(_MEASURING) and name not in _NOT_MEASURING
+
+
+def _on_common(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[float, float]:
+    common = first.keys() & second.keys()
+    if not common:
+        return 0.0, 0.0
+    return fmean(first[problem] for problem in common), fmean(second[problem] for problem in common)
+
+
+def _unmatched(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    ratios = {c.pair: c.budget_ratios for c in comparisons if c.matched_by == "nothing"}
+    if ratios:
+        texts = [spent_words(second, first, found) for (first, second), found in ratios.items()]
+        yield f"Budgets are not matched on any axis: {_some(texts, '; ')}."
+
+
+def _few_seeds(groups: Sequence[Group]) -> Iterator[str]:
+    for number in range(1, FEW_SEEDS):
+        names = [group.name for group in groups if len(group.runs) == number]
+        if names:
+            what = (
+                "nothing here tells how much seeds differ. Differences to them have no interval and no p, and the "
+                "interval of what each reached is about that seed's test questions alone"
+                if number == 1
+                else "that is too few to tell how they differ, and the intervals cannot be trusted"
+            )
+            yield f"{count(number, 'seed')} only ({_some(names)}): {what}."
+
+
+def _one_start(groups: Sequence[Group]) -> Iterator[str]:
+    for name in OTHER_SEEDS:
+        if not name.startswith("model."):
+            continue  # the data are meant to be the same for all seeds
+        fixed = {
+            group.name: seeds.pop() for group in groups if len(seeds := _values(group, name)) == 1 < len(group.runs)
+        }
+        if fixed:
+            value = f"={next(iter(fixed.values()))}" if len(set(fixed.values())) == 1 else ""
+            yield (
+                f"All seeds of {_some(list(fixed))} start from the same weights ({name}{value}): the seeds do not "
+                f"cover the warm start; {name}='${{seed}}' would."
+            )
+
+
+def _values(group: Group, name: str) -> set[int]:
+    return {seeds[name] for run in group.runs.values() if name in (seeds := other_seeds(run.config))}
+
+
+def _different_seeds(groups: Sequence[Group]) -> Iterator[str]:
+    if len({tuple(group.runs) for group in groups}) > 1:
+        texts = [f"{group.name}: {', '.join(map(str, group.runs))}" for group in groups]
+        yield f"Conditions have different seeds ({_some(texts, '; ')}): a comparison uses those that both have."
+
+
+def _different_problems(groups: Sequence[Group]) -> Iterator[str]:
+    tested = [run.after.single_shot.keys() for group in groups for run in group.runs.values() if run.after is not None]
+    common = set(tested[0]).intersection(*tested) if tested else set()
+    if any(len(problems) != len(common) for problems in tested):
+        fewest, most = min(map(len, tested)), max(map(len, tested))
+        sizes = str(most) if fewest == most else f"{fewest} to {most}"
+        use = "those that both sides have" if common else "those that a seed has on both sides, and the seeds' means"
+        yield (
+            f"Runs were tested on different problems ({sizes} each, {len(common)} common to all): "
+            f"comparisons use {use}."
+        )
+
+
+def _excluded(grouping: Grouping) -> Iterator[str]:
+    texts = [f"{entry.name} ({entry.excluded})" for entry in grouping.entries if entry.excluded is not None]
+    if texts:
+        yield f"{len(texts)} of {count(len(grouping.entries), 'run')} take no part: {_some(texts, '; ')}."
+
+
+def _some(texts: Sequence[str], separator: str = ", ") -> str:
+    rest = len(texts) - _LISTED
+    if rest > 0:
+        return separator.join([*texts[:_LISTED], f"and {rest} more"])
+    return listed(texts) if separator == ", " else separator.join(texts)

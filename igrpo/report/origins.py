@@ -1,0 +1,160 @@
+"""Were the compared runs made of the same questions, prompts, reward and model, but for what is compared?
+
+Two kinds of difference make a comparison worthless. A silent one: the settings are the same, and what they led to is
+not, since a file, a data set or a template has changed between the runs. And a second one beside that which is
+compared: one arm has another algorithm and other data, so that nobody can tell which of the two made the difference.
+Within one sweep every setting differs on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from igrpo.report.conditions import Group, compared_settings, other_seeds
+from igrpo.report.runs import LoadedRun
+from igrpo.report.words import count, listed
+from igrpo.runs.fingerprints import PARTS, Part, Prints, differences
+
+#: The settings that decide what a part is, by the beginnings of their names.
+_DECIDING: dict[Part, tuple[str, ...]] = {
+    "questions": ("data.",),
+    "prompts": ("prompt.", "model."),
+    "reward": ("reward.",),
+    "model": ("model.", "data.operations"),
+}
+
+#: What a report looks at of a part where other settings differ: pieces that both arms have, whatever their algorithm.
+_PIECES: Mapping[Part, Collection[str]] = {"questions": ("train", "development", "test"), "prompts": ("question",)}
+
+_LISTED = 3
+
+
+#: Two conditions, the first of which the second is compared with.
+Pair = tuple[Group, Group]
+
+
+def check_origins(
+    groups: Sequence[Group], pairs: Sequence[Pair], allowed: Collection[Part]
+) -> tuple[list[Pair], tuple[str, ...]]:
+    """Refuse runs that are not made of the same, but for what is compared.
+
+    Args:
+        allowed: parts that may differ; the difference becomes a note.
+
+    Returns:
+        The pairs that can be compared, and notes. A pair is left out for a second difference beside the compared one
+        where both of its conditions are compared with others as well.
+
+    Raises:
+        ValueError: naming every part that differs, two runs that show it, and how to compare them all the same.
+    """
+    runs = [run for group in groups for run in group.runs.values()]
+    found = [(part, text) for part in PARTS for text in (*_changed_on_the_way(runs, part), *_silent(runs, part))]
+    second = {number: list(_beside(*pair)) for number, pair in enumerate(pairs)}
+    wrong = {number for number, texts in second.items() if any(part not in allowed for part, _ in texts)}
+    compared = {group.name for number, pair in enumerate(pairs) if number not in wrong for group in pair}
+    left_out = {number for number in wrong if {group.name for group in pairs[number]} <= compared}
+    found += [one for number, texts in second.items() if number not in left_out for one in texts]
+    found = list(dict.fromkeys(found))
+    refused = [(part, text) for part, text in found if part not in allowed]
+    if refused:
+        flags = " ".join(f"--allow-different {part}" for part in dict.fromkeys(part for part, _ in refused))
+        raise ValueError(
+            "these runs were not made of the same, and what they differ in would be a part of the result: "
+            f"{_some([f'{part}: {text}' for part, text in refused])}. Leave out or repeat the runs that are not meant; "
+            f"to compare them all the same: {flags}"
+        )
+    return [pair for number, pair in enumerate(pairs) if number not in left_out], (
+        *(f"Compared although they differ in {part}: {text}." for part, text in found),
+        *(f"Not compared: {second[number][0][1]}." for number in sorted(left_out)),
+        *_unknown(runs),
+    )
+
+
+def _changed_on_the_way(runs: Sequence[LoadedRun], part: Part) -> Iterator[str]:
+    for run in runs:
+        for change in () if run.fingerprints is None else run.fingerprints.changes:
+            if change.part == part:
+                yield f"{run.name} was resumed after step {change.step} with another one: {change.what}"
+
+
+def _silent(runs: Sequence[LoadedRun], part: Part) -> Iterator[str]:
+    """Runs of the same settings, as far as they decide the part, which have another part all the same."""
+    first: dict[frozenset[tuple[str, str]], tuple[LoadedRun, Prints]] = {}
+    for run in runs:
+        if run.fingerprints is None:
+            continue
+        prints = {name: piece for name, piece in run.fingerprints.of(part).items() if _is_compared(part, name)}
+        settings = _deciding(compared_settings(run.config) | _texts(other_seeds(run.config)), part)
+        other, before = first.setdefault(frozenset(settings.items()), (run, prints))
+        changed = differences(part, before, prints)
+        if changed:
+            dates = {one.fingerprints.date for one in (other, run) if one.fingerprints is not None}
+            when = f" (their dates: {listed(sorted(dates))})" if part == "prompts" and len(dates) > 1 else ""
+            yield f"in {run.name}, against {other.name} of the same settings, {'; '.join(changed)}{when}"
+
+
+def _is_compared(part: Part, piece: str) -> bool:
+    return part != "questions" or piece in _PIECES[part]
+
+
+def _beside(first: Group, second: Group) -> Iterator[tuple[Part, str]]:
+    """Parts that differ by their settings in a pair which differs in other settings as well."""
+    if _sweeps(first) & _sweeps(second):
+        return
+    one, other = compared_settings(first.config), compared_settings(second.config)
+    differ = [name for name in one.keys() | other.keys() if one.get(name) != other.get(name)]
+    chosen = tuple(name.removesuffix("name") for name in differ if name.endswith(".name"))
+    names = sorted(
+        name for name in differ if name.endswith(".name") or not name.startswith(chosen)
+    )  # not what it brings
+    for part in PARTS:
+        own = [name for name in names if name.startswith(_DECIDING[part])]
+        rest = [name for name in names if name not in own]
+        if own and rest and (changed := _pair_differences(first, second, part)):
+            yield (
+                part,
+                f"{second.name} differs from {first.name} in {_some(rest, ', ')}, and in {_some(own, ', ')} as well "
+                f"({_some(changed)})",
+            )
+
+
+def _pair_differences(first: Group, second: Group, part: Part) -> list[str]:
+    """Compare the first seed that both have, with fingerprints on both sides."""
+    for seed in sorted(first.runs.keys() & second.runs.keys()):
+        one, other = first.runs[seed].fingerprints, second.runs[seed].fingerprints
+        if one is not None and other is not None:
+            wanted = _PIECES.get(part)
+            sides = [
+                {name: piece for name, piece in prints.of(part).items() if wanted is None or name in wanted}
+                for prints in (one, other)
+            ]
+            return differences(part, *sides)
+    return []
+
+
+def _unknown(runs: Sequence[LoadedRun]) -> Iterator[str]:
+    without = [run.name for run in runs if run.fingerprints is None]
+    if without and len(runs) > 1:
+        yield (
+            f"{len(without)} of {count(len(runs), 'run')} keep no fingerprints, for an older igrpo made them "
+            f"({_some(without)}): whether they had the same questions, prompts, reward and model is not known."
+        )
+
+
+def _sweeps(group: Group) -> set[str]:
+    return {run.sweep for run in group.runs.values() if run.sweep is not None}
+
+
+def _deciding(settings: Mapping[str, str], part: Part) -> dict[str, str]:
+    return {name: text for name, text in settings.items() if name.startswith(_DECIDING[part])}
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items()}
+
+
+def _some(texts: Sequence[str], separator: str = "; ") -> str:
+    rest = len(texts) - _LISTED
+    return separator.join([*texts[:_LISTED], *([f"and {rest} more"] if rest > 0 else [])])

@@ -1,0 +1,111 @@
+"""The report as one HTML file that needs nothing else: no network, no script, no font of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from igrpo.report.figure_style import Figure
+from igrpo.report.headlines import difference_words, headline, sentence
+from igrpo.report.labels import AXIS_LABELS, pair_words, quantity
+from igrpo.report.model import Comparison, Report
+from igrpo.report.table_contents import budgets, conditions, runs
+from igrpo.report.table_results import comparisons, results
+from igrpo.report.words import SIGNIFICANCE
+
+#: Which figures a section of the page shows, by the beginnings of their names; the last takes what is left.
+_SECTIONS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    (
+        "accuracy",
+        "Accuracy in the course of training",
+        "Development accuracy, once for each way of counting what was spent. A lead that changes with the axis is a "
+        "statement about cost.",
+        ("accuracy-by-",),
+    ),
+    (
+        "entropy",
+        "Entropy",
+        "Of the policy at temperature 1, mean over all tokens of a stage. It falls as answers get surer, so read it "
+        "against accuracy before calling a difference exploration.",
+        ("entropy-by-",),
+    ),
+    (
+        "transfer",
+        "Transfer and copying",
+        "Whether what the refiner learns reaches the bare answer, and whether refinements repair or repeat.",
+        ("transfer-by-", "right-given-wrong-by-", "copy-by-"),
+    ),
+    ("further", "Further measurements", "What else was measured at each step.", ("",)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """A heading, a sentence, its figures."""
+
+    key: str
+    title: str
+    lead: str
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """A headline comparison in words. ``matched`` is empty where nothing was; the verdict says so then."""
+
+    pair: str
+    difference: str
+    matched: str
+    verdict: str
+    shown: bool
+
+
+def html(report: Report, figures: Iterable[Figure]) -> str:
+    """The whole page. All text of the report is escaped; every figure appears once, as inline SVG."""
+    drawn = list(figures)
+    environment = Environment(
+        loader=PackageLoader("igrpo.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    compared = headline(report)
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        metric=quantity(compared[0].metric).full if compared else "",
+        findings=[_finding(c) for c in compared],
+        results=results(report),
+        result_figures=[f for f in drawn if f.name.startswith("final-")],
+        comparisons=comparisons(report),
+        comparison_figures=[f for f in drawn if f.name.startswith("difference-")],
+        sections=_sections([f for f in drawn if not f.name.startswith(("final-", "difference-"))]),
+        budgets=budgets(report),
+        conditions=conditions(report),
+        runs=runs(report),
+        inline=_inline,
+    )
+
+
+def _finding(c: Comparison) -> _Finding:
+    matched = f"at equal {AXIS_LABELS[c.matched_by]}" if c.matched_by in AXIS_LABELS else ""
+    shown = c.p_adjusted is not None and c.p_adjusted < SIGNIFICANCE
+    return _Finding(pair_words(c.pair), difference_words(c), matched, sentence(c.verdict), shown)
+
+
+def _sections(figures: list[Figure]) -> list[_Section]:
+    left = list(figures)
+    found = []
+    for key, title, lead, beginnings in _SECTIONS:
+        mine = [figure for figure in left if figure.name.startswith(beginnings)]
+        left = [figure for figure in left if figure not in mine]
+        found.append(_Section(key, title, lead, tuple(mine)))
+    return found
+
+
+def _inline(figure: Figure) -> Markup:
+    """Its SVG as it is: ``figure_style.render`` serialised it, text and attributes escaped."""
+    return Markup(figure.svg)

@@ -1,0 +1,65 @@
+"""Which conditions are compared with which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from igrpo.report.conditions import Group, compared_settings, group_size
+from igrpo.report.words import listed
+
+
+def choose_baseline(groups: Sequence[Group], wanted: str | None) -> Group:
+    """The condition ``wanted``, else GRPO on the whole budget, else the first.
+
+    Raises:
+        ValueError: there is no such condition.
+    """
+    by_name = {group.name: group for group in groups}
+    if wanted is not None:
+        if wanted not in by_name:
+            raise ValueError(f"baseline {wanted!r}: there is no such condition; there are {listed(list(by_name))}")
+        return by_name[wanted]
+    plain = [group for group in groups if _is_plain(group)]
+    return max(plain, key=_plainness) if plain else groups[0]
+
+
+def stand_in(groups: Sequence[Group], base: Group) -> str | None:
+    """In words, where the baseline that `choose_baseline` found is not GRPO with its own objective; else None."""
+    if len(groups) < 2 or (_is_plain(base) and _plainness(base)[0]):
+        return None
+    return (
+        f"No run is GRPO with its own objective on the whole budget: {base.name} stands in as the baseline "
+        "(--baseline NAME: another)."
+    )
+
+
+def _is_plain(group: Group) -> bool:
+    """GRPO on the whole budget, with every completion trained on."""
+    config = group.config
+    imitates = config["objective"].get("advantage", {}).get("select", "all") != "all"
+    whole = group_size(config) == config["completions_per_question"]
+    return config["algorithm"]["name"] == "grpo" and whole and not imitates
+
+
+def _plainness(group: Group) -> tuple[bool, int]:
+    """GRPO's own objective before others, then the larger budget; of equals ``max`` takes the first."""
+    return group.config["objective"].get("name") == "grpo", int(group.config["completions_per_question"])
+
+
+def pairs_with_baselines(groups: Sequence[Group], base: Group) -> list[tuple[Group, Group]]:
+    """(baseline, condition) for every condition: first with its own baseline, then the rest with the report's."""
+    own = [(plain, group) for group in groups if (plain := _own_baseline(group, groups, base)) is not None]
+    rest = [(base, group) for group in groups if group is not base and (base, group) not in own]
+    return [*own, *rest]
+
+
+def _own_baseline(group: Group, groups: Sequence[Group], base: Group) -> Group | None:
+    if group is base or _is_plain(group):
+        return None
+    alike = [one for one in groups if _is_plain(one) and _but_for_algorithm(one) == _but_for_algorithm(group)]
+    return base if base in alike else next(iter(alike), None)
+
+
+def _but_for_algorithm(group: Group) -> dict[str, str]:
+    settings = compared_settings(group.config)
+    return {name: text for name, text in settings.items() if not name.startswith("algorithm.")}

@@ -1,0 +1,162 @@
+"""Runs as they lie on disk: found below the folders that a user names, and read whole."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from igrpo.report.run_files import (
+    Reading,
+    Verdicts,
+    one_line,
+    read_counters,
+    read_settings,
+    verdicts_before_and_after,
+)
+from igrpo.runs.fingerprints import Fingerprints, read_fingerprints
+from igrpo.runs.metrics_file import read_metrics
+from igrpo.runs.run_directory import RunDirectory, RunRecord
+from igrpo.runs.summary import Summary, read_summary
+from igrpo.runs.sweep_directory import SweepDirectory
+
+#: How deep below a given folder runs are looked for: project/multirun/DATE/TIME/CELL.
+_MAX_DEPTH = 5
+
+#: MLflow's copies of config.yaml are no runs.
+_NOT_RUNS = frozenset({"mlflow-artifacts", "mlruns"})
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRun:
+    """One run. ``problem`` says why its numbers cannot be used; then any other field may be empty.
+
+    Attributes:
+        name: the folder's name, with those above it as far as needed to tell it from the others found with it.
+        path: its folder; None for a run that is known from MLflow alone.
+        config: the plain values of config.yaml.
+        ended: when it ended, or began where it has not ended (ISO 8601, UTC).
+        metrics: the lines of metrics.jsonl; each has a ``step``.
+        before, after: the test split before and after training.
+        fingerprints: what it was made of; None for a run of an older igrpo.
+        sweep: the sweep that it belongs to, by its directory or its MLflow run; None: none.
+    """
+
+    name: str
+    path: Path | None
+    config: Mapping[str, Any]
+    status: str
+    ended: str
+    record: RunRecord | None
+    summary: Summary | None
+    metrics: Sequence[Mapping[str, Any]]
+    before: Verdicts | None
+    after: Verdicts | None
+    problem: str | None
+    fingerprints: Fingerprints | None = None
+    sweep: str | None = None
+
+    @property
+    def seed(self) -> int | None:
+        """The run's seed; None where its settings cannot be read."""
+        seed = self.config.get("seed")
+        return seed if isinstance(seed, int) else None
+
+    @property
+    def steps(self) -> int:
+        """The last step that was measured."""
+        return max((line["step"] for line in self.metrics), default=0)
+
+
+def find_runs(paths: Iterable[Path | str]) -> list[LoadedRun]:
+    """Every run in the given folders, which may be runs, sweeps, or folders of those; each run once.
+
+    A run is a folder with run.json or config.yaml in it. One that cannot be used is returned with its ``problem``.
+
+    Raises:
+        ValueError: one of the paths is no folder, or there is no run in it; the message names it.
+    """
+    found: dict[Path, str] = {}
+    for given in map(Path, paths):
+        if not given.is_dir():
+            what = "it is no folder" if given.exists() else "there is no such folder"
+            raise ValueError(f"{given}: {what}; give a run directory, a sweep directory, or a folder of several")
+        folders = list(_run_folders(given))
+        if not folders:
+            raise ValueError(
+                f"{given}: no run in it; looked for run.json or config.yaml there and up to {_MAX_DEPTH} folders below"
+            )
+        for folder in folders:
+            found.setdefault(folder.resolve(), folder.resolve().name)
+    names = _distinct_names(list(found))
+    return [load_run(path, names[path]) for path in found]
+
+
+def load_run(path: Path, name: str | None = None) -> LoadedRun:
+    """The run in a folder. Nothing that lies there wrong is an error: see ``LoadedRun.problem``."""
+    directory, reading = RunDirectory(path), Reading()
+    config = reading.attempt(lambda: read_settings(directory.config)) or {}
+    record = None
+    if directory.record_file.exists():
+        record = reading.attempt(directory.read_record)
+    else:
+        reading.problems.append(f"{path} has no run.json: the run was never started")
+    if record is not None and record.status != "FINISHED":
+        reading.problems.append(_unfinished(record))
+    lines = reading.attempt(lambda: list(read_metrics(directory.metrics))) or []
+    metrics = reading.attempt(lambda: read_counters(lines, str(directory.metrics))) or []
+    summary = reading.attempt(lambda: read_summary(directory.summary))
+    before, after = verdicts_before_and_after(directory.evaluations, summary, reading)
+    fingerprints = reading.attempt(lambda: read_fingerprints(directory.fingerprints))
+    sweep = SweepDirectory(path.absolute().parent)
+    return LoadedRun(
+        name=name or path.name,
+        path=path,
+        config=config,
+        status="UNKNOWN" if record is None else record.status,
+        ended="" if record is None else record.ended or record.created,
+        record=record,
+        summary=summary,
+        metrics=metrics,
+        before=before,
+        after=after,
+        problem=reading.problems[0] if reading.problems else None,
+        fingerprints=fingerprints,
+        sweep=str(sweep) if sweep.exists else None,
+    )
+
+
+def _unfinished(record: RunRecord) -> str:
+    ended = f": {one_line(record.error)}" if record.error else ""
+    if record.status == "RUNNING":
+        return "its process died; resume it" if record.process.is_dead() else "still running"
+    return ("it failed" if record.status == "FAILED" else "it was stopped") + f" before its last step{ended}"
+
+
+def _run_folders(root: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(root):
+        if "run.json" in files or "config.yaml" in files:
+            yield Path(folder)
+            folders.clear()
+        elif len(Path(folder).relative_to(root).parts) >= _MAX_DEPTH:
+            folders.clear()
+        folders[:] = sorted((f for f in folders if f[0] != "." and f not in _NOT_RUNS), key=_natural)
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """A key that sorts 2_x before 10_x."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text)]
+
+
+def _distinct_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """The shortest ends of the paths that differ."""
+    names = {path: path.name for path in paths}
+    for depth in range(2, 1 + max((len(path.parts) for path in paths), default=0)):
+        taken = list(names.values())
+        for path in paths:
+            if taken.count(names[path]) > 1:
+                names[path] = "/".join(path.parts[-depth:])
+    return names

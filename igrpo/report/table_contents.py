@@ -1,0 +1,94 @@
+"""All tables of a report, once: the page, Markdown and LaTeX show the same words and figures."""
+
+from __future__ import annotations
+
+from igrpo.report.labels import AXES, count, scientific
+from igrpo.report.model import Report
+from igrpo.report.table import NONE, Table
+from igrpo.report.table_results import comparisons, results
+
+
+def budgets(report: Report) -> list[Table]:
+    """What was spent: counters, seconds by phase, and the ratios of what is compared."""
+    spent = [(condition.name, condition.spent) for condition in report.conditions]
+    counters = Table(
+        "budget",
+        "Budget spent by a run",
+        ("condition", "steps", "samples", "generated tokens", "prefilled", "trained", "FLOPs", "seconds"),
+        tuple(
+            (
+                name,
+                *(count(n) for n in (s.steps, s.samples, s.generated_tokens, s.prefilled_tokens, s.trained_tokens)),
+                NONE if s.flops is None else scientific(s.flops),
+                f"{s.seconds:,.1f}",
+            )
+            for name, s in spent
+        ),
+        "Means over seeds. Prefilled: prompt tokens that went through the model while sampling. Trained: prompt and "
+        "completion tokens that went forward and backward. FLOPs: – where a run did not count them. Seconds: of "
+        "training, without evaluation and checkpoints.",
+    )
+    phases = tuple(dict.fromkeys(phase for _, s in spent for phase in s.seconds_by_phase))
+    by_phase = Table(
+        "seconds",
+        "Seconds by phase",
+        ("condition", *(phase.replace("_", " ") for phase in phases)),
+        tuple(
+            (name, *(f"{s.seconds_by_phase[p]:,.1f}" if p in s.seconds_by_phase else NONE for p in phases))
+            for name, s in spent
+        ),
+        "Wall time, means over seeds; it holds for one machine and its load.",
+    )
+    return [counters, *([by_phase] if phases else []), *_ratios(report)]
+
+
+def conditions(report: Report) -> Table:
+    """The settings in which conditions differ."""
+    names = tuple(dict.fromkeys(name for condition in report.conditions for name in condition.settings))
+    rows = tuple(
+        (
+            c.name + (" (baseline)" if c.name == report.baseline else ""),
+            ", ".join(str(seed) for seed in c.seeds),
+            *(c.settings.get(name, NONE) for name in names),
+        )
+        for c in report.conditions
+    )
+    note = "Settings that all share are left out; runs of one condition differ by their seed alone."
+    return Table("conditions", "Conditions", ("condition", "seeds", *names), rows, note, words=len(names) + 2)
+
+
+def runs(report: Report) -> Table:
+    """Every run that was found, with the reason where it takes no part."""
+    rows = tuple(
+        (
+            r.name,
+            r.condition,
+            NONE if r.seed is None else str(r.seed),
+            r.status,
+            count(r.steps),
+            "yes" if r.excluded is None else f"no: {r.excluded}",
+        )
+        for r in report.runs
+    )
+    used = sum(run.excluded is None for run in report.runs)
+    note = f"{used} of {len(rows)} runs take part."
+    return Table("runs", "Runs", ("run", "condition", "seed", "status", "steps", "takes part"), rows, note, words=6)
+
+
+def all_tables(report: Report) -> list[Table]:
+    """In the order of the page."""
+    return [*results(report), *comparisons(report), *budgets(report), conditions(report), runs(report)]
+
+
+def _ratios(report: Report) -> list[Table]:
+    pairs = {c.pair: c for c in report.comparisons}
+    axes = [axis for axis in AXES if any(axis in c.budget_ratios for c in pairs.values())]
+    if not axes:
+        return []
+    rows = tuple(
+        (f"{second} / {first}", *(f"{c.budget_ratios[a]:.3f}" if a in c.budget_ratios else NONE for a in axes))
+        for (first, second), c in pairs.items()
+    )
+    head = ("pair", *(axis.replace("_", " ").replace("flops", "FLOPs") for axis in axes))
+    note = "A ratio within 2 % of 1 counts as matched."
+    return [Table("ratios", "Budget ratios of what is compared", head, rows, note)]

@@ -1,0 +1,95 @@
+"""The report's tables as Markdown and as LaTeX. Names of runs and settings come from outside: all text is escaped."""
+
+from __future__ import annotations
+
+import re
+
+from igrpo.report.headlines import difference_words, headline, sentence
+from igrpo.report.labels import pair_words, printable
+from igrpo.report.model import Report
+from igrpo.report.table import Table
+from igrpo.report.table_contents import all_tables
+
+__all__ = ["Table", "all_tables", "latex", "markdown"]
+
+_MARKDOWN_SPECIAL = re.compile(r"([\\`*_#|~$]|(?<=\])\()")
+_LATEX_SPECIAL = {
+    **{c: f"\\{c}" for c in "{}$&%#_"},
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    '"': r"\textquotedbl{}",
+    "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}",
+    "\N{MINUS SIGN}": "$-$",
+    "×": r"$\times$",
+    "–": r"\textendash{}",
+    "…": r"\ldots{}",
+}
+_SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
+_PLAIN_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+
+
+def markdown(report: Report) -> str:
+    """The verdicts, the notes and every table, as GitHub's Markdown."""
+    parts = [f"# {_md(report.title)}", f"igrpo {_md(report.igrpo_version)}, {_md(report.created)}"]
+    found = [
+        f"- **{_md(pair_words(c.pair))}: {difference_words(c)}.** {_md(sentence(c.verdict))}" for c in headline(report)
+    ]
+    if found:
+        parts.append("\n".join(found))
+    if report.notes:
+        parts.append("\n".join(f"> {_md(note)}  " for note in report.notes))
+    return "\n\n".join([*parts, *(_markdown_table(table) for table in all_tables(report))]) + "\n"
+
+
+def latex(report: Report) -> str:
+    """The same tables for a paper: ``table`` environments with rules from booktabs, shrunk to the line where wider."""
+    head = "% Needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs,graphicx,textcomp}.\n"
+    return head + "\n".join(_latex_table(table) for table in all_tables(report))
+
+
+def _markdown_table(table: Table) -> str:
+    rule = (":--" if i < table.words else "--:" for i in range(len(table.head)))
+    rows = [tuple(_md(title) for title in table.head), tuple(rule)]
+    for heading, group in table.groups():
+        if heading:
+            rows.append((f"**{_md(heading)}**", *[""] * (len(table.head) - 1)))
+        rows += [tuple(_md(cell) for cell in row) for row in group]
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"## {_md(table.title)}\n\n{lines}" + (f"\n\n{_md(table.note)}" if table.note else "")
+
+
+def _md(text: str) -> str:
+    plain = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKDOWN_SPECIAL.sub(r"\\\1", plain)
+
+
+def _latex_table(table: Table) -> str:
+    columns = "l" * table.words + "r" * (len(table.head) - table.words)
+    body = [_latex_row(table.head)]
+    for heading, group in table.groups():
+        body.append("\\midrule")
+        if heading:
+            body.append(f"\\multicolumn{{{len(table.head)}}}{{l}}{{\\emph{{{_tex(heading)}}}}} \\\\")
+        body += [_latex_row(row) for row in group]
+    note = f"\n\\par\\smallskip{{\\footnotesize {_tex(table.note)}}}" if table.note else ""
+    return (
+        f"\\begin{{table}}[htbp]\n\\centering\n\\caption{{{_tex(table.title)}}}\n\\label{{tab:{table.key}}}\n"
+        "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n"
+        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n"
+        + "\n".join(body)
+        + f"\n\\bottomrule\n\\end{{tabular}}}}{note}\n\\end{{table}}\n"
+    )
+
+
+def _latex_row(cells: tuple[str, ...]) -> str:
+    # the braces keep a first cell such as [x] from being the option of the \\ before it
+    return "{}" + " & ".join(_tex(cell) for cell in cells) + " \\\\"
+
+
+def _tex(text: str) -> str:
+    escaped = "".join(_LATEX_SPECIAL.get(c, c) for c in printable(text)).replace("--", "-{}-")
+    return _SUPERSCRIPT.sub(lambda found: f"$^{{{found[0].translate(_PLAIN_DIGITS)}}}$", escaped)

@@ -1,0 +1,49 @@
+"""A report as files: the page, its figures, the tables, and every number as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from igrpo.disk import disk_errors
+from igrpo.files import atomic_path, write_json_atomic, write_text_atomic
+from igrpo.report.model import Report
+
+
+def write_report(report: Report, directory: Path) -> dict[str, Path]:
+    """Write everything into a folder, which is made; files of an earlier report there are replaced.
+
+    Returns:
+        The paths of ``page`` (report.html), ``numbers`` (report.json), ``markdown`` and ``latex`` (tables.md,
+        tables.tex) and ``figures`` (the folder of NAME.svg and NAME.png).
+
+    Raises:
+        ValueError: a file is where the folder should be.
+        DiskFullError: no room.
+    """
+    from igrpo.report import page, tables
+    from igrpo.report.figures import draw_figures
+
+    paths = {
+        "page": directory / "report.html",
+        "numbers": directory / "report.json",
+        "markdown": directory / "tables.md",
+        "latex": directory / "tables.tex",
+        "figures": directory / "figures",
+    }
+    with disk_errors(directory):
+        try:
+            paths["figures"].mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise ValueError(f"{directory}: it, its folder 'figures' or a parent of it is no folder") from None
+        except PermissionError:
+            raise ValueError(f"{directory}: no permission to write there") from None
+        write_json_atomic(paths["numbers"], report.model_dump(mode="json"))
+        figures = draw_figures(report)
+        for figure in figures:
+            write_text_atomic(paths["figures"] / f"{figure.name}.svg", figure.svg)
+            with atomic_path(paths["figures"] / f"{figure.name}.png") as temporary:
+                temporary.write_bytes(figure.png)
+        write_text_atomic(paths["markdown"], tables.markdown(report))
+        write_text_atomic(paths["latex"], tables.latex(report))
+        write_text_atomic(paths["page"], page.html(report, figures))
+    return paths
