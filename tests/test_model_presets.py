@@ -11,12 +11,12 @@ import yaml
 from igrpo.config.checks import longest_row, missing_files
 from igrpo.config.model_files import SMOLLM2
 from igrpo.config.parts.model import HuggingFaceModelConfig
-from igrpo.doctor.shape import UnknownShapeError
-from igrpo.doctor.shapes import shape_of
-from igrpo.doctor.static_checks import static_checks
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.folders import choices, shipped
 from igrpo.models.load import load_policy
+from igrpo.tools.doctor.shape import UnknownShapeError
+from igrpo.tools.doctor.shapes import shape_of
+from igrpo.tools.doctor.static_checks import static_checks
 from tests.composed import config
 
 OWN = {"tiny": 24, "byte_level": 64}

@@ -16,10 +16,10 @@ from igrpo.config import RunConfig, config_hash
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.config.parts.reward import JudgeConfig
 from igrpo.config.parts.rollout import VllmServerConfig
-from igrpo.doctor.page import print_page
-from igrpo.doctor.paper import paper_tables
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.folders import choices, shipped
+from igrpo.tools.doctor.page import print_page
+from igrpo.tools.doctor.paper import paper_tables
 
 PRESETS = [choice.name for choice in choices("experiment") if choice.name.startswith("paper/")]
 SWEEPS = [choice.name for choice in choices("sweep") if choice.name.startswith("paper/")]

@@ -12,10 +12,10 @@ from rich.console import Console
 from igrpo.commands.doctor import diagnose, parse_arguments
 from igrpo.config.facts import cut_thinking
 from igrpo.config.parts.model import HuggingFaceModelConfig
-from igrpo.doctor.page import print_page
-from igrpo.doctor.reward_checks import format_checks
 from igrpo.hydra_support.composer import Composer
 from igrpo.hydra_support.folders import PACKAGE
+from igrpo.tools.doctor.page import print_page
+from igrpo.tools.doctor.reward_checks import format_checks
 
 #: What stands for a value of the reader's own.
 PLACEHOLDERS = {"DIRECTORY_OR_NAME": "Qwen/Qwen2.5-1.5B-Instruct", "--plan": ""}

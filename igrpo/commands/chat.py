@@ -14,7 +14,7 @@ from igrpo.config import ConfigError
 from igrpo.runs.console import reader_left
 
 if TYPE_CHECKING:
-    from igrpo.chat import Chat, Reply, Speaker
+    from igrpo.tools.chat import Chat, Reply, Speaker
 
 _PROG = "igrpo chat"
 _EXAMPLES = (
@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     if asked.question is not None and not asked.question.strip():
         raise ConfigError(["the question is empty"], _PROG)
 
-    from igrpo.chat import Chat, Wishes
+    from igrpo.tools.chat import Chat, Wishes
 
     wishes = Wishes(
         refine=asked.refine,
@@ -106,7 +106,7 @@ _temperature.__name__ = "number"
 
 
 def _speaker(asked: argparse.Namespace) -> Speaker:
-    from igrpo.chat import speaker_of_model, speaker_of_run
+    from igrpo.tools.chat import speaker_of_model, speaker_of_run
 
     directory: Path = asked.model
     if not (directory / "config.yaml").is_file() and (directory / "config.json").is_file():

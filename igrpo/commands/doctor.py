@@ -12,7 +12,7 @@ from igrpo.config import ConfigError, RunConfig
 from igrpo.hydra_support.suggest import nearest
 
 if TYPE_CHECKING:
-    from igrpo.doctor.page import Diagnosis
+    from igrpo.tools.doctor.page import Diagnosis
 
 EXIT_WELL, EXIT_FAILS = 0, 1
 
@@ -65,8 +65,8 @@ def run(arguments: Sequence[str]) -> int:
     Raises:
         ConfigError: wrong settings.
     """
-    from igrpo.doctor.cost import DEVICES
-    from igrpo.doctor.static_checks import DRAFT_SECONDS
+    from igrpo.tools.doctor.cost import DEVICES
+    from igrpo.tools.doctor.static_checks import DRAFT_SECONDS
 
     if {"--help", "-h"} & set(arguments):
         print(_USAGE.format(devices=", ".join(DEVICES), seconds=DRAFT_SECONDS))
@@ -76,8 +76,8 @@ def run(arguments: Sequence[str]) -> int:
 
     with Composer("train") as composer:
         config = composer.check_run(asked.overrides).config
-    from igrpo.doctor.page import print_page
     from igrpo.runs.console import get_console
+    from igrpo.tools.doctor.page import print_page
 
     with _offline():
         found = diagnose(config, asked)
@@ -109,7 +109,7 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
             overrides.append(text)
     numbers = {name: _number(name, values[name], problems) for name in _NUMBERS if name in values}
     device = values.get("--device")
-    from igrpo.doctor.cost import DEVICES
+    from igrpo.tools.doctor.cost import DEVICES
 
     if device is not None and device not in DEVICES:
         problems.append(f"--device={device}: not one of {', '.join(DEVICES)}")
@@ -141,14 +141,14 @@ def _number(name: str, text: str, problems: list[str]) -> float | None:
 
 def diagnose(config: RunConfig, asked: Arguments) -> Diagnosis:
     """Everything that the page shows."""
-    from igrpo.doctor.advice import memory_of, plans
-    from igrpo.doctor.cost import DEVICES, compared_runs, default_assumptions, step_cost
-    from igrpo.doctor.device import GIB, on_cpu
-    from igrpo.doctor.page import Diagnosis
-    from igrpo.doctor.paper import references
-    from igrpo.doctor.shape import Shape, UnknownShapeError
-    from igrpo.doctor.shapes import shape_of
-    from igrpo.doctor.static_checks import DRAFT_SECONDS, NOT_MEASURED, Check, static_checks
+    from igrpo.tools.doctor.advice import memory_of, plans
+    from igrpo.tools.doctor.cost import DEVICES, compared_runs, default_assumptions, step_cost
+    from igrpo.tools.doctor.device import GIB, on_cpu
+    from igrpo.tools.doctor.page import Diagnosis
+    from igrpo.tools.doctor.paper import references
+    from igrpo.tools.doctor.shape import Shape, UnknownShapeError
+    from igrpo.tools.doctor.shapes import shape_of
+    from igrpo.tools.doctor.static_checks import DRAFT_SECONDS, NOT_MEASURED, Check, static_checks
 
     checks: list[Check] = []
     shape: Shape | None = None
@@ -159,7 +159,7 @@ def diagnose(config: RunConfig, asked: Arguments) -> Diagnosis:
     else:
         checks += static_checks(config, shape)
     if "--no-load" not in asked.flags:
-        from igrpo.doctor.live_checks import live_checks
+        from igrpo.tools.doctor.live_checks import live_checks
 
         seconds = DRAFT_SECONDS if asked.draft_seconds is None else asked.draft_seconds
         checks += live_checks(config, shape, load="--load" in asked.flags, draft_seconds=seconds)
@@ -188,7 +188,7 @@ def diagnose(config: RunConfig, asked: Arguments) -> Diagnosis:
 
 def _memory_here(config: RunConfig, asked: Arguments) -> float | None:
     """GiB of this machine's memory, or of its CUDA device; None where it has none, or another was asked for."""
-    from igrpo.doctor.device import GIB, on_cpu
+    from igrpo.tools.doctor.device import GIB, on_cpu
 
     if on_cpu(config):
         import psutil

@@ -29,8 +29,8 @@ def run(arguments: Sequence[str]) -> int:
     from rich.text import Text
 
     from igrpo.disk import DiskFullError
-    from igrpo.export import export
     from igrpo.runs.console import get_console
+    from igrpo.tools.export import export
 
     try:
         path = export(

@@ -13,7 +13,7 @@ from igrpo.commands.arguments import Parser
 from igrpo.config import ConfigError, RunConfig
 
 if TYPE_CHECKING:
-    from igrpo.rescore import Comparison
+    from igrpo.tools.rescore import Comparison
 
 _PROG = "igrpo rescore"
 _EXAMPLES = (
@@ -41,11 +41,11 @@ def run(arguments: Sequence[str]) -> int:
 
     from igrpo.assembly import build_reward
     from igrpo.disk import DiskFullError
-    from igrpo.rescore import compare, disagreements, rescore
     from igrpo.rewards.base import RewardError, RewardPausedError
     from igrpo.runs.fingerprints import kept_date
     from igrpo.runs.job import EXIT_PAUSED
     from igrpo.runs.run_directory import RunDirectory
+    from igrpo.tools.rescore import compare, disagreements, rescore
 
     try:
         today = kept_date(RunDirectory(asked.run_dir))

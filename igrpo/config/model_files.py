@@ -13,8 +13,8 @@ SMOLLM2: Final = "smollm2-135m-instruct-q4"
 
 #: How to get the models that are prepared on this machine, by the names of their folders in the cache.
 _PREPARED: Final = {
-    SMOLLM2: "run `make smollm2` (without the repository: python -m igrpo.smollm2), or use model=smollm2_135m to load "
-    "it from the hub",
+    SMOLLM2: "run `make smollm2` (without the repository: python -m igrpo.tools.smollm2), or use model=smollm2_135m to "
+    "load it from the hub",
 }
 
 

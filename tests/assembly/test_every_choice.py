@@ -224,7 +224,7 @@ def _lora(name: str, folder: Path) -> None:
 
 
 def _model(name: str, folder: Path) -> None:
-    if name not in {"tiny", "byte_level", "huggingface"}:  # a name on the hub, whose shape is in tests/doctor
+    if name not in {"tiny", "byte_level", "huggingface"}:  # a name on the hub, whose shape is in tests/tools/doctor
         model = composed(None, f"model={name}", "prompt=boxed", "trainer=single").model
         assert isinstance(model, HuggingFaceModelConfig)
         assert not model.trust_remote_code

@@ -13,12 +13,12 @@ import torch
 from rich.console import Console
 
 from igrpo.assembly import build_prompts
-from igrpo.chat import Chat, Reply, Speaker, Wishes, speaker_of_model, speaker_of_run
 from igrpo.cli import main
-from igrpo.export import export
 from igrpo.generation.base import SamplingParams
 from igrpo.models.byte_level import ByteLevelShape, make_byte_level_model
-from igrpo.trained import load_trained
+from igrpo.tools.chat import Chat, Reply, Speaker, Wishes, speaker_of_model, speaker_of_run
+from igrpo.tools.export import export
+from igrpo.tools.trained import load_trained
 from igrpo.types import Completion, Question
 from tests.algorithms.fakes import ScriptedEngine, completion
 from tests.trained_runs import BYTE_LEVEL, BYTES, trained_run, written_run
@@ -112,7 +112,7 @@ def test_the_seed_decides(byte_run: Path) -> None:
 
 def scripted(monkeypatch: pytest.MonkeyPatch, answer: Callable[[tuple[int, ...], int], str]) -> ScriptedEngine:
     engine = ScriptedEngine(answer)
-    monkeypatch.setattr("igrpo.chat.LocalEngine", lambda *args, **kwargs: engine)
+    monkeypatch.setattr("igrpo.tools.chat.LocalEngine", lambda *args, **kwargs: engine)
     return engine
 
 
@@ -163,7 +163,7 @@ def test_how_it_samples(byte_run: Path, monkeypatch: pytest.MonkeyPatch) -> None
         "greedy": wishes(temperature=0.0, refine=True, drafts=2),
     }.items():
         engine = Recording(lambda prompt, seed: "")
-        monkeypatch.setattr("igrpo.chat.LocalEngine", lambda *args, engine=engine, **kwargs: engine)
+        monkeypatch.setattr("igrpo.tools.chat.LocalEngine", lambda *args, engine=engine, **kwargs: engine)
         ask(speaker, wanted)
         asked[name] = [(params.temperature, params.max_new_tokens) for params in engine.params]
     assert asked == {"run's own": [(1.0, 6)], "warm": [(0.5, 3)], "greedy": [(1.0, 6), (0.0, 6)]}

@@ -55,7 +55,7 @@ def test_a_run_that_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_is_missing_here_is_no_failure_of_the_settings(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("igrpo.doctor.static_checks.find_spec", lambda name: None)
+    monkeypatch.setattr("igrpo.tools.doctor.static_checks.find_spec", lambda name: None)
     assert main(["doctor", *LARGE, "--memory=800", "--no-load"]) == 0
     page = capsys.readouterr().out
     assert "missing here" in page

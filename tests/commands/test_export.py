@@ -18,11 +18,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 from igrpo.assembly import build_policy
 from igrpo.cli import main
 from igrpo.config import read_config
-from igrpo.export import export
-from igrpo.exported import read_record
 from igrpo.models.load import load_policy
 from igrpo.models.weights import named_weights
-from igrpo.trained import load_trained
+from igrpo.tools.export import export
+from igrpo.tools.exported import read_record
+from igrpo.tools.trained import load_trained
 from tests.trained_runs import BYTE_LEVEL, BYTES, LORA, logits, trained_run, written_run
 
 IDS = [1, 3, 9, 10, 18, 11, 4]
@@ -167,7 +167,7 @@ def test_a_failure_leaves_nothing(byte_run: Path, out: Path, monkeypatch: pytest
     def fail(self: object, *args: object, **kwargs: object) -> Iterator[str]:
         raise RuntimeError("in the middle")
 
-    monkeypatch.setattr("igrpo.export.write_record", fail)
+    monkeypatch.setattr("igrpo.tools.export.write_record", fail)
     with pytest.raises(RuntimeError, match="in the middle"):
         export(byte_run, checkpoint="last", out=out, adapters=False, dtype=None)
     assert list(out.parent.iterdir()) == []

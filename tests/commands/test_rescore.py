@@ -18,10 +18,10 @@ from igrpo.assembly import build_reward
 from igrpo.assembly.algorithms import build_algorithm
 from igrpo.cli import main
 from igrpo.config import config_values
-from igrpo.rescore import Pair, compare, disagreements
 from igrpo.runs.rollout_log import RolloutLog
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.trace_lines import trace_line
+from igrpo.tools.rescore import Pair, compare, disagreements
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
 from tests.algorithms.fakes import PARAMS, PlainPrompts, ScriptedEngine
 from tests.assembly.parts import completion

@@ -16,9 +16,6 @@ from igrpo.algorithms.grpo import GRPO
 from igrpo.algorithms.igrpo import IGRPO
 from igrpo.algorithms.selection import RULES
 from igrpo.algorithms.self_verification import SelfVerification
-from igrpo.chat import Chat, Wishes, speaker_of_run
-from igrpo.doctor.live_checks import live_checks
-from igrpo.doctor.shapes import shape_of
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.generation.base import SamplingParams
 from igrpo.generation.completions import CompletionMaker
@@ -26,6 +23,9 @@ from igrpo.metrics.trained_stages import DIFFERS, trained_stage_metrics
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.format import FormatReward
 from igrpo.runs.trace_lines import trace_line
+from igrpo.tools.chat import Chat, Wishes, speaker_of_run
+from igrpo.tools.doctor.live_checks import live_checks
+from igrpo.tools.doctor.shapes import shape_of
 from igrpo.types import Completion, Question, Score
 from tests.assembly.parts import write_model, write_problems
 from tests.composed import config as composed
@@ -237,7 +237,7 @@ def test_chat_reads_and_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     speaker = speaker_of_run(tmp_path / "run", "last")
     speaker.policy.tokenizer.chat_template = OPENS
     engine = Writing(speaker.policy.tokenizer)
-    monkeypatch.setattr("igrpo.chat.LocalEngine", lambda *args, **kwargs: engine)
+    monkeypatch.setattr("igrpo.tools.chat.LocalEngine", lambda *args, **kwargs: engine)
     chat = Chat(speaker, Wishes(refine=True, drafts=2, temperature=None, max_tokens=None, seed=None))
     reply = asyncio.run(chat.ask("1+1?"))
     chat.close()

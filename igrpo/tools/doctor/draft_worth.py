@@ -1,0 +1,87 @@
+"""The worth of a draft for the model, the layout and the reward of a run: the first questions of its first evaluation.
+
+The evaluator is the run's own, with the run's development questions and seeds, so that both agree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import torch
+
+from igrpo import assembly
+from igrpo.assembly import Policy
+from igrpo.config.schema import RunConfig
+from igrpo.evaluation.draft_worth import draft_worth, no_worth
+from igrpo.evaluation.evaluator import Evaluator
+from igrpo.evaluation.result import QuestionResult
+from igrpo.prompts.builder import PromptBuilder
+from igrpo.rewards.base import RewardError
+from igrpo.tools.doctor.reward_checks import without_judges
+from igrpo.tools.doctor.static_checks import DRAFT_WORTH, Check
+from igrpo.types import Question
+
+#: Questions that are asked at most, samples of each, and questions asked together (as many as fill the engine).
+_QUESTIONS, _SAMPLES, _TOGETHER = 64, 4, 4
+
+
+def worth_check(
+    config: RunConfig, policy: Policy, prompts: PromptBuilder, development: Sequence[Question], seconds: float
+) -> Check:
+    """Ask, refine and score.
+
+    Args:
+        config: of the run, with the local engine in the place of its own.
+        development: all questions of the split.
+        seconds: after so many, what is done by then counts.
+    """
+    try:
+        questions = assembly.evaluated_questions(config, prompts, development, "development split")[:_QUESTIONS]
+        policy.model.to(assembly.build_device(config.trainer))
+        with closing(assembly.build_reward(without_judges(config.reward), None)) as reward:
+            engine = assembly.build_engine(config, policy, prompts, Path())
+            parts = assembly.Parts(policy, engine, reward, prompts)
+            portions = [questions[start : start + _TOGETHER] for start in range(0, len(questions), _TOGETHER)]
+            evaluators = [assembly.build_evaluator(_small(config), portion, parts) for portion in portions]
+            rows = asyncio.run(_asked(evaluators, seconds))
+    except torch.OutOfMemoryError:
+        return Check(DRAFT_WORTH, "not checked", "not measured: the memory of the device does not suffice")
+    except (ValueError, RewardError, FloatingPointError) as error:
+        return Check(DRAFT_WORTH, "failed" if config.evaluation.draft_conditioned else "not checked", str(error))
+    return _told(config, rows, len(questions), seconds)
+
+
+def _small(config: RunConfig) -> RunConfig:
+    settings = {"samples": _SAMPLES, "greedy": False, "draft_conditioned": True, "oracle_drafts": 0}
+    return config.model_copy(update={"evaluation": config.evaluation.model_copy(update=settings)})
+
+
+async def _asked(evaluators: Sequence[Evaluator], seconds: float) -> list[QuestionResult]:
+    """The verdicts on the questions that were asked and refined in time."""
+    found: list[QuestionResult] = []
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            for evaluator in evaluators:
+                found += (await evaluator.run()).per_question
+    except TimeoutError:
+        if not limit.expired():
+            raise
+    return found
+
+
+def _told(config: RunConfig, rows: Sequence[QuestionResult], asked: int, seconds: float) -> Check:
+    worth = draft_worth([row.single_shot for row in rows], [row.draft_conditioned for row in rows])
+    more = f"more than {seconds:g} s are needed (--draft-seconds)"
+    if worth is None:
+        why = "the reward could score no answer" if rows else f"no question was done in time: {more}"
+        return Check(DRAFT_WORTH, "not checked", f"not measured: {why}")
+    of = f"{len(rows)} development questions of {_SAMPLES} samples"
+    text = f"{worth}; {of}" + (f", of {asked}: {more}" if len(rows) < asked else "")
+    if without_judges(config.reward) != config.reward:
+        text += "; a rule decided in the judge's place"
+    if config.algorithm.learns_from_drafts and worth.is_nothing:
+        return Check(DRAFT_WORTH, "warning", f"{text}; {no_worth(worth, f'prompt={config.prompt.name}')}")
+    return Check(DRAFT_WORTH, "ok" if worth.unknown is None else "not checked", text)

@@ -1,0 +1,187 @@
+"""Memory of one training device, component by component.
+
+What is there all the time (``resident``) and what comes and goes (``phases``, of which only one is there at a time) add
+up to the peak. Assumed, since it cannot be known here: ``OVERHEAD`` for the device's context, libraries and what the
+allocator leaves unused.
+"""
+
+from __future__ import annotations
+
+import math
+
+from igrpo.config.checks import longest_row
+from igrpo.config.parts.rollout import LocalRolloutConfig, VllmColocateConfig
+from igrpo.config.schema import RunConfig
+from igrpo.tools.doctor.activations import (
+    FLOAT32,
+    Widths,
+    cast_weights,
+    chunk_bytes,
+    final_bytes,
+    layer_bytes,
+    weight_bytes,
+    widths_of,
+)
+from igrpo.tools.doctor.device import GIB, Component, DeviceMemory, Phase, on_cpu
+from igrpo.tools.doctor.judge import judge_memory
+from igrpo.tools.doctor.shape import Shape
+
+#: Context, libraries and fragmentation: of a CUDA device, and of a process on the CPU.
+OVERHEAD, CPU_OVERHEAD = 2 * GIB, 1 * GIB
+
+#: Layers that fully_shard holds gathered at a time: the one that computes, and the one that it fetches ahead.
+_GATHERED_LAYERS = 2
+
+#: A gradient bucket of `training.gradients`, and its sum.
+_BUCKETS = 2 * 2**26
+
+#: Bytes of AdamW's two moments for each byte of weight (they have its type), and in 8 bits for each weight, with a
+#: float32 scale for each 256.
+_MOMENTS = 2
+_MOMENTS_8BIT = 2 * (1 + FLOAT32 / 256)
+
+#: Rows of logits that the local engine holds at a decode step: logits, probabilities, and what sampling makes of them.
+_DECODE_LOGITS = 3 * FLOAT32
+
+
+def trainer_memory(config: RunConfig, shape: Shape, limit: float) -> DeviceMemory:
+    """Of each training device, whose memory is ``limit`` bytes."""
+    widths = widths_of(config)
+    resident = [*_weights(config, shape, widths), *_colocated(config, limit, while_training=True)]
+    resident += judge_memory(config, limit)
+    overhead = Component("context, libraries, fragmentation", CPU_OVERHEAD if on_cpu(config) else OVERHEAD, "assumed")
+    resident.append(overhead)
+    phases = [*_backward(config, shape, widths), _optimizer_step(config, shape), _rollout(config, shape, widths, limit)]
+    return DeviceMemory(tuple(resident), tuple(phases), limit)
+
+
+def host_bytes(config: RunConfig, shape: Shape) -> float:
+    """Of a node, while its processes load the model: each reads the whole of it before it keeps its share."""
+    copies = 2 if config.objective.kl_beta > 0 else 1
+    return config.trainer.devices * copies * shape.parameters * widths_of(config).weight
+
+
+def trained_parameters(config: RunConfig, shape: Shape) -> int:
+    """All of the weights, or the adapters beside them."""
+    return shape.adapter_parameters(config.lora.rank) if config.lora.rank else shape.parameters
+
+
+def kv_bytes(shape: Shape, width: int) -> int:
+    """Keys and values of one token."""
+    return 2 * width * shape.keys * shape.attention_layers
+
+
+def _weights(config: RunConfig, shape: Shape, widths: Widths) -> list[Component]:
+    trainer, trained = config.trainer, trained_parameters(config, shape)
+    parts = config.processes if trainer.strategy == "fsdp2" else 1
+    width = FLOAT32 if config.lora.rank else widths.weight  # of what is trained: adapters are float32
+    all_weights = shape.parameters * widths.weight + (trained * width if config.lora.rank else 0)
+    kind = _name(widths.weight)
+    master = ", their own master copy" if widths.weight > widths.compute else ""
+    shared = f", 1/{parts} on each device" if parts > 1 else ""
+    found = [
+        Component("weights", all_weights / parts, f"{kind}{master}{shared}"),
+        Component("gradients", trained * width / parts, f"{trained:,} trained"),
+    ]
+    if trainer.optimizer == "adamw_8bit":
+        found.append(Component("AdamW's moments", _MOMENTS_8BIT * trained / parts, "8 bits"))
+    else:
+        found.append(
+            Component(
+                "AdamW's moments", _MOMENTS * width * trained / parts, f"two, {'float32' if width == FLOAT32 else kind}"
+            )
+        )
+    if config.objective.kl_beta > 0:
+        frozen = shape.parameters * widths.weight / parts
+        found.append(Component("reference model", frozen, f"objective.kl_beta={config.objective.kl_beta:g}"))
+    if trainer.strategy == "fsdp2" and isinstance(config.rollout, LocalRolloutConfig):
+        copy = shape.parameters * widths.weight
+        found.append(Component("whole copy of the weights", copy, "rollout=local samples from it"))
+    if trainer.strategy == "ddp" and config.processes > 1:
+        found.append(Component("gradient buckets", _BUCKETS))
+    return found
+
+
+def _name(width: int) -> str:
+    return "float32" if width == FLOAT32 else "bfloat16"
+
+
+def _backward(config: RunConfig, shape: Shape, widths: Widths) -> list[Phase]:
+    """The two moments of a micro-batch that can be its peak: at the head, and at the largest layer."""
+    trainer = config.trainer
+    tokens = trainer.tokens_per_microbatch
+    attention = config.model.attention if config.model.name == "huggingface" else "sdpa"
+    row = longest_row(config)
+    each = [layer_bytes(shape, layer, widths, attention, row) for layer in shape.layers]
+    largest = max(each)
+    transient = (
+        2 * widths.compute * max(max(layer.mlp, layer.mamba) for layer in shape.layers)
+    )  # gradients on their way
+    outside = tokens * final_bytes(shape, widths)
+    chunk = chunk_bytes(shape, with_entropy=config.objective.has_entropy_bonus)
+    logits = Component(
+        "logits of a chunk", min(trainer.head_chunk, tokens) * chunk, f"trainer.head_chunk={trainer.head_chunk}"
+    )
+    gathered = _gathered(config, shape, widths)
+    note = f"{tokens:,} tokens a micro-batch"
+    if trainer.activation_checkpointing:
+        kept = Component(
+            "activations: inputs of the layers", tokens * widths.residual * shape.hidden * len(each) + outside, note
+        )
+        again = Component("activations: a layer made again", tokens * (largest + transient))
+    else:
+        kept = Component("activations", tokens * sum(each) + outside + cast_weights(shape, widths), note)
+        again = Component("gradients of activations", tokens * transient)
+    return [
+        Phase("backward pass, at the head", (kept, logits, *gathered)),
+        Phase("backward pass, in a layer", (kept, again, *gathered)),
+    ]
+
+
+def _gathered(config: RunConfig, shape: Shape, widths: Widths) -> list[Component]:
+    """fully_shard: the ends are whole all the time, layers one after the other; gradients are reduced in float32."""
+    if config.trainer.strategy != "fsdp2":
+        return []
+    trains = config.lora.rank == 0
+    each = widths.compute + (widths.compute + FLOAT32 if trains else 0)
+    largest = max(layer.parameters for layer in shape.layers)
+    layers = largest * (widths.compute * _GATHERED_LAYERS + (widths.compute + FLOAT32 if trains else 0))
+    return [
+        Component("embedding and head, gathered", shape.ends * each, "with their gradients" if trains else ""),
+        Component("layers, gathered", layers, "the one at work and the next"),
+    ]
+
+
+def _optimizer_step(config: RunConfig, shape: Shape) -> Phase:
+    """On CUDA torch's AdamW works on all tensors at once, with a temporary of their size; on the CPU one by one."""
+    parts = config.processes if config.trainer.strategy == "fsdp2" else 1
+    trained = trained_parameters(config, shape) / parts
+    if on_cpu(config) or config.trainer.optimizer == "adamw_8bit":
+        trained = min(trained, max(shape.embedding, shape.head) / parts)
+    return Phase("optimizer step", (Component("temporaries", trained * weight_bytes(config)),))
+
+
+def _rollout(config: RunConfig, shape: Shape, widths: Widths, limit: float) -> Phase:
+    rollout = config.rollout
+    if not isinstance(rollout, LocalRolloutConfig):
+        return Phase("rollout", tuple(_colocated(config, limit, while_training=False)))
+    asked = math.ceil(config.trainer.questions_per_step / config.processes) * max(one.each for one in config.sampled)
+    rows = min(rollout.max_batch_rows, asked)
+    width = widths.weight if config.trainer.strategy == "fsdp2" else widths.compute  # the copy is not cast
+    cache = rows * (longest_row(config) * kv_bytes(shape, width) + shape.state_bytes)
+    return Phase(
+        "rollout",
+        (
+            Component("keys and values", cache, f"{rows} rows of {longest_row(config):,} tokens"),
+            Component("logits of a decode step", rows * shape.vocabulary * _DECODE_LOGITS),
+        ),
+    )
+
+
+def _colocated(config: RunConfig, limit: float, *, while_training: bool) -> list[Component]:
+    """vLLM in the trainer's process: what it takes, all the time or only while it samples."""
+    rollout = config.rollout
+    if not isinstance(rollout, VllmColocateConfig) or on_cpu(config) or while_training == rollout.sleep:
+        return []
+    share = rollout.gpu_memory_utilization
+    return [Component("vLLM", share * limit, f"rollout.gpu_memory_utilization={share:g}")]

@@ -1,0 +1,142 @@
+"""A run's weights as a plain Hugging Face directory, or its adapters in peft's format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import save_file
+from transformers import GenerationConfig
+
+from igrpo.config import RunConfig
+from igrpo.config.parts.model import HuggingFaceModelConfig
+from igrpo.disk import disk_errors, free_mib
+from igrpo.files import atomic_directory
+from igrpo.models.merge import adapter_config, adapter_tensors, merge_adapters
+from igrpo.runs.console import get_console
+from igrpo.runs.fingerprints import kept_date
+from igrpo.runs.run_directory import RunDirectory
+from igrpo.tools.exported import ExportRecord, evaluation_sampling, export_record, write_record
+from igrpo.tools.model_card import model_card
+from igrpo.tools.trained import Trained, find_checkpoint, load_trained, run_config
+
+DTypeName = Literal["float32", "bfloat16"]
+
+#: No file of weights is larger.
+SHARD_SIZE = "4GB"
+
+_ELSEWHERE = "choose another place with --out"
+
+
+def export(
+    run_dir: Path,
+    *,
+    checkpoint: str,
+    out: Path | None,
+    adapters: bool,
+    dtype: DTypeName | None,
+    shard_size: str = SHARD_SIZE,
+) -> Path:
+    """Write the directory, whole or not at all, and return its path.
+
+    Args:
+        checkpoint: ``best``, ``last`` or a step's number.
+        out: None: RUN_DIR/export/step-NUMBER.
+        adapters: the LoRA adapters alone; otherwise they are merged into the weights.
+        dtype: of the weights; None: as they were trained.
+
+    Raises:
+        ValueError: no such run or checkpoint, a run without adapters, a directory that holds files, or no room.
+    """
+    config = run_config(run_dir)
+    if adapters and not config.lora.rank:
+        raise ValueError(f"--adapters: {run_dir} was trained without adapters (lora.rank=0); leave it out")
+    chosen = find_checkpoint(run_dir, checkpoint)
+    name = f"step-{chosen.step:06d}" + ("-adapters" if adapters else "")
+    target = (out or run_dir / "export" / name).absolute()
+    _refuse_full(target)
+    trained = load_trained(run_dir, str(chosen.step), get_console())
+    _require_space(target, trained.policy.model, dtype)
+    record = _record(run_dir, trained)
+    with disk_errors(target), atomic_directory(target, _ELSEWHERE) as folder:
+        if adapters:
+            _write_adapters(trained, folder, dtype)
+        else:
+            _write_model(trained, folder, dtype, shard_size)
+            write_record(folder, record)
+        trained.policy.tokenizer.save_pretrained(folder)
+        card = model_card(record, base_model(config), adapters=adapters)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+    return target
+
+
+def base_model(config: RunConfig) -> str | None:
+    """What the run started from, as Hugging Face knows it; None: igrpo's own small models."""
+    return config.model.name_or_path if isinstance(config.model, HuggingFaceModelConfig) else None
+
+
+def _write_model(trained: Trained, folder: Path, dtype: DTypeName | None, shard_size: str) -> None:
+    policy = trained.policy
+    merge_adapters(policy.model)
+    if dtype is not None:
+        policy.model.to(getattr(torch, dtype))
+    policy.model.generation_config = _generation(trained)
+    policy.model.save_pretrained(folder, max_shard_size=shard_size)
+
+
+def _write_adapters(trained: Trained, folder: Path, dtype: DTypeName | None) -> None:
+    model = trained.policy.model
+    tensors = adapter_tensors(model)
+    if dtype is not None:
+        tensors = {name: tensor.to(getattr(torch, dtype)) for name, tensor in tensors.items()}
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    adapter_config(model, base_model(trained.config)).save_pretrained(str(folder))
+
+
+def _generation(trained: Trained) -> GenerationConfig:
+    """How the run's evaluations sampled. The base model's own settings could hold others, such as a top-p."""
+    sampling, tokenizer = evaluation_sampling(trained.config), trained.policy.tokenizer
+    return GenerationConfig(  # type: ignore[no-untyped-call]
+        do_sample=True,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        max_new_tokens=sampling.max_completion_tokens,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=list(trained.policy.stop_token_ids),
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def _record(run_dir: Path, trained: Trained) -> ExportRecord:
+    """With the accuracies of evaluations of these very weights."""
+    evaluations, step = RunDirectory(run_dir).evaluations, trained.checkpoint.step
+
+    def accuracy(split: str) -> float | None:
+        path = evaluations / f"{split}-{step:06d}.json"
+        if not path.exists():
+            return None
+        estimate = json.loads(path.read_text(encoding="utf-8"))["single_shot"]
+        return None if estimate is None else float(estimate["value"])
+
+    return export_record(
+        trained.config,
+        step,
+        development_accuracy=accuracy("development"),
+        test_accuracy=accuracy("test"),
+        date=kept_date(RunDirectory(run_dir)),
+    )
+
+
+def _refuse_full(target: Path) -> None:
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"{target} exists and is not empty; choose another place with --out, or remove it")
+
+
+def _require_space(target: Path, model: Any, dtype: DTypeName | None) -> None:
+    size = {None: None, "float32": 4, "bfloat16": 2}[dtype]
+    needed = sum(p.numel() * (size or p.element_size()) for p in model.parameters()) / 2**20
+    if (free := free_mib(target)) < needed:
+        raise ValueError(f"{target} needs {needed:.0f} MiB, and {free:.0f} MiB are free there; {_ELSEWHERE}")
