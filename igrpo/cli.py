@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from igrpo.config import ConfigError
-from igrpo.hydra_support.suggest import nearest
+from igrpo.config.composing.suggest import nearest
 from igrpo.runs.console import outlive_reader
 
 #: The verbs: each is igrpo/commands/<verb>.py with a function `run(arguments) -> exit code`, imported when called.

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from igrpo.config import RunConfig, config_values, parse_config
-from igrpo.hydra_support.composer import Composer
+from igrpo.config.composing.composer import Composer
 
 
 @cache

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
+from igrpo.config.composing.composer import Composer
+from igrpo.config.composing.planned import Sweep
 from igrpo.config.facts import too_short
-from igrpo.hydra_support.composer import Composer
-from igrpo.hydra_support.planned import Sweep
 
 GIVEN = ("experiment=compare", "data.path=x.jsonl", "model.name_or_path=x")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from igrpo.config import ConfigError
-from igrpo.hydra_support.composer import Composer
-from igrpo.hydra_support.folders import MOUNTED, choices, groups, shipped
+from igrpo.config.composing.composer import Composer
+from igrpo.config.composing.folders import MOUNTED, choices, groups, shipped
 
 HUB_SETS = ("math", "acereason_math", "openr1_math", "gsm8k", "dapo_math", "deepscaler")
 JUDGE = ["reward.base_url=http://127.0.0.1:1/v1", "reward.model=x"]

@@ -88,7 +88,7 @@ def test_the_wheel_is_what_is_tested(installed: Path, tmp_path: Path) -> None:
     refused = igrpo(installed, tmp_path, "train", "experiment=broken")
     assert refused.returncode == 2
     assert "experiments/broken.yaml, line 3: no valid YAML" in refused.stderr
-    code = "from igrpo.hydra_support.folders import shipped; print(shipped('conf'))"
+    code = "from igrpo.config.composing.folders import shipped; print(shipped('conf'))"
     environment = os.environ | {"PYTHONPATH": str(installed)}
     command = [sys.executable, "-c", code]
     found = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)

@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from igrpo.commands.doctor import diagnose, parse_arguments
+from igrpo.config.composing.composer import Composer
+from igrpo.config.composing.folders import PACKAGE
 from igrpo.config.facts import cut_thinking
 from igrpo.config.parts.model import HuggingFaceModelConfig
-from igrpo.hydra_support.composer import Composer
-from igrpo.hydra_support.folders import PACKAGE
 from igrpo.tools.doctor.page import print_page
 from igrpo.tools.doctor.reward_checks import format_checks
 

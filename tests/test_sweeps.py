@@ -12,9 +12,9 @@ import yaml
 from hydra.core.config_store import ConfigStore
 
 from igrpo.config import ConfigError, RunConfig, config_hash
-from igrpo.hydra_support.composer import Composer
-from igrpo.hydra_support.folders import choices, shipped
-from igrpo.hydra_support.planned import Sweep
+from igrpo.config.composing.composer import Composer
+from igrpo.config.composing.folders import choices, shipped
+from igrpo.config.composing.planned import Sweep
 
 #: Runs of each seed of a grid; trials of each search.
 RUNS = {

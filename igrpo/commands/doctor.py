@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from igrpo.config import ConfigError, RunConfig
-from igrpo.hydra_support.suggest import nearest
+from igrpo.config.composing.suggest import nearest
 
 if TYPE_CHECKING:
     from igrpo.tools.doctor.page import Diagnosis
@@ -72,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
         print(_USAGE.format(devices=", ".join(DEVICES), seconds=DRAFT_SECONDS))
         return EXIT_WELL
     asked = parse_arguments(arguments)
-    from igrpo.hydra_support.composer import Composer
+    from igrpo.config.composing.composer import Composer
 
     with Composer("train") as composer:
         config = composer.check_run(asked.overrides).config

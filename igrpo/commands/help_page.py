@@ -6,7 +6,7 @@ import shutil
 import textwrap
 from collections.abc import Iterator
 
-from igrpo.hydra_support.folders import MOUNTED, Choice, choices, defaults, groups
+from igrpo.config.composing.folders import MOUNTED, Choice, choices, defaults, groups
 
 #: The column of what a choice is.
 _TEXT_AT = 27

@@ -101,7 +101,7 @@ def _composed(settings: Sequence[str]) -> RunConfig:
         raise ConfigError([f"{text}: only settings of the reward go here" for text in others], _PROG)
     if not any(text.lstrip("+").startswith("reward=") for text in settings):
         raise ConfigError(["give the other reward, such as reward=judge or reward=math_verify"], _PROG)
-    from igrpo.hydra_support.composer import Composer
+    from igrpo.config.composing.composer import Composer
     from igrpo.runs.resume import require_files
 
     with Composer("train") as composer:

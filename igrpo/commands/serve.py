@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from igrpo.config import ConfigError, RunConfig
+from igrpo.config.composing.overrides import in_shell, setting
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.config.parts.rollout import VllmServerConfig
-from igrpo.hydra_support.overrides import in_shell, setting
 
 if TYPE_CHECKING:
     from igrpo.generation.vllm.served import ServedModel
@@ -82,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _configuration(overrides: Sequence[str]) -> RunConfig:
-    from igrpo.hydra_support.composer import Composer
+    from igrpo.config.composing.composer import Composer
     from igrpo.runs.resume import require_files
 
     given = any(_ROLLOUT.match(text) for text in overrides)

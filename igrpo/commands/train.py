@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from igrpo.config import ConfigError, RunConfig
-from igrpo.hydra_support.suggest import nearest
+from igrpo.config.composing.suggest import nearest
 
 #: What tells a sweep's directory (igrpo.runs.sweep_directory writes it).
 SWEEP_FILE = "sweep.json"
@@ -122,7 +122,7 @@ def _is_sweep(asked: Arguments) -> bool:
     """
     if "multirun" in asked.flags:
         return True
-    from igrpo.hydra_support.composer import Composer
+    from igrpo.config.composing.composer import Composer
 
     with Composer("train") as composer:
         if composer.has_grid(asked.overrides):
@@ -136,8 +136,8 @@ def _is_sweep(asked: Arguments) -> bool:
 
 
 def _single(asked: Arguments) -> None:
-    from igrpo.hydra_support.composer import Composer
-    from igrpo.hydra_support.overrides import quoted
+    from igrpo.config.composing.composer import Composer
+    from igrpo.config.composing.overrides import quoted
     from igrpo.runs.claim import claim, remove_if_empty
     from igrpo.runs.resume import require_files
     from igrpo.sweeps.cell import hydra_job

@@ -13,10 +13,10 @@ from hydra.errors import HydraException
 
 from igrpo.config import ConfigError, RunConfig, config_values, parse_config, read_config
 from igrpo.config.checks import missing_files
+from igrpo.config.composing.diagnosis import syntax_problem
+from igrpo.config.composing.overrides import is_readable, parse
+from igrpo.config.composing.suggest import setting_hint
 from igrpo.config.parts.reward import JUDGE_SERVICE
-from igrpo.hydra_support.diagnosis import syntax_problem
-from igrpo.hydra_support.overrides import is_readable, parse
-from igrpo.hydra_support.suggest import setting_hint
 from igrpo.runs.claim import CONFIG_FILE
 from igrpo.runs.metrics_file import read_metrics
 from igrpo.runs.run_lock import RunDirectoryLockedError, run_lock

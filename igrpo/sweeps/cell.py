@@ -19,9 +19,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from igrpo.config import ConfigError, RunConfig, config_values, read_config
-from igrpo.hydra_support import resolvers
-from igrpo.hydra_support.checking import checked
-from igrpo.hydra_support.launching import is_serial
+from igrpo.config.composing import resolvers
+from igrpo.config.composing.checking import checked
+from igrpo.config.composing.launching import is_serial
 from igrpo.runs.claim import CONFIG_FILE, CONSOLE_FILE, LOG_FILE
 from igrpo.runs.console import get_console
 from igrpo.runs.job import RunError, execute

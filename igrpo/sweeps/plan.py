@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from igrpo.config import RunConfig
+from igrpo.config.composing.planned import Cell, Sweep
 from igrpo.config.facts import planned_steps, too_short
-from igrpo.hydra_support.planned import Cell, Sweep
 from igrpo.runs.console import get_console
 from igrpo.sweeps.power import Design, can_detect, weakness
 from igrpo.sweeps.split_sizes import SplitSizes, split_sizes

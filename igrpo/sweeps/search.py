@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igrpo.config import ConfigError, RunConfig, read_config
+from igrpo.config.composing.composer import Composer
+from igrpo.config.composing.launching import is_serial
+from igrpo.config.composing.overrides import quoted
 from igrpo.files import write_json_atomic
-from igrpo.hydra_support.composer import Composer
-from igrpo.hydra_support.launching import is_serial
-from igrpo.hydra_support.overrides import quoted
 from igrpo.runs.claim import CONFIG_FILE
 from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord
 from igrpo.sweeps.cell import development_accuracy, hydra_job, jobs_of

@@ -12,10 +12,10 @@ from pathlib import Path
 from rich.text import Text
 
 from igrpo.config import ConfigError, RunConfig, read_config
-from igrpo.hydra_support.composer import Composer
-from igrpo.hydra_support.launching import is_serial
-from igrpo.hydra_support.overrides import quoted
-from igrpo.hydra_support.planned import Sweep
+from igrpo.config.composing.composer import Composer
+from igrpo.config.composing.launching import is_serial
+from igrpo.config.composing.overrides import quoted
+from igrpo.config.composing.planned import Sweep
 from igrpo.runs.claim import CONFIG_FILE, claim, remove_if_empty
 from igrpo.runs.console import get_console
 from igrpo.runs.job import RunError, resume_command, terminate_by_exception

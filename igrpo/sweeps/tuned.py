@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from igrpo.config import ConfigError, RunConfig
-from igrpo.hydra_support.planned import Extras
+from igrpo.config.composing.planned import Extras
 from igrpo.sweeps.search import read_best
 
 

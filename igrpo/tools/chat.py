@@ -11,15 +11,15 @@ import yaml
 
 from igrpo.assembly import Policy, build_device, build_policy, build_prompts
 from igrpo.config import RunConfig
+from igrpo.config.composing.composer import Composer
+from igrpo.config.composing.folders import shipped
+from igrpo.config.composing.overrides import quoted
 from igrpo.config.parts.prompt import PromptConfig
 from igrpo.config.parts.reward import GenerativeJudgeConfig, MathVerifyConfig, RewardConfig, reward_parts
 from igrpo.config.schema import SamplingConfig
 from igrpo.evaluation.voting import Vote, vote
 from igrpo.generation.base import SamplingParams, complete
 from igrpo.generation.local.engine import LocalEngine
-from igrpo.hydra_support.composer import Composer
-from igrpo.hydra_support.folders import shipped
-from igrpo.hydra_support.overrides import quoted
 from igrpo.models.encoding import encode_exact
 from igrpo.rewards.math.extraction import extract_answer
 from igrpo.rewards.math.normalise import normalise

@@ -24,6 +24,7 @@ from igrpo.algorithms.selection import best, wrong
 from igrpo.algorithms.self_verification import SelfVerification
 from igrpo.config import RunConfig
 from igrpo.config.cache import cached_model
+from igrpo.config.composing.folders import choices, groups
 from igrpo.config.model_files import SMOLLM2
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.config.parts.reward import JudgeConfig, RewardConfig, WeightedConfig
@@ -31,7 +32,6 @@ from igrpo.data.module import QuestionDataModule
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.generation.local.replica import ReplicaEngine
 from igrpo.generation.lockstep import Lockstep
-from igrpo.hydra_support.folders import choices, groups
 from igrpo.losses import correction_weights
 from igrpo.rewards.judge.prompt import JudgePrompt
 from igrpo.runs.run_directory import RunDirectory

@@ -13,8 +13,8 @@ import torch
 
 import igrpo
 from igrpo import assembly
+from igrpo.config.composing.folders import choices
 from igrpo.config.schema import RunConfig
-from igrpo.hydra_support.folders import choices
 from igrpo.training.batching import Row
 from igrpo.training.module import IGRPOModule
 from igrpo.training.update import Updater

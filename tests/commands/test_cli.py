@@ -8,7 +8,7 @@ import pytest
 from igrpo.cli import main
 from igrpo.commands.train import parse_arguments
 from igrpo.config import ConfigError
-from igrpo.hydra_support.folders import choices, groups
+from igrpo.config.composing.folders import choices, groups
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

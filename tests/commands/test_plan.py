@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from igrpo.config import ConfigError
-from igrpo.hydra_support.composer import Composer
+from igrpo.config.composing.composer import Composer
 from igrpo.report.statistics import planned_minimum_detectable_effect
 from igrpo.sweeps.plan import plan_of, print_plan, print_time
 from igrpo.sweeps.power import Design, weakness

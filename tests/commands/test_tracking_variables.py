@@ -9,7 +9,7 @@ import pytest
 
 from igrpo.cli import main
 from igrpo.config import read_config
-from igrpo.hydra_support.composer import Composer
+from igrpo.config.composing.composer import Composer
 from igrpo.runs.resume import resumed_config
 from igrpo.runs.sweep_directory import SweepDirectory
 from tests.commands.conftest import FakeTraining

@@ -11,7 +11,7 @@ import pytest
 from rich.table import Table
 
 from igrpo.cli import main
-from igrpo.hydra_support.composer import Composer
+from igrpo.config.composing.composer import Composer
 from igrpo.runs.claim import run_log
 from igrpo.runs.console import get_console
 from igrpo.runs.printing import print_facts, print_summary, print_sweep, print_tree

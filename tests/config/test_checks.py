@@ -7,7 +7,7 @@ import pytest
 
 from igrpo.config import ConfigError, parse_config
 from igrpo.config.checks import longest_row, missing_files
-from igrpo.hydra_support.composer import Composer
+from igrpo.config.composing.composer import Composer
 from tests.composed import changed, config, values
 
 REINFORCE = ("objective=rloo",)

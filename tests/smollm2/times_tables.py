@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from igrpo.hydra_support.overrides import quoted
+from igrpo.config.composing.overrides import quoted
 from tests.end_to_end import runs
 
 #: The questions and samples of a step, so that 3 steps show everything.

@@ -12,7 +12,7 @@ import torch
 import yaml
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from igrpo.hydra_support.folders import choices, shipped
+from igrpo.config.composing.folders import choices, shipped
 from igrpo.models.byte_level import build_byte_level_tokenizer
 from igrpo.models.shape import model_shape
 from igrpo.models.tiny_tokenizer import VOCABULARY

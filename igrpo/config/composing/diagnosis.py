@@ -13,9 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from igrpo.config import ConfigError
-from igrpo.hydra_support.checking import checked
-from igrpo.hydra_support.folders import choices
-from igrpo.hydra_support.overrides import (
+from igrpo.config.composing.checking import checked
+from igrpo.config.composing.folders import choices
+from igrpo.config.composing.overrides import (
     SWEEP_FUNCTIONS,
     dotted_keys,
     in_shell,
@@ -25,7 +25,7 @@ from igrpo.hydra_support.overrides import (
     quoted,
     setting,
 )
-from igrpo.hydra_support.suggest import hint, nearest, setting_hint
+from igrpo.config.composing.suggest import hint, nearest, setting_hint
 
 #: What composing may raise for a mistake of the user (KeyError: hydra.job.env_copy of an unset variable).
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, KeyError)

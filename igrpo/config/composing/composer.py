@@ -25,14 +25,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from igrpo.config import ConfigError, RunConfig
-from igrpo.hydra_support import resolvers, searchpath
-from igrpo.hydra_support.checking import checked
-from igrpo.hydra_support.diagnosis import COMPOSITION_ERRORS, diagnose, translate
-from igrpo.hydra_support.folders import shipped
-from igrpo.hydra_support.grid import Job, combinations, effective, fit, shared_by_all, swept_problems
-from igrpo.hydra_support.launching import launch_jobs, run_search
-from igrpo.hydra_support.overrides import in_shell
-from igrpo.hydra_support.planned import Cell, Extras, Run, Sweep
+from igrpo.config.composing import resolvers, searchpath
+from igrpo.config.composing.checking import checked
+from igrpo.config.composing.diagnosis import COMPOSITION_ERRORS, diagnose, translate
+from igrpo.config.composing.folders import shipped
+from igrpo.config.composing.grid import Job, combinations, effective, fit, shared_by_all, swept_problems
+from igrpo.config.composing.launching import launch_jobs, run_search
+from igrpo.config.composing.overrides import in_shell
+from igrpo.config.composing.planned import Cell, Extras, Run, Sweep
 
 
 class Composer(AbstractContextManager["Composer"]):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from igrpo.config import ConfigError
-from igrpo.hydra_support.composer import Composer
+from igrpo.config.composing.composer import Composer
 
 
 def problems(composer: Composer, *overrides: str) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from igrpo.config import RunConfig
-from igrpo.hydra_support.launching import is_serial
+from igrpo.config.composing.launching import is_serial
 
 
 @dataclass(frozen=True, slots=True)

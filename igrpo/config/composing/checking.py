@@ -9,7 +9,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from igrpo.config import ConfigError, RunConfig, parse_config
-from igrpo.hydra_support.labels import label_problems
+from igrpo.config.composing.labels import label_problems
 
 #: What to give a setting that has no value.
 _PLACEHOLDERS = {"path": "FILE", "dataset": "NAME", "name_or_path": "DIRECTORY", "target": "MODULE:CLASS"}

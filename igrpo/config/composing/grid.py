@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from igrpo.config import ConfigError
-from igrpo.hydra_support.overrides import dotted_keys, in_shell, nested_function
+from igrpo.config.composing.overrides import dotted_keys, in_shell, nested_function
 
 #: So many combinations of swept groups are tried for what a grid's runs share.
 _MOST_CHOICES = 16

@@ -15,7 +15,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from igrpo.hydra_support.folders import MOUNTED, folders_of_group
+from igrpo.config.composing.folders import MOUNTED, folders_of_group
 
 
 class MountedFolder(FileConfigSource):

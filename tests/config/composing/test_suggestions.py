@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from igrpo.cli import main
 from igrpo.commands.train import parse_arguments
 from igrpo.config import ConfigError, config_values
-from igrpo.hydra_support.composer import Composer
-from igrpo.hydra_support.overrides import in_shell, quoted, setting
+from igrpo.config.composing.composer import Composer
+from igrpo.config.composing.overrides import in_shell, quoted, setting
 from igrpo.runs.claim import claim
 from igrpo.runs.resume import resumed_config
 from igrpo.runs.run_directory import RunDirectory

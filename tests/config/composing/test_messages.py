@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from igrpo.config import ConfigError
-from igrpo.hydra_support.composer import Composer
+from igrpo.config.composing.composer import Composer
 
 TYPOS = {
     "trainer.stpes=5": "trainer.stpes: no such setting with trainer=cpu; did you mean 'trainer.steps'?",

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from igrpo.hydra_support.folders import choices, defaults, groups, shipped
-from igrpo.hydra_support.resolvers import env, half
-from igrpo.hydra_support.suggest import hint, setting_hint
+from igrpo.config.composing.folders import choices, defaults, groups, shipped
+from igrpo.config.composing.resolvers import env, half
+from igrpo.config.composing.suggest import hint, setting_hint
 
 
 def test_half_is_rounded_down_and_at_least_one() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from igrpo.config import ConfigError
-from igrpo.hydra_support.composer import Composer
-from igrpo.hydra_support.folders import choices
+from igrpo.config.composing.composer import Composer
+from igrpo.config.composing.folders import choices
 
 OWN = "or set a label of your own (`condition: LABEL` in a file of yours in experiments/ or sweeps/)"
 

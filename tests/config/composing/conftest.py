@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from igrpo.hydra_support.composer import Composer
+from igrpo.config.composing.composer import Composer
 
 
 @pytest.fixture(scope="module")

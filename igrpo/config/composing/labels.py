@@ -17,7 +17,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from igrpo.hydra_support.folders import choices, shipped
+from igrpo.config.composing.folders import choices, shipped
 
 #: What ``condition`` is until something sets it: a name for the algorithm, whatever its settings.
 _DEFAULT = "${algorithm.name}"
