@@ -2,7 +2,7 @@
 
 import sys
 
-from igrpo.cli import main
+from igrpo.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,7 +8,7 @@ HEAVY = {"torch", "mlflow", "lightning", "transformers", "datasets", "math_verif
 
 CODE = """
 import json, sys
-from igrpo.cli import main
+from igrpo.cli.main import main
 codes = [main(arguments) for arguments in json.loads(sys.argv[1])]
 print(json.dumps({"codes": codes, "modules": sorted({name.partition(".")[0] for name in sys.modules})}))
 """

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from igrpo.commands.doctor import diagnose, parse_arguments
+from igrpo.cli.doctor import diagnose, parse_arguments
 from igrpo.config import RunConfig, config_hash
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import choices, shipped

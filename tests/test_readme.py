@@ -9,7 +9,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from igrpo.commands.doctor import diagnose, parse_arguments
+from igrpo.cli.doctor import diagnose, parse_arguments
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import PACKAGE
 from igrpo.config.facts import cut_thinking

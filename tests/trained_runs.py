@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from igrpo.assembly import Policy, build_policy
-from igrpo.cli import main
+from igrpo.cli.main import main
 from igrpo.config import RunConfig, config_values
 from igrpo.runs.run_directory import RunDirectory
 from tests.composed import config

@@ -105,7 +105,7 @@ def train_in_processes(config: RunConfig, run_dir: Path, *, resume: bool) -> Map
     words = run_dir / FOLDER / "torchrun.txt"
     with words.open("wb") as output:
         process = subprocess.Popen(
-            tied([*torchrun(config), "-m", "igrpo.worker", str(run_dir)]),
+            tied([*torchrun(config), "-m", "igrpo.cli.worker", str(run_dir)]),
             stdin=subprocess.DEVNULL,
             stderr=output,
             start_new_session=True,  # Ctrl-C reaches it through this process alone

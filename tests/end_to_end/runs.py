@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from igrpo.cli import main
+from igrpo.cli.main import main
 
 SMALL = (
     "model.hidden=32", "model.layers=1", "model.heads=2", "model.mlp=48", "model.warm_start.steps=120",

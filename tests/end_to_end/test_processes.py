@@ -251,7 +251,7 @@ def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def worker(process: subprocess.Popen[str], rank: int) -> psutil.Process:
     """The process of that rank."""
-    workers = [each for each in family(process) if each.cmdline()[2:4] == ["-m", "igrpo.worker"]]
+    workers = [each for each in family(process) if each.cmdline()[2:4] == ["-m", "igrpo.cli.worker"]]
     (found,) = [each for each in workers if each.environ()["RANK"] == str(rank)]
     return found
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from igrpo.assembly.policy import Policy
 from igrpo.assembly.vllm import served_model
-from igrpo.cli import main
+from igrpo.cli.main import main
 from igrpo.config.checks import missing_files
 from igrpo.models.load import load_policy, load_shape
 from igrpo.runs.file_prints import file_print, folder_prints

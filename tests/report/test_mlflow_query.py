@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from igrpo.cli import main
+from igrpo.cli.main import main
 from igrpo.report.compare import build_report
 from igrpo.report.curves import is_read
 from igrpo.report.mlflow_query import runs_from_mlflow

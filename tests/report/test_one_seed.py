@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from igrpo.commands.report_console import print_report
+from igrpo.cli.report_console import print_report
 from igrpo.report.compare import build_report
 from igrpo.report.figures import drawings
 from igrpo.report.model import Comparison, Report

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.cli import main
+from igrpo.cli.main import main
 from igrpo.report.compare import build_report
 from igrpo.report.model import Report
 from igrpo.report.runs import find_runs

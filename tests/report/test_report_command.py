@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from igrpo.cli import main
-from igrpo.commands.report_console import print_report
+from igrpo.cli.main import main
+from igrpo.cli.report_console import print_report
 from igrpo.report.compare import build_report
 from igrpo.report.model import Report
 from igrpo.report.runs import find_runs
@@ -110,7 +110,7 @@ def test_every_table_fits_80_columns_with_many_conditions_and_long_names(tmp_pat
 
 def test_help_and_mistakes_import_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import sys; from igrpo.cli import main\n"
+        "import sys; from igrpo.cli.main import main\n"
         "codes = [main(['report', '--help']), main(['report']), main(['report', '--zzz'])]\n"
         "print(codes, sorted({n.partition('.')[0] for n in sys.modules} & set(sys.argv[1:])))"
     )

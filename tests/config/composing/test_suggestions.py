@@ -11,8 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from igrpo.cli import main
-from igrpo.commands.train import parse_arguments
+from igrpo.cli.main import main
+from igrpo.cli.train import parse_arguments
 from igrpo.config import ConfigError, config_values
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.overrides import in_shell, quoted, setting

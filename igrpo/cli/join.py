@@ -39,7 +39,7 @@ def run(arguments: Sequence[str]) -> int:
     if config.trainer.nodes == 1:
         raise ConfigError([f"{run_dir}: trainer.nodes=1, its run needs no other node"], "join")
     process = subprocess.Popen(
-        tied([*torchrun(config), "-m", "igrpo.worker", str(run_dir)]),
+        tied([*torchrun(config), "-m", "igrpo.cli.worker", str(run_dir)]),
         stdin=subprocess.DEVNULL,
         start_new_session=True,
         env=os.environ | starter_variables(),

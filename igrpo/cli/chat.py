@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from igrpo.commands.arguments import Parser
-from igrpo.commands.terminal import printable
+from igrpo.cli.arguments import Parser
+from igrpo.cli.terminal import printable
 from igrpo.config import ConfigError
 from igrpo.runs.console import reader_left
 

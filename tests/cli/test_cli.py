@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from igrpo.cli import main
-from igrpo.commands.train import parse_arguments
+from igrpo.cli.main import main
+from igrpo.cli.train import parse_arguments
 from igrpo.config import ConfigError
 from igrpo.config.composing.folders import choices, groups
 

@@ -16,7 +16,7 @@ import pytest
 from igrpo.algorithms.base import Remembering, Toolbox
 from igrpo.assembly import build_reward
 from igrpo.assembly.algorithms import build_algorithm
-from igrpo.cli import main
+from igrpo.cli.main import main
 from igrpo.config import config_values
 from igrpo.runs.rollout_log import RolloutLog
 from igrpo.runs.run_directory import RunDirectory

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from igrpo.cli import main
+from igrpo.cli.main import main
 from igrpo.config.composing.composer import Composer
 from igrpo.runs.claim import run_log
 from igrpo.runs.console import get_console

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import torch.distributed as dist
 
-from igrpo import worker
+from igrpo.cli.main import worker
 from igrpo.config import ConfigError, RunConfig, config_values, parse_config
 from igrpo.rewards.base import RewardPausedError
 from igrpo.runs import ranks
@@ -33,7 +33,7 @@ import json, os, signal, subprocess, sys, time
 from pathlib import Path
 
 folder = Path(sys.argv[-1]) / "ranks"
-assert sys.argv[1:-1] == ["-m", "igrpo.worker"], sys.argv
+assert sys.argv[1:-1] == ["-m", "igrpo.cli.worker"], sys.argv
 
 def end(rank, status, time=1.0, message="", summary=None, setting=""):
     record = {"status": status, "time": time, "message": message, "summary": summary, "setting": setting}

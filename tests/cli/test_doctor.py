@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from igrpo.cli import main
-from igrpo.commands.doctor import parse_arguments
+from igrpo.cli.doctor import parse_arguments
+from igrpo.cli.main import main
 from igrpo.config import ConfigError
 from tests.assembly.parts import write_problems
 

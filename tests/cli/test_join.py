@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from igrpo.cli import main
-from igrpo.commands import join
+from igrpo.cli import join
+from igrpo.cli.main import main
 from igrpo.config import config_values
 from igrpo.runs.ranks import Launch
 from tests.composed import config as composed

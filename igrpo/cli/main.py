@@ -12,7 +12,7 @@ from igrpo.config import ConfigError
 from igrpo.config.composing.suggest import nearest
 from igrpo.runs.console import outlive_reader
 
-#: The verbs: each is igrpo/commands/<verb>.py with a function `run(arguments) -> exit code`, imported when called.
+#: The verbs: each is igrpo/cli/<verb>.py with a function `run(arguments) -> exit code`, imported when called.
 VERBS = {
     "train": "train a model; `igrpo train --help` lists every setting's choices",
     "serve": "run a vLLM server for a training that samples from it",
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(verb: str, rest: Sequence[str]) -> int:
     try:
-        return int(import_module(f"igrpo.commands.{verb}").run(rest))
+        return int(import_module(f"igrpo.cli.{verb}").run(rest))
     except ConfigError as error:
         print(f"igrpo: {error}", file=sys.stderr)
         return EXIT_USAGE

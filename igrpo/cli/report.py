@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
 
     from pydantic import ValidationError
 
-    from igrpo.commands.report_console import print_report
+    from igrpo.cli.report_console import print_report
     from igrpo.disk import DiskFullError
     from igrpo.report.compare import build_report
     from igrpo.report.write import write_report

@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     asked = parse_arguments(arguments)
     if "help" in asked.flags:
-        from igrpo.commands.help_page import page
+        from igrpo.cli.help_page import page
 
         print(page())
         return 0

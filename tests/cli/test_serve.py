@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from igrpo.cli import main
+from igrpo.cli.main import main
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from igrpo.cli import main
+from igrpo.cli.main import main
 from igrpo.config import read_config
 from igrpo.config.composing.composer import Composer
 from igrpo.runs.resume import resumed_config
 from igrpo.runs.sweep_directory import SweepDirectory
-from tests.commands.conftest import FakeTraining
+from tests.cli.conftest import FakeTraining
 
 URI, NAME = "http://127.0.0.1:1", "all [my] runs: 'a, b'"
 

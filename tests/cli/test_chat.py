@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from igrpo.assembly import build_prompts
-from igrpo.cli import main
+from igrpo.cli.main import main
 from igrpo.generation.base import SamplingParams
 from igrpo.models.byte_level import ByteLevelShape, make_byte_level_model
 from igrpo.tools.chat import Chat, Reply, Speaker, Wishes, speaker_of_model, speaker_of_run

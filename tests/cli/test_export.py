@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel
 
 from igrpo.assembly import build_policy
-from igrpo.cli import main
+from igrpo.cli.main import main
 from igrpo.config import read_config
 from igrpo.models.load import load_policy
 from igrpo.models.weights import named_weights

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from igrpo.commands.arguments import Parser
+from igrpo.cli.arguments import Parser
 from igrpo.config import ConfigError, RunConfig
 
 if TYPE_CHECKING:

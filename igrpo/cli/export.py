@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from igrpo.commands.arguments import Parser
+from igrpo.cli.arguments import Parser
 from igrpo.config import ConfigError
 
 _PROG = "igrpo export"

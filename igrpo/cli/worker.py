@@ -1,4 +1,4 @@
-"""One of several processes that train together: `torchrun ... -m igrpo.worker RUN_DIR`, started by igrpo itself.
+"""One of several processes that train together: `torchrun ... -m igrpo.cli.worker RUN_DIR`, started by igrpo itself.
 
 It reads the resolved settings that the starting process left in the run's directory, and knows nothing of Hydra. How it
 ended goes into a file beside them, for the starting process to tell.

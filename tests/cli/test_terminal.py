@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from igrpo.commands.terminal import printable
+from igrpo.cli.terminal import printable
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from igrpo.cli import main
+from igrpo.cli.main import main
 from igrpo.config import read_config
 from igrpo.config.parts.reward import JudgeConfig, WeightedConfig
 from igrpo.runs.run_lock import run_lock
-from tests.commands.conftest import FakeTraining
+from tests.cli.conftest import FakeTraining
 
 
 def resumable(training: FakeTraining, tmp_path: Path) -> Path:

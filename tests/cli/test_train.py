@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from igrpo.cli import main
+from igrpo.cli.main import main
 from igrpo.config import RunConfig, read_config
 from igrpo.runs.job import where_it_goes_on
-from tests.commands.conftest import FakeTraining
+from tests.cli.conftest import FakeTraining
 from tests.composed import config
 
 
