@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from igrpo.config.schema import AlarmsConfig
+from igrpo.metrics import trained_stages
 from igrpo.metrics.alarms import (
     ACCURACY,
     Alarms,
@@ -22,7 +23,6 @@ from igrpo.metrics.alarms import (
     length_drift,
 )
 from igrpo.metrics.definitions import ALARM_DOCS
-from igrpo.metrics.samples import trained_stages
 from igrpo.metrics.trained_stages import DIFFERS, trained_stage_metrics
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace, lessons
 from tests.composed import config as composed

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[2]
 
 #: A preset's comment gives its command, here or on the next lines; the page that lists descriptions leaves it out.
 _COMMAND_AT_END = re.compile(r":(\s+`?igrpo .*)?$")

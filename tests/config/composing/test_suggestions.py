@@ -132,7 +132,7 @@ def test_a_new_name_with_signs_in_its_value() -> None:
 
 
 def test_the_ranges_in_the_files_of_searches_are_accepted() -> None:
-    text = Path(__file__).parents[2].joinpath("sweeps", "search_lr.yaml").read_text()
+    text = Path(__file__).parents[3].joinpath("sweeps", "search_lr.yaml").read_text()
     (line,) = shlex.split(re.findall(r'"trainer[^"]+"', text)[0])
     with Composer("train") as composer:
         assert composer.check_sweep(["sweep=search_lr", "condition=grpo", line]).keys == ("trainer.learning_rate",)
