@@ -17,7 +17,7 @@ import psutil
 import pytest
 import torch.distributed as dist
 
-from igrpo.cli.main import worker
+from igrpo.cli import worker
 from igrpo.config import ConfigError, RunConfig, config_values, parse_config
 from igrpo.rewards.base import RewardPausedError
 from igrpo.runs import ranks
