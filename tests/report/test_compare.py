@@ -143,7 +143,7 @@ def test_what_was_spent(tmp_path: Path) -> None:
     found = two(tmp_path, costs={"flops": -1})
     grpo, igrpo = (condition.spent for condition in found.conditions)
     assert (grpo.steps, grpo.samples, grpo.generated_tokens, grpo.trained_tokens, grpo.flops) == (4, 32, 640, 800, 4e9)
-    assert igrpo.models.flops is None
+    assert igrpo.flops is None
     assert grpo.seconds == pytest.approx(4 * 0.75)  # generation and update; neither evaluation nor checkpoint
     assert grpo.seconds_by_phase == {"checkpoint": 0.5, "evaluation": 12.0, "generation": 2.0, "update": 1.0}
 
