@@ -76,7 +76,7 @@ def test_objectives_learn_different_things_from_the_same_samples() -> None:
             assert any(not torch.equal(value, other[key]) for key, value in one.items())
 
 
-@pytest.mark.parametrize("package", ["objective", "training", "algorithm"])
+@pytest.mark.parametrize("package", ["losses", "training", "algorithms"])
 def test_no_code_of_the_step_asks_for_the_name_of_an_algorithm_or_an_objective(package: str) -> None:
     """Which is chosen is decided once, in assembly."""
     files = list((Path(igrpo.__file__).parent / package).glob("*.py"))
