@@ -14,10 +14,10 @@ from igrpo.config.schema import RunConfig
 from igrpo.data.module import QuestionDataModule
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.generation.base import Engine, SamplingParams
+from igrpo.generation.batch_barrier import BatchBarrier
 from igrpo.generation.local.checks import check_decoding
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.generation.local.replica import ReplicaEngine
-from igrpo.generation.lockstep import Lockstep
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward
 from igrpo.training.canary import Canary
@@ -146,5 +146,5 @@ def build_evaluator(config: RunConfig, questions: Sequence[Question], parts: Par
         draft_conditioned=evaluation.draft_conditioned,
         oracle_drafts=evaluation.oracle_drafts,
         seed=config.seed,
-        wrap=None if config.rollout.pipeline else Lockstep,
+        wrap=None if config.rollout.pipeline else BatchBarrier,
     )

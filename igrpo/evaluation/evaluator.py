@@ -52,7 +52,7 @@ class Evaluator:
         oracle_drafts: N of the oracle's pick; 0 switches it off.
         seed: the run's seed.
         wrap: for a bit-exact mode. ``wrap(engine, calls)`` gives the engine of one stage, on which exactly ``calls``
-            calls of ``sample`` are made, all of which may wait for each other (``rollout.lockstep.Lockstep`` fits).
+            calls of ``sample`` are made, all of which may wait for each other (`BatchBarrier` fits).
 
     Raises:
         ValueError: a setting that cannot be evaluated.

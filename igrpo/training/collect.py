@@ -11,7 +11,7 @@ from igrpo.algorithms.base import Algorithm, Toolbox
 from igrpo.budget import Budget
 from igrpo.distributed import gather, rank, world
 from igrpo.generation.base import Engine, SamplingParams
-from igrpo.generation.lockstep import Lockstep
+from igrpo.generation.batch_barrier import BatchBarrier
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward
 from igrpo.training.dynamic_sampling import DynamicSampling
@@ -57,8 +57,8 @@ class Collector:
         return traces
 
     async def _collect(self, step: int, questions_S: Sequence[Question]) -> list[Trace]:
-        lockstep = None if self.pipeline else Lockstep(self.engine, len(questions_S))
-        engine, places = lockstep or self.engine, sum(gather(len(questions_S)))
+        barrier = None if self.pipeline else BatchBarrier(self.engine, len(questions_S))
+        engine, places = barrier or self.engine, sum(gather(len(questions_S)))
         tools = Toolbox(engine, self.reward, self.prompts, self.params, self.run_seed, step, places=places)
 
         spare = [] if self.refill is None else self.refill.spare(step)
@@ -74,8 +74,8 @@ class Collector:
                     else await self.refill.fill(question, place, spare, ask)
                 )
             finally:
-                if lockstep is not None:
-                    lockstep.leave()
+                if barrier is not None:
+                    barrier.unregister()
 
         try:
             async with asyncio.TaskGroup() as group:

@@ -29,9 +29,9 @@ from igrpo.config.model_files import SMOLLM2
 from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.config.parts.reward import JudgeConfig, RewardConfig, WeightedConfig
 from igrpo.data.module import QuestionDataModule
+from igrpo.generation.batch_barrier import BatchBarrier
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.generation.local.replica import ReplicaEngine
-from igrpo.generation.lockstep import Lockstep
 from igrpo.losses import correction_weights
 from igrpo.rewards.judge.prompt import JudgePrompt
 from igrpo.runs.run_directory import RunDirectory
@@ -321,11 +321,11 @@ def test_evaluation_keeps_the_barrier_between_its_stages(
 ) -> None:
     made: list[int] = []
 
-    def counted(engine: Any, parties: int) -> Lockstep:
-        made.append(parties)
-        return Lockstep(engine, parties)
+    def counted(engine: Any, workers: int) -> BatchBarrier:
+        made.append(workers)
+        return BatchBarrier(engine, workers)
 
-    monkeypatch.setattr("igrpo.assembly.cycle.Lockstep", counted)
+    monkeypatch.setattr("igrpo.assembly.cycle.BatchBarrier", counted)
     config = composed({"sampling.max_completion_tokens": 4, "rollout.pipeline": pipeline})
     parts = _parts(config)
     try:

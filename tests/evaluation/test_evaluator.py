@@ -10,7 +10,7 @@ import pytest
 
 from igrpo.evaluation.result import EvaluationResult
 from igrpo.generation.base import Engine, SamplingParams
-from igrpo.generation.lockstep import Lockstep
+from igrpo.generation.batch_barrier import BatchBarrier
 from igrpo.seeding import derive_seed
 from igrpo.types import Completion, Question, Score
 from tests.evaluation.fakes import (
@@ -199,7 +199,7 @@ def test_wrap_is_told_how_many_calls_each_stage_makes() -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"greedy": False, "draft_conditioned": False}, {"oracle_drafts": 4}])
-def test_lockstep_fits_as_wrap_and_changes_nothing(settings: dict[str, object]) -> None:
+def test_the_batch_barrier_as_wrap_changes_nothing(settings: dict[str, object]) -> None:
     """Slow rewards move nothing, the barrier never waits for ever, and the results are those without it."""
 
     class Dawdling(EqualityReward):
@@ -210,8 +210,8 @@ def test_lockstep_fits_as_wrap_and_changes_nothing(settings: dict[str, object]) 
 
     plain, quick, slow = ScriptedEngine(), ScriptedEngine(), ScriptedEngine()
     expected = run(plain, **settings)
-    assert run(quick, wrap=Lockstep, **settings) == expected
-    assert run(slow, wrap=Lockstep, reward=Dawdling(), **settings) == expected
+    assert run(quick, wrap=BatchBarrier, **settings) == expected
+    assert run(slow, wrap=BatchBarrier, reward=Dawdling(), **settings) == expected
     assert slow.calls == quick.calls, "the engine hears the same calls in the same order"
 
 

@@ -1,4 +1,4 @@
-"""Lockstep: bit-equal samples whatever the rewards' timing, and nobody waits for ever."""
+"""BatchBarrier: bit-equal samples whatever the rewards' timing, and nobody waits for ever."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from igrpo.generation.base import Engine, SamplingParams
+from igrpo.generation.batch_barrier import BatchBarrier
 from igrpo.generation.local.engine import LocalEngine
-from igrpo.generation.lockstep import Lockstep
 from igrpo.types import Completion
 
 from .conftest import EOS, make_model, params, rule_out
 
-PARTIES = 6
+WORKERS = 6
 Delay = Callable[[int, int], Awaitable[None]]
 
 
 async def two_stages(engine: Engine, delay: Delay) -> list[tuple[Completion, ...]]:
     """Every question drafts, is scored for as long as ``delay`` says, refines; each third one stops after its drafts."""
-    lockstep = engine if isinstance(engine, Lockstep) else None
+    barrier = engine if isinstance(engine, BatchBarrier) else None
 
     async def question(i: int) -> tuple[Completion, ...]:
         try:
@@ -36,10 +36,10 @@ async def two_stages(engine: Engine, delay: Delay) -> list[tuple[Completion, ...
             longer = [*prompt, *drafts[0].token_ids]
             return drafts + await engine.sample(longer, params(max_new_tokens=16), [10 * i + 2, 10 * i + 3])
         finally:
-            if lockstep:
-                lockstep.leave()
+            if barrier:
+                barrier.unregister()
 
-    return await asyncio.wait_for(asyncio.gather(*(question(i) for i in range(PARTIES))), 60)  # type: ignore[return-value]
+    return await asyncio.wait_for(asyncio.gather(*(question(i) for i in range(WORKERS))), 60)  # type: ignore[return-value]
 
 
 def jitter(seed: int) -> Delay:
@@ -61,7 +61,7 @@ def lone_engine(tokenizer: PreTrainedTokenizerFast) -> LocalEngine:
 
 
 def test_timing_changes_no_bit(lone_engine: LocalEngine) -> None:
-    runs = [asyncio.run(two_stages(Lockstep(lone_engine, PARTIES), jitter(seed))) for seed in range(5)]
+    runs = [asyncio.run(two_stages(BatchBarrier(lone_engine, WORKERS), jitter(seed))) for seed in range(5)]
     assert all(run == runs[0] for run in runs[1:])  # floats compared exactly
 
 
@@ -94,11 +94,11 @@ class Recorder:
 @pytest.mark.parametrize("seed", range(4))
 def test_waves_come_whole_and_in_the_order_of_the_seeds(seed: int) -> None:
     recorder = Recorder()
-    asyncio.run(two_stages(Lockstep(recorder, PARTIES), jitter(seed)))
+    asyncio.run(two_stages(BatchBarrier(recorder, WORKERS), jitter(seed)))
     assert recorder.asked == [0, 10, 20, 30, 40, 50, 2, 12, 32, 42]
 
 
-def test_without_lockstep_the_order_does_depend_on_timing() -> None:
+def test_without_the_barrier_the_order_depends_on_timing() -> None:
     orders = set()
     for seed in range(4):
         recorder = Recorder()
@@ -107,22 +107,22 @@ def test_without_lockstep_the_order_does_depend_on_timing() -> None:
     assert len(orders) > 1
 
 
-def test_a_party_that_fails_or_leaves_early_holds_up_nobody() -> None:
-    lockstep = Lockstep(Recorder(fails_on=1), 4)
+def test_a_worker_that_fails_or_ends_early_holds_up_nobody() -> None:
+    barrier = BatchBarrier(Recorder(fails_on=1), 4)
 
-    async def party(i: int) -> str:
+    async def worker(i: int) -> str:
         try:
             if i == 3:
                 await asyncio.sleep(0.01)
                 raise KeyError("its reward died")
             for wave in range(2):
-                await lockstep.sample([1], params(), [10 * wave + i])
+                await barrier.sample([1], params(), [10 * wave + i])
             return "through"
         finally:
-            lockstep.leave()
+            barrier.unregister()
 
     async def everyone() -> list[object]:
-        return await asyncio.wait_for(asyncio.gather(*(party(i) for i in range(4)), return_exceptions=True), 5)
+        return await asyncio.wait_for(asyncio.gather(*(worker(i) for i in range(4)), return_exceptions=True), 5)
 
     results = asyncio.run(everyone())
     assert [result if result == "through" else type(result) for result in results] == [
@@ -133,23 +133,23 @@ def test_a_party_that_fails_or_leaves_early_holds_up_nobody() -> None:
     ]
 
 
-def test_a_cancelled_party_is_not_waited_for() -> None:
+def test_a_cancelled_worker_is_not_waited_for() -> None:
     recorder = Recorder()
-    lockstep = Lockstep(recorder, 3)
+    barrier = BatchBarrier(recorder, 3)
 
-    async def party(i: int) -> None:
+    async def worker(i: int) -> None:
         try:
-            await lockstep.sample([1], params(), [i])
+            await barrier.sample([1], params(), [i])
         finally:
-            lockstep.leave()
+            barrier.unregister()
 
     async def scene() -> None:
-        tasks = [asyncio.ensure_future(party(i)) for i in range(2)]
+        tasks = [asyncio.ensure_future(worker(i)) for i in range(2)]
         await asyncio.sleep(0)
         tasks[0].cancel()
         await asyncio.sleep(0.01)
         assert recorder.asked == []  # the third may still come
-        await asyncio.wait_for(asyncio.gather(tasks[1], party(2)), 5)
+        await asyncio.wait_for(asyncio.gather(tasks[1], worker(2)), 5)
 
     asyncio.run(scene())
     assert recorder.asked == [1, 2]
@@ -158,16 +158,16 @@ def test_a_cancelled_party_is_not_waited_for() -> None:
 def test_cancelled_between_the_last_call_and_the_opening() -> None:
     """The wave is complete and about to open when one of it is cancelled: the others go on."""
     recorder = Recorder()
-    lockstep = Lockstep(recorder, 3)
+    barrier = BatchBarrier(recorder, 3)
 
-    async def party(i: int) -> None:
+    async def worker(i: int) -> None:
         try:
-            await lockstep.sample([1], params(), [i])
+            await barrier.sample([1], params(), [i])
         finally:
-            lockstep.leave()
+            barrier.unregister()
 
     async def scene() -> None:
-        tasks = [asyncio.ensure_future(party(i)) for i in range(3)]
+        tasks = [asyncio.ensure_future(worker(i)) for i in range(3)]
         await asyncio.sleep(0)  # all have asked, nothing has opened
         assert recorder.asked == []
         tasks[0].cancel()
@@ -177,27 +177,27 @@ def test_cancelled_between_the_last_call_and_the_opening() -> None:
     assert recorder.asked == [1, 2]
 
 
-def test_a_cancelled_party_that_still_lives_is_waited_for() -> None:
+def test_a_cancelled_worker_that_still_lives_is_waited_for() -> None:
     """It may ask again: until it does, or leaves, the wave is not whole."""
     recorder = Recorder()
-    lockstep = Lockstep(recorder, 2)
+    barrier = BatchBarrier(recorder, 2)
 
     async def impatient() -> None:
         try:
             with contextlib.suppress(asyncio.CancelledError):
-                await lockstep.sample([1], params(), [7])
+                await barrier.sample([1], params(), [7])
             await asyncio.sleep(0.01)
             assert recorder.asked == []
-            await lockstep.sample([1], params(), [8])
+            await barrier.sample([1], params(), [8])
         finally:
-            lockstep.leave()
+            barrier.unregister()
 
     async def patient(other: asyncio.Task[None]) -> None:
         try:
             other.cancel()
-            await lockstep.sample([1], params(), [9])
+            await barrier.sample([1], params(), [9])
         finally:
-            lockstep.leave()
+            barrier.unregister()
 
     async def scene() -> None:
         first = asyncio.ensure_future(impatient())
@@ -210,12 +210,12 @@ def test_a_cancelled_party_that_still_lives_is_waited_for() -> None:
 
 def test_it_is_an_engine_and_passes_on_the_rest() -> None:
     recorder = Recorder()
-    lockstep = Lockstep(recorder, 1)
-    assert isinstance(lockstep, Engine)
-    lockstep.sync_weights(9)
-    lockstep.close()
+    barrier = BatchBarrier(recorder, 1)
+    assert isinstance(barrier, Engine)
+    barrier.sync_weights(9)
+    barrier.close()
     assert (recorder.version, recorder.closed) == (9, True)
-    assert (lockstep.prefilled_tokens, lockstep.generated_tokens, lockstep.flops) == (3, 4, 6)
-    assert lockstep.busy_seconds == 5.0
-    with pytest.raises(ValueError, match="parties=0"):
-        Lockstep(recorder, 0)
+    assert (barrier.prefilled_tokens, barrier.generated_tokens, barrier.flops) == (3, 4, 6)
+    assert barrier.busy_seconds == 5.0
+    with pytest.raises(ValueError, match="workers=0"):
+        BatchBarrier(recorder, 0)
