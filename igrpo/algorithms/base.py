@@ -1,4 +1,4 @@
-"""What an algorithm is, and what it may use."""
+"""The interface of an algorithm, and everything that one needs to process a question."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from igrpo.types import Completion, Group, Prompt, Question, Trace
 
 
 @dataclass(frozen=True, slots=True)
-class Toolbox:
-    """The parts that one rollout cycle hands to one of its questions, which has place ``place`` of ``places``.
+class RolloutContext:
+    """Everything an algorithm needs to process one question, which has place ``place`` of ``places`` in its step.
 
-    Places are counted over all processes, so that what depends on them does not depend on how many there are; steps
-    are counted from 1.
+    Places are counted over all processes, so that what depends on them does not depend on the number of processes.
+    Steps are counted from 1.
     """
 
     engine: Engine
@@ -33,11 +33,11 @@ class Toolbox:
 
     @property
     def number(self) -> int:
-        """The places of the run before this one: a count that goes on from step to step, and after a resume."""
+        """Number of places of the run before this one: a count that continues from step to step, and after a resume."""
         return (self.step - 1) * self.places + self.place
 
     async def sample(self, question: Question, prompt: Prompt, n: int, turn: int) -> tuple[Completion, ...]:
-        """``n`` completions, each from a seed of its own; ``turn`` counts what a question samples one after another."""
+        """Sample ``n`` completions, each with its own seed; ``turn`` is the sampling round of the question, from 1."""
         seeds = [sample_seed(self.run_seed, self.step, question.id, turn, i) for i in range(n)]
         return await complete(self.engine, prompt, self.params, seeds)
 
@@ -53,7 +53,7 @@ class Toolbox:
         shown: tuple[int, ...] = (),
         shown_from: int = 1,
     ) -> Group:
-        """``n`` completions of ``prompt`` with their scores; those that the reward cannot score leave the group."""
+        """Sample ``n`` completions of ``prompt`` and score them; those without a score are kept apart as unscored."""
         completions = await self.sample(question, prompt, n, turn)
         return await self.scored(
             question, prompt, completions, stage=stage, trained=trained, shown=shown, shown_from=shown_from
@@ -70,7 +70,7 @@ class Toolbox:
         shown: tuple[int, ...] = (),
         shown_from: int = 1,
     ) -> Group:
-        """A group of completions that were sampled from ``prompt``."""
+        """Score completions that were sampled from ``prompt``, and make a group of them."""
         scores = await checked_score(self.reward, question, completions)
         pairs = list(zip(completions, scores, strict=True))
         return Group(
@@ -85,37 +85,38 @@ class Toolbox:
         )
 
     def rng(self, question: Question, purpose: str) -> random.Random:
-        """A generator for choices other than sampling, the same in every repetition of the step."""
+        """Random generator for choices other than sampling, the same in every repetition of the step."""
         return random.Random(derive_seed(purpose, self.run_seed, self.step, question.id))
 
 
 class Algorithm(Protocol):
-    """What is sampled, shown and trained on, for one question. The loss is not its business (see objective/)."""
+    """Decides what is sampled, shown and trained on for one question. The loss is the objective's (`igrpo.losses`)."""
 
-    async def __call__(self, question: Question, tools: Toolbox) -> Trace:
-        """All groups of one question, in the order in which they were sampled."""
+    async def __call__(self, question: Question, context: RolloutContext) -> Trace:
+        """Return all groups of one question, in the order in which they were sampled."""
         ...
 
 
 @runtime_checkable
-class Remembering(Protocol):
-    """An algorithm that carries something from step to step. It must not change while a step samples.
+class StatefulAlgorithm(Protocol):
+    """An algorithm whose state changes from step to step; it must not change while a step samples.
 
-    With several processes each harvests its own questions, and all of them remember the same.
+    With several processes, each extracts the state of its own questions, and all are updated with that of all
+    questions.
     """
 
-    def harvest(self, trace: Trace) -> Any:
-        """What later steps need of a question: something that can be pickled, and is small."""
+    def extract_state(self, trace: Trace) -> Any:
+        """Return what later steps need of a question: a small object that can be pickled."""
         ...
 
-    def remember(self, harvests_S: Sequence[Any]) -> None:
-        """Take in those of all S questions of a step, in their order."""
+    def update_state(self, states_S: Sequence[Any]) -> None:
+        """Update the state with those of all S questions of a step, in their order."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """What is remembered, as plain values: a part of every checkpoint."""
+        """Return the state as plain values; it is part of every checkpoint."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from it."""
+        """Restore a state that ``state_dict`` returned."""
         ...

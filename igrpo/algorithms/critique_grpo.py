@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.base import RolloutContext
 from igrpo.types import Cohort, Group, Lesson, Question, Trace, lessons
 
 
@@ -42,26 +42,26 @@ class CritiqueGRPO:
     critiques: int
     kept: int
 
-    async def __call__(self, question: Question, tools: Toolbox) -> Trace:
-        bare = tools.prompts.question_prompt(question)
+    async def __call__(self, question: Question, context: RolloutContext) -> Trace:
+        bare = context.prompts.question_prompt(question)
         # y_1..y_n ~ pi_old(. | q)
-        first = await tools.group(question, bare, self.answers, turn=1, stage=1, trained=True)
+        first = await context.group(question, bare, self.answers, turn=1, stage=1, trained=True)
         if not first.completions or any(score.correct for score in first.scores):
             return Trace(question, (first,))  # GRPO
 
         groups: list[Group] = [replace(first, trained=False)]  # it has no baseline of its own
-        for turn, index in enumerate(self._criticised(question, tools, len(first.completions))):
+        for turn, index in enumerate(self._criticised(question, context, len(first.completions))):
             answer = first.completions[index]
             # c ~ pi_old(. | q, y_i)
-            asked = tools.prompts.critique_prompt(question, answer)
-            (critique,) = await tools.sample(question, asked, 1, 2 + 2 * turn)
+            asked = context.prompts.critique_prompt(question, answer)
+            (critique,) = await context.sample(question, asked, 1, 2 + 2 * turn)
             groups.append(
                 Group(3, asked, (), (), trained=False, shown=(index,), shown_from=len(groups), unscored=(critique,))
             )
             # y' ~ pi_old(. | q, y_i, c)
-            prompt = tools.prompts.revision_prompt(question, answer, critique)
+            prompt = context.prompts.revision_prompt(question, answer, critique)
             back, shown = len(groups), (index,)
-            refined = await tools.group(
+            refined = await context.group(
                 question, prompt, 1, turn=3 + 2 * turn, stage=2, trained=False, shown=shown, shown_from=back
             )
             groups.append(refined)
@@ -69,10 +69,10 @@ class CritiqueGRPO:
         # A = R - mean over the union of the first answers and the k refinements, all conditioned on q
         return Trace(question, tuple(groups), ((*lessons(first, bare), *self._best(refinements)),))
 
-    def _criticised(self, question: Question, tools: Toolbox, answers: int) -> list[int]:
+    def _criticised(self, question: Question, context: RolloutContext, answers: int) -> list[int]:
         """Which answers: each once, in a random order, before one comes again."""
         order = list(range(answers))
-        tools.rng(question, "criticised").shuffle(order)
+        context.rng(question, "criticised").shuffle(order)
         return [order[i % answers] for i in range(self.critiques)]
 
     def _best(self, refinements: Sequence[Lesson]) -> Cohort:

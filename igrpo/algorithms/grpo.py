@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.base import RolloutContext
 from igrpo.types import Question, Trace
 
 
@@ -14,7 +14,7 @@ class GRPO:
 
     group_size: int
 
-    async def __call__(self, question: Question, tools: Toolbox) -> Trace:
-        prompt = tools.prompts.question_prompt(question)
-        answers = await tools.group(question, prompt, self.group_size, turn=1, stage=1, trained=True)
+    async def __call__(self, question: Question, context: RolloutContext) -> Trace:
+        prompt = context.prompts.question_prompt(question)
+        answers = await context.group(question, prompt, self.group_size, turn=1, stage=1, trained=True)
         return Trace(question, (answers,))

@@ -19,7 +19,7 @@ from fractions import Fraction
 from itertools import chain
 from typing import Literal
 
-from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.base import RolloutContext
 from igrpo.algorithms.selection import SelectionRule, TieRule, choose
 from igrpo.types import Group, Question, Trace, lessons
 
@@ -44,26 +44,26 @@ class IGRPO:
     joint_baseline: bool = False
     bare_fraction: float = 0.0
 
-    async def __call__(self, question: Question, tools: Toolbox) -> Trace:
-        bare = tools.prompts.question_prompt(question)
-        if self._answers_once(tools.number):
+    async def __call__(self, question: Question, context: RolloutContext) -> Trace:
+        bare = context.prompts.question_prompt(question)
+        if self._answers_once(context.number):
             n = self.drafts + self.rounds * self.group_size
-            return Trace(question, (await tools.group(question, bare, n, turn=1, stage=1, trained=True),))
+            return Trace(question, (await context.group(question, bare, n, turn=1, stage=1, trained=True),))
 
         groups: list[Group] = []
         if self.drafts:
             # Stage 1, exploration: d_1..d_N ~ pi_old(. | q). No gradient flows through them.
             trained = "draft" in self.train_on and not self.joint_baseline
-            groups.append(await tools.group(question, bare, self.drafts, turn=1, stage=1, trained=trained))
+            groups.append(await context.group(question, bare, self.drafts, turn=1, stage=1, trained=trained))
 
         for turn in range(2, 2 + self.rounds):
             # d^ = argmax_i R(d_i)   (Eq. 1)
-            shown = self._best(question, tools, groups[-1], turn) if groups else ()
+            shown = self._best(question, context, groups[-1], turn) if groups else ()
             # Stage 2, refinement: q' = Concat(q, d^)   (Eq. 2);   o_1..o_G ~ pi_old(. | q')
-            prompt = tools.prompts.refinement_prompt(question, [groups[-1].completions[i] for i in shown])
+            prompt = context.prompts.refinement_prompt(question, [groups[-1].completions[i] for i in shown])
             trained = "refine" in self.train_on
             groups.append(
-                await tools.group(question, prompt, self.group_size, turn=turn, stage=2, trained=trained, shown=shown)
+                await context.group(question, prompt, self.group_size, turn=turn, stage=2, trained=trained, shown=shown)
             )
 
         internalize = "internalize" in self.train_on
@@ -80,8 +80,8 @@ class IGRPO:
         share = Fraction(str(self.bare_fraction))  # 0.29 x 100 is 28.99... in floats
         return (number + 1) * share // 1 > number * share // 1
 
-    def _best(self, question: Question, tools: Toolbox, drafts: Group, turn: int) -> tuple[int, ...]:
+    def _best(self, question: Question, context: RolloutContext, drafts: Group, turn: int) -> tuple[int, ...]:
         if self.all_failed == "skip" and not any(score.correct for score in drafts.scores):
             return ()
-        rng = tools.rng(question, "selection" if turn == 2 else f"selection {turn}")
+        rng = context.rng(question, "selection" if turn == 2 else f"selection {turn}")
         return choose(self.show, self.select, drafts.scores, drafts.completions, rng=rng, ties=self.ties)

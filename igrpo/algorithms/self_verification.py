@@ -31,7 +31,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.base import RolloutContext
 from igrpo.data.boxed import last_boxed
 from igrpo.types import Completion, Group, Question, Score, Trace, Verified
 
@@ -62,29 +62,29 @@ class SelfVerification:
     balanced: bool
     pairs: list[Pair] = field(default_factory=list)
 
-    async def __call__(self, question: Question, tools: Toolbox) -> Trace:
+    async def __call__(self, question: Question, context: RolloutContext) -> Trace:
         # o_1..o_n ~ pi_old(. | q), as in GRPO
-        prompt = tools.prompts.question_prompt(question)
-        answers = await tools.group(question, prompt, self.answers, turn=1, stage=1, trained=True)
-        pair = self._chosen(question, tools)
+        prompt = context.prompts.question_prompt(question)
+        answers = await context.group(question, prompt, self.answers, turn=1, stage=1, trained=True)
+        pair = self._chosen(question, context)
         if pair is None:
             return Trace(question, (answers,))
         # v_1..v_m ~ pi_old(. | q', o'): is o' right? Rewarded for being right about it.
-        prompt = tools.prompts.verification_prompt(pair.question, pair.answer)
-        verifications = await tools.sample(question, prompt, self.verifications, 2)
-        scores = tuple(verification_score(v.text, pair.correct, tools.prompts.verdicts) for v in verifications)
+        prompt = context.prompts.verification_prompt(pair.question, pair.answer)
+        verifications = await context.sample(question, prompt, self.verifications, 2)
+        scores = tuple(verification_score(v.text, pair.correct, context.prompts.verdicts) for v in verifications)
         verified = Verified(pair.question.id, pair.text, pair.correct)
         return Trace(question, (answers, Group(3, prompt, verifications, scores, trained=True, verified=verified)))
 
-    def _chosen(self, question: Question, tools: Toolbox) -> Pair | None:
+    def _chosen(self, question: Question, context: RolloutContext) -> Pair | None:
         """One of the buffer's pairs; None while it is empty."""
-        rng = tools.rng(question, "verified")
+        rng = context.rng(question, "verified")
         wanted = rng.random() < 0.5
         pairs = [pair for pair in self.pairs if pair.correct is wanted] if self.balanced else []
         pairs = pairs or self.pairs
         return rng.choice(pairs) if pairs else None
 
-    def harvest(self, trace: Trace) -> list[Pair]:
+    def extract_state(self, trace: Trace) -> list[Pair]:
         """The question's answers that the reward gave a verdict on."""
         answers = trace.groups[0]
         return [
@@ -93,9 +93,9 @@ class SelfVerification:
             if score.correct is not None
         ]
 
-    def remember(self, harvests_S: Sequence[list[Pair]]) -> None:
+    def update_state(self, states_S: Sequence[list[Pair]]) -> None:
         """The newest stay: of a step, the last questions'."""
-        self.pairs = [*self.pairs, *(pair for harvest in harvests_S for pair in harvest)][-self.buffer :]
+        self.pairs = [*self.pairs, *(pair for extract_state in states_S for pair in extract_state)][-self.buffer :]
 
     def state_dict(self) -> dict[str, Any]:
         """The buffer, the oldest pair first."""

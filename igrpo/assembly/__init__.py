@@ -8,12 +8,12 @@ from igrpo.assembly.algorithms import build_algorithm
 from igrpo.assembly.cycle import (
     Parts,
     build_benchmark_evaluator,
-    build_canary,
     build_collector,
     build_dynamic_sampling,
     build_engine,
     build_entropy_meter,
     build_evaluator,
+    build_weight_sync_check,
 )
 from igrpo.assembly.lengths import check_lengths, longest_prompt
 from igrpo.assembly.policy import Policy, build_device, build_policy, build_prompts
@@ -26,7 +26,6 @@ __all__ = [
     "Policy",
     "build_algorithm",
     "build_benchmark_evaluator",
-    "build_canary",
     "build_collector",
     "build_device",
     "build_dynamic_sampling",
@@ -37,6 +36,7 @@ __all__ = [
     "build_prompts",
     "build_reward",
     "build_source",
+    "build_weight_sync_check",
     "check_lengths",
     "evaluated_questions",
     "fitting_source",

@@ -20,13 +20,13 @@ from igrpo.generation.local.engine import LocalEngine
 from igrpo.generation.local.replica import ReplicaEngine
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward
-from igrpo.training.canary import Canary
 from igrpo.training.collect import Collector
 from igrpo.training.dynamic_sampling import DynamicSampling
 from igrpo.training.entropies import EntropyMeter
+from igrpo.training.weight_sync_check import WeightSyncCheck
 from igrpo.types import Question
 
-_CANARY_TOKENS = 32
+_CHECKED_TOKENS = 32
 
 
 def build_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder, run_dir: Path) -> Engine:
@@ -102,16 +102,16 @@ def build_entropy_meter(config: RunConfig, parts: Parts) -> EntropyMeter | None:
     )
 
 
-def build_canary(config: RunConfig, parts: Parts, question: Question) -> Canary | None:
+def build_weight_sync_check(config: RunConfig, parts: Parts, question: Question) -> WeightSyncCheck | None:
     """The check of each weight sync, on the prompt of ``question``; None where the engine has the trainer's tensors."""
     rollout = config.rollout
     if isinstance(rollout, LocalRolloutConfig):
         return None
-    return Canary(
+    return WeightSyncCheck(
         engine=parts.engine,
         prompt_ids=parts.prompts.question_prompt(question).token_ids,
         temperature=config.sampling.temperature,
-        tokens=min(_CANARY_TOKENS, config.sampling.max_completion_tokens),
+        tokens=min(_CHECKED_TOKENS, config.sampling.max_completion_tokens),
         tolerance=rollout.canary_tolerance,
         chunk=config.trainer.head_chunk,
         pad_id=parts.policy.tokenizer.pad_token_id,

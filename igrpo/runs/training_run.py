@@ -64,7 +64,7 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
     Raises:
         ValueError: settings that do not go with the model or the data, a directory that another process holds, or a run
             to resume whose questions have changed.
-        NonFiniteError, RewardError, CanaryError, DiskFullError: what stopped the run; its data is kept.
+        NonFiniteError, RewardError, WeightSyncError, DiskFullError: what stopped the run; its data is kept.
     """
     torch.set_num_threads(config.trainer.threads)
     directory = RunDirectory(run_dir)
@@ -153,7 +153,7 @@ def _fit(
             pad_id=policy.tokenizer.pad_token_id,
             transfer=config.transfer,
             entropies=assembly.build_entropy_meter(config, parts),
-            canary=assembly.build_canary(config, parts, source.development[0]),
+            weight_sync_check=assembly.build_weight_sync_check(config, parts, source.development[0]),
         )
         recorder = None if tracker is None else _recorder(config, directory, tracker, module)
         module.alarms = None if recorder is None else _alarms(config, directory, recorder)

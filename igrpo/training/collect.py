@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from igrpo.algorithms.base import Algorithm, Toolbox
+from igrpo.algorithms.base import Algorithm, RolloutContext
 from igrpo.budget import Budget
 from igrpo.distributed import gather, rank, world
 from igrpo.generation.base import Engine, SamplingParams
@@ -59,13 +59,13 @@ class Collector:
     async def _collect(self, step: int, questions_S: Sequence[Question]) -> list[Trace]:
         barrier = None if self.pipeline else BatchBarrier(self.engine, len(questions_S))
         engine, places = barrier or self.engine, sum(gather(len(questions_S)))
-        tools = Toolbox(engine, self.reward, self.prompts, self.params, self.run_seed, step, places=places)
+        context = RolloutContext(engine, self.reward, self.prompts, self.params, self.run_seed, step, places=places)
 
         spare = [] if self.refill is None else self.refill.spare(step)
 
         async def one(place: int, question: Question) -> list[Trace]:
             async def ask(asked: Question) -> Trace:
-                return await self.algorithm(asked, replace(tools, place=place))
+                return await self.algorithm(asked, replace(context, place=place))
 
             try:
                 return (

@@ -12,7 +12,7 @@ import lightning
 import torch
 
 from igrpo import distributed
-from igrpo.algorithms.base import Remembering
+from igrpo.algorithms.base import StatefulAlgorithm
 from igrpo.budget import Budget
 from igrpo.config.parts.algorithm import ObjectiveConfig
 from igrpo.config.parts.transfer import TransferConfig
@@ -21,7 +21,6 @@ from igrpo.generation.base import Sleeper
 from igrpo.metrics.alarms import Alarms
 from igrpo.models.shape import model_shape
 from igrpo.training.batching import Overlong, question_rows
-from igrpo.training.canary import Canary
 from igrpo.training.checkpoint_content import PlainState, check_names, trained_tensors
 from igrpo.training.collect import Collector
 from igrpo.training.dynamic_sampling import everyones_traces
@@ -35,6 +34,7 @@ from igrpo.training.schedule import learning_rate
 from igrpo.training.stopping import StoppingRule
 from igrpo.training.strategies import checkpoint_activations, shard
 from igrpo.training.update import NonFiniteError, Updater, UpdateResult
+from igrpo.training.weight_sync_check import WeightSyncCheck
 from igrpo.types import Question, Trace
 
 _ADVICE = "Lower trainer.learning_rate, or set trainer.on_nonfinite=skip to leave such updates out and count them"
@@ -74,7 +74,7 @@ class IGRPOModule(lightning.LightningModule):
         pad_id: int,
         transfer: TransferConfig | None = None,
         entropies: EntropyMeter | None = None,
-        canary: Canary | None = None,
+        weight_sync_check: WeightSyncCheck | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -90,7 +90,7 @@ class IGRPOModule(lightning.LightningModule):
         self._objective, self._correction, self._transfer = objective, correction, transfer
         self._trainer_config, self._pad_id = trainer, pad_id
         self._stopping = stopping
-        self._entropies, self._canary = entropies, canary
+        self._entropies, self._weight_sync_check = entropies, weight_sync_check
         self._shape = model_shape(policy)
         if not self._shape.exact:
             log.warning(
@@ -182,8 +182,8 @@ class IGRPOModule(lightning.LightningModule):
     def _remember(self, mine_S: Sequence[Trace]) -> None:
         """What later steps need of all questions, in every process."""
         algorithm = self._collector.algorithm
-        if isinstance(algorithm, Remembering):
-            algorithm.remember(distributed.gather_shares([algorithm.harvest(trace) for trace in mine_S]))
+        if isinstance(algorithm, StatefulAlgorithm):
+            algorithm.update_state(distributed.gather_shares([algorithm.extract_state(trace) for trace in mine_S]))
 
     def _count(self, result: UpdateResult, before: Mapping[str, int]) -> None:
         """Add what the update took; with several processes, what all of them took, by the main one's clock."""
@@ -199,9 +199,9 @@ class IGRPOModule(lightning.LightningModule):
     def _sync_weights(self, step: int, *, exact: bool = False) -> dict[str, float]:
         """Hand the weights to the engine, and see that they have arrived; returns what was measured."""
         self._collector.engine.sync_weights(step)
-        if self._canary is None:
+        if self._weight_sync_check is None:
             return {}
-        gap = self._canary.check(step, self.policy, self._run_policy, self.device, exact=exact)
+        gap = self._weight_sync_check.check(step, self.policy, self._run_policy, self.device, exact=exact)
         return {"train/canary_gap": gap}
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.base import RolloutContext
 from igrpo.algorithms.grpo import GRPO
 from igrpo.algorithms.igrpo import IGRPO
 from igrpo.algorithms.selection import RULES
@@ -20,13 +20,13 @@ from tests.algorithms.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextRew
 QUESTION = Question("q1", "1 + 1", "2")
 
 
-def toolbox(engine: ScriptedEngine, *, step: int = 3, run_seed: int = 0, reward: Any = None) -> Toolbox:
+def toolbox(engine: ScriptedEngine, *, step: int = 3, run_seed: int = 0, reward: Any = None) -> RolloutContext:
     prompts: Any = PlainPrompts()
-    return Toolbox(engine, reward or TextReward(frozenset({"good"})), prompts, PARAMS, run_seed, step)
+    return RolloutContext(engine, reward or TextReward(frozenset({"good"})), prompts, PARAMS, run_seed, step)
 
 
-def run(algorithm: Any, tools: Toolbox) -> Trace:
-    return asyncio.run(algorithm(QUESTION, tools))
+def run(algorithm: Any, context: RolloutContext) -> Trace:
+    return asyncio.run(algorithm(QUESTION, context))
 
 
 def one_good_draft(prompt: tuple[int, ...], seed: int) -> str:
@@ -105,19 +105,19 @@ def test_seeds_are_those_of_the_run_step_question_and_turn() -> None:
 
 
 def test_other_choices_repeat_for_the_run_step_and_question() -> None:
-    tools = toolbox(ScriptedEngine(one_good_draft), step=5, run_seed=9)
+    context = toolbox(ScriptedEngine(one_good_draft), step=5, run_seed=9)
     expected = random.Random(derive_seed("a choice", 9, 5, QUESTION.id)).random()
-    assert tools.rng(QUESTION, "a choice").random() == expected
+    assert context.rng(QUESTION, "a choice").random() == expected
 
 
 def test_a_group_shows_what_the_group_before_it_has() -> None:
     """Unless it is said otherwise, both where they are sampled and where they are only scored."""
-    tools = toolbox(ScriptedEngine(one_good_draft))
+    context = toolbox(ScriptedEngine(one_good_draft))
 
     async def made() -> list[Group]:
-        prompt = tools.prompts.question_prompt(QUESTION)
-        sampled = await tools.group(QUESTION, prompt, 2, turn=1, stage=2, trained=True)
-        return [sampled, await tools.scored(QUESTION, prompt, sampled.completions, stage=2, trained=True)]
+        prompt = context.prompts.question_prompt(QUESTION)
+        sampled = await context.group(QUESTION, prompt, 2, turn=1, stage=2, trained=True)
+        return [sampled, await context.scored(QUESTION, prompt, sampled.completions, stage=2, trained=True)]
 
     sampled, scored = asyncio.run(made())
     assert sampled == scored
@@ -195,7 +195,7 @@ def test_ties_of_each_round_are_drawn_by_themselves() -> None:
     ]
 
 
-def all_alike(step: int) -> Toolbox:
+def all_alike(step: int) -> RolloutContext:
     return toolbox(ScriptedEngine(lambda prompt, seed: "good"), step=step)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.base import RolloutContext
 from igrpo.algorithms.critique_grpo import CritiqueGRPO
 from igrpo.config.parts.algorithm import AdvantageConfig
 from igrpo.seeding import sample_seed
@@ -43,8 +43,8 @@ def run(
     engine: ScriptedEngine, *, answers: int = 4, critiques: int = 3, kept: int = 2, reward: Any = None, step: int = 3
 ) -> Trace:
     prompts: Any = PlainPrompts()
-    tools = Toolbox(engine, reward or TextReward(frozenset({"good"})), prompts, PARAMS, 0, step)
-    return asyncio.run(CritiqueGRPO(answers, critiques, kept)(QUESTION, tools))
+    context = RolloutContext(engine, reward or TextReward(frozenset({"good"})), prompts, PARAMS, 0, step)
+    return asyncio.run(CritiqueGRPO(answers, critiques, kept)(QUESTION, context))
 
 
 def test_one_right_answer_and_nothing_else_is_sampled() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithms.base import Remembering, Toolbox
+from igrpo.algorithms.base import RolloutContext, StatefulAlgorithm
 from igrpo.algorithms.grpo import GRPO
 from igrpo.algorithms.self_verification import Pair, SelfVerification, verification_score
 from igrpo.seeding import derive_seed, sample_seed
@@ -27,7 +27,9 @@ def pair(name: str, correct: bool) -> Pair:
 
 def run(algorithm: SelfVerification, engine: ScriptedEngine, *, question: Question = QUESTION, step: int = 3) -> Trace:
     prompts: Any = PlainPrompts()
-    return asyncio.run(algorithm(question, Toolbox(engine, TextReward(frozenset({"good"})), prompts, PARAMS, 0, step)))
+    return asyncio.run(
+        algorithm(question, RolloutContext(engine, TextReward(frozenset({"good"})), prompts, PARAMS, 0, step))
+    )
 
 
 def asked(prompt: tuple[int, ...]) -> str:
@@ -71,8 +73,8 @@ def test_its_answers_are_those_of_grpo() -> None:
     engines = [ScriptedEngine(lambda prompt, seed: "bad") for _ in range(2)]
     run(SelfVerification(4, 4, buffer=8, balanced=True), engines[0])
     prompts: Any = PlainPrompts()
-    tools = Toolbox(engines[1], TextReward(frozenset()), prompts, PARAMS, 0, 3)
-    asyncio.run(GRPO(4)(QUESTION, tools))
+    context = RolloutContext(engines[1], TextReward(frozenset()), prompts, PARAMS, 0, 3)
+    asyncio.run(GRPO(4)(QUESTION, context))
     assert engines[0].calls == engines[1].calls
 
 
@@ -124,17 +126,17 @@ def test_what_is_asked_is_a_function_of_seed_step_and_question() -> None:
 
 def test_the_buffer_holds_the_newest_answers_with_a_verdict_and_changes_between_steps_only() -> None:
     algorithm = SelfVerification(2, 2, buffer=5, balanced=True)
-    assert isinstance(algorithm, Remembering)
+    assert isinstance(algorithm, StatefulAlgorithm)
     texts = iter(["good", "bad"] * 3)
     traces = [
         run(algorithm, ScriptedEngine(lambda prompt, seed: next(texts)), question=Question(f"q{i}", "", ""))
         for i in range(3)
     ]
     assert algorithm.pairs == []  # while a step samples, nothing is added
-    algorithm.remember([algorithm.harvest(trace) for trace in traces])
+    algorithm.update_state([algorithm.extract_state(trace) for trace in traces])
     kept = [(one.question.id, one.text, one.correct) for one in algorithm.pairs]
     assert kept == [("q0", "bad", False), *((q, t, t == "good") for q in ("q1", "q2") for t in ("good", "bad"))]
-    algorithm.remember([[pair("new", correct=True)]])
+    algorithm.update_state([[pair("new", correct=True)]])
     assert [one.question.id for one in algorithm.pairs] == ["q1", "q1", "q2", "q2", "new"]
 
 
@@ -157,9 +159,11 @@ def test_an_answer_without_a_verdict_is_no_pair() -> None:
             return [None, *scores[1:]]
 
     prompts: Any = PlainPrompts()
-    tools = Toolbox(ScriptedEngine(lambda prompt, seed: "good"), Mute(frozenset({"good"})), prompts, PARAMS, 0, 1)
+    context = RolloutContext(
+        ScriptedEngine(lambda prompt, seed: "good"), Mute(frozenset({"good"})), prompts, PARAMS, 0, 1
+    )
     algorithm = SelfVerification(3, 2, buffer=5, balanced=True)
-    assert len(algorithm.harvest(asyncio.run(algorithm(QUESTION, tools)))) == 2
+    assert len(algorithm.extract_state(asyncio.run(algorithm(QUESTION, context)))) == 2
 
 
 def test_its_state_is_plain_values_and_comes_back_the_same() -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from igrpo import assembly
-from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.base import RolloutContext
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.training.batching import Row
 from igrpo.training.update import Updater
@@ -240,8 +240,10 @@ def test_the_bare_fraction_holds_over_steps(fraction: float, places: int) -> Non
 
 def answered_once(algorithm: Any, step: int, place: int, places: int) -> bool:
     prompts: Any = PlainPrompts()
-    tools = Toolbox(ScriptedEngine(lambda prompt, seed: "a"), TextReward(frozenset()), prompts, PARAMS, 0, step)
-    trace = asyncio.run(algorithm(Question("q", "1 + 1", "2"), replace(tools, place=place, places=places)))
+    context = RolloutContext(
+        ScriptedEngine(lambda prompt, seed: "a"), TextReward(frozenset()), prompts, PARAMS, 0, step
+    )
+    trace = asyncio.run(algorithm(Question("q", "1 + 1", "2"), replace(context, place=place, places=places)))
     return len(trace.groups) == 1
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithms.base import Remembering, Toolbox
+from igrpo.algorithms.base import RolloutContext, StatefulAlgorithm
 from igrpo.assembly import build_reward
 from igrpo.assembly.algorithms import build_algorithm
 from igrpo.cli.main import main
@@ -111,10 +111,10 @@ def sampled_run(path: Path, *settings: str) -> list[Trace]:
     prompts: Any = PlainPrompts()
     traces: list[Trace] = []
     for step in (1, 2, 3):
-        tools = Toolbox(ScriptedEngine(say), reward, prompts, PARAMS, 0, step)
-        own = [asyncio.run(algorithm(Question(f"q{i}", f"{i}", "4"), tools)) for i in range(4)]
-        if isinstance(algorithm, Remembering):
-            algorithm.remember([algorithm.harvest(trace) for trace in own])
+        context = RolloutContext(ScriptedEngine(say), reward, prompts, PARAMS, 0, step)
+        own = [asyncio.run(algorithm(Question(f"q{i}", f"{i}", "4"), context)) for i in range(4)]
+        if isinstance(algorithm, StatefulAlgorithm):
+            algorithm.update_state([algorithm.extract_state(trace) for trace in own])
         log.append(step, [trace_line(step, trace) for trace in own])
         traces += own
     reward.close()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.base import RolloutContext
 from igrpo.algorithms.critique_grpo import CritiqueGRPO
 from igrpo.algorithms.grpo import GRPO
 from igrpo.algorithms.igrpo import IGRPO
@@ -138,7 +138,7 @@ ALGORITHMS: dict[str, Any] = {
 def test_the_format_reward_is_earned_behind_opened_thinking(name: str) -> None:
     engine, prompts = opening()
     reward = Seeing()
-    trace = asyncio.run(ALGORITHMS[name](QUESTION, Toolbox(engine, reward, prompts, PARAMS, 0, 1)))
+    trace = asyncio.run(ALGORITHMS[name](QUESTION, RolloutContext(engine, reward, prompts, PARAMS, 0, 1)))
     sampled_ids = (*engine.tokenizer.encode(THOUGHT, add_special_tokens=False), 1)
     assert {group.stage for group in trace.groups} == ({1} if name == "grpo" else {1, 2})
     for group in trace.groups:
@@ -163,8 +163,8 @@ def test_the_format_reward_is_earned_behind_opened_thinking(name: str) -> None:
 def test_a_draft_is_shown_with_or_without_what_was_opened(text: str, thinking: str, shown: str) -> None:
     engine, prompts = opening(thinking)
     engine.text = text
-    tools = Toolbox(engine, Seeing(), prompts, PARAMS, 0, 1)
-    asyncio.run(ALGORITHMS["igrpo"](QUESTION, tools))
+    context = RolloutContext(engine, Seeing(), prompts, PARAMS, 0, 1)
+    asyncio.run(ALGORITHMS["igrpo"](QUESTION, context))
     assert f"\nDraft: {shown}\nBetter:" in engine.prompts[1]
 
 
@@ -182,8 +182,8 @@ def test_what_was_opened_stands_beside_the_budget_of_a_draft() -> None:
 def test_critiques_show_answers_as_they_were_opened() -> None:
     engine, prompts = opening()
     engine.text = "No idea"
-    tools = Toolbox(engine, Seeing(), prompts, PARAMS, 0, 1)
-    asyncio.run(ALGORITHMS["critique_grpo"](QUESTION, tools))
+    context = RolloutContext(engine, Seeing(), prompts, PARAMS, 0, 1)
+    asyncio.run(ALGORITHMS["critique_grpo"](QUESTION, context))
     _, critique, revision = engine.prompts
     assert "Draft: <think>\nNo idea\nCritique:" in critique
     assert "Draft: <think>\nNo idea\nCritique: <think>\nNo idea\nBetter:" in revision
@@ -192,17 +192,17 @@ def test_critiques_show_answers_as_they_were_opened() -> None:
 def test_a_verified_answer_keeps_what_was_opened_and_thinking_is_no_verdict() -> None:
     engine, prompts = opening()
     engine.text = "Surely \\boxed{Yes}"  # in thinking that never ends
-    tools = Toolbox(engine, Seeing(), prompts, PARAMS, 0, 1)
+    context = RolloutContext(engine, Seeing(), prompts, PARAMS, 0, 1)
     algorithm = SelfVerification(answers=1, verifications=1, buffer=4, balanced=False)
-    algorithm.remember([algorithm.harvest(asyncio.run(algorithm(QUESTION, tools)))])
+    algorithm.update_state([algorithm.extract_state(asyncio.run(algorithm(QUESTION, context)))])
     resumed = SelfVerification(answers=1, verifications=1, buffer=4, balanced=False)
     resumed.load_state_dict(json.loads(json.dumps(algorithm.state_dict())))
     assert resumed.pairs == algorithm.pairs
-    trace = asyncio.run(resumed(QUESTION, tools))
+    trace = asyncio.run(resumed(QUESTION, context))
     assert "Answer: <think>\nSurely \\boxed{Yes}\nRight?" in engine.prompts[-1]
     assert trace.groups[1].scores[0].outcome == "unparsable"
     engine.text = "Let me see.</think> \\boxed{No}"
-    assert asyncio.run(resumed(QUESTION, tools)).groups[1].scores[0].outcome == "right"
+    assert asyncio.run(resumed(QUESTION, context)).groups[1].scores[0].outcome == "right"
     # a checkpoint of before has no such field
     old = [{name: value for name, value in pair.items() if name != "opened"} for pair in resumed.state_dict()["pairs"]]
     resumed.load_state_dict({"pairs": old})
@@ -211,7 +211,7 @@ def test_a_verified_answer_keeps_what_was_opened_and_thinking_is_no_verdict() ->
 
 def test_alarms_see_the_thinking_that_was_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, prompts = opening()
-    trace = asyncio.run(ALGORITHMS["grpo"](QUESTION, Toolbox(engine, Seeing(), prompts, PARAMS, 0, 1)))
+    trace = asyncio.run(ALGORITHMS["grpo"](QUESTION, RolloutContext(engine, Seeing(), prompts, PARAMS, 0, 1)))
     seen: list[str] = []
     monkeypatch.setattr("igrpo.metrics.trained_stages.answer_differs", lambda text: bool(seen.append(text)))
     assert trained_stage_metrics([trace])[DIFFERS] == 0

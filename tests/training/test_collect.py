@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.base import RolloutContext
 from igrpo.algorithms.grpo import GRPO
 from igrpo.algorithms.igrpo import IGRPO
 from igrpo.algorithms.selection import best
@@ -70,9 +70,9 @@ def numbers_of(steps: Sequence[int]) -> list[int]:
     """Those that this process's share of three questions has in each step."""
     numbers = []
 
-    async def algorithm(question: Question, tools: Toolbox) -> Trace:
-        numbers.append(tools.number)
-        return Trace(question, (await tools.group(question, Prompt((1,)), 1, turn=1, stage=1, trained=True),))
+    async def algorithm(question: Question, context: RolloutContext) -> Trace:
+        numbers.append(context.number)
+        return Trace(question, (await context.group(question, Prompt((1,)), 1, turn=1, stage=1, trained=True),))
 
     for step in steps:
         collector(CountingEngine(letters), TextReward(frozenset()), algorithm).collect(step, share(QUESTIONS), Budget())
@@ -192,10 +192,10 @@ def test_an_engine_that_fails_does_not_hang_the_others(pipeline: bool) -> None:
 class Uneven:
     """An algorithm whose questions make different numbers of calls; one stops at once."""
 
-    async def __call__(self, question: Question, tools: Any) -> Trace:
+    async def __call__(self, question: Question, context: Any) -> Trace:
         for stage in range({"one": 0, "two": 1, "three": 3}[question.id]):
-            await tools.sample(question, Prompt((1,)), 1, turn=stage)
-        return await GRPO(2)(question, tools) if question.id == "three" else Trace(question, ())
+            await context.sample(question, Prompt((1,)), 1, turn=stage)
+        return await GRPO(2)(question, context) if question.id == "three" else Trace(question, ())
 
 
 def test_a_question_that_is_through_holds_up_nobody() -> None:

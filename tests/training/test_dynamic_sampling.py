@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.base import RolloutContext
 from igrpo.budget import Budget
 from igrpo.data.module import QuestionDataModule
 from igrpo.metrics.definitions import DYNAMIC_SAMPLING_DOCS
@@ -101,8 +101,8 @@ def places(world: int, monkeypatch: pytest.MonkeyPatch, count: int = 5, attempts
 
     asked: dict[int, list[str]] = {}
 
-    async def algorithm(question: Question, tools: Toolbox) -> Trace:
-        asked.setdefault(tools.place, []).append(question.id)
+    async def algorithm(question: Question, context: RolloutContext) -> Trace:
+        asked.setdefault(context.place, []).append(question.id)
         return Trace(question, (group(R, R),))
 
     engine: Any = ScriptedEngine(lambda prompt, seed: "")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.base import RolloutContext
 from igrpo.assembly import build_reward
 from igrpo.rewards.base import Measured, Reward, RewardPausedError, checked_score, measured_values
 from igrpo.rewards.judge.backend import JudgeError
@@ -123,10 +123,10 @@ def test_what_stays_unreadable_is_no_score_and_never_0(reply: Answer) -> None:
 
 
 def test_an_unscored_completion_leaves_its_group() -> None:
-    tools: Any = Toolbox
+    context: Any = RolloutContext
     with JudgeServer(by_text) as server:
         made = judge(server.url)
-        box = tools(None, made, None, None, 0, 1)
+        box = context(None, made, None, None, 0, 1)
         kept = completions("so 20", "so bad", "so 60")
         group = asyncio.run(box.scored(QUESTION, Prompt((1,)), tuple(kept), stage=1, trained=True))
         made.close()

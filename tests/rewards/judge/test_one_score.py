@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithms.base import Toolbox
+from igrpo.algorithms.base import RolloutContext
 from igrpo.algorithms.igrpo import IGRPO
 from igrpo.algorithms.selection import best
 from igrpo.training.batching import question_rows
@@ -31,7 +31,7 @@ def test_the_judges_best_draft_is_shown_and_its_values_make_the_advantages(verdi
     algorithm = IGRPO(drafts=4, group_size=4, select=best, ties="first", all_failed="show")
     with JudgeServer(by_text) as server:
         made = judge(server.url, verdict=verdict)
-        trace = asyncio.run(algorithm(QUESTION, Toolbox(engine, made, prompts, PARAMS, 0, 1)))
+        trace = asyncio.run(algorithm(QUESTION, RolloutContext(engine, made, prompts, PARAMS, 0, 1)))
         made.close()
     first, second = trace.groups
     by_rule = [score.parts["rule"] for score in first.scores]

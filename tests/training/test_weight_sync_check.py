@@ -1,4 +1,4 @@
-"""The canary passes where the engine has the trainer's weights, and names what differs where it has not."""
+"""The weight sync check passes where the engine has the trainer's weights, and names what differs where it has not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from igrpo.generation.local.engine import LocalEngine
 from igrpo.models.lora import add_adapters
 from igrpo.models.tiny import TinyShape, build_tiny_model
 from igrpo.models.weights import fingerprint, named_weights
-from igrpo.training.canary import Canary, CanaryError
+from igrpo.training.weight_sync_check import WeightSyncCheck, WeightSyncError
 from igrpo.types import Completion
 from tests.training.small_run import TOKENIZER
 
@@ -54,8 +54,8 @@ def tiny() -> Any:
     return build_tiny_model(TinyShape(hidden=16, layers=2, heads=2, mlp=16), seed=0)
 
 
-def canary(engine: Any, temperature: float = 1.0) -> Canary:
-    return Canary(
+def sync_check(engine: Any, temperature: float = 1.0) -> WeightSyncCheck:
+    return WeightSyncCheck(
         engine, prompt_ids=(1, 4, 5, 6), temperature=temperature, tokens=24, tolerance=TOLERANCE, chunk=5,
         pad_id=TOKENIZER.pad_token_id,
     )  # fmt: skip
@@ -78,7 +78,7 @@ def test_it_passes_on_the_same_weights(kind: str, temperature: float) -> None:
     engine = LocalEngine(model, TOKENIZER, max_batch_rows=8) if kind == "shared" else CopyEngine(model)
     for version in (0, 1, 7):
         engine.sync_weights(version)
-        assert canary(engine, temperature).check(version, model, model, CPU) < 1e-5
+        assert sync_check(engine, temperature).check(version, model, model, CPU) < 1e-5
 
 
 @pytest.mark.parametrize("name", [LAYER, "model.embed_tokens.weight", "model.norm.weight"])
@@ -86,8 +86,8 @@ def test_it_names_the_tensor_that_differs(name: str) -> None:
     model = tiny()
     engine = perturbed(model, name, 0.5)
     engine.sync_weights(3)
-    with pytest.raises(CanaryError) as failure:
-        canary(engine).check(3, model, model, CPU)
+    with pytest.raises(WeightSyncError) as failure:
+        sync_check(engine).check(3, model, model, CPU)
     message = str(failure.value)
     assert f"; tensors that differ: {name}. The run stops" in message
     assert "after weight sync 3" in message
@@ -101,29 +101,29 @@ def test_the_adapters_that_were_not_merged_are_named() -> None:
     engine = CopyEngine(model)  # of the frozen weights alone
     add_adapters(model, rank=2, alpha=8.0, targets=("down_proj",), seed=0)
     engine.sync_weights(0)
-    assert canary(engine).check(0, model, model, CPU) < 1e-5  # B is zero
+    assert sync_check(engine).check(0, model, model, CPU) < 1e-5  # B is zero
     torch.nn.init.normal_(model.get_parameter(LAYER.replace(".weight", ".lora_B.default.weight")))
-    with pytest.raises(CanaryError, match=rf"tensors that differ: {LAYER}\. The run stops"):
-        canary(engine).check(0, model, model, CPU)
+    with pytest.raises(WeightSyncError, match=rf"tensors that differ: {LAYER}\. The run stops"):
+        sync_check(engine).check(0, model, model, CPU)
 
 
 def test_a_difference_within_the_tolerance_passes() -> None:
     model = tiny()
     engine = perturbed(model, LAYER, 1e-6)
     engine.sync_weights(0)
-    assert 0 < canary(engine).check(0, model, model, CPU) < TOLERANCE
+    assert 0 < sync_check(engine).check(0, model, model, CPU) < TOLERANCE
 
 
 def test_the_exact_check_finds_what_is_too_small_to_be_heard() -> None:
     model = tiny()
     engine = CopyEngine(model)
     engine.sync_weights(0)
-    assert canary(engine).check(0, model, model, CPU, exact=True) < 1e-5
+    assert sync_check(engine).check(0, model, model, CPU, exact=True) < 1e-5
     with torch.no_grad():
         engine.own.get_parameter(LAYER)[0, 0] += 1e-6
-    assert canary(engine).check(0, model, model, CPU) < TOLERANCE
-    with pytest.raises(CanaryError, match=rf"tensors that differ: {LAYER}\. The run stops"):
-        canary(engine).check(0, model, model, CPU, exact=True)
+    assert sync_check(engine).check(0, model, model, CPU) < TOLERANCE
+    with pytest.raises(WeightSyncError, match=rf"tensors that differ: {LAYER}\. The run stops"):
+        sync_check(engine).check(0, model, model, CPU, exact=True)
 
 
 def test_the_exact_check_of_one_process_stops_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,9 +131,9 @@ def test_the_exact_check_of_one_process_stops_all(monkeypatch: pytest.MonkeyPatc
     engine = CopyEngine(model)
     engine.sync_weights(0)
     monkeypatch.setattr(distributed, "gather", lambda mine: [True, mine] if isinstance(mine, bool) else [mine, mine])
-    assert canary(engine).check(0, model, model, CPU) < TOLERANCE
-    with pytest.raises(CanaryError, match="no tensor that was received differs"):
-        canary(engine).check(0, model, model, CPU, exact=True)
+    assert sync_check(engine).check(0, model, model, CPU) < TOLERANCE
+    with pytest.raises(WeightSyncError, match="no tensor that was received differs"):
+        sync_check(engine).check(0, model, model, CPU, exact=True)
 
 
 def test_a_rounded_copy_does_not_differ_in_its_own_type() -> None:
@@ -145,8 +145,8 @@ def test_a_rounded_copy_does_not_differ_in_its_own_type() -> None:
             parameter.copy_(parameter.bfloat16())
         engine.own.get_parameter(LAYER).add_(0.5)
     engine.sync_weights(0)
-    with pytest.raises(CanaryError, match=rf"tensors that differ: {LAYER}\. The run stops"):
-        canary(engine).check(0, model, model, CPU)
+    with pytest.raises(WeightSyncError, match=rf"tensors that differ: {LAYER}\. The run stops"):
+        sync_check(engine).check(0, model, model, CPU)
 
 
 def test_what_cannot_be_read_back_is_said() -> None:
@@ -159,8 +159,8 @@ def test_what_cannot_be_read_back_is_said() -> None:
     expected = (
         r"no tensor that was received differs \(1 cannot be read back: model\.norm\.weight\): .*\(a tied output head"
     )
-    with pytest.raises(CanaryError, match=expected):
-        canary(engine).check(0, model, model, CPU)
+    with pytest.raises(WeightSyncError, match=expected):
+        sync_check(engine).check(0, model, model, CPU)
 
 
 NORM = "model.norm.weight"
@@ -171,7 +171,7 @@ def test_what_the_exact_check_does_not_cover_is_said_though_it_passes(caplog: py
     engine = CopyEngine(model, hidden=(NORM,), received=(LAYER,))
     engine.sync_weights(0)
     with caplog.at_level("INFO"):
-        canary(engine).check(0, model, model, CPU, exact=True)
+        sync_check(engine).check(0, model, model, CPU, exact=True)
     count = len(list(named_weights(model)))
     assert [(record.levelname, record.message) for record in caplog.records] == [
         ("WARNING", f"after weight sync 0 1 of {count} tensors were not compared by their hash, since the engine does "
@@ -186,29 +186,29 @@ def test_an_engine_that_tells_of_no_tensor_is_no_silent_pass(caplog: pytest.LogC
     names = tuple(name for name, _ in named_weights(model))
     engine = CopyEngine(model, hidden=names)
     engine.sync_weights(0)
-    canary(engine).check(0, model, model, CPU, exact=True)
+    sync_check(engine).check(0, model, model, CPU, exact=True)
     assert f"{len(names)} of {len(names)} tensors were not compared" in caplog.text
-    with pytest.raises(CanaryError, match="the engine tells of no tensor what it has, so none was compared"):
-        canary(engine).check(1, model, model, CPU)
+    with pytest.raises(WeightSyncError, match="the engine tells of no tensor what it has, so none was compared"):
+        sync_check(engine).check(1, model, model, CPU)
 
 
 def test_a_tensor_that_was_received_otherwise_is_named() -> None:
     model = tiny()
     engine = CopyEngine(model, received=tuple(name for name, _ in named_weights(model)))
     engine.sync_weights(0)
-    canary(engine).check(0, model, model, CPU, exact=True)
+    sync_check(engine).check(0, model, model, CPU, exact=True)
     with torch.no_grad():
         engine.own.get_parameter(LAYER)[0, 0] += 1e-6
-    with pytest.raises(CanaryError, match=rf"tensors that differ: {LAYER}\. The run stops"):
-        canary(engine).check(0, model, model, CPU, exact=True)
+    with pytest.raises(WeightSyncError, match=rf"tensors that differ: {LAYER}\. The run stops"):
+        sync_check(engine).check(0, model, model, CPU, exact=True)
 
 
 def test_a_sample_of_another_version_fails_whatever_its_log_probs() -> None:
     model = tiny()
     engine = CopyEngine(model)
     engine.sync_weights(4)
-    with pytest.raises(CanaryError, match=r"after weight sync 5 .* its sample says version 4; no tensor"):
-        canary(engine).check(5, model, model, CPU)
+    with pytest.raises(WeightSyncError, match=r"after weight sync 5 .* its sample says version 4; no tensor"):
+        sync_check(engine).check(5, model, model, CPU)
 
 
 def test_not_a_number_fails() -> None:
@@ -217,8 +217,8 @@ def test_not_a_number_fails() -> None:
     engine.sync_weights(0)
     with torch.no_grad():
         model.get_parameter(LAYER)[0, 0] = float("nan")
-    with pytest.raises(CanaryError, match=rf"are inf nats .* tensors that differ: {LAYER}\. "):
-        canary(engine).check(0, model, model, CPU)
+    with pytest.raises(WeightSyncError, match=rf"are inf nats .* tensors that differ: {LAYER}\. "):
+        sync_check(engine).check(0, model, model, CPU)
 
 
 def test_not_a_number_of_the_engine_fails() -> None:
@@ -227,8 +227,8 @@ def test_not_a_number_of_the_engine_fails() -> None:
             return (Completion((4, 5), "", (float("nan"), -1.0), None, None, "length", 0),)
 
     model = tiny()
-    with pytest.raises(CanaryError, match="are inf nats"):
-        canary(Broken(model)).check(0, model, model, CPU)
+    with pytest.raises(WeightSyncError, match="are inf nats"):
+        sync_check(Broken(model)).check(0, model, model, CPU)
 
 
 @pytest.mark.parametrize("other", [(1.5, 2), (0.0, 1), (float("inf"), 2)])
@@ -239,7 +239,7 @@ def test_every_process_stops_when_one_engine_is_wrong(
     model = tiny()
     engine = CopyEngine(model)
     engine.sync_weights(2)
-    assert canary(engine).check(2, model, model, CPU) < TOLERANCE
+    assert sync_check(engine).check(2, model, model, CPU) < TOLERANCE
     monkeypatch.setattr(distributed, "gather", lambda mine: [other, mine])
-    with pytest.raises(CanaryError, match=rf"are {other[0]:.3g} nats|are .* its sample says version 1"):
-        canary(engine).check(2, model, model, CPU)
+    with pytest.raises(WeightSyncError, match=rf"are {other[0]:.3g} nats|are .* its sample says version 1"):
+        sync_check(engine).check(2, model, model, CPU)

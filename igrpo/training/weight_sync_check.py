@@ -20,12 +20,12 @@ from igrpo.training.forward import PolicyForward
 log = logging.getLogger(__name__)
 
 
-class CanaryError(RuntimeError):
+class WeightSyncError(RuntimeError):
     """The engine does not sample from the weights that were handed to it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Canary:
+class WeightSyncCheck:
     """Lets the engine sample a fixed text with a fixed seed, and takes the trainer's log-probs of it.
 
     The mean difference over its tokens must not be over ``tolerance`` (nats): rounding alone is far below it. A tensor
@@ -47,7 +47,7 @@ class Canary:
         ``exact``: compare fingerprints, too (it reads every weight on both sides).
 
         Raises:
-            CanaryError: it is over the tolerance, or the sample is of another version, in any process; names the
+            WeightSyncError: it is over the tolerance, or the sample is of another version, in any process; names the
                 tensors of this one's engine that differ.
         """
         gap, found = self._gap(version, run_policy, device)
@@ -60,7 +60,7 @@ class Canary:
         if right and not any(distributed.gather(bool(compared.differ))):
             return gap
         stale = next((other for other in versions if other != version), version)
-        raise CanaryError(
+        raise WeightSyncError(
             f"after weight sync {version} the engine's log-probs of a fixed text are {max(gaps):.3g} nats a token away "
             f"from the trainer's (rollout.canary_tolerance={self.tolerance:g}), and its sample says version {stale}; "
             f"{compared}. The run stops, since it would train on samples of another policy"
