@@ -14,7 +14,7 @@ from igrpo.config import ConfigError
 from igrpo.runs.console import reader_left
 
 if TYPE_CHECKING:
-    from igrpo.tools.chat import Chat, Reply, Speaker
+    from igrpo.tools.chat import Chat, ChatModel, ChatResult
 
 _PROG = "igrpo chat"
 _EXAMPLES = (
@@ -38,9 +38,9 @@ def run(arguments: Sequence[str]) -> int:
     if asked.question is not None and not asked.question.strip():
         raise ConfigError(["the question is empty"], _PROG)
 
-    from igrpo.tools.chat import Chat, Wishes
+    from igrpo.tools.chat import Chat, ChatOptions
 
-    wishes = Wishes(
+    options = ChatOptions(
         refine=asked.refine,
         drafts=asked.drafts,
         temperature=0.0 if asked.greedy else asked.temperature,
@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
         seed=asked.seed,
     )
     try:
-        chat = Chat(_speaker(asked), wishes)
+        chat = Chat(_chat_model(asked), options)
         try:
             _answer_all(chat, asked)
         finally:
@@ -105,19 +105,19 @@ def _temperature(text: str) -> float:
 _temperature.__name__ = "number"
 
 
-def _speaker(asked: argparse.Namespace) -> Speaker:
-    from igrpo.tools.chat import speaker_of_model, speaker_of_run
+def _chat_model(asked: argparse.Namespace) -> ChatModel:
+    from igrpo.tools.chat import model_of_directory, model_of_run
 
     directory: Path = asked.model
     if not (directory / "config.yaml").is_file() and (directory / "config.json").is_file():
         if asked.checkpoint is not None:
             raise ConfigError([f"--checkpoint {asked.checkpoint}: {directory} is a model, not a run"], _PROG)
-        return speaker_of_model(directory, asked.prompt, _MAX_TOKENS)
+        return model_of_directory(directory, asked.prompt, _MAX_TOKENS)
     if (directory / "adapter_config.json").is_file():
         raise ConfigError([f"{directory} holds adapters alone; export the run again without --adapters"], _PROG)
     if asked.prompt is not None:
         raise ConfigError([f"--prompt {asked.prompt}: a run has prompts of its own; leave it out"], _PROG)
-    return speaker_of_run(directory, asked.checkpoint or "last")
+    return model_of_run(directory, asked.checkpoint or "last")
 
 
 def _answer_all(chat: Chat, asked: argparse.Namespace) -> None:
@@ -150,7 +150,7 @@ def _questions() -> Iterator[str]:
             yield line.strip()
 
 
-def _ask(chat: Chat, question: str) -> Reply:
+def _ask(chat: Chat, question: str) -> ChatResult:
     from igrpo.training.event_loop import run_coroutine
 
     unread = chat.unread(question)
@@ -159,7 +159,7 @@ def _ask(chat: Chat, question: str) -> Reply:
     return run_coroutine(chat.ask(question))
 
 
-def _print_reply(reply: Reply) -> None:
+def _print_reply(reply: ChatResult) -> None:
     if reply.vote is not None:
         for i, answer in enumerate(reply.draft_answers):
             print(f"draft {i + 1}: {_shown(answer)}")

@@ -13,7 +13,7 @@ from igrpo.cli.arguments import Parser
 from igrpo.config import ConfigError, RunConfig
 
 if TYPE_CHECKING:
-    from igrpo.tools.rescore import Comparison
+    from igrpo.tools.rescore import RescoreResult
 
 _PROG = "igrpo rescore"
 _EXAMPLES = (
@@ -126,7 +126,7 @@ def _write(run_dir: Path, config: RunConfig, report: dict[str, Any]) -> Path:
     return path
 
 
-def _show(comparison: Comparison, old: str, new: str, path: Path) -> None:
+def _show(comparison: RescoreResult, old: str, new: str, path: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 

@@ -55,7 +55,7 @@ class RowSampling:
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
+class SampledTokens:
     """One token a row and its statistics, each [B]: int64, then float32 nats. ``broken``: the logits are unusable."""
 
     tokens: Tensor
@@ -65,7 +65,7 @@ class Sampled:
     broken: Tensor
 
 
-def sample_tokens(logits_BV: Tensor, uniforms_B: Tensor, how: RowSampling) -> Sampled:
+def sample_tokens(logits_BV: Tensor, uniforms_B: Tensor, how: RowSampling) -> SampledTokens:
     """Draw each row's token by inverting the distribution function at its uniform number.
 
     A greedy row takes the first of the largest logits; its distribution is one point, so its log-prob and sampling
@@ -97,7 +97,7 @@ def sample_tokens(logits_BV: Tensor, uniforms_B: Tensor, how: RowSampling) -> Sa
         tokens_B = torch.where(greedy_B, logits_BV.argmax(-1), tokens_B)
         logprobs_B = logprobs_B.masked_fill(greedy_B, 0.0)
         entropies_B = entropies_B.masked_fill(greedy_B, 0.0)
-    return Sampled(tokens_B, logprobs_B, entropies_B, policy_entropies_B, broken_B)
+    return SampledTokens(tokens_B, logprobs_B, entropies_B, policy_entropies_B, broken_B)
 
 
 def _entropies(logprobs_BV: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from igrpo.config.schema import AlarmsConfig
-from igrpo.metrics.sampling_error import Estimate, is_above
+from igrpo.metrics.sampling_error import SamplingError, is_above
 from igrpo.metrics.trained_stages import STAGES, TrainedStage, read_trained_stages, trained_stage_metrics
 from igrpo.types import Trace
 
@@ -53,14 +53,14 @@ class Past:
     """What a run has measured: its steps, and (step, single-shot accuracy) of its development evaluations."""
 
     steps: list[Step] = field(default_factory=list)
-    evaluations: list[tuple[int, Estimate]] = field(default_factory=list)
+    evaluations: list[tuple[int, SamplingError]] = field(default_factory=list)
 
     def add(self, step: int, metrics: Mapping[str, float]) -> None:
         """One line of metrics.jsonl."""
         if "budget/samples" in metrics:
             self.steps.append(Step(step, read_trained_stages(metrics)))
         if ACCURACY in metrics:
-            accuracy = Estimate.with_interval(metrics[ACCURACY], metrics.get(_LOW), metrics.get(_HIGH))
+            accuracy = SamplingError.with_interval(metrics[ACCURACY], metrics.get(_LOW), metrics.get(_HIGH))
             self.evaluations.append((step, accuracy))
 
 
@@ -122,13 +122,13 @@ def copying(past: Past, window: int, fall: float) -> str | None:
 class _End(NamedTuple):
     """A mean over steps of a series, and the share of all questions of these steps, and of those between, in it."""
 
-    mean: Estimate
+    mean: SamplingError
     share: float
 
 
 def _ends(
     steps: Sequence[Step], window: int, value: Callable[[TrainedStage], float | None]
-) -> Iterator[tuple[int, Estimate, Estimate]]:
+) -> Iterator[tuple[int, SamplingError, SamplingError]]:
     """(stage, start, now) of each stage whose ends can be compared."""
     for stage in STAGES:
         known = _known(steps, stage, value)
@@ -159,7 +159,7 @@ def _end(steps: Sequence[Step], stage: int, values: Sequence[tuple[int, float]],
     """Of the values, with the steps from the first of them to ``last``."""
     among = steps[values[0][0] : last + 1]
     shares = [step.stages[stage].share if stage in step.stages else 0.0 for step in among]
-    return _End(Estimate.of_steps([value for _, value in values], window), fmean(shares))
+    return _End(SamplingError.of_steps([value for _, value in values], window), fmean(shares))
 
 
 def _comparable(one: _End, other: _End) -> bool:

@@ -20,7 +20,7 @@ LEVEL: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class SamplingError:
     """A mean, the variance of its error to either side, and the degrees of freedom of that (infinite: it is known)."""
 
     value: float
@@ -29,7 +29,7 @@ class Estimate:
     freedom: float
 
     @classmethod
-    def of_steps(cls, values: Sequence[float], window: int) -> Estimate:
+    def of_steps(cls, values: Sequence[float], window: int) -> SamplingError:
         """The mean of the values of up to ``window`` steps.
 
         A window of one step says nothing of its error: it is taken as it is. In a longer one that has only one value
@@ -42,13 +42,15 @@ class Estimate:
         return cls(values[0], error, error, math.inf)
 
     @classmethod
-    def with_interval(cls, value: float, low: float | None, high: float | None) -> Estimate:
+    def with_interval(cls, value: float, low: float | None, high: float | None) -> SamplingError:
         """A value with its 95 % interval, which need not be symmetric; without one it is exact."""
         below, above = (0.0 if end is None else ((end - value) / 1.96) ** 2 for end in (low, high))
         return cls(value, below, above, math.inf)
 
 
-def is_above(upper: Estimate, lower: Estimate, *, factor: float = 1.0, margin: float = 0.0, choices: int = 1) -> bool:
+def is_above(
+    upper: SamplingError, lower: SamplingError, *, factor: float = 1.0, margin: float = 0.0, choices: int = 1
+) -> bool:
     """Return whether ``upper > factor * lower + margin`` beyond the sampling error of both.
 
     ``choices``: ``upper`` is the largest of so many estimates, and so likely to be too large.

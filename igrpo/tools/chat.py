@@ -34,8 +34,8 @@ from igrpo.types import Completion, Question
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
-    """A model, and how it is to be asked. ``drafts`` is the run's number of drafts, 0 where it had none.
+class ChatModel:
+    """A model with its prompts and sampling settings. ``drafts`` is the run's number of drafts, 0 where it had none.
 
     ``today`` is the date of the run, for a chat template that asks for it; None where no run is known.
     """
@@ -50,8 +50,8 @@ class Speaker:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the command line asks for beside the run's own settings; None: as the run has it.
+class ChatOptions:
+    """Options of the command line that replace the run's own settings; None keeps the run's.
 
     ``temperature`` 0 is greedy. Drafts are always sampled at the run's temperature, or at a positive one given here.
     """
@@ -64,8 +64,8 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """``completion`` answers; with ``vote`` it refines ``drafts[vote.pick]``. Answers are normalised; None: none."""
+class ChatResult:
+    """An answer: ``completion``, which refines ``drafts[vote.pick]`` where there is a ``vote``, and its ``answer``."""
 
     completion: Completion
     answer: str | None
@@ -74,18 +74,18 @@ class Reply:
     vote: Vote | None = None
 
 
-def speaker_of_run(run_dir: Path, checkpoint: str) -> Speaker:
-    """The policy of a run, with its prompts and the sampling of its evaluations.
+def model_of_run(run_dir: Path, checkpoint: str) -> ChatModel:
+    """Load the policy of a run, with its prompts and the sampling settings of its evaluations.
 
     Raises:
         ValueError: no such run or checkpoint.
     """
     trained = load_trained(run_dir, checkpoint, get_console(stderr=True))
-    return replace(_speaker(trained.policy, trained.config), today=kept_date(RunDirectory(run_dir)))
+    return replace(_chat_model(trained.policy, trained.config), today=kept_date(RunDirectory(run_dir)))
 
 
-def speaker_of_model(directory: Path, prompt: str | None, max_tokens: int) -> Speaker:
-    """Any Hugging Face directory. One that igrpo exported knows its prompts; another is given those of
+def model_of_directory(directory: Path, prompt: str | None, max_tokens: int) -> ChatModel:
+    """Load any Hugging Face directory. One that igrpo exported knows its prompts; another is given those of
     conf/prompt/``prompt``.yaml, and up to ``max_tokens`` tokens an answer.
 
     Raises:
@@ -96,12 +96,12 @@ def speaker_of_model(directory: Path, prompt: str | None, max_tokens: int) -> Sp
         raise ValueError(f"--prompt {prompt}: {directory} has the prompts that it was trained on; leave it out")
     config = _composed(directory, prompt)
     config = config if record is None else config.model_copy(update={"prompt": record.prompt})
-    speaker = _speaker(build_policy(config, get_console(stderr=True)), config)
+    model = _chat_model(build_policy(config, get_console(stderr=True)), config)
     if record is None:
-        sampling = speaker.sampling.model_copy(update={"max_completion_tokens": max_tokens})
-        return replace(speaker, sampling=sampling)
+        sampling = model.sampling.model_copy(update={"max_completion_tokens": max_tokens})
+        return replace(model, sampling=sampling)
     return replace(
-        speaker,
+        model,
         sampling=record.sampling,
         reward=record.reward,
         drafts=record.drafts,
@@ -110,14 +110,14 @@ def speaker_of_model(directory: Path, prompt: str | None, max_tokens: int) -> Sp
     )
 
 
-def _speaker(policy: Policy, config: RunConfig) -> Speaker:
-    """On a GPU where there is one, wherever the run was."""
+def _chat_model(policy: Policy, config: RunConfig) -> ChatModel:
+    """Put the policy on a GPU where there is one, whatever the run used."""
     policy.model.to(build_device(config.trainer.model_copy(update={"device": "auto", "devices": 1})))
-    return Speaker(policy, config.prompt, evaluation_sampling(config), config.reward, config.drafts, config.seed)
+    return ChatModel(policy, config.prompt, evaluation_sampling(config), config.reward, config.drafts, config.seed)
 
 
 def _composed(directory: Path, prompt: str | None) -> RunConfig:
-    """Settings for a model of which nothing is known: those for real problems."""
+    """Compose settings for a model without a record: those of `experiment=math_local`."""
     name = f"model.name_or_path={quoted(directory)}"
     overrides = ["experiment=math_local", "data.path=none", "model=huggingface", name]
     with Composer("train") as composer:
@@ -125,36 +125,37 @@ def _composed(directory: Path, prompt: str | None) -> RunConfig:
 
 
 class Chat:
-    """Answers questions, one at a time. The same question, wishes and weights give the same reply.
+    """Answers questions, one at a time. The same question, options and weights give the same reply.
 
     Raises:
-        ValueError: a wish that cannot be met, prompts that the tokenizer cannot encode, or a model that the local
+        ValueError: an option that does not fit the model, prompts that the tokenizer cannot encode, or a model that the
+        local
             engine cannot sample from.
     """
 
-    def __init__(self, speaker: Speaker, wishes: Wishes) -> None:
-        policy, sampling = speaker.policy, speaker.sampling
-        self._drafts = _draft_count(speaker, wishes)
-        self._seed = speaker.seed if wishes.seed is None else wishes.seed
+    def __init__(self, model: ChatModel, options: ChatOptions) -> None:
+        policy, sampling = model.policy, model.sampling
+        self._drafts = _draft_count(model, options)
+        self._seed = model.seed if options.seed is None else options.seed
         self._draft_params = SamplingParams(
-            temperature=wishes.temperature or sampling.temperature,
+            temperature=options.temperature or sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k,
-            max_new_tokens=wishes.max_tokens or sampling.max_completion_tokens,
+            max_new_tokens=options.max_tokens or sampling.max_completion_tokens,
             stop_token_ids=policy.stop_token_ids,
         )
         self._params = self._draft_params
-        if wishes.temperature == 0:
+        if options.temperature == 0:
             self._params = replace(self._draft_params, temperature=0.0, top_p=1.0, top_k=0)
         self._tokenizer = policy.tokenizer
-        self._prompts = build_prompts(speaker.prompt, policy.tokenizer, speaker.today)
+        self._prompts = build_prompts(model.prompt, policy.tokenizer, model.today)
         self._engine = LocalEngine(policy.model, policy.tokenizer, max_batch_rows=max(1, self._drafts))
-        self._answers = _verifier_settings(speaker.reward)
+        self._answers = _verifier_settings(model.reward)
         # its own settings but for the place of the answer: it is given bare ones here
         bare = self._answers.model_dump(exclude={"name"}) | {"answer_format": ("answer_tag",)}
         self._verifier = MathVerifier(**bare)
 
-    async def ask(self, problem: str) -> Reply:
+    async def ask(self, problem: str) -> ChatResult:
         """One answer.
 
         Raises:
@@ -164,7 +165,7 @@ class Chat:
         prompt = self._prompts.question_prompt(question)
         if not self._drafts:
             (completion,) = await complete(self._engine, prompt, self._params, self._seeds(problem, "answer", 1))
-            return Reply(completion, self._answer(completion))
+            return ChatResult(completion, self._answer(completion))
         seeds = self._seeds(problem, "draft", self._drafts)
         drafts = await complete(self._engine, prompt, self._draft_params, seeds)
         answers = tuple(self._answer(draft) for draft in drafts)
@@ -172,7 +173,7 @@ class Chat:
         shown = self._prompts.refinement_prompt(question, [drafts[chosen.pick]])
         seeds = self._seeds(problem, "refinement", 1)
         (completion,) = await complete(self._engine, shown, self._params, seeds)
-        return Reply(completion, self._answer(completion), drafts, answers, chosen)
+        return ChatResult(completion, self._answer(completion), drafts, answers, chosen)
 
     def unread(self, problem: str) -> str | None:
         """What of the problem the model does not see, in words; None where its tokens stand for the whole text."""
@@ -205,13 +206,13 @@ class Chat:
         return score.correct is True
 
 
-def _draft_count(speaker: Speaker, wishes: Wishes) -> int:
+def _draft_count(model: ChatModel, options: ChatOptions) -> int:
     """How many drafts to sample; 0: none, the bare question is asked."""
-    if not wishes.refine:
-        if wishes.drafts is not None:
-            raise ValueError(f"--drafts {wishes.drafts} is for --refine: add it")
+    if not options.refine:
+        if options.drafts is not None:
+            raise ValueError(f"--drafts {options.drafts} is for --refine: add it")
         return 0
-    drafts = speaker.drafts if wishes.drafts is None else wishes.drafts
+    drafts = model.drafts if options.drafts is None else options.drafts
     if drafts == 0:
         raise ValueError("--refine: the model was trained without drafts; say how many to sample with --drafts N")
     return drafts

@@ -29,7 +29,7 @@ _SHOWN_CHARS = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ScorePair:
     """A completion with both rewards' scores (None: it could not be scored).
 
     ``group`` is its place in the question's trace; ``is_draft`` says whether the reward chose one of its group for a
@@ -47,7 +47,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class RescoreResult:
     """Of the old reward and the new one; None where nothing can be said.
 
     Values and verdicts are compared on the completions that both could score, and of which both know whether they are
@@ -71,7 +71,7 @@ class Comparison:
     other_best: float | None
 
 
-def rescore(run_dir: Path, reward: Reward, steps: range | None, *, best_is_shown: bool) -> list[Pair]:
+def rescore(run_dir: Path, reward: Reward, steps: range | None, *, best_is_shown: bool) -> list[ScorePair]:
     """Score every stored answer of ``steps`` (None: of all) with ``reward``.
 
     Args:
@@ -88,13 +88,13 @@ def rescore(run_dir: Path, reward: Reward, steps: range | None, *, best_is_shown
     return asyncio.run(_score_all(lines, reward, best_is_shown=best_is_shown))
 
 
-def compare(pairs: Sequence[Pair]) -> Comparison:
-    """See `Comparison`."""
+def compare(pairs: Sequence[ScorePair]) -> RescoreResult:
+    """See `RescoreResult`."""
     both = [(pair.old, pair.new) for pair in pairs if pair.old is not None and pair.new is not None]
     old, new = [one.value for one, _ in both], [other.value for _, other in both]
     known = [(one.correct, other.correct) for one, other in both if None not in (one.correct, other.correct)]
     changed = [_chooses_another(group) for group in _drafted(pairs)]
-    return Comparison(
+    return RescoreResult(
         completions=len(pairs),
         unscored_old=sum(pair.old is None for pair in pairs),
         unscored_new=sum(pair.new is None for pair in pairs),
@@ -112,7 +112,7 @@ def compare(pairs: Sequence[Pair]) -> Comparison:
     )
 
 
-def disagreements(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
+def disagreements(pairs: Iterable[ScorePair]) -> list[dict[str, Any]]:
     """The first completions whose verdicts differ, for a reader."""
     found = []
     for pair in pairs:
@@ -125,8 +125,8 @@ def disagreements(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
     return found[:_EXAMPLES]
 
 
-async def _score_all(lines: Sequence[dict[str, Any]], reward: Reward, *, best_is_shown: bool) -> list[Pair]:
-    pairs: list[Pair] = []
+async def _score_all(lines: Sequence[dict[str, Any]], reward: Reward, *, best_is_shown: bool) -> list[ScorePair]:
+    pairs: list[ScorePair] = []
     for start in range(0, len(lines), _AT_A_TIME):
         batch = lines[start : start + _AT_A_TIME]
         scored = await together(_score_line(line, reward, best_is_shown=best_is_shown) for line in batch)
@@ -134,13 +134,13 @@ async def _score_all(lines: Sequence[dict[str, Any]], reward: Reward, *, best_is
     return pairs
 
 
-async def _score_line(line: dict[str, Any], reward: Reward, *, best_is_shown: bool) -> list[Pair]:
+async def _score_line(line: dict[str, Any], reward: Reward, *, best_is_shown: bool) -> list[ScorePair]:
     question = Question(**line["question"])
     groups = line["groups"]
     # older rollouts lack the distance: there it is always the group before
     shown_from = (number - group.get("shown_from", 1) for number, group in enumerate(groups) if group["shown"])
     chosen_from = set(shown_from) if best_is_shown else set()
-    pairs: list[Pair] = []
+    pairs: list[ScorePair] = []
     for number, group in enumerate(groups):
         if group["stage"] == _JUDGEMENT:
             continue
@@ -150,7 +150,7 @@ async def _score_line(line: dict[str, Any], reward: Reward, *, best_is_shown: bo
         kept += [(_completion(one), None) for one in group["unscored"]]
         scores = await checked_score(reward, question, [completion for completion, _ in kept])
         pairs += [
-            Pair(line["step"], question.id, number, i, number in chosen_from, completion.text, old, new)
+            ScorePair(line["step"], question.id, number, i, number in chosen_from, completion.text, old, new)
             for i, ((completion, old), new) in enumerate(zip(kept, scores, strict=True))
         ]
     return pairs
@@ -172,9 +172,9 @@ def _score(stored: dict[str, Any]) -> Score:
     return Score(decode_number(stored["value"]), stored["correct"], stored["outcome"], stored["answer"])
 
 
-def _drafted(pairs: Iterable[Pair]) -> Iterator[list[tuple[Score, Score]]]:
+def _drafted(pairs: Iterable[ScorePair]) -> Iterator[list[tuple[Score, Score]]]:
     """Both scores of the drafts of each group that one was chosen from, where both rewards scored all of them."""
-    groups: dict[tuple[int, str, int], list[Pair]] = {}
+    groups: dict[tuple[int, str, int], list[ScorePair]] = {}
     for pair in pairs:
         if pair.is_draft:
             groups.setdefault((pair.step, pair.question, pair.group), []).append(pair)

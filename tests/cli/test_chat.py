@@ -16,7 +16,7 @@ from igrpo.assembly import build_prompts
 from igrpo.cli.main import main
 from igrpo.generation.base import SamplingParams
 from igrpo.models.byte_level import ByteLevelShape, make_byte_level_model
-from igrpo.tools.chat import Chat, Reply, Speaker, Wishes, speaker_of_model, speaker_of_run
+from igrpo.tools.chat import Chat, ChatModel, ChatOptions, ChatResult, model_of_directory, model_of_run
 from igrpo.tools.export import export
 from igrpo.tools.trained import load_trained
 from igrpo.types import Completion, Question
@@ -24,15 +24,15 @@ from tests.algorithms.fakes import ScriptedEngine, completion
 from tests.trained_runs import BYTE_LEVEL, BYTES, trained_run, written_run
 
 PROBLEM = "6 -7 *8"
-PLAIN = Wishes(refine=False, drafts=None, temperature=None, max_tokens=None, seed=None)
+PLAIN = ChatOptions(refine=False, drafts=None, temperature=None, max_tokens=None, seed=None)
 
 
-def wishes(**changes: Any) -> Wishes:
-    return Wishes(**({name: getattr(PLAIN, name) for name in PLAIN.__slots__} | changes))
+def options(**changes: Any) -> ChatOptions:
+    return ChatOptions(**({name: getattr(PLAIN, name) for name in PLAIN.__slots__} | changes))
 
 
-def ask(speaker: Speaker, wanted: Wishes, problem: str = PROBLEM) -> Reply:
-    chat = Chat(speaker, wanted)
+def ask(model: ChatModel, wanted: ChatOptions, problem: str = PROBLEM) -> ChatResult:
+    chat = Chat(model, wanted)
     try:
         return asyncio.run(chat.ask(problem))
     finally:
@@ -65,10 +65,10 @@ def test_greedy_answers_are_those_of_transformers() -> None:
     trained = load_trained(run_dir, "last", Console(quiet=True))
     prompts = build_prompts(trained.config.prompt, trained.policy.tokenizer)
     question = Question("q", PROBLEM, "")
-    speaker = speaker_of_run(run_dir, "last")
-    reply = ask(speaker, wishes(temperature=0.0))
+    model = model_of_run(run_dir, "last")
+    reply = ask(model, options(temperature=0.0))
     assert list(reply.completion.token_ids) == greedy(trained.policy, prompts.question_prompt(question).token_ids, 8)
-    refined = ask(speaker, wishes(temperature=0.0, refine=True, drafts=3))
+    refined = ask(model, options(temperature=0.0, refine=True, drafts=3))
     assert refined.vote is not None
     assert len({draft.token_ids for draft in refined.drafts}) > 1, "drafts are sampled, also with --greedy"
     shown = prompts.refinement_prompt(question, [refined.drafts[refined.vote.pick]])
@@ -103,11 +103,11 @@ def test_a_question_that_the_tokenizer_cannot_write_is_answered_with_a_warning(
 
 
 def test_the_seed_decides(byte_run: Path) -> None:
-    speaker = speaker_of_run(byte_run, "last")
-    first, again, other = (ask(speaker, wishes(seed=seed)) for seed in (1, 1, 2))
+    model = model_of_run(byte_run, "last")
+    first, again, other = (ask(model, options(seed=seed)) for seed in (1, 1, 2))
     assert first == again
     assert first.completion.token_ids != other.completion.token_ids
-    assert ask(speaker, PLAIN) == ask(speaker, wishes(seed=speaker.seed))
+    assert ask(model, PLAIN) == ask(model, options(seed=model.seed))
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, answer: Callable[[tuple[int, ...], int], str]) -> ScriptedEngine:
@@ -122,8 +122,8 @@ def test_the_most_frequent_answer_is_refined(byte_run: Path, monkeypatch: pytest
         [r"so \boxed{3}", r"so \boxed{1/2}", "no idea? ...", r"hence \boxed{0.5}", r"\boxed{\frac{1}{2}} it is"]
     )
     engine = scripted(monkeypatch, lambda prompt, seed: next(texts))
-    speaker = speaker_of_run(byte_run, "last")
-    chat = Chat(speaker, wishes(refine=True, drafts=4))
+    model = model_of_run(byte_run, "last")
+    chat = Chat(model, options(refine=True, drafts=4))
     reply = asyncio.run(chat.ask("What is half of one?"))
     chat.close()
     assert reply.draft_answers[:2] == ("3", "1/2")
@@ -132,7 +132,7 @@ def test_the_most_frequent_answer_is_refined(byte_run: Path, monkeypatch: pytest
     assert reply.vote.pick in {1, 3}
     assert (reply.completion.text, reply.answer) == (r"\boxed{\frac{1}{2}} it is", r"\frac{1}{2}")
     (first, draft_seeds), (second, last_seeds) = engine.calls
-    prompts = build_prompts(speaker.prompt, speaker.policy.tokenizer)
+    prompts = build_prompts(model.prompt, model.policy.tokenizer)
     question = Question("q", "What is half of one?", "")
     assert first == prompts.question_prompt(question).token_ids
     assert second == prompts.refinement_prompt(question, [reply.drafts[reply.vote.pick]]).token_ids
@@ -142,7 +142,7 @@ def test_the_most_frequent_answer_is_refined(byte_run: Path, monkeypatch: pytest
 def test_an_answer_that_is_too_long_has_no_vote(byte_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = iter([r"\boxed{" + "9" * 100_000 + "}", r"\boxed{4}", r"\boxed{4}"])
     scripted(monkeypatch, lambda prompt, seed: next(texts))
-    reply = ask(speaker_of_run(byte_run, "last"), wishes(refine=True, drafts=2))
+    reply = ask(model_of_run(byte_run, "last"), options(refine=True, drafts=2))
     assert reply.draft_answers == (None, "4")
 
 
@@ -155,25 +155,25 @@ class Recording(ScriptedEngine):
 
 
 def test_how_it_samples(byte_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    speaker = speaker_of_run(byte_run, "last")
+    model = model_of_run(byte_run, "last")
     asked: dict[str, list[tuple[float, int]]] = {}
     for name, wanted in {
         "run's own": PLAIN,
-        "warm": wishes(temperature=0.5, max_tokens=3),
-        "greedy": wishes(temperature=0.0, refine=True, drafts=2),
+        "warm": options(temperature=0.5, max_tokens=3),
+        "greedy": options(temperature=0.0, refine=True, drafts=2),
     }.items():
         engine = Recording(lambda prompt, seed: "")
         monkeypatch.setattr("igrpo.tools.chat.LocalEngine", lambda *args, engine=engine, **kwargs: engine)
-        ask(speaker, wanted)
+        ask(model, wanted)
         asked[name] = [(params.temperature, params.max_new_tokens) for params in engine.params]
     assert asked == {"run's own": [(1.0, 6)], "warm": [(0.5, 3)], "greedy": [(1.0, 6), (0.0, 6)]}
 
 
 def test_a_model_that_igrpo_has_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_byte_level_model(tmp_path / "m", ByteLevelShape(hidden=16, layers=1, heads=2, mlp=16), 0, chat_template=True)
-    speaker = speaker_of_model(tmp_path / "m", None, 9)
-    assert (speaker.prompt.name, speaker.sampling.max_completion_tokens) == ("boxed", 9)
-    assert speaker_of_model(tmp_path / "m", "think_answer", 9).prompt.name == "think_answer"
+    model = model_of_directory(tmp_path / "m", None, 9)
+    assert (model.prompt.name, model.sampling.max_completion_tokens) == ("boxed", 9)
+    assert model_of_directory(tmp_path / "m", "think_answer", 9).prompt.name == "think_answer"
     assert main(["chat", str(tmp_path / "m"), "1 + 1?", "--max-tokens", "5"]) == 0
     assert "answer: " in capsys.readouterr().out
     assert main(["chat", str(tmp_path / "m"), "1 + 1?", "--prompt", "bocksed"]) == 2
@@ -250,7 +250,7 @@ def test_refining_with_a_model_that_had_no_drafts(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"--refine: .* trained without drafts; say how many to sample with --drafts N"
     ):
-        Chat(speaker_of_run(tmp_path, "last"), wishes(refine=True))
+        Chat(model_of_run(tmp_path, "last"), options(refine=True))
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:

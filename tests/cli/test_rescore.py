@@ -21,7 +21,7 @@ from igrpo.config import config_values
 from igrpo.runs.rollout_log import RolloutLog
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.trace_lines import trace_line
-from igrpo.tools.rescore import Pair, compare, disagreements
+from igrpo.tools.rescore import ScorePair, compare, disagreements
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
 from tests.algorithms.fakes import PARAMS, PlainPrompts, ScriptedEngine
 from tests.assembly.parts import completion
@@ -229,8 +229,8 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "igrpo rescore RUN_DIR reward=judge" in text
 
 
-def pair(number: int, old: Score | None, new: Score | None, *, is_draft: bool = True) -> Pair:
-    return Pair(1, f"q{number}", 0, 0, is_draft, "text", old, new)
+def pair(number: int, old: Score | None, new: Score | None, *, is_draft: bool = True) -> ScorePair:
+    return ScorePair(1, f"q{number}", 0, 0, is_draft, "text", old, new)
 
 
 def test_another_best_draft_means_that_no_best_one_is_shared() -> None:

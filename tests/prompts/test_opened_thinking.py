@@ -23,7 +23,7 @@ from igrpo.metrics.trained_stages import DIFFERS, trained_stage_metrics
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.format import FormatReward
 from igrpo.runs.trace_lines import trace_line
-from igrpo.tools.chat import Chat, Wishes, speaker_of_run
+from igrpo.tools.chat import Chat, ChatOptions, model_of_run
 from igrpo.tools.doctor.live_checks import live_checks
 from igrpo.tools.doctor.shapes import shape_of
 from igrpo.types import Completion, Question, Score
@@ -234,11 +234,11 @@ def test_evaluations_see_it_in_every_part() -> None:
 
 def test_chat_reads_and_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written_run(tmp_path / "run", *BYTE_LEVEL, changes=BYTES)
-    speaker = speaker_of_run(tmp_path / "run", "last")
+    speaker = model_of_run(tmp_path / "run", "last")
     speaker.policy.tokenizer.chat_template = OPENS
     engine = Writing(speaker.policy.tokenizer)
     monkeypatch.setattr("igrpo.tools.chat.LocalEngine", lambda *args, **kwargs: engine)
-    chat = Chat(speaker, Wishes(refine=True, drafts=2, temperature=None, max_tokens=None, seed=None))
+    chat = Chat(speaker, ChatOptions(refine=True, drafts=2, temperature=None, max_tokens=None, seed=None))
     reply = asyncio.run(chat.ask("1+1?"))
     chat.close()
     assert {one.text for one in (*reply.drafts, reply.completion)} == {"<think>\n" + THOUGHT}

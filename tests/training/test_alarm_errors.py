@@ -17,7 +17,7 @@ from igrpo.metrics.alarms import (
     entropy_collapse,
     length_drift,
 )
-from igrpo.metrics.sampling_error import LEVEL, Estimate, is_above
+from igrpo.metrics.sampling_error import LEVEL, SamplingError, is_above
 
 WINDOW = 10
 Draw = Callable[[Random, float], float]
@@ -137,7 +137,7 @@ def test_one_answer_of_sixteen_is_no_copying() -> None:
         prefix = ACCURACY.removesuffix("accuracy")
         past.add(look, {"step": look, ACCURACY: right / 16, f"{prefix}low": low, f"{prefix}high": high})
     assert copying(past, 1, 0.05) is None
-    past.evaluations[-1] = (1, Estimate.with_interval(0.0, 0.0, 0.05))
+    past.evaluations[-1] = (1, SamplingError.with_interval(0.0, 0.0, 0.05))
     assert copying(past, 1, 0.05) is not None
 
 
@@ -156,9 +156,9 @@ def test_a_reward_that_only_scatters_has_not_risen() -> None:
 
 
 def test_one_value_says_nothing_of_its_error() -> None:
-    low, high = Estimate.of_steps([0.0], window=10), Estimate.of_steps([1.0] * 10, window=10)
+    low, high = SamplingError.of_steps([0.0], window=10), SamplingError.of_steps([1.0] * 10, window=10)
     assert not is_above(high, low)
-    assert is_above(high, Estimate.of_steps([0.0, 0.0], window=10))
+    assert is_above(high, SamplingError.of_steps([0.0, 0.0], window=10))
     assert is_above(
-        Estimate.of_steps([0.1], window=1), Estimate.of_steps([0.0], window=1)
+        SamplingError.of_steps([0.1], window=1), SamplingError.of_steps([0.0], window=1)
     )  # a window that was asked for

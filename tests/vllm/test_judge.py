@@ -18,7 +18,7 @@ import pytest
 from igrpo.assembly.judge import build_judge
 from igrpo.generation.vllm.supervisor import free_port
 from igrpo.rewards.base import measured_values
-from igrpo.rewards.judge.backend import JudgeError, Reply
+from igrpo.rewards.judge.backend import JudgeError, JudgeReply
 from igrpo.rewards.judge.openai_client import OpenAIBackend
 from igrpo.rewards.judge.parsing import parse_score
 from tests.assembly.parts import completion
@@ -49,8 +49,8 @@ def start(folder: Path, model: Path, port: int) -> subprocess.Popen[str]:
     )
 
 
-def ask(url: str, **changes: Any) -> Reply:
-    async def one() -> Reply:
+def ask(url: str, **changes: Any) -> JudgeReply:
+    async def one() -> JudgeReply:
         backend = OpenAIBackend(endpoint(url, **changes))
         try:
             return await backend.ask(MESSAGES, 3)

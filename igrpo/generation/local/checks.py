@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from igrpo.generation.base import SamplingParams
 from igrpo.generation.local.decode_attention import sampling_mode, takes_decode_attention
-from igrpo.generation.local.decode_batch import DecodeBatch, FinishedRow, Row, embedding_weight, prefill
+from igrpo.generation.local.decode_batch import DecodeBatch, DecodeRow, FinishedRow, embedding_weight, prefill
 from igrpo.generation.local.windows import OtherStateError, layer_windows
 
 _ATTENTION = ("sdpa", "eager")
@@ -64,7 +64,7 @@ def check_decoding(model: PreTrainedModel) -> None:
     with sampling_mode(model, takes_decode_attention(model)):
         try:
             batch: DecodeBatch[int] = DecodeBatch(model, len(prompts))
-            rows = [Row(i, 0, len(prompt), params, seed=i) for i, prompt in enumerate(prompts)]
+            rows = [DecodeRow(i, 0, len(prompt), params, seed=i) for i, prompt in enumerate(prompts)]
             batch.admit(prefill(model, prompts), rows, range(len(rows)))
             finished = [row for _ in range(params.max_new_tokens - 1) for row in batch.step()]
         except Exception as error:  # of the model's own code

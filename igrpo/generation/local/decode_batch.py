@@ -28,7 +28,7 @@ Owner = TypeVar("Owner")
 
 
 @dataclass(eq=False, slots=True)
-class Row(Generic[Owner]):
+class DecodeRow(Generic[Owner]):
     """One sample on its way. ``owner`` is the caller's own handle; ``born`` is set by the batch."""
 
     owner: Owner
@@ -43,7 +43,7 @@ class Row(Generic[Owner]):
 class FinishedRow(Generic[Owner]):
     """What became of a row: its tokens and, for each, log-prob, sampling entropy and policy entropy (nats)."""
 
-    row: Row[Owner]
+    row: DecodeRow[Owner]
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     sampling_entropies: tuple[float, ...]
@@ -87,7 +87,7 @@ class DecodeBatch(Generic[Owner]):
     """
 
     def __init__(self, model: PreTrainedModel, max_rows: int) -> None:
-        self.rows: list[Row[Owner]] = []
+        self.rows: list[DecodeRow[Owner]] = []
         self._model = model
         self._device = embedding_weight(model).device
         self._masks = DecodeMasks(model)
@@ -104,7 +104,9 @@ class DecodeBatch(Generic[Owner]):
         return len(self.rows)
 
     @torch.no_grad()
-    def admit(self, prefix: Prefix, rows: Sequence[Row[Owner]], sources: Sequence[int]) -> list[FinishedRow[Owner]]:
+    def admit(
+        self, prefix: Prefix, rows: Sequence[DecodeRow[Owner]], sources: Sequence[int]
+    ) -> list[FinishedRow[Owner]]:
         """Add rows that continue the prompts ``sources`` of ``prefix``, and sample the first token of each."""
         start = len(self.rows)
         sources_B = torch.tensor(sources, device=self._device)

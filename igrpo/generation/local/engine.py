@@ -19,7 +19,7 @@ from igrpo.generation.driver import Driver, give_up
 from igrpo.generation.local.admission import Admission, Request, prefill_passes, take_admissions
 from igrpo.generation.local.checks import check_model, check_request
 from igrpo.generation.local.decode_attention import sampling_mode, takes_decode_attention
-from igrpo.generation.local.decode_batch import DecodeBatch, FinishedRow, Row, embedding_weight, prefill
+from igrpo.generation.local.decode_batch import DecodeBatch, DecodeRow, FinishedRow, embedding_weight, prefill
 from igrpo.generation.local.kv_cache import Prefix
 from igrpo.models.flops import decode_work, prefill_work
 from igrpo.models.shape import model_shape
@@ -168,13 +168,13 @@ class LocalEngine:
 
     def _join(self, prefix: Prefix, chunk: list[Admission]) -> list[Request]:
         """Rows for the admitted seeds of each request; the prompts of ``prefix`` are theirs, in order."""
-        rows: list[Row[Request]] = []
+        rows: list[DecodeRow[Request]] = []
         sources: list[int] = []
         for source, admission in enumerate(chunk):
             request = admission.request
             first, request.admitted = request.admitted, request.admitted + admission.count
             for index in range(first, request.admitted):
-                rows.append(Row(request, index, len(request.prompt), request.params, request.seeds[index]))
+                rows.append(DecodeRow(request, index, len(request.prompt), request.params, request.seeds[index]))
                 sources.append(source)
             if request.admitted == len(request.seeds):
                 request.prefix = None

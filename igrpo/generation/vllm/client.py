@@ -23,7 +23,7 @@ class LostError(RuntimeError):
     """The request was not answered, or not from the weights that it asked for; it can be asked again."""
 
 
-class RefusedError(RuntimeError):
+class ServerRefusedError(RuntimeError):
     """The server will not answer this, however often it is asked."""
 
 
@@ -70,14 +70,14 @@ class Client:
 
         Raises:
             LostError: the connection was lost, the server has other weights, or it failed.
-            RefusedError: it does not take the request, the key is wrong, or no answer came in time.
+            ServerRefusedError: it does not take the request, the key is wrong, or no answer came in time.
         """
         body = {"token_ids": list(prompt), "sampling_params": sampling_arguments(params, seed)}
         try:
             async with session.post(f"{self.url}{GENERATE_PATH}", json=body, headers={WEIGHTS_HEADER: label}) as reply:
                 content = await reply.read()
         except TimeoutError:
-            raise RefusedError(
+            raise ServerRefusedError(
                 f"{self.url} did not answer a request for samples within rollout.request_timeout_s={self._timeout_s:g}"
             ) from None
         except aiohttp.ClientError as error:
@@ -85,7 +85,7 @@ class Client:
         if reply.status == 409 or reply.status >= 500:
             raise LostError(f"the server answered {reply.status}: {_excerpt(content)}")
         if reply.status != 200:
-            raise RefusedError(_refusal(self.url, reply.status, content))
+            raise ServerRefusedError(_refusal(self.url, reply.status, content))
         answer = parse_answer(content)
         if answer.versions != (label,):
             raise LostError(f"the sample is of the weights {list(answer.versions)}, not {label}")
@@ -97,7 +97,7 @@ class Client:
         """Of the server; None while none answers.
 
         Raises:
-            RefusedError: something else than our server answers, or the key is wrong.
+            ServerRefusedError: something else than our server answers, or the key is wrong.
         """
         if not is_healthy(self.url):  # while a server dies the gate in front of it still answers
             return None
@@ -115,13 +115,13 @@ class Client:
                 int(reply["workers"]),
             )
         except (KeyError, TypeError, ValueError):
-            raise RefusedError(f"{self.url} answers, but it is no server of `igrpo serve`") from None
+            raise ServerRefusedError(f"{self.url} answers, but it is no server of `igrpo serve`") from None
 
     def load(self, path: str, label: str) -> None:
         """Make the server load a file of weights; at once if it has them.
 
         Raises:
-            LostError, RefusedError: it did not.
+            LostError, ServerRefusedError: it did not.
         """
         self.call("POST", "/igrpo/weights", {"path": path, "label": label}, timeout_s=self._timeout_s)
 
@@ -135,7 +135,7 @@ class Client:
 
         Raises:
             LostError: no connection, or a failure in the server.
-            RefusedError: it does not take the request.
+            ServerRefusedError: it does not take the request.
         """
         request = urllib.request.Request(
             f"{self.url}{path}",
@@ -150,15 +150,15 @@ class Client:
             content = error.read()
             if error.code >= 500:
                 raise LostError(f"{path} answered {error.code}: {_excerpt(content)}") from None
-            raise RefusedError(_refusal(self.url, error.code, content)) from None
+            raise ServerRefusedError(_refusal(self.url, error.code, content)) from None
         except (OSError, http.client.HTTPException) as error:  # refused, cut off, or no HTTP
             raise LostError(f"{path}: {error}") from None
         try:
             result = json.loads(content)
         except ValueError:
-            raise RefusedError(f"{self.url}{path} gave no JSON: {_excerpt(content)}") from None
+            raise ServerRefusedError(f"{self.url}{path} gave no JSON: {_excerpt(content)}") from None
         if not isinstance(result, dict):
-            raise RefusedError(f"{self.url}{path} gave no JSON object: {_excerpt(content)}")
+            raise ServerRefusedError(f"{self.url}{path} gave no JSON object: {_excerpt(content)}")
         return result
 
 

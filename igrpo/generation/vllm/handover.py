@@ -13,7 +13,7 @@ import torch
 
 from igrpo import distributed
 from igrpo.config.parts.rollout import VllmServerConfig
-from igrpo.generation.vllm.client import Client, LostError, RefusedError, Status
+from igrpo.generation.vllm.client import Client, LostError, ServerRefusedError, Status
 from igrpo.generation.vllm.launch import is_loopback
 from igrpo.generation.vllm.nccl import NcclTransfer
 from igrpo.generation.vllm.supervisor import Supervisor
@@ -63,7 +63,7 @@ class Handover:
                 self._send_by_nccl(label)
             else:
                 self._send_by_file(version, label)
-        except (LostError, RefusedError) as error:
+        except (LostError, ServerRefusedError) as error:
             failure = str(error)
         except OSError as error:
             failure = f"the weights cannot be written for the vLLM server (rollout.weights_dir): {error}"
@@ -77,12 +77,12 @@ class Handover:
         """Wait for a server that was lost and load it with the same weights again; for any process, at any time.
 
         Raises:
-            RefusedError: it does not come back, or is another run's by now; ``reason`` is what was lost.
+            ServerRefusedError: it does not come back, or is another run's by now; ``reason`` is what was lost.
         """
         assert self.label is not None
         if self._by_nccl:
             if distributed.world() > 1:
-                raise RefusedError(
+                raise ServerRefusedError(
                     f"the vLLM server was lost in the middle of a step ({reason}), and rollout.transfer=nccl with "
                     "several trainer processes cannot load it again there: go on by resume=RUN_DIR, or set "
                     "rollout.transfer=path"
@@ -110,7 +110,7 @@ class Handover:
         served, here = status.device == "cuda" and status.nccl, torch.cuda.is_available()
         possible = served and here and find_spec("vllm") is not None
         if self._config.transfer == "nccl" and not possible:
-            raise RefusedError(
+            raise ServerRefusedError(
                 f"rollout.transfer=nccl needs GPUs and vLLM on both sides, and a server that was started with it; the "
                 f"server runs on {status.device}, and here torch sees {torch.cuda.device_count()} GPUs: set it to path"
             )
@@ -124,11 +124,11 @@ class Handover:
         if distributed.is_main():
             try:
                 status = self._wait_ready("")
-            except RefusedError as error:
+            except ServerRefusedError as error:
                 failure = str(error)
         failure, status = distributed.from_main((failure, status))
         if status is None:
-            raise RefusedError(failure)
+            raise ServerRefusedError(failure)
         return status
 
     def _send_by_file(self, version: int, label: str) -> None:
@@ -167,7 +167,7 @@ class Handover:
         for _ in range(self._config.max_restarts + 1):
             before = self._wait_ready(reason)
             if taken_is_fatal and before.weights is not None and not before.weights.startswith(f"{self._session}-"):
-                raise RefusedError(
+                raise ServerRefusedError(
                     f"another run has loaded its weights into the server at {self._client.url}; every run needs a "
                     "server of its own"
                 )
@@ -179,14 +179,14 @@ class Handover:
                 return
             after = self._client.status()
             if after is not None and after.boot == before.boot:
-                raise RefusedError(f"the vLLM server cannot load the weights: {reason}")
-        raise RefusedError(f"the vLLM server dies when it loads the weights: {reason}")
+                raise ServerRefusedError(f"the vLLM server cannot load the weights: {reason}")
+        raise ServerRefusedError(f"the vLLM server dies when it loads the weights: {reason}")
 
     def _wait_ready(self, reason: str) -> Status:
         deadline = time.monotonic() + self._config.ready_timeout_s
         while not self._stopping.is_set():
             if self._server is not None and self._server.failure is not None:
-                raise RefusedError(self._server.failure)
+                raise ServerRefusedError(self._server.failure)
             status = self._client.status()
             if status is not None:
                 return status
@@ -194,7 +194,7 @@ class Handover:
                 break
             self._stopping.wait(_POLL_S)
         after = f" after it was lost ({reason})" if reason else ""
-        raise RefusedError(
+        raise ServerRefusedError(
             f"no vLLM server answers at {self._client.url}{after}, for rollout.ready_timeout_s="
             f"{self._config.ready_timeout_s:g} s; is `igrpo serve` running there?"
         )

@@ -62,7 +62,7 @@ class NcclTransfer:
         """Send all weights; the server answers for ``label`` afterwards.
 
         Raises:
-            LostError, RefusedError: it did not take them.
+            LostError, ServerRefusedError: it did not take them.
         """
         self._calls.label = label
         self._engine.send_weights()

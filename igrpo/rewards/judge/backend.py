@@ -14,12 +14,12 @@ class JudgeError(RewardError):
     """The judge does not answer, and will not; the message names the setting."""
 
 
-class RefusedError(RuntimeError):
+class JudgeRefusedError(RuntimeError):
     """The judge does not take this request (too long, say); another one it may."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class JudgeReply:
     """``text`` is None where the model said nothing; ``retries`` counts the tries before the one that was answered."""
 
     text: str | None
@@ -36,11 +36,11 @@ class Backend(Protocol):
         """All that decides a reply beside the messages and the seed: model and sampling. Part of the cache's key."""
         ...
 
-    async def ask(self, messages: Sequence[Message], seed: int) -> Reply:
+    async def ask(self, messages: Sequence[Message], seed: int) -> JudgeReply:
         """One reply.
 
         Raises:
-            RefusedError: this request will not be answered.
+            JudgeRefusedError: this request will not be answered.
             JudgeError: none will be.
         """
         ...

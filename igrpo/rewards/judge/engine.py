@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from igrpo.generation.base import SamplingParams
 from igrpo.models.encoding import render_chat, uses_clock
-from igrpo.rewards.judge.backend import RefusedError, Reply
+from igrpo.rewards.judge.backend import JudgeRefusedError, JudgeReply
 from igrpo.rewards.judge.prompt import Message
 from igrpo.types import Completion
 
@@ -63,14 +63,14 @@ class EngineBackend:
         parts = [self._model, params.temperature, params.max_new_tokens, self._structured, dated]
         return json.dumps(parts, sort_keys=True)
 
-    async def ask(self, messages: Sequence[Message], seed: int) -> Reply:
+    async def ask(self, messages: Sequence[Message], seed: int) -> JudgeReply:
         """See ``Backend.ask``."""
         prompt = self._render(messages)
         try:
             (completion,) = await self._engine.sample(prompt, self._params, [seed])
         except ValueError as error:  # too long for the model
-            raise RefusedError(str(error)) from error
-        return Reply(completion.text, len(prompt), len(completion.token_ids))
+            raise JudgeRefusedError(str(error)) from error
+        return JudgeReply(completion.text, len(prompt), len(completion.token_ids))
 
     async def aclose(self) -> None:
         """See ``Backend.aclose``."""

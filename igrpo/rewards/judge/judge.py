@@ -20,7 +20,7 @@ from typing import Literal
 from weakref import WeakValueDictionary
 
 from igrpo.rewards.base import Measure, Reward, checked_score
-from igrpo.rewards.judge.backend import Backend, RefusedError, Reply
+from igrpo.rewards.judge.backend import Backend, JudgeRefusedError, JudgeReply
 from igrpo.rewards.judge.cache import ScoreCache, cache_key
 from igrpo.rewards.judge.counts import Counts
 from igrpo.rewards.judge.own_loop import OwnLoop, together
@@ -170,7 +170,7 @@ class Judge:
             asked = asked_again(messages) if attempt else messages
             try:
                 score = await self._ask(asked, derive_seed("judge", number, attempt), key)
-            except RefusedError as error:
+            except JudgeRefusedError as error:
                 log.warning("the judge refuses a solution, which stays without this vote: %s", error)
                 self._counts.add("refused")
                 return None
@@ -201,7 +201,7 @@ class Judge:
             log.info("the judge's reply is no score: %.300r", reply.text)
         return score
 
-    def _keep(self, key: str, reply: Reply, score: float | None) -> None:
+    def _keep(self, key: str, reply: JudgeReply, score: float | None) -> None:
         self._spending.add(reply)
         if score is not None:
             self._cache.put(key, score)

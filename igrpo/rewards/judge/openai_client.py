@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from igrpo.rewards.judge.backend import JudgeError, RefusedError, Reply
+from igrpo.rewards.judge.backend import JudgeError, JudgeRefusedError, JudgeReply
 from igrpo.rewards.judge.parsing import SCHEMA
 from igrpo.rewards.judge.prompt import Message
 from igrpo.rewards.judge.retries import pause_s
@@ -83,12 +83,12 @@ class OpenAIBackend:
         parts = [end.model, end.temperature, end.max_tokens, end.structured, dict(end.extra_body)]
         return json.dumps(parts, sort_keys=True)
 
-    async def ask(self, messages: Sequence[Message], seed: int) -> Reply:
+    async def ask(self, messages: Sequence[Message], seed: int) -> JudgeReply:
         """See ``Backend.ask``."""
         failures, constrained = 0, self._constrained
         while True:
             outcome = await self._try(messages, seed, constrained=constrained)
-            if isinstance(outcome, Reply):
+            if isinstance(outcome, JudgeReply):
                 self._learn(constrained=constrained)
                 return replace(outcome, retries=failures)
             if outcome.without_schema:
@@ -128,7 +128,7 @@ class OpenAIBackend:
         log.info("the judge gave no answer (%s): trying again in %.1f s", failure.reason, pause)
         await self._sleep(pause)
 
-    async def _try(self, messages: Sequence[Message], seed: int, *, constrained: bool) -> Reply | _Failure:
+    async def _try(self, messages: Sequence[Message], seed: int, *, constrained: bool) -> JudgeReply | _Failure:
         import openai
 
         try:
@@ -162,7 +162,7 @@ class OpenAIBackend:
         if constrained and not self._takes_schema:
             return _Failure(said, without_schema=True)
         if self._has_answered:
-            raise RefusedError(said)
+            raise JudgeRefusedError(said)
         raise JudgeError(
             f"reward.base_url={end.base_url}, reward.model={end.model}: {said}, to the first request; see "
             "reward.structured, reward.max_tokens_key, reward.temperature and reward.extra_body"
@@ -196,9 +196,9 @@ class OpenAIBackend:
         return self._client
 
 
-def _reply(answer: dict[str, Any]) -> Reply:
+def _reply(answer: dict[str, Any]) -> JudgeReply:
     text = answer["choices"][0]["message"].get("content")
     if text is not None and not isinstance(text, str):
         raise TypeError("the content is no text")
     usage = answer.get("usage") or {}
-    return Reply(text, int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
+    return JudgeReply(text, int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from igrpo.rewards.base import Measure, RewardPausedError
-from igrpo.rewards.judge.backend import Reply
+from igrpo.rewards.judge.backend import JudgeReply
 from igrpo.rewards.judge.database import Database
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS spent (
@@ -35,7 +35,7 @@ class Prices:
     output: float
     max_cost: float | None
 
-    def of(self, reply: Reply) -> float:
+    def of(self, reply: JudgeReply) -> float:
         """What a reply costs."""
         return (reply.input_tokens * self.input + reply.output_tokens * self.output) / 1e6
 
@@ -64,7 +64,7 @@ class Spending:
         self._judge, self._prices = judge, prices
         self._process, self._processes, self._setting = process, processes, setting
 
-    def add(self, reply: Reply) -> None:
+    def add(self, reply: JudgeReply) -> None:
         """Count a reply."""
         cost = self._prices.of(reply)
         self._database.run(_ADD, (self._judge, self._process, reply.input_tokens, reply.output_tokens, cost))

@@ -93,12 +93,12 @@ def compare(gold: str, answer: str, conventions: AnswerConventions) -> Verdict:
     if _DOUBLED_BACKSLASH.search(answer) and "\\begin" not in answer:
         return "unparsable"
     try:
-        return "right" if Comparison(conventions).same(gold, answer) else "wrong"
+        return "right" if AnswerComparison(conventions).same(gold, answer) else "wrong"
     except UnparsableError:
         return "unparsable"
 
 
-class Comparison:
+class AnswerComparison:
     """The comparison of two answers, and of their parts, by ``RULES``."""
 
     def __init__(self, conventions: AnswerConventions) -> None:

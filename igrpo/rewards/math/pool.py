@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
-from igrpo.rewards.math.processes import ForkServer, Limits, Reply, WorkerLostError, WorkerProcess
+from igrpo.rewards.math.processes import ForkServer, Limits, WorkerLostError, WorkerProcess, WorkerReply
 from igrpo.types import Outcome
 
-__all__ = ["SLOW_AFTER_CPU_S", "SUSPECT_AFTER_CPU_S", "Limits", "PoolClosedError", "Reply", "WorkerPool"]
+__all__ = ["SLOW_AFTER_CPU_S", "SUSPECT_AFTER_CPU_S", "Limits", "PoolClosedError", "WorkerPool", "WorkerReply"]
 
 #: Above what nine in ten answers need.
 SUSPECT_AFTER_CPU_S = 0.05
@@ -36,7 +36,7 @@ class PoolClosedError(RuntimeError):
 @dataclass(frozen=True, slots=True)
 class _Job:
     request: dict[str, Any]
-    reply: Future[Reply]
+    reply: Future[WorkerReply]
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class WorkerPool:
         """Run one comparison in a free worker; blocks while all are busy."""
         return self.submit(request).result().outcome
 
-    def submit(self, request: dict[str, Any]) -> Future[Reply]:
+    def submit(self, request: dict[str, Any]) -> Future[WorkerReply]:
         """Queue one comparison. Raises PoolClosedError, as the Future does when the pool is closed meanwhile."""
         if self._owner != os.getpid():  # after a fork the workers, their connections and the threads are the parent's
             self._reset()
@@ -119,7 +119,7 @@ class WorkerPool:
             except Exception as error:
                 job.reply.set_exception(error)
 
-    def _compare(self, lane: _Lane, request: dict[str, Any]) -> Reply:
+    def _compare(self, lane: _Lane, request: dict[str, Any]) -> WorkerReply:
         lane.turns.acquire()
         suspect = False
 

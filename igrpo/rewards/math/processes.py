@@ -57,7 +57,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class WorkerReply:
     """The outcome of one comparison; ``error`` says why there is no verdict, where there is more to say."""
 
     outcome: Outcome
@@ -70,7 +70,7 @@ class WorkerLostError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class _StoppedError(Exception):
-    reply: Reply
+    reply: WorkerReply
 
 
 class ForkServer:
@@ -166,7 +166,9 @@ class WorkerProcess:
             self._socket.close()
             raise
 
-    def ask(self, request: dict[str, Any], cpu_limit_s: float, on_use: Callable[[float], object] = float) -> Reply:
+    def ask(
+        self, request: dict[str, Any], cpu_limit_s: float, on_use: Callable[[float], object] = float
+    ) -> WorkerReply:
         """The verdict of one comparison; ``timed_out`` when it used more CPU time than this. Kills what it stops.
 
         ``on_use`` is called now and then with the CPU seconds used so far.
@@ -175,15 +177,15 @@ class WorkerProcess:
             worker.send(self._socket, request | {"last_resort_s": cpu_limit_s + 5})
             reply = self._receive(cpu_limit_s, on_use)
             if reply is None:
-                return Reply("crashed", f"the worker ended by itself: {_cause(self.kill())}")
+                return WorkerReply("crashed", f"the worker ended by itself: {_cause(self.kill())}")
             # It may have answered just before the next look at its clock: the time it reports decides, not that race.
             late = reply["cpu_s"] > self._limits.cpu_s
-            return Reply("timed_out") if late else Reply(reply["verdict"], reply["error"])
+            return WorkerReply("timed_out") if late else WorkerReply(reply["verdict"], reply["error"])
         except _StoppedError as stopped:
             self.kill()
             return stopped.reply
         except Exception as error:  # the connection broke, or the worker said what no worker says
-            return Reply("crashed", f"{worker.described(error)}; {_cause(self.kill())}")
+            return WorkerReply("crashed", f"{worker.described(error)}; {_cause(self.kill())}")
 
     def _receive(self, cpu_limit_s: float, on_use: Callable[[float], object]) -> dict[str, Any] | None:
         started_cpu_s, used_s, asleep_s = self._cpu_s(), 0.0, 0.0
@@ -197,15 +199,17 @@ class WorkerProcess:
                 over_memory = self._watched.memory_info().rss > self._limits.memory_mb * 2**20
             on_use(used_s)
             if used_s > cpu_limit_s:
-                raise _StoppedError(Reply("timed_out"))
+                raise _StoppedError(WorkerReply("timed_out"))
             if over_memory:
-                raise _StoppedError(Reply("crashed", f"memory_limit_mb={self._limits.memory_mb} exceeded"))
+                raise _StoppedError(WorkerReply("crashed", f"memory_limit_mb={self._limits.memory_mb} exceeded"))
             now_s = time.monotonic()
             # Waiting for a processor is the machine's doing: only sleep counts.
             asleep_s += 0.0 if wants_cpu else now_s - last_look_s
             last_look_s = now_s
             if asleep_s > self._limits.wall_s:
-                raise _StoppedError(Reply("crashed", f"asleep for longer than wall_limit_s={self._limits.wall_s}"))
+                raise _StoppedError(
+                    WorkerReply("crashed", f"asleep for longer than wall_limit_s={self._limits.wall_s}")
+                )
         return worker.receive(self._socket)
 
     def _cpu_s(self) -> float:

@@ -27,7 +27,7 @@ from igrpo.rewards.math.extraction import ANSWER_FORMATS, AnswerFormat, extract_
 from igrpo.rewards.math.guard import refusal
 from igrpo.rewards.math.normalise import normalise, plain_integer
 from igrpo.rewards.math.numbers import numbers_equal, parse_number
-from igrpo.rewards.math.pool import Limits, PoolClosedError, Reply, WorkerPool
+from igrpo.rewards.math.pool import Limits, PoolClosedError, WorkerPool, WorkerReply
 from igrpo.rewards.math.restated import restates
 from igrpo.rewards.math.worker import described
 from igrpo.types import OUTCOMES, Completion, Outcome, Question, Score
@@ -44,7 +44,7 @@ class _Found:
 
     text: str
     answer: str | None
-    reply: Reply | None
+    reply: WorkerReply | None
 
 
 class MathVerifier:
@@ -129,7 +129,7 @@ class MathVerifier:
         try:
             gold = self._gold(question)
         except Exception as error:
-            reply = Reply("crashed", f"of the gold answer: {described(error)}")
+            reply = WorkerReply("crashed", f"of the gold answer: {described(error)}")
             return str(question.answer), [_Found(text, None, reply) for text in texts]
         return gold, [self._found(question, gold, text) for text in texts]
 
@@ -139,10 +139,10 @@ class MathVerifier:
             answer = self._answer(text)
             outcome = self._quick(question, gold, answer)
         except Exception as error:
-            return _Found(text, answer, Reply("crashed", described(error)))
-        return _Found(text, answer, None if outcome is None else Reply(outcome))
+            return _Found(text, answer, WorkerReply("crashed", described(error)))
+        return _Found(text, answer, None if outcome is None else WorkerReply(outcome))
 
-    def _submitted(self, gold: str, found: Sequence[_Found]) -> dict[str | None, Future[Reply]]:
+    def _submitted(self, gold: str, found: Sequence[_Found]) -> dict[str | None, Future[WorkerReply]]:
         """The comparisons that need a worker, by answer, each queued once."""
         pending = dict.fromkeys(item.answer for item in found if item.reply is None)
         shared = {"gold": gold, "conventions": asdict(self._conventions)}
@@ -176,14 +176,14 @@ class MathVerifier:
         with self._lock:
             return "wrong" if restated else self._cache.get((gold, answer))
 
-    def _reply(self, gold: str, answer: str | None, job: Future[Reply]) -> Reply:
+    def _reply(self, gold: str, answer: str | None, job: Future[WorkerReply]) -> WorkerReply:
         """The reply of a comparison that was queued; blocks until it is there."""
         try:
             reply = job.result()
         except PoolClosedError:
             raise
         except Exception as error:
-            return Reply("crashed", described(error))
+            return WorkerReply("crashed", described(error))
         if answer is not None and reply.outcome != "crashed":  # a crash may be the machine's fault
             with self._lock:
                 self._cache[gold, answer] = reply.outcome
@@ -192,7 +192,7 @@ class MathVerifier:
         return reply
 
     def _scores(
-        self, question: Question, gold: str, found: Sequence[_Found], jobs: dict[str | None, Future[Reply]]
+        self, question: Question, gold: str, found: Sequence[_Found], jobs: dict[str | None, Future[WorkerReply]]
     ) -> list[Score]:
         replies = {answer: self._reply(gold, answer, job) for answer, job in jobs.items()}
         scores = []
@@ -209,7 +209,7 @@ class MathVerifier:
             self._counts.update(score.outcome for score in scores)
         return scores
 
-    def _report(self, question: Question, gold: str, found: _Found, reply: Reply) -> None:
+    def _report(self, question: Question, gold: str, found: _Found, reply: WorkerReply) -> None:
         answer = found.answer or ""
         shown = answer if len(answer) <= _SHOWN_CHARS else answer[:_SHOWN_CHARS] + "..."
         what = f"{reply.outcome}: {reply.error}" if reply.error else reply.outcome

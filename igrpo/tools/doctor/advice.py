@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from igrpo.config.checks import cross_field_problems
 from igrpo.config.schema import RunConfig
-from igrpo.tools.doctor.changes import MILD, Change, Step, adapters, eight_bit, half_weights, more_devices
+from igrpo.tools.doctor.changes import MILD, SettingChange, Step, adapters, eight_bit, half_weights, more_devices
 from igrpo.tools.doctor.device import DeviceMemory
 from igrpo.tools.doctor.engine import EngineMemory, engine_memory
 from igrpo.tools.doctor.memory import trainer_memory
@@ -25,7 +25,7 @@ class Plan:
     """Changes that together make the run fit, and what they are like."""
 
     name: str
-    changes: tuple[Change, ...]
+    changes: tuple[SettingChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +62,20 @@ def plans(config: RunConfig, shape: Shape, limit: float) -> list[Plan]:
     return found
 
 
-def applied(config: RunConfig, changes: Sequence[Change]) -> RunConfig:
+def applied(config: RunConfig, changes: Sequence[SettingChange]) -> RunConfig:
     """The settings with all of the changes."""
     for change in changes:
         config = change.applied(config)
     return config
 
 
-def _search(config: RunConfig, shape: Shape, limit: float, steps: Sequence[Step]) -> tuple[Change, ...] | None:
+def _search(config: RunConfig, shape: Shape, limit: float, steps: Sequence[Step]) -> tuple[SettingChange, ...] | None:
     """Take changes in turn while each helps, until all fits; then leave out what turns out not to be needed."""
 
-    def memory(changes: Mapping[str, Change]) -> Memory:
+    def memory(changes: Mapping[str, SettingChange]) -> Memory:
         return memory_of(applied(config, list(changes.values())), shape, limit)
 
-    taken: dict[str, Change] = {}
+    taken: dict[str, SettingChange] = {}
     for step in steps:
         for change in step(applied(config, list(taken.values())), shape):
             before = memory(taken)

@@ -22,11 +22,11 @@ _SMALLEST_CHUNK = 256
 _SMALLEST_SHARE = 0.1
 
 #: What could be changed next, mildest first.
-Step = Callable[[RunConfig, Shape], Iterator["Change"]]
+Step = Callable[[RunConfig, Shape], Iterator["SettingChange"]]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class SettingChange:
     """What to add to the command line (``text``), the settings that it gives, and what it trades ("": rounding)."""
 
     text: str
@@ -46,31 +46,31 @@ class Change:
         return config
 
 
-def set_to(setting: str, value: Any, cost: str = "") -> Change:
+def set_to(setting: str, value: Any, cost: str = "") -> SettingChange:
     """One setting."""
     shown = str(value).lower() if isinstance(value, bool) else value
-    return Change(f"{setting}={shown}", ((setting, value),), cost)
+    return SettingChange(f"{setting}={shown}", ((setting, value),), cost)
 
 
-def checkpointing(config: RunConfig, shape: Shape) -> Iterator[Change]:
+def checkpointing(config: RunConfig, shape: Shape) -> Iterator[SettingChange]:
     if not config.trainer.activation_checkpointing:
         yield set_to("trainer.activation_checkpointing", True)
 
 
-def smaller_chunk(config: RunConfig, shape: Shape) -> Iterator[Change]:
+def smaller_chunk(config: RunConfig, shape: Shape) -> Iterator[SettingChange]:
     chunk = config.trainer.head_chunk // 2
     while chunk >= _SMALLEST_CHUNK:
         yield set_to("trainer.head_chunk", chunk)
         chunk //= 2
 
 
-def fewer_tokens(config: RunConfig, shape: Shape) -> Iterator[Change]:
+def fewer_tokens(config: RunConfig, shape: Shape) -> Iterator[SettingChange]:
     smallest = -(-(longest_row(config) + _LAYOUT) // 1024)
     for thousands in range((config.trainer.tokens_per_microbatch - 1) // 1024, smallest - 1, -1):
         yield set_to("trainer.tokens_per_microbatch", 1024 * thousands)
 
 
-def fewer_rows(config: RunConfig, shape: Shape) -> Iterator[Change]:
+def fewer_rows(config: RunConfig, shape: Shape) -> Iterator[SettingChange]:
     if isinstance(config.rollout, LocalRolloutConfig):
         rows = config.rollout.max_batch_rows // 2
         while rows >= 1:
@@ -78,7 +78,7 @@ def fewer_rows(config: RunConfig, shape: Shape) -> Iterator[Change]:
             rows //= 2
 
 
-def smaller_share(config: RunConfig, shape: Shape) -> Iterator[Change]:
+def smaller_share(config: RunConfig, shape: Shape) -> Iterator[SettingChange]:
     if isinstance(config.rollout, VllmColocateConfig):
         if not config.rollout.sleep and not on_cpu(config):
             yield set_to("rollout.sleep", True)
@@ -88,7 +88,7 @@ def smaller_share(config: RunConfig, shape: Shape) -> Iterator[Change]:
             share -= 0.05
 
 
-def larger_engine(config: RunConfig, shape: Shape) -> Iterator[Change]:
+def larger_engine(config: RunConfig, shape: Shape) -> Iterator[SettingChange]:
     rollout = config.rollout
     if not isinstance(rollout, VllmConfig):
         return
@@ -101,12 +101,12 @@ def larger_engine(config: RunConfig, shape: Shape) -> Iterator[Change]:
                 yield set_to("rollout.tensor_parallel", split, "more devices")
 
 
-def eight_bit(config: RunConfig, shape: Shape) -> Iterator[Change]:
+def eight_bit(config: RunConfig, shape: Shape) -> Iterator[SettingChange]:
     if config.trainer.optimizer == "adamw" and not on_cpu(config):
         yield set_to("trainer.optimizer", "adamw_8bit", "moments in 8 bits")
 
 
-def more_devices(config: RunConfig, shape: Shape) -> Iterator[Change]:
+def more_devices(config: RunConfig, shape: Shape) -> Iterator[SettingChange]:
     if on_cpu(config):
         return
     trainer = config.trainer
@@ -115,20 +115,20 @@ def more_devices(config: RunConfig, shape: Shape) -> Iterator[Change]:
         values: tuple[tuple[str, Any], ...] = (("trainer.strategy", "fsdp2"), ("trainer.devices", devices))
         if trainer.optimizer == "adamw_8bit":  # not for shards
             values = (*values, ("trainer.optimizer", "adamw"))
-        yield Change(" ".join(f"{name}={value}" for name, value in values), values, "more devices")
+        yield SettingChange(" ".join(f"{name}={value}" for name, value in values), values, "more devices")
     nodes = trainer.nodes * 2
     while nodes <= _MOST_NODES:
         yield set_to("trainer.nodes", nodes, "more nodes")
         nodes *= 2
 
 
-def adapters(config: RunConfig, shape: Shape) -> Iterator[Change]:
+def adapters(config: RunConfig, shape: Shape) -> Iterator[SettingChange]:
     if config.lora.rank == 0:
         values = (("lora.rank", 16), ("lora.alpha", 32.0), ("lora.targets", "all-linear"))
-        yield Change("lora=rank_16", values, "adapters are trained, not the weights")
+        yield SettingChange("lora=rank_16", values, "adapters are trained, not the weights")
 
 
-def half_weights(config: RunConfig, shape: Shape) -> Iterator[Change]:
+def half_weights(config: RunConfig, shape: Shape) -> Iterator[SettingChange]:
     if config.model.name == "huggingface" and config.model.dtype == "float32":
         yield set_to("model.dtype", "bfloat16", "frozen weights rounded to bfloat16")
 

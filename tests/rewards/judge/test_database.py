@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from igrpo.rewards.base import RewardPausedError, added, measured_values
-from igrpo.rewards.judge.backend import Reply
+from igrpo.rewards.judge.backend import JudgeReply
 from igrpo.rewards.judge.cache import ScoreCache, cache_key
 from igrpo.rewards.judge.spending import Prices, Spending
 
@@ -57,7 +57,7 @@ def _fill(folder: str, process: int) -> None:
     for i in range(200):
         cache.put(f"{i % 150}", i / 1000)
         assert cache.get(f"{i % 150}") is not None
-        spending.add(Reply("", 3, 1))
+        spending.add(JudgeReply("", 3, 1))
     cache.close()
     spending.close()
 
@@ -90,13 +90,13 @@ def test_two_processes_write_at_the_same_time_and_nothing_is_lost(tmp_path: Path
 def test_the_limit_counts_what_earlier_runs_and_other_processes_spent(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.sqlite"
     first = Spending(ledger, "m", PRICES, process=1, processes=2)
-    first.add(Reply(None, 1000, 700))  # 0.002 + 0.007
+    first.add(JudgeReply(None, 1000, 700))  # 0.002 + 0.007
     assert not first.is_over
     first.close()
     second = Spending(ledger, "m", PRICES, process=0, processes=1)
     other = Spending(ledger, "another judge", PRICES, process=0, processes=1)
     assert second.cost == pytest.approx(0.009)
-    second.add(Reply("", 500, 0))
+    second.add(JudgeReply("", 500, 0))
     assert second.is_over
     assert not other.is_over
     assert second.measures()["judge/input_tokens"].total == 1500, "the share of a process that is no more counts too"

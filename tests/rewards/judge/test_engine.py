@@ -16,7 +16,7 @@ import pytest
 from igrpo.assembly.judge import build_judge
 from igrpo.config.parts.reward import JudgeLocalConfig
 from igrpo.generation.base import SamplingParams
-from igrpo.rewards.judge.backend import RefusedError
+from igrpo.rewards.judge.backend import JudgeRefusedError
 from igrpo.rewards.judge.cache import ScoreCache
 from igrpo.rewards.judge.engine import EngineBackend
 from igrpo.rewards.judge.judge import Judge, Judgement
@@ -90,7 +90,7 @@ def test_without_a_template_the_messages_stand_one_below_the_other() -> None:
 
 def test_what_does_not_fit_is_refused_alone() -> None:
     engine = ScriptedEngine(longest=10)
-    with pytest.raises(RefusedError, match="does not fit the model"):
+    with pytest.raises(JudgeRefusedError, match="does not fit the model"):
         asyncio.run(made(engine, byte_policy().tokenizer).ask(MESSAGES, 5))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.rewards.judge.backend import JudgeError, RefusedError, Reply
+from igrpo.rewards.judge.backend import JudgeError, JudgeRefusedError, JudgeReply
 from igrpo.rewards.judge.openai_client import Endpoint, OpenAIBackend
 from igrpo.rewards.judge.parsing import SCHEMA
 from igrpo.rewards.judge.retries import pause_s
@@ -36,13 +36,13 @@ class Asked:
     async def _sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
 
-    def ask(self, times: int = 1) -> list[Reply | Exception]:
-        async def all_of_them() -> list[Reply | Exception]:
-            backend, results = OpenAIBackend(self._endpoint, self._sleep), list[Reply | Exception]()
+    def ask(self, times: int = 1) -> list[JudgeReply | Exception]:
+        async def all_of_them() -> list[JudgeReply | Exception]:
+            backend, results = OpenAIBackend(self._endpoint, self._sleep), list[JudgeReply | Exception]()
             for seed in range(times):
                 try:
                     results.append(await backend.ask(MESSAGES, seed))
-                except (JudgeError, RefusedError) as error:
+                except (JudgeError, JudgeRefusedError) as error:
                     results.append(error)
             await backend.aclose()
             await backend.aclose()
@@ -57,7 +57,7 @@ def test_what_is_sent_and_what_comes_back(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     with JudgeServer(in_turn(GOOD)) as server:
         (reply,) = Asked(server.url, extra_body={"top_k": 5}, max_tokens=7).ask()
-    assert reply == Reply('{"reason": "so", "score": 0.5}', 100, 10, 0)
+    assert reply == JudgeReply('{"reason": "so", "score": 0.5}', 100, 10, 0)
     (body,) = server.requests
     schema = {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": SCHEMA}}
     assert body == {
@@ -93,7 +93,7 @@ def test_what_passes_is_tried_again(bad: Answer) -> None:
     with JudgeServer(in_turn(bad, bad, GOOD)) as server:
         asked = Asked(server.url)
         (reply,) = asked.ask()
-    assert isinstance(reply, Reply)
+    assert isinstance(reply, JudgeReply)
     assert (reply.retries, len(server.requests)) == (2, 3)
     assert 0.5 <= asked.sleeps[0] <= 1.0
     assert 1.0 <= asked.sleeps[1] <= 2.0
@@ -102,7 +102,7 @@ def test_what_passes_is_tried_again(bad: Answer) -> None:
 def test_a_server_that_hangs_or_drips_meets_the_time_limit() -> None:
     with JudgeServer(in_turn(Answer(hang=True), Answer(drip=True), GOOD)) as server:
         (reply,) = Asked(server.url, timeout_s=0.4).ask()
-        assert isinstance(reply, Reply)
+        assert isinstance(reply, JudgeReply)
         assert reply.retries == 2
     with JudgeServer(in_turn(Answer(hang=True))) as server:
         (error,) = Asked(server.url, timeout_s=0.2, retries=1).ask()
@@ -172,7 +172,7 @@ def test_a_first_request_that_is_refused_either_way_says_nothing_about_the_schem
     with JudgeServer(lambda body, number: Answer(status=400) if body["seed"] == 0 else GOOD) as server:
         first, second = Asked(server.url).ask(times=2)
     assert isinstance(first, JudgeError)
-    assert isinstance(second, Reply)
+    assert isinstance(second, JudgeReply)
     assert ["response_format" in body for body in server.requests] == [True, False, True]
 
 
@@ -184,7 +184,7 @@ def test_a_server_without_json_schemas_is_asked_without_one_from_then_on() -> No
     with JudgeServer(without_schema) as server:
         asked = Asked(server.url)
         replies = asked.ask(times=3)
-    assert [isinstance(reply, Reply) for reply in replies] == [True] * 3
+    assert [isinstance(reply, JudgeReply) for reply in replies] == [True] * 3
     assert ["response_format" in body for body in server.requests] == [True, False, False, False]
     assert asked.sleeps == []
     with JudgeServer(without_schema) as server:
@@ -202,9 +202,9 @@ def test_one_request_that_is_refused_costs_one_sample_and_the_first_costs_the_ru
         first, second, third = Asked(server.url, structured=structured).ask(times=3)
     constrained = [structured != "off"] * 3
     assert ["response_format" in body for body in server.requests] == constrained, "the schema is not to blame"
-    assert isinstance(first, Reply)
-    assert isinstance(second, RefusedError)
-    assert isinstance(third, Reply)
+    assert isinstance(first, JudgeReply)
+    assert isinstance(second, JudgeRefusedError)
+    assert isinstance(third, JudgeReply)
     with JudgeServer(in_turn(Answer(status=400))) as server:
         (error,) = Asked(server.url, structured=structured).ask()
     assert isinstance(error, JudgeError)

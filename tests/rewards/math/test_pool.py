@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from igrpo.rewards.math.pool import Limits, PoolClosedError, Reply, WorkerPool
+from igrpo.rewards.math.pool import Limits, PoolClosedError, WorkerPool, WorkerReply
 from igrpo.types import Outcome
 
 SLOW = r"\prod_{k=1}^{1000000}k"
@@ -148,7 +148,7 @@ def test_a_worker_ends_with_its_parent(in_flight: str) -> None:
         time.sleep(0.05)
 
 
-def slow_ones(pool: WorkerPool, count: int) -> list[Future[Reply]]:
+def slow_ones(pool: WorkerPool, count: int) -> list[Future[WorkerReply]]:
     return [pool.submit(request("9", SLOW.replace("1000000", str(1_000_000 + i)))) for i in range(count)]
 
 
