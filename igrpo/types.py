@@ -1,6 +1,6 @@
-"""What flows through a step: questions, completions, scores, groups and traces. All frozen, all complete when made.
+"""Data of a training step: questions, prompts, completions, scores, groups and traces. All classes are frozen.
 
-Legend of the dimension suffixes used all over the package:
+Dimension suffixes, used throughout the package:
 
 ==  =============================================================
 S   questions of one rollout cycle
@@ -21,8 +21,8 @@ from typing import Literal
 
 FinishReason = Literal["stop", "length"]
 
-#: What became of an answer. The first three are verdicts; the others mean that no verdict could be had, and the last
-#: that there is no reward either (a completion of training then leaves its group).
+#: Outcome of scoring an answer. The first three are verdicts. The others mean that there is no verdict; for the last,
+#: there is no reward either, and the completion leaves its group.
 Outcome = Literal["right", "wrong", "unparsable", "refused", "timed_out", "crashed", "unscored"]
 OUTCOMES: tuple[Outcome, ...] = ("right", "wrong", "unparsable", "refused", "timed_out", "crashed", "unscored")
 
@@ -33,7 +33,7 @@ Dropped = Literal["all_right", "all_wrong", "no_variance"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One problem with its gold answer. ``id`` is unique in its data set and seeds the sampling."""
+    """A problem with its gold answer. ``id`` is unique within its data set and enters the seeds of sampling."""
 
     id: str
     problem: str
@@ -42,12 +42,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The tokens that a completion is conditioned on.
+    """Tokens that a completion is conditioned on.
 
-    ``draft_tokens`` counts the tokens of the drafts that the prompt shows (0: none), ``critique_tokens`` those of a
-    critique, ``draft_tokens_cut`` those that their budget took out of their middle. The layout's tokens, separators
-    between drafts and the mark of a cut are in none of them. ``opened`` is the end of the prompt that belongs to the
-    completion: the ``<think>`` that a chat template opens, and what follows it; mostly empty.
+    ``draft_tokens`` is the number of tokens of the drafts that the prompt shows (0: none), ``critique_tokens`` that of
+    a critique, and ``draft_tokens_cut`` the number removed from their middle to fit their budget. None of them counts
+    the layout, separators between drafts, or the mark of a cut. ``opened`` is the end of the prompt that belongs to
+    the completion: the ``<think>`` that a chat template opens and what follows it. It is usually empty.
     """
 
     token_ids: tuple[int, ...]
@@ -59,14 +59,14 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One sample of an engine: T tokens, the stop token included when one was sampled.
+    """One sample of an engine: T tokens, including the stop token if one was sampled.
 
-    ``logprobs`` and ``sampling_entropies`` (nats, T values each) belong to the distribution that was sampled from
-    (after temperature, top-k and top-p); ``policy_entropies`` to the policy itself, at temperature 1 (paper, Eq. 7).
-    Entropies are None where the engine reports none and nobody measured them (see `igrpo.training.entropies`).
-    ``text`` is what rewards and readers see: ``opened``, the text that the prompt had opened (see `Prompt`), and the
-    decoded tokens without special tokens that end them. Tokens, lengths and log-probs are those that were sampled.
-    ``policy_version`` counts weight syncs.
+    ``logprobs`` and ``sampling_entropies`` (nats, T values each) are those of the distribution that was sampled from,
+    after temperature, top-k and top-p; ``policy_entropies`` are the policy's own, at temperature 1 (paper, Eq. 7).
+    Entropies are None if the engine reports none and they were not measured (see `igrpo.training.entropies`).
+    ``text`` is what rewards see: ``opened`` (see `Prompt`), then the decoded tokens without the special tokens at
+    their end. Tokens, lengths and log-probs are of the sampled tokens alone. ``policy_version`` is the number of
+    weight syncs before the sample.
     """
 
     token_ids: tuple[int, ...]
@@ -80,16 +80,16 @@ class Completion:
 
     @property
     def truncated(self) -> bool:
-        """Whether the token limit ended it, not a stop token."""
+        """True if the token limit ended the completion, not a stop token."""
         return self.finish_reason == "length"
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A reward's word on one completion.
+    """The score that a reward gives one completion.
 
-    ``value`` trains and ranks; ``correct`` (None: unknown) feeds every right/wrong statistic and breaks ties;
-    ``answer`` is the extracted answer in normalised form (None: none found); ``parts`` holds the components of a sum.
+    ``value`` is what trains and ranks. ``correct`` (None: unknown) is used by accuracies and to break ties. ``answer``
+    is the extracted answer in normalised form (None: none found). ``parts`` are the components of a weighted sum.
     """
 
     value: float
@@ -101,7 +101,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """An earlier answer that a prompt asks a verdict about: the id of its question, its text, whether it is right."""
+    """An earlier answer that a prompt asks to verify: the id of its question, its text, and whether it is right."""
 
     question_id: str
     text: str
@@ -112,14 +112,14 @@ class Verified:
 class Group:
     """Completions of one prompt that share a baseline.
 
-    ``stage`` is 1 where the prompt is the bare question, 2 where it shows a draft (or stands in its place), 3 where it
-    asks for no answer but for a judgement of one: a critique, or a verdict about what was ``verified``.
-    ``shown`` are the indices, within the group that is ``shown_from`` places before it, of the drafts that the prompt
-    shows, the first choice first.
-    ``trained`` says whether its tokens get gradients, as answers to the prompt that they were sampled from, with a
-    baseline of their own (see ``Trace.lessons`` for others).
-    ``unscored`` are completions without a Score, in no statistic of rewards: the reward could give none, or they are
-    critiques.
+    ``stage`` is 1 if the prompt is the bare question, 2 if it shows a draft (or takes the place of such a prompt), and
+    3 if it asks to judge an answer: for a critique, or for a verdict about what was ``verified``.
+    ``shown`` are the indices of the drafts that the prompt shows, first choice first, within the group that is
+    ``shown_from`` places earlier.
+    ``trained``: the tokens get gradients, as answers to the prompt that they were sampled from, with the group's own
+    baseline (see ``Trace.lessons`` for other ways).
+    ``unscored`` are completions without a Score, which no statistic of rewards includes: the reward gave none, or they
+    are critiques.
     """
 
     stage: int
@@ -142,7 +142,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A completion that is trained as an answer to ``prompt``. ``transferred``: it was sampled from another one."""
+    """A completion that is trained as an answer to ``prompt``. ``transferred``: it was sampled from another prompt."""
 
     prompt: Prompt
     completion: Completion
@@ -156,11 +156,11 @@ Cohort = tuple[Lesson, ...]
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Everything that happened to one question in one step: its groups in the order in which they were sampled.
+    """Everything that happened to one question in one step: its groups, in sampling order.
 
-    ``lessons`` are trained besides the groups that say so themselves. ``attempt`` counts the questions that were asked
-    before it in the same place of the step; one that is ``dropped`` is measured, kept and paid for, and not trained on
-    (see `igrpo.training.dynamic_sampling`).
+    ``lessons`` are trained in addition to the groups with ``trained`` set. ``attempt`` is the number of questions that
+    were asked before it in the same place of the step. A ``dropped`` question is measured, logged and counted in the
+    budget, but not trained on (see `igrpo.training.dynamic_sampling`).
     """
 
     question: Question
@@ -171,26 +171,26 @@ class Trace:
 
     @property
     def cohorts(self) -> tuple[Cohort, ...]:
-        """All that is trained: the groups that are, then the lessons."""
+        """Everything that is trained: groups with ``trained`` set, then the lessons."""
         trained = [group for group in self.groups if group.trained]
         return (*(lessons(group, group.prompt) for group in trained), *self.lessons)
 
     @property
     def sampled(self) -> int:
-        """Completions that were sampled for the question."""
+        """Number of completions sampled for the question."""
         return sum(len(group.completions) + len(group.unscored) for group in self.groups)
 
     def drafts_of(self, index: int) -> Group | None:
-        """The group whose completions the prompt of that group shows, or could have shown; None for the first."""
+        """Return the group whose completions the prompt of group ``index`` could show; None for the first."""
         before = index - self.groups[index].shown_from
         return self.groups[before] if before >= 0 else None
 
     def stage(self, number: int) -> Group | None:
-        """The group of that stage, None when the question had none."""
+        """Return the first group of a stage; None if the question has none."""
         return next((group for group in self.groups if group.stage == number), None)
 
 
 def lessons(group: Group, prompt: Prompt) -> Cohort:
-    """The group's completions, to be trained as answers to ``prompt``, with the group's baseline."""
+    """Return a group's completions as training samples for ``prompt``, with the group's baseline."""
     moved = prompt != group.prompt
     return tuple(Lesson(prompt, c, s, moved) for c, s in zip(group.completions, group.scores, strict=True))

@@ -70,12 +70,12 @@ class CritiqueGRPO:
         return Trace(question, tuple(groups), ((*lessons(first, bare), *self._best(refinements)),))
 
     def _criticised(self, question: Question, context: RolloutContext, answers: int) -> list[int]:
-        """Which answers: each once, in a random order, before one comes again."""
+        """Return the indices of the answers to criticise: each once, in random order, before any is repeated."""
         order = list(range(answers))
         context.rng(question, "criticised").shuffle(order)
         return [order[i % answers] for i in range(self.critiques)]
 
     def _best(self, refinements: Sequence[Lesson]) -> Cohort:
-        """k of them: right ones first, then by reward, then in the order in which they were sampled."""
+        """Return the k refinements to train: right ones first, then by reward, then in sampling order."""
         ranked = sorted(refinements, key=lambda one: (one.score.correct is not True, -one.score.value))
         return tuple(ranked[: self.kept])

@@ -1,4 +1,4 @@
-"""Which draft is shown to the refiner: d^ = argmax_i R(d_i) (paper, Eq. 1), and the rules it is compared with."""
+"""Selection of the draft that a refinement prompt shows: d^ = argmax_i R(d_i) (paper, Eq. 1), and its alternatives."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ from igrpo.types import Completion, Score
 
 TieRule = Literal["random", "first", "shortest", "longest"]
 
-#: One rule: the drafts' scores and completions, a seeded generator and the tie rule; the index of the draft, or None.
+#: A selection rule: takes the scores and completions of N drafts, a seeded generator and the tie rule, and returns the
+#: index of the selected draft, or None.
 SelectionRule = Callable[[Sequence[Score], Sequence[Completion], random.Random, TieRule], int | None]
 
 
 def best(scores_N: Sequence[Score], drafts_N: Sequence[Completion], rng: random.Random, ties: TieRule) -> int:
-    """The draft of the highest reward, as the paper has it; among equals a correct one, then the tie rule."""
+    """Select the draft with the highest reward, as in the paper; a correct one among equals, then by the tie rule."""
     return _extreme([(score.value, score.correct is True) for score in scores_N], drafts_N, rng, ties)
 
 
 def worst(scores_N: Sequence[Score], drafts_N: Sequence[Completion], rng: random.Random, ties: TieRule) -> int:
-    """The draft of the lowest reward; among equals one that is not correct, then the tie rule."""
+    """Select the draft with the lowest reward; among equals one that is not correct, then by the tie rule."""
     return _extreme([(-score.value, score.correct is not True) for score in scores_N], drafts_N, rng, ties)
 
 
 def random_draft(scores_N: Sequence[Score], drafts_N: Sequence[Completion], rng: random.Random, ties: TieRule) -> int:
-    """Any draft: what does showing *some* draft do, without the selection?"""
+    """Select a draft at random, to measure what showing any draft does."""
     return rng.randrange(len(drafts_N))
 
 
 def first(scores_N: Sequence[Score], drafts_N: Sequence[Completion], rng: random.Random, ties: TieRule) -> int:
-    """The draft that was sampled first."""
+    """Select the draft that was sampled first."""
     return 0
 
 
 def wrong(scores_N: Sequence[Score], drafts_N: Sequence[Completion], rng: random.Random, ties: TieRule) -> int:
-    """A draft known to be wrong, where there is one, the best of these by reward: is it mistakes that teach?"""
+    """Select the wrong draft with the highest reward, if any is wrong, to measure what showing mistakes does."""
     return _extreme([(score.correct is False, score.value) for score in scores_N], drafts_N, rng, ties)
 
 
 def none(scores_N: Sequence[Score], drafts_N: Sequence[Completion], rng: random.Random, ties: TieRule) -> None:
-    """No draft: they are sampled and paid for, and the refiner sees the bare question."""
+    """Select no draft: drafts are sampled, but the refinement prompt is the bare question."""
 
 
 RULES: dict[str, SelectionRule] = {
@@ -62,7 +63,7 @@ def choose(
     rng: random.Random,
     ties: TieRule,
 ) -> tuple[int, ...]:
-    """The rule's first choice, its choice among the rest, and so on: up to ``k`` indices."""
+    """Apply a rule up to ``k`` times, each time to the drafts that are left, and return their indices."""
     left = list(range(len(scores_N)))
     chosen: list[int] = []
     while left and len(chosen) < k:

@@ -14,7 +14,7 @@ RECEIVED = ":received"
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How to sample. ``temperature`` 0 is greedy; ``top_k`` 0 and ``top_p`` 1 switch the filters off."""
+    """Sampling parameters. ``temperature`` 0 is greedy decoding; ``top_k`` 0 and ``top_p`` 1 disable the filters."""
 
     temperature: float
     top_p: float
@@ -25,10 +25,10 @@ class SamplingParams:
 
 @runtime_checkable
 class Sleeper(Protocol):
-    """An engine that can give its memory to the trainer until it is asked again."""
+    """An engine that can free its memory for the trainer until the next request."""
 
     def sleep(self) -> None:
-        """Let go of what can be made or fetched anew. The next ``sample`` or ``sync_weights`` wakes it."""
+        """Free what can be rebuilt or received again. The next ``sample`` or ``sync_weights`` wakes the engine."""
         ...
 
 
@@ -36,10 +36,9 @@ class Sleeper(Protocol):
 class Engine(Protocol):
     """Samples completions from the current policy.
 
-    Calls are coroutines so that the engine can batch what many questions ask for at the same time.
-    The counters are cumulative: prompt tokens that really went through the model, tokens that were returned, the
-    floating-point operations of both (see `igrpo.models.flops`), and wall-clock seconds in which the model was busy
-    with them.
+    Calls are coroutines, so that the engine can batch the requests of many questions.
+    The counters are cumulative: prompt tokens that went through the model, tokens returned, floating-point operations
+    of both (see `igrpo.models.flops`), and wall-clock seconds in which the model was busy.
     """
 
     @property
@@ -57,7 +56,7 @@ class Engine(Protocol):
     async def sample(
         self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
     ) -> tuple[Completion, ...]:
-        """One completion for each seed, in the order of the seeds; the same seed gives the same completion.
+        """Return one completion per seed, in the order of the seeds; the same seed gives the same completion.
 
         Raises:
             ValueError: the prompt is empty, or prompt and new tokens do not fit the model.
@@ -65,17 +64,17 @@ class Engine(Protocol):
         ...
 
     def sync_weights(self, version: int) -> None:
-        """Make the trainer's current weights the ones that are sampled from; ``version`` marks the samples.
+        """Sample from the trainer's current weights from now on; samples carry ``version``.
 
-        With several processes all of them call this at the same point.
+        With several processes, all call this at the same point.
         """
         ...
 
     def fingerprints(self) -> Mapping[str, str]:
-        """Of the weights that this engine samples from: ``dtype:digits`` by Hugging Face name (`policy.weights`).
+        """Return fingerprints of the weights in use: ``dtype:digits`` by Hugging Face name (`igrpo.models.weights`).
 
-        Empty where the engine shares the trainer's tensors. A tensor that it cannot read back is named as it came, with
-        ``RECEIVED`` at the end, or left out.
+        Empty if the engine shares the trainer's tensors. A tensor that cannot be read back has the fingerprint of what
+        was received, which ends in ``RECEIVED``, or is left out.
         """
         ...
 
@@ -87,6 +86,6 @@ class Engine(Protocol):
 async def complete(
     engine: Engine, prompt: Prompt, params: SamplingParams, seeds: Sequence[int]
 ) -> tuple[Completion, ...]:
-    """Completions of ``prompt`` from ``engine``, one per seed; their texts begin with what the prompt has opened."""
+    """Sample completions of ``prompt``, one per seed; their texts begin with what the prompt opened."""
     completions = await engine.sample(prompt.token_ids, params, seeds)
     return tuple(replace(one, text=prompt.opened + one.text, opened=prompt.opened) for one in completions)

@@ -1,4 +1,4 @@
-"""The Protocol of a reward, and the check that every reward's result passes."""
+"""The interface of a reward, and the check of what a reward returns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from igrpo.types import OUTCOMES, Completion, Question, Score
 
-#: The largest size of a reward: squares of such, summed over all completions of a step, fit float32.
+#: Largest absolute value of a reward: the sum of squares over the completions of a step still fits float32.
 LARGEST_REWARD: Final = 1e15
 
 
@@ -20,9 +20,9 @@ class RewardError(RuntimeError):
 
 
 class RewardPausedError(RewardError):
-    """The reward may not go on now, and nothing is wrong: the run stops as by an interruption.
+    """The reward has reached a limit: the run stops as if interrupted, and can be resumed.
 
-    ``setting`` is what lets it go on when it is raised, such as ``reward.max_cost``.
+    ``setting`` is the limit to raise, such as ``reward.max_cost``.
     """
 
     def __init__(self, message: str, setting: str) -> None:
@@ -42,10 +42,10 @@ class Reward(Protocol):
     def score(
         self, question: Question, completions: Sequence[Completion]
     ) -> Sequence[Score | None] | Awaitable[Sequence[Score | None]]:
-        """Return one Score per completion, in order; None where no score could be had: that completion trains nothing.
+        """Return one Score per completion, in order. None: no score, and the completion is not trained on.
 
-        Mostly a coroutine (``async def``), called from any event loop, many questions at a time. A plain method holds
-        up sampling while it runs.
+        Usually a coroutine (``async def``), called from any event loop, for many questions at a time. A plain method
+        blocks sampling while it runs.
         """
         ...
 
@@ -56,7 +56,7 @@ class Reward(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A count, or the share ``total / of``; measures of several parts or processes add up."""
+    """A count, or the share ``total / of``. Measures of several parts or processes can be added."""
 
     total: float
     of: float | None = None
@@ -68,18 +68,18 @@ class Measure:
 
 @runtime_checkable
 class Measured(Protocol):
-    """A reward that has something to report beside its scores."""
+    """A reward that reports metrics of its own."""
 
     def step_measures(self) -> Mapping[str, Measure]:
-        """By the name of the metric, what was counted since the last call, or (where the name says so) so far.
+        """Return measures since the last call (or since the start, where the metric's name says so), by metric name.
 
-        Several processes report a part each. All names come every time.
+        With several processes, each reports its part. Every call returns all names.
         """
         ...
 
 
 def added(parts: Iterable[Mapping[str, Measure]]) -> dict[str, Measure]:
-    """The measures of several parts or processes as one."""
+    """Add up the measures of several parts or processes."""
     result: dict[str, Measure] = {}
     for part in parts:
         for name, measure in part.items():
@@ -88,7 +88,7 @@ def added(parts: Iterable[Mapping[str, Measure]]) -> dict[str, Measure]:
 
 
 def measured_values(measures: Mapping[str, Measure]) -> dict[str, float]:
-    """Counts as they are, and shares of anything; a share of nothing is left out."""
+    """Return counts, and shares whose denominator is not 0."""
     return {
         name: measure.total if measure.of is None else measure.total / measure.of
         for name, measure in measures.items()
@@ -99,10 +99,10 @@ def measured_values(measures: Mapping[str, Measure]) -> dict[str, float]:
 async def checked_score(
     reward: Reward, question: Question, completions: Sequence[Completion]
 ) -> tuple[Score | None, ...]:
-    """Scores of ``reward`` with its contract enforced, numbers and verdicts of numpy and torch made Python's own.
+    """Score completions and check the result; numbers of numpy and torch are converted to Python's.
 
     Raises:
-        RewardError: it raised, or gave not one Score per completion, or a Score that breaks its contract.
+        RewardError: the reward raised, did not return one Score per completion, or returned an invalid Score.
     """
     where = f"reward '{reward.name}' on question '{question.id}'"
     try:
@@ -124,14 +124,14 @@ async def checked_score(
 
 
 def as_list(values: object) -> list[Any] | None:
-    """The elements of a sequence, of an array or of a tensor; None for anything else."""
+    """Return the elements of a sequence, an array or a tensor as a list; None for anything else."""
     tolist = getattr(values, "tolist", None)
     values = tolist() if callable(tolist) else values
     return list(values) if isinstance(values, Sequence) else None
 
 
 def plain(value: object) -> object:
-    """A scalar of numpy or torch as Python's own; anything else as it is."""
+    """Convert a scalar of numpy or torch to Python's; return anything else unchanged."""
     item = getattr(value, "item", None)
     try:
         return item() if callable(item) else value
@@ -140,7 +140,7 @@ def plain(value: object) -> object:
 
 
 def number(value: object) -> float | None:
-    """A real number as a float (a bool is none); None for anything else."""
+    """Convert a real number (not a bool) to a float; None for anything else."""
     value = plain(value)
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
