@@ -1,4 +1,4 @@
-"""From runs to a filled report: what each condition reached, and how the conditions differ."""
+"""Build a report from runs: the results of each condition and the differences between conditions."""
 
 from __future__ import annotations
 
@@ -32,20 +32,21 @@ def build_report(
     pairs: Pairs = "baseline",
     allow_different: Collection[Part] = (),
 ) -> Report:
-    """Compare the runs' conditions.
+    """Compare the conditions of the runs.
 
     Args:
-        title: None: made from the conditions' names.
-        sources: where the runs were looked for, as the user named it.
-        baseline: the condition that the others are compared with. None: GRPO on the whole budget, else the first.
-        pairs: ``baseline`` compares every other condition with the baseline, and, where none is named, with its own
-            baseline where it has one: GRPO on the whole budget whose other settings (a group size, say) are the
-            condition's. ``all``: every two.
-        allow_different: what the runs may be made of differently, beside what is compared (see `check_origins`).
+        title: title of the report. None: it is made from the names of the conditions.
+        sources: the places that were searched for runs, as the user named them.
+        baseline: name of the condition that the others are compared with. None: GRPO on the whole budget, else the
+            first condition.
+        pairs: ``baseline`` compares every other condition with the baseline. If no baseline is named, a condition is
+            compared with its own baseline where it has one: GRPO on the whole budget with the same settings outside
+            the algorithm (such as ``completions_per_question``). ``all`` compares every pair of conditions.
+        allow_different: parts in which the runs may differ in addition to what is compared (see `check_origins`).
 
     Raises:
-        ValueError: no run can be used, there is no condition of the baseline's name, the runs are not made of the same,
-            or too little was tested.
+        ValueError: no run can be used, no condition has the baseline's name, the runs differ in a part that is not
+            compared, or too little was tested.
     """
     grouping = group_runs(runs)
     groups = grouping.groups
@@ -56,7 +57,7 @@ def build_report(
     budgets = {group.name: spent(group) for group in groups}
     if pairs == "all":
         two = list(combinations(groups, 2))
-    elif baseline is not None:  # who names one asks about that one
+    elif baseline is not None:  # a named baseline is compared with every other condition
         two = [(base, group) for group in groups if group is not base]
     else:
         two = pairs_with_baselines(groups, base)

@@ -1,7 +1,8 @@
-"""Which runs are one condition: those whose settings differ by the seed alone, and by what is no part of an experiment.
+"""Grouping of runs into conditions.
 
-A seed of another part (the warm start's, the data's) belongs to the condition by the way it goes along: the same for
-all runs, or equal to the run's own.
+Runs belong to one condition if they differ only in their seed and in settings that do not affect the experiment.
+A seed of another part (the warm start or the data) counts as a setting of the condition: either it is the same in all
+runs, or it equals each run's own seed.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from igrpo.report.model import RunEntry
 from igrpo.report.runs import LoadedRun
 from igrpo.runs.params import flatten_params
 
-#: Seeds beside the run's own.
+#: Seeds other than the run's own.
 OTHER_SEEDS = ("model.warm_start.seed", "model.seed", "data.seed")
 
-#: What such a seed is when it follows the run's.
+#: Value recorded for such a seed when it equals the run's seed.
 FOLLOWS = "= seed"
 
-#: Settings that name, keep, watch or speed up a run, or say how much of it is measured; not what it does.
+#: Settings that do not change what a run trains: names, storage, monitoring, speed, and the amount of evaluation.
 _NOT_COMPARED = re.compile(
     r"(schema_version|seed|run_name|condition"
     r"|(tracking|checkpoint|alarms)\..*"
@@ -37,7 +38,7 @@ _LONGEST_VALUE = 24
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The runs of a condition by their seed, ascending. ``settings``: see ``model.Condition``."""
+    """Runs of one condition, by seed in ascending order. ``settings``: see ``model.Condition``."""
 
     name: str
     settings: dict[str, str]
@@ -45,24 +46,24 @@ class Group:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The settings of the first of them."""
+        """Settings of the first run."""
         return next(iter(self.runs.values())).config
 
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Conditions in the order in which their first runs were found, and every run, used or not, as it was found."""
+    """Conditions in the order in which their first runs were found, and an entry for every run, used or not."""
 
     groups: tuple[Group, ...]
     entries: tuple[RunEntry, ...]
 
 
-#: What two runs of one condition share: its label and its compared settings.
+#: Identity of a condition: its label and its compared settings.
 _Key = tuple[str, frozenset[tuple[str, str]]]
 
 
 def group_runs(runs: Sequence[LoadedRun]) -> Grouping:
-    """Sort runs into conditions. Of several runs of one condition and seed the newest is used."""
+    """Group runs into conditions. If several runs have the same condition and seed, the newest is used."""
     keys = _keys(runs)
     chosen: dict[_Key, dict[int, LoadedRun]] = {}
     for run, key in zip(runs, keys, strict=True):
@@ -97,24 +98,24 @@ def group_runs(runs: Sequence[LoadedRun]) -> Grouping:
 
 
 def compared_settings(config: Mapping[str, Any]) -> dict[str, str]:
-    """The settings that make the experiment, but for seeds: flat names, values as text."""
+    """Return the settings that define the experiment, without seeds: flat names, values as text."""
     flat = flatten_params(config)
     return {name: text for name, text in flat.items() if name not in OTHER_SEEDS and not _NOT_COMPARED.fullmatch(name)}
 
 
 def other_seeds(config: Mapping[str, Any]) -> dict[str, int]:
-    """The seeds beside the run's own, by the name of their setting."""
+    """Return the seeds other than the run's own, by the name of their setting."""
     flat = flatten_params(config)
     return {name: int(flat[name]) for name in OTHER_SEEDS if name in flat}
 
 
 def drafts(config: Mapping[str, Any]) -> int:
-    """N, the drafts a question; 0 where there is no Stage 1."""
+    """Return N, the number of drafts per question; 0 if there is no Stage 1."""
     return int(config["algorithm"].get("drafts", 0))
 
 
 def group_size(config: Mapping[str, Any]) -> int:
-    """G, the completions of a group."""
+    """Return G, the number of completions per group."""
     algorithm, total = config["algorithm"], int(config["completions_per_question"])
     return int(algorithm.get("answers", (total - drafts(config)) // algorithm.get("rounds", 1)))
 
@@ -124,7 +125,7 @@ def _label(config: Mapping[str, Any]) -> str:
 
 
 def _keys(runs: Sequence[LoadedRun]) -> list[_Key]:
-    """The condition of each run; ("unknown", nothing) where its settings cannot be read."""
+    """Return the condition of each run; ("unknown", no settings) if its settings cannot be read."""
     known = [run for run in runs if run.config]
     families: dict[_Key, list[LoadedRun]] = {}
     for run in known:
@@ -140,9 +141,10 @@ def _keys(runs: Sequence[LoadedRun]) -> list[_Key]:
 
 
 def _how(name: str, run: LoadedRun, family: Sequence[LoadedRun], constants: set[tuple[str, int]]) -> str:
-    """How a seed goes along: with the run's, or staying as it is.
+    """Return ``FOLLOWS`` if a seed follows the run's seed, else the seed's own value as text.
 
-    Where both are true of a run (both are 0, say) the runs of its family decide, then those of the whole report.
+    A single run may be ambiguous (both seeds are 0, for example). Then the runs with the same other settings decide,
+    and after them all runs of the report.
     """
     value = other_seeds(run.config)[name]
     values = [(other_seeds(one.config)[name], one.seed) for one in family]
@@ -154,14 +156,14 @@ def _how(name: str, run: LoadedRun, family: Sequence[LoadedRun], constants: set[
 
 
 def _differing(settings: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """Of each, the settings that are not the same in all."""
+    """Reduce each dictionary to the settings that are not the same in all of them."""
     names = dict.fromkeys(name for one in settings for name in one)
     differ = sorted(name for name in names if len({one.get(name) for one in settings}) > 1)
     return [{name: one[name] for name in differ if name in one} for one in settings]
 
 
 def _names(keys: Sequence[_Key]) -> dict[_Key, str]:
-    """A name for each condition, no two the same: its label, with settings where several conditions share the label."""
+    """Return a unique name per condition: its label, plus settings if several conditions share the label."""
     names: dict[_Key, str] = {}
     for label, count in Counter(label for label, _ in keys).items():
         alike = [key for key in keys if key[0] == label]
@@ -182,9 +184,9 @@ def _names(keys: Sequence[_Key]) -> dict[_Key, str]:
 
 
 def _telling(settings: Sequence[dict[str, str]]) -> list[str]:
-    """The fewest settings that tell all apart, found greedily; of equally good ones that of the outer section."""
+    """Select few settings that distinguish all conditions, greedily; ties go to the setting of the outer section."""
     open_names = sorted({name for one in settings for name in one}, key=lambda name: (name.count("."), name))
-    open_names.sort(key=lambda name: not name.endswith("name"))  # objective=dapo rather than what it brings along
+    open_names.sort(key=lambda name: not name.endswith("name"))  # prefer objective=dapo to the settings that it implies
     chosen: list[str] = []
 
     def classes(names: list[str]) -> int:
@@ -197,7 +199,7 @@ def _telling(settings: Sequence[dict[str, str]]) -> list[str]:
 
 
 def _short(name: str, others: Sequence[str]) -> str:
-    """The last part of a setting's name, with its section where that says too little."""
+    """Shorten a setting's name to its last part; keep the whole name where the last part is ambiguous."""
     section, _, leaf = name.rpartition(".")
     if leaf == "name":
         return section

@@ -1,4 +1,4 @@
-"""Courses of training: a metric along what was spent, or along another metric, seed by seed."""
+"""Training curves: a metric against a budget or against another metric, per seed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ACCURACY = "development/single_shot/accuracy"
 _REFINED = "development/draft_conditioned/accuracy"
 _ENTROPIES = ("stage1/entropy", "stage2/entropy")
 
-#: Measured at every training step, shown along the steps.
+#: Metrics measured at every training step and plotted against steps.
 _BY_STEP = (
     *_ENTROPIES,
     "stage1/reward_mean",
@@ -51,18 +51,18 @@ _NOT_TRAINING = frozenset({"seconds/evaluation", "seconds/checkpoint"})
 
 
 def is_read(metric: str) -> bool:
-    """Whether curves or budgets are made from this metric."""
+    """True if curves or budgets are computed from this metric."""
     return metric in {name for pair in CURVES for name in pair} or metric.startswith(("budget/", _PHASE))
 
 
 def seconds_of_training(line: Mapping[str, Any]) -> float:
-    """Wall time of the phases that train, without evaluation and checkpoints."""
+    """Return the wall time of the training phases, without evaluation and checkpoints."""
     return math.fsum(value for name, value in line.items() if name.startswith(_PHASE) and name not in _NOT_TRAINING)
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A run's metrics by step, from all lines of a step together; non-finite values are left out."""
+    """Metrics of a run by step. The lines of one step are merged; non-finite values are left out."""
 
     seed: int
     at: Mapping[int, Mapping[str, float]]
@@ -76,7 +76,10 @@ class Course:
         return cls(seed, dict(sorted(at.items())))
 
     def along(self, axis: str) -> dict[int, float]:
-        """The axis by step; an evaluation's x is that of the training step before it, and 0 before the first."""
+        """Return the values of an axis by step.
+
+        On a budget axis an evaluation has the value of the training step before it, and 0 before the first step.
+        """
         if axis not in AXES:
             return {step: values[axis] for step, values in self.at.items() if axis in values}
         x = {step: found for step, values in self.at.items() if (found := _spent(axis, step, values)) is not None}
@@ -92,7 +95,7 @@ def _spent(axis: str, step: int, values: Mapping[str, float]) -> float | None:
 
 
 def curves_of(group: Group) -> Iterator[Curve]:
-    """Every curve of ``CURVES`` that the condition's runs have points of."""
+    """Yield every curve of ``CURVES`` for which the condition's runs have points."""
     courses = [Course.of(seed, run.metrics) for seed, run in group.runs.items()]
     for metric, axis in CURVES:
         curve = _curve(group.name, courses, metric, axis)
@@ -101,7 +104,7 @@ def curves_of(group: Group) -> Iterator[Curve]:
 
 
 def _curve(condition: str, courses: Sequence[Course], metric: str, axis: str) -> Curve | None:
-    """None without points, or where one of the runs did not count what the axis shows."""
+    """Build one curve; None if it has no points, or if one of the runs did not record the axis."""
     along = [course.along(axis) for course in courses]
     values = [{step: at[metric] for step, at in course.at.items() if metric in at} for course in courses]
     points = [[step for step in y if step in x] for x, y in zip(along, values, strict=True)]
@@ -112,7 +115,7 @@ def _curve(condition: str, courses: Sequence[Course], metric: str, axis: str) ->
         for course, x, y, steps in zip(courses, along, values, points, strict=True)
         if steps
     )
-    # A share of something rare is missing at some steps of some seeds: half of the seeds make a point of the mean.
+    # The share of a rare event is missing at some steps of some seeds: the mean needs values of half of the seeds.
     having = {step: [y[step] for y, own in zip(values, points, strict=True) if step in own] for step in _union(points)}
     steps = [step for step, y in having.items() if 2 * len(y) >= len(courses)]
     return Curve(
@@ -132,7 +135,7 @@ def _union(points: Sequence[Sequence[int]]) -> list[int]:
 
 
 def spent(group: Group) -> Spent:
-    """What the condition's runs have spent by their ends, mean over seeds."""
+    """Return the budgets that the condition's runs spent in total, as means over seeds."""
     runs = list(group.runs.values())
     last = [_last_counters(run) for run in runs]
     phases = sorted({phase for run in runs if run.summary for phase in run.summary.seconds})

@@ -1,4 +1,4 @@
-"""Which conditions cannot differ but by chance: their settings give the same gradients, whatever they are called."""
+"""Detection of conditions that can differ only by chance, since their settings give the same gradients."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _REWARD: TypeAdapter[RewardConfig] = TypeAdapter(RewardConfig)
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """``apply`` writes one form over all those that give the same gradients; ``reason`` says why they do."""
+    """Equivalence between settings. ``apply`` rewrites equivalent settings to one form; ``reason`` explains why."""
 
     reason: str
     apply: Callable[[_Config], None]
 
 
 def identical_by_construction(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
-    """Why two resolved configurations train alike, as far as the expectation goes; None where they can differ.
+    """Return the reason why two resolved configurations train identically in expectation; None if they can differ.
 
-    Seeds and settings that only cost (``conditions.compared_settings``) are left out of account.
+    Seeds, and settings that do not affect training (see ``conditions.compared_settings``), are ignored.
     """
     if not _same(first, second, _RULES):
         return None
@@ -46,7 +46,7 @@ def _form(config: Mapping[str, Any], rules: list[_Rule]) -> dict[str, str]:
     copy = deepcopy(dict(config))
     for rule in rules:
         rule.apply(copy)
-    del copy["objective"]["name"]  # its settings say it all
+    del copy["objective"]["name"]  # the other settings of the objective define it fully
     return compared_settings(copy)
 
 
@@ -83,7 +83,11 @@ def _controls_entropy(objective: _Config) -> bool:
 
 
 def _up_to_a_factor(config: _Config) -> None:
-    """Only where nothing else weighs against the surrogate, and where all groups are of one size as to the baseline."""
+    """Unify settings that only scale the gradient.
+
+    This is valid only if the loss has no term besides the surrogate. The settings of the advantage also need groups of
+    one size.
+    """
     objective = config["objective"]
     of_one_size = _groups_of_one_size(config)
     if objective["kl_beta"] == 0 and objective["entropy_bonus"] == 0 and not _controls_entropy(objective):
@@ -96,8 +100,10 @@ def _up_to_a_factor(config: _Config) -> None:
 
 
 def learns_from_drafts(config: Mapping[str, Any]) -> bool:
-    """Tell if completions are trained that were sampled from a prompt with a draft, as far as the settings are known:
-    those of another version may say nothing certain."""
+    """True if completions sampled from a prompt with a draft are trained.
+
+    False if the settings cannot be read, for example those of another version.
+    """
     try:
         return _ALGORITHM.validate_python(config["algorithm"]).learns_from_drafts
     except ValidationError:
@@ -105,13 +111,15 @@ def learns_from_drafts(config: Mapping[str, Any]) -> bool:
 
 
 def _groups_of_one_size(config: _Config) -> bool:
-    """Tell if every group has as many completions, in all steps. The factors G / (G - 1) differ from group to group
-    where drafts and refinements, or some questions and others, have groups of their own size, and where the reward may
-    leave completions without a score."""
+    """True if every group has the same number of completions in all steps.
+
+    Otherwise the factors G / (G - 1) differ between groups. This happens where drafts and refinements, or different
+    questions, have groups of different sizes, and where the reward may leave completions without a score.
+    """
     try:
         algorithm = _ALGORITHM.validate_python(config["algorithm"])
         reward = _REWARD.validate_python(config["reward"])
-    except ValidationError:  # another version wrote the run, and its settings say nothing certain
+    except ValidationError:  # settings written by another version
         return False
     return reward.scores_all and len(algorithm.cohorts(config["completions_per_question"])) == 1
 
@@ -127,5 +135,5 @@ _RULES = [
         "which AdamW takes out but for gradient clipping",
         _up_to_a_factor,
     ),
-    _Rule("what differs is not used", _inert),  # the last: it takes settings away that the others read
+    _Rule("what differs is not used", _inert),  # last, since it removes settings that the other rules read
 ]

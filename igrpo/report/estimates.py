@@ -1,4 +1,4 @@
-"""The numbers of a report: what conditions reached on the test split, and paired differences with their intervals."""
+"""Estimates of a report: results of conditions on the test split, and paired differences with intervals."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from igrpo.report.words import verdict
 
 Metric = Literal["single_shot", "greedy", "draft_conditioned"]
 
-#: What is compared; the first is the headline.
+#: Compared metrics; the first is the headline.
 METRICS: tuple[Metric, ...] = ("single_shot", "greedy", "draft_conditioned")
 
 LEVEL, POWER = 0.95, 0.8
 
-#: Two conditions spent the same of a budget when they differ by no more than this share.
+#: Two conditions count as matched in a budget if they differ by at most this share.
 MATCH_TOLERANCE = 0.02
 
 _RESAMPLES = 2000
 
-#: An interval takes two values at least.
+#: An interval needs at least two values.
 _FEWEST = 2
 
 _Matrix = NDArray[np.float64]
 
-#: Verdicts by seed and problem: the share right.
+#: Share of right answers by seed and problem.
 _BySeed = dict[int, Mapping[str, float]]
 
 
 def _by_seed(group: Group, metric: Metric, *, before: bool = False) -> _BySeed | None:
-    """The verdicts of every seed; None where one of them has none."""
+    """Return the share of right answers by seed and problem; None if a seed has no verdicts of this metric."""
     found: _BySeed = {}
     for seed, run in group.runs.items():
         verdicts = run.before if before else run.after
@@ -63,8 +63,10 @@ def _metric_name(metric: Metric) -> str:
 
 
 def final(group: Group, metric: Metric) -> Final | None:
-    """What the condition reached, and from where; None where a run has no verdicts of this metric, or all there is is
-    one problem at one seed."""
+    """Return the results of a condition on one metric, before and after training.
+
+    None if a run has no verdicts of this metric, or if only one problem was tested at one seed.
+    """
     after, before = _by_seed(group, metric), _by_seed(group, metric, before=True)
     if after is None:
         return None
@@ -86,10 +88,10 @@ def final(group: Group, metric: Metric) -> Final | None:
 
 
 def _matrix(rows_S: Sequence[Mapping[str, float]]) -> tuple[_Matrix, int]:
-    """Seeds by the problems that all of them have, and how many these are.
+    """Return the values as a matrix (seeds x problems common to all seeds), and the number of problems.
 
-    Seeds that have no problem in common give one mean each (Q = 1), and the number is that of the fewest of a seed: the
-    seeds' means are then all that can be compared.
+    If the seeds have no problem in common, only their means can be compared: the matrix has one mean per seed (Q = 1),
+    and the number is the smallest number of problems of any seed.
     """
     common = [problem for problem in rows_S[0] if all(problem in row for row in rows_S)]
     if common:
@@ -99,7 +101,10 @@ def _matrix(rows_S: Sequence[Mapping[str, float]]) -> tuple[_Matrix, int]:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Second minus first condition, seeds and problems paired: S x Q differences of the share right."""
+    """Difference between two conditions, second minus first, paired by seed and problem.
+
+    ``values_SQ`` holds S x Q differences in the share of right answers.
+    """
 
     first: Group
     second: Group
@@ -109,7 +114,7 @@ class Difference:
 
     @classmethod
     def of(cls, first: Group, second: Group, metric: Metric) -> Difference | None:
-        """None where one of them has no verdicts of this metric, or they have too little in common to be compared."""
+        """Pair two conditions; None if one has no verdicts of this metric, or if they share too little."""
         a, b = _by_seed(first, metric), _by_seed(second, metric)
         if a is None or b is None:
             return None
@@ -120,7 +125,7 @@ class Difference:
         if set.intersection(*map(set, common.values())):
             _, problems, values_SQ = statistics.paired_differences(a, b)
             found = cls(first, second, seeds, values_SQ, len(problems))
-        else:  # every seed was tested on problems of its own
+        else:  # each seed was tested on different problems
             rows = [{problem: b[seed][problem] - a[seed][problem] for problem in common[seed]} for seed in seeds]
             found = cls(first, second, seeds, *_matrix(rows))
         return found if found.values_SQ.size >= _FEWEST else None
@@ -129,13 +134,16 @@ class Difference:
 def comparisons(
     pairs: Sequence[tuple[Group, Group]], metric: Metric, spent: Mapping[str, Spent]
 ) -> Iterator[Comparison]:
-    """The comparisons of one metric. Those of several seeds are the family that Holm's correction is over; one seed
-    cannot tell a difference from chance, and its comparison has a difference alone."""
+    """Yield the comparisons of one metric.
+
+    Comparisons with several seeds form the family of Holm's correction. With one seed a difference cannot be told from
+    chance, so such a comparison has a difference but no interval and no p-value.
+    """
     found = [one for pair in pairs if (one := Difference.of(*pair, metric)) is not None]
     tested = [one for one in found if len(one.seeds) > 1]
     estimates = [statistics.crossed_estimate(one.values_SQ, LEVEL) for one in tested]
     adjusted = statistics.holm([statistics.two_sided_p(estimate) for estimate in estimates])
-    share = 1 - (1 - LEVEL) / max(len(tested), 1)  # of each comparison (Bonferroni)
+    share = 1 - (1 - LEVEL) / max(len(tested), 1)  # level of each comparison (Bonferroni)
     certainty = {
         (one.first.name, one.second.name): _certainty(one, estimate, p_adjusted, share)
         for one, estimate, p_adjusted in zip(tested, estimates, adjusted, strict=True)
@@ -174,12 +182,12 @@ def _certainty(one: Difference, estimate: statistics.Estimate, p_adjusted: float
 
 
 def budget_ratios(first: Spent, second: Spent) -> dict[str, float]:
-    """Second over first, for every axis that both counted."""
+    """Return the ratio second / first for every budget axis that both conditions recorded."""
     both = {axis: (getattr(first, axis), getattr(second, axis)) for axis in AXES}
     return {axis: b / a for axis, (a, b) in both.items() if a and b is not None}
 
 
 def matched_by(ratios: Mapping[str, float]) -> str:
-    """The first budget, in the order of ``model.Comparison``, that both spent equally; "nothing" where none is."""
+    """Return the first budget, in the order of ``model.Comparison``, that both spent equally; "nothing" if none."""
     equal = (axis for axis in AXES if axis != "steps" and abs(ratios.get(axis, 0.0) - 1) <= MATCH_TOLERANCE)
     return next(equal, "nothing")

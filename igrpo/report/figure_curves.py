@@ -1,4 +1,4 @@
-"""Draws curves: a line a condition, a band from its lowest to its highest seed, thin lines for the seeds."""
+"""Figures of curves: one line per condition, a band from its lowest to its highest seed, thin lines per seed."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from igrpo.report.figure_style import FAINT, Drawing, Look, legend_below
 from igrpo.report.labels import AXES, quantity
 from igrpo.report.model import Curve
 
-#: Seeds are drawn one by one up to this many lines in a panel; more would hide the means.
+#: Largest number of seed lines per panel. With more, the lines would hide the means, and no seed is drawn.
 _MAX_SEED_LINES = 12
-#: A longer curve that was measured on each step's own questions is smoothed.
+#: A longer curve is smoothed if it was measured on the training questions of each step.
 _SMOOTH_FROM = 24
 
 
 @dataclass(frozen=True, slots=True)
 class _Manner:
-    """How the curves of one plot are drawn.
+    """Drawing options of the curves of one plot.
 
     Attributes:
-        window: points of the running mean, odd; 1 for none.
-        several: whether any condition has more than one seed.
-        seeds: whether to draw each seed.
-        path: the x axis is a metric, so that a curve may turn back and has no band.
+        window: number of points of the running mean, odd; 1 disables it.
+        several: True if any condition has more than one seed.
+        seeds: True to draw each seed.
+        path: True if the x axis is a metric, so that a curve may turn back and has no band.
     """
 
     window: int
@@ -40,7 +40,7 @@ class _Manner:
     path: bool
 
     def sentence(self) -> str:
-        """What the lines are."""
+        """Describe the lines in one sentence for the caption."""
         parts = ["Lines: means over seeds" if self.several else "Lines: one seed each"]
         if self.window > 1:
             light = "light lines: every point" + (", mean over seeds" if self.several else "")
@@ -55,7 +55,7 @@ class _Manner:
 
 
 def draw(plot: Plot, looks: Mapping[str, Look]) -> Drawing:
-    """One figure with its panels. The line of condition i in panel p has the gid ``panel{p}-mean{i}``."""
+    """Draw one figure with its panels. The line of condition i in panel p has the gid ``panel{p}-mean{i}``."""
     every = [curve for _, curves in plot.panels for curve in curves]
     manner = _manner(plot, every)
     several = len(plot.family.panels) > 1 and (len(plot.panels) > 1 or not plot.family.side_by_side)
@@ -83,7 +83,7 @@ def draw(plot: Plot, looks: Mapping[str, Look]) -> Drawing:
 
 
 def running_mean(values: Sequence[float], window: int) -> npt.NDArray[np.float64]:
-    """Centred mean over ``window`` (odd, at most the number of values) points; near the ends over those there are."""
+    """Return the centred mean over ``window`` points (odd, at most the number of values); fewer near the ends."""
     kernel = np.ones(window)
     return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
 
@@ -100,7 +100,7 @@ def _manner(plot: Plot, curves: Sequence[Curve]) -> _Manner:
 
 
 def _draw_curve(axes: Axes, curve: Curve, look: Look, manner: _Manner, number: int) -> Line2D:
-    """Returns the line of the mean (smoothed, where the manner says so); its label is the condition's name."""
+    """Draw a curve and return the line of its (possibly smoothed) mean; its label is the condition's name."""
     x, mean = np.asarray(curve.x), running_mean(curve.mean, manner.window)
     if manner.path and manner.window > 1:
         x = running_mean(curve.x, manner.window)

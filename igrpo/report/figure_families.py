@@ -1,4 +1,4 @@
-"""Which curves share a figure, and what its reader should look for."""
+"""Grouping of curves into figures, with the text that tells the reader what to look for."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ _BY_COST = {
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Metrics that belong together.
+    """Metrics that share a figure.
 
     Attributes:
-        name: begins the name of the files.
-        title: what is shown.
-        panels: (metric, what its panel is called); one panel each, as far as it has data.
-        look: the sentence of the caption that says what to look for, against an axis of the budget.
-        look_by_axis: that sentence, where it depends on the axis.
-        y_label: of every panel; empty: the metric's own words and unit.
-        side_by_side: panels beside each other on one y axis, else one above the other on one x axis.
-        needs: the metric without which there is no such figure; empty: any of them will do.
-        title_across, look_across: the same for another metric on the x axis; an empty title stays.
-        diagonal: whether to draw y = x there.
+        name: first part of the file names.
+        title: title of the figure.
+        panels: (metric, panel title) pairs; a panel is drawn if the metric has data.
+        look: sentence of the caption that says what to look for, with a budget on the x axis.
+        look_by_axis: replacements for ``look`` by axis.
+        y_label: y label of every panel; empty: the words and unit of the metric.
+        side_by_side: True for panels beside each other with a shared y axis, False for stacked panels with a shared x
+            axis.
+        needs: metric that the figure requires; empty: any of the metrics is enough.
+        diagonal: True to draw y = x when the x axis is a metric.
+        title_across, look_across: title and ``look`` when the x axis is a metric; an empty title means ``title``.
     """
 
     name: str
@@ -120,7 +121,7 @@ FAMILIES = (
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """One figure to draw: the curves of a family on one axis, panel by panel."""
+    """Figure to draw: the curves of a family on one x axis, by panel."""
 
     family: Family
     axis: str
@@ -138,15 +139,15 @@ class Plot:
 
     @property
     def look(self) -> str:
-        """The sentence of the caption that says what to look for."""
+        """Sentence of the caption that says what to look for."""
         look = self.family.look if self.axis in AXES else self.family.look_across
         return self.family.look_by_axis.get(self.axis, look)
 
 
 def plots(curves: Iterable[Curve]) -> list[Plot]:
-    """Every curve with points finds a figure: that of its family, or one of its own.
+    """Return the figures of all curves that have points. A curve outside every family gets a figure of its own.
 
-    Budgets come in their usual order, then metrics on the x axis.
+    Within a family, budgets on the x axis come first, in the order of ``AXES``, then metrics.
     """
     drawn = [curve for curve in curves if curve.x]
     axes = [*AXES, *dict.fromkeys(curve.axis for curve in drawn if curve.axis not in AXES)]

@@ -1,4 +1,4 @@
-"""Draws numbers with intervals, a row each: differences between conditions, and what each condition reached."""
+"""Forest plots, one row per estimate with its interval: differences between conditions, and their results."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from igrpo.report.figure_style import DPI, FAINT, INK, WIDTH, Drawing, Look, leg
 from igrpo.report.labels import bracket, pair_words, printable, quantity, shortened, signed, stem
 from igrpo.report.model import Comparison, Final
 
-_ROW = 0.6  # inches a row: its words, its marks, air
+_ROW = 0.6  # height of a row in inches: text, marks and spacing
 _SIDE, _TOP, _BELOW = 0.22, 0.08, 0.56
-#: Where a row's words and marks sit, in rows above its lower edge.
+#: Vertical positions of a row's text and marks above its lower edge, as fractions of the row height.
 _WORDS_AT, _MARKS_AT = 0.7, 0.28
 _ZONE = "#dcdcdc"
 
@@ -26,7 +26,10 @@ Handles = list[tuple[Artist, str]]
 
 
 def draw_differences(metric: str, comparisons: Sequence[Comparison]) -> Drawing:
-    """A forest plot of the comparisons of one metric; the grey zone of a row is what its design would not find."""
+    """Draw a forest plot of the comparisons of one metric.
+
+    The grey zone of a row covers the differences that are too small for its design to detect.
+    """
     what = quantity(metric)
     canvas, axes = _rows(len(comparisons))
     for row, c in enumerate(comparisons):
@@ -70,7 +73,7 @@ def draw_differences(metric: str, comparisons: Sequence[Comparison]) -> Drawing:
 
 
 def draw_finals(metric: str, finals: Sequence[Final], looks: Mapping[str, Look]) -> Drawing:
-    """What each condition reached, with its interval, its seeds and where it began."""
+    """Draw the result of each condition with its interval, its seeds and its value before training."""
     what = quantity(metric)
     canvas, axes = _rows(len(finals))
     for row, final in enumerate(finals):
@@ -116,7 +119,7 @@ def _rows(count: int) -> tuple[Canvas, Axes]:
 def _interval(
     axes: Axes, y: float, centre: float, ends: tuple[float, float], *, colour: str, marker: str, hollow: bool = False
 ) -> None:
-    """``label`` of the line and of its point end in the row, counted from below."""
+    """Draw an interval and its point. The ``label`` of each ends in the row number, counted from below."""
     row = int(y)
     axes.plot(ends, (y, y), color=colour, linewidth=2.2, zorder=3, solid_capstyle="butt", label=f"interval {row}")
     face = "white" if hollow else colour
@@ -128,7 +131,7 @@ def _dots(axes: Axes, y: float, values: list[float], colour: str) -> None:
 
 
 def _say(axes: Axes, y: float, words: str, numbers: str) -> None:
-    """The row's words on the left, its numbers on the right, above its marks."""
+    """Write a row's words on the left and its numbers on the right, above its marks."""
     at = y - _MARKS_AT + _WORDS_AT
     place = axes.get_yaxis_transform()
     clear = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}

@@ -1,4 +1,4 @@
-"""Where the parts of a figure go, in inches, and how its axes are numbered."""
+"""Layout of figures in inches, and numbering of their axes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WORDS = {3: "thousands", 6: "millions", 9: "billions"}
 
 
 def panels(count: int, *, side_by_side: bool) -> tuple[Canvas, list[Axes]]:
-    """A canvas with ``count`` axes that share what they have in common. ``place`` puts them where they belong."""
+    """Create a canvas with ``count`` axes that share their common axis. ``place`` sets their positions."""
     canvas = Canvas(figsize=(WIDTH, 3.6), dpi=DPI)
     rows, columns = (1, count) if side_by_side else (count, 1)
     grid = canvas.subplots(rows, columns, sharex=not side_by_side, sharey=True, squeeze=False)
@@ -26,7 +26,7 @@ def panels(count: int, *, side_by_side: bool) -> tuple[Canvas, list[Axes]]:
 
 
 def place(canvas: Canvas, axes: Sequence[Axes], x_label: str, legend: float, *, side_by_side: bool) -> None:
-    """Set the canvas's height, and the panels and their common label above a legend of ``legend`` inches."""
+    """Set the height of the canvas, and place the panels and their common label above a legend of ``legend`` inches."""
     title = _TITLE if any(panel.get_title(loc="left") for panel in axes) else 0.0
     bottom = legend + _BELOW
     wide = WIDTH - _LEFT - _RIGHT
@@ -46,7 +46,7 @@ def place(canvas: Canvas, axes: Sequence[Axes], x_label: str, legend: float, *, 
 
 
 def number_x(axes: Axes, name: str, largest: float, ticks: int) -> str:
-    """Number the horizontal axis of a budget or a metric; returns its label."""
+    """Format the ticks of the horizontal axis of a budget or a metric, and return its label."""
     axes.xaxis.set_major_locator(MaxNLocator(nbins=ticks, integer=name == "steps", steps=[1, 2, 2.5, 5, 10]))
     if name not in AXES:
         return number_values(axes.xaxis.set_major_formatter, name)
@@ -57,19 +57,19 @@ def number_x(axes: Axes, name: str, largest: float, ticks: int) -> str:
 
 
 def _power(largest: float, *, always: bool) -> int:
-    """The power of ten, a multiple of 3, that is taken out of an axis."""
+    """Return the power of ten, a multiple of 3, by which the numbers of an axis are divided."""
     if largest < (1 if always else 10_000):
         return 0
     return (len(f"{largest:.0f}") - 1) // 3 * 3
 
 
 def number_values(set_formatter: Callable[[FuncFormatter], None], metric: str) -> str:
-    """Number an axis by a metric (shares in %); returns its label."""
+    """Format the ticks of the axis of a metric (shares in %), and return its label."""
     what = quantity(metric)
     set_formatter(FuncFormatter(lambda value, _: percent_tick(value) if what.share else f"{value:.4g}"))
     return what.axis_label
 
 
 def percent_tick(share: float) -> str:
-    """A share on an axis: no decimal where none is needed."""
+    """Format a share for an axis: in percent, without a decimal where it would be 0."""
     return percent(share).removesuffix(".0")

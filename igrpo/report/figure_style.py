@@ -1,4 +1,4 @@
-"""How every figure looks, and how it becomes SVG and PNG: the same bytes for the same report."""
+"""Style of the figures, and rendering to SVG and PNG: the same bytes for the same report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 
 from igrpo.report.labels import printable
 
-#: Inches. At 100 dots an inch a figure is 520 pixels wide, and its letters stay legible at 370.
+#: Width in inches. At 100 dots per inch a figure is 520 pixels wide, and its text stays legible at 370.
 WIDTH = 5.2
 DPI = 100
 
@@ -28,12 +28,13 @@ INK = "#222222"
 FAINT = "#8a8a8a"
 GRID = "#e4e4e4"
 
-#: Told apart with every common colour blindness (after Okabe and Ito, and Tol's muted scheme); the baseline is ink.
+#: Colours that are distinct under all common colour blindness (after Okabe and Ito, and Tol's muted scheme). The
+#: baseline is drawn in ``INK``.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255", "#999933", "#6a51a3")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.6)), (0, (6, 2, 1.2, 2)), (0, (3, 1.2, 1.2, 1.2, 1.2, 1.2)))
 _MARKERS = "osD^vPX<>*"
 
-#: DejaVu Sans, which matplotlib brings along, sets the layout; on a page any sans-serif of about its width will do.
+#: The layout uses DejaVu Sans, which comes with matplotlib; a page may use any sans-serif font of similar width.
 _PAGE_FONTS = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 _STYLE: Any = {
@@ -57,7 +58,7 @@ _STYLE: Any = {
     "axes.axisbelow": True,
     "grid.color": GRID,
     "grid.linewidth": 0.8,
-    "text.parse_math": False,  # a run's name may hold a dollar sign
+    "text.parse_math": False,  # a run's name may contain a dollar sign
     "svg.fonttype": "none",
 }
 
@@ -67,14 +68,14 @@ _XLINK = "{http://www.w3.org/1999/xlink}"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A finished figure.
+    """Rendered figure.
 
     Attributes:
-        name: the stem of its files, unique in a report.
-        title: what it shows.
-        caption: one plain sentence on what to look for, and what its lines are.
+        name: stem of the file names, unique in a report.
+        title: title of the figure.
+        caption: text on what to look for and what the lines are.
         svg: an ``<svg>`` element (no XML declaration); its ids begin with ``name``.
-        png: the same at 200 dots an inch.
+        png: the same figure as PNG at 200 dots per inch.
     """
 
     name: str
@@ -86,7 +87,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A figure before it is rendered."""
+    """Figure before rendering."""
 
     name: str
     title: str
@@ -96,7 +97,7 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one condition looks like in every figure."""
+    """Style of one condition in every figure."""
 
     label: str
     colour: str
@@ -104,12 +105,12 @@ class Look:
     marker: str
 
     def handle(self) -> Line2D:
-        """Its line in a legend."""
+        """Return the line that represents the condition in a legend."""
         return Line2D([], [], color=self.colour, linestyle=self.dashes, marker=self.marker, markersize=5, linewidth=1.8)
 
 
 def looks(conditions: Sequence[str], baseline: str) -> dict[str, Look]:
-    """One look a condition: colour, line style and marker all differ, so that any one of them is enough."""
+    """Return one style per condition. Colour, line style and marker all vary, so that any one of them is enough."""
     ordered = [*(c for c in conditions if c == baseline), *(c for c in conditions if c != baseline)]
     colours = (INK, *_COLOURS)
     found = {}
@@ -122,7 +123,7 @@ def looks(conditions: Sequence[str], baseline: str) -> dict[str, Look]:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """matplotlib's own defaults and then ours, whatever the user's matplotlibrc says; as before afterwards."""
+    """Apply matplotlib's defaults and this module's style instead of the user's matplotlibrc; restore it on exit."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
@@ -130,7 +131,7 @@ def house_style() -> Iterator[None]:
 
 
 def legend_below(canvas: Canvas, handles: Sequence[Artist], labels: Sequence[str]) -> float:
-    """Put a legend at the lower edge, in as many columns as fit. Returns its height in inches."""
+    """Add a legend at the lower edge, in as many columns as fit, and return its height in inches."""
     wrapped = [textwrap.fill(label, 46) for label in labels]
     renderer = FigureCanvasAgg(canvas).get_renderer()  # type: ignore[no-untyped-call]
     for columns in range(min(4, len(handles)), 0, -1):
@@ -145,10 +146,10 @@ def legend_below(canvas: Canvas, handles: Sequence[Artist], labels: Sequence[str
 
 
 def render(drawing: Drawing) -> Figure:
-    """The figure as SVG (ids prefixed by its name, no date) and PNG. To be called within ``house_style``."""
+    """Render a figure as SVG (ids prefixed with its name, no date) and PNG. Call it within ``house_style``."""
     vector, pixels = io.BytesIO(), io.BytesIO()
     with warnings.catch_warnings():
-        # a letter that DejaVu Sans lacks is a box in the PNG; the SVG leaves it to the reader's fonts
+        # a glyph missing from DejaVu Sans is drawn as a box in the PNG; in the SVG the reader's fonts may have it
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         mpl.rcParams["svg.hashsalt"] = drawing.name
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -159,7 +160,7 @@ def render(drawing: Drawing) -> Figure:
 
 
 def _inline_svg(source: bytes, drawing: Drawing) -> str:
-    """matplotlib's SVG as an element that can stand beside others in one HTML page."""
+    """Convert matplotlib's SVG to an element that can share one HTML page with others."""
     root = ElementTree.fromstring(source)
     for element in root.iter():
         element.tag = element.tag.removeprefix(_SVG)

@@ -1,4 +1,4 @@
-"""The figures of a report. Each curve that it holds is drawn, and what was not measured has no figure."""
+"""Figures of a report. Every curve of the report is drawn; there is no figure for a metric without data."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["Figure", "draw_figures", "drawings"]
 
 
 def draw_figures(report: Report) -> list[Figure]:
-    """All figures, in the order of the page: results, differences, then curves by family and axis.
+    """Draw and render all figures in the order of the page: results, differences, then curves by family and axis.
 
-    The same report gives the same bytes (with the same version of matplotlib). Names are unique, and files may be
-    called by them.
+    The same report gives the same bytes (with the same version of matplotlib). Names are unique and valid as file
+    names.
     """
     with house_style():
         return [render(drawing) for drawing in _named(_drawings(report))]
 
 
 def drawings(report: Report) -> list[Drawing]:
-    """The same before rendering, for a look at the data that is in the axes."""
+    """Draw all figures without rendering them, so that the data in the axes can be inspected."""
     with house_style():
         return _named(_drawings(report))
 
@@ -43,7 +43,7 @@ def _drawings(report: Report) -> list[Drawing]:
 
 
 def _named(drawn: list[Drawing]) -> list[Drawing]:
-    """Names of metrics that differ in their punctuation alone get a number."""
+    """Make names unique with a number: metric names that differ only in punctuation give the same file name."""
     used: dict[str, int] = {}
     unique = []
     for drawing in drawn:

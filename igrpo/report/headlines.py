@@ -1,4 +1,4 @@
-"""What a report says first."""
+"""Headline of a report: its main comparisons and their wording."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from igrpo.report.model import Comparison, Report
 
 
 def headline(report: Report) -> list[Comparison]:
-    """The comparisons of what is deployed, single-shot accuracy, or of the first metric there is; [] without any."""
+    """Return the comparisons of single-shot accuracy, the deployed setting; else of the first metric; [] if none."""
     metrics = list(dict.fromkeys(c.metric for c in report.comparisons))
     deployed = [metric for metric in metrics if metric.endswith("single_shot/accuracy")]
     return [c for c in report.comparisons if c.metric in (deployed or metrics)[:1]]
 
 
 def sentence(verdict: str) -> str:
-    """With its full stop. A verdict may begin with a condition's name, whose letters stay as they are."""
+    """Add a full stop if missing. The first letter keeps its case, since it may belong to a condition's name."""
     return verdict if verdict.endswith(".") else f"{verdict}."
 
 
 def difference_words(comparison: Comparison) -> str:
-    """The difference with its unit and interval; a single seed has none."""
+    """Format a difference with its unit and interval; with a single seed there is no interval."""
     what = quantity(comparison.metric)
     words = f"{what.change(comparison.difference)} {what.change_unit}".rstrip()
     if comparison.interval is None:

@@ -1,4 +1,4 @@
-"""How the report writes names and numbers: one place for the page, the tables and the figures."""
+"""Formatting of names and numbers in a report, shared by the page, the tables and the figures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import get_args
 
 from igrpo.report.model import Axis
 
-#: The axes of a budget, in the order in which the report shows them.
+#: Budget axes in the order in which the report shows them.
 AXES: tuple[str, ...] = get_args(Axis)
 
 AXIS_LABELS: dict[str, str] = {
@@ -22,7 +22,7 @@ AXIS_LABELS: dict[str, str] = {
 _MINUS = "\N{MINUS SIGN}"
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
-#: Name without its split, the words for it.
+#: Words for a metric, by its name without the split.
 _METRICS: dict[str, str] = {
     "single_shot/accuracy": "single-shot accuracy",
     "single_shot/pass_at_k": "single-shot pass@k",
@@ -51,7 +51,7 @@ _UNITS = {"entropy": "nats a token", "length": "tokens"}
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A metric in words. ``share``: shown in %; ``unit`` is empty where the metric's words say enough."""
+    """Description of a metric. ``share``: True if shown in %; ``unit`` is empty for a metric without a unit."""
 
     words: str
     split: str | None
@@ -60,30 +60,30 @@ class Quantity:
 
     @property
     def full(self) -> str:
-        """The words with the split that it was measured on."""
+        """Words and the split on which the metric was measured."""
         return self.words if self.split is None else f"{self.words}, {self.split}"
 
     @property
     def axis_label(self) -> str:
-        """What an axis says: words and unit."""
+        """Axis label: words and unit."""
         return f"{self.words}, {self.unit}" if self.unit else self.words
 
     def value(self, number: float) -> str:
-        """A value as the tables show it: shares in % with one decimal, anything else with three."""
+        """Format a value for the tables: shares in % with one decimal, other values with three decimals."""
         return percent(number) if self.share else _signless_zero(f"{number:,.3f}").replace("-", _MINUS)
 
     def change(self, number: float) -> str:
-        """A difference with its sign: shares in percentage points with one decimal, anything else with three."""
+        """Format a difference with its sign: shares in percentage points with one decimal, others with three."""
         return signed(100 * number, 1) if self.share else signed(number, 3)
 
     @property
     def change_unit(self) -> str:
-        """The unit of ``change``, in words."""
+        """Unit of ``change`` in words."""
         return "percentage points" if self.share else self.unit
 
 
 def quantity(metric: str) -> Quantity:
-    """What a metric's name means; an unknown one is its own words."""
+    """Describe a metric by its name; the words of an unknown metric are its name."""
     split, _, rest = metric.partition("/")
     name = rest if split in _SPLITS and rest else metric
     share = name.endswith(_SHARE_ENDS)
@@ -93,7 +93,7 @@ def quantity(metric: str) -> Quantity:
 
 
 def signed(number: float, decimals: int) -> str:
-    """With + or a true minus sign; what rounds to zero has none."""
+    """Format a number with + or a typographic minus sign; a number that rounds to zero has no sign."""
     text = f"{number:+,.{decimals}f}"
     return _signless_zero(text).replace("-", _MINUS)
 
@@ -103,17 +103,17 @@ def _signless_zero(text: str) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in percent with one decimal, without the sign %."""
+    """Format a share in percent with one decimal, without the % sign."""
     return _signless_zero(f"{100 * share:.1f}").replace("-", _MINUS)
 
 
 def bracket(low: str, high: str) -> str:
-    """An interval."""
+    """Format an interval."""
     return f"[{low}, {high}]"
 
 
 def probability(p: float) -> str:
-    """Three decimals; what would round to 0 or 1 without being it says so."""
+    """Format a probability with three decimals; "< 0.001" or "> 0.999" if it would round to 0 or 1."""
     if 0 < p < 0.0005:
         return "< 0.001"
     if 0.9995 <= p < 1:
@@ -122,12 +122,12 @@ def probability(p: float) -> str:
 
 
 def count(number: float) -> str:
-    """A whole number with separators (a mean over seeds is rounded)."""
+    """Format a number as an integer with thousands separators (a mean over seeds is rounded)."""
     return f"{number:,.0f}"
 
 
 def scientific(number: float) -> str:
-    """Three figures and a power of ten."""
+    """Format a number with three significant digits and a power of ten."""
     if number == 0:
         return "0"
     mantissa, exponent = f"{number:.2e}".split("e")
@@ -139,17 +139,17 @@ def superscript(exponent: int) -> str:
 
 
 def pair_words(pair: tuple[str, str]) -> str:
-    """``difference`` is second minus first, so the second comes first here."""
+    """Format a pair as "second − first", in the order of ``Comparison.difference``."""
     return f"{pair[1]} {_MINUS} {pair[0]}"
 
 
 def printable(text: str) -> str:
-    """One line without characters that XML forbids or that change the direction of what follows."""
+    """Return the text on one line, without characters that XML forbids or that change the text direction."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
 
 
 def stem(metric: str) -> str:
-    """A metric's name as a part of a file's name and of an XML id."""
+    """Convert a metric's name to a form that is valid in file names and XML ids."""
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in metric)
 
 
@@ -158,7 +158,7 @@ def capital(words: str) -> str:
 
 
 def shortened(text: str, length: int) -> str:
-    """At most ``length`` characters, cut in the middle: names of runs often differ at their end."""
+    """Shorten to at most ``length`` characters. The middle is removed, since run names often differ at their end."""
     if len(text) <= length:
         return text
     tail = (length - 1) // 2

@@ -1,4 +1,4 @@
-"""Runs that are found through MLflow: read from their folders where these are here, else from what MLflow was sent."""
+"""Loading of runs found through MLflow, from their folders on this machine or, if absent, from MLflow's own data."""
 
 from __future__ import annotations
 
@@ -22,30 +22,31 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-#: The tag that only runs of igrpo have: their folder, on the machine where they ran.
+#: Tag that only runs of igrpo have: their folder on the machine where they ran.
 DIRECTORY_TAG = "igrpo.run_directory"
 
-#: Where training_run logs the evaluations of the test split.
+#: Artifact folder to which training_run logs the evaluations of the test split.
 EVALUATIONS = "evaluations"
 
 _PAGE = 500
 
 
 def runs_from_mlflow(tracking_uri: str, experiment: str, filter_string: str) -> list[LoadedRun]:
-    """The runs of igrpo in an MLflow experiment, the oldest first.
+    """Load the runs of igrpo in an MLflow experiment, oldest first.
 
-    A run whose folder is here is read from there; of any other, MLflow has the measurements, the settings, the summary
-    and the evaluations of the test split. What is missing there is the run's ``problem``.
+    A run whose folder is on this machine is read from there. For other runs MLflow has the measurements, the settings,
+    the summary and the evaluations of the test split. If one of these is missing, it becomes the run's ``problem``.
 
     Args:
-        filter_string: in MLflow's own language, such as ``params.seed = '0' and tags.algorithm = 'igrpo'``; "": all.
+        filter_string: a filter in MLflow's own language, such as ``params.seed = '0' and tags.algorithm = 'igrpo'``;
+            "" selects all runs.
 
     Raises:
-        ValueError: MLflow cannot be reached, or has no such experiment, or no such run in it, or refuses the filter.
+        ValueError: MLflow cannot be reached, the experiment or a matching run does not exist, or the filter is invalid.
     """
     database = sqlite_path(tracking_uri)
     if database is not None and not database.is_file():
-        raise ValueError(f"--uri {tracking_uri}: there is no database {database}")  # MLflow would make one
+        raise ValueError(f"--uri {tracking_uri}: there is no database {database}")  # MLflow would create one
     try:
         client = mlflow_client(tracking_uri)
     except OSError as error:
@@ -89,13 +90,13 @@ def _load(client: MlflowClient, run: Run, tracking_uri: str) -> LoadedRun:
 
 
 def _is_of(folder: RunDirectory, run_id: str) -> bool:
-    """Whether the folder is here and is this run's: another machine's path may name something else here."""
+    """True if the folder exists and belongs to this run; a path of another machine may name something else here."""
     if not folder.record_file.is_file():
         return False
     try:
         return folder.read_record().mlflow_run_id == run_id
     except ValueError:
-        return True  # broken: load_run says how
+        return True  # broken: load_run reports the problem
 
 
 def _from_server(client: MlflowClient, run: Run, where: str, scratch: Path) -> LoadedRun:
@@ -110,7 +111,7 @@ def _from_server(client: MlflowClient, run: Run, where: str, scratch: Path) -> L
     evaluations = reading.attempt(lambda: fetch(EVALUATIONS)) or scratch / EVALUATIONS
     before, after = verdicts_before_and_after(evaluations, summary, reading)
     fingerprints = None
-    if summary is not None and summary.fingerprints is not None:  # an older igrpo kept none
+    if summary is not None and summary.fingerprints is not None:  # older versions of igrpo stored none
         fingerprints = reading.attempt(lambda: read_fingerprints(fetch("fingerprints.json")))
     return LoadedRun(
         name=run.info.run_name or run.info.run_id,
@@ -132,7 +133,7 @@ def _from_server(client: MlflowClient, run: Run, where: str, scratch: Path) -> L
 def _fetcher(client: MlflowClient, run_id: str, where: str, scratch: Path) -> Callable[[str], Path]:
     from mlflow.exceptions import MlflowException
 
-    # a bar for each of three small files of each run; the user's own setting goes first
+    # otherwise each of three small files per run shows a progress bar; a setting of the user takes precedence
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
     def fetch(name: str) -> Path:
@@ -145,7 +146,10 @@ def _fetcher(client: MlflowClient, run_id: str, where: str, scratch: Path) -> Ca
 
 
 def _lines(client: MlflowClient, run: Run) -> list[Mapping[str, Any]]:
-    """One line a step with what the report reads; of a step that a resumed run repeated, the newest values."""
+    """Return one line per step with the metrics that the report reads.
+
+    If a resumed run repeated a step, the newest values are used.
+    """
     at: dict[int, dict[str, Any]] = {}
     for name in filter(is_read, run.data.metrics):
         for point in sorted(client.get_metric_history(run.info.run_id, name), key=lambda point: point.timestamp):

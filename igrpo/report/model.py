@@ -1,6 +1,6 @@
-"""The report's data: every number that the page, the figures and the tables show. Written as report.json.
+"""Data model of a report: every number that the page, the figures and the tables show. Written as report.json.
 
-Accuracies and differences of accuracies are shares in [0, 1]; entropies are nats a token; seconds are wall time.
+Accuracies and differences of accuracies are shares in [0, 1]; entropies are in nats per token; seconds are wall time.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-#: The version of report.json that this code writes.
+#: Version of report.json that this code writes.
 SCHEMA_VERSION = 2
 
-#: What a run has spent; each can be the x axis of a curve and what two conditions are matched by.
+#: Budgets of a run. Each can be the x axis of a curve, and each except steps can match two conditions.
 Axis = Literal["steps", "samples", "generated_tokens", "trained_tokens", "flops", "seconds"]
 
 
@@ -21,9 +21,9 @@ class _Part(BaseModel):
 
 
 class RunEntry(_Part):
-    """One run that was found. ``excluded`` says why it takes no part in the numbers; None: it does.
+    """Run that was found. ``excluded`` is the reason why it is not used in the numbers; None if it is used.
 
-    ``seed`` is None, ``condition`` "unknown", where the run's settings cannot be read.
+    If the settings of the run cannot be read, ``seed`` is None and ``condition`` is "unknown".
     """
 
     name: str
@@ -35,7 +35,7 @@ class RunEntry(_Part):
 
 
 class Spent(_Part):
-    """What a condition's runs have spent, mean over its seeds. ``flops`` is None where a run did not count them."""
+    """Budgets spent by the runs of a condition, as means over seeds. ``flops`` is None if a run did not count them."""
 
     steps: float
     samples: float
@@ -48,7 +48,7 @@ class Spent(_Part):
 
 
 class Condition(_Part):
-    """What is compared: runs that differ by their seed alone. ``settings`` are those that differ between conditions."""
+    """Runs that differ only in their seed. ``settings`` are the settings that differ between conditions."""
 
     name: str
     settings: dict[str, str]
@@ -57,10 +57,10 @@ class Condition(_Part):
 
 
 class Final(_Part):
-    """A metric of one condition on the test split after training (``before``: before it).
+    """Metric of one condition on the test split after training (``before``: before training).
 
-    ``interval``: 95 %, over seeds and problems as crossed random effects, cut to [0, 1]; with one seed over problems
-    alone.
+    ``interval``: 95 % interval over seeds and problems as crossed random effects, clipped to [0, 1]; with one seed it
+    is over problems only.
     """
 
     condition: str
@@ -74,7 +74,7 @@ class Final(_Part):
 
 
 class Line(_Part):
-    """One run's course."""
+    """Curve of one run."""
 
     seed: int
     x: tuple[float, ...]
@@ -82,10 +82,10 @@ class Line(_Part):
 
 
 class Curve(_Part):
-    """A metric of one condition along an axis: each seed's line, their mean, and the lowest and highest seed.
+    """Metric of one condition against an axis: the line of each seed, their mean, and the lowest and highest seed.
 
-    ``x`` is the mean of the seeds' x at the same point of their courses. ``axis`` may also be the name of a metric
-    (entropy against accuracy).
+    ``x`` is the mean over seeds of x at the same step. ``axis`` may also be the name of a metric (entropy against
+    accuracy, for example).
     """
 
     condition: str
@@ -99,30 +99,31 @@ class Curve(_Part):
 
 
 class Comparison(_Part):
-    """``difference`` = second minus first condition of ``pair``, paired by seed and by problem.
+    """Comparison of two conditions. ``difference`` is second minus first of ``pair``, paired by seed and problem.
 
-    With one seed in common nothing tells the difference from chance: ``interval``, ``bootstrap_interval``,
+    With only one seed in common the difference cannot be told from chance. ``interval``, ``bootstrap_interval``,
     ``degrees_of_freedom``, ``p_value``, ``p_better``, ``p_adjusted``, ``effect_size`` and ``minimum_detectable_effect``
-    are None then (null in report.json).
+    are then None (null in report.json).
 
     Attributes:
-        matched_by: the budget that both spent equally (within 2 %), the first of samples, generated_tokens,
-            trained_tokens, flops, seconds for which this holds; "nothing" where none does.
-        budget_ratios: second over first, for every axis that both counted.
-        interval: 95 %, two-way random effects (seeds and problems crossed), see intervals.half_width.
-        degrees_of_freedom: of its variance, weighted by the parts of seeds and problems; near seeds - 1 where the seeds
-            decide.
-        bootstrap_interval: 95 %, percentile, resampling seeds and problems; too narrow where few seeds differ
-            most, shown beside.
-        p_value: two-sided, of no difference; below 0.05 exactly where the interval excludes 0. p_adjusted: the same
-            after Holm's correction over ``family`` comparisons: those of the metric that have a p-value.
-        p_better: probability that the true difference is above 0 (flat prior), 1 - p_value / 2 or p_value / 2.
-        effect_size: difference over the standard deviation of the seeds' differences; None where those agree, too.
-        minimum_detectable_effect: the smallest true difference that this design finds with 80 % power at 5 % over the
-            whole family (Bonferroni's share of it for each comparison).
-        seed_differences: by seed.
-        identical_by_construction: why the two cannot differ but by chance; None where they can.
-        verdict: the reading in plain words.
+        matched_by: the first budget of samples, generated_tokens, trained_tokens, flops and seconds that both spent
+            equally (within 2 %); "nothing" if there is none.
+        budget_ratios: ratio second / first for every axis that both counted.
+        interval: 95 % interval from two-way random effects (seeds and problems crossed), see intervals.half_width.
+        degrees_of_freedom: degrees of freedom of its variance, weighted by the parts of seeds and problems; near
+            seeds - 1 if seeds dominate.
+        bootstrap_interval: 95 % percentile interval from resampled seeds and problems, for reference; too narrow if few
+            seeds cause most of the variance.
+        p_value: two-sided p-value of no difference; below 0.05 exactly if the interval excludes 0.
+        p_adjusted: ``p_value`` after Holm's correction over the ``family`` comparisons of the metric that have a
+            p-value.
+        p_better: probability that the true difference is above 0 (flat prior): 1 - p_value / 2 or p_value / 2.
+        effect_size: difference divided by the standard deviation of the seeds' differences; also None if these agree.
+        minimum_detectable_effect: smallest true difference that this design detects with 80 % power at 5 % over the
+            whole family (each comparison gets its Bonferroni share).
+        seed_differences: difference by seed.
+        identical_by_construction: the reason why the two can differ only by chance; None if they can differ.
+        verdict: the result in plain words.
     """
 
     pair: tuple[str, str]
@@ -147,7 +148,7 @@ class Comparison(_Part):
 
 
 class Report(_Part):
-    """Everything. ``notes`` are warnings in words (too few seeds, unfinished runs, unmatched budgets)."""
+    """Complete report. ``notes`` are warnings in words (too few seeds, unfinished runs, unmatched budgets)."""
 
     schema_version: int = SCHEMA_VERSION
     title: str

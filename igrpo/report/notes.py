@@ -1,4 +1,4 @@
-"""What a reader must know before believing the numbers, in words."""
+"""Warnings about the validity of a report's numbers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from igrpo.report.words import FEW_SEEDS, count, listed, spent_words
 
 _LISTED = 5
 
-#: What decides whether an answer counts as right, or how it is asked for.
+#: Settings that determine how an answer is requested and whether it counts as right, by the beginnings of their names.
 _MEASURING = ("reward.", "evaluation.", "sampling.max_completion_tokens", "data.")
 
-#: Of those, what the questions of the test split do not depend on.
+#: Exceptions: settings that do not affect the questions of the test split.
 _NOT_MEASURING = ("data.train",)
 
 
 def notes(grouping: Grouping, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
-    """Every warning that applies, the gravest first."""
+    """Return all warnings that apply, most serious first."""
     groups = grouping.groups
     return (
         *_measured_differently(groups),
@@ -52,7 +52,7 @@ def _measured_differently(groups: Sequence[Group]) -> Iterator[str]:
 
 
 def _started_differently(groups: Sequence[Group]) -> Iterator[str]:
-    """Without training, the same weights and seeds give the same answers to the test split."""
+    """Warn if accuracies before training differ: the same weights and seeds give the same answers on the test split."""
     worst: tuple[float, str] = (0.0, "")
     for one, other in combinations(groups, 2):
         for seed in one.runs.keys() & other.runs.keys():
@@ -70,7 +70,10 @@ def _started_differently(groups: Sequence[Group]) -> Iterator[str]:
 
 
 def _worthless_drafts(groups: Sequence[Group]) -> Iterator[str]:
-    """On the test split, before training: the runs themselves warn by the development split."""
+    """Warn if a right draft did not raise accuracy on the test split before training.
+
+    The runs themselves give this warning for the development split.
+    """
     for group in groups:
         starts = {seed: run.summary.draft_worth.before for seed, run in group.runs.items() if run.summary is not None}
         seeds = [str(seed) for seed, worth in starts.items() if worth is not None and worth.is_nothing]
@@ -115,7 +118,7 @@ def _few_seeds(groups: Sequence[Group]) -> Iterator[str]:
 def _one_start(groups: Sequence[Group]) -> Iterator[str]:
     for name in OTHER_SEEDS:
         if not name.startswith("model."):
-            continue  # the data are meant to be the same for all seeds
+            continue  # the data should be the same for all seeds
         fixed = {
             group.name: seeds.pop() for group in groups if len(seeds := _values(group, name)) == 1 < len(group.runs)
         }

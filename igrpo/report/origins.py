@@ -1,9 +1,9 @@
-"""Were the compared runs made of the same questions, prompts, reward and model, but for what is compared?
+"""Check that compared runs have the same questions, prompts, reward and model, except for what is compared.
 
-Two kinds of difference make a comparison worthless. A silent one: the settings are the same, and what they led to is
-not, since a file, a data set or a template has changed between the runs. And a second one beside that which is
-compared: one arm has another algorithm and other data, so that nobody can tell which of the two made the difference.
-Within one sweep every setting differs on purpose.
+Two kinds of difference make a comparison invalid. A silent difference: the settings are the same, but a file, a data
+set or a template has changed between the runs. A second difference: one condition has, for example, both another
+algorithm and other data, so that the cause of the result is unknown. Within one sweep every difference in settings is
+taken as intended.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from igrpo.report.runs import LoadedRun
 from igrpo.report.words import count, listed
 from igrpo.runs.fingerprints import PARTS, Part, Prints, differences
 
-#: The settings that decide what a part is, by the beginnings of their names.
+#: Settings that determine a part, by the beginnings of their names.
 _DECIDING: dict[Part, tuple[str, ...]] = {
     "questions": ("data.",),
     "prompts": ("prompt.", "model."),
@@ -24,30 +24,31 @@ _DECIDING: dict[Part, tuple[str, ...]] = {
     "model": ("model.", "data.operations"),
 }
 
-#: What a report looks at of a part where other settings differ: pieces that both arms have, whatever their algorithm.
+#: Pieces of a part that are compared when other settings differ: those that both conditions have with any algorithm.
 _PIECES: Mapping[Part, Collection[str]] = {"questions": ("train", "development", "test"), "prompts": ("question",)}
 
 _LISTED = 3
 
 
-#: Two conditions, the first of which the second is compared with.
+#: Two conditions; the second is compared with the first.
 Pair = tuple[Group, Group]
 
 
 def check_origins(
     groups: Sequence[Group], pairs: Sequence[Pair], allowed: Collection[Part]
 ) -> tuple[list[Pair], tuple[str, ...]]:
-    """Refuse runs that are not made of the same, but for what is compared.
+    """Reject runs that differ in a part other than the compared one.
 
     Args:
         allowed: parts that may differ; the difference becomes a note.
 
     Returns:
-        The pairs that can be compared, and notes. A pair is left out for a second difference beside the compared one
-        where both of its conditions are compared with others as well.
+        The pairs that can be compared, and notes. A pair with a second difference is left out if both of its conditions
+        also take part in other comparisons.
 
     Raises:
-        ValueError: naming every part that differs, two runs that show it, and how to compare them all the same.
+        ValueError: a part differs; the message names each such part, two runs that differ in it, and the option that
+            allows the comparison.
     """
     runs = [run for group in groups for run in group.runs.values()]
     found = [(part, text) for part in PARTS for text in (*_changed_on_the_way(runs, part), *_silent(runs, part))]
@@ -80,7 +81,7 @@ def _changed_on_the_way(runs: Sequence[LoadedRun], part: Part) -> Iterator[str]:
 
 
 def _silent(runs: Sequence[LoadedRun], part: Part) -> Iterator[str]:
-    """Runs of the same settings, as far as they decide the part, which have another part all the same."""
+    """Yield runs whose part differs although the settings that determine it are the same."""
     first: dict[frozenset[tuple[str, str]], tuple[LoadedRun, Prints]] = {}
     for run in runs:
         if run.fingerprints is None:
@@ -100,15 +101,14 @@ def _is_compared(part: Part, piece: str) -> bool:
 
 
 def _beside(first: Group, second: Group) -> Iterator[tuple[Part, str]]:
-    """Parts that differ by their settings in a pair which differs in other settings as well."""
+    """Yield the parts whose settings differ in a pair that differs in other settings, too."""
     if _sweeps(first) & _sweeps(second):
         return
     one, other = compared_settings(first.config), compared_settings(second.config)
     differ = [name for name in one.keys() | other.keys() if one.get(name) != other.get(name)]
     chosen = tuple(name.removesuffix("name") for name in differ if name.endswith(".name"))
-    names = sorted(
-        name for name in differ if name.endswith(".name") or not name.startswith(chosen)
-    )  # not what it brings
+    # A choice, such as reward.name, stands for the settings that it implies.
+    names = sorted(name for name in differ if name.endswith(".name") or not name.startswith(chosen))
     for part in PARTS:
         own = [name for name in names if name.startswith(_DECIDING[part])]
         rest = [name for name in names if name not in own]
@@ -121,7 +121,7 @@ def _beside(first: Group, second: Group) -> Iterator[tuple[Part, str]]:
 
 
 def _pair_differences(first: Group, second: Group, part: Part) -> list[str]:
-    """Compare the first seed that both have, with fingerprints on both sides."""
+    """Compare the first common seed for which both runs have fingerprints."""
     for seed in sorted(first.runs.keys() & second.runs.keys()):
         one, other = first.runs[seed].fingerprints, second.runs[seed].fingerprints
         if one is not None and other is not None:

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no network, no script, no font of its own."""
+"""HTML page of a report: one self-contained file without network access, scripts or embedded fonts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from igrpo.report.table_contents import budgets, conditions, runs
 from igrpo.report.table_results import comparisons, results
 from igrpo.report.words import SIGNIFICANCE
 
-#: Which figures a section of the page shows, by the beginnings of their names; the last takes what is left.
+#: Sections of the page: (key, title, lead, beginnings of figure names). The last section takes the remaining figures.
 _SECTIONS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     (
         "accuracy",
@@ -44,7 +44,7 @@ _SECTIONS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """A heading, a sentence, its figures."""
+    """Section of the page: a heading, an introduction and figures."""
 
     key: str
     title: str
@@ -54,7 +54,7 @@ class _Section:
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """A headline comparison in words. ``matched`` is empty where nothing was; the verdict says so then."""
+    """Headline comparison in words. ``matched`` is empty if no budget was matched; the verdict then says so."""
 
     pair: str
     difference: str
@@ -64,7 +64,7 @@ class _Finding:
 
 
 def html(report: Report, figures: Iterable[Figure]) -> str:
-    """The whole page. All text of the report is escaped; every figure appears once, as inline SVG."""
+    """Return the page as HTML. All text of the report is escaped; every figure appears once, as inline SVG."""
     drawn = list(figures)
     environment = Environment(
         loader=PackageLoader("igrpo.report"),
@@ -107,5 +107,5 @@ def _sections(figures: list[Figure]) -> list[_Section]:
 
 
 def _inline(figure: Figure) -> Markup:
-    """Its SVG as it is: ``figure_style.render`` serialised it, text and attributes escaped."""
+    """Return the SVG without escaping it: ``figure_style.render`` has escaped its text and attributes."""
     return Markup(figure.svg)

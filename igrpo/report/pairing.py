@@ -1,4 +1,4 @@
-"""Which conditions are compared with which."""
+"""Selection of the baseline and of the pairs of conditions to compare."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from igrpo.report.words import listed
 
 
 def choose_baseline(groups: Sequence[Group], wanted: str | None) -> Group:
-    """The condition ``wanted``, else GRPO on the whole budget, else the first.
+    """Return the condition named ``wanted``, else GRPO on the whole budget, else the first condition.
 
     Raises:
         ValueError: there is no such condition.
@@ -24,7 +24,7 @@ def choose_baseline(groups: Sequence[Group], wanted: str | None) -> Group:
 
 
 def stand_in(groups: Sequence[Group], base: Group) -> str | None:
-    """In words, where the baseline that `choose_baseline` found is not GRPO with its own objective; else None."""
+    """Return a note if the baseline of `choose_baseline` is not GRPO with its own objective; else None."""
     if len(groups) < 2 or (_is_plain(base) and _plainness(base)[0]):
         return None
     return (
@@ -34,7 +34,7 @@ def stand_in(groups: Sequence[Group], base: Group) -> str | None:
 
 
 def _is_plain(group: Group) -> bool:
-    """GRPO on the whole budget, with every completion trained on."""
+    """True for GRPO that spends the whole budget on one group and trains on every completion."""
     config = group.config
     imitates = config["objective"].get("advantage", {}).get("select", "all") != "all"
     whole = group_size(config) == config["completions_per_question"]
@@ -42,12 +42,12 @@ def _is_plain(group: Group) -> bool:
 
 
 def _plainness(group: Group) -> tuple[bool, int]:
-    """GRPO's own objective before others, then the larger budget; of equals ``max`` takes the first."""
+    """Sort key: GRPO's own objective before others, then the larger budget; on ties ``max`` takes the first."""
     return group.config["objective"].get("name") == "grpo", int(group.config["completions_per_question"])
 
 
 def pairs_with_baselines(groups: Sequence[Group], base: Group) -> list[tuple[Group, Group]]:
-    """(baseline, condition) for every condition: first with its own baseline, then the rest with the report's."""
+    """Return (baseline, condition) pairs: conditions with their own baseline, then the rest with the report's."""
     own = [(plain, group) for group in groups if (plain := _own_baseline(group, groups, base)) is not None]
     rest = [(base, group) for group in groups if group is not base and (base, group) not in own]
     return [*own, *rest]

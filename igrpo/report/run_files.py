@@ -1,4 +1,4 @@
-"""The files of a run that the report reads, each checked: settings, counters, verdicts on the test split."""
+"""Reading and validation of a run's files: settings, counters and verdicts on the test split."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from igrpo.runs.summary import Summary
 
 _T = TypeVar("_T")
 
-#: What every training step has counted so far.
+#: Cumulative counters that every training step logs.
 _COUNTERS = {f"budget/{name}" for name in ("samples", "generated_tokens", "prefilled_tokens", "trained_tokens")}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Of one evaluation: the share right (0 to 1) of each problem, by its id; empty where that part was off.
+    """Results of one evaluation: share of right answers (0 to 1) by problem id; empty if that part was disabled.
 
-    ``samples``: sampled answers a problem (``greedy`` has one).
+    ``samples``: number of sampled answers per problem (``greedy`` has one).
     """
 
     single_shot: Mapping[str, float]
@@ -48,7 +48,7 @@ class _Trainer(BaseModel):
 
 
 class _Needed(BaseModel):
-    """The settings that the report cannot do without; runs of other versions may have more, or lack others."""
+    """Settings that the report requires. Runs of other versions may have additional settings or lack other ones."""
 
     seed: int
     completions_per_question: PositiveInt
@@ -72,17 +72,17 @@ class _Evaluation(BaseModel):
 
 
 class UnscoredError(ValueError):
-    """The reward could score no answer of an evaluation: it has no accuracy."""
+    """Error of an evaluation that has no accuracy, because the reward could not score any answer."""
 
 
 @dataclass(slots=True)
 class Reading:
-    """Reads the parts of a run; what fails is kept as ``problems``, the first of which is the run's."""
+    """Reader of the parts of a run. Failures are collected in ``problems``; the first becomes the run's problem."""
 
     problems: list[str] = field(default_factory=list)
 
     def attempt(self, read: Callable[[], _T]) -> _T | None:
-        """The result of ``read``; None after an error of the file system or of what stands in a file."""
+        """Return the result of ``read``; None after an error of the file system or of a file's content."""
         try:
             return read()
         except (OSError, ValueError) as error:
@@ -91,10 +91,10 @@ class Reading:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The plain values of a config.yaml that has what the report needs.
+    """Return the plain values of a config.yaml after checking that it has the settings that the report requires.
 
     Raises:
-        ValueError: missing, broken, of a newer schema, or without such a setting.
+        ValueError: the file is missing, broken or of a newer schema, or lacks such a setting.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -112,10 +112,10 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def read_counters(lines: Iterable[Mapping[str, Any]], where: str) -> list[Mapping[str, Any]]:
-    """The lines of a metrics.jsonl, checked: all values are numbers, and the counters of at least one step are there.
+    """Return the lines of a metrics.jsonl after checking them.
 
     Raises:
-        ValueError: they are not; the message names ``where``.
+        ValueError: a value is not a number, or no step has its counters; the message names ``where``.
     """
     found = list(lines)
     for line in found:
@@ -130,7 +130,10 @@ def read_counters(lines: Iterable[Mapping[str, Any]], where: str) -> list[Mappin
 def verdicts_before_and_after(
     evaluations: Path, summary: Summary | None, reading: Reading
 ) -> tuple[Verdicts | None, Verdicts | None]:
-    """Of the test split before training (None where it was not evaluated) and after the last step of the summary."""
+    """Return the verdicts on the test split before training and after the last step of the summary.
+
+    The verdicts before training are None if the test split was not evaluated or no answer was scored.
+    """
     if summary is None:
         return None, None
     first, last = (evaluations / f"test-{step:06d}.json" for step in (0, summary.steps))
@@ -146,10 +149,11 @@ def _read_before(path: Path) -> Verdicts | None:
 
 
 def read_verdicts(path: Path) -> Verdicts:
-    """The verdicts that an evaluation's file holds.
+    """Read the verdicts from the file of an evaluation.
 
     Raises:
-        ValueError: missing, broken, or without verdicts by problem (``UnscoredError``: as nothing had a score).
+        UnscoredError: the reward scored no answer.
+        ValueError: the file is missing, broken, or has no verdicts by problem.
     """
     try:
         evaluation = _Evaluation.model_validate(json.loads(path.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""Runs as they lie on disk: found below the folders that a user names, and read whole."""
+"""Loading of runs from disk: search below given folders, and reading of all files of a run."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from igrpo.runs.run_directory import RunDirectory, RunRecord
 from igrpo.runs.summary import Summary, read_summary
 from igrpo.runs.sweep_directory import SweepDirectory
 
-#: How deep below a given folder runs are looked for: project/multirun/DATE/TIME/CELL.
+#: Maximum depth of the search below a given folder: project/multirun/DATE/TIME/CELL.
 _MAX_DEPTH = 5
 
-#: MLflow's copies of config.yaml are no runs.
+#: Folders that are not searched: they hold MLflow's copies of config.yaml, which are not runs.
 _NOT_RUNS = frozenset({"mlflow-artifacts", "mlruns"})
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedRun:
-    """One run. ``problem`` says why its numbers cannot be used; then any other field may be empty.
+    """Loaded run. ``problem`` is the reason why its numbers cannot be used; any other field may then be empty.
 
     Attributes:
-        name: the folder's name, with those above it as far as needed to tell it from the others found with it.
-        path: its folder; None for a run that is known from MLflow alone.
-        config: the plain values of config.yaml.
-        ended: when it ended, or began where it has not ended (ISO 8601, UTC).
-        metrics: the lines of metrics.jsonl; each has a ``step``.
-        before, after: the test split before and after training.
-        fingerprints: what it was made of; None for a run of an older igrpo.
-        sweep: the sweep that it belongs to, by its directory or its MLflow run; None: none.
+        name: name of the folder, preceded by parent folders as far as needed to make it unique among the found runs.
+        path: folder of the run; None for a run that is known only from MLflow.
+        config: plain values of config.yaml.
+        ended: time of its end, or of its start if it has not ended (ISO 8601, UTC).
+        metrics: lines of metrics.jsonl; each has a ``step``.
+        before, after: verdicts on the test split before and after training.
+        fingerprints: fingerprints of its questions, prompts, reward and model; None for a run of an older igrpo.
+        sweep: sweep that the run belongs to, as a directory or an MLflow run; None if there is none.
     """
 
     name: str
@@ -61,23 +61,23 @@ class LoadedRun:
 
     @property
     def seed(self) -> int | None:
-        """The run's seed; None where its settings cannot be read."""
+        """Seed of the run; None if its settings cannot be read."""
         seed = self.config.get("seed")
         return seed if isinstance(seed, int) else None
 
     @property
     def steps(self) -> int:
-        """The last step that was measured."""
+        """Last step that was logged."""
         return max((line["step"] for line in self.metrics), default=0)
 
 
 def find_runs(paths: Iterable[Path | str]) -> list[LoadedRun]:
-    """Every run in the given folders, which may be runs, sweeps, or folders of those; each run once.
+    """Load every run in the given folders, each once. A folder may be a run, a sweep, or contain runs or sweeps.
 
-    A run is a folder with run.json or config.yaml in it. One that cannot be used is returned with its ``problem``.
+    A run is a folder that contains run.json or config.yaml. A run that cannot be used is returned with its ``problem``.
 
     Raises:
-        ValueError: one of the paths is no folder, or there is no run in it; the message names it.
+        ValueError: a path is not a folder, or contains no run; the message names it.
     """
     found: dict[Path, str] = {}
     for given in map(Path, paths):
@@ -96,7 +96,7 @@ def find_runs(paths: Iterable[Path | str]) -> list[LoadedRun]:
 
 
 def load_run(path: Path, name: str | None = None) -> LoadedRun:
-    """The run in a folder. Nothing that lies there wrong is an error: see ``LoadedRun.problem``."""
+    """Load the run in a folder. Invalid or missing files raise no error; see ``LoadedRun.problem``."""
     directory, reading = RunDirectory(path), Reading()
     config = reading.attempt(lambda: read_settings(directory.config)) or {}
     record = None
@@ -147,12 +147,12 @@ def _run_folders(root: Path) -> Iterator[Path]:
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
-    """A key that sorts 2_x before 10_x."""
+    """Return a sort key that puts 2_x before 10_x."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text)]
 
 
 def _distinct_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """The shortest ends of the paths that differ."""
+    """Name each path by the shortest unique part at its end."""
     names = {path: path.name for path in paths}
     for depth in range(2, 1 + max((len(path.parts) for path in paths), default=0)):
         taken = list(names.values())

@@ -1,6 +1,6 @@
-"""What a report says of an ``Estimate``, or of many: p-values and their correction, effect sizes, detectable effects.
+"""Statistics of one or more ``Estimate``: p-values and their correction, effect sizes, detectable effects.
 
-The interval itself is made in ``intervals``.
+The intervals are computed in ``intervals``.
 """
 
 from __future__ import annotations
@@ -36,47 +36,49 @@ __all__ = [
     "two_sided_p",
 ]
 
-#: How much of the variance of right and wrong lies between problems in a plan: difficulties spread as a Beta with
-#: a + b = 2 do, evenly over [0, 1] at an accuracy of 0.5 (intraclass correlation 1 / (a + b + 1)).
+#: Assumed share of the variance of right and wrong that is between problems, for planning. Difficulties have a Beta
+#: distribution with a + b = 2, uniform over [0, 1] at an accuracy of 0.5 (intraclass correlation 1 / (a + b + 1)).
 PROBLEM_SHARE = 1 / 3
 
-#: Where p-values end: beyond it the quantiles of t are infinite.
+#: Smallest p-value; below it the quantiles of t are infinite.
 _SMALLEST_P = 1e-300
 
-#: How finely the distribution of a variance is laid out, with one term and with each of two.
+#: Number of quantiles per term that represent the distribution of its variance estimate, by the number of terms.
 _QUANTILES = {1: 2000, 2: 200}
 
 
 def two_sided_p(estimate: Estimate) -> float:
-    """The p-value of the hypothesis that the true mean is 0.
+    """Return the p-value of the hypothesis that the true mean is 0.
 
-    It is the level at which the interval of the same ``Estimate`` ends at 0: p < 0.05 exactly where the 95 % interval
-    excludes 0. See ``intervals.half_width``, which holds at every level.
+    p is such that the interval of level 1 - p of the same ``Estimate`` ends at 0: p < 0.05 exactly if the 95 % interval
+    excludes 0. See ``intervals.half_width``, which is valid at every level.
     """
     terms = [(variance, df) for variance, df in estimate.terms if variance > 0]
 
     def excess(log_p: float) -> float:
-        """Above 0 where the interval of level 1 - p covers 0."""
+        """Return a positive number if the interval of level 1 - p covers 0."""
         return float(sum(v * stats.t.isf(math.exp(log_p) / 2, df) ** 2 for v, df in terms)) - estimate.mean**2
 
     t = abs(estimate.mean) / estimate.standard_error
     low, high = (2 * float(stats.t.sf(t, choose(df for _, df in terms))) for choose in (max, min))
     if high <= _SMALLEST_P or low == high:
         return high
-    # Each t_i has its own p, and that of their mixture lies between them; widened, as these are rounded.
+    # The p of the mixture is between the p-values of the single t_i. The bounds are widened because of rounding.
     edges = math.log(max(low, _SMALLEST_P)) - 1e-6, min(math.log(high) + 1e-6, 0.0)
     return high if excess(edges[0]) <= 0 else math.exp(optimize.brentq(excess, *edges))
 
 
 def p_better(estimate: Estimate) -> float:
-    """1 - p / 2 for a mean above 0, p / 2 for one below: with one term the probability that the true mean is above 0,
-    given the data and a flat prior, and on the careful side of it with two."""
+    """Return the probability that the true mean is above 0, given the data and a flat prior.
+
+    It is 1 - p / 2 for a mean above 0, else p / 2. This is exact with one term and conservative with two.
+    """
     tail = two_sided_p(estimate) / 2
     return 1 - tail if estimate.mean > 0 else tail
 
 
 def effect_size(values_SQ: ArrayLike) -> float | None:
-    """The mean over the standard deviation of the S seeds' means. None with fewer than 2 seeds or where those agree."""
+    """Return the mean divided by the standard deviation of the S seeds' means; None if S < 2 or all means are equal."""
     by_seed = seed_problem_matrix(values_SQ).mean(axis=1)
     if len(by_seed) < 2 or np.ptp(by_seed) <= 1e-12:
         return None
@@ -84,12 +86,13 @@ def effect_size(values_SQ: ArrayLike) -> float | None:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values in the given order: comparing them with 5 % bounds the chance of any false finding by 5 %.
+    """Return Holm's adjusted p-values in the given order.
 
-    The i-th smallest of m is multiplied by m - i + 1, is no less than the one before it, and at most 1 (Holm 1979).
+    If each is compared with 5 %, the probability of any false finding is at most 5 %. The i-th smallest of m p-values
+    is multiplied by m - i + 1, then raised to at least the value before it and limited to 1 (Holm 1979).
 
     Raises:
-        ValueError: a value outside [0, 1].
+        ValueError: a value is outside [0, 1].
     """
     wrong = [p for p in p_values if not 0.0 <= p <= 1.0]
     if wrong:
@@ -103,13 +106,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def minimum_detectable_effect(estimate: Estimate, power: float = 0.8, level: float = 0.95) -> float:
-    """The smallest true mean of which an interval of this design excludes 0, on the right side, with ``power``.
+    """Return the smallest true mean that this design detects with probability ``power``.
 
-    In the unit of the mean; above 1 nothing can be found. It rests on the observed standard error, which is itself
-    rough at few seeds.
+    Detection means that the interval excludes 0 on the correct side. The result is in the unit of the mean; above 1, no
+    difference can be detected. It uses the observed standard error, which is itself imprecise at few seeds.
 
     Raises:
-        ValueError: ``level`` or ``power`` outside (0, 1), or a ``power`` that no effect at all would have.
+        ValueError: ``level`` or ``power`` is outside (0, 1), or ``power`` is reached without any effect.
     """
     return _detectable(estimate.terms, power, level)
 
@@ -125,23 +128,25 @@ def planned_minimum_detectable_effect(
     power: float = 0.8,
     level: float = 0.95,
 ) -> float:
-    """The same before anything was run, for two conditions paired by seed and problem. In shares: 0.05 is 5 points.
+    """Predict the minimum detectable effect before any run, for two conditions paired by seed and problem.
 
-    The assumed model. Either condition answers ``problems`` problems ``samples`` times at each seed, right with a
-    probability that is fixed for a condition and problem, has mean p = ``accuracy`` and varies between problems with
-    variance p (1 - p) / 3 (``PROBLEM_SHARE``; spread evenly over [0, 1] at 0.5). Samples given that probability are
-    independent. The difference of two answers' means then has the components
+    The result is a share: 0.05 is 5 percentage points.
+
+    Assumed model: each condition answers ``problems`` problems ``samples`` times at each seed. The probability of a
+    right answer is fixed for a condition and problem. It has mean p = ``accuracy`` and varies between problems with
+    variance p (1 - p) / 3 (``PROBLEM_SHARE``; uniform over [0, 1] at 0.5). Given that probability, samples are
+    independent. The difference of the two conditions' mean answers then has these variance components:
 
     - between problems: 2 (1 - ``problem_correlation``) p (1 - p) / 3, where ``problem_correlation`` is the correlation
-      over problems of the two conditions' probabilities. 1: what changes, changes every problem alike;
-    - residual, the binomial noise of both: 2 (2/3) p (1 - p) / ``samples``;
-    - between seeds: ``seed_sd``^2, the variance over seeds of the difference itself, with endless problems and samples.
+      over problems of the two conditions' probabilities. At 1 any change is the same for every problem;
+    - residual, the binomial noise of both conditions: 2 (2/3) p (1 - p) / ``samples``;
+    - between seeds: ``seed_sd``^2, the variance of the difference over seeds with infinitely many problems and samples.
 
-    They give the terms of the variance that ``crossed_estimate`` would find on average. It takes two seeds: one cannot
-    tell a difference from chance.
+    They give the terms of the variance that ``crossed_estimate`` would find on average. At least two seeds are needed,
+    since one seed cannot tell a difference from chance.
 
     Raises:
-        ValueError: a number outside its range.
+        ValueError: a number is outside its range.
     """
     for name, number, least in (("seeds", seeds, 2), ("problems", problems, 2), ("samples", samples, 1)):
         if number < least:
@@ -161,10 +166,10 @@ def planned_minimum_detectable_effect(
 
 
 def _detectable(terms: Sequence[tuple[float, float]], power: float, level: float) -> float:
-    """The true mean of which the interval of ``terms`` excludes 0, on the right side, with ``power``.
+    """Return the true mean for which the interval of ``terms`` excludes 0, on the correct side, with ``power``.
 
-    The terms' variances are taken for the true ones, and their estimates as independent chi-squares. (t_level +
-    t_power, the common shortcut, is 5 % short of it at 2 degrees of freedom.)
+    The variances of the terms are taken as the true ones, and their estimates as independent chi-square variables. (The
+    common approximation t_level + t_power is 5 % too small at 2 degrees of freedom.)
     """
     check_share("level", level)
     check_share("power", power)
@@ -184,13 +189,16 @@ def _detectable(terms: Sequence[tuple[float, float]], power: float, level: float
 def paired_differences(
     a: Mapping[int, Mapping[str, float]], b: Mapping[int, Mapping[str, float]]
 ) -> tuple[tuple[int, ...], tuple[str, ...], Array]:
-    """``b`` minus ``a``, each by seed and problem id, over the seeds of both and the problems in every one of those.
+    """Return ``b`` minus ``a`` over the seeds that both have and the problems that all runs of these seeds have.
+
+    Args:
+        a, b: values by seed and problem id.
 
     Returns:
         seeds (S,) and problem ids (Q,), both sorted, and the differences [S, Q].
 
     Raises:
-        ValueError: no seed or no problem in common; the message names where they part.
+        ValueError: no seed or no problem in common; the message says which runs do not match.
     """
     seeds = tuple(sorted(a.keys() & b.keys()))
     if not seeds:

@@ -1,25 +1,25 @@
-"""A table of text, before it is Markdown, LaTeX or HTML."""
+"""Table of plain text, independent of Markdown, LaTeX and HTML."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: What a cell says where there is no number.
+#: Text of a cell without a number.
 NONE = "–"
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of plain text: nothing in it is escaped.
+    """Table of plain text. Nothing in it is escaped.
 
     Attributes:
-        key: its name in links.
-        title: what it shows.
-        head: a title for every column.
-        rows: as many cells each as ``head`` has.
-        note: how to read it; may be empty.
-        words: the number of leading columns that hold words (left-aligned); the others hold numbers.
-        headings: (heading, how many rows stand under it), in order; empty for a table that is one group.
+        key: name of the table in links.
+        title: title of the table.
+        head: title of every column.
+        rows: rows with as many cells as ``head``.
+        note: explanation for the reader; may be empty.
+        words: number of leading columns that contain words (left-aligned); the others contain numbers.
+        headings: (heading, number of rows under it) pairs in order; empty for a table without groups.
     """
 
     key: str
@@ -31,7 +31,7 @@ class Table:
     headings: tuple[tuple[str, int], ...] = ()
 
     def groups(self) -> list[tuple[str, tuple[tuple[str, ...], ...]]]:
-        """The rows under their headings, in order; one group with an empty heading where there are none."""
+        """Return (heading, rows) pairs in order; one group with an empty heading if there are no headings."""
         found, start = [], 0
         for heading, size in self.headings or (("", len(self.rows)),):
             found.append((heading, self.rows[start : start + size]))

@@ -1,4 +1,4 @@
-"""All tables of a report, once: the page, Markdown and LaTeX show the same words and figures."""
+"""Contents of all tables of a report, shared by the page, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from igrpo.report.table_results import comparisons, results
 
 
 def budgets(report: Report) -> list[Table]:
-    """What was spent: counters, seconds by phase, and the ratios of what is compared."""
+    """Return the tables of budgets: counters, seconds by phase, and budget ratios of the compared pairs."""
     spent = [(condition.name, condition.spent) for condition in report.conditions]
     counters = Table(
         "budget",
@@ -43,7 +43,7 @@ def budgets(report: Report) -> list[Table]:
 
 
 def conditions(report: Report) -> Table:
-    """The settings in which conditions differ."""
+    """Return the table of the settings in which conditions differ."""
     names = tuple(dict.fromkeys(name for condition in report.conditions for name in condition.settings))
     rows = tuple(
         (
@@ -58,7 +58,7 @@ def conditions(report: Report) -> Table:
 
 
 def runs(report: Report) -> Table:
-    """Every run that was found, with the reason where it takes no part."""
+    """Return the table of all runs that were found, with the reason if a run is not used."""
     rows = tuple(
         (
             r.name,
@@ -76,7 +76,7 @@ def runs(report: Report) -> Table:
 
 
 def all_tables(report: Report) -> list[Table]:
-    """In the order of the page."""
+    """Return all tables in the order of the page."""
     return [*results(report), *comparisons(report), *budgets(report), conditions(report), runs(report)]
 
 

@@ -1,6 +1,6 @@
-"""The tables of what conditions reached and how they differ.
+"""Tables of the results of conditions and of the differences between them.
 
-Shares are in %, differences of shares in percentage points, both with one decimal; everything else says its unit.
+Shares are in %, differences of shares in percentage points, both with one decimal; other numbers state their unit.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _Part = TypeVar("_Part", Final, Comparison)
 
 
 class _Rows(NamedTuple):
-    """Rows of a table with its headings."""
+    """Rows of a table and its headings."""
 
     rows: tuple[tuple[str, ...], ...]
     headings: tuple[tuple[str, int], ...]
 
 
 def results(report: Report) -> list[Table]:
-    """What each condition reached; [] where nothing was evaluated after training."""
+    """Return the table of each condition's results; [] if nothing was evaluated after training."""
     if not report.finals:
         return []
     note = (
@@ -38,7 +38,7 @@ def results(report: Report) -> list[Table]:
 
 
 def comparisons(report: Report) -> list[Table]:
-    """Size and certainty of every difference, in two tables narrow enough for a page; [] with one condition."""
+    """Return the sizes and the certainties of all differences as two tables that fit a page; [] with one condition."""
     compared = report.comparisons
     if not compared:
         return []
@@ -86,7 +86,7 @@ def _or_none(number: float | None, words: Callable[[float], str]) -> str:
 
 
 def _by_metric(parts: Sequence[_Part], row: Callable[[_Part], tuple[str, ...]], *, change: bool) -> _Rows:
-    """The rows metric by metric, and the heading of each metric with its unit."""
+    """Return the rows grouped by metric, and the heading of each metric with its unit."""
     groups = {part.metric: [p for p in parts if p.metric == part.metric] for part in parts}
     headings = []
     for metric, group in groups.items():

@@ -1,4 +1,4 @@
-"""The report's tables as Markdown and as LaTeX. Names of runs and settings come from outside: all text is escaped."""
+"""Markdown and LaTeX versions of a report's tables. All text is escaped, since names come from outside."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PLAIN_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 
 
 def markdown(report: Report) -> str:
-    """The verdicts, the notes and every table, as GitHub's Markdown."""
+    """Return the verdicts, the notes and all tables as GitHub Markdown."""
     parts = [f"# {_md(report.title)}", f"igrpo {_md(report.igrpo_version)}, {_md(report.created)}"]
     found = [
         f"- **{_md(pair_words(c.pair))}: {difference_words(c)}.** {_md(sentence(c.verdict))}" for c in headline(report)
@@ -46,7 +46,7 @@ def markdown(report: Report) -> str:
 
 
 def latex(report: Report) -> str:
-    """The same tables for a paper: ``table`` environments with rules from booktabs, shrunk to the line where wider."""
+    """Return all tables as LaTeX: ``table`` environments with booktabs rules, scaled to the line width if wider."""
     head = "% Needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs,graphicx,textcomp}.\n"
     return head + "\n".join(_latex_table(table) for table in all_tables(report))
 
@@ -86,7 +86,7 @@ def _latex_table(table: Table) -> str:
 
 
 def _latex_row(cells: tuple[str, ...]) -> str:
-    # the braces keep a first cell such as [x] from being the option of the \\ before it
+    # without the braces, a first cell such as [x] would be read as the option of the preceding \\
     return "{}" + " & ".join(_tex(cell) for cell in cells) + " \\\\"
 
 

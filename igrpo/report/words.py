@@ -1,4 +1,4 @@
-"""What a comparison says, in a sentence."""
+"""Verdict of a comparison as a sentence, and helpers to format it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from igrpo.report.model import Comparison
 
-#: A difference counts as shown below this p, after Holm's correction.
+#: A difference counts as shown if its p-value after Holm's correction is below this.
 SIGNIFICANCE = 0.05
 
-#: With fewer, the variance between seeds is a guess.
+#: With fewer seeds, the estimate of the variance between seeds is unreliable.
 FEW_SEEDS = 3
 
-#: What is said of a comparison of one seed in place of its interval and its p-values.
+#: Text for a comparison with one seed, instead of an interval and p-values.
 ONE_SEED = "another seed may say otherwise; one seed has no interval and no p, several have (seed=0,1,2,3,4)"
 
-#: Axes by which an unmatched comparison is described, and their words.
+#: Axes that describe an unmatched comparison, with the words for them.
 _SPENT_WORDS = {
     "samples": "samples",
     "generated_tokens": "generated tokens",
@@ -26,7 +26,7 @@ _SPENT_WORDS = {
 
 
 def verdict(c: Comparison) -> str:
-    """The reading of one comparison; its own ``verdict`` is not looked at."""
+    """Return the verdict of a comparison in words; the field ``verdict`` of the argument is ignored."""
     text = _finding(c)
     if c.identical_by_construction is not None:
         text = f"the two cannot differ but by chance ({c.identical_by_construction}): {text}"
@@ -57,22 +57,22 @@ def _finding(c: Comparison) -> str:
 
 
 def spent_words(second: str, first: str, ratios: Mapping[str, float]) -> str:
-    """How much of each budget the second spent for one unit of the first."""
+    """Describe how much of each budget the second condition spent relative to the first."""
     parts = [f"{ratios[axis]:.2f} times the {words}" for axis, words in _SPENT_WORDS.items() if axis in ratios]
     return f"{second} spent {listed(parts)} of {first}"
 
 
 def points(share: float) -> str:
-    """Percentage points with their sign."""
+    """Format a share as percentage points with a sign."""
     text = f"{100 * share:+.1f}"
     return text if text.strip("+-0.") else "0.0"
 
 
 def count(number: int, noun: str) -> str:
-    """'1 seed', '5 seeds'."""
+    """Format a number with a noun: '1 seed', '5 seeds'."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def listed(parts: Sequence[str]) -> str:
-    """'a', 'a and b', 'a, b and c'."""
+    """Join parts to an enumeration: 'a', 'a and b', 'a, b and c'."""
     return " and ".join(part for part in (", ".join(parts[:-1]), *parts[-1:]) if part)

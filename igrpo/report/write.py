@@ -1,4 +1,4 @@
-"""A report as files: the page, its figures, the tables, and every number as JSON."""
+"""Writing of a report to files: the page, its figures, the tables, and all numbers as JSON."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from igrpo.report.model import Report
 
 
 def write_report(report: Report, directory: Path) -> dict[str, Path]:
-    """Write everything into a folder, which is made; files of an earlier report there are replaced.
+    """Write all files of a report to a folder. The folder is created; files of an earlier report in it are replaced.
 
     Returns:
         The paths of ``page`` (report.html), ``numbers`` (report.json), ``markdown`` and ``latex`` (tables.md,
         tables.tex) and ``figures`` (the folder of NAME.svg and NAME.png).
 
     Raises:
-        ValueError: a file is where the folder should be.
-        DiskFullError: no room.
+        ValueError: the folder cannot be created, because a file is in its place or permission is missing.
+        DiskFullError: the disk is full.
     """
     from igrpo.report import page, tables
     from igrpo.report.figures import draw_figures
