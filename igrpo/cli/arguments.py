@@ -1,4 +1,4 @@
-"""Command lines of verbs that take options instead of settings: errors as the other verbs report them."""
+"""Argument parser for verbs that take options instead of settings; it reports errors as the other verbs do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from igrpo.config.composing.suggest import nearest
 
 
 class Parser(argparse.ArgumentParser):
-    """An argparse parser whose errors are ConfigErrors, with `--help` as a plain flag."""
+    """argparse parser that raises ConfigError, with `--help` as a plain flag."""
 
     def __init__(self, prog: str, description: str, examples: Sequence[str]) -> None:
         super().__init__(
@@ -24,17 +24,17 @@ class Parser(argparse.ArgumentParser):
         )
 
     def read(self, arguments: Sequence[str]) -> argparse.Namespace | None:
-        """The arguments; None where the help page was asked for, and printed.
+        """Parse the arguments. If they ask for the help page, print it and return None.
 
         Raises:
-            ConfigError: what is wrong, with the nearest known option.
+            ConfigError: an argument is invalid; the message suggests the nearest known option.
         """
         self.add_argument("--help", "-h", action="store_true", help="this page")
         before_text = list(arguments)[: arguments.index("--")] if "--" in arguments else arguments
         if "--help" in before_text or "-h" in before_text:
             print(self.format_help(), end="")
             return None
-        asked, rest = self.parse_known_intermixed_args(arguments)  # options may stand between the others
+        asked, rest = self.parse_known_intermixed_args(arguments)  # options may appear between positional arguments
         if rest:
             raise ConfigError([self._unknown(word) for word in rest], self.prog)
         return asked

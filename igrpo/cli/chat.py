@@ -1,4 +1,4 @@
-"""`igrpo chat`: asks a trained model, once or again and again."""
+"""`igrpo chat`: ask a trained model one or more questions."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _EXAMPLES = (
     "igrpo chat RUN_DIR --refine --drafts 8 --seed 1",
     "igrpo chat MODEL_DIR --greedy < questions.txt",
 )
-#: Tokens of an answer where neither a run nor --max-tokens says how many.
+#: Maximum tokens of an answer if neither a run nor --max-tokens sets it.
 _MAX_TOKENS = 1024
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what the command line says and return the exit code.
+    """Run the command and return the exit code.
 
     Raises:
-        ConfigError: wrong arguments, or a model or question that does not go with them.
+        ConfigError: invalid arguments, or a model or question that does not fit them.
     """
     asked = _parser().read(arguments)
     if asked is None:
@@ -83,7 +83,7 @@ def _parser() -> Parser:
 
 
 def _number(name: str, least: int) -> type:
-    """Of argparse's `type`: a whole number, at least ``least``."""
+    """Return a converter for argparse's `type`: an integer of at least ``least``."""
 
     def read(text: str) -> int:
         value = int(text)
@@ -128,7 +128,7 @@ def _answer_all(chat: Chat, asked: argparse.Namespace) -> None:
         for question in _questions():
             try:
                 _print_reply(_ask(chat, question))
-            except ValueError as error:  # this question's trouble, not the next one's
+            except ValueError as error:  # affects only this question
                 print(f"igrpo: {printable(str(error))}", file=sys.stderr)
             if reader_left():
                 return
@@ -137,7 +137,7 @@ def _answer_all(chat: Chat, asked: argparse.Namespace) -> None:
 
 
 def _questions() -> Iterator[str]:
-    """Lines of the standard input that are not blank, until it ends."""
+    """Yield the non-blank lines of the standard input until it ends."""
     at_terminal = sys.stdin.isatty()
     while True:
         try:

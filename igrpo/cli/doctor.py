@@ -1,4 +1,4 @@
-"""`igrpo doctor`: what a run will need, and whether it would work. Trains nothing, downloads nothing."""
+"""`igrpo doctor`: report the needs of a run and check that it would work. Trains nothing, downloads nothing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _FLAGS = ("--load", "--no-load", "--help", "-h")
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The command line, sorted."""
+    """Parsed command line."""
 
     overrides: tuple[str, ...]
     flags: frozenset[str]
@@ -63,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
     """Print the page and return the exit code.
 
     Raises:
-        ConfigError: wrong settings.
+        ConfigError: invalid settings.
     """
     from igrpo.tools.doctor.cost import DEVICES
     from igrpo.tools.doctor.static_checks import DRAFT_SECONDS
@@ -86,10 +86,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def parse_arguments(arguments: Sequence[str]) -> Arguments:
-    """Sort the command line; ``--flag VALUE`` and ``--flag=VALUE`` are both understood.
+    """Parse the command line; ``--flag VALUE`` and ``--flag=VALUE`` are both accepted.
 
     Raises:
-        ConfigError: an unknown flag, or a value that is no positive number or no known device.
+        ConfigError: an unknown flag, or a value that is not a positive number or not a known device.
     """
     overrides: list[str] = []
     flags: set[str] = set()
@@ -140,7 +140,7 @@ def _number(name: str, text: str, problems: list[str]) -> float | None:
 
 
 def diagnose(config: RunConfig, asked: Arguments) -> Diagnosis:
-    """Everything that the page shows."""
+    """Run the checks and estimates that the page shows."""
     from igrpo.tools.doctor.advice import memory_of, plans
     from igrpo.tools.doctor.cost import DEVICES, compared_runs, default_assumptions, step_cost
     from igrpo.tools.doctor.device import GIB, on_cpu
@@ -187,7 +187,10 @@ def diagnose(config: RunConfig, asked: Arguments) -> Diagnosis:
 
 
 def _memory_here(config: RunConfig, asked: Arguments) -> float | None:
-    """GiB of this machine's memory, or of its CUDA device; None where it has none, or another was asked for."""
+    """Return the GiB of memory of this machine's CUDA device, or of the machine if the run uses the CPU.
+
+    None if there is no CUDA device, or if another device was asked for.
+    """
     from igrpo.tools.doctor.device import GIB, on_cpu
 
     if on_cpu(config):
@@ -205,7 +208,7 @@ def _memory_here(config: RunConfig, asked: Arguments) -> float | None:
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """Whatever is loaded must be here already."""
+    """Forbid downloads from Hugging Face within the context."""
     names = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))

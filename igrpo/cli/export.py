@@ -1,4 +1,4 @@
-"""`igrpo export`: a run's weights as a plain Hugging Face directory."""
+"""`igrpo export`: write the weights of a run as a plain Hugging Face directory."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _EXAMPLES = (
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what the command line says and return the exit code.
+    """Run the command and return the exit code.
 
     Raises:
-        ConfigError: wrong arguments, nothing to export, or nowhere to write.
+        ConfigError: invalid arguments, nothing to export, or an output directory that cannot be written.
     """
     asked = _parser().read(arguments)
     if asked is None:

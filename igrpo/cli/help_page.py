@@ -1,4 +1,4 @@
-"""The page of `igrpo train --help`, made from the YAML folders; imports neither Hydra nor anything heavy."""
+"""Help page of `igrpo train --help`, built from the YAML folders without importing Hydra or other heavy modules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from igrpo.config.composing.folders import MOUNTED, Choice, choices, defaults, groups
 
-#: The column of what a choice is.
+#: Column in which the description of a choice begins.
 _TEXT_AT = 27
 
 _USAGE = """\
@@ -43,7 +43,7 @@ Every run keeps its settings, checkpoints, metrics and log in runs/DATE/TIME_NAM
 
 
 def page() -> str:
-    """The whole page, as wide as the terminal."""
+    """Return the help page, wrapped to the width of the terminal."""
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     parts = [_USAGE, "\n".join(["Groups and their choices", *_groups(width)])]
     for group, folder in MOUNTED.items():
@@ -65,7 +65,7 @@ def _lines(found: list[Choice], width: int, default: str | None = None) -> Itera
         name = f"{choice.name}{' (default)' if choice.name == default else ''}"
         text = f"{choice.description}{' (yours)' if choice.own else ''}".strip()
         start, indent = f"    {name} ".ljust(_TEXT_AT), " " * _TEXT_AT
-        if len(start) > _TEXT_AT or not text:  # a long name has a line of its own
+        if len(start) > _TEXT_AT or not text:  # a long name gets its own line
             yield start.rstrip()
             start = indent
         if text:

@@ -1,4 +1,4 @@
-"""`igrpo join RUN_DIR`: lend this node's devices to a run that another node has started."""
+"""`igrpo join RUN_DIR`: add the devices of this node to a run that another node has started."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _WAIT_S = 600.0
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what the command line says and return the exit code.
+    """Run the command and return the exit code.
 
     Raises:
-        ConfigError: wrong usage, or the run does not begin.
+        ConfigError: invalid usage, or the run does not begin.
     """
     if "--help" in arguments or "-h" in arguments:
         print(_USAGE)
@@ -53,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _launch(run_dir: Path, since: float) -> Launch:
-    """What node 0 has written for the run that begins now; a file of an earlier start is passed over."""
+    """Wait for the launch file that node 0 writes, and read it; a file of an earlier start is ignored."""
     path = run_dir / FOLDER / "launch.json"
     while time.time() < since + _WAIT_S:
         if path.exists() and path.stat().st_mtime > since - _WAIT_S:

@@ -1,4 +1,4 @@
-"""The `igrpo` command: picks the verb, turns errors of the user into one message and an exit code."""
+"""Entry point of the `igrpo` command: runs the verb and reports user errors as one message and an exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from igrpo.config import ConfigError
 from igrpo.config.composing.suggest import nearest
 from igrpo.runs.console import outlive_reader
 
-#: The verbs: each is igrpo/cli/<verb>.py with a function `run(arguments) -> exit code`, imported when called.
+#: Verbs and their descriptions. Each verb is a module igrpo/cli/<verb>.py with a function
+#: `run(arguments) -> exit code`. The module is imported when the verb is called.
 VERBS = {
     "train": "train a model; `igrpo train --help` lists every setting's choices",
     "serve": "run a vLLM server for a training that samples from it",
@@ -31,7 +32,8 @@ EXIT_INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0 well, 1 failed, 2 wrong usage or settings, 75 paused at a limit (resume=RUN_DIR goes on), 130 interrupted.
+    Exit codes: 0 success, 1 failure, 2 invalid usage or settings, 75 paused at a limit (resume=RUN_DIR continues the
+    run), 130 interrupted.
     """
     if arguments is None:
         outlive_reader()

@@ -24,10 +24,10 @@ examples:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what the command line says and return the exit code.
+    """Run the command and return the exit code.
 
     Raises:
-        ConfigError: wrong arguments, nothing to compare, or nowhere to write.
+        ConfigError: invalid arguments, nothing to compare, or an output directory that cannot be written.
     """
     parser = _parser()
     asked = parser.parse_args(arguments)
@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
         )
         paths = write_report(report, out)
     except ValidationError:
-        raise  # a number that is none: our mistake, not the user's
+        raise  # an invalid number in the report is a bug of igrpo, not an error of the user
     except (ValueError, DiskFullError) as error:
         raise ConfigError([str(error)], _SOURCE) from error
     print_report(report, paths)
@@ -109,7 +109,7 @@ def _out(asked: argparse.Namespace) -> Path:
 
 
 def _runs(asked: argparse.Namespace) -> Iterator[LoadedRun]:
-    """Each run once, whichever way it is found."""
+    """Yield the runs from the given folders and from MLflow, each once."""
     from igrpo.report.runs import find_runs
 
     found = find_runs(asked.runs)

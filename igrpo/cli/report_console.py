@@ -1,4 +1,4 @@
-"""A report on the console: what the conditions reached, how they compare, and what to mind. Fits 80 columns."""
+"""Console output of a report: results, comparisons and notes. Fits 80 columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WHAT = {"page": "page", "figures": "figures", "markdown": "tables", "latex": "i
 
 
 def print_report(report: Report, paths: Mapping[str, Path], console: Console | None = None) -> None:
-    """Print it; ``paths`` are those of `igrpo.report.write.write_report`."""
+    """Print a report; ``paths`` are those that `igrpo.report.write.write_report` returns."""
     out = get_console() if console is None else console
     metrics = list(dict.fromkeys(final.metric for final in report.finals))
     out.print(_finals(report, metrics))
@@ -36,7 +36,10 @@ def print_report(report: Report, paths: Mapping[str, Path], console: Console | N
 
 
 def _finals(report: Report, metrics: list[str]) -> Table:
-    """A row a condition; the first metric is the headline, with its interval and where it started."""
+    """Build a table with one row per condition.
+
+    The first metric is the headline: it is shown with its interval and its value before training.
+    """
     found = {(final.condition, final.metric): final for final in report.finals}
     table = _table(report.title)
     table.add_column("condition", style="cyan", overflow="fold")

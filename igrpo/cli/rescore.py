@@ -1,4 +1,4 @@
-"""`igrpo rescore`: a run's rollouts before another reward, and where the two disagree."""
+"""`igrpo rescore`: score the rollouts of a run with another reward, and compare it with the run's own."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _REWARD = re.compile(r"\+{0,2}(reward|judge_prompt@reward)[.=@]")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what the command line says and return the exit code.
+    """Run the command and return the exit code.
 
     Raises:
-        ConfigError: wrong arguments or settings, nothing to score, or a reward that fails.
+        ConfigError: invalid arguments or settings, nothing to score, or a reward that fails.
     """
     asked = _parser().read(arguments)
     if asked is None:
@@ -111,7 +111,7 @@ def _composed(settings: Sequence[str]) -> RunConfig:
 
 
 def _write(run_dir: Path, config: RunConfig, report: dict[str, Any]) -> Path:
-    """Under a name that the same reward and steps have again."""
+    """Write the report and return its path; the same reward and steps always give the same file name."""
     import hashlib
     import json
 

@@ -1,4 +1,4 @@
-"""`igrpo serve`: a vLLM server for a training that runs elsewhere, with the same settings; or for a judge."""
+"""`igrpo serve`: start a vLLM server for a separate training process with the same settings, or for a judge."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Of the settings it reads model.* and rollout.*.
   --judge an OpenAI-compatible server of a judge
   --help  this page"""
 
-#: What lets a judge's settings compose with nothing but its name; a judge has no prompt of a policy's.
+#: Default settings for a judge, so that its model name is enough. The prompt is a placeholder: a judge uses none.
 _OF_A_JUDGE = ("model=huggingface", "prompt=boxed", "trainer.tokens_per_microbatch=16384")
 
 _ROLLOUT = re.compile(r"\+{0,2}rollout=")
@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
     """Serve until stopped, and return the exit code.
 
     Raises:
-        ConfigError: wrong settings, or what they need is missing; nothing was started.
+        ConfigError: invalid settings, or something that they require is missing; nothing was started.
     """
     if any(text in {"-h", "--help"} for text in arguments):
         print(_HELP)
@@ -124,7 +124,7 @@ def _start(config: RunConfig, folder: Path) -> Supervisor:
         check_cpu_heads(policy.model.config)
         served = served_model(config, policy, folder / "model")
         longest = longest_sequence(config, build_prompts(config.prompt, policy.tokenizer))
-        del policy  # the server has its own
+        del policy  # the server loads its own copy
         return start_server(
             served,
             settled(config.rollout, config),

@@ -1,4 +1,4 @@
-"""`igrpo train`: compose and check the settings, then train; `resume=RUN_DIR` goes on with a run."""
+"""`igrpo train`: compose and check the settings, then train; `resume=RUN_DIR` continues a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from igrpo.config import ConfigError, RunConfig
 from igrpo.config.composing.suggest import nearest
 
-#: What tells a sweep's directory (igrpo.runs.sweep_directory writes it).
+#: File that marks the directory of a sweep (written by igrpo.runs.sweep_directory).
 SWEEP_FILE = "sweep.json"
 
 _FLAGS = {
@@ -26,7 +26,14 @@ _FLAGS = {
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The command line, sorted: what to do, the overrides for Hydra or for what is resumed, the searches to use."""
+    """Parsed command line.
+
+    Attributes:
+        overrides: settings for Hydra, or for the run or sweep that is resumed.
+        resume: directory of the run or sweep to resume.
+        tuned: directories of the searches whose results are used.
+        flags: flags without their dashes.
+    """
 
     overrides: tuple[str, ...]
     resume: Path | None
@@ -35,10 +42,10 @@ class Arguments:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what the command line says and return the exit code.
+    """Run the command and return the exit code.
 
     Raises:
-        ConfigError: wrong settings; nothing was started and no directory was made.
+        ConfigError: invalid settings; nothing was started and no directory was created.
     """
     asked = parse_arguments(arguments)
     if "help" in asked.flags:
@@ -48,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     from igrpo.runs.stale import repair_stale_runs
 
-    # what a kill -9 left behind in the folders where runs lie by default; a run looks further, into its MLflow
+    # correct runs left by a kill -9 in the default folders; a starting run also checks its MLflow
     repair_stale_runs(None, [Path.cwd() / "runs", Path.cwd() / "multirun"])
     from igrpo.runs.job import EXIT_INTERRUPTED, EXIT_TERMINATED, RunError
 
@@ -69,16 +76,16 @@ def run(arguments: Sequence[str]) -> int:
         return error.code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except SystemExit as stop:  # SIGTERM: the run said so already
+    except SystemExit as stop:  # SIGTERM: the run has already printed a message
         return stop.code if isinstance(stop.code, int) else EXIT_TERMINATED
     return 0
 
 
 def parse_arguments(arguments: Sequence[str]) -> Arguments:
-    """Sort the command line; `sweep=NAME` asks for --multirun by itself.
+    """Parse the command line; `sweep=NAME` implies --multirun.
 
     Raises:
-        ConfigError: an unknown flag, or what does not go with resume=.
+        ConfigError: an unknown flag, or an invalid combination with resume=.
     """
     unknown = [text for text in arguments if text.startswith("-") and text not in _FLAGS]
     if unknown:
@@ -101,7 +108,7 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
 
 
 def _paths(name: str, arguments: Sequence[str], *, several: bool = False) -> tuple[Path, ...]:
-    """The directories that ``name=A``, ``name=A,B`` or ``name=[A,B]`` gives; a text that is a path counts as that."""
+    """Return the directories in ``name=A``, ``name=A,B`` or ``name=[A,B]``; an existing path is not split."""
     parts: list[str] = []
     for text in (text.partition("=")[2] for text in arguments if text.startswith(f"{name}=")):
         if text and Path(text).exists():
@@ -115,10 +122,10 @@ def _paths(name: str, arguments: Sequence[str], *, several: bool = False) -> tup
 
 
 def _is_sweep(asked: Arguments) -> bool:
-    """Tell if several runs are asked for, by the command line or by the grid of a preset that it chooses.
+    """True if several runs are asked for, by the command line or by the grid of a chosen preset.
 
     Raises:
-        ConfigError: one run, and what only a sweep has.
+        ConfigError: a single run is asked for with options that only a sweep has.
     """
     if "multirun" in asked.flags:
         return True

@@ -1,7 +1,7 @@
-"""One of several processes that train together: `torchrun ... -m igrpo.cli.worker RUN_DIR`, started by igrpo itself.
+"""Process of a distributed training: `torchrun ... -m igrpo.cli.worker RUN_DIR`, started by igrpo itself.
 
-It reads the resolved settings that the starting process left in the run's directory, and knows nothing of Hydra. How it
-ended goes into a file beside them, for the starting process to tell.
+It reads the resolved settings that the starting process wrote to the run's directory, and does not use Hydra. It
+records how it ended in a file next to them, which the starting process reads.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from igrpo.runs.ranks import EndOfRank, EndStatus, Launch, rank_file, write_end
 
 
 def main(folder: Path) -> int:
-    """Train, and write how it ended; returns the exit code."""
+    """Train, record how the process ended, and return the exit code."""
     end_with_starter()
     number = int(os.environ["RANK"])
     with run_log(folder) if number == 0 else nullcontext(), terminate_by_exception():
@@ -60,14 +60,15 @@ def _train(folder: Path) -> dict[str, object]:
 
 
 def _is_lost(error: Exception) -> bool:
-    """Whether a collective failed, as it does when another process is gone."""
+    """True if a collective operation failed, as happens when another process has ended."""
     import torch.distributed as dist
 
     return isinstance(error, dist.DistError) or (type(error) is RuntimeError and "gloo" in str(error))
 
 
 def _write_end(folder: Path, number: int, status: EndStatus, **more: Any) -> None:
-    for each in (signal.SIGINT, signal.SIGTERM):  # what ends a process because another one failed must not hide why
+    # When one process fails, the others are stopped by a signal. It must not prevent the reason from being recorded.
+    for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     write_end(folder, number, EndOfRank(status, time.time(), **more))
 
