@@ -1,4 +1,4 @@
-"""From sampled tokens to a completion, the same for every engine."""
+"""Conversion of sampled tokens to a completion, shared by all engines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from igrpo.types import Completion, FinishReason
 
 
 class CompletionMaker:
-    """Decodes with the policy's own tokenizer, so that two engines that sample the same tokens give the same text."""
+    """Builds completions from sampled tokens.
+
+    Decodes with the policy's own tokenizer, so that two engines that sample the same tokens return the same text.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
@@ -27,12 +30,14 @@ class CompletionMaker:
         policy_entropies: tuple[float, ...] | None,
         version: int,
     ) -> Completion:
-        """A completion of at least one token; a special token that stopped it stays among the tokens, out of the text.
+        """Return a completion of at least one token.
+
+        A special token that stopped the completion is kept in the tokens and left out of the text.
 
         Args:
-            token_ids: T tokens, the stop token included when one was sampled.
+            token_ids: T tokens, including the stop token if one was sampled.
             logprobs: T values, as are the entropies (None: the engine reports none).
-            version: of the weights.
+            version: version of the weights.
         """
         stopped = token_ids[-1] in stop_token_ids
         reason: FinishReason = "stop" if stopped else "length"

@@ -1,4 +1,4 @@
-"""The one task that decodes for everybody who waits: who starts it, and what becomes of them when it ends."""
+"""The background task that decodes the requests of all callers, and its error handling."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ from typing import Any
 
 
 class Driver:
-    """A task of the event loop that asks. It ends when nothing is left, so every loop starts a fresh one."""
+    """Runs the decoding task in the event loop of the caller.
+
+    The task ends when no request is left, so each event loop starts a fresh one.
+    """
 
     def __init__(
         self, drive: Callable[[], Coroutine[Any, Any, None]], abandon: Callable[[BaseException], None], name: str
     ) -> None:
-        """Starts nothing yet.
+        """Store the callbacks; nothing is started yet.
 
         Args:
             drive: decodes until no request is left.
-            abandon: gives up every request, for the error that it gets; called where ``drive`` fails or is cancelled.
-            name: of the task.
+            abandon: fails every request with the given error; called when ``drive`` fails or is cancelled.
+            name: name of the task.
         """
         self._drive, self._abandon, self._name = drive, abandon, name
         self._task: asyncio.Task[None] | None = None
 
     def ensure(self, loop: asyncio.AbstractEventLoop) -> None:
-        """See that it runs.
+        """Start the task unless it is already running.
 
         Raises:
-            RuntimeError: it runs in another loop.
+            RuntimeError: the task runs in another event loop.
         """
         task = self._task
         if task is not None and not task.done():
@@ -39,7 +42,7 @@ class Driver:
         self._task = loop.create_task(self._run(), name=self._name)
 
     async def _run(self) -> None:
-        """A failure goes to all who wait."""
+        """Run the task and pass a failure on to all waiting callers."""
         try:
             await self._drive()
         except Exception as error:
@@ -49,7 +52,7 @@ class Driver:
 
 
 def give_up(futures: Iterable[asyncio.Future[Any]], error: BaseException) -> None:
-    """Tell who still waits, in a loop that still runs, that ``error`` ended it."""
+    """Fail the futures that are still pending with ``error``; futures of closed event loops are skipped."""
     for future in futures:
         if future.done() or future.get_loop().is_closed():
             continue

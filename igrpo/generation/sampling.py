@@ -1,6 +1,6 @@
-"""The sampling distribution, and random numbers that depend on a sample's seed and position alone.
+"""The sampling distribution, and random numbers that depend only on a sample's seed and position.
 
-The order is that of Hugging Face's and vLLM's samplers: temperature, then top-k, then top-p of what top-k left.
+The order is that of Hugging Face's and vLLM's samplers: temperature, then top-k, then top-p over what top-k kept.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 # Constants of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014), as the
-# signed 64-bit integers that torch has.
+# signed 64-bit integers that torch supports.
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
 _MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
 _MIX_2 = 0x94D049BB133111EB - (1 << 64)
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
-    """Logical shift: torch's own keeps the sign."""
+    """Shift logically: torch's own right shift keeps the sign."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
@@ -29,10 +29,10 @@ def _mix(x: Tensor) -> Tensor:
 
 
 def uniforms(seeds_B: Tensor, positions_B: Tensor) -> Tensor:
-    """One float64 in [0, 1) for each (seed, position): the position-th number of the seed's own SplitMix64 stream.
+    """Return one float64 in [0, 1) per (seed, position): entry ``position`` of the seed's SplitMix64 stream.
 
-    Both arguments are int64. Pure integer arithmetic: the same on every device, whoever shares the batch. Seeds are
-    mixed first, so that neighbouring ones have unrelated streams.
+    Both arguments are int64. Pure integer arithmetic: the result is the same on every device and in every batch. Seeds
+    are mixed first, so that neighbouring seeds have unrelated streams.
     """
     bits = _mix(_mix(seeds_B) + (positions_B + 1) * _GOLDEN)
     return _shift_right(bits, 11).double() * 2.0**-53
@@ -40,10 +40,10 @@ def uniforms(seeds_B: Tensor, positions_B: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class RowSampling:
-    """How each row is sampled: float32 temperatures, float64 top-p, int64 top-k, each [B].
+    """Sampling settings per row: float32 temperatures, float64 top-p, int64 top-k, each [B].
 
     ``tempered``, ``filtered`` and ``greedy`` say whether any row has a temperature other than 1, a filter, or
-    temperature 0. They save work and change no bit of a row.
+    temperature 0. They only save work; they do not change any result.
     """
 
     temperatures: Tensor
@@ -56,7 +56,10 @@ class RowSampling:
 
 @dataclass(frozen=True, slots=True)
 class SampledTokens:
-    """One token a row and its statistics, each [B]: int64, then float32 nats. ``broken``: the logits are unusable."""
+    """Sampled tokens and their statistics, one per row, each [B]: int64 tokens, then float32 values in nats.
+
+    ``broken`` marks rows whose logits are unusable.
+    """
 
     tokens: Tensor
     logprobs: Tensor
@@ -66,11 +69,11 @@ class SampledTokens:
 
 
 def sample_tokens(logits_BV: Tensor, uniforms_B: Tensor, how: RowSampling) -> SampledTokens:
-    """Draw each row's token by inverting the distribution function at its uniform number.
+    """Sample each row's token by inverting the cumulative distribution at the row's uniform number.
 
     A greedy row takes the first of the largest logits; its distribution is one point, so its log-prob and sampling
-    entropy are 0. A logit of minus infinity is a token that the model rules out; NaN, plus infinity, or a row of minus
-    infinities makes the row broken (its other values mean nothing then).
+    entropy are 0. A logit of minus infinity is a token that the model rules out. NaN, plus infinity, or a row of minus
+    infinities makes the row broken; its other values are then meaningless.
 
     Args:
         logits_BV: [B, V], float32.
@@ -86,7 +89,7 @@ def sample_tokens(logits_BV: Tensor, uniforms_B: Tensor, how: RowSampling) -> Sa
             scaled_BV = _filtered(scaled_BV, how.top_ks, how.top_ps)
         logprobs_BV = scaled_BV.log_softmax(-1)
         entropies_B = _entropies(logprobs_BV)
-    # float64, so that the rounding of a long sum does not move the draw.
+    # float64, so that the rounding of a long sum does not change the sampled token.
     cumulative_BV = logprobs_BV.exp().cumsum(-1, dtype=torch.float64)
     thresholds_B = uniforms_B * cumulative_BV[:, -1]
     tokens_B = torch.searchsorted(cumulative_BV, thresholds_B[:, None], right=True)[:, 0]
@@ -101,15 +104,16 @@ def sample_tokens(logits_BV: Tensor, uniforms_B: Tensor, how: RowSampling) -> Sa
 
 
 def _entropies(logprobs_BV: Tensor) -> Tensor:
-    """Shannon entropy in nats, [B]; 0 ln 0 is 0, NaN stays."""
+    """Return the Shannon entropy in nats, [B]; 0 ln 0 counts as 0, NaN is kept."""
     finite_BV = logprobs_BV.clamp_min(torch.finfo(logprobs_BV.dtype).min)
     return -(logprobs_BV.exp() * finite_BV).sum(-1)
 
 
 def _filtered(logits_BV: Tensor, top_ks_B: Tensor, top_ps_B: Tensor) -> Tensor:
-    """Minus infinity for all but the top_k largest and, of their distribution, the smallest set of mass >= top_p.
+    """Set all logits to minus infinity except those that top-k and top-p keep.
 
-    The most likely token always stays; among equals the lower id does. Rows without filters come back unchanged.
+    Top-k keeps the ``top_k`` largest logits. Of their distribution, top-p keeps the smallest set of mass >= top_p. The
+    most likely token is always kept; among equal tokens the lower id comes first. Rows without filters are unchanged.
     """
     sorted_BV, order_BV = logits_BV.sort(dim=-1, descending=True, stable=True)
     ranks_V = torch.arange(logits_BV.shape[-1], device=logits_BV.device)

@@ -1,6 +1,6 @@
 """Advantages of a group from its rewards (iGRPO, arXiv 2602.09000, section 3; GRPO, arXiv 2402.03300).
 
-The general form is ``(R - baseline) / scale``; the published estimators are its corners:
+The general form is ``(R - baseline) / scale``; the published estimators are special cases:
 
 =============  ==============  ======  ======================================
 algorithm      baseline        scale   source
@@ -11,9 +11,9 @@ RLOO           leave_one_out   none    2402.14740
 REINFORCE      none            none    the reward itself
 =============  ==============  ======  ======================================
 
-Best-of-N fine-tuning (RAFT, 2304.06767) weighs completions instead: 1 for the best of a group, 0 for the others.
+Best-of-N fine-tuning (RAFT, 2304.06767) uses weights instead: 1 for the best completion of a group, 0 for the others.
 
-Groups of different sizes are passed one by one; groups of one size can be stacked in leading dimensions.
+Pass groups of different sizes one by one; groups of equal size can be stacked in leading dimensions.
 """
 
 from typing import Literal
@@ -28,10 +28,10 @@ Std = Literal["sample", "population"]
 
 
 def has_variance(rewards_G: Float[Tensor, "*S G"], tolerance: float) -> Bool[Tensor, "*S"]:
-    """Whether a group's rewards differ: ``max - min > tolerance * max(1, max |R|)``.
+    """True where a group's rewards differ: ``max - min > tolerance * max(1, max |R|)``.
 
-    The spread decides, not the standard deviation, because three rewards of 0.1 have one of 1.7e-17. A NaN counts as
-    variance, so that it reaches the loss and is seen there.
+    The test uses the spread and not the standard deviation, because the standard deviation of three rewards of 0.1 is
+    1.7e-17. A NaN counts as variance, so that it reaches the loss and is detected there.
 
     Raises:
         ValueError: ``tolerance`` is negative.
@@ -52,23 +52,25 @@ def group_advantages(
     std_eps: float,
     tolerance: float,
 ) -> Float[Tensor, "*S G"]:
-    """Advantages of each group along the last dimension; with a baseline exactly zero for a group without variance.
+    """Return the advantages of each group along the last dimension.
+
+    With a baseline, they are exactly zero for a group without variance.
 
     Args:
-        rewards_G: rewards of one group, or of groups of one size. float64 keeps 0.1 + 0.2 and 0.3 within a tolerance
-            of 1e-9.
+        rewards_G: rewards of one group, or of groups of equal size. In float64, 0.1 + 0.2 and 0.3 are equal within a
+            tolerance of 1e-9.
         baseline: ``mean`` of the group, ``leave_one_out`` (the mean of the other G - 1 rewards), or ``none``: the
-            rewards are the advantages, in groups without variance too.
-        scale: divide by the group's standard deviation plus ``std_eps``, or do not.
-        std: ``sample`` (divisor G - 1, the paper's) or ``population`` (divisor G). Only ``scale=std`` reads it.
+            rewards are the advantages, also in groups without variance.
+        scale: ``std`` divides by the group's standard deviation plus ``std_eps``; ``none`` does not divide.
+        std: ``sample`` (divisor G - 1, as in the paper) or ``population`` (divisor G). Used only with ``scale=std``.
         std_eps: added to the standard deviation (the paper: 0; TRL 1e-4; verl 1e-6).
         tolerance: see :func:`has_variance`.
 
-    A group of one has no variance, hence advantage 0 where there is a baseline.
+    A group of one has no variance, so with a baseline its advantage is 0.
 
     Raises:
         ValueError: a sample standard deviation of a group of one, a scale without a baseline, an empty group, or a
-            negative number.
+            negative ``std_eps`` or ``tolerance``.
     """
     size = rewards_G.shape[-1]
     if size == 0:
@@ -96,10 +98,10 @@ def group_advantages(
 
 
 def imitation_weights(rewards_G: Float[Tensor, "*S G"], accepted_G: Bool[Tensor, "*S G"]) -> Float[Tensor, "*S G"]:
-    """Best-of-N fine-tuning: 1 for the accepted completion of the highest reward in each group, 0 for all others.
+    """Return best-of-N weights: 1 for the accepted completion of the highest reward in each group, 0 for all others.
 
-    Among equals the first one counts. A group without an accepted completion is all zeros; one in which all are
-    accepted has its 1 like any other, though its rewards have no variance.
+    Among equal rewards the first completion counts. A group without an accepted completion is all zeros. A group in
+    which all are accepted still has one weight of 1, even if its rewards have no variance.
 
     Raises:
         ValueError: an empty group.
@@ -107,6 +109,6 @@ def imitation_weights(rewards_G: Float[Tensor, "*S G"], accepted_G: Bool[Tensor,
     if rewards_G.shape[-1] == 0:
         raise ValueError("a group without completions has no best one")
     ranked_G = rewards_G.masked_fill(~accepted_G, -torch.inf)
-    # the first maximum by its index: argmax promises none of several
+    # the first maximum by its index: with ties, argmax does not guarantee which one it returns
     best_G = accepted_G & (ranked_G == ranked_G.amax(dim=-1, keepdim=True))
     return (best_G & (best_G.cumsum(dim=-1) == 1)).to(rewards_G.dtype)

@@ -1,13 +1,13 @@
-"""From per-token losses to one number, so that micro-batches add up to the whole batch exactly.
+"""Aggregation of per-token losses to one number, such that micro-batches add up exactly to the whole batch.
 
 The loss of a micro-batch is a SUM over its tokens, divided by denominators of the whole batch. These are counted once
-for the batch of an optimizer step (:class:`Normaliser`) and handed to every micro-batch, so neither the split nor its
+for the batch of an optimizer step (:class:`Normaliser`) and passed to every micro-batch, so neither the split nor its
 order changes the gradient.
 
-What counts in the denominators, as in TRL: every row is a sequence, whether it has valid tokens or not. Groups without
-variance stay (their tokens count, their advantage is 0). A truncated completion that is masked out has no valid tokens:
-it stays a sequence, its tokens leave the token count. verl leaves rows without valid tokens out of the sequences too;
-for that, count them out when building the Normaliser.
+The denominators count as in TRL: every row is a sequence, with or without valid tokens. Groups without variance are
+counted (their tokens count, their advantage is 0). A truncated completion that is masked out has no valid tokens: it
+counts as a sequence, and its tokens do not count. verl also excludes rows without valid tokens from the number of
+sequences; to do that, exclude them when building the Normaliser.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,8 @@ Aggregation = Literal["sequence_mean", "token_mean", "constant"]
 class Normaliser:
     """Denominators of a whole batch: its number of sequences and of valid tokens.
 
-    Over several devices whose gradients are averaged: the mean count of a device, the total over their number.
+    With several devices whose gradients are averaged, pass the mean count per device: the total divided by their
+    number.
     """
 
     sequences: float
@@ -35,7 +36,7 @@ class Normaliser:
 
 
 def batch_normaliser(mask_BT: Bool[Tensor, "B T"]) -> Normaliser:
-    """The denominators of the batch that has this mask of valid tokens. Waits for the device once."""
+    """Count the denominators of a batch from its mask of valid tokens. Synchronises with the device once."""
     return Normaliser(sequences=mask_BT.shape[0], tokens=int(mask_BT.sum()))
 
 
@@ -47,14 +48,14 @@ def aggregate(
     constant_divisor: float | None,
     normaliser: Normaliser,
 ) -> Float[Tensor, ""]:
-    """This micro-batch's share of the batch's loss.
+    """Return this micro-batch's share of the batch's loss.
 
     ``sequence_mean`` (GRPO): mean over a row's tokens, then over sequences; a row without tokens adds 0.
     ``token_mean`` (DAPO): mean over all valid tokens of the batch.
-    ``constant`` (Dr. GRPO): a row's sum over ``constant_divisor``, then the mean over sequences; a divisor of 1 is the
-    plain sequence sum of RLOO.
+    ``constant`` (Dr. GRPO): a row's sum divided by ``constant_divisor``, then the mean over sequences; a divisor of 1
+    gives the plain sequence sum of RLOO.
 
-    Values at masked positions, NaN and infinity included, change neither the result nor its gradient.
+    Values at masked positions, including NaN and infinity, affect neither the result nor its gradient.
 
     Raises:
         ValueError: ``constant`` without a positive ``constant_divisor``.

@@ -1,7 +1,7 @@
-"""Token log-probs and entropies from hidden states, in chunks: no [M, V] tensor ever exists.
+"""Token log-probs and entropies from hidden states, computed in chunks without an [M, V] tensor.
 
-The vocabulary projection is the largest tensor of a training step by far. Here a chunk's logits are dropped once its
-statistics are taken, and made again in the backward pass.
+The vocabulary projection is by far the largest tensor of a training step. Here a chunk's logits are freed once its
+statistics are computed, and recomputed in the backward pass.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from torch.utils.checkpoint import checkpoint
 class TokenStats:
     """Statistics of M tokens in nats, float32 (float64 from float64 inputs).
 
-    ``sampling_entropies`` belong to the distribution at the sampling temperature, without top-k and top-p;
-    ``policy_entropies`` to the policy at temperature 1 (iGRPO, Eq. 7). Both are None where not asked for.
+    ``sampling_entropies`` are those of the distribution at the sampling temperature, without top-k and top-p.
+    ``policy_entropies`` are those of the policy at temperature 1 (iGRPO, Eq. 7). Both are None if not requested.
     """
 
     logprobs: Float[Tensor, "M"]
@@ -27,7 +27,7 @@ class TokenStats:
 
 
 def entropy_from_logits(logits: Float[Tensor, "*M V"]) -> Float[Tensor, "*M"]:
-    """Shannon entropy of softmax(logits) in nats. A logit of -inf is a token of probability 0, and adds 0."""
+    """Return the Shannon entropy of softmax(logits) in nats. A logit of -inf has probability 0, and adds 0."""
     return _entropy(logits.log_softmax(dim=-1))
 
 
@@ -44,24 +44,26 @@ def token_logprobs(
     with_entropy: bool,
     entropy_grad: bool = False,
 ) -> TokenStats:
-    """Log-probs of ``targets`` at the sampling temperature, and entropies, holding at most ``chunk`` rows of logits.
+    """Compute log-probs of ``targets`` at the sampling temperature, and entropies, in chunks of logits.
+
+    At most ``chunk`` rows of logits exist at once.
 
     Args:
         hidden: final hidden states of the M positions that predict ``targets``; pass valid tokens only.
-        head_weight: output embedding, tied or not: pass the parameter, gradients add up in it.
+        head_weight: output embedding, tied or not: pass the parameter itself, so that gradients accumulate in it.
         temperature: divides the logits, after ``logit_scale`` has multiplied them and ``logit_softcap`` capped them
-            (``cap * tanh(logits / cap)``, as Gemma 2 has it).
-        chunk: rows of logits that exist at once.
-        with_entropy: measure both entropies.
-        entropy_grad: let gradients flow through ``policy_entropies`` (for an entropy bonus). Never through
+            (``cap * tanh(logits / cap)``, as in Gemma 2).
+        chunk: number of rows of logits that exist at once.
+        with_entropy: compute both entropies.
+        entropy_grad: let gradients flow through ``policy_entropies`` (for an entropy bonus). They never flow through
             ``sampling_entropies``.
 
     Gradients flow to ``hidden``, ``head_weight`` and ``head_bias`` through ``logprobs``. Under ``torch.no_grad``
-    nothing is kept.
+    nothing is kept for a backward pass.
 
     Raises:
         ValueError: ``temperature``, ``chunk``, ``logit_scale`` or ``logit_softcap`` is not positive, or
-            ``entropy_grad`` is asked for without ``with_entropy``.
+            ``entropy_grad`` is set without ``with_entropy``.
     """
     limits = {"chunk": chunk, "logit_scale": logit_scale, "logit_softcap": logit_softcap}
     for name, value in {"temperature": temperature, **limits}.items():
@@ -89,7 +91,7 @@ def token_logprobs(
                 policy_C = _entropy(sampling_CV if temperature == 1 else logits_CV.log_softmax(dim=-1))
         return logprobs_C, sampling_C, policy_C
 
-    # One chunk alone is within the bound already: nothing to win by making its logits twice.
+    # A single chunk is already within the bound, so recomputing its logits would save nothing.
     recompute = hidden.shape[0] > chunk and torch.is_grad_enabled()
     parts = []
     for start in range(0, max(hidden.shape[0], 1), chunk):
@@ -104,6 +106,6 @@ def token_logprobs(
 
 
 def _entropy(logprobs: Tensor) -> Tensor:
-    """-sum p ln p over the last dimension, with 0 ln 0 = 0 in value and gradient."""
+    """Return -sum p ln p over the last dimension, with 0 ln 0 = 0 in value and gradient."""
     finite = logprobs.masked_fill(logprobs == -torch.inf, 0.0)
     return -(logprobs.exp() * finite).sum(dim=-1)

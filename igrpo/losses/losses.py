@@ -1,6 +1,6 @@
-"""The policy loss: one function whose arguments span GRPO and its relatives.
+"""The policy loss: one function whose arguments cover GRPO and related algorithms.
 
-The surrogate of the GRPO family, with ``r`` the importance ratio of a token or of its whole sequence:
+The surrogates of the GRPO family, where ``r`` is the importance ratio of a token or of its whole sequence:
 
 ==========  =======================================  =================================================
 surrogate   per-token objective                      algorithms
@@ -10,12 +10,13 @@ detached    sg[clip(r, 1 - low, 1 + high)] A ln pi   CISPO (no lower bound)
 reinforce   A ln pi                                  RLOO
 ==========  =======================================  =================================================
 
-minus ``kl_beta`` times the KL estimate, aggregated, minus the entropy bonus (iGRPO, arXiv 2602.09000, Eq. 22-29).
-Rows that were sampled from another prompt may be *shaped* instead (Critique-GRPO, arXiv 2506.03106): their per-token
-objective is A * pi / (pi + gamma), whatever the surrogate of the others.
+``kl_beta`` times the KL estimate is subtracted from the per-token objective. The loss is the negative objective,
+aggregated, minus the entropy bonus (iGRPO, arXiv 2602.09000, Eq. 22-29). Rows that were sampled from another prompt
+may be *shaped* instead (Critique-GRPO, arXiv 2506.03106): their per-token objective is A * pi / (pi + gamma),
+whatever the surrogate of the other rows.
 
-Differences from the peers: nothing is clamped beside the clip itself (verl limits log-ratios to 20, GSPO's to 10), no
-dual clip, the KL term is not weighted by the ratio (TRL's ``use_bias_correction_kl``).
+Differences from other libraries: nothing is clamped except by the clip itself (verl limits log-ratios to 20, GSPO's to
+10), there is no dual clip, and the KL term is not weighted by the ratio (TRL's ``use_bias_correction_kl``).
 """
 
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ Surrogate = Literal["clip", "detached", "reinforce"]
 
 @dataclass(frozen=True, slots=True)
 class LossOutput:
-    """``loss`` (a scalar to call ``backward`` on) and its ``metrics``."""
+    """Scalar ``loss`` to call ``backward`` on, and its ``metrics``."""
 
     loss: Float[Tensor, ""]
     metrics: LossMetrics
@@ -65,29 +66,29 @@ def policy_loss(
     shaped_B: Bool[Tensor, "B"] | None = None,
     shaping_gamma: float | None = None,
 ) -> LossOutput:
-    """The loss of a micro-batch of B completions of up to T tokens: its exact share of the whole batch's loss.
+    """Compute the loss of a micro-batch of B completions of up to T tokens, as its exact share of the batch's loss.
 
     Args:
-        logprobs_BT: of the policy being trained, at the sampling temperature, nats. The gradient flows through these
-            (and through ``entropies_BT``), never through the other tensors.
-        old_logprobs_BT: of the policy that sampled.
-        advantages: one a completion, or one a token.
-        mask_BT: True at valid completion tokens. What stands elsewhere, NaN included, has no effect.
-        ratio: importance ratio of each ``token``, or of the ``sequence``: exp of the mean log-ratio of its valid
-            tokens, whose gradient reaches token t through ln pi_t (GSPO-token, arXiv 2507.18071, Eq. 13-14; with one
-            advantage a completion it is GSPO's own gradient).
+        logprobs_BT: log-probs of the policy being trained, at the sampling temperature, in nats. The gradient flows
+            through these and through ``entropies_BT``, never through the other tensors.
+        old_logprobs_BT: log-probs of the policy that sampled.
+        advantages: one per completion, or one per token.
+        mask_BT: True at valid completion tokens. Values elsewhere, including NaN, have no effect.
+        ratio: importance ratio of each ``token``, or of the ``sequence``. The sequence ratio is exp of the mean
+            log-ratio of its valid tokens. Its gradient reaches token t through ln pi_t (GSPO-token, arXiv 2507.18071,
+            Eq. 13-14); with one advantage per completion this is the gradient of GSPO.
         clip_low, clip_high: the ratio is clipped to [1 - clip_low, 1 + clip_high]; None: no bound on that side.
-            ``reinforce`` reads neither.
+            ``reinforce`` ignores both.
         kl_beta: weight of the KL term inside the per-token loss. 0 needs no reference.
-        ref_logprobs_BT: of the reference policy. Where given, its KL is measured even at ``kl_beta`` 0.
+        ref_logprobs_BT: log-probs of the reference policy. If given, the KL is measured even at ``kl_beta`` 0.
         entropy_bonus: weight of the mean entropy of the batch's valid tokens, whatever the aggregation.
-        entropies_BT: of the policy, nats.
+        entropies_BT: entropies of the policy, in nats.
         aggregation, constant_divisor: see :func:`igrpo.losses.aggregation.aggregate`.
-        normaliser: denominators of the batch that this is a part of; None: this is the whole batch.
-        weights_BT: of the surrogate, never of the KL term and the entropy bonus; they carry no gradient. See
-            :func:`igrpo.losses.mismatch.correction_weights`. None: 1 each.
-        shaped_B: rows whose per-token objective is ``policy_shaping`` times the advantage. None: none.
-        shaping_gamma: its ``gamma``; None where no row is shaped.
+        normaliser: denominators of the batch that this micro-batch belongs to; None: this is the whole batch.
+        weights_BT: weights of the surrogate, not of the KL term and the entropy bonus; they carry no gradient. See
+            :func:`igrpo.losses.mismatch.correction_weights`. None: all 1.
+        shaped_B: rows whose per-token objective is ``policy_shaping`` times the advantage. None: no row is shaped.
+        shaping_gamma: ``gamma`` of ``policy_shaping``; None if no row is shaped.
 
     Raises:
         ValueError: a negative clip, a KL term without reference log-probs, a bonus without entropies, ``constant``
@@ -119,7 +120,7 @@ def policy_loss(
         token_loss_BT = torch.where(
             shaped_B1, -policy_shaping(logprobs_BT, shaping_gamma) * advantages_BT, token_loss_BT
         )
-        below, above = below & ~shaped_B1, above & ~shaped_B1  # no clip holds them
+        below, above = below & ~shaped_B1, above & ~shaped_B1  # shaped rows are not clipped
     if weights_BT is not None:
         token_loss_BT = token_loss_BT * _valid(weights_BT.detach(), mask_BT)
 
@@ -162,16 +163,16 @@ def importance_ratio(
     *,
     level: Ratio,
 ) -> Float[Tensor, "B T"]:
-    """pi / pi_old of each token, or of its sequence (geometric mean over valid tokens), repeated at each token.
+    """Return pi / pi_old of each token, or of its sequence (geometric mean over valid tokens), repeated at each token.
 
-    Log-probs must be finite everywhere; masked tokens of a sequence ratio carry the sequence's value.
+    Log-probs must be finite everywhere. With a sequence ratio, masked tokens have the value of their sequence.
     """
     log_ratio_BT = logprobs_BT - old_logprobs_BT
     if level == "token":
         return log_ratio_BT.exp()
     lengths_B = mask_BT.sum(dim=-1).clamp(min=1)
     sequence_B = torch.where(mask_BT, log_ratio_BT, torch.zeros_like(log_ratio_BT)).sum(dim=-1) / lengths_B
-    # GSPO-token: the value of the sequence's ratio, the gradient of the token's log-prob.
+    # GSPO-token: the value is the sequence's ratio, the gradient that of the token's log-prob.
     return (sequence_B.detach().unsqueeze(-1) + logprobs_BT - logprobs_BT.detach()).exp()
 
 
@@ -183,7 +184,7 @@ def _bounds(clip_low: float | None, clip_high: float | None) -> tuple[float, flo
 
 
 def _valid(values_BT: Float[Tensor, "B T"], mask_BT: Bool[Tensor, "B T"]) -> Float[Tensor, "B T"]:
-    """Zeros where the mask is False, so that no padding value reaches the loss or, as 0 * inf, the gradient."""
+    """Return zeros where the mask is False, so that padding reaches neither the loss nor (0 * inf) the gradient."""
     return torch.where(mask_BT, values_BT, torch.zeros_like(values_BT))
 
 
@@ -204,7 +205,7 @@ def _measure(
     tokens = lengths_B.sum().to(loss.dtype)
     weight_BT = mask_BT.to(loss.dtype)
     units = tokens
-    if level == "sequence":  # each token stands for its share of the sequence
+    if level == "sequence":  # each token counts as its share of the sequence
         weight_BT = weight_BT / lengths_B.clamp(min=1).unsqueeze(-1)
         units = (lengths_B > 0).sum().to(loss.dtype)
     zero = torch.zeros_like(loss)

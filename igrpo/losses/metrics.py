@@ -1,4 +1,4 @@
-"""Measurements of the loss, kept as sums and counts so that micro-batches combine exactly."""
+"""Metrics of the loss, kept as sums and counts so that micro-batches combine exactly."""
 
 from dataclasses import dataclass, fields
 
@@ -11,8 +11,9 @@ from torch import Tensor
 class LossMetrics:
     """Detached sums over one or more micro-batches; ``+`` combines them.
 
-    A unit is what the ratio belongs to: a valid token, or (sequence ratio) a sequence that has one.
-    ``kl_old_sum`` adds up k3 of KL(old || policy), ``kl_reference_sum`` k3 of KL(policy || reference), over tokens.
+    A unit is what a ratio belongs to: a valid token or, with sequence ratios, a sequence with valid tokens.
+    ``kl_old_sum`` is the sum of k3 of KL(old || policy) over tokens, and ``kl_reference_sum`` that of KL(policy ||
+    reference).
     """
 
     loss: Float[Tensor, ""]
@@ -41,14 +42,15 @@ class LossMetrics:
         )
 
     def to(self, device: torch.device | str) -> "LossMetrics":
-        """The same numbers elsewhere, in double precision."""
+        """Return the same numbers on another device, in double precision."""
         values = [getattr(self, field.name).to(device, torch.float64) for field in fields(self)]
         return LossMetrics(*values)
 
     def finalise(self) -> dict[str, float]:
-        """The numbers to log: ``loss``, ``ratio_mean``, ``ratio_max``, ``clip_share_low``, ``clip_share_high``,
-        ``kl_old`` and ``kl_reference`` (nats a token). What was not measured (no valid token, no reference) is left
-        out. Waits for the device once.
+        """Return the numbers to log. Synchronises with the device once.
+
+        These are ``loss``, ``ratio_mean``, ``ratio_max``, ``clip_share_low``, ``clip_share_high``, ``kl_old`` and
+        ``kl_reference`` (nats per token). Numbers that were not measured (no valid token, no reference) are left out.
         """
         fields = (
             self.loss, self.units, self.ratio_sum, self.ratio_max, self.clipped_low, self.clipped_high,

@@ -1,9 +1,9 @@
-"""Where the sampler is not the trainer: importance weights that correct it, and measurements of the gap.
+"""Importance weights that correct differences between sampler and trainer, and measurements of these differences.
 
-An inference engine computes the same weights' log-probs with other kernels, or in another precision. So completions
-come from a policy ``mu`` that is only near the trainer's ``pi_old``, and the gradient is biased. With ``w = pi_old /
-mu`` of the whole completion, ``E_mu[w f] = E_old[f]`` for every f. The variance of w grows with the length, hence the
-bounds:
+For the same weights, an inference engine computes log-probs with other kernels, or in another precision. So
+completions come from a policy ``mu`` that is only close to the trainer's ``pi_old``, and the gradient is biased. With
+``w = pi_old / mu`` of the whole completion, ``E_mu[w f] = E_old[f]`` for every f. The variance of w grows with the
+length, so w is bounded:
 
 ========  ========  ===============================================================================
 level     bound     weight of a token
@@ -12,18 +12,20 @@ none      -         1
 token     truncate  min(w_t, high): truncated importance sampling (TIS)
 token     mask      w_t within [low, high], else 0: masked importance sampling, IcePop
 sequence  truncate  min(w, high), w the product of w_t over the completion's valid tokens
-sequence  mask      w within [low, high], else 0: the completion has no policy gradient
+sequence  mask      w within [low, high], else 0: the completion gives no policy gradient
 ========  ========  ===============================================================================
 
-The weight of a token alone leaves a bias (it ignores how the prefix came about), but no variance of the length.
+Token weights leave a bias, because they ignore the probability of the prefix, but their variance does not grow with the
+length.
 
-As in TRL (``vllm_importance_sampling_mode``): the definitions above, a missing bound bounds nothing, and the weight
-multiplies the policy gradient's term only. Differences:
+As in TRL (``vllm_importance_sampling_mode``): the definitions above are the same, a missing bound means no limit on
+that side, and the weight multiplies only the policy gradient's term. Differences:
 
-- verl bounds below by 1 / high where no lower bound is given, and takes masked tokens out of the denominators too.
-  Here and in TRL a masked token still counts in them, so a step that masks more learns less.
-- verl truncates from above only; here, as in TRL, ``low`` bounds a truncated weight as well.
-- ``exp`` takes at most `LOG_LIMIT` nats either way, verl's limit (TRL has none). Bounds are judged before that cut.
+- verl uses 1 / high as the lower bound if none is given, and removes masked tokens from the denominators too.
+  Here and in TRL masked tokens still count in the denominators, so a step that masks more has a smaller gradient.
+- verl truncates only from above; here, as in TRL, ``low`` also bounds a truncated weight.
+- The argument of ``exp`` is clamped to `LOG_LIMIT` nats on both sides, verl's limit (TRL has none). Bounds are compared
+  with the unclamped log-ratio.
 """
 
 from dataclasses import dataclass, fields
@@ -39,17 +41,17 @@ from igrpo.losses.kl import kl_estimate
 Level = Literal["none", "token", "sequence"]
 Bound = Literal["truncate", "mask"]
 
-#: nats; exp(20) is 4.9e8. Whatever a weight or a measurement exponentiates is cut to this on both sides.
+#: In nats; exp(20) is 4.9e8. Log-ratios are clamped to this on both sides before ``exp``.
 LOG_LIMIT = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class MismatchMetrics:
-    """Detached float64 sums over micro-batches or processes; ``+`` combines them, `empty` adds nothing.
+    """Detached float64 sums over micro-batches or processes; ``+`` combines them, and `empty` is the neutral element.
 
-    A unit is what the weight belongs to: a valid token, or (level ``sequence``) a sequence that has one. ``ratio`` is
-    pi_old / mu of a unit before any bound; ``low`` and ``high`` count the units that a bound changed or masked.
-    ``weight`` sums are those of the sequences' ratios, whatever the level. Log-ratios enter cut at `LOG_LIMIT`.
+    A unit is what a weight belongs to: a valid token or, at level ``sequence``, a sequence with valid tokens. ``ratio``
+    is pi_old / mu of a unit before any bound; ``low`` and ``high`` count the units that a bound changed or masked. The
+    ``weight`` sums are over the sequences' ratios, at every level. Log-ratios are clamped at `LOG_LIMIT`.
     """
 
     tokens: Float[Tensor, ""]
@@ -68,26 +70,26 @@ class MismatchMetrics:
 
     @staticmethod
     def empty(device: torch.device) -> "MismatchMetrics":
-        """Of no token at all: what a process without rows brings to a sum."""
+        """Return the metrics of no tokens, which a process without rows contributes to a sum."""
         return MismatchMetrics(**{field.name: torch.zeros((), dtype=torch.float64, device=device) for field in FIELDS})
 
     def __add__(self, other: "MismatchMetrics") -> "MismatchMetrics":
         def combined(name: str) -> Tensor:
             ours, theirs = getattr(self, name), getattr(other, name)
-            # Gaps are 0 or more and ratios positive, so 0 is the maximum of nothing.
+            # Gaps are 0 or more and ratios positive, so 0 is the maximum of an empty set.
             return torch.maximum(ours, theirs) if name.endswith("_max") else ours + theirs
 
         return MismatchMetrics(**{field.name: combined(field.name) for field in FIELDS})
 
     def to(self, device: torch.device | str) -> "MismatchMetrics":
-        """The same numbers elsewhere."""
+        """Return the same numbers on another device."""
         return MismatchMetrics(**{field.name: getattr(self, field.name).to(device) for field in FIELDS})
 
     def finalise(self) -> dict[str, float]:
-        """The numbers to log, empty without a valid token. Waits for the device once.
+        """Return the numbers to log, empty without a valid token. Synchronises with the device once.
 
-        - ``sampler_logprob_gap_mean``, ``_max``: |ln pi_old - ln mu|, nats a token
-        - ``sampler_kl_k1``, ``sampler_kl_k3``: KL(mu || pi_old), nats a token, by the two estimators
+        - ``sampler_logprob_gap_mean``, ``_max``: |ln pi_old - ln mu|, nats per token
+        - ``sampler_kl_k1``, ``sampler_kl_k3``: KL(mu || pi_old), nats per token, by the two estimators
         - ``sampler_ratio_mean``, ``_max``: pi_old / mu of a unit; the mean is 1 in expectation
         - ``sampler_ess``: effective sample size of the sequences' ratios, (sum w)^2 / (n sum w^2), from 1/n to 1
         - ``correction_share_low``, ``_high``: share of units that the lower or upper bound truncated or masked
@@ -114,7 +116,10 @@ FIELDS = fields(MismatchMetrics)
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """``weights_BT`` for :func:`igrpo.losses.losses.policy_loss` (no gradient; 0 where the mask is False)."""
+    """Correction weights and metrics.
+
+    ``weights_BT`` is for :func:`igrpo.losses.losses.policy_loss` (no gradient; 0 where the mask is False).
+    """
 
     weights_BT: Float[Tensor, "B T"]
     metrics: MismatchMetrics
@@ -131,18 +136,19 @@ def correction_weights(
     low: float | None,
     high: float | None,
 ) -> Correction:
-    """The weights of B completions of up to T tokens, and how far sampler and trainer are apart.
+    """Compute the weights of B completions of up to T tokens, and metrics of the gap between sampler and trainer.
 
     Args:
-        old_logprobs_BT: of the trainer's policy that the step began with, at the sampling temperature, nats.
-        sampler_logprobs_BT: what the engine reported for the same tokens, of the distribution that it drew from. -inf
-            (a token that the engine held impossible) is a ratio beyond every bound.
-        mask_BT: True at valid completion tokens. What stands elsewhere, NaN included, has no effect.
-        level, bound: see the module. ``none`` measures like ``token`` and reads no bound.
-        low, high: of the ratio; None: no bound on that side.
+        old_logprobs_BT: log-probs of the trainer's policy at the start of the step, at the sampling temperature, in
+            nats.
+        sampler_logprobs_BT: log-probs that the engine reported for the same tokens, of the distribution that it sampled
+            from. -inf (a token that is impossible for the engine) gives a ratio beyond every bound.
+        mask_BT: True at valid completion tokens. Values elsewhere, including NaN, have no effect.
+        level, bound: see the module docstring. ``none`` measures like ``token`` and ignores the bounds.
+        low, high: bounds of the ratio; None: no bound on that side.
 
-    The weights have the old log-probs' dtype. NaN, or an old log-prob of -inf against a sampler's -inf, gives NaN, so
-    that a broken engine is seen in the loss.
+    The weights have the dtype of the old log-probs. NaN, or an old log-prob of -inf with a sampler's -inf, gives NaN,
+    so that a broken engine is visible in the loss.
 
     Raises:
         ValueError: a bound that is not positive, or ``low`` above ``high``.
@@ -150,7 +156,7 @@ def correction_weights(
     lower, upper = _log_bounds(low, high) if level != "none" else (-inf, inf)
     gap_BT = torch.where(mask_BT, old_logprobs_BT.double() - sampler_logprobs_BT.double(), 0.0)
     sequence_B1, sequence_mask_B1 = gap_BT.sum(dim=-1, keepdim=True), mask_BT.any(dim=-1, keepdim=True)
-    # U units a row: its one sequence, or its T tokens
+    # U units per row: its one sequence, or its T tokens
     log_ratio_BU, mask_BU = (sequence_B1, sequence_mask_B1) if level == "sequence" else (gap_BT, mask_BT)
 
     ratio_BU = _ratio(log_ratio_BU)
@@ -177,7 +183,7 @@ def correction_weights(
 
 
 def _token_sums(gap_BT: Float[Tensor, "B T"], mask_BT: Bool[Tensor, "B T"]) -> dict[str, Tensor]:
-    """``gap_BT`` is 0 at masked tokens."""
+    """Sum the token metrics; ``gap_BT`` is 0 at masked tokens."""
     gap_BT = gap_BT.clamp(-LOG_LIMIT, LOG_LIMIT)
     return {
         "tokens": mask_BT.sum().double(),
@@ -211,5 +217,5 @@ def _ratio(log_ratio: Float[Tensor, "*dims"]) -> Float[Tensor, "*dims"]:
 
 
 def _largest(values: Float[Tensor, "*dims"]) -> Float[Tensor, ""]:
-    """The maximum, 0 of nothing."""
+    """Return the maximum, or 0 for an empty tensor."""
     return torch.cat([values.flatten(), values.new_zeros(1)]).max()

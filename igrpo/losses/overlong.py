@@ -1,7 +1,8 @@
-"""The soft overlong penalty of DAPO (arXiv 2503.14476, Eq. 13), a part of the reward that is trained on.
+"""The soft overlong penalty of DAPO (arXiv 2503.14476, Eq. 13), which is added to the training reward.
 
-How it differs from DAPO: the limit is that of sampling, so that no completion is longer, and one that the limit ended
-has the whole penalty. (The paper's reward is -1 or 1; beside one of 0 or 1 the same penalty weighs twice as much.)
+Difference from DAPO: the length limit is the sampling limit. So no completion is longer, and a completion that was cut
+off at the limit gets the whole penalty. (The paper's rewards are -1 and 1; with rewards of 0 and 1 the same penalty
+weighs twice as much.)
 """
 
 import torch
@@ -12,10 +13,12 @@ from torch import Tensor
 def overlong_penalty(
     lengths_G: Int[Tensor, " G"], truncated_G: Bool[Tensor, " G"], *, limit: int, buffer: int
 ) -> Float[Tensor, " G"]:
-    """What is added to each reward: 0 up to ``limit - buffer`` tokens, then falling linearly to -1 at ``limit``.
+    """Return the penalty to add to each reward.
+
+    It is 0 up to ``limit - buffer`` tokens, then falls linearly to -1 at ``limit``.
 
     Raises:
-        ValueError: a buffer that is not from 1 to ``limit``.
+        ValueError: ``buffer`` is not from 1 to ``limit``.
     """
     if not 1 <= buffer <= limit:
         raise ValueError(f"buffer is {buffer}: it must be from 1 to limit={limit}")

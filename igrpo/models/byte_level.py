@@ -1,8 +1,8 @@
-"""A small untrained language model over bytes: any text goes in, nothing sensible comes out.
+"""A small untrained language model over bytes: it accepts any text and generates nonsense.
 
-It lets every stage, reward and metric run on real problems without a download. It is a plain Hugging Face directory.
-The architecture is Llama's, because transformers 5 replaces the tokenizer of any Qwen2 directory by Qwen2's own, whose
-Unicode normalisation would change the text.
+It lets every stage, reward and metric run on real problems without a download. It is saved as an ordinary Hugging Face
+directory. The architecture is Llama's, because transformers 5 replaces the tokenizer of any Qwen2 directory by Qwen2's
+own, whose Unicode normalisation would change the text.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class ByteLevelShape:
 
 
 def make_byte_level_model(directory: Path, shape: ByteLevelShape, seed: int, *, chat_template: bool) -> None:
-    """Write a randomly initialised model and its tokenizer to ``directory`` (made if missing).
+    """Write a randomly initialised model and its tokenizer to ``directory`` (created if missing).
 
-    The same seed gives the same weights; the global random state stays as it was.
+    The same seed gives the same weights; the global random state is unchanged.
 
     Args:
-        directory: afterwards what ``AutoModelForCausalLM`` and ``AutoTokenizer`` load.
-        shape: the size.
-        seed: of the weights.
-        chat_template: whether the tokenizer has a chat template (roles system, user and assistant).
+        directory: target, from which ``AutoModelForCausalLM`` and ``AutoTokenizer`` can then load.
+        shape: size of the model.
+        seed: seed of the weights.
+        chat_template: give the tokenizer a chat template (roles system, user and assistant).
 
     Raises:
         ValueError: the directory already holds files.
@@ -76,7 +76,7 @@ def make_byte_level_model(directory: Path, shape: ByteLevelShape, seed: int, *, 
 
 
 def build_byte_level_tokenizer(*, chat_template: bool) -> PreTrainedTokenizerFast:
-    """One token a byte of UTF-8, and a few special tokens; every Unicode text comes back exactly."""
+    """Build a tokenizer with one token per UTF-8 byte and a few special tokens; every Unicode text decodes exactly."""
     vocabulary = {token: i for i, token in enumerate((*_SPECIALS, *sorted(pre_tokenizers.ByteLevel.alphabet())))}
     backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)

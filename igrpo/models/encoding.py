@@ -1,4 +1,4 @@
-"""Text to tokens with nothing lost on the way."""
+"""Conversion of text to tokens, with a check that nothing is lost."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from transformers import PreTrainedTokenizerBase
 
 
 def control_token_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Tokens that steer a conversation and are no text: those with a role (bos, eos, pad, ...) and those that are only
-    declared special, such as Llama-3's turn headers."""
+    """Return the ids of tokens that control a conversation and are not text.
+
+    These are the tokens with a role (bos, eos, pad, ...) and those that are only declared special, such as Llama-3's
+    turn headers.
+    """
     declared = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     return frozenset(tokenizer.all_special_ids) | declared
 
 
 def encode_exact(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """The token ids of ``text``, without added special tokens, proven to stand for exactly this text.
+    """Return the token ids of ``text``, without added special tokens, after checking that they decode to it.
 
     Special tokens that are written out in the text (``<bos>``) become their ids.
 
     Raises:
-        ValueError: the tokenizer has no token for a part of the text, or decoding gives another text back.
-            The message names the first character that is lost.
+        ValueError: the tokenizer has no token for a part of the text, or decoding returns another text. The message
+            names the first character that is lost.
     """
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     unknown = tokenizer.unk_token_id
@@ -40,22 +43,22 @@ def encode_exact(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def decoded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    """The text that these tokens stand for, special tokens written out."""
+    """Decode the tokens to text, with special tokens written out."""
     text = tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
     assert isinstance(text, str)
     return text
 
 
 def uses_clock(tokenizer: Any) -> bool:
-    """Return whether the tokenizer's chat template asks what day it is, as that of Llama 3.1 does."""
+    """True if the tokenizer's chat template asks for the current date, as that of Llama 3.1 does."""
     return "strftime_now" in str(tokenizer.chat_template)
 
 
 def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], today: date) -> str:
-    """The messages in the tokenizer's chat template, with the opening of the reply.
+    """Render the messages with the tokenizer's chat template, including the opening of the reply.
 
-    A template that asks for the time is given the beginning of ``today``, not the clock of the computer: the same
-    messages are the same prompt on any day.
+    A template that asks for the time gets the beginning of ``today``, not the computer's clock, so that the same
+    messages give the same prompt on any day.
     """
     more = {"strftime_now": datetime.combine(today, time()).strftime} if uses_clock(tokenizer) else {}
     return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True, **more))

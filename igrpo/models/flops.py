@@ -1,10 +1,10 @@
-"""Floating-point operations, from the shape of a model: plain arithmetic on what was sampled and trained.
+"""Floating-point operations, computed from the shape of a model and the tokens that were sampled and trained.
 
-A multiply-add counts as 2. Counted are the matrix products that the tokens need: projections, attention (scores and
-values, over the tokens that a token may see), MLP, and the output head at the positions whose logits are used. Left out
-are look-ups, norms, activations, softmax, rotary positions and the optimizer (no matrix products), and what depends on
-the implementation rather than on the work: padding, scores that a kernel computes and masks, logits made twice to save
-memory. So the number is the same for every batch size, kernel and machine.
+A multiply-add counts as 2. The matrix products that the tokens need are counted: projections, attention (scores and
+values, over the tokens that a token may attend to), MLP, and the output head at the positions whose logits are used.
+Look-ups, norms, activations, softmax, rotary positions and the optimizer are left out, as they are not matrix products.
+Costs of the implementation are left out too: padding, scores that a kernel computes and masks, and logits that are
+computed twice to save memory. So the number is the same for every batch size, kernel and machine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: A backward pass is two matrix products for each one of the forward pass: by the inputs, and by the weights.
+#: Per matrix product of the forward pass, a backward pass has two: gradients of the inputs and of the weights.
 FORWARD_AND_BACKWARD = 3
 
 #: Families (``model_type``) of Llama's layout: q, k, v and o projections, and an MLP of three matrices (gated).
@@ -22,8 +22,11 @@ _GATED = frozenset({"gemma", "granite", "llama", "mistral", "olmo2", "phi3", "qw
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What went forward once: ``tokens`` through the layers, the tokens that they attended to (each token sees those
-    before it and itself), and the positions (``logits``) that went through the output head."""
+    """Amount of forward computation.
+
+    ``tokens`` is the number of tokens through the layers. ``attended`` is the number of (token, attended token) pairs;
+    each token attends to itself and those before it. ``logits`` is the number of positions through the output head.
+    """
 
     tokens: int = 0
     attended: int = 0
@@ -34,18 +37,24 @@ class Work:
 
 
 def prefill_work(prompt: int) -> Work:
-    """A prompt of so many tokens, up to the logits that follow it. Samples that share it need it once."""
+    """Return the work of a prompt of ``prompt`` tokens, including the logits that follow it.
+
+    Samples that share the prompt need this work only once.
+    """
     return Work(prompt, _triangle(prompt), 1)
 
 
 def decode_work(prompt: int, new: int) -> Work:
-    """``new`` tokens after a prefilled prompt. The first comes from the prefill's logits, and the last is fed to
-    nobody: ``new - 1`` tokens go through the model, one at a time."""
+    """Return the work of decoding ``new`` tokens after a prefilled prompt.
+
+    The first token comes from the prefill's logits, and the last one is not fed to the model. So ``new - 1`` tokens go
+    through the model, one at a time.
+    """
     return Work(new - 1, _triangle(prompt + new - 1) - _triangle(prompt), new - 1)
 
 
 def row_work(prompt: int, completion: int) -> Work:
-    """A prompt and its completion in one pass, with log-probs of the completion alone."""
+    """Return the work of a prompt and its completion in one pass, with log-probs of the completion only."""
     return Work(prompt + completion, _triangle(prompt + completion), completion)
 
 
@@ -54,10 +63,10 @@ class ModelShape:
     """Multiply-adds of one forward pass.
 
     Attributes:
-        layers: a token, in the matrices of all layers.
-        attention: a token and a token that it sees, in all layers: scores and values.
-        head: a position, in the output head.
-        exact: False for a family that is not known here, whose ``layers`` are its non-embedding parameters.
+        layers: per token, in the matrices of all layers.
+        attention: per pair of a token and a token that it attends to, in all layers: scores and values.
+        head: per position, in the output head.
+        exact: False for an unknown family, whose ``layers`` is its number of non-embedding parameters.
     """
 
     layers: int
@@ -66,15 +75,15 @@ class ModelShape:
     exact: bool = True
 
     def flops(self, work: Work) -> int:
-        """Floating-point operations of a forward pass."""
+        """Return the floating-point operations of a forward pass."""
         return 2 * (self.layers * work.tokens + self.attention * work.attended + self.head * work.logits)
 
 
 def known_shape(config: Mapping[str, Any]) -> ModelShape | None:
-    """The shape of a decoder, from the values of its Hugging Face configuration.
+    """Return the shape of a decoder, from the values of its Hugging Face configuration.
 
     Returns:
-        None for a family that is not known here, and for sliding-window attention: ``unknown_shape`` is for those.
+        None for an unknown family, and for sliding-window attention: use ``unknown_shape`` for those.
     """
     family = config["model_type"]
     if family == "gpt2":
@@ -98,19 +107,23 @@ def known_shape(config: Mapping[str, Any]) -> ModelShape | None:
 
 
 def unknown_shape(non_embedding_parameters: int, head_parameters: int) -> ModelShape:
-    """2 operations for each non-embedding parameter and token, and the output head; no term for the context.
+    """Estimate 2 operations per non-embedding parameter and token, plus the output head, with no term for the context.
 
-    It is too low for long contexts (attention is left out), and too high where not every parameter is used for each
-    token (mixtures of experts)."""
+    The estimate is too low for long contexts (attention is left out), and too high where not every parameter is used
+    for each token (mixtures of experts).
+    """
     return ModelShape(non_embedding_parameters, 0, head_parameters, exact=False)
 
 
 def _shape(hidden: int, layers: int, *, queries: int, keys: int, mlp: int, vocabulary: int) -> ModelShape:
-    """``queries`` and ``keys``: the width of all query heads, and of all key (and of all value) heads, of a layer."""
+    """Build a shape. ``queries`` and ``keys`` are the total widths of a layer's query heads and of its key heads.
+
+    The value heads have the same total width as the key heads.
+    """
     projections = hidden * (queries + 2 * keys) + queries * hidden
     return ModelShape(layers * (projections + mlp), layers * 2 * queries, hidden * vocabulary)
 
 
 def _triangle(n: int) -> int:
-    """1 + 2 + ... + n."""
+    """Return 1 + 2 + ... + n."""
     return n * (n + 1) // 2

@@ -1,4 +1,4 @@
-"""Any Hugging Face causal language model, with its tokenizer, from a directory or by name."""
+"""Load any Hugging Face causal language model with its tokenizer, from a directory or by name."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _DTYPES: Final[dict[str, torch.dtype]] = {
     "float16": torch.float16,
 }
 
-#: How transformers says that a family lacks an attention implementation.
+#: Matches transformers' message that a family lacks an attention implementation.
 _NO_ATTENTION: Final = re.compile(r"does not support .*attention", re.IGNORECASE)
 
 
 class AttentionError(ValueError):
-    """A model that cannot compute the attention that is asked for, or not as its makers meant it."""
+    """A model cannot compute the requested attention, or not in the way that its authors defined it."""
 
     def __init__(self, attention: str, problem: str) -> None:
         others = "eager" if attention == "sdpa" else "sdpa, or eager where the family has no sdpa"
@@ -55,15 +55,15 @@ def load_policy(
     trust_remote_code: bool = False,
     check_tokenizer: Callable[[PreTrainedTokenizerBase], object] | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A causal language model, in eval mode on the CPU, and its tokenizer.
+    """Return a causal language model, in eval mode on the CPU, and its tokenizer.
 
-    A tokenizer without a padding token gets the end token as one, in memory only, with a word in the log.
+    A tokenizer without a padding token uses the end token for padding, in memory only; the log says so.
 
     Args:
         name_or_path: a local directory, or a name on the hub.
-        dtype: of the weights; float32 unless the hardware computes fast in another.
+        dtype: dtype of the weights; use float32 unless the hardware is faster in another dtype.
         attention: the attention implementation; None: sdpa, or eager where the family has no sdpa.
-        gguf_file: a GGUF file in there, whose weights are dequantised; None: the weights are safetensors.
+        gguf_file: a GGUF file in that location, whose weights are dequantised; None: the weights are safetensors.
         revision: commit, tag or branch on the hub.
         trust_remote_code: run code that comes with the model. Only for models whose code you have read.
         check_tokenizer: called with the tokenizer before the weights are read, which may take minutes.
@@ -83,7 +83,7 @@ def load_policy(
         if check_tokenizer is not None:
             check_tokenizer(tokenizer)
         model = _load_model(source, config, dtype, attention, chosen)
-    except Exception as error:  # the readers of GGUF raise whatever they stumble over in a broken file
+    except Exception as error:  # GGUF readers raise many types of error for a broken file
         if gguf_file is None or isinstance(error, ValueError):
             raise
         raise model_error(source, f"{gguf_file} cannot be read as GGUF: {first_line(error)}") from error
@@ -95,10 +95,10 @@ def load_policy(
 def load_shape(
     name_or_path: str, *, revision: str | None = None, trust_remote_code: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """What ``load_policy`` loads, on the meta device: the parameters have shapes and take no memory.
+    """Return the model and tokenizer of ``load_policy`` on the meta device: parameters have shapes and use no memory.
 
     Raises:
-        ValueError: as ``load_policy`` does, but for weights that are not there.
+        ValueError: as in ``load_policy``, except for missing weights.
     """
     source = _source(name_or_path)
     config = _load_config(source, {"revision": revision, "trust_remote_code": trust_remote_code})
@@ -118,7 +118,7 @@ def load_shape(
 
 
 def reference_copy(model: PreTrainedModel) -> PreTrainedModel:
-    """A frozen copy in eval mode: the reference policy of the KL penalty, needed only when beta > 0."""
+    """Return a frozen copy in eval mode: the reference policy of the KL penalty, needed only when beta > 0."""
     reference = copy.deepcopy(model)
     reference.requires_grad_(requires_grad=False)
     reference.eval()  # type: ignore[no-untyped-call]
@@ -183,16 +183,19 @@ def _load_model(
 
 
 def _forget_quantisation(model: Any) -> None:
-    """Make a model out of GGUF one like any other: its weights are plain, and it is to be trained and saved as such."""
+    """Remove the quantisation settings of a model loaded from GGUF.
+
+    Its weights are plain, and it is trained and saved like any other model.
+    """
     model.hf_quantizer, model.is_quantized, model.quantization_method = None, False, None
     model.config.__dict__.pop("quantization_config", None)
 
 
 def set_attention(model: PreTrainedModel, attention: Attention) -> None:
-    """Let a loaded model compute another attention than it was loaded with.
+    """Change the attention implementation of a loaded model.
 
     Raises:
-        AttentionError: it cannot.
+        AttentionError: the model does not support it.
     """
     try:
         model.set_attn_implementation(attention)
@@ -203,7 +206,7 @@ def set_attention(model: PreTrainedModel, attention: Attention) -> None:
 
 
 def _attention(config: Any, wanted: Attention | None) -> Attention | None:
-    """``wanted``, checked; where it is None, what the family computes right."""
+    """Return ``wanted`` after checking it; if it is None, the implementation that is correct for the family."""
     cap = getattr(config.get_text_config(), "attn_logit_softcapping", None)
     if cap is None or wanted not in (None, "sdpa"):
         return wanted

@@ -1,4 +1,4 @@
-"""The last step of a model: from the product of hidden states and output embedding to its logits."""
+"""The last step of a model: from the product of hidden states and output embedding to the logits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FACTORS: Final = {
     "logits_scaling": -1,  # Granite, MiniCPM3
     "logits_mup_width_multiplier": -1,  # Inkling
 }
-#: The families that mean the opposite.
+#: Families in which a setting has the opposite meaning.
 _INVERTED: Final = {("hyperclovax", "logits_scaling")}
 #: Settings of a cap, ``cap * tanh(logits / cap)``: Gemma 2 and others, RecurrentGemma, xLSTM.
 _CAPS: Final = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
@@ -29,13 +29,13 @@ class LogitTransform:
     softcap: float | None = None
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """The logits."""
+        """Return the logits."""
         logits = outputs if self.scale == 1 else outputs * self.scale
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 
 
 def logit_transform(model: Any) -> LogitTransform:
-    """Read the transform from a model's configuration; `igrpo.training.forward.check_head` proves it right."""
+    """Read the transform from a model's configuration; `igrpo.training.forward.check_head` verifies it."""
     config = model.config.get_text_config()
     scale = 1.0
     for name, power in _FACTORS.items():

@@ -1,4 +1,4 @@
-"""Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) in place of full fine-tuning."""
+"""Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) instead of full fine-tuning."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from torch import nn
 
 
 def add_adapters(model: Any, rank: int, alpha: float, targets: str | Sequence[str], seed: int) -> None:
-    """Freeze the model and put trainable adapters beside its linear layers, in place. The policy is unchanged at first:
-    B starts at zero, A at random numbers that are a function of ``seed``.
+    """Freeze the model and add trainable adapters to its linear layers, in place.
+
+    The policy is unchanged at first: B starts at zero, and A at random numbers that are a function of ``seed``.
 
     Raises:
-        ValueError: ``targets`` names something else than linear layers beside the output head, or there are none.
+        ValueError: ``targets`` names layers other than linear ones, names the output head, or no linear layers exist.
     """
     head = model.get_output_embeddings()
     linear = {
@@ -27,13 +28,13 @@ def add_adapters(model: Any, rank: int, alpha: float, targets: str | Sequence[st
     names = sorted(linear) if targets == "all-linear" else list(targets)
     wrong = [name for name in names if name not in linear]
     if wrong or not names:
-        # the output head, and other kinds of layers, would be trained and then left out of the merged weights
+        # adapters of the output head or of other kinds of layers would be trained but not merged
         raise ValueError(
             f"lora.targets={wrong or targets}: adapters go beside linear layers other than the output head; this model "
             f"has {sorted(linear) or 'none, set lora=none'}"
         )
     model.requires_grad_(requires_grad=False)
-    # no dropout: the policy that is trained must be the one that sampled
+    # no dropout: the trained policy must be the one that sampled
     settings = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=names)  # type: ignore[arg-type]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -47,5 +48,5 @@ def add_adapters(model: Any, rank: int, alpha: float, targets: str | Sequence[st
 
 
 def has_adapters(model: Any) -> bool:
-    """Whether the model's adapters are what is trained."""
+    """True if the model has adapters, which are then the only trained weights."""
     return any(isinstance(module, LoraLayer) for module in model.modules())

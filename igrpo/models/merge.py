@@ -1,4 +1,4 @@
-"""LoRA adapters taken out of a model: merged into its weights, or apart in peft's own format."""
+"""Export of LoRA adapters: merged into the model's weights, or separately in peft's own format."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 
 from igrpo.models.weights import named_weights, whole
 
-#: peft's names start at its own wrapper, the model inside it is `model`.
+#: peft's names start at its own wrapper, which holds the model as `model`.
 _WRAPPER = "base_model.model."
 _ADAPTER = "default"
 
 
 def merge_adapters(model: Any) -> None:
-    """Put the weights that `named_weights` gives in place of the adapted layers, so that the model is a plain one.
+    """Replace the adapted layers by plain ones with the weights of `named_weights`, so that the model is a plain one.
 
-    A model without adapters stays as it is.
+    A model without adapters is unchanged.
     """
     adapted = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
     merged = {name: weight for name, weight in named_weights(model) if name.removesuffix(".weight") in adapted}
@@ -31,7 +31,7 @@ def merge_adapters(model: Any) -> None:
 
 
 def adapter_tensors(model: Any) -> dict[str, Tensor]:
-    """The adapters' tensors, whole and on the CPU, by the names that peft gives them in adapter_model.safetensors."""
+    """Return the adapters' tensors, unsharded and on the CPU, by their names in peft's adapter_model.safetensors."""
     return {
         _WRAPPER + name.replace(f".{_ADAPTER}.", "."): whole(parameter.detach()).cpu().contiguous()
         for name, parameter in model.named_parameters()
@@ -40,7 +40,7 @@ def adapter_tensors(model: Any) -> dict[str, Tensor]:
 
 
 def adapter_config(model: Any, base_model: str | None) -> LoraConfig:
-    """The adapters' settings as peft keeps them; ``base_model`` is where their model comes from."""
+    """Return the adapters' settings in peft's format; ``base_model`` is the name or path of the base model."""
     config: LoraConfig = copy.copy(model.peft_config[_ADAPTER])
     config.task_type = "CAUSAL_LM"
     config.inference_mode = True

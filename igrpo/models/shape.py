@@ -1,4 +1,4 @@
-"""The shape of a policy, as FLOPs are counted by it."""
+"""The shape of a policy, used to count FLOPs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from igrpo.models.flops import ModelShape, known_shape, unknown_shape
 
 
 def model_shape(model: Any) -> ModelShape:
-    """Of a Hugging Face causal language model.
+    """Return the shape of a Hugging Face causal language model.
 
-    A family that `igrpo.models.flops` does not know is taken as 2 operations for each non-embedding parameter and
-    token, and the output head (``exact`` is False then).
+    A family that `igrpo.models.flops` does not know is estimated as 2 operations per non-embedding parameter and token,
+    plus the output head (``exact`` is then False).
     """
     known = known_shape(model.config.get_text_config(decoder=True).to_dict())
     if known is not None:

@@ -1,4 +1,4 @@
-"""The tiny policy: a Qwen2 of 337,152 parameters (at its default size) that knows digits and little else."""
+"""The tiny policy: a Qwen2 of 337,152 parameters (at its default size) for digits and little else."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from igrpo.models.tiny_tokenizer import BOS, EOS, PAD, VOCABULARY
 
 MAX_POSITIONS = 512
 
-#: Standard deviation of the initial weights. Qwen2's 0.02 suits widths of thousands: at 96, two of three seeds were
-#: still at .25 sampled accuracy (the teacher: .38) after the warm start's 400 steps.
+#: Standard deviation of the initial weights. Qwen2's 0.02 suits widths of thousands: at width 96, two of three seeds
+#: were still at .25 sampled accuracy (the teacher: .38) after the warm start's 400 steps.
 INITIAL_STD = 0.06
 
 
@@ -21,7 +21,7 @@ class TinyShape:
     """The size of a tiny model; the defaults are those of the measured recipe.
 
     Raises:
-        ValueError: a size that is not positive, or a head of odd width (rotary positions need pairs).
+        ValueError: a size is not positive, or a head has odd width (rotary positions need pairs).
     """
 
     hidden: int = 96
@@ -40,9 +40,9 @@ class TinyShape:
 
 
 def build_tiny_model(shape: TinyShape, seed: int) -> Qwen2ForCausalLM:
-    """A randomly initialised tiny model: float32, on the CPU, tied embeddings, in eval mode.
+    """Build a randomly initialised tiny model: float32, on the CPU, tied embeddings, in eval mode.
 
-    The same seed gives the same weights; the global random state stays as it was.
+    The same seed gives the same weights; the global random state is unchanged.
     """
     config = Qwen2Config(
         vocab_size=len(VOCABULARY),

@@ -1,10 +1,11 @@
-"""The tokenizer of the tiny model: 40 ids, a real ``PreTrainedTokenizerFast`` that saves and loads.
+"""The tokenizer of the tiny model: 40 ids, as a ``PreTrainedTokenizerFast`` that can be saved and loaded.
 
-``=d`` is one token, so that a question and its solution advance by the same number of tokens a step; without the
+``=d`` is one token, so that a question and its solution advance by the same number of tokens per step; without the
 merge even a larger model stayed at chance. Every sequence of ordinary ids is the encoding of its own text.
 
-The longer tokens are *added* tokens over a byte-level alphabet without merges: transformers 5 loads the tokenizer of
-any Qwen2 directory with Qwen2's own text splitting, whatever the directory says, and this survives it.
+The longer tokens are *added* tokens over a byte-level alphabet without merges. Reason: transformers 5 loads the
+tokenizer of any Qwen2 directory with Qwen2's own text splitting, whatever the directory says. Added tokens are not
+affected.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ _RESULTS: Final = tuple(f"={digit}" for digit in range(10))
 _USED: Final = (PAD, BOS, EOS, *_MARKERS, *_CHARACTERS, *_RESULTS, UNKNOWN)
 _RESERVED: Final = tuple(f"<reserved_{i}>" for i in range(VOCABULARY_SIZE - len(_USED)))
 
-#: All tokens, each at its id.
+#: All tokens; the index of a token is its id.
 VOCABULARY: Final = (*_USED, *_RESERVED)
 
 
 def build_tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer; what it does not know becomes ``<unk>`` or is dropped (``encode_exact`` refuses it instead)."""
+    """Build the tokenizer. Unknown text becomes ``<unk>`` or is dropped; ``encode_exact`` raises an error instead."""
     space = "Ġ"  # how the byte-level alphabet writes a space
     ids = {token if token != " " else space: i for i, token in enumerate(VOCABULARY)}
     backend = Tokenizer(models.BPE(vocab=ids, merges=[], unk_token=UNKNOWN))
@@ -48,11 +49,11 @@ def build_tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def question_text(problem: str) -> str:
-    """The prompt of the tiny task for a bare question."""
+    """Return the prompt of the tiny task for a bare question."""
     return f"{BOS}Problem:{problem}Solution:"
 
 
 def refinement_text(problem: str, *drafts: str) -> str:
-    """The prompt of the tiny task for a question with a draft, or several."""
+    """Return the prompt of the tiny task for a question with one or more drafts."""
     shown = "".join(f"Draft:{draft}" for draft in drafts)
     return f"{BOS}Problem:{problem}{shown}Refine:"

@@ -1,4 +1,4 @@
-"""The tokenizer of a model's directory, and whether it can serve the model."""
+"""Load a model's tokenizer, and check that it fits the model."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
 
-#: Class names that say of a directory: the tokenizer is what tokenizer.json says, nothing else.
+#: Class names which mean that tokenizer.json alone defines the tokenizer of a directory.
 _GENERIC_TOKENIZERS: Final = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 _SAVE_ONE: Final = "save one there with tokenizer.save_pretrained"
 
 
 def load_tokenizer(source: str, chosen: dict[str, Any]) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of ``source``, a directory or a name on the hub; ``chosen``: revision and the like.
+    """Load the tokenizer of ``source``, a directory or a name on the hub, with the options ``chosen`` (revision, ...).
 
     Raises:
         ValueError: there is none, or it cannot be read.
@@ -36,10 +36,10 @@ def load_tokenizer(source: str, chosen: dict[str, Any]) -> PreTrainedTokenizerBa
 
 
 def _declares_generic_tokenizer(directory: Path) -> bool:
-    """Whether tokenizer.json is to be taken as it stands.
+    """True if tokenizer.json must be loaded unchanged.
 
-    AutoTokenizer (transformers 5) overrides that for some architectures, Qwen2 among them: it rebuilds the text
-    splitting that the architecture usually has, and a tokenizer of another kind silently splits differently.
+    AutoTokenizer (transformers 5) overrides it for some architectures, including Qwen2: it restores the text splitting
+    that is usual for the architecture, so another kind of tokenizer silently splits text differently.
     """
     config = directory / "tokenizer_config.json"
     if not (config.is_file() and (directory / "tokenizer.json").is_file()):
@@ -49,13 +49,13 @@ def _declares_generic_tokenizer(directory: Path) -> bool:
 
 
 def check_fit(source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuse a tokenizer that cannot serve the model; give it a padding token where it has none.
+    """Raise if the tokenizer does not fit the model; give it a padding token if it has none.
 
     Raises:
-        ValueError: it is empty, larger than the model's embedding, or has no end token.
+        ValueError: the tokenizer is empty, larger than the model's embedding, or has no end token.
     """
     rows = cast("torch.Tensor", model.get_input_embeddings().weight).shape[0]
-    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes of a directory without one
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # the result of transformers for a directory without one
         raise model_error(source, f"it has no tokenizer, {_SAVE_ONE}")
     if len(tokenizer) > rows:
         raise model_error(

@@ -1,9 +1,9 @@
-"""The supervised warm start of the tiny policy: it learns the task from an imperfect teacher, cached once trained.
+"""Supervised warm start of the tiny policy: it learns the task from an imperfect teacher; the result is cached.
 
-One half of a batch answers the bare question as the teacher does. The other half refines a draft: half of those
-drafts come from the teacher, half are heavily corrupted, so that copying does not pay; the target is the clean
-solution half of the time, else a fresh sample of the teacher. The policy that comes out is right in about four of ten
-samples, and better when it sees a draft: reinforcement learning has something to repair.
+One half of a batch answers the bare question as the teacher does. The other half refines a draft. Half of those drafts
+come from the teacher, and half are heavily corrupted, so that copying does not pay. The target is the clean solution
+half of the time, otherwise a fresh sample of the teacher. The resulting policy is right in about four of ten samples,
+and better when it sees a draft, so reinforcement learning has something to improve.
 """
 
 from __future__ import annotations
@@ -28,26 +28,27 @@ from igrpo.models.tiny_tokenizer import EOS, build_tiny_tokenizer, question_text
 from igrpo.seeding import derive_seed
 from igrpo.types import Question
 
-#: Counts changes of this recipe that its settings do not show; part of the name of a cache entry.
+#: Increased when the recipe changes in a way that its settings do not show; part of a cache entry's name.
 RECIPE_VERSION = 1
 
-#: Called after every step with (steps done, steps in all, loss).
+#: Called after every step with (steps done, total steps, loss).
 Progress = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
-    """Everything that decides the weights; the defaults are the measured recipe.
+    """All settings that determine the weights; the defaults are the measured recipe.
 
     Attributes:
-        seed: of the initial weights and of all examples; a sweep's seeds may cover it.
-        operations: of a chain.
+        seed: seed of the initial weights and of all examples; may be set by a sweep over seeds.
+        operations: number of operations per chain.
         slip: the teacher's probability of a random wrong digit in each step.
         misconception: the teacher's probability of |x - a| where a subtraction has to borrow.
-        corrupted_drafts: share of drafts with ``corrupted_slip`` in place of the teacher's slip.
+        corrupted_drafts: share of drafts with ``corrupted_slip`` instead of the teacher's slip.
         clean_targets: share of refinements whose target is the clean solution.
-        max_shown: drafts that a refinement is shown; the number takes turns from step to step, from 1 on.
-        steps: optimizer steps taken, of a cosine that would reach its floor (a tenth) after ``schedule_steps``.
+        max_shown: largest number of drafts shown per refinement; the number cycles from 1 to this, one value per step.
+        steps: optimizer steps taken, of a cosine schedule that would reach its floor (a tenth) after
+            ``schedule_steps``.
     """
 
     seed: int
@@ -82,14 +83,14 @@ class WarmStart:
 def warm_started_tiny(
     settings: WarmStart, cache_dir: Path | None = None, on_progress: Progress | None = None
 ) -> tuple[Qwen2ForCausalLM, PreTrainedTokenizerFast]:
-    """The warm-started tiny policy, in eval mode, with its tokenizer; trained only if the cache does not hold it.
+    """Return the warm-started tiny policy, in eval mode, with its tokenizer; trained only if it is not in the cache.
 
-    Processes that ask for the same settings at the same time train it once. A broken cache entry is trained again,
-    with a warning in the log. On one machine the same settings give the same bits.
+    Processes that request the same settings at the same time train it once. A broken cache entry is trained again, with
+    a warning in the log. On one machine the same settings give bitwise identical weights.
 
     Args:
         settings: what to train.
-        cache_dir: where entries lie; None: ``IGRPO_CACHE_DIR``, else the user's cache directory.
+        cache_dir: directory of the cache; None: ``IGRPO_CACHE_DIR``, else the user's cache directory.
         on_progress: called after every training step; never called on a cache hit.
 
     Raises:
@@ -105,7 +106,7 @@ def warm_started_tiny(
 
 
 def train_tiny(model: Qwen2ForCausalLM, settings: WarmStart, on_progress: Progress | None = None) -> None:
-    """Run the warm start on ``model``, in place, on one thread; it is left in eval mode without gradients."""
+    """Run the warm start on ``model``, in place and on one thread; leaves it in eval mode without gradients."""
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
     )
@@ -115,7 +116,7 @@ def train_tiny(model: Qwen2ForCausalLM, settings: WarmStart, on_progress: Progre
         for step in range(settings.steps):
             for group in optimizer.param_groups:
                 group["lr"] = _learning_rate(settings, step)
-            # Two sub-batches, each of one length: nothing is padded.
+            # Two sub-batches, each with rows of one length, so that no padding is needed.
             singles = _loss(model, tokenizer, _single_pass_examples(settings, step))
             refinements = _loss(model, tokenizer, _refinement_examples(settings, step))
             loss = (singles + refinements) / 2
@@ -130,13 +131,13 @@ def train_tiny(model: Qwen2ForCausalLM, settings: WarmStart, on_progress: Progre
 
 
 def _learning_rate(settings: WarmStart, step: int) -> float:
-    """Linear warm-up times a cosine from 1 to its floor of 0.1."""
+    """Return the learning rate: linear warm-up times a cosine from 1 to its floor of 0.1."""
     cosine = 0.55 + 0.45 * math.cos(math.pi * step / settings.schedule_steps)
     return settings.learning_rate * min(1.0, (step + 1) / settings.warmup_steps) * cosine
 
 
 def _single_pass_examples(settings: WarmStart, step: int) -> list[tuple[str, str]]:
-    """(prompt, target) pairs of bare questions; half a batch."""
+    """Return (prompt, target) pairs of bare questions; half a batch."""
     examples = []
     for index in range(step * settings.batch, step * settings.batch + settings.batch // 2):
         question = chain_question(settings.seed, "warm_start", index, settings.operations)
@@ -147,7 +148,7 @@ def _single_pass_examples(settings: WarmStart, step: int) -> list[tuple[str, str
 
 
 def _refinement_examples(settings: WarmStart, step: int) -> list[tuple[str, str]]:
-    """(prompt, target) pairs of questions with drafts, as many for each; the other half of the batch."""
+    """Return (prompt, target) pairs of questions with drafts, the same number for each; the other half of the batch."""
     shown = 1 + step % settings.max_shown
     examples = []
     for index in range(step * settings.batch + settings.batch // 2, (step + 1) * settings.batch):
@@ -169,7 +170,7 @@ def _draft(question: Question, rng: Random, settings: WarmStart) -> str:
 
 
 def _loss(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, examples: list[tuple[str, str]]) -> Tensor:
-    """Mean cross-entropy (nats) of the target tokens; logits are computed at those only."""
+    """Return the mean cross-entropy (nats) of the target tokens; logits are computed only at those."""
     prompt_tokens = len(tokenizer.encode(examples[0][0]))
     tokens_BT = torch.tensor([tokenizer.encode(f"{prompt}{target}{EOS}") for prompt, target in examples])
     hidden_BTH = model.model(input_ids=tokens_BT[:, :-1], use_cache=False).last_hidden_state
@@ -179,7 +180,7 @@ def _loss(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, examples:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """One torch thread: a second one gains nothing at this size, and costs much on a busy machine."""
+    """Use one torch thread: a second one gains nothing at this size, and costs much on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

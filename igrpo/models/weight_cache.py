@@ -1,4 +1,4 @@
-"""Trained weights in the user's cache directory: one safetensors file an entry, whole or absent, checked when read."""
+"""Trained weights in the user's cache directory: one safetensors file per entry, written atomically, and verified."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ log = logging.getLogger(__name__)
 
 
 def entry_path(name: str, settings: DataclassInstance, version: int, cache_dir: Path | None) -> Path:
-    """The file of an entry; its name carries a hash of the settings and of the recipe's version."""
+    """Return the file of an entry; its name contains a hash of the settings and of the recipe's version."""
     description = json.dumps({"version": version, "settings": asdict(settings)}, sort_keys=True)
     digest = hashlib.sha256(description.encode()).hexdigest()[:16]
     return (cache_root() if cache_dir is None else cache_dir) / "warm_start" / f"{name}-{digest}.safetensors"
 
 
 def load(model: torch.nn.Module, entry: Path) -> bool:
-    """Fill ``model`` from the entry; False when there is none, or (with a warning) when it is broken."""
+    """Load ``model``'s weights from the entry; returns False if there is none, or (with a warning) if it is broken."""
     if not entry.exists():
         return False
     try:

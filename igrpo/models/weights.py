@@ -1,6 +1,6 @@
-"""The weights of a policy as others want them: plain tensors under the names of its Hugging Face checkpoint.
+"""The weights of a policy as plain tensors under the names of its Hugging Face checkpoint.
 
-Engines are given these, exports write them, and fingerprints of them tell which tensor went astray.
+Engines receive these, exports write them, and their fingerprints show which tensor is wrong.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor
 
 _BASE, _ADAPTER = ".base_layer.", ".lora_"
 
-# of fingerprints: the constants of splitmix64, as signed integers; values at a time, as many as a CPU's cache holds
+# Fingerprints: the constants of splitmix64, as signed integers; a chunk has as many values as fit a CPU's cache.
 _STRIDE = -0x61C8864680B583EB
 _ROUNDS = ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15))
 _LAST_SHIFT = 31
@@ -27,10 +27,10 @@ _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 @torch.no_grad()
 def named_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
-    """Every parameter once, whole, detached, on its own device: shards are gathered, LoRA adapters merged in.
+    """Yield every parameter once, unsharded, detached, on its own device; LoRA adapters are merged in.
 
-    A tied output head is left out: it is the input embedding, and who loads that has to see to it. One tensor is whole
-    at a time. With sharded weights every process must take part, to the end.
+    A tied output head is left out: it equals the input embedding, and the loader must tie it again. Only one tensor is
+    unsharded at a time. With sharded weights, every process must iterate to the end.
     """
     merged = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
     for name, parameter in model.named_parameters():  # names a tied parameter once
@@ -44,21 +44,21 @@ def named_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """The whole of a sharded tensor (every process must ask); any other as it is."""
+    """Return the full tensor of a sharded tensor (every process must call this), and any other tensor unchanged."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def is_sharded(parameters: Iterable[Tensor]) -> bool:
-    """Whether each process holds a part of the weights only."""
+    """True if each process holds only a part of the weights."""
     return any(isinstance(parameter, DTensor) for parameter in parameters)
 
 
 def fingerprint(tensor: Tensor, dtype: torch.dtype, device: torch.device | None = None) -> str:
-    """Sixteen hexadecimal digits of the tensor's bytes in ``dtype``: equal for equal values of one shape.
+    """Return sixteen hexadecimal digits of the tensor's bytes in ``dtype``: equal for equal values of one shape.
 
-    They are made on ``device`` (by default where the tensor is), which adds nothing to the digits: each value and its
-    position are mixed (after splitmix64) and added up, in integers that wrap around in the same way
-    everywhere. So a GPU takes as long as reading its weights, and they need not leave it.
+    They are computed on ``device`` (by default the tensor's own), which does not affect the digits. Each value and its
+    position are mixed (after splitmix64) and summed, in integers that wrap around in the same way everywhere. So on a
+    GPU this takes as long as reading the weights, and they need not leave the GPU.
     """
     device = device or tensor.device
     chunk = _CHUNK if device.type == "cpu" else 32 * _CHUNK
@@ -76,7 +76,7 @@ def fingerprint(tensor: Tensor, dtype: torch.dtype, device: torch.device | None 
 
 
 def _delta(layer: LoraLayer) -> Tensor:
-    """What the active adapters add to a layer's weight: scaling * B A, summed, in float32."""
+    """Return the sum of what the active adapters add to a layer's weight, scaling * B A, in float32."""
     return sum((_product(layer, name) for name in layer.active_adapters), torch.zeros(()))
 
 

@@ -1,8 +1,8 @@
-"""Questions, drafts and critiques become prompts: tokens in, tokens out.
+"""Conversion of questions, drafts and critiques to prompts, as token ids.
 
-A layout is rendered once and tokenised piece by piece (`igrpo.prompts.layouts`). What varies is spliced in as tokens.
-So no chat template ever sees a draft (some drop ``<think>`` text, some trim), a draft keeps the very tokens that were
-sampled, and a brace or a role marker inside a problem or a draft is text, not layout.
+A layout is rendered once and tokenised piece by piece (`igrpo.prompts.layouts`). The variable parts are inserted as
+tokens. So no chat template sees a draft (some templates drop ``<think>`` text, some trim), a draft keeps exactly the
+tokens that were sampled, and a brace or a role marker inside a problem or a draft is treated as text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class QuestionTooLongError(ValueError):
 
 
 class _Shown(NamedTuple):
-    """A text as a prompt shows it: how many of its own tokens are in it, and how many its budget left out."""
+    """A text as shown in a prompt: its token ids, how many of its own tokens are kept, and how many are left out."""
 
     ids: tuple[int, ...]
     kept: int
@@ -36,17 +36,17 @@ class PromptBuilder:
 
     Args:
         tokenizer: a Hugging Face tokenizer.
-        chat_template: use the tokenizer's chat template: where it has one, always, or never.
-        system: opens each of them.
+        chat_template: use of the tokenizer's chat template: ``auto`` (if it has one), ``require`` or ``off``.
+        system: text that opens each prompt.
         question, refinement, critique, revision, verification: the layouts, each a text (the user's turn) or the turns
-            of a conversation; ``{problem}``, ``{draft}`` and ``{critique}`` are replaced literally wherever they stand.
-        verdict_right, verdict_wrong: what a verification says in its box.
-        draft_separator: stands between two drafts where several are shown.
-        cut_marker: stands where the middle of a long draft was cut out.
-        draft_thinking: show a draft with (``keep``) or without (``strip``) what precedes its last ``</think>``.
+            of a conversation; ``{problem}``, ``{draft}`` and ``{critique}`` are replaced literally wherever they occur.
+        verdict_right, verdict_wrong: the words that a verification puts in its box.
+        draft_separator: text between two drafts, if several are shown.
+        cut_marker: text that replaces the middle of a long draft.
+        draft_thinking: show a draft with (``keep``) or without (``strip``) the text up to its last ``</think>``.
         max_question_tokens: limit on a problem's own tokens.
-        max_draft_tokens: a longer draft keeps its head and tail; of each draft, and each critique, that is shown.
-        today: the date that a chat template is given which asks for it. None: that of the computer's clock.
+        max_draft_tokens: limit per draft and per critique; a longer one keeps its head and tail.
+        today: date for a chat template that asks for it. None: the date of the computer's clock.
 
     Raises:
         PromptError: a layout lacks its mark, or cannot be encoded by the tokenizer.
@@ -95,20 +95,20 @@ class PromptBuilder:
 
     @property
     def layouts(self) -> Mapping[str, Layout]:
-        """The rendered layouts by the names of their settings."""
+        """Rendered layouts by the names of their settings."""
         return self._layouts
 
     def question_prompt(self, question: Question) -> Prompt:
-        """The bare question: Stage 1, GRPO, and every single-shot evaluation.
+        """Build the prompt of the bare question, for Stage 1, GRPO, and every single-shot evaluation.
 
         Raises:
-            QuestionTooLongError: the problem is over its token budget.
+            QuestionTooLongError: the problem exceeds its token budget.
         """
         layout = self._layouts["question"]
         return Prompt(fill(layout, {"problem": self._problem(question)}), opened=layout.opened)
 
     def refinement_prompt(self, question: Question, drafts: Sequence[Completion]) -> Prompt:
-        """q' = Concat(q, draft) (paper, Section 3), or several; without any, the bare question."""
+        """Build q' = Concat(q, draft) (paper, Section 3), with one or more drafts; without any, the bare question."""
         if not drafts:
             return self.question_prompt(question)
         pieces = [self._shown(draft) for draft in drafts]
@@ -121,27 +121,29 @@ class PromptBuilder:
         return Prompt(filled, kept, left_out, opened=layout.opened)
 
     def critique_prompt(self, question: Question, answer: Completion) -> Prompt:
-        """Asks for a critique of an answer (Critique-GRPO); the gold answer is not in it."""
+        """Build a prompt that asks for a critique of an answer (Critique-GRPO); it does not contain the gold answer."""
         return self._about("critique", question, answer)
 
     def revision_prompt(self, question: Question, answer: Completion, critique: Completion) -> Prompt:
-        """Asks for a refinement of an answer, given a critique of it (Critique-GRPO)."""
+        """Build a prompt that asks for a refinement of an answer, given a critique of it (Critique-GRPO)."""
         draft, words, layout = self._shown(answer), self._shown(critique), self._layouts["revision"]
         parts = {"problem": self._problem(question), "draft": draft.ids, "critique": words.ids}
         cut = draft.left_out + words.left_out
         return Prompt(fill(layout, parts), draft.kept, cut, critique_tokens=words.kept, opened=layout.opened)
 
     def verification_prompt(self, question: Question, answer: Completion) -> Prompt:
-        """Asks whether an answer is right (Self-Verification); the gold answer is not in it."""
+        """Build a prompt that asks if an answer is right (Self-Verification); it does not contain the gold answer."""
         return self._about("verification", question, answer)
 
     def fits(self, question: Question) -> bool:
-        """Whether the problem is within its token budget."""
+        """True if the problem is within its token budget."""
         return len(self._encode_problem(question)) <= self.max_question_tokens
 
     def max_prompt_tokens(self, *, drafts: int, layouts: Collection[str] = ()) -> int:
-        """The longest prompt that these settings can give, layout included: of a question, with so many drafts to
-        refine, and of other ``layouts``."""
+        """Return the length of the longest prompt possible with these settings, layout included.
+
+        Covers the question, a refinement with ``drafts`` drafts, and the other ``layouts``.
+        """
         each = self.max_draft_tokens + max(len(self._encode(layout.opened)) for layout in self._layouts.values())
         shown = dict.fromkeys(("question", *layouts), each)
         if drafts:
@@ -170,16 +172,16 @@ class PromptBuilder:
         return self._encode(question.problem)
 
     def _encode(self, text: str) -> tuple[int, ...]:
-        # without special tokens, and without letting a text become a control token
+        # without special tokens, and so that no text becomes a control token
         return self._without_control(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _without_control(self, ids: Sequence[int]) -> tuple[int, ...]:
         return tuple(i for i in ids if i not in self._control_tokens)
 
     def _shown(self, text: Completion) -> _Shown:
-        """The tokens of a completion that a prompt shows, cut to their budget.
+        """Return the tokens of a completion that a prompt shows, cut to their budget.
 
-        What the completion's own prompt had opened comes before its tokens, and counts towards nothing.
+        The text that the completion's own prompt opened precedes its tokens, and does not count towards the budget.
         """
         if self._strip_thinking and "</think>" in text.text:
             return self._cut(self._encode(text.text.rpartition("</think>")[2].lstrip()))
@@ -187,7 +189,7 @@ class PromptBuilder:
         return shown._replace(ids=(*self._encode(text.opened), *shown.ids))
 
     def _cut(self, ids: tuple[int, ...]) -> _Shown:
-        """Head, marker and tail within the budget."""
+        """Keep head and tail within the budget, with the marker between them."""
         if len(ids) <= self.max_draft_tokens:
             return _Shown(ids, len(ids), 0)
         room = self.max_draft_tokens - len(self._cut_marker)

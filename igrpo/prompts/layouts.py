@@ -1,4 +1,4 @@
-"""A prompt's layout: rendered once, with marks where a problem, draft or critique goes, and tokenised in pieces."""
+"""Prompt layouts: rendered once, with marks for the problem, drafts and critique, and tokenised in pieces."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ log = logging.getLogger(__name__)
 _MARKS = {part: f"\ue000{part}\ue001" for part in PARTS}
 _MARK = re.compile("(" + "|".join(_MARKS.values()) + ")")
 
-#: Thinking that is opened and not closed: by a chat template, behind the user's turn; in a plain layout, where a
-#: sentence may mention the tag, at the end or at the start of a line.
+#: Thinking that is opened and not closed. A chat template opens it after the user's turn. In a plain layout, where a
+#: sentence may mention the tag, it counts only at the end or at the start of a line.
 _OPENED_BY_TEMPLATE = re.compile(r"<think>(?:(?!</?think>).)*\Z", re.DOTALL)
 _OPENED_BY_LAYOUT = re.compile(r"(?:<think>\s*|^<think>(?:(?!</?think>).)*)\Z", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A rendered layout: token pieces, and between them the names of the parts that go there.
+    """A rendered layout: pieces of token ids, and between them the names of the parts to insert.
 
-    ``opened`` is the thinking that its end opens for the completion: ``<think>`` and what follows it, or nothing.
+    ``opened`` is the thinking that the layout opens at its end for the completion: ``<think>`` and the text after it,
+    or empty.
     """
 
     pieces: tuple[tuple[int, ...] | str, ...]
@@ -36,11 +37,14 @@ class Layout:
 
 
 class PromptError(ValueError):
-    """The prompt settings do not go with the tokenizer; the message names the setting."""
+    """The prompt settings do not work with the tokenizer; the message names the setting."""
 
 
 class LayoutBuilder:
-    """Renders layouts with the tokenizer's chat template, to which ``today`` is the date, or plainly."""
+    """Renders layouts, either with the tokenizer's chat template or as plain text.
+
+    Chat templates that ask for the date get ``today``.
+    """
 
     def __init__(
         self, tokenizer: Any, chat_template: Literal["auto", "require", "off"], system: str, today: date
@@ -57,11 +61,11 @@ class LayoutBuilder:
         self._warned = False
 
     def layout(self, key: str, layout: LayoutConfig) -> Layout:
-        """Render the layout of ``prompt.key`` in one go, and tokenise what stands between its marks.
+        """Render the layout of ``prompt.key`` as a whole, and tokenise the text between its marks.
 
         Raises:
-            PromptError: it lacks a mark or has turns out of order, the chat template loses a part, there is none for
-                several turns, or the tokenizer cannot encode it.
+            PromptError: the layout lacks a mark or has turns out of order, the chat template loses a part, there is no
+                chat template for several turns, or the tokenizer cannot encode the text.
         """
         for problem in layout_problems(key, layout, self._chat_template):
             raise PromptError(problem)
@@ -83,8 +87,10 @@ class LayoutBuilder:
         )
 
     def _opened(self, end: str, last_turn: list[str]) -> str:
-        """The thinking that is open at the ``end`` of a layout, behind its last mark. The last turn is the user's; its
-        pieces are those between its marks."""
+        """Return the thinking that is still open at the ``end`` of a layout, after its last mark.
+
+        ``last_turn`` is the user's turn, split into the pieces between its marks.
+        """
         of_user = last_turn[-1].strip()
         behind = end
         if self._chat:
@@ -93,7 +99,7 @@ class LayoutBuilder:
         return "" if found is None else found[0]
 
     def encode(self, key: str, text: str) -> tuple[int, ...]:
-        """The tokens of a text of ``prompt.key``.
+        """Return the tokens of a text of ``prompt.key``.
 
         Raises:
             PromptError: the tokenizer has no tokens for it.
@@ -107,7 +113,7 @@ class LayoutBuilder:
             ) from None
 
     def _render_plain(self, text: str) -> str:
-        # what the tokenizer itself puts before a text (<s> for Llama), unless the layout writes it already
+        # the tokenizer's own prefix (<s> for Llama), unless the layout already contains it
         opening = self._tokenizer.decode(self._tokenizer.encode("", add_special_tokens=True))
         text = f"{self._system}\n\n{text}" if self._system else text
         return text if text.startswith(opening) else opening + text
@@ -129,13 +135,13 @@ class LayoutBuilder:
         return render_chat(self._tokenizer, [first, *messages[1:]], self._today)
 
     def _warn(self, what: str) -> None:
-        if not self._warned:  # it is the same for every layout
+        if not self._warned:  # the reason is the same for every layout
             log.warning("the chat template %s: prompt.system opens the user's turn instead", what)
         self._warned = True
 
 
 def fill(layout: Layout, parts: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """The prompt's tokens, with those of its parts spliced in."""
+    """Return the prompt's tokens, with the tokens of its parts inserted."""
     return tuple(token for piece in layout.pieces for token in (parts[piece] if isinstance(piece, str) else piece))
 
 
@@ -146,5 +152,5 @@ def _marked(text: str) -> str:
 
 
 def fixed_tokens(layout: Layout) -> int:
-    """How many tokens a prompt has without its parts."""
+    """Return the number of tokens of a prompt without its parts."""
     return sum(len(piece) for piece in layout.pieces if not isinstance(piece, str))

@@ -1,4 +1,4 @@
-"""Which waiting requests get rows of the decode batch, and which prompts are prefilled in one pass."""
+"""Admission of waiting requests to the decode batch, and grouping of prompts for prefilling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from igrpo.types import Completion
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """One call of ``sample``. ``admitted`` seeds have had rows; ``prefix`` is kept while others still wait for room."""
+    """A call of ``sample``.
+
+    ``admitted`` is the number of seeds that have been given rows. ``prefix`` is kept while other seeds still wait for
+    rows.
+    """
 
     prompt: tuple[int, ...]
     params: SamplingParams
@@ -26,17 +30,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The next ``count`` seeds of a request get rows."""
+    """A request and the number of its next seeds that get rows."""
 
     request: Request
     count: int
 
 
 def take_admissions(waiting: list[Request], free: int, max_rows: int) -> list[Admission]:
-    """Fill ``free`` rows with waiting requests, in their order; those that are all in leave ``waiting``.
+    """Fill ``free`` rows with waiting requests in order, and remove fully admitted requests from ``waiting``.
 
-    A request waits until all its rows fit, or a quarter of the batch: joining costs a copy, and a trickle of single
-    rows would pay it at every step.
+    A request waits until there is room for all its rows or for a quarter of the batch: joining costs a copy, and
+    admitting single rows would pay that cost at every step.
     """
     admissions = []
     while waiting:
@@ -54,10 +58,10 @@ def take_admissions(waiting: list[Request], free: int, max_rows: int) -> list[Ad
 
 
 def prefill_passes(admissions: Sequence[Admission], max_tokens: int) -> list[list[Admission]]:
-    """Split into passes of at most ``max_tokens`` padded tokens (or one prompt); like lengths go together."""
+    """Split into passes of at most ``max_tokens`` padded tokens (or one prompt), grouping similar lengths."""
     passes: list[list[Admission]] = []
     for admission in sorted(admissions, key=lambda admission: len(admission.request.prompt)):
-        # Sorted: the newest prompt is the longest, so it says to what the others are padded.
+        # Sorted by length: the newest prompt is the longest, so the others are padded to its length.
         if passes and (len(passes[-1]) + 1) * len(admission.request.prompt) <= max_tokens:
             passes[-1].append(admission)
         else:

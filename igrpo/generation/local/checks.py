@@ -1,4 +1,4 @@
-"""What the local engine refuses: models whose state it cannot hold, and requests that cannot be sampled."""
+"""Checks of the local engine: unsupported models, and requests that cannot be sampled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from igrpo.generation.local.decode_batch import DecodeBatch, DecodeRow, Finished
 from igrpo.generation.local.windows import OtherStateError, layer_windows
 
 _ATTENTION = ("sdpa", "eager")
-#: Nats per token that pass for rounding in float32, and in types of half the size.
+#: Largest difference attributed to rounding, in nats per token: in float32, and in 16-bit types.
 _TOLERANCE, _HALF_TOLERANCE = 0.01, 0.2
 _ADVICE = (
     "use vLLM (rollout=vllm_colocate or vllm_server), or a model with causal attention "
@@ -26,7 +26,7 @@ _NEEDED_ARGUMENTS = ("position_ids", "past_key_values", "logits_to_keep")
 
 
 def check_model(model: PreTrainedModel) -> None:
-    """Refuse a model that is no decoder with keys and values of tokens as its only state.
+    """Raise unless the model is a decoder whose only state is the keys and values of its tokens.
 
     Raises:
         ValueError: names the model class and what is missing.
@@ -51,10 +51,11 @@ def check_model(model: PreTrainedModel) -> None:
 
 @torch.no_grad()
 def check_decoding(model: PreTrainedModel) -> None:
-    """Prove on two short prompts that tokens decoded in one batch have the log-probs of a forward pass of each alone.
+    """Check on two short prompts that batched decoding gives the log-probs of separate forward passes.
 
     Raises:
-        ValueError: they do not, so samples would be of another distribution than the model's; or as `check_model`.
+        ValueError: the log-probs differ, so samples would come from another distribution than the model's; or as
+            `check_model`.
     """
     check_model(model)
     name = type(model).__name__
@@ -90,7 +91,7 @@ def _gaps(model: PreTrainedModel, prompt: list[int], row: FinishedRow[int]) -> l
 def check_request(
     prompt: Sequence[int], params: SamplingParams, seeds: Sequence[int], vocabulary: int, max_positions: int | None
 ) -> None:
-    """Refuse what cannot be sampled, before it can break the batch of others.
+    """Raise if the request cannot be sampled, before it can break the batch it would share.
 
     Raises:
         ValueError: names the setting, its value and its range.

@@ -1,6 +1,6 @@
-"""The rows that are decoded together: prefilled, stepped one token at a time, and gone as soon as they end.
+"""A batch of rows that are decoded together: prefilled, stepped one token at a time, and removed when they end.
 
-Everything that a step needs stays on the model's device; one small transfer a step tells which rows have ended.
+All state of a step stays on the model's device; one small transfer per step reports which rows have ended.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Owner = TypeVar("Owner")
 
 @dataclass(eq=False, slots=True)
 class DecodeRow(Generic[Owner]):
-    """One sample on its way. ``owner`` is the caller's own handle; ``born`` is set by the batch."""
+    """A sample being decoded. ``owner`` is the caller's own handle; ``born`` is set by the batch."""
 
     owner: Owner
     index: int
@@ -41,7 +41,7 @@ class DecodeRow(Generic[Owner]):
 
 @dataclass(frozen=True, slots=True)
 class FinishedRow(Generic[Owner]):
-    """What became of a row: its tokens and, for each, log-prob, sampling entropy and policy entropy (nats)."""
+    """A finished row: its tokens and, per token, log-prob, sampling entropy and policy entropy (nats)."""
 
     row: DecodeRow[Owner]
     token_ids: tuple[int, ...]
@@ -51,7 +51,7 @@ class FinishedRow(Generic[Owner]):
 
 
 def embedding_weight(model: PreTrainedModel) -> Tensor:
-    """The input embedding, [V, H]: its device is where token ids go, its rows are the ids that there are."""
+    """Return the input embedding, [V, H]; token ids go to its device, and it has one row per valid id."""
     weight = model.get_input_embeddings().weight
     assert isinstance(weight, Tensor)
     return weight
@@ -59,7 +59,7 @@ def embedding_weight(model: PreTrainedModel) -> Tensor:
 
 @torch.no_grad()
 def prefill(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Prefix:
-    """One forward pass over P prompts, right-aligned; only their last positions go through the head."""
+    """Run one forward pass over P right-aligned prompts; only their last positions go through the head."""
     device = embedding_weight(model).device
     lengths = [len(prompt) for prompt in prompts]
     longest = max(lengths)
@@ -67,7 +67,7 @@ def prefill(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Prefix:
     pads_P = longest - torch.tensor(lengths, device=device)
     positions_PL = torch.arange(longest, device=device) - pads_P[:, None]
     ragged = min(lengths) < longest
-    cache = DynamicCache()  # without the configuration: layers with a window keep all tokens, and a mask hides them
+    cache = DynamicCache()  # no configuration: layers with a window keep all tokens, and a mask hides the old ones
     output = model(
         input_ids=ids_PL,
         attention_mask=(positions_PL >= 0).long() if ragged else None,
@@ -80,10 +80,10 @@ def prefill(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Prefix:
 
 
 class DecodeBatch(Generic[Owner]):
-    """At most ``max_rows`` rows in the slots 0 .. n-1; a row that leaves is replaced by the last one.
+    """A batch of at most ``max_rows`` rows in the slots 0 .. n-1; a removed row is replaced by the last one.
 
-    What happens is a function of the calls alone: an empty batch forgets its buffers, and no row's numbers depend on
-    its batch-mates, up to the rounding of matrix products.
+    The result depends only on the calls: an empty batch frees its buffers, and no row's numbers depend on the other
+    rows, up to the rounding of matrix products.
     """
 
     def __init__(self, model: PreTrainedModel, max_rows: int) -> None:
@@ -128,7 +128,7 @@ class DecodeBatch(Generic[Owner]):
 
     @torch.no_grad()
     def step(self) -> list[FinishedRow[Owner]]:
-        """One more token for every row; returns the rows that ended with it.
+        """Decode one more token for every row, and return the rows that ended with it.
 
         Raises:
             FloatingPointError: the model's logits are NaN or infinite.
@@ -151,7 +151,7 @@ class DecodeBatch(Generic[Owner]):
         return self._sample(part, output.logits[:, -1].float())
 
     def remove(self, slots: Sequence[int]) -> None:
-        """Let rows go. The last rows take their slots; an emptied batch gives its memory back."""
+        """Remove rows. The last rows take their slots; a batch that becomes empty frees its memory."""
         gone = set(slots)
         left = len(self.rows) - len(gone)
         if left == 0:
@@ -171,7 +171,7 @@ class DecodeBatch(Generic[Owner]):
         self._summarise()
 
     def clear(self) -> None:
-        """Forget all rows and their memory."""
+        """Remove all rows and free their memory."""
         self.rows.clear()
         self._summarise()
         self._cache = None
@@ -179,7 +179,7 @@ class DecodeBatch(Generic[Owner]):
         self._stops = self._stops[:, :0].clone()
 
     def _sample(self, part: slice, logits_BV: Tensor) -> list[FinishedRow[Owner]]:
-        """Sample the next token of the rows of ``part``, record it, and take out the rows that ended."""
+        """Sample the next token of the rows of ``part``, record it, and remove the rows that ended."""
         state = self._integers[part]
         new_B = state[:, _NEW].clone()
         sampled = sample_tokens(logits_BV, uniforms(state[:, _SEED], new_B), self._row_sampling(part))
@@ -217,7 +217,7 @@ class DecodeBatch(Generic[Owner]):
         return RowSampling(temperatures, top_ps, top_ks, tempered=tempered, filtered=filtered, greedy=greedy)
 
     def _summarise(self) -> None:
-        """What steps need to know of all rows together; it changes only when rows come or go."""
+        """Update the values that summarise all rows; they change only when rows are added or removed."""
         params = {row.params for row in self.rows}
         self._needs = (
             any(p.temperature != 1 for p in params),
@@ -241,7 +241,7 @@ class DecodeBatch(Generic[Owner]):
 
 
 def _with_columns(old: Tensor, columns: int) -> Tensor:
-    """``old`` with its second dimension grown to ``columns`` (new ones hold no token)."""
+    """Return ``old`` with its second dimension extended to ``columns``; new columns hold no token."""
     if columns == old.shape[1]:
         return old
     new = old.new_full((old.shape[0], columns, *old.shape[2:]), _NO_TOKEN)

@@ -1,7 +1,7 @@
-"""Sampling in the training process, from the trainer's own module: no copy of the weights, nothing to synchronise.
+"""The local engine: samples from the trainer's own module, without a copy of the weights to synchronise.
 
-One asyncio task decodes for everybody. Requests that arrive while it runs are prefilled and join the batch between two
-decode steps, so both stages of many questions share one batch; between steps the event loop runs whatever else is
+One asyncio task decodes for all callers. Requests that arrive while it runs are prefilled and join the batch between
+two decode steps, so both stages of many questions share one batch. Between steps the event loop runs other work that is
 ready, such as rewards.
 """
 
@@ -27,15 +27,15 @@ from igrpo.types import Completion
 
 
 class LocalEngine:
-    """An ``Engine`` over a Hugging Face causal LM with ordinary attention (Qwen2, Qwen3, Llama, GPT-2, ...).
+    """An ``Engine`` for a Hugging Face causal LM with ordinary attention (Qwen2, Qwen3, Llama, GPT-2, ...).
 
-    A sample depends on its seed, its prompt and the weights, not on who shares the batch (up to the rounding of matrix
-    products); requests made at the same time, in the same order, give the same bits every time. At temperature 0 the
-    sampling distribution is a single point: log-probs and sampling entropies are 0.
+    A sample depends on its seed, its prompt and the weights, and not on the other rows of the batch (up to the rounding
+    of matrix products). Requests made at the same time, in the same order, give bitwise identical results. At
+    temperature 0 the sampling distribution is a single point: log-probs and sampling entropies are 0.
 
-    ``prefilled_tokens`` and ``generated_tokens`` count, over the engine's life, the prompt tokens that were really
-    computed and the new tokens that were returned; ``flops`` the operations that both took, and ``busy_seconds`` the
-    wall time.
+    The counters cover the lifetime of the engine. ``prefilled_tokens`` counts the prompt tokens that were actually
+    computed, ``generated_tokens`` the new tokens that were returned, ``flops`` the operations of both, and
+    ``busy_seconds`` their wall time.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class LocalEngine:
         max_batch_rows: int,
         max_prefill_tokens: int = 8192,
     ) -> None:
-        """Sample from ``model`` as it is at each step.
+        """Prepare to sample from ``model``, whose weights are read live at each step.
 
         Args:
-            max_batch_rows: rows decoded together; requests beyond it wait, larger ones are split.
-            max_prefill_tokens: padded prompt tokens of one prefill pass (a single longer prompt still passes).
+            max_batch_rows: rows decoded together; requests beyond it wait, larger requests are split.
+            max_prefill_tokens: padded prompt tokens per prefill pass (a single longer prompt is still accepted).
 
         Raises:
-            ValueError: the model keeps another state than keys and values of all tokens, or a limit is below 1.
+            ValueError: the model has state other than keys and values of all tokens, or a limit is below 1.
         """
         for name, limit in (("max_batch_rows", max_batch_rows), ("max_prefill_tokens", max_prefill_tokens)):
             if limit < 1:
@@ -82,13 +82,13 @@ class LocalEngine:
     async def sample(
         self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
     ) -> tuple[Completion, ...]:
-        """See ``Engine.sample``. A cancelled caller's rows leave the batch before the next step.
+        """Sample completions; see ``Engine.sample``. Rows of a cancelled caller leave the batch before the next step.
 
         Raises:
             ValueError: a parameter, a token id or a seed is out of range, the prompt is empty, or prompt and new
                 tokens do not fit the model.
             FloatingPointError: the model's logits are not finite. This and any other failure of the model reaches
-                every caller that waits.
+                every waiting caller.
         """
         prompt, seeds = tuple(prompt_ids), tuple(seeds)
         check_request(prompt, params, seeds, self._vocabulary, self._max_positions)
@@ -104,7 +104,7 @@ class LocalEngine:
         return await request.future
 
     def sync_weights(self, version: int) -> None:
-        """Mark what is sampled from now on with ``version``: the weights are the trainer's own, live.
+        """Label all later samples with ``version``; the weights themselves are read live from the trainer.
 
         Raises:
             RuntimeError: samples are being decoded; they would mix two policies.
@@ -115,11 +115,11 @@ class LocalEngine:
         self._version = version
 
     def fingerprints(self) -> Mapping[str, str]:
-        """None: the weights are the trainer's own."""
+        """Return no fingerprints: the engine uses the trainer's own weights."""
         return {}
 
     def close(self) -> None:
-        """Fail who still waits, and drop the buffers. Safe to call twice."""
+        """Fail the requests that still wait, and free the buffers. Safe to call twice."""
         self._closed = True
         self._abandon(RuntimeError("the engine was closed while this request was being decoded"))
 
@@ -127,7 +127,7 @@ class LocalEngine:
         """Prefill and decode until no request is left."""
         finished: list[Request] = []
         with sampling_mode(self._model, self._swap_attention):
-            await asyncio.sleep(0)  # whoever is ready by now belongs to the first wave
+            await asyncio.sleep(0)  # let all callers that are ready join the first batch
             while self._drop_cancelled():
                 started = time.perf_counter()
                 finished = self._admit_waiting()
@@ -138,10 +138,10 @@ class LocalEngine:
                     self._resolve(finished)
                     finished = []
                     await asyncio.sleep(0)
-        self._resolve(finished)  # out here, so that whoever trains next finds the model as it was
+        self._resolve(finished)  # after sampling_mode has ended, so that callers find the model's own state restored
 
     def _drop_cancelled(self) -> bool:
-        """Forget requests whose callers are gone; returns whether any work is left."""
+        """Remove requests whose callers are gone; returns whether any work is left."""
         if any(request.future.done() for request in self._live):
             self._live = [request for request in self._live if not request.future.done()]
             self._waiting = [request for request in self._waiting if not request.future.done()]
@@ -151,7 +151,7 @@ class LocalEngine:
         return bool(self._waiting or self._batch.rows)
 
     def _admit_waiting(self) -> list[Request]:
-        """Prefill the prompts for which there is room, and give them rows; returns requests complete at once."""
+        """Prefill the prompts that fit and give them rows; returns requests that are already complete."""
         admissions = take_admissions(self._waiting, self._max_rows - len(self._batch), self._max_rows)
         finished: list[Request] = []
         for admission in admissions:
@@ -167,7 +167,7 @@ class LocalEngine:
         return finished
 
     def _join(self, prefix: Prefix, chunk: list[Admission]) -> list[Request]:
-        """Rows for the admitted seeds of each request; the prompts of ``prefix`` are theirs, in order."""
+        """Add rows for the admitted seeds of each request; the prompts of ``prefix`` are in the order of ``chunk``."""
         rows: list[DecodeRow[Request]] = []
         sources: list[int] = []
         for source, admission in enumerate(chunk):
@@ -183,7 +183,7 @@ class LocalEngine:
         return self._complete(self._batch.admit(prefix, rows, sources))
 
     def _complete(self, rows: list[FinishedRow[Request]]) -> list[Request]:
-        """Turn finished rows into completions; returns the requests that have all of theirs."""
+        """Turn finished rows into completions, and return the requests whose completions are all done."""
         finished = []
         for done in rows:
             request = done.row.owner
@@ -212,7 +212,7 @@ class LocalEngine:
                 request.future.set_result(completions)
 
     def _abandon(self, error: BaseException) -> None:
-        """Give up every request: its caller gets ``error``, and nothing of it is left."""
+        """Fail every request with ``error`` and drop all their state."""
         give_up([request.future for request in self._live], error)
         self._live.clear()
         self._waiting.clear()

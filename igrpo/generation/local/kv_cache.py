@@ -1,8 +1,8 @@
-"""The key-value cache of a decode batch whose rows come and go.
+"""The key-value cache of a decode batch whose rows are added and removed over time.
 
-A row is left-aligned in its slot: position p of its sequence lies in column p, whatever its batch-mates do. So a new
-row is written beside the running ones, a row that leaves is replaced by the last one, and nothing is padded, shifted or
-concatenated while tokens are decoded. Columns past a row's length hold old but finite numbers; the attention mask hides
+A row is left-aligned in its slot: position p of its sequence is stored in column p, independently of the other rows. So
+a new row is written next to the running ones, a removed row is replaced by the last one, and nothing is padded, shifted
+or concatenated during decoding. Columns past a row's length hold stale but finite numbers; the attention mask hides
 them.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicLayer
 
-#: Columns are added in multiples of this, and by at least a quarter of those that are there.
+#: Columns are added in multiples of this, and by at least a quarter of the current number.
 _COLUMN_CHUNK = 64
 
 
@@ -24,7 +24,7 @@ _COLUMN_CHUNK = 64
 class Prefix:
     """Keys and values of P prefilled prompts, right-aligned in L columns, and the logits that follow them.
 
-    ``keys`` and ``values`` hold one [P, heads, L, head_dim] tensor a layer; ``logits`` is [P, V], float32.
+    ``keys`` and ``values`` hold one [P, heads, L, head_dim] tensor per layer; ``logits`` is [P, V], float32.
     """
 
     keys: list[Tensor]
@@ -34,7 +34,7 @@ class Prefix:
 
     @classmethod
     def from_cache(cls, cache: DynamicCache, lengths: list[int], logits: Tensor) -> Prefix:
-        """The keys and values that a forward pass left in ``cache``."""
+        """Build a prefix from the keys and values that a forward pass left in ``cache``."""
         keys, values = [], []
         for layer in cache.layers:
             if not isinstance(layer, DynamicLayer) or layer.keys is None or layer.values is None:
@@ -44,7 +44,7 @@ class Prefix:
         return cls(keys, values, lengths, logits)
 
     def select(self, index: int) -> Prefix:
-        """One prompt alone, copied, so that the other prompts' memory can go."""
+        """Return a copy of one prompt, so that the memory of the others can be freed."""
         kept = slice(-self.lengths[index], None)
         keys = [layer[index : index + 1, :, kept].clone() for layer in self.keys]
         values = [layer[index : index + 1, :, kept].clone() for layer in self.values]
@@ -53,7 +53,7 @@ class Prefix:
 
 @dataclass(slots=True)
 class _Step:
-    """What all layers need to know of the current decode step: its rows, where they write, how far they read."""
+    """State of the current decode step shared by all layers: rows, positions to write, and columns to read."""
 
     rows: Tensor
     positions: Tensor
@@ -61,7 +61,7 @@ class _Step:
 
 
 class _SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
-    """One layer: [slots, heads, columns, head_dim] buffers, written in place."""
+    """The cache of one layer: [slots, heads, columns, head_dim] buffers, written in place."""
 
     is_sliding = False
 
@@ -76,7 +76,10 @@ class _SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         raise AssertionError("a slot layer is made with its buffers")
 
     def update(self, key_states: Tensor, value_states: Tensor, *_args: Any, **_kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Write one token a row ([B, heads, 1, head_dim]); returns the columns to read, [B, heads, width, head_dim]."""
+        """Write one token per row ([B, heads, 1, head_dim]), and return the columns to read.
+
+        The returned keys and values are [B, heads, width, head_dim].
+        """
         step, batch = self.step, key_states.shape[0]
         self.keys[step.rows, :, step.positions] = key_states[:, :, 0].to(self.keys.dtype)
         self.values[step.rows, :, step.positions] = value_states[:, :, 0].to(self.values.dtype)
@@ -93,10 +96,10 @@ class _SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
 
 
 class SlotCache(Cache):
-    """The layers of a decode batch. Rows 0 .. B-1 are live; the caller says where each of them stands."""
+    """The cache of a decode batch. Rows 0 .. B-1 are live; the caller gives the position of each."""
 
     def __init__(self, like: Prefix, max_rows: int) -> None:
-        """Empty, with the layers, heads, type and device of ``like``; it never holds more than ``max_rows`` rows."""
+        """Create an empty cache with the layers, heads, dtype and device of ``like``, for at most ``max_rows`` rows."""
         self.max_rows = max_rows
         none = torch.zeros(0, dtype=torch.long, device=like.logits.device)
         self.step = _Step(none, none, 0)
@@ -107,7 +110,7 @@ class SlotCache(Cache):
         super().__init__(layers=list(self.slot_layers))
 
     def begin_step(self, positions_B: Tensor, width: int) -> None:
-        """Row b writes its next token to column ``positions_B[b]``; all rows read the first ``width`` columns."""
+        """Start a step: row b writes to column ``positions_B[b]``, and all rows read the first ``width`` columns."""
         rows = len(positions_B)
         self._reserve(rows, width)
         if len(self.step.rows) != rows:
@@ -115,11 +118,11 @@ class SlotCache(Cache):
         self.step.positions, self.step.width = positions_B, width
 
     def insert(self, prefix: Prefix, sources_B: Tensor, start: int) -> None:
-        """Copy prompt ``sources_B[i]`` of ``prefix`` into slot ``start + i``: its samples share one prefill."""
+        """Copy prompt ``sources_B[i]`` of ``prefix`` into slot ``start + i``, so that its samples share one prefill."""
         columns = prefix.keys[0].shape[2]
         stop = start + len(sources_B)
         self._reserve(stop, columns)
-        # Right-aligned to left-aligned; past a prompt's end its last token is repeated, where nobody looks.
+        # Right-aligned to left-aligned; past a prompt's end its last token is repeated, which the mask hides.
         pads_P = columns - torch.tensor(prefix.lengths, device=sources_B.device)
         shifted = pads_P[sources_B, None] + torch.arange(columns, device=sources_B.device)
         shifted.clamp_(max=columns - 1)
@@ -134,7 +137,7 @@ class SlotCache(Cache):
             layer.values[targets, :, :width] = layer.values[sources, :, :width]
 
     def _reserve(self, rows: int, columns: int) -> None:
-        """Make room for that many slots and columns; what is there stays."""
+        """Grow to at least that many slots and columns; existing contents are kept."""
         have_rows, _, have_columns, _ = self.slot_layers[0].keys.shape
         if rows <= have_rows and columns <= have_columns:
             return
@@ -149,7 +152,7 @@ class SlotCache(Cache):
 
 
 def _empty(like: Tensor, rows: int, columns: int) -> Tensor:
-    # Zeros, not uninitialised memory: a masked NaN would still be a NaN after the weighted sum.
+    # Zeros, not uninitialised memory: a masked NaN would still give NaN in the weighted sum.
     return like.new_zeros(rows, like.shape[1], columns, like.shape[3])
 
 

@@ -1,4 +1,4 @@
-"""The local engine over a copy of the policy, for trainers whose own weights are sharded."""
+"""The local engine on a copy of the policy, for trainers whose own weights are sharded."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from igrpo.models.weights import whole
 
 
 class ReplicaEngine(LocalEngine):
-    """Samples from a whole copy of the weights that every process keeps, brought up to date by ``sync_weights``.
+    """Samples from a full copy of the weights in each process, which ``sync_weights`` updates.
 
-    It costs the memory that sharding saves: for models that fit one device, and for tests.
+    It needs the memory that sharding saves, so it is meant for models that fit on one device, and for tests.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Attention windows: how far back each layer of a model looks, and the masks of a decode step that follow from it."""
+"""Attention windows per layer type, and the attention masks of a decode step."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-#: Settings whose windows transformers' masks carry out; a family with another one keeps a window of its own.
+#: Settings that transformers' masks implement; a family with another setting has a window that they do not cover.
 _KNOWN = ("sliding_window", "use_sliding_window", "sliding_window_pattern", "max_window_layers")
 _FULL, _SLIDING = "full_attention", "sliding_attention"
 
 
 class OtherStateError(ValueError):
-    """A model whose state is more than keys and values that a mask hides; the message says what it has."""
+    """A model has state other than keys and values that a mask can hide; the message names it."""
 
 
 def layer_windows(model: Any) -> Mapping[str, int | None]:
-    """The window of each type of layer, in tokens (None: all tokens are seen).
+    """Return the window of each type of layer, in tokens (None: no limit).
 
     Raises:
         OtherStateError: a layer is of another type.
@@ -48,19 +48,19 @@ def layer_windows(model: Any) -> Mapping[str, int | None]:
 
 
 class DecodeMasks:
-    """Additive attention masks of a decode step, in the form in which a model's ``forward`` takes them."""
+    """Additive attention masks of a decode step, in the form that a model's ``forward`` accepts."""
 
     def __init__(self, model: Any) -> None:
         self._windows = layer_windows(model)
         self._dtype: torch.dtype = model.dtype
-        # families with types of layers take a mask of each; the others have one mask for all layers
+        # families with layer types take one mask per type; the others take one mask for all layers
         config = model.config.get_text_config(decoder=True)
         self._by_type = _SLIDING in self._windows and getattr(config, "layer_types", None) is not None
 
     def __call__(self, positions_B: Tensor, width: int) -> Tensor | dict[str, Tensor]:
-        """Row b, whose new token is at ``positions_B[b]``, sees the columns up to it, as far back as its window goes.
+        """Return the masks of a step: row b sees the columns up to ``positions_B[b]``, as far back as its window.
 
-        Each mask is [B, 1, 1, width]: 0, or the least number of the model's type.
+        Each mask is [B, 1, 1, width]: 0, or the lowest number of the model's dtype.
         """
         columns_W = torch.arange(width, device=positions_B.device)
         future_BW = columns_W > positions_B[:, None]

@@ -1,4 +1,4 @@
-"""Talking to the server: one sample a request, and what to make of each way in which a request can end."""
+"""Client of the vLLM server: one request per sample, and a classification of failed requests."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ _STATUS_TIMEOUT_S = 10.0
 
 
 class LostError(RuntimeError):
-    """The request was not answered, or not from the weights that it asked for; it can be asked again."""
+    """A request was not answered, or not from the requested weights; it can be retried."""
 
 
 class ServerRefusedError(RuntimeError):
-    """The server will not answer this, however often it is asked."""
+    """The server refuses the request; retrying does not help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Of a server that answers: ``boot`` is new after every start, ``weights`` the label of what is loaded.
+    """Status of a running server.
 
-    ``device`` is vLLM's (``cpu``, ``cuda``), ``nccl`` whether it takes weights that way, ``workers`` its processes.
+    ``boot`` is new after every start and ``weights`` is the label of the loaded weights. ``device`` is vLLM's (``cpu``,
+    ``cuda``), ``nccl`` says if the server accepts weights by NCCL, and ``workers`` is its number of worker processes.
     """
 
     boot: str
@@ -42,7 +43,7 @@ class Status:
 
 
 class Client:
-    """Requests to one server. Samples are asked asynchronously, everything else blocks."""
+    """Requests to one server. ``sample`` is asynchronous, all other calls block."""
 
     def __init__(self, url: str, api_key: str | None, *, request_timeout_s: float) -> None:
         self.url = url.rstrip("/")
@@ -50,7 +51,7 @@ class Client:
         self._timeout_s = request_timeout_s
 
     def session(self, connections: int) -> aiohttp.ClientSession:
-        """For the samples of one event loop; to be closed in it."""
+        """Create an HTTP session for the samples of one event loop; close it in the same loop."""
         return aiohttp.ClientSession(
             headers=self._headers,
             connector=aiohttp.TCPConnector(limit=connections),
@@ -66,11 +67,11 @@ class Client:
         seed: int,
         label: str,
     ) -> Answer:
-        """One sample from the weights ``label``, all of its tokens.
+        """Request one sample from the weights ``label``, and return all of its tokens.
 
         Raises:
             LostError: the connection was lost, the server has other weights, or it failed.
-            ServerRefusedError: it does not take the request, the key is wrong, or no answer came in time.
+            ServerRefusedError: the server refuses the request, the key is wrong, or no answer came in time.
         """
         body = {"token_ids": list(prompt), "sampling_params": sampling_arguments(params, seed)}
         try:
@@ -94,12 +95,12 @@ class Client:
         return answer
 
     def status(self) -> Status | None:
-        """Of the server; None while none answers.
+        """Return the server's status, or None while no server answers.
 
         Raises:
-            ServerRefusedError: something else than our server answers, or the key is wrong.
+            ServerRefusedError: another kind of server answers, or the key is wrong.
         """
-        if not is_healthy(self.url):  # while a server dies the gate in front of it still answers
+        if not is_healthy(self.url):  # the gate still answers while the server behind it shuts down
             return None
         try:
             reply = self.call("GET", "/igrpo/weights", timeout_s=_STATUS_TIMEOUT_S)
@@ -118,24 +119,24 @@ class Client:
             raise ServerRefusedError(f"{self.url} answers, but it is no server of `igrpo serve`") from None
 
     def load(self, path: str, label: str) -> None:
-        """Make the server load a file of weights; at once if it has them.
+        """Make the server load a file of weights; returns at once if they are already loaded.
 
         Raises:
-            LostError, ServerRefusedError: it did not.
+            LostError, ServerRefusedError: the server did not load them.
         """
         self.call("POST", "/igrpo/weights", {"path": path, "label": label}, timeout_s=self._timeout_s)
 
     def fingerprints(self) -> Mapping[str, str]:
-        """Of the weights that are installed there."""
+        """Return the fingerprints of the weights that the server has installed."""
         reply = self.call("GET", "/igrpo/fingerprints", timeout_s=self._timeout_s)
         return {str(name): str(label) for name, label in dict(reply["fingerprints"]).items()}
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, timeout_s: float) -> Any:
-        """One request to the gate in front of vLLM (see `igrpo.generation.vllm.middleware`), with a JSON object back.
+        """Send one request to the gate in front of vLLM (`igrpo.generation.vllm.middleware`), and return a JSON object.
 
         Raises:
             LostError: no connection, or a failure in the server.
-            ServerRefusedError: it does not take the request.
+            ServerRefusedError: the server refuses the request.
         """
         request = urllib.request.Request(
             f"{self.url}{path}",
@@ -163,7 +164,7 @@ class Client:
 
 
 def is_healthy(url: str) -> bool:
-    """Whether a server there says that its engine is well."""
+    """True if the server at ``url`` reports that its engine is healthy."""
     try:
         with _OPENER.open(f"{url}/health", timeout=_STATUS_TIMEOUT_S) as reply:
             return bool(reply.status == 200)
@@ -171,15 +172,15 @@ def is_healthy(url: str) -> bool:
         return False
 
 
-# without proxies: weights and prompts go nowhere else
+# no proxies: weights and prompts are sent to the server only
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def parse_answer(content: bytes) -> Answer:
-    """Of vLLM's answer to one request for one sample.
+    """Parse vLLM's answer to a request for one sample.
 
     Raises:
-        LostError: it is cut off, or not of that form.
+        LostError: the answer is cut off, or has another form.
     """
     try:
         reply = json.loads(content)

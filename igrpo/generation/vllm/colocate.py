@@ -1,6 +1,6 @@
 """vLLM in the trainer's process, with the trainer's weights (see `igrpo.generation.vllm.stepped`).
 
-Each of several trainer processes has an engine of its own, on its own device.
+Each trainer process has its own engine on its own device.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from igrpo.models.weights import named_weights
 
 
 class VllmColocateEngine(SteppedEngine):
-    """An ``Engine`` (`igrpo.generation.base`). Before the first ``sync_weights`` it has no weights, and samples none.
+    """An ``Engine`` (`igrpo.generation.base`). It has no weights and cannot sample before the first ``sync_weights``.
 
-    ``sleep`` gives the GPU's memory back until the next ``sample`` or ``sync_weights``; on a CPU it does nothing.
+    ``sleep`` frees the GPU's memory until the next ``sample`` or ``sync_weights``; on a CPU it does nothing.
     """
 
     def __init__(
@@ -34,15 +34,15 @@ class VllmColocateEngine(SteppedEngine):
         max_model_len: int,
         seed: int,
     ) -> None:
-        """Start vLLM. With several processes all of them do so at the same point.
+        """Start vLLM. With several processes, all must do so at the same point.
 
         Args:
-            model: the trainer's, whose weights ``sync_weights`` takes.
-            served: where its configuration lies; its weights there are not read.
+            model: the trainer's model, whose weights ``sync_weights`` copies.
+            served: location of the model's configuration; the weights stored there are not read.
             max_model_len: prompt and completion, in tokens.
 
         Raises:
-            ValueError: vLLM is not installed, or the settings do not go with it.
+            ValueError: vLLM is not installed, or the settings do not work with it.
         """
         require_vllm()
         check_settings(config)
@@ -58,7 +58,7 @@ class VllmColocateEngine(SteppedEngine):
         )
 
     def sync_weights(self, version: int) -> None:
-        """Copy the trainer's weights into vLLM, in memory, and forget what was computed with the old ones.
+        """Copy the trainer's weights into vLLM, in memory, and clear its prefix cache.
 
         Raises:
             RuntimeError: samples are being decoded; they would mix two policies.
@@ -66,7 +66,7 @@ class VllmColocateEngine(SteppedEngine):
         if self._live:
             raise RuntimeError(f"sync_weights({version}) while {len(self._live)} samples are being decoded")
         self.wake()
-        self._version = None  # until all of them have arrived
+        self._version = None  # until all weights have arrived
         self._engine.collective_rpc("igrpo_load", args=(named_weights(self._model),))
         if not self._engine.reset_prefix_cache():
             raise RuntimeError("vLLM did not empty its prefix cache: samples would continue old keys and values")
@@ -74,12 +74,12 @@ class VllmColocateEngine(SteppedEngine):
         self._version = version
 
     def fingerprints(self) -> Mapping[str, str]:
-        """Of the weights that vLLM has installed (see `igrpo.generation.vllm.worker`)."""
+        """Return fingerprints of the weights that vLLM has installed (see `igrpo.generation.vllm.worker`)."""
         (labels,) = self._engine.collective_rpc("igrpo_fingerprints")
         return dict(labels)
 
     def sleep(self) -> None:
-        """Give the GPU's memory to the trainer, where ``config.sleep`` and the device allow it."""
+        """Free the GPU's memory for the trainer, if ``config.sleep`` and the device allow it."""
         if self._can_sleep and not self._asleep:
             assert not self._live, "samples are being decoded"
             self._engine.sleep(level=1)

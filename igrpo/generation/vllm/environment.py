@@ -1,4 +1,4 @@
-"""The environment variables that vLLM reads, and what its start-up changes in a process: one place for both."""
+"""Environment variables for vLLM, and restoration of the process state that its start-up changes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import torch
 
 from igrpo.config.parts.rollout import VllmEngineConfig
 
-#: What vLLM's own middleware and ours take the key from; a command line would show it to every user of the machine.
+#: Variable from which vLLM's middleware and ours read the key; a command line is visible to every user of the machine.
 API_KEY = "VLLM_API_KEY"
 
 
 def require_vllm() -> None:
-    """Refuse a machine without vLLM, before anything is started.
+    """Raise if vLLM is not installed, before anything is started.
 
     Raises:
         ValueError: says what to install.
@@ -31,9 +31,9 @@ def require_vllm() -> None:
 
 
 def process_variables(config: VllmEngineConfig) -> dict[str, str]:
-    """For every process that runs vLLM. Those about CPUs do nothing on a GPU.
+    """Return the variables for every process that runs vLLM. Those about CPUs have no effect on a GPU.
 
-    Threads are not bound to cores, since the trainer and other runs share them.
+    Threads are not bound to cores, since the trainer and other runs share the cores.
     """
     return {
         "DO_NOT_TRACK": "1",
@@ -45,16 +45,16 @@ def process_variables(config: VllmEngineConfig) -> dict[str, str]:
 
 
 def set_process_variables(config: VllmEngineConfig) -> None:
-    """For vLLM in this process. Before its import."""
+    """Set the variables for vLLM in this process; call before vllm is imported."""
     os.environ.update(process_variables(config))
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
 
 
 def server_variables(config: VllmEngineConfig, api_key: str | None, weights_dir: str | None) -> Mapping[str, str]:
-    """The whole environment of a server: this process's, without what describes a rank of ours.
+    """Return the full environment of a server: that of this process without the variables of a distributed rank.
 
     Args:
-        weights_dir: the only folder from which the server will load weights (None: any file that a client names).
+        weights_dir: the only folder from which the server loads weights (None: any file that a client names).
     """
     inherited = {name: value for name, value in os.environ.items() if name not in _OF_A_RANK}
     inherited.pop("VLLM_ENABLE_V1_MULTIPROCESSING", None)
@@ -66,7 +66,7 @@ def server_variables(config: VllmEngineConfig, api_key: str | None, weights_dir:
     return variables
 
 
-# What torchrun sets; a server is no part of the trainer's group.
+# Variables that torchrun sets; a server does not belong to the trainer's process group.
 _OF_A_RANK = frozenset(
     {"RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "ROLE_WORLD_SIZE"}
     | {"MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_USE_AGENT_STORE"}
@@ -75,8 +75,11 @@ _OF_A_RANK = frozenset(
 
 @contextmanager
 def undisturbed_process() -> Iterator[None]:
-    """Undo what starting an engine does to this process: random states, torch's threads and the function that sets
-    them, which vLLM replaces by one that does nothing."""
+    """Restore the process state that starting an engine changes.
+
+    Covers the random states, the number of torch threads, and ``torch.set_num_threads``, which vLLM replaces by a
+    function that does nothing.
+    """
     python_state, numpy_state = random.getstate(), np.random.get_state()
     threads, set_threads = torch.get_num_threads(), torch.set_num_threads
     with torch.random.fork_rng():

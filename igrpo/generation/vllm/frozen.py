@@ -1,4 +1,4 @@
-"""vLLM in this process with the weights that a model comes with, which nothing trains: a judge."""
+"""vLLM in this process with a model's own weights, which are not trained: used for a judge."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from igrpo.generation.vllm.stepped import SteppedEngine
 
 
 class VllmFrozenEngine(SteppedEngine):
-    """Samples as any ``Engine`` does, and has no weights to sync. One vLLM engine at a time lives in a process."""
+    """An engine whose ``sample`` works as in any ``Engine``, without weights to sync.
+
+    Only one vLLM engine at a time can exist in a process.
+    """
 
     def __init__(
         self,
@@ -31,8 +34,8 @@ class VllmFrozenEngine(SteppedEngine):
 
         Args:
             shape: the model without its values (see `igrpo.models.load.load_shape`).
-            setting: the path of ``config.max_model_len``, for messages.
-            schema: the JSON that all samples are constrained to (None: they are free).
+            setting: the full name of the setting ``config.max_model_len``, for messages.
+            schema: a JSON schema that constrains all samples (None: no constraint).
 
         Raises:
             ValueError: vLLM is not installed.

@@ -1,8 +1,8 @@
-"""Runs a command and outlives nobody: it kills the command's whole process group when its parent goes.
+"""A wrapper that runs a command and kills its whole process group when the parent process ends.
 
-``python guard.py COMMAND ...``, started in a session of its own, with a pipe as its standard input. The other end of
-the pipe is the parent's, so it closes however the parent ends, by SIGKILL too. The standard library alone: it has to be
-up before anything can go wrong.
+Usage: ``python guard.py COMMAND ...``, started in its own session, with a pipe as its standard input. The parent holds
+the other end of the pipe, so the pipe closes however the parent ends, including by SIGKILL. Only the standard library
+is used, so that the guard is running before anything can fail.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import threading
 
 
 def _kill_group() -> None:
-    os.killpg(os.getpgid(0), signal.SIGKILL)  # this process among them
+    os.killpg(os.getpgid(0), signal.SIGKILL)  # includes this process
 
 
 def _watch_parent() -> None:
@@ -25,10 +25,10 @@ def _watch_parent() -> None:
 
 
 def main(command: list[str]) -> None:
-    """Run the command; when it has ended, so do the processes that it left behind."""
+    """Run the command; when it has ended, kill the processes that it left behind."""
     if os.getpgid(0) != os.getpid():
         raise SystemExit("guard: has to be started in a session of its own")
-    # SIGTERM goes to the whole group, and the command decides how it ends. A handler, unlike SIG_IGN, is not inherited.
+    # SIGTERM reaches the whole group, and the command decides how to end. A handler, unlike SIG_IGN, is not inherited.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     threading.Thread(target=_watch_parent, daemon=True).start()

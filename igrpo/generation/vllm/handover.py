@@ -1,4 +1,4 @@
-"""Getting the trainer's weights into the server, and getting them in again after it was gone."""
+"""Transfer of the trainer's weights to the server, and reloading after the server was lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _POLL_S = 0.25
 
 
 class Handover:
-    """What the server is loaded with. ``label`` names it: the run's own name (``session``) and the version."""
+    """Loads weights into the server.
+
+    ``label`` names the loaded weights: the run's unique name (``session``) and the version.
+    """
 
     def __init__(
         self,
@@ -48,10 +51,10 @@ class Handover:
         self._stopping = threading.Event()
 
     def send(self, version: int) -> None:
-        """Have the server load the trainer's weights. All processes call this at the same point.
+        """Make the server load the trainer's weights. All processes must call this at the same point.
 
         Raises:
-            RuntimeError: it did not; in every process.
+            RuntimeError: the server did not load them; raised in every process.
         """
         self.label = None
         self._stopping.clear()
@@ -74,10 +77,11 @@ class Handover:
         self.label, self._path = label, outcomes[0][1]
 
     def restore(self, reason: str) -> None:
-        """Wait for a server that was lost and load it with the same weights again; for any process, at any time.
+        """Wait for a lost server and load the same weights again. Any process may call this, at any time.
 
         Raises:
-            ServerRefusedError: it does not come back, or is another run's by now; ``reason`` is what was lost.
+            ServerRefusedError: the server does not come back, or another run uses it now. The message includes
+                ``reason``, which says how the server was lost.
         """
         assert self.label is not None
         if self._by_nccl:
@@ -93,17 +97,17 @@ class Handover:
             self._load(self.label, reason, taken_is_fatal=True)
 
     def give_up(self) -> None:
-        """End a ``restore`` that waits in another thread."""
+        """Stop a ``restore`` that waits in another thread."""
         self._stopping.set()
 
     def close(self) -> None:
-        """Delete the file."""
+        """Delete the weights file and leave the NCCL group."""
         self._stopping.set()
         self._files.forget()
         self._leave_group()
 
     def _choose(self) -> None:
-        """NCCL or a file: the main process looks at the server and decides for all, once."""
+        """Choose NCCL or a file: the main process queries the server and decides for all processes, once."""
         if self._by_nccl is not None:
             return
         status = self._status_for_all()
@@ -119,7 +123,7 @@ class Handover:
         self._by_nccl = self._config.transfer == "nccl" or (self._config.transfer == "auto" and possible and not mine)
 
     def _status_for_all(self) -> Status:
-        """The server's, as the main process sees it; raises in all processes where it does not answer."""
+        """Return the status as the main process sees it; raises in all processes if the server does not answer."""
         failure, status = None, None
         if distributed.is_main():
             try:
@@ -142,7 +146,7 @@ class Handover:
 
     def _send_by_nccl(self, label: str) -> None:
         if self._nccl is not None and self._status_for_all().boot != self._boot:
-            self._leave_group()  # another server answers there than the one that is in the group
+            self._leave_group()  # the server was restarted, so it is no longer the one in the group
         if self._nccl is None:
             status = self._status_for_all()
             self._boot = status.boot
@@ -162,7 +166,7 @@ class Handover:
             self._nccl = None
 
     def _load(self, label: str, reason: str, *, taken_is_fatal: bool) -> None:
-        """Load the file, waiting for the server as often as it dies meanwhile, within bounds."""
+        """Load the file, waiting for the server each time it stops meanwhile, at most ``max_restarts`` times."""
         assert self._path is not None
         for _ in range(self._config.max_restarts + 1):
             before = self._wait_ready(reason)
@@ -201,7 +205,7 @@ class Handover:
 
 
 def _own_address(url: str) -> str:
-    """This machine's address, as a server at ``url`` reaches it."""
+    """Return the address at which a server at ``url`` reaches this machine."""
     host = urlsplit(url).hostname or ""
     if is_loopback(host):
         return "127.0.0.1"

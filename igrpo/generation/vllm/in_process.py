@@ -1,4 +1,4 @@
-"""vLLM's synchronous engine in the trainer's process: how it is started, read and ended."""
+"""Start, read and shut down vLLM's synchronous engine in the trainer's process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from igrpo.generation.vllm.worker import WORKER_EXTENSION
 
 
 def check_settings(config: VllmColocateConfig) -> None:
-    """Refuse what does not go with vLLM in the trainer's process.
+    """Raise if a setting does not work with vLLM in the trainer's process.
 
     Raises:
         ValueError: names the setting and what to do.
@@ -45,11 +45,15 @@ def start_engine(
     own_weights: bool,
     constrained: bool,
 ) -> tuple[Any, bool]:
-    """vLLM's engine, and whether it can sleep. With several processes all of them call this at the same point.
+    """Start vLLM's engine, and return it with a flag that is True if it can sleep.
+
+    With several processes, all must call this at the same point.
 
     Args:
-        own_weights: those of the model's directory; else there are none before the trainer's come.
-        constrained: samples can be, to JSON without white space between its parts: a model may write that forever.
+        own_weights: load the weights of the model's directory; otherwise weights are uninitialised until the trainer
+            sends them.
+        constrained: allow constrained samples, as JSON without white space between its parts: a model may otherwise
+            write white space forever.
     """
     set_process_variables(config)
     from vllm.config.structured_outputs import StructuredOutputsConfig
@@ -72,14 +76,14 @@ def start_engine(
         gpu_memory_utilization=config.gpu_memory_utilization,
         enforce_eager=config.enforce_eager,
         enable_prefix_caching=config.prefix_caching,
-        # a CPU's random generators have no offset, which vLLM winds back where a batch ends within a seeded prompt
+        # vLLM rewinds a generator's offset when a batch ends within a seeded prompt; CPU generators have no offset
         enable_chunked_prefill=False if current_platform.is_cpu() else None,
         enable_sleep_mode=can_sleep,
         logprobs_mode="processed_logprobs",
         generation_config="vllm",
         structured_outputs_config=StructuredOutputsConfig(backend="xgrammar", disable_any_whitespace=True),
         worker_extension_cls=WORKER_EXTENSION,
-        # joins the group that the trainer's processes have, with a tensor-parallel group of one for each of them
+        # joins the process group of the trainer, with a tensor-parallel group of one per process
         distributed_executor_backend="external_launcher" if distributed.world() > 1 else "uni",
         disable_log_stats=True,
     )
@@ -87,22 +91,25 @@ def start_engine(
 
 
 def shut_down(engine: Any, *, group_is_vllms: bool) -> None:
-    """End vLLM. Its own way ends the default group of torch.distributed, too, which may be the trainer's."""
+    """Shut vLLM down, keeping a default group of torch.distributed that belongs to the trainer.
+
+    vLLM's own shutdown also destroys the default group, so it is used only if that group is vLLM's.
+    """
     client = engine.engine_core
     if group_is_vllms:
         client.shutdown()
         return
     from vllm.distributed.parallel_state import destroy_model_parallel
 
-    client._finalizer.detach()  # it would do the same when the client is collected
+    client._finalizer.detach()  # it would destroy the group when the client is garbage-collected
     client.engine_core.model_executor.shutdown()
     client.engine_core.scheduler.shutdown()
-    gc.unfreeze()  # vLLM froze what there was at its start
+    gc.unfreeze()  # vLLM froze all objects that existed when it started
     destroy_model_parallel()
 
 
 def read_answer(output: Any) -> Answer:
-    """Of a finished request of one sample."""
+    """Return the answer of a finished request of one sample."""
     (sample,) = output.outputs
     tokens = tuple(sample.token_ids)
     return Answer(

@@ -1,4 +1,4 @@
-"""How vLLM's server is started: its command line, where it listens, and who may ask."""
+"""Start of vLLM's server: its command line, listening address and access checks."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ MODEL_NAME = "policy"
 
 
 def api_key(config: VllmServerConfig) -> str | None:
-    """What the environment variable of ``rollout.api_key_env`` holds; None where it is unset or empty."""
+    """Return the value of the environment variable ``rollout.api_key_env``; None if it is unset or empty."""
     return os.environ.get(config.api_key_env) or None
 
 
 def check_exposure(config: VllmServerConfig) -> None:
-    """Refuse to serve other machines by accident, or without a key: who reaches the server can replace its weights.
+    """Raise if the server would be open to other machines by accident or without a key.
+
+    Anyone who reaches the server can replace its weights.
 
     Raises:
         ValueError: names the setting and what to do.
@@ -47,7 +49,7 @@ def check_exposure(config: VllmServerConfig) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach that address."""
+    """True if only this machine can reach the address."""
     if host == "localhost":
         return True
     try:
@@ -59,7 +61,7 @@ def is_loopback(host: str) -> bool:
 def start_server(
     served: ServedModel, config: VllmServerConfig, *, max_model_len: int, seed: int, log_file: Path
 ) -> Supervisor:
-    """Start a supervised server; returns before it is ready.
+    """Start a supervised server, and return before it is ready.
 
     Raises:
         ValueError: it would be open to others (see `check_exposure`).
@@ -71,7 +73,7 @@ def start_server(
 
 
 def start_judge_server(served: ServedModel, config: VllmServerConfig, *, seed: int, log_file: Path) -> Supervisor:
-    """Start a supervised server of OpenAI's chat API with the model's own weights; returns before it is ready.
+    """Start a supervised server of OpenAI's chat API with the model's own weights, and return before it is ready.
 
     Raises:
         ValueError: it would be open to others (see `check_exposure`).
@@ -96,7 +98,7 @@ def _supervised(command: list[str], config: VllmServerConfig, port: int, log_fil
 def server_command(
     served: ServedModel, config: VllmServerConfig, *, max_model_len: int, seed: int, port: int
 ) -> list[str]:
-    """Of a server for a training's samples: its weights come with the first sync."""
+    """Return the command line of a server that samples for a training run; weights come with the first sync."""
     options: dict[str, object] = {
         "served-model-name": MODEL_NAME,
         "load-format": "dummy",  # the trainer's weights come with its first sync
@@ -112,7 +114,10 @@ def server_command(
 
 
 def judge_command(served: ServedModel, config: VllmServerConfig, *, seed: int, port: int) -> list[str]:
-    """Of a server for a judge: the model under its own name, which the cache of scores knows it by."""
+    """Return the command line of a judge's server.
+
+    It serves the model under its own name, by which the cache of scores identifies it.
+    """
     options: dict[str, object] = {"served-model-name": served.path}
     if config.max_model_len is not None:
         options["max-model-len"] = config.max_model_len
@@ -128,7 +133,11 @@ def _command(
     seed: int,
     port: int,
 ) -> list[str]:
-    """The module is called by name: the ``vllm`` command of the CPU package looks for a package that is not there."""
+    """Build the command line.
+
+    The module is run by name, because the ``vllm`` command of the CPU package looks for a package that is not
+    installed.
+    """
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     options |= {
         "model": served.path,
@@ -142,7 +151,7 @@ def _command(
     }
     if served.revision is not None:
         options["revision"] = served.revision
-    # a CPU's random generators have no offset, which vLLM winds back where a batch ends within a seeded prompt
+    # vLLM rewinds a generator's offset when a batch ends within a seeded prompt; CPU generators have no offset
     flags += [] if torch.cuda.is_available() else ["no-enable-chunked-prefill"]
     flags += ["enforce-eager"] if config.enforce_eager else []
     flags += ["trust-remote-code"] if served.trust_remote_code else []

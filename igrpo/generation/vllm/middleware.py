@@ -1,12 +1,14 @@
-"""A gate in front of vLLM's HTTP server: who may ask, for samples of which weights, and how new weights come in.
+"""A gate in front of vLLM's HTTP server: checks the API key and the requested weights, and accepts new weights.
 
-vLLM loads the class by name (its option ``--middleware``), and it sees every request first. It is plain ASGI.
+vLLM loads the class by name (its option ``--middleware``), and the class receives every request first. It is plain
+ASGI.
 
-- Every path but ``/health`` needs the API key, where there is one. (vLLM itself guards only some of its paths.)
-- A request for samples says in a header which weights it wants. It is refused with 409 unless exactly those are loaded,
-  so a server that was restarted, or that another run has taken, answers nothing until it is loaded again.
-- ``/igrpo/...`` takes new weights. So vLLM's own development endpoints, through which a client could call anything in
-  the server, are never switched on.
+- Every path except ``/health`` needs the API key, if one is set. (vLLM itself guards only some of its paths.)
+- A request for samples names the weights it wants in a header. It is refused with 409 unless exactly those are loaded.
+  So a server that was restarted, or that another run has taken over, returns no samples until its weights are loaded
+  again.
+- ``/igrpo/...`` accepts new weights. So vLLM's own development endpoints, through which a client could call anything in
+  the server, are never enabled.
 """
 
 from __future__ import annotations
@@ -25,18 +27,18 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Body = dict[str, Any]
 
-#: For vLLM's option.
+#: Value of vLLM's option ``--middleware``.
 MIDDLEWARE = "igrpo.generation.vllm.middleware.WeightGate"
-#: The weights that a request wants, as the label that they were loaded under.
+#: Header that names the weights that a request wants, by the label under which they were loaded.
 WEIGHTS_HEADER = "X-Igrpo-Weights"
-#: vLLM's endpoint for token ids in, token ids and the version of their weights out.
+#: vLLM's endpoint that takes token ids and returns token ids with the version of their weights.
 GENERATE_PATH = "/inference/v1/generate"
 
-_MAX_BODY = 64 << 20  # names and shapes of all tensors of a large model fit many times
+_MAX_BODY = 64 << 20  # many times the names and shapes of all tensors of a large model
 
 
 class _RefusedError(Exception):
-    """The request asks for what cannot be had; the text goes to the client with this status."""
+    """A request that cannot be served; the client receives the text with this status."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -44,7 +46,7 @@ class _RefusedError(Exception):
 
 
 class WeightGate:
-    """The middleware. ``_label`` names the weights that are loaded, None while there are none or new ones come in."""
+    """The middleware. ``_label`` names the loaded weights; None if there are none or new ones are being loaded."""
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
         self._app = app
@@ -65,7 +67,7 @@ class WeightGate:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, refuse, or pass on."""
+        """Answer the request, refuse it, or pass it on to vLLM."""
         if scope["type"] not in {"http", "websocket"} or scope["path"] == "/health":
             await self._app(scope, receive, send)
             return
@@ -116,7 +118,7 @@ class WeightGate:
         }
 
     async def _load(self, engine: Any, body: Body) -> Body:
-        """Load a file under a label, unless it is loaded already: several clients may ask after a restart."""
+        """Load a file under a label unless it is already loaded: several clients may ask after a restart."""
         label, path = _text(body, "label"), self._file(_text(body, "path"))
         async with self._loading:
             if self._label != label:
@@ -170,12 +172,12 @@ class WeightGate:
         return {"weights": self._label}
 
     async def _begin(self, engine: Any) -> None:
-        """From here on there are no weights; whoever is still sampling from the old ones is cut off."""
+        """Mark the weights as missing, and abort requests that still sample from the old ones."""
         self._label = None
         await engine.pause_generation(mode="abort", clear_cache=True)
 
     async def _commit(self, engine: Any, label: str) -> None:
-        """All weights are there. vLLM itself stamps each token that it samples with the label."""
+        """Mark all weights as loaded under ``label``. vLLM itself stamps each token that it samples with the label."""
         if not await engine.reset_prefix_cache():
             raise RuntimeError("vLLM did not empty its prefix cache")
         await engine.update_weight_version(label)
@@ -183,7 +185,11 @@ class WeightGate:
 
 
 def merged(workers: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """The labels of all workers. Where they differ each is in it, so that it equals no label; ``-`` stands for none."""
+    """Merge the labels of all workers by name.
+
+    Where workers differ, the result joins their labels, so that it equals no single label; ``-`` stands for a missing
+    one.
+    """
     names = dict.fromkeys(name for labels in workers for name in labels)
     return {name: "|".join(sorted({labels.get(name, "-") for labels in workers}, reverse=True)) for name in names}
 

@@ -1,7 +1,7 @@
-"""The trainer's weights to a server's GPUs by NCCL, tensor by tensor, without a file.
+"""Transfer of the trainer's weights to a server's GPUs by NCCL, tensor by tensor, without a file.
 
-vLLM's own weight transfer does the sending; the main process is its only sender, the others take part in gathering
-sharded weights. vLLM has to be installed where the trainer runs, too. Needs GPUs on both sides.
+vLLM's own weight transfer sends them. The main process is the only sender; the others help to gather sharded weights.
+vLLM must be installed on the trainer's machine too. Needs GPUs on both sides.
 """
 
 from __future__ import annotations
@@ -19,18 +19,21 @@ from igrpo.models.weights import named_weights
 
 
 class NcclTransfer:
-    """A group of the main trainer process and the server's workers. All trainer processes make one, and call it."""
+    """The NCCL group of the main trainer process and the server's workers.
+
+    All trainer processes must create one and call its methods.
+    """
 
     def __init__(
         self, model: Any, client: Client, dtype: torch.dtype, *, workers: int, address: str, timeout_s: float
     ) -> None:
-        """Meet the workers.
+        """Join the group with the server's workers.
 
         Args:
-            dtype: what is sent.
-            workers: of the server.
-            address: of this machine, as the server reaches it.
-            timeout_s: of each call to the server.
+            dtype: dtype in which weights are sent.
+            workers: number of worker processes of the server.
+            address: address of this machine, as the server reaches it.
+            timeout_s: timeout of each call to the server.
         """
         from vllm.distributed.weight_transfer.base import ParamMeta, WeightSource
         from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo, NCCLTrainerWeightTransferEngine
@@ -38,7 +41,7 @@ class NcclTransfer:
 
         class Source(WeightSource):  # type: ignore[misc]
             def __init__(self) -> None:
-                # once: gathers every shard, but the shapes of merged and sharded weights are not to be had otherwise
+                # once: this gathers every shard, the only way to get the shapes of merged and sharded weights
                 self._metadata = [ParamMeta(name, dtype, tuple(weight.shape)) for name, weight in named_weights(model)]
 
             def metadata(self) -> list[Any]:
@@ -59,10 +62,10 @@ class NcclTransfer:
         self._engine = NCCLTrainerWeightTransferEngine.trainer_init(info, client=self._calls, source=source)
 
     def send(self, label: str) -> None:
-        """Send all weights; the server answers for ``label`` afterwards.
+        """Send all weights; the server then answers requests for ``label``.
 
         Raises:
-            LostError, ServerRefusedError: it did not take them.
+            LostError, ServerRefusedError: the server did not accept them.
         """
         self._calls.label = label
         self._engine.send_weights()
@@ -74,7 +77,7 @@ class NcclTransfer:
 
 @dataclass
 class _Calls:
-    """What vLLM's sender asks of the server, by the routes of our gate."""
+    """Client that vLLM's sender uses to call the server, through the routes of our gate."""
 
     client: Client
     timeout_s: float

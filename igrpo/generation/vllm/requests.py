@@ -1,4 +1,4 @@
-"""What both vLLM engines make of a request and of its answer."""
+"""Handling of requests and answers, shared by both vLLM engines."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from igrpo.models.flops import Work, decode_work, prefill_work
 from igrpo.models.shape import model_shape
 from igrpo.types import Completion
 
-#: Below it vLLM samples at this temperature, with a warning.
+#: vLLM raises lower temperatures to this one, with a warning.
 _LOWEST_TEMPERATURE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One sample as vLLM gives it: tokens, the log-prob of each, prompt tokens that came from its cache, and the
-    versions of the weights that made the tokens, in their order."""
+    """A sample as returned by vLLM.
+
+    Holds the tokens, the log-prob of each, the number of prompt tokens that came from vLLM's cache, and the versions of
+    the weights that generated the tokens, in order.
+    """
 
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
@@ -33,7 +36,10 @@ class Answer:
 
 
 def sampling_arguments(params: SamplingParams, seed: int) -> dict[str, Any]:
-    """Of vLLM's SamplingParams. Only our stop tokens stop; those of the model's own settings are switched off."""
+    """Return the arguments of vLLM's SamplingParams.
+
+    Only our stop tokens stop a sample; those of the model's own settings are disabled.
+    """
     return {
         "n": 1,
         "seed": seed,
@@ -70,7 +76,7 @@ class Requests:
         self._max_model_len, self._setting = max_model_len, setting
 
     def check(self, prompt: Sequence[int], params: SamplingParams, seeds: Sequence[int]) -> None:
-        """Refuse what cannot be sampled as it is asked.
+        """Raise if the request cannot be sampled as given.
 
         Raises:
             ValueError: names the setting, its value and its range.
@@ -89,7 +95,10 @@ class Requests:
             )
 
     def completion(self, prompt: Sequence[int], params: SamplingParams, answer: Answer, version: int) -> Completion:
-        """Of a finished answer. At temperature 0 the distribution is one point, so that its log-probs are 0."""
+        """Build the completion of a finished answer.
+
+        At temperature 0 the distribution is one point, so its log-probs are 0.
+        """
         assert answer.token_ids, "vLLM gave no token"
         assert len(answer.token_ids) == len(answer.logprobs), "one log-prob a token"
         self._count(len(prompt), answer)
@@ -113,7 +122,7 @@ class Requests:
 
 
 class RequestEngine:
-    """What both vLLM engines are: closed at their end, without weights at their start, and their requests counted."""
+    """Base class of both vLLM engines: open/closed state, weights version and work counters."""
 
     def __init__(self, requests: Requests) -> None:
         self.busy_seconds = 0.0
@@ -134,11 +143,11 @@ class RequestEngine:
         return self._requests.flops
 
     def _accept(self, prompt: Sequence[int], params: SamplingParams, seeds: Sequence[int]) -> int:
-        """Check a request; returns the version of the weights that answer it.
+        """Check a request; returns the version of the weights that will answer it.
 
         Raises:
-            ValueError: it cannot be sampled as it is asked.
-            RuntimeError: the engine is closed, or has had no weights yet.
+            ValueError: the request cannot be sampled as given.
+            RuntimeError: the engine is closed, or has received no weights yet.
         """
         self._requests.check(prompt, params, seeds)
         if self._closed:

@@ -1,4 +1,4 @@
-"""Where vLLM finds the shape of the model."""
+"""Location of the model that vLLM serves."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A directory, or a name on the hub. vLLM reads its configuration and tokenizer; weights come from the trainer.
+    """A local directory, or a name on the hub.
 
-    ``trust_remote_code`` runs code that comes with the model, as the setting of the same name does.
+    vLLM reads the configuration and tokenizer there; weights come from the trainer. ``trust_remote_code`` runs code
+    that comes with the model, like the setting of the same name.
     """
 
     path: str
@@ -19,7 +20,7 @@ class ServedModel:
 
     @classmethod
     def named(cls, name_or_path: str, revision: str | None, *, trust_remote_code: bool) -> ServedModel:
-        """Of a setting: a directory that is there by its absolute path, anything else by its name."""
+        """Build from a setting: an existing directory becomes its absolute path, anything else is kept as a name."""
         local = Path(name_or_path).expanduser()
         path = str(local.absolute()) if local.is_dir() else name_or_path
         return cls(path, revision, trust_remote_code)

@@ -1,9 +1,9 @@
-"""Sampling from a vLLM server: it may die in the middle of a step, and every sample still is of the right weights.
+"""Sampling from a vLLM server that may fail during a step; every sample still comes from the right weights.
 
-Every seed is a request of its own that names the weights it wants, by a label that no other run and no other version
-has. The server refuses it unless these are loaded, and says with which weights it made each token. So when a connection
-breaks or a request is refused, the server is waited for, loaded again with the current weights, and asked again for
-what has not come; what has come is kept.
+Every seed is a separate request that names the weights it wants by a label, unique to the run and the version. The
+server refuses the request unless these weights are loaded, and reports which weights generated each token. When a
+connection breaks or a request is refused, the engine waits for the server, loads the current weights again, and repeats
+the requests that have no answer. Answers already received are kept.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class _Link:
-    """What belongs to one event loop: connections, a bound on requests at a time, and who restores the server."""
+    """State of one event loop: connections, a limit on concurrent requests, and a lock for restoring the server."""
 
     def __init__(self, client: Client, concurrency: int) -> None:
         self.loop = asyncio.get_running_loop()
@@ -41,9 +41,9 @@ class _Link:
 
 
 class VllmServerEngine(RequestEngine):
-    """An ``Engine`` (`igrpo.generation.base`). Before the first ``sync_weights`` it has no weights, and samples none.
+    """An ``Engine`` (`igrpo.generation.base`). It has no weights and cannot sample before the first ``sync_weights``.
 
-    All processes of a training ask the same server; the main one writes the weights and has them loaded.
+    All processes of a training run use the same server; the main process writes the weights and has them loaded.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class VllmServerEngine(RequestEngine):
         max_model_len: int,
         server: Supervisor | None,
     ) -> None:
-        """Asks nothing yet.
+        """Store the settings; no request is sent yet.
 
         Args:
             session: a name that no other run has; the same in all processes.
             weights_dir: a folder that the server sees under the same path.
-            server: what runs the server, if it is this process's; ``close`` ends it.
+            server: the supervisor of the server, if this process runs it; ``close`` ends it.
         """
         super().__init__(Requests(model, tokenizer, max_model_len))
         self._config, self._server = config, server
@@ -79,12 +79,12 @@ class VllmServerEngine(RequestEngine):
     async def sample(
         self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
     ) -> tuple[Completion, ...]:
-        """See ``Engine.sample``.
+        """Sample completions; see ``Engine.sample``.
 
         Raises:
             ValueError: a parameter, a token id or a seed is out of range, or prompt and new tokens are too long.
-            RuntimeError: the engine is closed or has had no weights yet, the server refuses the request, or it is gone
-                and does not come back.
+            RuntimeError: the engine is closed or has received no weights yet, the server refuses the request, or the
+                server was lost and does not come back.
         """
         prompt, seeds = tuple(prompt_ids), tuple(seeds)
         version = self._accept(prompt, params, seeds)
@@ -99,10 +99,10 @@ class VllmServerEngine(RequestEngine):
         return tuple(self._requests.completion(prompt, params, answer, version) for answer in answers)
 
     def sync_weights(self, version: int) -> None:
-        """Have the server load the trainer's weights. With several processes all of them call this at the same point.
+        """Make the server load the trainer's weights. With several processes, all must call this at the same point.
 
         Raises:
-            RuntimeError: samples are being decoded, or the server did not take the weights; in every process.
+            RuntimeError: samples are being decoded, or the server did not load the weights; raised in every process.
         """
         if self._link is not None and not self._link.loop.is_closed():
             raise RuntimeError(f"sync_weights({version}) while {self._link.users} requests are being decoded")
@@ -111,11 +111,11 @@ class VllmServerEngine(RequestEngine):
         self._version, self._losses, self._failure = version, 0, None
 
     def fingerprints(self) -> Mapping[str, str]:
-        """Of the weights that the server has installed (see `igrpo.generation.vllm.worker`)."""
+        """Return fingerprints of the weights that the server has installed (see `igrpo.generation.vllm.worker`)."""
         return self._client.fingerprints()
 
     def close(self) -> None:
-        """Delete the weights' file, and end the server if it is ours. Safe to call twice."""
+        """Delete the weights file, and stop the server if this process runs it. Safe to call twice."""
         self._closed = True
         self._handover.close()
         if self._server is not None:
@@ -123,7 +123,10 @@ class VllmServerEngine(RequestEngine):
 
     @asynccontextmanager
     async def _linked(self) -> AsyncIterator[_Link]:
-        """Connections of this event loop, closed by their last user: every rollout has a loop of its own."""
+        """Provide the connections of this event loop, and close them after their last user.
+
+        Every rollout has its own event loop.
+        """
         link = self._link
         if link is None or link.loop.is_closed():
             link = self._link = _Link(self._client, self._config.concurrency)
@@ -141,12 +144,12 @@ class VllmServerEngine(RequestEngine):
                 await link.session.close()
 
     async def _one(self, link: _Link, prompt: tuple[int, ...], params: SamplingParams, seed: int) -> Answer:
-        """Ask until it is answered, the server is given up, or it refuses."""
+        """Repeat the request until it is answered or refused, or the server is given up."""
         label = self._handover.label
         assert label is not None
         while True:
             async with link.turns:
-                async with link.restoring:  # while the server is away nobody asks
+                async with link.restoring:  # send no requests while the server is being restored
                     epoch = self._epoch
                 if self._failure is not None:
                     raise RuntimeError(self._failure)
@@ -157,7 +160,7 @@ class VllmServerEngine(RequestEngine):
             await self._restore(link, epoch, reason)
 
     async def _restore(self, link: _Link, epoch: int, reason: str) -> None:
-        """The first who lost the server gets it back; the others wait for that."""
+        """Restore the lost server; the first caller does it, and the others wait."""
         async with link.restoring:
             if self._failure is not None:
                 raise RuntimeError(self._failure)

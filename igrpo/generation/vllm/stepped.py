@@ -1,4 +1,4 @@
-"""vLLM's synchronous engine in this process, one step at a time, between the steps of the event loop.
+"""vLLM's synchronous engine in this process, stepped between the steps of the event loop.
 
 Requests that arrive while it runs join at its next step, so both stages of many questions share its batch.
 """
@@ -24,7 +24,7 @@ from igrpo.types import Completion
 
 @dataclass(eq=False, slots=True)
 class _Request:
-    """One call of ``sample``; ``waiting`` maps vLLM's ids to indices of seeds."""
+    """A call of ``sample``; ``waiting`` maps vLLM's request ids to indices of seeds."""
 
     prompt: tuple[int, ...]
     params: SamplingParams
@@ -35,12 +35,12 @@ class _Request:
 
 
 class SteppedEngine(RequestEngine):
-    """Samples, from the weights of the version that ``_version`` holds (None: there are none yet).
+    """Base class of engines in this process; samples from the weights of version ``_version`` (None: no weights yet).
 
     Args:
-        requests: checks them, and counts their work.
-        schema: the JSON that all samples are constrained to (None: they are free).
-        arguments: for ``start_engine``.
+        requests: checks requests and counts their work.
+        schema: a JSON schema that constrains all samples (None: no constraint).
+        arguments: arguments of ``start_engine``.
     """
 
     def __init__(self, requests: Requests, *, schema: Mapping[str, Any] | None = None, **arguments: Any) -> None:
@@ -57,11 +57,11 @@ class SteppedEngine(RequestEngine):
     async def sample(
         self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
     ) -> tuple[Completion, ...]:
-        """See ``Engine.sample``. A cancelled caller's samples are aborted before the next step.
+        """Sample completions; see ``Engine.sample``. Samples of a cancelled caller are aborted before the next step.
 
         Raises:
             ValueError: a parameter, a token id or a seed is out of range, or prompt and new tokens are too long.
-            RuntimeError: the engine is closed, or has had no weights yet.
+            RuntimeError: the engine is closed, or has received no weights yet.
         """
         prompt, seeds = tuple(prompt_ids), tuple(seeds)
         self._accept(prompt, params, seeds)
@@ -76,13 +76,13 @@ class SteppedEngine(RequestEngine):
         return await request.future
 
     def wake(self) -> None:
-        """Take the memory again."""
+        """Allocate the memory again that ``sleep`` freed."""
         if self._asleep:
             self._engine.wake_up()
             self._asleep = False
 
     def close(self) -> None:
-        """Fail who still waits, and give the memory back. Safe to call twice."""
+        """Fail the requests that still wait, shut vLLM down and free the memory. Safe to call twice."""
         if self._closed:
             return
         self._closed = True
@@ -105,7 +105,7 @@ class SteppedEngine(RequestEngine):
 
     async def _drive(self) -> None:
         """Step until no request is left."""
-        await asyncio.sleep(0)  # whoever is ready by now belongs to the first wave
+        await asyncio.sleep(0)  # let all callers that are ready join the first batch
         while self._drop_cancelled():
             started = time.perf_counter()
             outputs = self._engine.step()
@@ -134,13 +134,13 @@ class SteppedEngine(RequestEngine):
                 f"vLLM ended a sample by '{answer.finish_reason}' with weights {answer.versions}, not {version}"
             )
         completion = self._requests.completion(request.prompt, request.params, answer, version)
-        del self._live[output.request_id]  # not before: whatever fails above has to reach the caller
+        del self._live[output.request_id]  # not earlier: a failure above has to reach the caller
         request.completions[request.waiting[output.request_id]] = completion
         if len(request.completions) == len(request.seeds) and not request.future.done():
             request.future.set_result(tuple(request.completions[index] for index in range(len(request.seeds))))
 
     def _abandon(self, error: BaseException) -> None:
-        """Give up every request: its caller gets ``error``, and nothing of it is left."""
+        """Fail every request with ``error`` and drop all their state."""
         abandoned, self._live = self._live, {}
         give_up([request.future for request in abandoned.values()], error)
         if abandoned:

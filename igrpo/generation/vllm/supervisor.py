@@ -1,4 +1,4 @@
-"""A server process that is there as long as it is wanted: started, watched, restarted, and gone afterwards."""
+"""A server process that is started, watched, restarted when it fails, and stopped at the end."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _LOG_LINES = 25
 
 
 class ServerError(RuntimeError):
-    """The server does not run, and will not be started again."""
+    """The server is not running, and will not be started again."""
 
 
 class Supervisor:
-    """Runs ``command`` until ``close``; one that ends by itself is started again.
+    """Runs ``command`` until ``close``, and restarts it if it ends by itself.
 
-    After ``max_restarts`` starts in a row that did not get healthy it gives up. No process is left when this one ends,
-    whichever way (see `igrpo.generation.vllm.guard`). Use it as a context manager, or call ``close``.
+    Gives up after ``max_restarts`` consecutive restarts that did not become healthy. No child process survives this
+    process, however it ends (see `igrpo.generation.vllm.guard`). Use it as a context manager, or call ``close``.
     """
 
     def __init__(
@@ -48,8 +48,8 @@ class Supervisor:
         """Start the server; ``wait_ready`` waits for it.
 
         Args:
-            url: its address; ``/health`` below it answers 200 as soon as it is ready.
-            log_file: takes its output; appended to.
+            url: address of the server; ``/health`` below it answers 200 when the server is ready.
+            log_file: file to which the server's output is appended.
             ready_timeout_s: how long a start may take before it counts as failed.
         """
         self.url = url
@@ -76,14 +76,14 @@ class Supervisor:
 
     @property
     def failure(self) -> str | None:
-        """Why there will be no server any more; None as long as one runs, or is being started."""
+        """Reason why the supervisor gave up; None while a server runs or is being started."""
         return self._failure
 
     def wait_ready(self) -> None:
-        """Return when the server answers.
+        """Wait until the server answers.
 
         Raises:
-            ServerError: it gave up; with the last lines of its log.
+            ServerError: the supervisor gave up; includes the last lines of the server's log.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._healthy or self._failure is not None)
@@ -91,19 +91,19 @@ class Supervisor:
                 raise ServerError(self._failure)
 
     def wait(self) -> None:
-        """Return never: watch until it gives up.
+        """Watch the server until the supervisor gives up; never returns normally.
 
         Raises:
-            ServerError: why it did.
+            ServerError: reason for giving up.
         """
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._failure is not None, 1.0)  # so that signals are heeded
+                self._changed.wait_for(lambda: self._failure is not None, 1.0)  # a timeout, so that signals are handled
                 if self._failure is not None:
                     raise ServerError(self._failure)
 
     def close(self) -> None:
-        """Stop the server and everything that it started. Safe to call twice."""
+        """Stop the server and all processes that it started. Safe to call twice."""
         self._closing.set()
         if threading.current_thread() is not self._thread:
             self._thread.join()
@@ -112,7 +112,7 @@ class Supervisor:
     def _run(self) -> None:
         try:
             self._keep_running()
-        except Exception as error:  # nobody waits for this thread: whoever waits for the server must hear of it
+        except Exception as error:  # nothing joins this thread: pass the error to those who wait for the server
             self._fail(f"the vLLM server cannot be watched ({type(error).__name__}: {error})")
             raise
 
@@ -180,7 +180,7 @@ class Supervisor:
 
 
 def stop_group(process: subprocess.Popen[bytes], patience_s: float = 10.0) -> None:
-    """SIGTERM for a session's processes, SIGKILL for those that do not heed it. ``process`` leads the session."""
+    """Send SIGTERM to the leader's process group, then SIGKILL to what is left. ``process`` leads the session."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         try:
@@ -195,14 +195,14 @@ def stop_group(process: subprocess.Popen[bytes], patience_s: float = 10.0) -> No
 
 
 def free_port(host: str) -> int:
-    """A port of ``host`` that nobody listens on now."""
+    """Return a port of ``host`` that is not in use now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy would answer for the dead
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy could answer while the server is down
 
 
 def _is_healthy(url: str) -> bool:

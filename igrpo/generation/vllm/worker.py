@@ -1,4 +1,4 @@
-"""What vLLM's worker process does for us: it takes new weights, and says which ones it has.
+"""Extension of vLLM's worker process that loads new weights and reports fingerprints of the loaded ones.
 
 The class is mixed into vLLM's own worker (its option ``worker_extension_cls``); its methods are called by name.
 """
@@ -15,41 +15,44 @@ from torch import Tensor
 from igrpo.generation.base import RECEIVED
 from igrpo.models.weights import fingerprint
 
-#: For vLLM's option.
+#: Value of vLLM's option ``worker_extension_cls``.
 WORKER_EXTENSION = "igrpo.generation.vllm.worker.WeightWorker"
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A whole tensor, as it came: ``dtype:digits``, and its shape."""
+    """A received tensor: ``dtype:digits`` of the whole tensor, and its shape."""
 
     label: str
     shape: torch.Size
 
 
 class WeightWorker:
-    """``igrpo_`` keeps the names apart from those of the worker that it is mixed into."""
+    """Methods that load and fingerprint weights.
 
-    # vLLM's worker has these
+    The prefix ``igrpo_`` keeps the names apart from those of the worker that the class is mixed into.
+    """
+
+    # attributes of vLLM's worker
     model_runner: Any
     model_config: Any
     parallel_config: Any
     device: torch.device
     reload_weights: Any
-    # by name, of the last weights that were sent: what came (None: they came by another way than those seen here)
+    # what was received at the last sync, by tensor name (None: the tensor did not pass through this class)
     igrpo_received: dict[str, Received | None]
 
     def igrpo_load_file(self, path: str) -> int:
-        """Take the weights of a safetensors file, tensor by tensor; returns their number."""
+        """Load the weights of a safetensors file, tensor by tensor; returns the number of tensors."""
         from safetensors import safe_open
 
         with safe_open(path, framework="pt") as file:
             return self.igrpo_load((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
 
     def igrpo_load(self, weights: Iterable[tuple[str, Tensor]]) -> int:
-        """Take weights by their Hugging Face names, copied and cast; returns their number.
+        """Load weights by their Hugging Face names, copied and cast; returns the number of tensors.
 
-        A tied output head is not among them: it is made anew from the input embedding.
+        A tied output head is not among them: it is rebuilt from the input embedding.
         """
         received: dict[str, Received | None] = {}
         self.reload_weights(weights_iterator=self._igrpo_noted(weights, received))
@@ -58,7 +61,7 @@ class WeightWorker:
         return len(received)
 
     def igrpo_watch(self) -> None:
-        """Before vLLM's own transfer brings weights: from here on note what it hands to the model."""
+        """Start recording the weights that vLLM's own transfer hands to the model; call before the transfer."""
         model = self.model_runner.get_model()
         noted: dict[str, Received | None] = {}
         take = type(model).load_weights
@@ -66,18 +69,19 @@ class WeightWorker:
         self.igrpo_received = noted
 
     def igrpo_adopt(self, names: list[str]) -> None:
-        """After vLLM's own transfer has brought weights of these names: what ``igrpo_load`` does at its end."""
+        """Finish a transfer by vLLM of weights with these names: stop recording, and retie the output head."""
         model = self.model_runner.get_model()
         vars(model).pop("load_weights", None)
         retie_head(model, repack=self.device.type == "cpu")
         self.igrpo_received = {name: self.igrpo_received.get(name) for name in names}
 
     def igrpo_fingerprints(self) -> dict[str, str]:
-        """``dtype:digits`` by name, of the weights that are installed.
+        """Return ``dtype:digits`` by name for the installed weights.
 
-        Where these cannot be read back it is what was received, whole, and ends in ``RECEIVED``: on several GPUs,
-        where a worker has but a part of each tensor, on a CPU, where vLLM keeps matrices in packed form alone, and of
-        what it keeps under another name or in another shape.
+        A tensor that cannot be read back has the fingerprint of the whole tensor as received, which ends in
+        ``RECEIVED``. This applies to all tensors on several GPUs, where a worker has only a part of each; to matrices
+        on a CPU, where vLLM keeps only a packed form; and to tensors that vLLM keeps under another name or in another
+        shape.
         """
         labels = {name: came.label + RECEIVED for name, came in self.igrpo_received.items() if came is not None}
         if self.parallel_config.tensor_parallel_size == 1:
@@ -103,10 +107,10 @@ class WeightWorker:
 
 @torch.no_grad()
 def retie_head(model: Any, *, repack: bool) -> None:
-    """Make a tied output head what the input embedding is now.
+    """Set a tied output head to the current input embedding.
 
-    vLLM's reload does not look at it, since no weight of its name arrives. With ``repack`` the head multiplies by a
-    packed copy of its own, which is made again; else it may be a tensor apart, which is overwritten in place.
+    vLLM's reload skips the head, since no weight of its name arrives. With ``repack`` the head multiplies by its own
+    packed copy, which is rebuilt. Otherwise the head may be a separate tensor, which is overwritten in place.
     """
     if not model.config.tie_word_embeddings:
         return
@@ -119,10 +123,10 @@ def retie_head(model: Any, *, repack: bool) -> None:
 
 
 def readable_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
-    """The installed tensors that still have the values of a checkpoint, under its names.
+    """Yield the installed tensors that still hold the values of a checkpoint, under the checkpoint's names.
 
-    vLLM stacks some matrices (q, k and v; gate and up), which are taken apart again, and pads the vocabulary. What a
-    checkpoint has stacked, too (the inputs of a Mamba layer), is in no mapping and is read whole.
+    vLLM stacks some matrices (q, k and v; gate and up), which are split again, and pads the vocabulary. Matrices that
+    are stacked in the checkpoint too (the inputs of a Mamba layer) are in no mapping and are yielded whole.
     """
     from vllm.model_executor.layers.linear import MergedColumnParallelLinear, QKVParallelLinear
     from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding
@@ -137,7 +141,7 @@ def readable_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
                 parts = stacked.get(name, [name])
                 pieces = parameter.split(module.output_sizes) if len(parts) > 1 else (parameter,)
                 if len(parts) != len(pieces):
-                    continue  # which rows are whose is not known
+                    continue  # unknown assignment of rows to matrices
                 for part, piece in zip(parts, pieces, strict=True):
                     yield f"{parent}.{part}.{kind}", piece
             elif isinstance(module, VocabParallelEmbedding):
