@@ -1,27 +1,30 @@
-"""Critique-GRPO (arXiv 2506.03106): where all answers fail, criticise them, refine them, and learn the refinement too.
+"""Critique-GRPO (arXiv 2506.03106): if all answers fail, criticise and refine them, and train the refinements as well.
 
-How it differs from GRPO: a question whose n first answers all fail gets critiques of some of them, and one refinement
-for each critique, given the question, the answer and its critique. k < n refinements, right ones first, join the first
-answers in one cohort: A = R - mean over the union. All of it is trained as answers to the bare question. A refinement
-was sampled from another prompt, so that its per-token term is A * pi / (pi + gamma), pi given the question ALONE and
-the gradient through it (`igrpo.losses.shaping`). No std, no length term, no KL: that is the objective's business
-(objective=dr_grpo, which condition=critique_grpo chooses).
+Differences from GRPO: if all n first answers to a question fail, some of them get a critique. Each critique yields one
+refinement, given the question, the answer and its critique. k < n refinements, right ones first, join the first answers
+in one cohort: A = R - mean over the union. All of them are trained as answers to the bare question. A refinement was
+sampled from another prompt. Its per-token term is therefore A * pi / (pi + gamma), where pi is conditioned on the
+question ALONE and carries the gradient (`igrpo.losses.shaping`). The absence of std, length term and KL is set by the
+objective (objective=dr_grpo, which condition=critique_grpo selects).
 
-What the paper leaves open, or was not to be had (it was read in excerpts, beside the code that its authors released),
-and what is done here:
+The paper was read in excerpts, together with the code that its authors released. The following points were unclear or
+not available, and are resolved here as stated:
 
-- who criticises: the paper compares critiques of another model, critiques that hold the gold answer, and the policy's
-  own. Here the policy criticises itself and never sees the gold answer, as iGRPO's refiner never does; a critique has
-  no reward and is not trained.
-- when: the released code refines the answers to every question. Here, as this project's specification has it, only
-  questions without one answer known to be right are refined, so that an easy question costs n completions alone.
-- how many: the code refines each answer; that critiques and refinements are paid for out of a budget was not found.
-  Here the two cost two of ``completions_per_question``; what n leaves buys such pairs, for distinct answers, drawn by
-  chance, as long as there are enough. ``budget/samples_per_question`` is what a step really took.
-- the pool: whether answers and refinements are averaged apart (1/n and 1/k) or together could not be checked in the
-  text; the code sums all tokens over one constant. Here it is one constant as well, each row with the same weight.
-- clipping: the released code clips no answer. With one update a step no clip acts; with several, the objective's does.
-- gamma: 0.1 in the released code; pi is the probability at the sampling temperature, as everywhere here.
+- source of critiques: the paper compares critiques by another model, critiques that contain the gold answer, and the
+  policy's own critiques. Here the policy criticises itself and never sees the gold answer, like iGRPO's refiner. A
+  critique has no reward and is not trained.
+- refined questions: the released code refines the answers to every question. Here, by this project's specification,
+  only questions without an answer known to be right are refined, so that an easy question costs only n completions.
+- number of refinements: the code refines each answer. No rule was found that counts critiques and refinements against
+  a budget. Here each pair of them costs two of ``completions_per_question``. The completions that remain after the n
+  answers are spent on such pairs, for randomly drawn answers that are distinct as long as there are enough.
+  ``budget/samples_per_question`` reports the actual cost of a step.
+- normalisation: the excerpts do not show whether answers and refinements are averaged separately (1/n and 1/k) or
+  together. The code divides the sum over all tokens by one constant. Here there is one constant as well, and each row
+  has the same weight.
+- clipping: the released code does not clip answers. With one update per step, clipping has no effect; with several,
+  the objective's clipping applies.
+- gamma: 0.1 in the released code; pi is the probability at the sampling temperature, as everywhere in this package.
 """
 
 from __future__ import annotations
@@ -35,8 +38,10 @@ from igrpo.types import Cohort, Group, Lesson, Question, Trace, lessons
 
 @dataclass(frozen=True, slots=True)
 class CritiqueGRPO:
-    """``answers`` (n) completions of q; where all fail, ``critiques`` pairs of a critique and a refinement, of which
-    ``kept`` (k) are trained."""
+    """Critique-GRPO algorithm: ``answers`` (n) completions of q and, if all fail, ``critiques`` pairs.
+
+    A pair is a critique and a refinement. ``kept`` (k) of the refinements are trained.
+    """
 
     answers: int
     critiques: int
@@ -47,9 +52,9 @@ class CritiqueGRPO:
         # y_1..y_n ~ pi_old(. | q)
         first = await context.group(question, bare, self.answers, turn=1, stage=1, trained=True)
         if not first.completions or any(score.correct for score in first.scores):
-            return Trace(question, (first,))  # GRPO
+            return Trace(question, (first,))  # as in GRPO
 
-        groups: list[Group] = [replace(first, trained=False)]  # it has no baseline of its own
+        groups: list[Group] = [replace(first, trained=False)]  # no baseline of its own: trained in the joint cohort
         for turn, index in enumerate(self._criticised(question, context, len(first.completions))):
             answer = first.completions[index]
             # c ~ pi_old(. | q, y_i)
@@ -70,7 +75,7 @@ class CritiqueGRPO:
         return Trace(question, tuple(groups), ((*lessons(first, bare), *self._best(refinements)),))
 
     def _criticised(self, question: Question, context: RolloutContext, answers: int) -> list[int]:
-        """Return the indices of the answers to criticise: each once, in random order, before any is repeated."""
+        """Return the indices of the answers to criticise, in random order; each occurs once before any is repeated."""
         order = list(range(answers))
         context.rng(question, "criticised").shuffle(order)
         return [order[i % answers] for i in range(self.critiques)]

@@ -1,4 +1,4 @@
-"""GRPO (arXiv 2402.03300): a group of answers to the bare question. The baseline of every comparison here."""
+"""GRPO (arXiv 2402.03300): a group of answers to the bare question. It is the baseline of every comparison here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from igrpo.types import Question, Trace
 
 @dataclass(frozen=True, slots=True)
 class GRPO:
-    """One stage: G completions of q, all of them trained."""
+    """GRPO algorithm with a single stage: G completions of q, all of them trained."""
 
     group_size: int
 

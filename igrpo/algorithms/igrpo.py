@@ -1,14 +1,14 @@
-"""iGRPO (arXiv 2602.09000, Algorithm 1): draft, pick the best draft by reward, refine it; only refinements are trained.
+"""iGRPO (arXiv 2602.09000, Algorithm 1): draft, refine the best draft by reward, train only the refinements.
 
-How it differs from GRPO: the group that is trained answers q' = Concat(q, d^) in place of q, and N of the question's
-N + G completions are spent on finding d^. The loss is unchanged: advantages, ratios and KL are taken within the
-refinements, every log-prob conditioned on q' (Eq. 3-6). At deployment the model answers q alone.
+Differences from GRPO: the trained group answers q' = Concat(q, d^) instead of q. N of the N + G completions per
+question are drafts, from which d^ is selected. The loss is unchanged: advantages, ratios and KL are computed within the
+refinements, and every log-prob is conditioned on q' (Eq. 3-6). At deployment, the model answers q alone.
 
-How it differs from the paper: ties go to a correct draft first and then to a seeded random one, where the paper says
-argmax; ``all_failed="skip"`` asks the bare question when no draft is right, where the paper always shows one (Eq. 2);
-without drafts (N = 0, the control ``bare``) there is no Stage 1, and the whole group answers the bare question. What
-the paper does not have is off by default: several ``rounds``, several drafts to ``show``, gradients elsewhere
-(``train_on``), questions that are answered once, as GRPO does (``bare_fraction``).
+Differences from the paper: among drafts with equal rewards, a correct one is preferred, then a seeded random one; the
+paper only says argmax. ``all_failed="skip"`` uses the bare question if no draft is right; the paper always shows a
+draft (Eq. 2). Without drafts (N = 0, the control ``bare``) there is no Stage 1, and the whole group answers the bare
+question. Extensions of the paper are off by default: several ``rounds``, several drafts to ``show``, gradients for
+other completions (``train_on``), and questions without a second stage, as in GRPO (``bare_fraction``).
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from igrpo.types import Group, Question, Trace, lessons
 
 @dataclass(frozen=True, slots=True)
 class IGRPO:
-    """``drafts`` (N) completions of q, then ``rounds`` times ``group_size`` (G) completions of q' = q + best so far.
+    """iGRPO algorithm: ``drafts`` (N) completions of q, then ``rounds`` times ``group_size`` (G) completions of q'.
 
-    ``train_on``: ``refine`` (refinements, given q'), ``draft`` (drafts, given q: each stage is a group of its own),
-    ``internalize`` (refinements as answers to q: see `igrpo.types.Lesson` and `igrpo.training.update`).
-    ``joint_baseline``: drafts and internalized refinements are one group.
+    q' is q with the best completion of the previous round. ``train_on`` selects the trained completions: ``refine``
+    (refinements, given q'), ``draft`` (drafts, given q; each stage is a separate group) and ``internalize``
+    (refinements as answers to q, see `igrpo.types.Lesson` and `igrpo.training.update`). With ``joint_baseline``, drafts
+    and internalized refinements form one group.
     """
 
     drafts: int
@@ -72,12 +73,12 @@ class IGRPO:
         return Trace(question, tuple(groups), tuple(cohorts))
 
     def _answers_once(self, number: int) -> bool:
-        """Return whether the question with that number in the run is among those without a second stage.
+        """True if the question with this number in the run has no second stage.
 
-        These are spread evenly: of the first n there are n times the fraction, rounded down. What a step's share lacks
-        of a whole question is carried over to the next.
+        These questions are spread evenly: among the first n questions there are n times the fraction, rounded down. The
+        fractional remainder of a step is carried over to the next step.
         """
-        share = Fraction(str(self.bare_fraction))  # 0.29 x 100 is 28.99... in floats
+        share = Fraction(str(self.bare_fraction))  # exact: 0.29 x 100 is 28.99... in floats
         return (number + 1) * share // 1 > number * share // 1
 
     def _best(self, question: Question, context: RolloutContext, drafts: Group, turn: int) -> tuple[int, ...]:

@@ -1,28 +1,29 @@
-"""Self-Verification (arXiv 2506.01369): the policy answers, and says of earlier answers whether they are right.
+"""Self-Verification (arXiv 2506.01369): the policy answers questions and judges whether earlier answers are right.
 
-How it differs from GRPO: beside each question's n answers there is a group of verifications of ONE earlier (question,
-answer) pair, from a buffer of recent ones. A verification is rewarded for being right about it: 1 or 0. Both groups are
-trained, each with its own baseline and given its own prompt: the loss is GRPO's, on their union. With n half of the
-budget, half of the batch are verifications.
+Differences from GRPO: in addition to n answers per question, there is a group of verifications of ONE earlier
+(question, answer) pair from a buffer of recent pairs. The reward of a verification is 1 if its verdict is right, else
+0. Both groups are trained, each with its own baseline and prompt. The loss is GRPO's, over their union. If n is half of
+the budget, half of the batch are verifications.
 
-What the paper leaves open, or was not to be had (it was read in excerpts, beside a copy of the code that its authors
-released), and what is done here:
+The paper was read in excerpts, together with a copy of the code that its authors released. The following points were
+unclear or not available, and are resolved here as stated:
 
-- the buffer: how long a pair stays is not clear to us (a setting of the code keeps 5,000 and renews them every 60
-  steps). Here it holds the newest ``buffer`` answers with a known verdict. A step reads those of the steps before it,
-  never its own, so that what it asks is a function of (seed, step, question). The first step has none: its questions
-  are answered and nothing is verified, and ``budget/samples_per_question`` says so.
-- the reward: the code has a plain one, and one that multiplies a right verdict's by 2 (1 - p) for right answers and 2 p
-  for wrong ones, p the share of right answers among its group's. All verifications of a pair share that factor, and
-  dividing by the group's standard deviation (objective=grpo) takes it out again. So the plain one is used.
-- balance: that factor is there because right and wrong answers are not equally frequent. Here a toss-up decides which
-  of the two is verified (``balanced``), where the buffer has both.
-- the verdict: the code asks for a closing phrase with Yes or No. Here it stands in a box, as answers do, and is read
-  strictly: anything but the one or the other word is "unparsable", and its reward is 0.
-- auxiliary penalties (short texts, program code), the KL term and the entropy bonus of the code are left out; the last
-  two are the objective's business.
-- the verifier does not see the gold answer; it sees the answer as refiners see drafts (``prompt.draft_thinking``, the
-  budget of ``prompt.max_draft_tokens``).
+- buffer: it is unclear how long a pair is kept (a setting of the code keeps 5,000 pairs and renews them every 60
+  steps). Here the buffer holds the newest ``buffer`` answers with a known verdict. A step reads only answers of earlier
+  steps, so that its prompts are a function of (seed, step, question). In the first step the buffer is empty: its
+  questions are answered and nothing is verified, which ``budget/samples_per_question`` shows.
+- reward: the code has a plain reward, and one that multiplies the reward of a right verdict by 2 (1 - p) for right
+  answers and by 2 p for wrong ones, where p is the share of right answers in the answer's group. All verifications of a
+  pair have the same factor, and division by the group's standard deviation (objective=grpo) cancels it. The plain
+  reward is therefore used.
+- balance: the factor exists because right and wrong answers are not equally frequent. Here a fair coin decides which of
+  the two is verified (``balanced``), if the buffer has both.
+- verdict: the code asks for a closing phrase with Yes or No. Here the verdict is in a box, like answers, and is parsed
+  strictly: anything but one of the two words is "unparsable", with reward 0.
+- the code's auxiliary penalties (short texts, program code), KL term and entropy bonus are left out. The objective sets
+  the last two.
+- the verifier does not see the gold answer. It sees the answer in the same form as refiners see drafts
+  (``prompt.draft_thinking``, the budget of ``prompt.max_draft_tokens``).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from igrpo.types import Completion, Group, Question, Score, Trace, Verified
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A question and an answer to it whose verdict is known."""
+    """Question and an answer to it with a known verdict."""
 
     question: Question
     token_ids: tuple[int, ...]
@@ -48,13 +49,16 @@ class Pair:
 
     @property
     def answer(self) -> Completion:
-        """As a prompt shows it."""
+        """Answer as a completion, to be shown in a prompt."""
         return Completion(self.token_ids, self.text, (), None, None, "stop", 0, self.opened)
 
 
 @dataclass(slots=True)
 class SelfVerification:
-    """``answers`` (n) completions of q, and ``verifications`` of one pair among the ``buffer`` newest."""
+    """Self-Verification algorithm: ``answers`` (n) completions of q, and ``verifications`` of one earlier pair.
+
+    The pair is drawn from the ``buffer`` newest pairs, which are kept in ``pairs``.
+    """
 
     answers: int
     verifications: int
@@ -77,7 +81,7 @@ class SelfVerification:
         return Trace(question, (answers, Group(3, prompt, verifications, scores, trained=True, verified=verified)))
 
     def _chosen(self, question: Question, context: RolloutContext) -> Pair | None:
-        """One of the buffer's pairs; None while it is empty."""
+        """Return a random pair of the buffer, or None if it is empty."""
         rng = context.rng(question, "verified")
         wanted = rng.random() < 0.5
         pairs = [pair for pair in self.pairs if pair.correct is wanted] if self.balanced else []
@@ -85,7 +89,7 @@ class SelfVerification:
         return rng.choice(pairs) if pairs else None
 
     def extract_state(self, trace: Trace) -> list[Pair]:
-        """The question's answers that the reward gave a verdict on."""
+        """Return the question's answers with a known verdict."""
         answers = trace.groups[0]
         return [
             Pair(trace.question, completion.token_ids, completion.text, score.correct, completion.opened)
@@ -94,15 +98,15 @@ class SelfVerification:
         ]
 
     def update_state(self, states_S: Sequence[list[Pair]]) -> None:
-        """The newest stay: of a step, the last questions'."""
+        """Append the pairs of a step, in the order of its questions, and keep the newest ``buffer`` pairs."""
         self.pairs = [*self.pairs, *(pair for extract_state in states_S for pair in extract_state)][-self.buffer :]
 
     def state_dict(self) -> dict[str, Any]:
-        """The buffer, the oldest pair first."""
+        """Return the buffer, oldest pair first."""
         return {"pairs": [asdict(pair) | {"token_ids": list(pair.token_ids)} for pair in self.pairs]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the buffer of a checkpoint."""
+        """Restore the buffer of a checkpoint."""
         self.pairs = [
             Pair(**(pair | {"question": Question(**pair["question"]), "token_ids": tuple(pair["token_ids"])}))
             for pair in state["pairs"]
@@ -110,10 +114,10 @@ class SelfVerification:
 
 
 def verification_score(text: str, correct: bool, verdicts: Mapping[str, bool]) -> Score:
-    """1 for saying of a right answer that it is, or of a wrong one that it is not; 0 for the opposite, or neither.
+    """Score a verification: 1 if its verdict agrees with ``correct``, 0 if it does not or if there is no verdict.
 
-    ``verdicts`` are the words that stand for right and wrong; one of them must be all that the last box holds. What
-    stands in thinking that was never finished is no verdict.
+    ``verdicts`` maps the two verdict words to their meaning (right: True). The last box must contain exactly one of
+    these words. A verdict inside unfinished thinking does not count.
     """
     unfinished = "<think>" in text and "</think>" not in text.rpartition("<think>")[2]
     word = "" if unfinished else (last_boxed(text) or "").strip().casefold()

@@ -1,9 +1,9 @@
-"""The worth of a draft: how much more often an answer is right when the prompt shows a draft.
+"""Worth of a draft: the increase in accuracy when the prompt shows a draft.
 
-Refinement j of a question saw answer j to the bare question as its draft, so each draft has a verdict and so has the
-refinement that saw it. Right drafts are mostly drafts of easy questions, which the model answers right without them,
-too. The gain therefore compares each refinement with the *other* answers to its own bare question (leave one out),
-whose verdicts do not depend on this draft.
+The draft of refinement j is answer j to the bare question, so both the draft and the refinement have a verdict. Right
+drafts mostly belong to easy questions, which the model also answers right without a draft. The gain therefore compares
+each refinement with the *other* answers to its own bare question (leave-one-out), whose verdicts do not depend on this
+draft.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-#: Right drafts below this number do not tell what a right draft is worth.
+#: Minimum number of right drafts for an estimate of their worth.
 ENOUGH = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """How much more often refinements are right than the other answers to their bare questions: a difference of shares
-    in [-1, 1], mean over refinements, with the bounds of its 95 % interval over questions. None: one question, or no
-    spread, which says nothing about the error."""
+    """Accuracy of refinements minus accuracy of the other answers to their bare questions.
+
+    ``value`` is a difference of shares in [-1, 1], averaged over refinements. ``low`` and ``high`` are the bounds of
+    its 95 % interval over questions. They are None if there is only one question, or no spread from which to estimate
+    the error.
+    """
 
     value: float
     low: float | None
@@ -28,7 +31,7 @@ class Gain:
 
     @property
     def is_positive(self) -> bool:
-        """Whether it is above 0 by more than rounding."""
+        """True if the gain exceeds 0 by more than rounding errors."""
         return self.value > 1e-9
 
     def __str__(self) -> str:
@@ -38,8 +41,11 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class GivenDrafts:
-    """The refinements of drafts with the same verdict: their number, the share of them that is right, and what they
-    gain. None: there is no such draft, or no other answer to compare with (one sample per question)."""
+    """Statistics of the refinements of drafts with the same verdict: their number, accuracy and gain.
+
+    ``right`` and ``gain`` are None if there is no such draft. ``gain`` is also None if there is no other answer to
+    compare with (one sample per question).
+    """
 
     drafts: int
     right: float | None
@@ -48,8 +54,10 @@ class GivenDrafts:
 
 @dataclass(frozen=True, slots=True)
 class DraftWorth:
-    """The worth of right and of wrong drafts (a draft whose check failed counts as wrong, as in every accuracy), and
-    the share of bare answers that is right."""
+    """Worth of right and of wrong drafts, and the accuracy of the bare answers.
+
+    A draft whose check failed counts as wrong, as in every accuracy.
+    """
 
     given_right: GivenDrafts
     given_wrong: GivenDrafts
@@ -57,7 +65,7 @@ class DraftWorth:
 
     @property
     def unknown(self) -> str | None:
-        """Why the worth of a right draft cannot be told; None: it can."""
+        """Reason why the worth of a right draft cannot be estimated, or None if it can."""
         right = self.given_right
         if right.drafts < ENOUGH:
             return f"too few right drafts ({right.drafts} of at least {ENOUGH}) to tell what one is worth"
@@ -69,13 +77,16 @@ class DraftWorth:
 
     @property
     def is_nothing(self) -> bool:
-        """Whether right drafts are known not to raise the accuracy above that of the bare answers."""
+        """True if right drafts are known not to raise the accuracy above that of the bare answers."""
         gain = self.given_right.gain
         return self.unknown is None and gain is not None and not gain.is_positive
 
     def __str__(self) -> str:
-        """One line, such as '45 % right given a right draft (+20.1 points [+9.0, +31.2]), 30 % given a wrong one (+15.0
-        points [+4.1, +25.9]), 17 % on the bare question; 58 right and 70 wrong drafts; points are ...'"""
+        """Format as one line.
+
+        For example: '45 % right given a right draft (+20.1 points [+9.0, +31.2]), 30 % given a wrong one (+15.0 points
+        [+4.1, +25.9]), 17 % on the bare question; 58 right and 70 wrong drafts; points are ...'
+        """
         given = [
             f"{100 * one.right:.0f} % right given a {word} draft" + ("" if one.gain is None else f" ({one.gain})")
             for one, word in ((self.given_right, "right"), (self.given_wrong, "wrong"))
@@ -91,9 +102,9 @@ class DraftWorth:
 
 
 def draft_worth(single_shot_Q: Sequence[Sequence[bool]], refined_Q: Sequence[Sequence[bool]]) -> DraftWorth | None:
-    """The worth of the drafts ``single_shot_Q[q][j]``, each shown to the refinement ``refined_Q[q][j]``.
+    """Return the worth of the drafts ``single_shot_Q[q][j]``, each shown to the refinement ``refined_Q[q][j]``.
 
-    Questions without verdicts on either side are left out; None where no question is left.
+    Questions without verdicts on either side are left out. The result is None if no question remains.
     """
     rows = [(bare, refined) for bare, refined in zip(single_shot_Q, refined_Q, strict=True) if bare and refined]
     if not rows:
@@ -104,8 +115,8 @@ def draft_worth(single_shot_Q: Sequence[Sequence[bool]], refined_Q: Sequence[Seq
 
 
 def _given(rows: Sequence[tuple[Sequence[bool], Sequence[bool]]], *, draft: bool) -> GivenDrafts:
-    """Of the refinements whose draft has this verdict."""
-    from igrpo.evaluation.estimators import clustered_interval  # scipy: who only reads a summary does without
+    """Return the statistics of the refinements whose draft has this verdict."""
+    from igrpo.evaluation.estimators import clustered_interval  # imports scipy, which is not needed to read a summary
 
     seen_Q = [[(right, bare, j) for j, right in enumerate(refined) if bool(bare[j]) is draft] for bare, refined in rows]
     verdicts = [right for seen in seen_Q for right, _, _ in seen]
@@ -123,7 +134,7 @@ def _given(rows: Sequence[tuple[Sequence[bool], Sequence[bool]]], *, draft: bool
 
 
 def no_worth(worth: DraftWorth, layout: str) -> str:
-    """The warning for drafts that are worth nothing. ``layout``: the setting that chose how they are shown."""
+    """Return the warning for drafts that are worth nothing. ``layout`` is the setting that chose the prompt layout."""
     return (
         f"a right draft does not raise the accuracy of this model with {layout} ({worth.given_right.gain} against the "
         "other bare answers to the same questions), so that training on refinements has little to work with; try "

@@ -1,7 +1,8 @@
-"""Accuracy of sampled answers, and how sure it is. Q questions with k samples each.
+"""Estimators of accuracy, with confidence intervals, from k sampled answers to each of Q questions.
 
-Questions are taken as a random draw from the benchmark's kind of question, so the interval covers the accuracy on such
-questions, not only on these. A change between two models on the same questions is better judged by pairing them.
+The questions are treated as a random sample from the benchmark's distribution of questions. The interval therefore
+covers the accuracy on that distribution, and not only on these questions. To compare two models on the same questions,
+use a paired test.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from scipy import stats
 
 @dataclass(frozen=True, slots=True)
 class AccuracyEstimate:
-    """A mean over ``questions`` of ``samples`` each, with the bounds of its confidence interval (all in [0, 1])."""
+    """Mean over ``questions`` with ``samples`` each, and the bounds of its confidence interval (all in [0, 1])."""
 
     value: float
     low: float
@@ -27,15 +28,16 @@ class AccuracyEstimate:
 
 
 def mean_at_k(correct_QK: Sequence[Sequence[bool]]) -> float:
-    """The mean over questions of the share of right samples ('pass@1 as the mean of k' in many papers)."""
+    """Return the mean over questions of the share of right samples ('pass@1 as the mean of k' in many papers)."""
     _samples(correct_QK)
     return fmean(fmean(row) for row in correct_QK)
 
 
 def pass_at_k(correct_QK: Sequence[Sequence[bool]], k: int) -> float:
-    """The probability that at least one of ``k`` samples is right, unbiased from n >= k samples a question.
+    """Return an unbiased estimate of the probability that at least one of ``k`` samples is right.
 
-    1 - C(n - c, k) / C(n, k) for c right ones, mean over questions (Chen et al. 2021, arXiv 2107.03374, Eq. 1).
+    It is 1 - C(n - c, k) / C(n, k) for c right ones of n >= k samples per question, averaged over questions (Chen et
+    al. 2021, arXiv 2107.03374, Eq. 1).
 
     Raises:
         ValueError: ``k`` is not between 1 and n.
@@ -47,10 +49,11 @@ def pass_at_k(correct_QK: Sequence[Sequence[bool]], k: int) -> float:
 
 
 def majority_at_k(answers_QK: Sequence[Sequence[str | None]], correct_QK: Sequence[Sequence[bool]]) -> float:
-    """Accuracy of the most frequent of the k answers, mean over questions.
+    """Return the accuracy of the most frequent of the k answers, averaged over questions.
 
-    A sample without an answer (None) does not vote; a question without votes is wrong. A tie counts in expectation over
-    a random choice among the tied answers. Where samples of one answer got different verdicts, their share counts.
+    A sample without an answer (None) does not vote. A question without votes counts as wrong. A tie counts with the
+    expected accuracy of a random choice among the tied answers. If samples with the same answer have different
+    verdicts, the share of right ones counts.
     """
     _samples(correct_QK)
     rows = zip(answers_QK, correct_QK, strict=True)
@@ -58,17 +61,19 @@ def majority_at_k(answers_QK: Sequence[Sequence[str | None]], correct_QK: Sequen
 
 
 def accuracy_interval(correct_QK: Sequence[Sequence[bool]], level: float = 0.95) -> tuple[float, float]:
-    """A confidence interval for ``mean_at_k``, in [0, 1], that takes samples of one question as a cluster.
+    """Return a confidence interval for ``mean_at_k``, in [0, 1], that treats the samples of a question as a cluster.
 
-    Wilson's score interval at the effective number of independent answers n = p (1 - p) / var(p), where var(p) comes
-    from the spread of the questions' means, and with Student's t at Q - 1 degrees of freedom. n is kept between Q (each
-    question answers always alike) and Q k (no question differs from another), between which the true one must lie.
-    All right or all wrong says nothing about n: the careful Q is taken, so the interval never has width 0 there.
-    For one question the normal quantile stands for the t that does not exist.
+    It is Wilson's score interval with the effective number of independent answers n = p (1 - p) / var(p), where var(p)
+    is estimated from the spread of the questions' means, and with Student's t at Q - 1 degrees of freedom. n is limited
+    to the range of its possible true values: Q (all samples of a question are the same) to Q k (all questions are
+    equally difficult). If all answers are right, or all wrong, n cannot be estimated. The conservative value Q is used
+    then, so the interval never has width 0. For a single question, the normal quantile replaces the undefined t
+    quantile.
 
-    Simulated coverage at 0.95 (Q 20 to 500, k 1 to 16): 0.94 to 0.98 at p = 0.02 with questions alike, where the plain
-    t-interval on means has 0.34 to 0.96; 0.94 to 0.97 with questions of evenly spread difficulty. It may fall to 0.86
-    where a few of some 20 questions hold nearly all the right answers, which no sample of that size can show.
+    Simulated coverage at 0.95 (Q 20 to 500, k 1 to 16): 0.94 to 0.98 at p = 0.02 with equally difficult questions,
+    where the plain t-interval on means has 0.34 to 0.96; 0.94 to 0.97 with questions of evenly spread difficulty. It
+    may fall to 0.86 if a few of about 20 questions have nearly all the right answers, which cannot be detected in a
+    sample of that size.
 
     Raises:
         ValueError: ``level`` is not between 0 and 1.
@@ -91,17 +96,18 @@ def accuracy_interval(correct_QK: Sequence[Sequence[bool]], level: float = 0.95)
 
 
 def estimate_accuracy(correct_QK: Sequence[Sequence[bool]], level: float = 0.95) -> AccuracyEstimate:
-    """``mean_at_k`` with its interval."""
+    """Return ``mean_at_k`` with its confidence interval."""
     low, high = accuracy_interval(correct_QK, level)
     return AccuracyEstimate(mean_at_k(correct_QK), low, high, questions=len(correct_QK), samples=len(correct_QK[0]))
 
 
 def clustered_interval(values_Q: Sequence[Sequence[float]], level: float = 0.95) -> tuple[float, float] | None:
-    """A confidence interval for the mean of all values, in which the values of one question are a cluster.
+    """Return a confidence interval for the mean of all values that treats the values of a question as a cluster.
 
-    Questions may have different numbers of values: the variance is that of a ratio of two sums over questions, by
-    linearisation, with Student's t at Q - 1 degrees of freedom (Q: the questions that have a value). None where fewer
-    than two questions have values, or where the values have no spread over questions: then nothing tells the error.
+    Questions may have different numbers of values. The variance is that of a ratio of two sums over questions, by
+    linearisation, with Student's t at Q - 1 degrees of freedom (Q is the number of questions with a value). The result
+    is None if fewer than two questions have values or if the values have no spread over questions, because the error
+    cannot be estimated then.
     """
     rows = [row for row in values_Q if row]
     q = len(rows)
@@ -110,14 +116,14 @@ def clustered_interval(values_Q: Sequence[Sequence[float]], level: float = 0.95)
     total = sum(map(len, rows))
     mean = sum(map(sum, rows)) / total
     spread = math.fsum((sum(row) - mean * len(row)) ** 2 for row in rows)
-    if spread <= total * 1e-12:  # rounding alone
+    if spread <= total * 1e-12:  # rounding errors only
         return None
     half = float(stats.t.ppf(0.5 + level / 2, q - 1)) * math.sqrt(q / (q - 1) * spread) / total
     return mean - half, mean + half
 
 
 def _samples(correct_QK: Sequence[Sequence[bool]]) -> int:
-    """k, the same for every question.
+    """Return k, the number of samples of every question.
 
     Raises:
         ValueError: no questions, no samples, or questions with different numbers of samples.

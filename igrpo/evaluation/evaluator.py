@@ -1,19 +1,20 @@
-"""Evaluation on held-out questions: does training help on the bare question?
+"""Evaluation of a policy on held-out questions.
 
-Three accuracies, of which the first is the headline:
+There are three accuracies. The first one is the main result:
 
 single-shot
-    ``samples`` sampled answers to the bare question, their mean. Greedy decoding beside it.
+    Mean accuracy of ``samples`` sampled answers to the bare question. Greedy decoding is reported in addition.
 draft-conditioned
-    Those samples serve as drafts (nothing is sampled for it twice): refinement j sees draft j and nothing about its
-    reward. One sampled draft, no gold answer, so the number is fair.
+    The same samples serve as drafts, without further sampling of drafts. Refinement j sees draft j and not its reward.
+    The comparison is fair, because one sampled draft is shown and no gold answer is used.
 draft-conditioned, oracle
-    The draft with the best reward out of N is shown. The reward knows the gold answer, so this tells what selection
-    could give and is no accuracy of a deployable system. Off unless asked for; the samples are cut into blocks of N.
+    The prompt shows the draft with the best reward out of N. The reward knows the gold answer, so this shows
+    what draft selection could achieve, and is not the accuracy of a deployable system. It is off unless requested. The
+    samples are split into blocks of N.
 
-An answer counts as right when its reward says so; one whose check was refused, timed out or crashed, or that the
-reward could not score, counts as not right (``outcomes`` has their shares). All seeds are functions of (seed, question,
-stage, sample): evaluations of one run differ by weights only.
+An answer counts as right if the reward says so. An answer whose check was refused, timed out or crashed, or that the
+reward could not score, counts as not right (``outcomes`` has the shares of these cases). All seeds are functions of
+(seed, question, stage, sample), so evaluations of one run differ only in the weights.
 """
 
 from __future__ import annotations
@@ -41,18 +42,18 @@ class Evaluator:
     """Measures the engine's current policy on fixed questions, with fixed seeds.
 
     Args:
-        engine: samples; its weights are whatever was synced last.
-        reward: its ``correct`` decides; its ``value`` picks the oracle's drafts.
+        engine: engine to sample from, with the weights that were synced last.
+        reward: reward whose ``correct`` gives the verdicts; its ``value`` selects the oracle's drafts.
         prompts: builds the bare and the refinement prompt.
         questions: the Q held-out questions, with unique ids.
-        sampling: of the sampled answers; greedy decoding takes its length and stop tokens.
-        samples: k, sampled answers a question.
-        greedy: whether to decode greedily once a question, too.
-        draft_conditioned: whether to refine each of the k samples once.
-        oracle_drafts: N of the oracle's pick; 0 switches it off.
+        sampling: parameters of the sampled answers; greedy decoding uses their length limit and stop tokens.
+        samples: k, the number of sampled answers per question.
+        greedy: also decode one greedy answer per question.
+        draft_conditioned: refine each of the k samples once.
+        oracle_drafts: N, the number of drafts from which the oracle selects; 0 disables the oracle.
         seed: the run's seed.
-        wrap: for a bit-exact mode. ``wrap(engine, calls)`` gives the engine of one stage, on which exactly ``calls``
-            calls of ``sample`` are made, all of which may wait for each other (`BatchBarrier` fits).
+        wrap: used for bit-exact evaluation. ``wrap(engine, calls)`` returns the engine of one stage, on which exactly
+            ``calls`` calls of ``sample`` are made. These calls may wait for each other (as in `BatchBarrier`).
 
     Raises:
         ValueError: a setting that cannot be evaluated.
@@ -87,7 +88,9 @@ class Evaluator:
         self._wrap = wrap
 
     async def run(self) -> EvaluationResult:
-        """One coroutine a question; the engine batches what they ask for. Several processes share the questions.
+        """Evaluate all questions, with one coroutine per question.
+
+        The engine batches the requests of the coroutines. Several processes share the questions.
 
         Raises:
             RewardError: the reward broke its contract.
@@ -111,7 +114,7 @@ class Evaluator:
         answered = [await self._scored(question, completions) for completions in await _together(asked)]
         single_shot = answered[0]
 
-        # Draft j -> refinement j; then the oracle's picks. One request each, since every prompt is another one.
+        # Draft j -> refinement j; then the oracle's picks. One request per refinement, since all prompts differ.
         drafts = single_shot.completions if self._draft_conditioned else ()
         fair = [self._prompts.refinement_prompt(question, [draft]) for draft in drafts]
         oracle = [self._prompts.refinement_prompt(question, [draft]) for draft in self._oracle_picks(single_shot)]
@@ -139,7 +142,7 @@ class Evaluator:
         return Answers(tuple(completions), tuple(_UNSCORED if score is None else score for score in scores))
 
     def _oracle_picks(self, drafts: Answers) -> list[Completion]:
-        """The best of each whole block of N drafts by reward; ties go to a right one, then to the first sampled."""
+        """Return the best draft by reward of each complete block of N; ties go to a right draft, then to the first."""
         n = self._oracle_drafts
         if not n:
             return []
@@ -152,7 +155,7 @@ class Evaluator:
 
 
 async def _together(calls: Sequence[Coroutine[Any, Any, _R]]) -> list[_R]:
-    """All results, in order. The first error cancels the other calls and is raised as itself, not in a group."""
+    """Return all results in order. The first error cancels the other calls and is raised itself, not in a group."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(call) for call in calls]

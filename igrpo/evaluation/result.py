@@ -1,4 +1,4 @@
-"""What an evaluation found: accuracies with intervals, and the verdicts of each question for paired statistics."""
+"""Results of an evaluation: accuracies with intervals, and the verdicts of each question for paired statistics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _ESTIMATES = {
     "draft_conditioned_oracle": "refinements of the best of N drafts by reward (knows the gold answer)",
 }
 
-#: The verdicts of drafts, and what is measured of the refinements that saw one (see `igrpo.evaluation.draft_worth`).
+#: The verdicts of drafts, and the metrics of the refinements by the verdict of their draft (see
+#: `igrpo.evaluation.draft_worth`).
 _DRAFTS = ("right", "wrong")
 _WORTH = {
     "right": "share; right, mean over the refinements whose draft was {draft}",
@@ -30,7 +31,7 @@ _WORTH = {
     "gain_high": "difference of shares; upper end of the 95 % interval of gain_given_{draft}, over questions",
 }
 
-#: One line a metric of an evaluation, without the prefix: unit; definition.
+#: One line per metric of an evaluation, without the prefix: unit; definition.
 EVALUATION_METRIC_DOCS: dict[str, str] = {
     **{f"{name}/accuracy": f"share; right, mean over questions: {text}" for name, text in _ESTIMATES.items()},
     **{f"{name}/low": "share; lower end of the accuracy's 95 % interval" for name in _ESTIMATES},
@@ -54,20 +55,20 @@ EVALUATION_METRIC_DOCS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Completions of one question that were asked for in the same way, with their scores."""
+    """Completions of one question, sampled in the same way, with their scores."""
 
     completions: tuple[Completion, ...]
     scores: tuple[Score, ...]
 
     @property
     def correct(self) -> tuple[bool, ...]:
-        """Right (True), or wrong or unknown (False)."""
+        """Verdicts: True for right, False for wrong or unknown."""
         return tuple(score.correct is True for score in self.scores)
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionRecord:
-    """All that was sampled for one question; None: that part of the evaluation is off."""
+    """All completions sampled for one question. None: that part of the evaluation is off."""
 
     question: Question
     single_shot: Answers
@@ -79,9 +80,9 @@ class QuestionRecord:
 
 @dataclass(frozen=True, slots=True)
 class QuestionResult:
-    """The verdicts on one question. Sample j of ``draft_conditioned`` saw sample j of ``single_shot`` as its draft.
+    """Verdicts on one question. Sample j of ``single_shot`` is the draft of sample j of ``draft_conditioned``.
 
-    A part of the evaluation in which no answer to any question has a score is empty, or None.
+    A part of the evaluation is empty or None if no answer to any question has a score in it.
     """
 
     id: str
@@ -94,11 +95,11 @@ class QuestionResult:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResult:
-    """The outcome of ``Evaluator.run``. None: that part is off, or had nothing to count, or no answer has a score.
+    """Result of ``Evaluator.run``. None: that part is off, has no data, or no answer has a score.
 
-    Entropies (nats, temperature 1) are means over tokens: stage 1 of the single-shot samples, stage 2 of the
-    draft-conditioned ones. Lengths (tokens), truncation and outcomes (shares) are of the single-shot samples.
-    ``draft_cut_share`` is the share of drafts whose middle was cut out to fit the draft budget.
+    Entropies (nats, temperature 1) are means over tokens: of the single-shot samples for stage 1, and of the
+    draft-conditioned samples for stage 2. Lengths (tokens), truncation and outcomes (shares) are those of the
+    single-shot samples. ``draft_cut_share`` is the share of drafts whose middle was cut out to fit the draft budget.
     """
 
     single_shot: AccuracyEstimate | None
@@ -118,12 +119,12 @@ class EvaluationResult:
 
     @property
     def draft_worth(self) -> DraftWorth | None:
-        """What refinements gain by right and by wrong drafts."""
+        """Worth of right and of wrong drafts, or None without draft-conditioned verdicts."""
         rows = self.per_question
         return draft_worth([row.single_shot for row in rows], [row.draft_conditioned for row in rows])
 
     def metrics(self, prefix: str = "eval") -> dict[str, float]:
-        """Flat names that MLflow accepts, such as ``eval/single_shot/accuracy``; what is None is left out."""
+        """Return the metrics that are not None, under MLflow names such as ``eval/single_shot/accuracy``."""
         found: dict[str, float | None] = {}
         estimates = (self.single_shot, self.greedy, self.draft_conditioned, self.draft_conditioned_oracle)
         for name, estimate in zip(_ESTIMATES, estimates, strict=True):
@@ -149,17 +150,18 @@ class EvaluationResult:
 
 
 def summarise(records: Sequence[QuestionRecord], reward_name: str) -> EvaluationResult:
-    """The result from the records of all questions, in their order.
+    """Compute the result from the records of all questions, in their order.
 
     Raises:
-        ValueError: the reward does not say what is right, so there is no accuracy to report.
+        ValueError: the reward gives no verdicts, so there is no accuracy to report.
     """
     sampled = [record.single_shot for record in records]
     refined = [record.draft_conditioned for record in records if record.draft_conditioned]
     completions = [completion for answers in sampled for completion in answers.completions]
     scores = [score for answers in sampled for score in answers.scores]
     outcomes: dict[str, float] = {outcome: fmean(score.outcome == outcome for score in scores) for outcome in OUTCOMES}
-    # A failed check (refused, timed out, crashed) explains one silence; silence without a failure is no verifier.
+    # A failed check (refused, timed out, crashed) explains a missing verdict. If all are missing without any failed
+    # check, the reward does not verify answers.
     if all(score.correct is None and score.outcome in ("right", "wrong", "unparsable") for score in scores):
         raise ValueError(
             f"reward '{reward_name}' left Score.correct unknown on all {len(scores)} evaluation answers; accuracy "
@@ -221,14 +223,14 @@ def _parts(record: QuestionRecord) -> list[Answers]:
 
 
 def _estimate(answers_Q: Sequence[Answers | None]) -> AccuracyEstimate | None:
-    """None where the part is off, and where the reward scored nothing of it: all wrong would be an invention."""
+    """Return the accuracy of one part, or None if it is off or has no scores (0 would be misleading)."""
     present = [answers for answers in answers_Q if answers is not None]
     scored = any(score.outcome != "unscored" for answers in present for score in answers.scores)
     return estimate_accuracy([answers.correct for answers in present]) if scored else None
 
 
 def _entropy(answers_Q: Sequence[Answers]) -> float | None:
-    """The paper's Eq. 7: one mean over all tokens."""
+    """Return the mean entropy over all tokens (paper, Eq. 7)."""
     nats = [h for answers in answers_Q for completion in answers.completions for h in completion.policy_entropies or ()]
     return fmean(nats) if nats else None
 

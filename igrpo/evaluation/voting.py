@@ -1,4 +1,4 @@
-"""Self-consistency (Wang et al. 2022, arXiv 2203.11171): the answer of most samples; no gold answer is used."""
+"""Self-consistency (Wang et al. 2022, arXiv 2203.11171): majority vote over samples, without the gold answer."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """``ballots`` holds, for each answer that was voted for, the samples that gave it, most votes first (then in the
-    order of their first samples). ``pick`` is the sample that was chosen."""
+    """Result of a vote.
+
+    ``ballots`` holds the indices of the samples that gave each answer, most votes first (then in the order of their
+    first samples). ``pick`` is the index of the chosen sample.
+    """
 
     ballots: tuple[tuple[int, ...], ...]
     pick: int
@@ -21,10 +24,10 @@ def vote(answers: Sequence[str | None], same: Callable[[str, str], bool], rng: r
     """Choose one of the samples of the most frequent answer.
 
     Args:
-        answers: one a sample, in normalised form; None: no answer, and no vote.
-        same: whether two differently written answers are the same. The more frequent one comes first.
-        rng: breaks ties: between answers, then between the samples of the chosen one. Where no sample has an answer,
-            it chooses among all.
+        answers: one answer per sample, in normalised form; None for a sample without an answer, which does not vote.
+        same: True if two differently written answers are equal. The more frequent one is passed first.
+        rng: breaks ties between answers, then chooses among the samples of the chosen answer. If no sample has an
+            answer, it chooses among all samples.
 
     Raises:
         ValueError: no samples.

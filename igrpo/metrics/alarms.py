@@ -1,19 +1,20 @@
-"""Alarms: what goes wrong in a run before its reward shows it. Each is a metric, a warning and a tag.
+"""Alarms for problems of a run that its reward does not show yet. Each alarm is a metric, a warning and a tag.
 
-The rules are pure functions of what a run has measured so far, over the completions that are trained, each stage by
-itself (`igrpo.metrics.trained_stages`): a mean over whatever a step happens to train would move with the mixture.
-``start`` and ``now`` are means over the first and the latest ``window`` steps that train the stage (from ``2 * window``
-of them on, so that they share none). An alarm goes off if it does in one of the stages.
+The rules are pure functions of the metrics that a run has logged so far. These are metrics of the trained completions,
+separately for each stage (`igrpo.metrics.trained_stages`), because a mean over all stages would change with their
+mixture. ``start`` and ``now`` are means over the first and the latest ``window`` steps that train the stage. They are
+compared from ``2 * window`` such steps on, so that they have no step in common. An alarm goes off if its rule holds in
+one of the stages.
 
-An alarm goes off only where what it compares is beyond its threshold by more than the sampling error of both sides
-(`igrpo.metrics.sampling_error`): one answer of 16 is no fall, nor is one odd step a collapse.
+The compared values must differ by more than the threshold plus the sampling error of both sides
+(`igrpo.metrics.sampling_error`). One answer out of 16, or one unusual step, sets off no alarm.
 
-Two ends of a series are compared only where about as many of the questions were in it (see ``_SAME_SHARE``). A stage of
-questions that the data choose is another set of questions later: Critique-GRPO's refinements are of those that nobody
-answered, and these get fewer and harder. Its answers are of all questions.
+``start`` and ``now`` are compared only if the stage was trained on similar shares of the questions (see
+``_SAME_SHARE``). Otherwise the two sets of questions may differ: Critique-GRPO refines only questions without a right
+answer, and these become fewer and harder. Its first answers are to all questions.
 
-An alarm that goes off is told once, and again when it has been silent and goes off anew. A resumed run reads its past
-from metrics.jsonl, and tells nothing twice.
+An alarm is reported when it goes off, and reported again only if it has stopped in between. A resumed run reads its
+past from metrics.jsonl and reports nothing twice.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from igrpo.types import Trace
 ACCURACY = "development/single_shot/accuracy"
 _LOW, _HIGH = "development/single_shot/low", "development/single_shot/high"
 
-#: How many times as many questions one end of a series may have as the other.
+#: Largest ratio of the shares of questions at the two ends of a series.
 _SAME_SHARE = 1.25
-#: The stages that answer the question: more reward for verdicts is no copying.
+#: The stages that answer the question. Stage 3 is left out: a higher reward for verdicts is no sign of copying.
 _ANSWERING = (1, 2)
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A training step: what it trained, by stage."""
+    """A training step, with the metrics of its trained completions by stage."""
 
     number: int
     stages: Mapping[int, TrainedStage]
@@ -50,13 +51,13 @@ class Step:
 
 @dataclass(slots=True)
 class Past:
-    """What a run has measured: its steps, and (step, single-shot accuracy) of its development evaluations."""
+    """Metrics history of a run: its steps, and (step, single-shot accuracy) of its development evaluations."""
 
     steps: list[Step] = field(default_factory=list)
     evaluations: list[tuple[int, SamplingError]] = field(default_factory=list)
 
     def add(self, step: int, metrics: Mapping[str, float]) -> None:
-        """One line of metrics.jsonl."""
+        """Add one line of metrics.jsonl."""
         if "budget/samples" in metrics:
             self.steps.append(Step(step, read_trained_stages(metrics)))
         if ACCURACY in metrics:
@@ -64,12 +65,12 @@ class Past:
             self.evaluations.append((step, accuracy))
 
 
-#: What is wrong, in words; None: nothing. The share, ratio or rise that it takes is the last argument.
+#: Function that describes the problem, or returns None. The last argument is the threshold (share, ratio or rise).
 Rule = Callable[[Past, int, float], str | None]
 
 
 def entropy_collapse(past: Past, window: int, share: float) -> str | None:
-    """The entropy now is below ``share`` of what it was at the start."""
+    """Report if the entropy now is below ``share`` times the entropy at the start."""
     return _all(
         f"the entropy of trained tokens of stage {stage} fell from {start.value:.3g} to {now.value:.3g} nats"
         for stage, start, now in _ends(past.steps, window, lambda one: one.entropy)
@@ -78,7 +79,7 @@ def entropy_collapse(past: Past, window: int, share: float) -> str | None:
 
 
 def length_drift(past: Past, window: int, ratio: float) -> str | None:
-    """Completions are over ``ratio`` times as long as at the start, or as short."""
+    """Report if the mean length of completions rose or fell by a factor of more than ``ratio`` since the start."""
     return _all(
         f"the length of trained completions of stage {stage} went from {start.value:.3g} to {now.value:.3g} tokens"
         for stage, start, now in _ends(past.steps, window, lambda one: one.length)
@@ -87,7 +88,7 @@ def length_drift(past: Past, window: int, ratio: float) -> str | None:
 
 
 def answer_differs_from_last_step(past: Past, window: int, rise: float) -> str | None:
-    """The share of answers that are not the result of their own last step rose by more than ``rise``."""
+    """Report if the share of answers that differ from their own last step rose by more than ``rise``."""
     return _all(
         f"answers of stage {stage} that differ from their own last step rose from {start.value:.0%} to {now.value:.0%}"
         for stage, start, now in _ends(past.steps, window, lambda one: one.differs)
@@ -96,10 +97,11 @@ def answer_differs_from_last_step(past: Past, window: int, rise: float) -> str |
 
 
 def copying(past: Past, window: int, fall: float) -> str | None:
-    """Single-shot accuracy is lower than at its best so far by more than ``fall``, and the reward is higher than then.
+    """Report if accuracy (single-shot) is more than ``fall`` below its best while the reward is higher than then.
 
-    Reward at an evaluation: mean of the ``window`` latest steps before it (the first ones, at step 0). The errors of
-    two accuracies are taken as independent; they are of the same questions, so their difference scatters less.
+    The reward at an evaluation is the mean over the ``window`` latest steps before it (at step 0, over the first
+    ones). The errors of two accuracies are treated as independent. Both are measured on the same questions, so the
+    actual error of their difference is smaller.
     """
     if not past.evaluations:
         return None
@@ -120,7 +122,7 @@ def copying(past: Past, window: int, fall: float) -> str | None:
 
 
 class _End(NamedTuple):
-    """A mean over steps of a series, and the share of all questions of these steps, and of those between, in it."""
+    """Mean over some steps of a series, and the share of questions that were trained in these and the steps between."""
 
     mean: SamplingError
     share: float
@@ -129,7 +131,7 @@ class _End(NamedTuple):
 def _ends(
     steps: Sequence[Step], window: int, value: Callable[[TrainedStage], float | None]
 ) -> Iterator[tuple[int, SamplingError, SamplingError]]:
-    """(stage, start, now) of each stage whose ends can be compared."""
+    """Yield (stage, start, now) for each stage whose two ends can be compared."""
     for stage in STAGES:
         known = _known(steps, stage, value)
         if len(known) < 2 * window:
@@ -150,13 +152,13 @@ def _reward_at(steps: Sequence[Step], stage: int, at: int, window: int) -> _End 
 
 
 def _known(steps: Sequence[Step], stage: int, value: Callable[[TrainedStage], float | None]) -> list[tuple[int, float]]:
-    """Which of the steps have a value of the stage, and which."""
+    """Return (index, value) of the steps that have a value of the stage."""
     found = ((i, value(step.stages[stage])) for i, step in enumerate(steps) if stage in step.stages)
     return [(i, one) for i, one in found if one is not None]
 
 
 def _end(steps: Sequence[Step], stage: int, values: Sequence[tuple[int, float]], last: int, window: int) -> _End:
-    """Of the values, with the steps from the first of them to ``last``."""
+    """Return the mean of the values, and the mean share of questions from the first value's step to ``last``."""
     among = steps[values[0][0] : last + 1]
     shares = [step.stages[stage].share if stage in step.stages else 0.0 for step in among]
     return _End(SamplingError.of_steps([value for _, value in values], window), fmean(shares))
@@ -171,10 +173,10 @@ def _all(words: Iterable[str]) -> str | None:
 
 
 class Alarms:
-    """The rules of a run, and which of them are going off.
+    """Evaluates the alarm rules of a run, and tracks which alarms are active.
 
     Args:
-        tell: called with an alarm's name and words when it goes off, after the warning: it keeps them.
+        tell: called with an alarm's name and message when it goes off, after the warning, in order to record them.
     """
 
     def __init__(self, config: AlarmsConfig, tell: Callable[[str, str], None]) -> None:
@@ -189,7 +191,7 @@ class Alarms:
         self._after_evaluation: dict[str, tuple[Rule, float | None]] = {"copying": (copying, config.accuracy_fall)}
 
     def remember(self, lines: Iterable[Mapping[str, float]]) -> None:
-        """Take up the past of a resumed run, the lines of metrics.jsonl; nothing of it is told again."""
+        """Read the history of a resumed run from the lines of metrics.jsonl. Its alarms are not reported again."""
         for line in lines:
             self._past.add(int(line["step"]), line)
             off = {name.removeprefix("alarm/") for name, value in line.items() if name.startswith("alarm/") and value}
@@ -197,7 +199,7 @@ class Alarms:
             self._going_off = (self._going_off - judged) | off
 
     def after_step(self, step: int, metrics: Mapping[str, float], traces: Sequence[Trace]) -> dict[str, float]:
-        """The alarms' own metrics of a training step with these ``metrics``. Raises nothing."""
+        """Return the alarm metrics of a training step with these ``metrics``. Raises nothing."""
 
         def judged() -> dict[str, float]:
             own = trained_stage_metrics(traces)
@@ -207,7 +209,7 @@ class Alarms:
         return _survived(step, judged)
 
     def after_evaluation(self, step: int, metrics: Mapping[str, float]) -> dict[str, float]:
-        """The same for an evaluation on development questions."""
+        """Return the alarm metrics of an evaluation on development questions. Raises nothing."""
 
         def judged() -> dict[str, float]:
             self._past.add(step, metrics)
@@ -232,7 +234,7 @@ class Alarms:
 
 
 def _survived(step: int, judged: Callable[[], dict[str, float]]) -> dict[str, float]:
-    """A run must not die of what watches it; nor may that fail unnoticed."""
+    """Call ``judged``. An error is logged and counted in a metric, but does not stop the run."""
     try:
         return judged()
     except Exception as error:

@@ -1,7 +1,7 @@
-"""What the trainer measures beside `igrpo.metrics.samples`: unit and definition of every name.
+"""Units and definitions of the trainer's metrics (those of `igrpo.metrics.samples` are defined there).
 
-Ratios, clip shares, KL and the gap to the sampler are taken over the tokens that went through the update. Without a KL
-term and an entropy bonus these are the tokens of groups with a variance: the others have no gradient.
+Ratios, clip shares, KL and the gap to the sampler are computed over the tokens that went through the update. Without a
+KL term and an entropy bonus, these are the tokens of groups whose rewards vary. The others have no gradient.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ TRAINING_METRIC_DOCS: dict[str, str] = {
     "budget/skipped_updates": "updates; left out because they were not finite (trainer.on_nonfinite=skip), so far",
 }
 
-#: With dynamic_sampling. All other measurements of what was sampled are over dropped questions, too.
+#: With dynamic_sampling. All other sample metrics include dropped questions.
 DYNAMIC_SAMPLING_DOCS: dict[str, str] = {
     "dynamic/sampled_questions": "count; questions asked in the step, the replacements and the dropped ones too",
     "dynamic/attempts": "count; further questions asked in the place of the step that needed the most",
@@ -65,8 +65,8 @@ ENTROPY_CONTROL_DOCS: dict[str, str] = {
     "train/entropy_coefficient": "weight; of the entropy bonus in this step: 0 where train/entropy is above the target",
 }
 
-#: With alarms. ``start`` and ``now``: means over the first and the latest alarms.window steps that train a stage. One
-#: stage is enough (see `igrpo.metrics.alarms`).
+#: With alarms. ``start`` and ``now`` are means over the first and the latest alarms.window steps that train a stage. An
+#: alarm goes off if its condition holds in one stage (see `igrpo.metrics.alarms`).
 ALARM_DOCS: dict[str, str] = {
     "answers/differ_from_last_step_share": "share; of trained completions with a number in the box and as the result "
     "of the last step before it (after the last =), those where the two differ",

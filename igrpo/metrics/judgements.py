@@ -1,7 +1,7 @@
-"""What one step measures of judgements (stage 3): critiques, and verifications of earlier answers.
+"""Per-step metrics of judgements (stage 3): critiques, and verifications of earlier answers.
 
-A judgement is no answer, and is in no statistic of stages 1 and 2. As in `igrpo.metrics.samples`, a statistic whose
-denominator is empty is left out.
+A judgement is not an answer and is excluded from the statistics of stages 1 and 2. As in `igrpo.metrics.samples`, a
+statistic with an empty denominator is left out.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ JUDGEMENT_DOCS: dict[str, str] = {
 
 
 def judgement_metrics(traces_S: Sequence[Trace]) -> dict[str, float]:
-    """The names are keys of ``JUDGEMENT_DOCS``; empty for algorithms without judgements."""
+    """Return the metrics defined in ``JUDGEMENT_DOCS``; empty for algorithms without judgements."""
     groups = [group for trace in traces_S for group in trace.groups if group.stage == 3]
     verified = [group for group in groups if group.verified is not None]
     criticised = [trace for trace in traces_S if any(g.stage == 3 and g.verified is None for g in trace.groups)]
@@ -77,7 +77,7 @@ def _put_each(metrics: dict[str, float], at: str, completions: Sequence[Completi
 
 
 def put_mean(metrics: dict[str, float], name: str, values: Iterable[float]) -> None:
-    """The mean under that name, or nothing where there are no values."""
+    """Store the mean of the values under ``name``. Store nothing if there are no values."""
     listed = list(values)
     if listed:
         metrics[name] = fmean(listed)

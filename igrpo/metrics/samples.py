@@ -1,8 +1,8 @@
-"""What one step measures, from its traces alone (the trainer adds gradients, ratios, clipping, KL, tokens, seconds).
+"""Per-step sample metrics, computed from traces (the trainer adds gradients, ratios, clipping, KL, tokens, seconds).
 
-``METRIC_DOCS`` defines every name. A statistic whose denominator is empty (no wrong draft was shown, say) is left out
-of a step: it is never NaN and never a made-up 0. Verdicts come from ``Score.correct``, where None (unknown) enters no
-share of right or wrong answers; rewards come from ``Score.value``.
+``METRIC_DOCS`` defines every name. A statistic with an empty denominator (for example, no wrong draft was shown) is
+left out of a step, rather than reported as NaN or 0. Verdicts come from ``Score.correct``. None (unknown) is excluded
+from the shares of right and wrong answers. Rewards come from ``Score.value``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _COPY_DOCS = {
 }
 _COPY_SPLITS = {"": "", "_given_right": ", of right drafts", "_given_wrong": ", of wrong drafts"}
 
-#: One line a metric: unit; definition.
+#: One line per metric: unit; definition.
 METRIC_DOCS: dict[str, str] = {
     **{f"stage{stage}/{name}": text for stage in (1, 2) for name, text in _STAGE_DOCS.items()},
     **{f"stage{stage}/outcome/{o}": f"share; completions scored '{o}'" for stage in (1, 2) for o in OUTCOMES},
@@ -66,7 +66,7 @@ class _Round:
 
     @property
     def shown(self) -> tuple[Completion, Score] | None:
-        """The draft that the refinement prompt shows, the first choice among several."""
+        """Draft (with its score) that the refinement prompt shows; the first choice if it shows several."""
         if not self.refinements.shown:
             return None
         index = self.refinements.shown[0]
@@ -75,7 +75,7 @@ class _Round:
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A refinement beside the draft that it saw."""
+    """Refinement and the draft that its prompt showed."""
 
     draft: Completion
     draft_score: Score
@@ -84,11 +84,12 @@ class _Pair:
 
 
 def step_metrics(traces_S: Sequence[Trace], *, variance_tolerance: float) -> dict[str, float]:
-    """Every measurement of a step that its traces hold; the names are keys of ``METRIC_DOCS``.
+    """Return the metrics of a step that can be computed from its traces; ``METRIC_DOCS`` defines them.
 
     Args:
         traces_S: the S traces of one rollout cycle; with several rounds of refinement, each round counts.
-        variance_tolerance: rewards of a group count as equal up to this, relative to their size where it is over 1.
+        variance_tolerance: rewards of a group count as equal up to this difference, which is relative for rewards
+            above 1.
 
     Raises:
         ValueError: no traces.
@@ -111,7 +112,7 @@ def step_metrics(traces_S: Sequence[Trace], *, variance_tolerance: float) -> dic
 
 
 def _refined(trace: Trace) -> Iterator[tuple[Group, Group]]:
-    """Each group of refinements behind the group whose completions it was shown, or could have been."""
+    """Yield (drafts, refinements): each group of refinements, and the group from which its prompt may show drafts."""
     for index, group in enumerate(trace.groups):
         drafts = trace.drafts_of(index) if group.stage == 2 else None
         if drafts is not None:
@@ -119,7 +120,7 @@ def _refined(trace: Trace) -> Iterator[tuple[Group, Group]]:
 
 
 def has_no_variance(rewards_G: Sequence[float], tolerance: float) -> bool:
-    """Whether max == min up to the tolerance: an exact test of the std fails for three rewards of 0.1."""
+    """True if max == min up to the tolerance. (An exact test of the std fails for three rewards of 0.1.)"""
     return max(rewards_G) - min(rewards_G) <= tolerance * max(1.0, abs(max(rewards_G)))
 
 
@@ -170,9 +171,9 @@ def _put_transfer(metrics: dict[str, float], pairs: Sequence[_Pair]) -> None:
 
 
 def _put_copies(metrics: dict[str, float], pairs: Sequence[_Pair]) -> None:
-    """Copy statistics, over all pairs and split by the draft's verdict.
+    """Store the copy statistics, over all pairs and split by the draft's verdict.
 
-    A reward that extracts no answers (a judge) has no answer rate: it is left out when no score carries an answer.
+    The answer rate is left out if no score has an answer, as with a reward that extracts none (a judge).
     """
     has_answers = any(p.draft_score.answer is not None or p.refinement_score.answer is not None for p in pairs)
     likeness = [text_similarity(p.draft, p.refinement) for p in pairs]
@@ -207,5 +208,5 @@ def _put_drafts(metrics: dict[str, float], rounds: Sequence[_Round]) -> None:
 
 
 def _any_verdict(groups: Sequence[Sequence[Score]]) -> bool:
-    """Whether the reward said right or wrong at least once; without it 'all failed' would be an invention."""
+    """True if there is at least one verdict. Without any, an 'all failed' share would be meaningless."""
     return any(score.correct is not None for scores in groups for score in scores)

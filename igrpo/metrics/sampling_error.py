@@ -1,10 +1,10 @@
-"""Comparisons that hold beyond their sampling error: what the alarms decide by.
+"""Comparisons that account for sampling error, used by the alarms.
 
-The values of a window of steps scatter; their mean has the standard error ``s / sqrt(n)``. A difference of two means is
-beyond a threshold when its lower confidence bound is: at a difference of just the threshold, that is wrong in one look
-of a hundred, and further below it in next to none. The bound is Welch's, since the two windows may scatter differently;
-where each side has an interval of its own, the bound is Newcombe's (the sum of the squares of the facing half-widths).
-A trend within a window adds to its scatter, which makes the comparison more careful.
+The mean of the values of a window of n steps has the standard error ``s / sqrt(n)``. A difference of two means exceeds
+a threshold if its lower confidence bound does. If the true difference equals the threshold, this is wrong in one
+comparison of a hundred; if it is well below the threshold, in almost none. The bound is Welch's, since the two windows
+may have different variances. If each side has its own interval, the bound is Newcombe's (the sum of the squares of the
+facing half-widths). A trend within a window increases its variance, which makes the comparison more conservative.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 from typing import Final
 
-#: How often a comparison may be wrong where the truth is just at its threshold.
+#: Probability of a wrong comparison if the true difference equals the threshold.
 LEVEL: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingError:
-    """A mean, the variance of its error to either side, and the degrees of freedom of that (infinite: it is known)."""
+    """Mean with the variance of its error on each side, and that variance's degrees of freedom (infinite: known)."""
 
     value: float
     below: float
@@ -30,10 +30,10 @@ class SamplingError:
 
     @classmethod
     def of_steps(cls, values: Sequence[float], window: int) -> SamplingError:
-        """The mean of the values of up to ``window`` steps.
+        """Return the mean of the values of up to ``window`` steps.
 
-        A window of one step says nothing of its error: it is taken as it is. In a longer one that has only one value
-        yet, the error is unknown.
+        With a window of one step, the error cannot be estimated, and the value is treated as exact. With a longer
+        window that has only one value so far, the error is infinite.
         """
         if len(values) > 1:
             error = variance(values) / len(values)
@@ -43,7 +43,7 @@ class SamplingError:
 
     @classmethod
     def with_interval(cls, value: float, low: float | None, high: float | None) -> SamplingError:
-        """A value with its 95 % interval, which need not be symmetric; without one it is exact."""
+        """Return a value with its 95 % interval, which need not be symmetric. Without an interval, it is exact."""
         below, above = (0.0 if end is None else ((end - value) / 1.96) ** 2 for end in (low, high))
         return cls(value, below, above, math.inf)
 
@@ -53,7 +53,7 @@ def is_above(
 ) -> bool:
     """Return whether ``upper > factor * lower + margin`` beyond the sampling error of both.
 
-    ``choices``: ``upper`` is the largest of so many estimates, and so likely to be too large.
+    ``choices`` is the number of estimates of which ``upper`` is the largest, and therefore likely too large.
     """
     excess = upper.value - factor * lower.value - margin
     parts = [(upper.below, upper.freedom), (factor**2 * lower.above, lower.freedom)]
@@ -62,7 +62,7 @@ def is_above(
 
 
 def _quantile(parts: Sequence[tuple[float, float]], level: float) -> float:
-    """Quantile of Student's distribution with Welch's degrees of freedom."""
+    """Return a quantile of Student's distribution with Welch's degrees of freedom."""
     from scipy.special import ndtri, stdtrit
 
     total = sum(part for part, _ in parts)

@@ -1,4 +1,4 @@
-"""How alike two completions are: the normalised Levenshtein similarity of their tokens."""
+"""Similarity of two completions: the normalised Levenshtein similarity of their tokens."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Hashable, Sequence
 
 from igrpo.types import Completion
 
-#: Completions are compared on their first tokens up to here, which bounds the cost: about 10 ms for two of this length.
+#: Number of tokens on which completions are compared. It limits the cost: about 10 ms for two of this length.
 MAX_COMPARED_TOKENS = 4096
 
 
 def edit_distance(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
-    """The Levenshtein distance (insertions, deletions, substitutions of cost 1), exactly.
+    """Return the exact Levenshtein distance (insertions, deletions and substitutions of cost 1).
 
-    Bit-parallel in Python's integers: one column of the dynamic program is a bit vector of differences, so the cost is
-    min(m, n) steps on max(m, n) bits (Myers 1999, in the form of Hyyrö 2003, 'A bit-vector algorithm for computing
-    Levenshtein and Damerau edit distances').
+    The algorithm is bit-parallel in Python's integers. One column of the dynamic program is a bit vector of
+    differences, so the cost is min(m, n) steps on max(m, n) bits (Myers 1999, in the form of Hyyrö 2003, 'A bit-vector
+    algorithm for computing Levenshtein and Damerau edit distances').
     """
     rows, columns = (first, second) if len(first) >= len(second) else (second, first)
     if not columns:
@@ -36,12 +36,12 @@ def edit_distance(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
 
 
 def content_tokens(completion: Completion) -> tuple[int, ...]:
-    """The tokens without the stop token, which two completions share for no merit of their own."""
+    """Return the tokens without the stop token, which would make any two completions look more similar."""
     return completion.token_ids[:-1] if completion.finish_reason == "stop" else completion.token_ids
 
 
 def text_similarity(first: Completion, second: Completion, max_tokens: int = MAX_COMPARED_TOKENS) -> float:
-    """1 - distance / length of the longer, in [0, 1], on the first ``max_tokens`` tokens; 1 for two empty ones."""
+    """Return 1 - distance / longer length, in [0, 1], on the first ``max_tokens`` tokens; 1 for two empty ones."""
     a, b = content_tokens(first)[:max_tokens], content_tokens(second)[:max_tokens]
     if a == b:
         return 1.0

@@ -1,8 +1,8 @@
-"""What is trained in a step, each stage by itself: what the alarms watch.
+"""Per-stage metrics of the trained completions of a step, used by the alarms.
 
-A stage's completions count where their tokens get gradients, or would have (in a question that dynamic sampling
-dropped), be it given their own prompt or as answers to the bare question. Means are over those of one stage, so that a
-step with refinements and one without are not compared as if they were the same.
+A completion counts if its tokens get gradients, either given its own prompt or as an answer to the bare question.
+Completions of questions that dynamic sampling dropped count if they would have had gradients. Means are over one stage,
+so that a step with refinements and a step without them remain comparable.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TRAINED_STAGE_DOCS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class TrainedStage:
-    """One stage of one step (None: not measured)."""
+    """Metrics of one stage in one step (None: not measured)."""
 
     share: float
     reward: float | None
@@ -42,7 +42,7 @@ class TrainedStage:
 
 
 def trained_stage_metrics(traces: Sequence[Trace]) -> dict[str, float]:
-    """Of all questions of a step; the names are keys of ``TRAINED_STAGE_DOCS``, or ``DIFFERS``."""
+    """Return the metrics of a step, named by the keys of ``TRAINED_STAGE_DOCS`` and by ``DIFFERS``."""
     metrics: dict[str, float] = {}
     all_differ: list[bool] = []
     for stage in STAGES:
@@ -55,21 +55,21 @@ def trained_stage_metrics(traces: Sequence[Trace]) -> dict[str, float]:
         put_mean(metrics, f"{at}/reward_mean", (score.value for _, score in pairs))
         put_mean(metrics, f"{at}/entropy", (h for c, _ in pairs for h in c.policy_entropies or ()))
         put_mean(metrics, f"{at}/length_mean", (len(c.token_ids) for c, _ in pairs))
-        # None: there are no two numbers to compare
+        # None: there are no two numbers to compare in this completion
         differ = [differs for c, _ in pairs if (differs := answer_differs(c.text)) is not None]
         put_mean(metrics, f"{at}/differ_from_last_step_share", differ)
         all_differ += differ
     put_mean(metrics, DIFFERS, all_differ)
-    if traces and not metrics:  # nothing had a score: say so, or the line reads as one from before these measurements
+    if traces and not metrics:  # nothing had a score: log a 0, or the line looks like one from before these metrics
         metrics["trained/stage1/questions_share"] = 0.0
     return metrics
 
 
 def read_trained_stages(metrics: Mapping[str, float]) -> dict[int, TrainedStage]:
-    """The same back from a line of metrics.jsonl.
+    """Return the metrics by stage, read from a line of metrics.jsonl.
 
-    Lines from before these measurements have those of all completions: they stand for the refinements where there are
-    any, else for the answers, of every question.
+    Lines written before these metrics existed have metrics of all completions only. They are read as those of the
+    refinements if there are any, else of the answers, with a share of 1.
     """
     found = {
         stage: TrainedStage(
@@ -92,8 +92,10 @@ def read_trained_stages(metrics: Mapping[str, float]) -> dict[int, TrainedStage]
 
 
 def trained_completions(trace: Trace, stage: int) -> list[tuple[Completion, Score]]:
-    """Those of one question and stage with their scores, each once however often it is trained, as the groups have them
-    (a lesson may hold a completion as it was before its entropies were measured)."""
+    """Return the trained completions of one question and stage with their scores, each once.
+
+    The completions are taken from the groups, because a lesson may hold a completion without its measured entropies.
+    """
     lessons = {_key(lesson.completion) for cohort in trace.lessons for lesson in cohort}
 
     def of_group(group: Group) -> list[tuple[Completion, Score]]:
@@ -104,5 +106,5 @@ def trained_completions(trace: Trace, stage: int) -> list[tuple[Completion, Scor
 
 
 def _key(completion: Completion) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """The same in a group and in a lesson, also where entropies were measured for one of them alone."""
+    """Return a key that is equal for a completion in a group and in a lesson, with or without measured entropies."""
     return completion.token_ids, completion.logprobs

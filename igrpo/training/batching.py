@@ -1,4 +1,4 @@
-"""From traces to packed tensors: rows, minibatches of whole questions, micro-batches within a token budget."""
+"""Conversion of traces into training tensors: rows, and micro-batches within a token budget."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from igrpo.types import Cohort, Score, Trace
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One trained completion: its tokens, its advantage, and the log-probs that the sampler gave it (T values).
+    """Trained completion with its tokens, its advantage, and the sampler's log-probs of its T tokens.
 
-    ``transferred``: the sampler saw another prompt than the one here.
+    ``transferred`` is True if the completion was sampled from a prompt other than ``prompt_ids``.
     """
 
     prompt_ids: tuple[int, ...]
@@ -33,17 +33,17 @@ class Row:
         return len(self.prompt_ids) + len(self.completion_ids)
 
 
-#: A row that counts for nothing, where a process must make a pass because others do.
+#: A row without valid tokens, for a forward pass that a process must make because other processes make one.
 NOTHING = Row((0,), (0,), (0.0,), advantage=0.0, valid=False)
 
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """B right-padded rows of up to L tokens, of which up to T are a completion's.
+    """B right-padded rows of up to L tokens each, with completions of up to T tokens.
 
-    ``positions_BT`` points, for each completion token, at the position whose hidden state predicts it.
-    ``mask_BT`` is True at the tokens that count, ``transferred_B`` for rows whose
-    sampler saw another prompt. ``work`` is that of one forward pass over the rows, without padding.
+    ``positions_BT`` holds, for each completion token, the position whose hidden state predicts it. ``mask_BT`` is True
+    at the tokens that enter the loss. ``transferred_B`` is True for rows that were sampled from another prompt.
+    ``work`` is the work of one forward pass over the rows, without padding.
     """
 
     input_ids_BL: Tensor
@@ -57,20 +57,20 @@ class MicroBatch:
     work: Work
 
     def to(self, device: torch.device) -> MicroBatch:
-        """The same batch on another device."""
+        """Copy the batch to a device."""
         tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "work"}
         return MicroBatch(**tensors, work=self.work)
 
 
 @dataclass(frozen=True, slots=True)
 class Overlong:
-    """The soft overlong penalty: completions of at most ``limit`` tokens, penalised in the last ``buffer`` of them."""
+    """Soft overlong penalty for completions of at most ``limit`` tokens; it grows over the last ``buffer`` of them."""
 
     limit: int
     buffer: int
 
     def penalties(self, cohort: Cohort) -> torch.Tensor:
-        """What is added to the reward of each, for training alone: 0 to -1."""
+        """Return the penalty of each completion, from 0 to -1. It is added to the reward for training only."""
         return overlong_penalty(
             torch.tensor([len(lesson.completion.token_ids) for lesson in cohort]),
             torch.tensor([lesson.completion.truncated for lesson in cohort]),
@@ -82,12 +82,13 @@ class Overlong:
 def question_rows(
     trace: Trace, advantage: AdvantageConfig, *, mask_truncated: bool, overlong: Overlong | None = None
 ) -> list[Row]:
-    """The rows of one question: every completion that is trained, with its cohort's advantages.
+    """Return the rows of one question: every trained completion, with its advantage within its cohort.
 
-    With ``advantage.select=best`` the best right completion of a cohort has the advantage 1 and the others 0.
-    A truncated completion stays in its cohort's baseline when ``mask_truncated`` takes its tokens out of the loss.
-    ``overlong`` is part of the reward here, and nowhere else: drafts are chosen, and scores kept, without it.
-    A cohort of fewer than two (the reward could not score the others) has no baseline, and no rows.
+    With ``advantage.select=best``, the best right completion of a cohort has the advantage 1 and the others 0.
+    With ``mask_truncated``, the tokens of a truncated completion are left out of the loss, but its reward still counts
+    in the baseline of its cohort. ``overlong`` is added to the reward here only: drafts are selected, and scores are
+    recorded, without it. A cohort of fewer than two completions (the reward could not score the others) has no
+    baseline and yields no rows.
     """
     rows: list[Row] = []
     for cohort in trace.cohorts:
@@ -109,7 +110,7 @@ def question_rows(
 
 
 def mean_penalty(traces: Sequence[Trace], overlong: Overlong) -> float | None:
-    """Of the completions that are trained; None where there are none."""
+    """Return the mean overlong penalty of the trained completions, or None if there are none."""
     cohorts = [cohort for trace in traces if trace.dropped is None for cohort in trace.cohorts if len(cohort) > 1]
     return torch.cat([overlong.penalties(cohort) for cohort in cohorts]).mean().item() if cohorts else None
 
@@ -132,24 +133,25 @@ def _advantages(cohort: Cohort, advantage: AdvantageConfig, overlong: Overlong |
 
 
 def _accepted(score: Score) -> bool:
-    """Whether a completion may be imitated: it is right; where the reward gives no verdict, its value is positive."""
+    """True if a completion may be imitated: it is right or, if the reward gives no verdict, its value is positive."""
     return score.value > 0 if score.correct is None else score.correct
 
 
 def normaliser(rows: Sequence[Row]) -> Normaliser:
-    """The denominators of the batch of one optimizer step: its sequences and its valid completion tokens.
+    """Return the loss denominators of one optimizer step: its number of sequences and of valid completion tokens.
 
-    Rows of advantage 0 count as well. With ``select=best`` the loss is therefore the cross-entropy of the chosen
-    completions, summed and divided by all sampled ones: each weighs the same in every step, however many there are.
+    Rows of advantage 0 count as well. With ``select=best``, the loss is therefore the cross-entropy of the chosen
+    completions, summed and divided by the number of all sampled completions. A chosen completion has the same weight
+    in every step, however many are chosen.
     """
     return Normaliser(sequences=len(rows), tokens=sum(len(row.completion_ids) for row in rows if row.valid))
 
 
 def split_rows(rows: Sequence[Row], token_budget: int) -> list[list[Row]]:
-    """Micro-batches of rows of similar length, each at most ``token_budget`` tokens with its padding.
+    """Split rows into micro-batches of similar length, each of at most ``token_budget`` tokens, padding included.
 
     Raises:
-        ValueError: one row alone is over the budget.
+        ValueError: a single row exceeds the budget.
     """
     parts: list[list[Row]] = []
     for row in sorted(rows, key=lambda row: row.length, reverse=True):
@@ -166,7 +168,7 @@ def split_rows(rows: Sequence[Row], token_budget: int) -> list[list[Row]]:
 
 
 def collate(rows: Sequence[Row], pad_id: int) -> MicroBatch:
-    """Right-padded tensors of B rows. Right padding needs no position ids: attention is causal."""
+    """Collate B rows into right-padded tensors. No position ids are needed, because attention is causal."""
     length = max(row.length for row in rows)
     width = max(len(row.completion_ids) for row in rows)
     ids, attention, positions, targets, mask, sampler = [], [], [], [], [], []

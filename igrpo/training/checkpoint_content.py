@@ -1,6 +1,6 @@
-"""What a checkpoint holds beside Lightning's own state: the trained tensors, and plain values.
+"""Contents of a checkpoint in addition to Lightning's own state: the trained tensors and plain values.
 
-Plain, so that the file loads without executing code."""
+The values are plain Python types, so that a checkpoint loads without executing code."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ CHECKPOINT_VERSION = 1
 
 
 class CheckpointError(ValueError):
-    """No checkpoint of a run can be used."""
+    """Raised when no checkpoint of a run can be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainState:
-    """What a run goes on with that is in no tensor. Loading changes these parts; the rollout step is the caller's."""
+    """State of a run that is not in tensors. Loading updates these objects; the caller keeps the rollout step."""
 
     budget: Budget
     control: EntropyControl | None
     algorithm: Algorithm
 
     def save(self, rollout_step: int) -> dict[str, Any]:
-        """After ``rollout_step`` steps."""
+        """Return the state after ``rollout_step`` steps."""
         state = {
             "schema_version": CHECKPOINT_VERSION,
             "rollout_step": rollout_step,
@@ -44,7 +44,7 @@ class PlainState:
         return state
 
     def load(self, state: Mapping[str, Any]) -> int:
-        """Go on from what `save` returned; the rollout step of then."""
+        """Restore the state that `save` returned, and return its rollout step."""
         self.budget.load_state_dict(state["budget"])
         if self.control is not None:
             self.control.coefficient = state["entropy_coefficient"]
@@ -55,10 +55,10 @@ class PlainState:
 
 
 def check_version(state: Mapping[str, Any], path: Path) -> None:
-    """Of the plain state in the file ``path``.
+    """Check the version of the plain state read from the file ``path``.
 
     Raises:
-        CheckpointError: another igrpo wrote it.
+        CheckpointError: the checkpoint has another version.
     """
     found = state.get("schema_version")
     if found != CHECKPOINT_VERSION:
@@ -66,17 +66,17 @@ def check_version(state: Mapping[str, Any], path: Path) -> None:
 
 
 def trained_tensors(module: torch.nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a module's ``state``, what a checkpoint keeps: with adapters, the frozen weights are where they came from."""
-    named = module.named_parameters(remove_duplicate=False)  # a tied head has a name of its own
+    """Return the trained part of a module's ``state``. With adapters, the base model provides the frozen weights."""
+    named = module.named_parameters(remove_duplicate=False)  # lists a tied head under its own name, too
     frozen = {name for name, parameter in named if not parameter.requires_grad}
     return {name: tensor for name, tensor in state.items() if name not in frozen}
 
 
 def check_names(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    """A checkpoint's tensors are those that this run trains.
+    """Check that a checkpoint holds exactly the tensors that this run trains.
 
     Raises:
-        ValueError: some are on one side only.
+        ValueError: some tensors are on one side only.
     """
     different = sorted(set(state) ^ set(own))
     if different:

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent: written atomically, checked before they are trusted, kept by rule."""
+"""Writing, verifying and pruning of checkpoints. Files are written atomically and verified before they are used."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"step-(\d{6,})\.ckpt")
 
-#: What readers of a damaged zip archive or pickle raise (found by flipping every byte of one).
+#: Exceptions raised on reading a damaged zip archive or pickle (found by flipping every byte of one).
 _DAMAGED = (
     OSError, EOFError, RuntimeError, KeyError, ValueError, struct.error, zipfile.BadZipFile, zlib.error,
     pickle.UnpicklingError,
@@ -37,25 +37,25 @@ _DAMAGED = (
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint file and the rollout step that it was taken after."""
+    """Checkpoint file, and the rollout step after which it was saved."""
 
     path: Path
     step: int
 
 
 def list_checkpoints(directory: Path) -> list[Checkpoint]:
-    """Checkpoints in the order of their steps; whether they can be read is not looked at."""
+    """Return the checkpoints ordered by step, without checking that they can be read."""
     found = [(path, _NAME.fullmatch(path.name)) for path in directory.glob("step-*.ckpt")]
     return sorted((Checkpoint(path, int(match[1])) for path, match in found if match), key=lambda c: c.step)
 
 
 def newest_checkpoint(directory: Path) -> Checkpoint | None:
-    """The newest checkpoint that can be read; broken ones are named in the log and passed over.
+    """Return the newest readable checkpoint, or None if there is no checkpoint yet.
 
-    None where the run died before its first one.
+    Broken checkpoints are logged and skipped.
 
     Raises:
-        CheckpointError: there are some and none can be read, or another igrpo wrote them.
+        CheckpointError: there are checkpoints and none can be read, or one has another version.
     """
     checkpoints = list_checkpoints(directory)
     for checkpoint in reversed(checkpoints):
@@ -72,9 +72,11 @@ def newest_checkpoint(directory: Path) -> Checkpoint | None:
 
 
 def forget_after(directory: Path, step: int) -> None:
-    """Drop what a resumed run leaves behind it: checkpoints after the one it starts from (they are broken; kept, they
-    would take the place of whole ones), the best one's name where it is among them, and what a kill left half
-    written. The caller holds the run's lock."""
+    """Delete checkpoints after ``step``, from which the run is resumed, and half-written temporary files.
+
+    Checkpoints after ``step`` are broken; if kept, they would count among the newest ones in place of whole ones.
+    ``best.json`` is deleted if it names one of them. The caller holds the run's lock.
+    """
     for half in directory.glob(".step-*.tmp"):
         half.unlink()
     best = read_best(directory)
@@ -88,7 +90,7 @@ def forget_after(directory: Path, step: int) -> None:
 def _problem(checkpoint: Checkpoint) -> str | None:
     try:
         with zipfile.ZipFile(checkpoint.path) as archive:
-            bad = archive.testzip()  # torch files are zip archives: a flipped bit shows in a member's checksum
+            bad = archive.testzip()  # torch files are zip archives: checksums reveal a flipped bit
         if bad is not None:
             return f"checksum of {bad}"
         state: dict[str, Any] = torch.load(checkpoint.path, map_location="cpu", weights_only=True, mmap=True)
@@ -102,20 +104,24 @@ def _problem(checkpoint: Checkpoint) -> str | None:
 
 
 class FileCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint straight into its file. (Lightning's own way holds all of it in memory once more and passes
-    through the system's temporary directory, which may be another, smaller disk.)"""
+    """Checkpoint IO that writes directly into the target file.
+
+    Lightning's own IO keeps a second copy of the checkpoint in memory and uses the system's temporary directory, which
+    may be on another, smaller disk.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Serialise into ``path``; the caller makes it atomic."""
+        """Serialise into ``path``. The caller makes the write atomic."""
         with Path(path).open("wb") as file:
             torch.save(checkpoint, file)
 
 
 class CheckpointCallback(lightning.Callback):
-    """Saves every so many rollout steps and after the last; keeps the newest ones and the best.
+    """Callback that saves every ``config.every`` rollout steps and after the last; keeps the newest and the best.
 
-    ``best.json`` names the checkpoint of the highest single-shot accuracy on the development split, which
-    ``report_accuracy`` is told after each evaluation. It sees each step after the evaluation callback.
+    ``best.json`` names the checkpoint with the highest single-shot accuracy on the development split.
+    ``report_accuracy`` receives that accuracy after each evaluation. The callback must run after the evaluation
+    callback.
     """
 
     def __init__(self, directory: Path, config: CheckpointConfig) -> None:
@@ -123,13 +129,13 @@ class CheckpointCallback(lightning.Callback):
         self._accuracy: tuple[int, float] | None = None
 
     def report_accuracy(self, step: int, accuracy: float) -> None:
-        """The development accuracy of the weights after ``step``."""
+        """Record the development accuracy of the weights after ``step``."""
         self._accuracy = (step, accuracy)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any, **kwargs: Any
     ) -> None:
-        """Save when it is due; an evaluation that is the best so far makes it due."""
+        """Save if a checkpoint is due, or if this step has the best evaluation so far."""
         assert isinstance(pl_module, IGRPOModule)
         step = pl_module.rollout_step
         best = from_main(self._is_best(step))
@@ -146,7 +152,7 @@ class CheckpointCallback(lightning.Callback):
 
     def _save(self, trainer: lightning.Trainer, step: int, best: bool) -> None:
         if not is_main():
-            trainer.save_checkpoint("")  # only gives the main process, which writes, this one's shards
+            trainer.save_checkpoint("")  # sends this process's shards to the main process, which writes
             return
         size_mb = max((c.path.stat().st_size for c in list_checkpoints(self._directory)), default=0) / 2**20
         needed_mb = self._config.minimum_free_mb + size_mb
@@ -168,7 +174,7 @@ class CheckpointCallback(lightning.Callback):
 
 
 def read_best(directory: Path) -> dict[str, Any] | None:
-    """The content of ``best.json``: step, accuracy and split; None before the first evaluation."""
+    """Return the content of ``best.json`` (step, accuracy and split), or None if the file does not exist."""
     path = directory / "best.json"
     if not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""One rollout cycle: every question's coroutine at once, the engine batches what they ask for."""
+"""Sampling of one rollout cycle: one coroutine per question; the engine batches their requests."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from igrpo.types import Question, Trace
 class Collector:
     """Runs an algorithm over the questions of a step.
 
-    ``pipeline`` lets a question refine while another still drafts; without it a stage starts when all questions
-    have come to it, which makes batches, and so the last bits of every sample, a function of (seed, step) alone.
-    ``refill`` replaces questions that teach nothing (None: none is).
+    With ``pipeline``, one question may be refined while another is still being drafted. Without it, a stage starts
+    when all questions have reached it. The batches then depend on (seed, step) alone, and so do the last bits of every
+    sample. ``refill`` replaces questions without a training signal (None: no question is replaced).
     """
 
     algorithm: Algorithm
@@ -38,11 +38,10 @@ class Collector:
     refill: DynamicSampling | None = None
 
     def collect(self, step: int, questions_S: Sequence[Question], budget: Budget) -> list[Trace]:
-        """The traces of a step in the order of its questions; counts samples, tokens, FLOPs and seconds.
+        """Return the traces of a step in the order of its questions.
 
-        A question that was replaced comes before the one that was asked in its place.
-
-        The first exception of a question cancels the others and is raised as it is.
+        Samples, tokens, FLOPs and seconds are added to ``budget``. A replaced question precedes its replacement. The
+        first exception of a question cancels the other questions and is raised unchanged.
         """
         prefilled, generated, flops = self.engine.prefilled_tokens, self.engine.generated_tokens, self.engine.flops
         busy, start = self.engine.busy_seconds, time.perf_counter()
@@ -86,12 +85,12 @@ class Collector:
 
 
 def _places(mine: Sequence[Question]) -> Iterator[tuple[int, Question]]:
-    """This process's questions with their places in the step (see `distributed.share`)."""
+    """Yield this process's questions with their places in the step (see `distributed.share`)."""
     return ((rank() + world() * i, question) for i, question in enumerate(mine))
 
 
 def first_leaf(error: BaseExceptionGroup[Exception]) -> Exception:
-    """The first real exception of a (nested) group."""
+    """Return the first exception in a (nested) exception group that is not itself a group."""
     inner: BaseException = error
     while isinstance(inner, BaseExceptionGroup):
         inner = inner.exceptions[0]

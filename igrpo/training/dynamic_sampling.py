@@ -1,14 +1,14 @@
-"""Dynamic sampling of DAPO (arXiv 2503.14476, section 3.2): questions that teach nothing give their place to others.
+"""Dynamic sampling of DAPO (arXiv 2503.14476, section 3.2): replaces questions without a training signal.
 
-A question is dropped when all that it would train on is right, or all wrong, by ``Score.correct``; where verdicts are
-not known, when the rewards have no variance. (Not by the training reward: an overlong penalty gives answers that are
-all right a variance.) Another question takes its place in the step, and another, ``max_attempts`` times at most: a
-place that finds none stays empty, and the step is smaller.
+A question is dropped if all of its trained completions are right, or all are wrong, by ``Score.correct``. If verdicts
+are unknown, it is dropped if the rewards have no variance. The training reward is not used for this, because an
+overlong penalty gives a variance to answers that are all right. Another question takes the place of a dropped one, at
+most ``max_attempts`` times per place. If none of them is usable, the place stays empty and the step is smaller.
 
-How it differs from DAPO: the paper asks whole batches until one is full, and throws away what is left over; here each
-place of the step is filled for itself, so that no useful group is sampled in vain and nothing waits for a barrier.
-What place p is offered at its n-th attempt is a function of the run's seed, the step, p and n: not of the order in
-which answers come, nor of how many processes share the step.
+Difference from DAPO: the paper samples whole batches until one is full and discards the rest. Here each place of the
+step is filled separately, so no usable group is discarded and nothing waits for a barrier. The question tried at the
+n-th attempt for place p depends on the run's seed, the step, p and n only. It does not depend on the order in which
+answers arrive or on the number of processes.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from igrpo.types import Cohort, Dropped, Question, Trace
 
 @dataclass(frozen=True, slots=True)
 class DynamicSampling:
-    """Asks until a place of the step has a question that teaches something.
+    """Samples questions for a place of the step until one has a training signal.
 
     Args:
-        places: S, the questions of a step, all processes together.
-        max_attempts: further questions for one place.
-        tolerance: of rewards that have no variance.
-        replacements: ``(step, attempts)`` to further questions of that step, see `igrpo.data.module`.
+        places: S, the number of questions per step over all processes.
+        max_attempts: maximum number of replacement questions per place.
+        tolerance: rewards that differ by no more than this have no variance (see `has_no_variance`).
+        replacements: function from ``(step, attempts)`` to replacement questions of that step, see `igrpo.data.module`.
     """
 
     places: int
@@ -39,7 +39,7 @@ class DynamicSampling:
     replacements: Callable[[int, int], Sequence[Question]]
 
     def spare(self, step: int) -> Sequence[Question]:
-        """What a step, counted from 1, has to replace its questions with."""
+        """Return the replacement questions of a step. Steps are counted from 1."""
         return self.replacements(step - 1, self.max_attempts)
 
     async def fill(
@@ -49,10 +49,10 @@ class DynamicSampling:
         spare: Sequence[Question],
         ask: Callable[[Question], Awaitable[Trace]],
     ) -> list[Trace]:
-        """Everything asked in the ``place``-th place of the step: dropped traces, then the one to train on, if any.
+        """Fill place number ``place`` of the step; return the dropped traces, then the one to train on, if any.
 
         Args:
-            spare: of the step.
+            spare: replacement questions of the step.
             ask: samples and scores a question.
         """
         asked = [question, *spare[place :: self.places]]
@@ -67,7 +67,7 @@ class DynamicSampling:
 
 
 def why_dropped(trace: Trace, tolerance: float) -> Dropped | None:
-    """None for a question with something to learn: any of its cohorts has right and wrong answers."""
+    """Return why a question is dropped, or None if at least one of its cohorts has a training signal."""
     reasons = {_why(cohort, tolerance) for cohort in trace.cohorts}
     if None in reasons:
         return None
@@ -88,7 +88,7 @@ def _why(cohort: Cohort, tolerance: float) -> Dropped | None:
 
 
 def everyones_traces(mine: Sequence[Trace]) -> list[Trace] | None:
-    """The traces of all processes in the order of the step's places, in the main process; None in the others."""
+    """Return all processes' traces in the order of the step's places, in the main process; None in the others."""
     places: list[list[Trace]] = []
     for trace in mine:
         if trace.attempt == 0:
@@ -99,7 +99,7 @@ def everyones_traces(mine: Sequence[Trace]) -> list[Trace] | None:
 
 
 def dynamic_metrics(traces: Sequence[Trace]) -> dict[str, float]:
-    """What dynamic sampling did in a step, from the traces of all processes; the names are in `metric_docs`."""
+    """Return the dynamic sampling metrics of a step from the traces of all processes; `metric_docs` has the names."""
     dropped = Counter(trace.dropped for trace in traces if trace.dropped is not None)
     places = sum(trace.attempt == 0 for trace in traces)
     return {

@@ -1,4 +1,4 @@
-"""Entropies that the sampling engine does not report, measured by the trainer."""
+"""Measurement of entropies that the sampling engine does not report, by the trainer."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from igrpo.types import Completion, Trace
 
 @dataclass(frozen=True, slots=True)
 class EntropyMeter:
-    """Runs the policy once more, without gradients, over the first ``completions`` of each group.
+    """Runs the policy without gradients over the first ``completions`` completions of each group.
 
-    A sample of the stage's tokens: its mean entropy estimates that of all of them (paper, Eq. 7) without a pass over
-    every draft. ``temperature`` is that of sampling.
+    The mean entropy of these tokens estimates the mean over all tokens of the stage (paper, Eq. 7) without a forward
+    pass over every draft. ``temperature`` is the sampling temperature.
     """
 
     completions: int
@@ -31,7 +31,7 @@ class EntropyMeter:
 
     @torch.no_grad()
     def measure(self, traces: Sequence[Trace], policy: Any, device: torch.device) -> list[Trace]:
-        """The same traces with entropies where they were missing. Sharded: every process must call this."""
+        """Return the traces with missing entropies filled in. With sharded weights, every process must call this."""
         forward = PolicyForward(self.temperature, self.chunk, with_entropy=True, entropy_grad=False)
         rows = {id(c): Row(prompt, c.token_ids, c.logprobs, 0.0, valid=True) for prompt, c in self._missing(traces)}
         owners = {id(row): key for key, row in rows.items()}

@@ -1,11 +1,11 @@
-"""Adaptive entropy control (Skywork Open Reasoner 1, arXiv 2505.22312): an entropy bonus only where entropy is low.
+"""Adaptive entropy control (Skywork Open Reasoner 1, arXiv 2505.22312): an entropy bonus only while entropy is low.
 
-In step k, with e_k the entropy of the policy over the completions that are trained, and a target,
+In step k, let e_k be the entropy of the policy over the trained completions. Given a target,
 
-    alpha_k = c_k where e_k <= target, else 0;    c_{k+1} = c_k + step where e_k < target, c_k - step where it is above.
+    alpha_k = c_k if e_k <= target, else 0;    c_{k+1} = c_k + step if e_k < target, c_k - step if e_k > target.
 
-alpha_k weighs the entropy in the loss of step k: it is held up where it is about to collapse, and left alone elsewhere.
-How it differs from the source: c stays between 0 and ``maximum``, and begins with ``objective.entropy_bonus``.
+alpha_k is the weight of the entropy bonus in the loss of step k. The bonus counteracts a collapse of the entropy and is
+0 otherwise. Difference from the source: c stays between 0 and ``maximum``, and starts at ``objective.entropy_bonus``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from igrpo.types import Trace
 
 @dataclass(slots=True)
 class EntropyControl:
-    """``coefficient`` is c, the controller's whole state."""
+    """Controller of the entropy bonus. Its only state is ``coefficient`` (c)."""
 
     target: float
     step: float
@@ -30,9 +30,10 @@ class EntropyControl:
     coefficient: float
 
     def control(self, traces: Sequence[Trace]) -> dict[str, float]:
-        """One step: its weight (0 where nothing is trained) and its entropy, under their metrics' names.
+        """Process one step; return its bonus weight and its entropy under their metric names.
 
-        With several processes ``traces`` are those of this one; entropy and state are those of all.
+        If nothing is trained, the weight is 0 and there is no entropy. With several processes, ``traces`` are those of
+        this process; the entropy and the state are computed over all processes.
         """
         sums, counts = zip(*gather(trained_entropy(traces)), strict=True)
         if not sum(counts):
@@ -43,17 +44,17 @@ class EntropyControl:
         return {"train/entropy": entropy, "train/entropy_coefficient": weight}
 
     def weight(self, entropy: float) -> float:
-        """alpha: what the entropy weighs in a step whose entropy is this (nats a token)."""
+        """Return alpha, the bonus weight of a step with this entropy (nats per token)."""
         return self.coefficient if entropy <= self.target else 0.0
 
     def adapt(self, entropy: float) -> None:
-        """Move the coefficient after a step whose entropy was this."""
+        """Update the coefficient after a step with this entropy."""
         moved = self.coefficient + self.step * ((entropy < self.target) - (entropy > self.target))
         self.coefficient = min(max(moved, 0.0), self.maximum)
 
 
 def entropy_control(objective: ObjectiveConfig) -> EntropyControl | None:
-    """The controller at its start; None where the bonus is constant."""
+    """Return a new controller, or None if the bonus is constant."""
     settings = objective.entropy_control
     if settings.target is None:
         return None
@@ -61,7 +62,7 @@ def entropy_control(objective: ObjectiveConfig) -> EntropyControl | None:
 
 
 def trained_entropy(traces: Sequence[Trace]) -> tuple[float, int]:
-    """The sum, in nats, and the number of measured tokens of the completions that are trained, as they were sampled."""
+    """Return the entropy sum (nats) and the number of measured tokens of the trained completions, as sampled."""
     kept = [trace for trace in traces if trace.dropped is None]
     trained = [pair for trace in kept for stage in STAGES for pair in trained_completions(trace, stage)]
     values = [value for completion, _ in trained for value in completion.policy_entropies or ()]

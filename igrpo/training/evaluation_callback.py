@@ -1,4 +1,4 @@
-"""When held-out questions are asked: the development split on the way, the test split before and after."""
+"""Schedule of evaluations: the development split during training, the test split before and after it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ EvaluationSink = Callable[[int, Split, EvaluationResult], None]
 
 
 class EvaluationCallback(lightning.Callback):
-    """Evaluates at step 0, every ``every`` rollout steps and after the last.
+    """Callback that evaluates at step 0, every ``every`` rollout steps and after the last one.
 
-    ``final`` (the test split and the benchmarks, by name) are used before and after training only, so that nothing is
-    chosen by them. A resumed run does not repeat the evaluations that it has behind it, as ``is_done(step, split)``
-    knows. With several processes each asks its share of the questions; the main one reports.
+    ``final`` (the test split and the benchmarks, by name) is evaluated before and after training only, so that nothing
+    is selected by it. A resumed run does not repeat evaluations for which ``is_done(step, split)`` returns True. With
+    several processes, each evaluates its share of the questions, and the main process reports.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class EvaluationCallback(lightning.Callback):
         self._report, self._is_done, self._every = report, is_done, every
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """The accuracy before training; or after it, when a run is resumed at what is its last step now."""
+        """Evaluate all splits before training, or if the run is resumed at its last step, unless already done."""
         assert isinstance(pl_module, IGRPOModule)
         step = pl_module.rollout_step
         for split in self._evaluators:
@@ -52,7 +52,7 @@ class EvaluationCallback(lightning.Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any, **kwargs: Any
     ) -> None:
-        """The development split when it is due; both after the last step."""
+        """Evaluate the development split when it is due, and all splits after the last step."""
         assert isinstance(pl_module, IGRPOModule)
         last = pl_module.is_last
         if last or pl_module.rollout_step % self._every == 0:
@@ -61,7 +61,7 @@ class EvaluationCallback(lightning.Callback):
             self._evaluate(trainer, pl_module, split)
 
     def _evaluate(self, trainer: lightning.Trainer, module: IGRPOModule, split: Split) -> None:
-        # the precision of training: Lightning itself sets it for the training step only
+        # use the training precision; Lightning sets it for the training step only
         with module.budget.phase("evaluation"), trainer.precision_plugin.forward_context():
             result = run_coroutine(self._evaluators[split].run())
         if not is_main():

@@ -1,4 +1,4 @@
-"""Running the coroutines of a step to their end, wherever the trainer was called from."""
+"""Helper that runs a coroutine to completion, also inside a running event loop."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ T = TypeVar("T")
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The coroutine's result, from an event loop of its own: in this thread, or (in a notebook, whose cells run inside
-    a loop) in another one, for which this thread waits."""
+    """Run a coroutine in a new event loop and return its result.
+
+    If this thread already runs an event loop (as in a notebook), use another thread and wait for it.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""What a run says after its first evaluation, before it trains: what a draft is worth for this model and layout."""
+"""Report after the first evaluation, before training: the worth of a draft for this model and prompt layout."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from igrpo.evaluation.result import EvaluationResult
 
 log = logging.getLogger(__name__)
 
-#: The name of the alarm that goes off where drafts are worth nothing.
+#: Name of the alarm for drafts that do not raise the accuracy.
 ALARM = "draft_worth"
 
 
 def tell_draft_worth(
     result: EvaluationResult, config: RunConfig, console: Console, tell: Callable[[str, str], None]
 ) -> None:
-    """Print what a draft is worth; warn where it is worth nothing and the run is to learn from drafts.
+    """Print the worth of a draft; warn if drafts are worth nothing and the algorithm learns from drafts.
 
     Args:
-        tell: called with the alarm's name and words after the warning: it keeps them.
+        tell: called with the alarm's name and message after the warning, in order to record them.
     """
     worth = result.draft_worth
     if worth is None:  # evaluation.draft_conditioned=false, or the reward scored nothing

@@ -1,4 +1,4 @@
-"""The trainer's forward pass: log-probs and entropies of completion tokens, never a [B, T, V] tensor."""
+"""Forward pass of the trainer: log-probs and entropies of completion tokens, without a [B, T, V] tensor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from igrpo.losses import token_logprobs
 from igrpo.models.logits import logit_transform
 from igrpo.training.batching import MicroBatch
 
-#: Outputs of the head are made about this large for the check: a cap of 30 changes small ones by less than rounding.
+#: Size to which the check scales the head's outputs: a cap of 30 changes small outputs by less than rounding.
 _CHECKED_LOGITS = 100.0
 
 _OTHER = "so its log-probs would be wrong; choose another model family"
@@ -21,8 +21,11 @@ _OTHER = "so its log-probs would be wrong; choose another model family"
 
 @dataclass(frozen=True, slots=True)
 class RowStats:
-    """Of each completion token (zero at padding), in nats. ``entropies_BT`` are the policy's, at temperature 1,
-    ``sampling_entropies_BT`` those at the sampling temperature (None: not asked for)."""
+    """Statistics of each completion token in nats, zero at padding.
+
+    ``entropies_BT`` are the policy's entropies at temperature 1, ``sampling_entropies_BT`` those at the sampling
+    temperature. Both are None if entropies were not requested.
+    """
 
     logprobs_BT: Tensor
     entropies_BT: Tensor | None
@@ -33,7 +36,7 @@ class RowStats:
 class PolicyForward:
     """Runs a causal LM's decoder and the output head on completion positions only.
 
-    ``temperature`` is the sampling temperature; ``chunk`` bounds the tokens whose logits exist at a time.
+    ``temperature`` is the sampling temperature. ``chunk`` limits the number of tokens whose logits exist at a time.
     """
 
     temperature: float
@@ -42,15 +45,15 @@ class PolicyForward:
     entropy_grad: bool
 
     def __call__(self, model: Any, batch: MicroBatch) -> RowStats:
-        """Statistics of a micro-batch under ``model``; gradients flow unless the caller forbids them."""
+        """Return the statistics of a micro-batch under ``model``. Gradients flow unless the caller disables them."""
         found = model(batch, self) if isinstance(model, PolicyRoot) else _statistics(model, batch, self)
         return RowStats(*found) if self.with_entropy else RowStats(found[0], None, None)
 
 
 class PolicyRoot(nn.Module):
-    """A policy whose ``forward`` is the whole of ``PolicyForward``, head included.
+    """Policy wrapper whose ``forward`` computes all of ``PolicyForward``, including the output head.
 
-    Sharded weights are gathered when the ``forward`` of a module begins; the head's are needed, too.
+    Sharded weights are gathered when the ``forward`` of a module begins. The head's weights must be among them.
     """
 
     def __init__(self, policy: Any) -> None:
@@ -58,7 +61,7 @@ class PolicyRoot(nn.Module):
         self.policy = policy
 
     def forward(self, batch: MicroBatch, how: PolicyForward) -> tuple[Tensor, ...]:
-        """The tensors of RowStats."""
+        """Return the tensors of `RowStats`."""
         return _statistics(self.policy, batch, how)
 
 
@@ -86,7 +89,7 @@ def _statistics(model: Any, batch: MicroBatch, how: PolicyForward) -> tuple[Tens
 
 
 def decoder_hidden(model: Any, input_ids_BL: Tensor, attention_mask_BL: Tensor) -> Tensor:
-    """The decoder's last hidden states [B, L, H], without the output head."""
+    """Return the decoder's last hidden states [B, L, H], without the output head."""
     output = model.base_model(input_ids=input_ids_BL, attention_mask=attention_mask_BL, use_cache=False)
     hidden: Tensor = output.last_hidden_state
     return hidden
@@ -94,14 +97,14 @@ def decoder_hidden(model: Any, input_ids_BL: Tensor, attention_mask_BL: Tensor) 
 
 @torch.no_grad()
 def check_head(model: Any) -> None:
-    """Prove on a few tokens that `igrpo.models.logits.logit_transform` gives the model's own logits.
+    """Check on a few tokens that `igrpo.models.logits.logit_transform` reproduces the model's own logits.
 
-    What goes into the head is enlarged for the check, so that the logits are as large as they may ever get, however
-    small they are for these tokens now.
+    The inputs of the head are scaled up for the check, so that the logits are as large as they may become in training,
+    however small they are for these tokens.
 
     Raises:
-        ValueError: it does not (a family that changes its logits in a way that is not known here): training on them
-            would use wrong log-probs.
+        ValueError: the logits differ, because this model family changes its logits in an unknown way. Training would
+            use wrong log-probs.
     """
     head = model.get_output_embeddings()
     ids = torch.arange(1, 6, device=head.weight.device).unsqueeze(0) % head.weight.shape[0]
@@ -120,7 +123,7 @@ def check_head(model: Any) -> None:
         handle.remove()
     logits = logit_transform(model)(functional.linear(hidden * factor, head.weight, head.bias).float())
     error = (logits - expected).abs().max().item()
-    # a few roundings of the model's type; float32 may multiply in another order
+    # a few rounding errors of the model's dtype; float32 may use another order of multiplication
     tolerance = max(1e-4, 3 * torch.finfo(head.weight.dtype).eps)
     if not error <= tolerance * max(1.0, expected.abs().max().item()):
         raise ValueError(

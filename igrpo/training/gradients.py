@@ -1,4 +1,4 @@
-"""Gradients of several processes: summed over replicas, clipped over shards."""
+"""Gradients in several processes: summed over replicas, clipped over shards."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _BUCKET_BYTES = 2**26
 
 
 def add_up(parameters: Sequence[nn.Parameter]) -> None:
-    """Replace the gradients of replicas by their sum, once an optimizer step and not once a micro-batch.
+    """Replace the gradients of replicas by their sum, once per optimizer step and not once per micro-batch.
 
-    Does nothing in a single process, and with sharded weights, whose gradients are summed in the backward pass.
+    Does nothing in a single process or with sharded weights, whose gradients are summed in the backward pass.
     """
     if world() == 1 or is_sharded(parameters):
         return
     for parameter in parameters:
-        if parameter.grad is None:  # this process had no row, others did
+        if parameter.grad is None:  # this process had no row, but others had
             parameter.grad = torch.zeros_like(parameter)
     for bucket in _buckets([parameter.grad for parameter in parameters if parameter.grad is not None]):
         flat = torch.cat([gradient.flatten() for gradient in bucket])
@@ -32,7 +32,7 @@ def add_up(parameters: Sequence[nn.Parameter]) -> None:
 
 
 def clip(parameters: Sequence[nn.Parameter], largest: float) -> float:
-    """Scale the gradients down to the norm ``largest``; returns the norm before that, of all shards together."""
+    """Clip the gradients to the norm ``largest``, and return the norm before clipping, over all shards."""
     return float(whole(torch.nn.utils.clip_grad_norm_(parameters, largest)))
 
 

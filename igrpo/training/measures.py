@@ -1,4 +1,4 @@
-"""What the line of a step says of its samples and its device."""
+"""Metrics of a step that describe its samples and its device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 def sample_metrics(
     traces: Sequence[Trace], *, variance_tolerance: float, refills: bool, overlong: Overlong | None
 ) -> dict[str, float]:
-    """Of all questions of a step; ``refills`` and ``overlong`` are parts that not every run has."""
+    """Return the sample metrics of a step. ``refills`` and ``overlong`` add those of optional features."""
     metrics = step_metrics(traces, variance_tolerance=variance_tolerance)
     metrics["budget/samples_per_question"] = sum(trace.sampled for trace in traces) / len(traces)
     if refills:
@@ -28,7 +28,7 @@ def sample_metrics(
 
 
 def warn_without_scores(step: int, traces: Sequence[Trace], reward: str) -> None:
-    """Warn of a step whose answers have no score at all: they train nothing, and the run goes on."""
+    """Log a warning if no answer of a step has a score. Nothing is trained on such a step, and the run continues."""
     answers = [group for trace in traces for group in trace.groups if group.stage != 3]
     if not any(group.scores for group in answers):
         log.warning(
@@ -40,7 +40,7 @@ def warn_without_scores(step: int, traces: Sequence[Trace], reward: str) -> None
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """The most that torch has held on the device since the last call, by all that this process does there."""
+    """Return the peak memory that torch allocated on the device since the last call (all uses by this process)."""
     if device.type != "cuda":
         return {}
     peak = torch.cuda.max_memory_allocated(device)

@@ -1,4 +1,4 @@
-"""The two-stage step as a Lightning module."""
+"""Lightning module for the two-stage training step."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ log = logging.getLogger(__name__)
 
 
 class Recorder(Protocol):
-    """Where a step's data goes (the run directory); the module knows no files."""
+    """Destination of a step's data (the run directory). The module itself writes no files."""
 
     def record(self, step: int, traces: Sequence[Trace]) -> None:
-        """Keep every draft and refinement of a step."""
+        """Store every draft and refinement of a step."""
         ...
 
     def record_failure(self, step: int, traces: Sequence[Trace], reason: str) -> Path:
-        """Keep the data of a step that stopped the run; where it lies."""
+        """Store the data of a step that stopped the run, and return its path."""
         ...
 
 
 class IGRPOModule(lightning.LightningModule):
-    """Manual optimisation, one whole rollout cycle a step, so that a checkpoint always falls on its boundary.
+    """Lightning module whose training step is one rollout cycle, with manual optimisation.
 
-    A batch is ``(cycles done before it, questions)``; ``rollout_step`` counts the finished cycles (Lightning's
-    ``global_step`` counts optimizer steps).
+    A checkpoint therefore always falls on the boundary of a cycle. A batch is ``(number of cycles done before it,
+    questions)``. ``rollout_step`` counts finished cycles, while Lightning's ``global_step`` counts optimizer steps.
     """
 
     def __init__(
@@ -79,13 +79,13 @@ class IGRPOModule(lightning.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.policy = policy
-        # in tuples: no parts of the state_dict
+        # in tuples, to keep them out of the state_dict
         self._reference: tuple[Any | None] = (reference,)
         self._root: tuple[PolicyRoot] | None = None
         self._collector = collector
         self.recorder: Recorder | None = None
         self.alarms: Alarms | None = None
-        # checkpoints of adapters lack the frozen weights; `_check_names` sees to the others
+        # checkpoints of adapters lack the frozen weights; `check_names` checks the other names
         self.strict_loading = all(parameter.requires_grad for parameter in policy.parameters())
         self._objective, self._correction, self._transfer = objective, correction, transfer
         self._trainer_config, self._pad_id = trainer, pad_id
@@ -113,11 +113,11 @@ class IGRPOModule(lightning.LightningModule):
 
     @property
     def is_last(self) -> bool:
-        """Whether the run ends at the rollout boundary where it stands. Evaluation and checkpoint do not move it."""
+        """True if the run ends at the current rollout boundary. Evaluations and checkpoints do not change that."""
         return self._stopping.is_last(self.rollout_step, self.budget.metrics())
 
     def training_step(self, batch: tuple[int, Sequence[Question]], batch_index: int) -> None:
-        """Sample, score and refine; update; hand the new weights to the engine; log."""
+        """Sample, score and refine; update the policy; send the new weights to the engine; log metrics."""
         done, questions_S = batch
         step, before = done + 1, self.budget.counts()
         forget_measures(self._collector.reward)
@@ -163,10 +163,10 @@ class IGRPOModule(lightning.LightningModule):
                 self.latest |= self.alarms.after_step(step, self.latest, traces_S)
             if self.logger is not None:
                 self.logger.log_metrics(self.latest, step)
-        self.budget.begin_step()  # evaluation and checkpoint follow: the next step's line has their seconds
+        self.budget.begin_step()  # evaluation and checkpoint follow; their seconds are logged with the next step
 
     def _collect(self, step: int, questions: Sequence[Question]) -> list[Trace]:
-        """Sample and score, and measure the entropies that the engine does not report."""
+        """Sample and score the questions, and measure the entropies that the engine does not report."""
         try:
             traces = self._collector.collect(step, questions, self.budget)
         except FloatingPointError as error:
@@ -180,13 +180,13 @@ class IGRPOModule(lightning.LightningModule):
             return self._entropies.measure(traces, self._run_policy, self.device)
 
     def _remember(self, mine_S: Sequence[Trace]) -> None:
-        """What later steps need of all questions, in every process."""
+        """Update the algorithm's state with all questions of the step, in every process."""
         algorithm = self._collector.algorithm
         if isinstance(algorithm, StatefulAlgorithm):
             algorithm.update_state(distributed.gather_shares([algorithm.extract_state(trace) for trace in mine_S]))
 
     def _count(self, result: UpdateResult, before: Mapping[str, int]) -> None:
-        """Add what the update took; with several processes, what all of them took, by the main one's clock."""
+        """Add the cost of the update to the budget, over all processes. Seconds are those of the main process."""
         self.budget.trained_tokens += result.trained_tokens
         self.budget.flops += result.flops
         skipped = self.budget.skipped_updates + result.skipped
@@ -194,10 +194,10 @@ class IGRPOModule(lightning.LightningModule):
             now = distributed.gather(self.budget.counts())
             self.budget.set_counts({k: v + sum(counts[k] - v for counts in now) for k, v in before.items()})
             self.budget.seconds = distributed.from_main(self.budget.seconds)
-        self.budget.skipped_updates = skipped  # all processes skip the same updates
+        self.budget.skipped_updates = skipped  # all processes skip the same updates: no sum
 
     def _sync_weights(self, step: int, *, exact: bool = False) -> dict[str, float]:
-        """Hand the weights to the engine, and see that they have arrived; returns what was measured."""
+        """Send the weights to the engine, check that they have arrived, and return the check's metrics."""
         self._collector.engine.sync_weights(step)
         if self._weight_sync_check is None:
             return {}
@@ -206,11 +206,11 @@ class IGRPOModule(lightning.LightningModule):
 
     @property
     def _run_policy(self) -> Any:
-        """The policy, or what gathers its shards before it runs."""
+        """The policy or, if it is sharded, the wrapper that gathers its shards before a forward pass."""
         return self.policy if self._root is None else self._root[0]
 
     def configure_model(self) -> None:
-        """Shard the weights, where the strategy asks for it. (Lightning may call this more than once.)"""
+        """Shard the weights if the strategy requires it. Lightning may call this more than once."""
         if self._trainer_config.strategy != "fsdp2" or self._root is not None:
             return
         assert self.device_mesh is not None
@@ -220,16 +220,18 @@ class IGRPOModule(lightning.LightningModule):
             self._reference = (shard(self._reference[0], mesh, precision=precision),)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Of what is trained: with adapters, the frozen weights are where they came from."""
+        """Return the state of the trained tensors. With adapters, the base model provides the frozen weights."""
         return trained_tensors(self, super().state_dict(*args, **kwargs))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW on what requires a gradient."""
+        """Return the AdamW optimizer of the parameters that require a gradient."""
         return adamw(self.policy, self._trainer_config)
 
     def on_fit_start(self) -> None:
-        """Mark the weights, and keep dropout off: with it pi_theta is not the policy that sampled, and at the first
-        update no ratio would be 1."""
+        """Disable dropout, and send the weights to the engine with an exact check.
+
+        With dropout, pi_theta would not be the policy that sampled, and no ratio would be 1 at the first update.
+        """
         self.policy.eval()
         if self._trainer_config.activation_checkpointing:
             checkpoint_activations(self.policy)
@@ -237,20 +239,20 @@ class IGRPOModule(lightning.LightningModule):
             self._sync_weights(self.rollout_step, exact=True)
 
     def on_train_start(self) -> None:
-        """A run that is resumed at its end trains no more."""
+        """Stop at once if the run is resumed at its last step."""
         self._stop_at_the_end()
 
     def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Stop at the boundary where the run ends. The callbacks have evaluated and saved by now."""
+        """Stop if this was the last step. The callbacks have already evaluated and saved."""
         self._stop_at_the_end()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The module's own state."""
+        """Add the module's own state to the checkpoint."""
         checkpoint["igrpo"] = self._plain_state.save(self.rollout_step)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on after the checkpoint's rollout step."""
-        # a checkpoint of the last step says that the epoch is over, and a prolonged run would train nothing
+        """Restore the module's own state, including the rollout step."""
+        # a checkpoint of the last step marks the epoch as finished, and a prolonged run would train nothing
         checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"] = False
         check_names(checkpoint["state_dict"], self.state_dict())
         self.rollout_step = self._plain_state.load(checkpoint["igrpo"])
@@ -279,7 +281,7 @@ class IGRPOModule(lightning.LightningModule):
         return optimizer
 
     def _updater(self, controlled: Mapping[str, float]) -> Updater:
-        """``controlled`` is what entropy control made of this step: with a weight of 0 no entropy need be computed."""
+        """Build the updater of a step. Entropy control (``controlled``) sets the bonus; at 0, entropies are skipped."""
         bonus = controlled.get("train/entropy_coefficient", self._objective.entropy_bonus)
         return Updater(
             policy=self._run_policy,

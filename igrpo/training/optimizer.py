@@ -1,4 +1,4 @@
-"""The optimizer."""
+"""Construction of the optimizer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from igrpo.config.schema import TrainerConfig
 
 
 def adamw(policy: Any, config: TrainerConfig) -> torch.optim.Optimizer:
-    """AdamW on what requires a gradient; weight decay on matrices only, as usual.
+    """Return AdamW for the parameters that require a gradient, with weight decay on matrices only.
 
     Raises:
         ValueError: ``trainer.optimizer=adamw_8bit`` without bitsandbytes, or without CUDA.

@@ -1,4 +1,4 @@
-"""What the console shows while a run goes on: one bar on a terminal, a line now and then elsewhere."""
+"""Console output of a run: a progress bar on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from igrpo.training.module import IGRPOModule
 
 
 def step_line(metrics: dict[str, float], accuracy: float | None) -> str:
-    """Reward, entropy and accuracy of a step: of the refinements where there are any, else of the answers (and where
-    only questions that failed are refined). A step in which the reward scored nothing of these has no reward."""
+    """Format the reward, entropy and accuracy of a step.
+
+    The values are those of the refinements, if there are any, else of the answers. If only failed questions are refined
+    (Critique-GRPO), they are those of the answers, too. If none of these completions has a score, there is no reward.
+    """
     refined = any(name.startswith("stage2/") for name in metrics) and "critique/asked_share" not in metrics
     stage = "stage2" if refined else "stage1"
     reward = metrics.get(f"{stage}/reward_mean")
@@ -26,8 +29,10 @@ def step_line(metrics: dict[str, float], accuracy: float | None) -> str:
 
 
 class ProgressCallback(lightning.Callback):
-    """Shows every step on a terminal, about twenty lines a run of ``steps`` steps otherwise. (A run that a limit of its
-    budget ends does not come to all of them.)"""
+    """Callback that shows every step on a terminal, and prints about twenty lines per run elsewhere.
+
+    A run that ends early because of a budget limit prints fewer lines.
+    """
 
     def __init__(self, console: Console, steps: int) -> None:
         self._console, self._steps = console, steps
@@ -46,13 +51,13 @@ class ProgressCallback(lightning.Callback):
         self._task = self._bar.add_task("first evaluation", total=steps)
 
     def report_accuracy(self, step: int, accuracy: float) -> None:
-        """The newest single-shot accuracy on the development split."""
+        """Show the newest single-shot accuracy on the development split."""
         self._accuracy = accuracy
         if not self._console.is_terminal:
             self._console.print(f"step {step:5d}/{self._steps}  development single-shot accuracy {accuracy:.3f}")
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Start the bar where a resumed run goes on."""
+        """Start the progress bar at the current step, which is not 0 in a resumed run."""
         assert isinstance(pl_module, IGRPOModule)
         self._bar.update(self._task, completed=pl_module.rollout_step)
         self._bar.start()
@@ -60,7 +65,7 @@ class ProgressCallback(lightning.Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any, **kwargs: Any
     ) -> None:
-        """Advance."""
+        """Advance the progress bar, or print a line."""
         assert isinstance(pl_module, IGRPOModule)
         step, line = pl_module.rollout_step, step_line(pl_module.latest, self._accuracy)
         self._bar.update(self._task, completed=step, description=line)

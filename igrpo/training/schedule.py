@@ -1,4 +1,4 @@
-"""The learning rate as a function of the rollout step, so that a checkpoint needs no scheduler state."""
+"""Learning rate as a function of the rollout step. A checkpoint therefore needs no scheduler state."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from igrpo.config.schema import TrainerConfig
 
 
 def learning_rate(trainer: TrainerConfig, step: int) -> float:
-    """Linear warm-up over ``warmup_share`` of the steps, then constant, or a cosine down to ``minimum_lr_share``.
+    """Return the learning rate: linear warm-up, then constant or a cosine.
+
+    The warm-up takes ``warmup_share`` of the steps. The cosine ends at ``minimum_lr_share`` of ``learning_rate``.
 
     Args:
         step: 1 for the first rollout cycle, ``trainer.steps`` for the last.

@@ -1,4 +1,4 @@
-"""SIGTERM, with several processes."""
+"""Handling of SIGTERM with several processes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import lightning
 
 
 class OwnSigterm(lightning.Callback):
-    """Puts the handler of SIGTERM back that Lightning replaces when training begins.
+    """Callback that restores the SIGTERM handler, which Lightning replaces when training begins.
 
-    Lightning's broadcasts to the other processes from within the handler, in the middle of whatever collective they
-    are in. The first of the callbacks: the evaluation before the first step takes long.
+    Lightning's handler broadcasts to the other processes, possibly in the middle of another collective operation. This
+    must be the first callback, because the evaluation before the first step takes long.
     """
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Remember it: Lightning's comes after this."""
+        """Store the current handler. Lightning installs its own after this hook."""
         self._handler: Any = signal.getsignal(signal.SIGTERM)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Lightning itself puts it back at the end."""
+        """Restore the stored handler. At the end of training, Lightning does so itself."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._handler)

@@ -1,6 +1,6 @@
-"""How Lightning runs one process or several: replicas, or shards of the weights.
+"""Lightning strategies for one process or several: replicas of the weights, or shards of them.
 
-Whatever the strategy, a checkpoint holds whole tensors in the optimizer's own order, so that a run can go on with
+With every strategy, a checkpoint holds whole tensors in the optimizer's own order, so that a run can be resumed with
 another number of processes.
 """
 
@@ -27,7 +27,7 @@ from igrpo.training.forward import PolicyRoot
 
 
 def build_strategy(trainer: TrainerConfig, device: torch.device) -> Strategy:
-    """The strategy that ``trainer.strategy`` names."""
+    """Return the strategy named by ``trainer.strategy``."""
     timeout = timedelta(seconds=trainer.collective_timeout_s)
     if trainer.strategy == "ddp":
         return ReplicaStrategy(timeout=timeout)
@@ -37,39 +37,42 @@ def build_strategy(trainer: TrainerConfig, device: torch.device) -> Strategy:
 
 
 class ReplicaStrategy(DDPStrategy):
-    """A whole policy in every process, the same at the start; `training.gradients.add_up` keeps them so.
+    """Strategy with a whole policy in every process; `training.gradients.add_up` keeps the replicas equal.
 
-    Without torch's DistributedDataParallel: it communicates in every micro-batch, and processes whose questions fill
-    different numbers of them would wait for each other for ever.
+    It does not use torch's DistributedDataParallel, which communicates in every micro-batch. Processes may have
+    different numbers of micro-batches and would then wait for each other forever.
     """
 
     def configure_ddp(self) -> None:
-        """Start from the main process's weights."""
+        """Broadcast the main process's weights to all processes."""
         assert self.model is not None
         for tensor in (*self.model.parameters(), *self.model.buffers()):
             torch.distributed.broadcast(tensor.detach(), src=0)
 
 
 class ShardStrategy(ModelParallelStrategy):
-    """Lightning's strategy for torch's fully_shard, with the checkpoints of a single process."""
+    """Lightning's strategy for torch's fully_shard, with the same checkpoints as a single process."""
 
     @property
     def restore_checkpoint_after_setup(self) -> bool:
-        """Before it, as elsewhere: the weights are sharded by then, and ``on_fit_start`` hands them to the engine."""
+        """False: restore before the setup, as other strategies do.
+
+        The weights are sharded by then, and ``on_fit_start`` sends the restored weights to the engine.
+        """
         return False
 
     @property
     def lightning_restore_optimizer(self) -> bool:
-        """By ``load_optimizer_state_dict`` below."""
+        """True: restore the optimizer by ``load_optimizer_state_dict``."""
         return True
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        """Whole tensors on the CPU. Every process must ask."""
+        """Return the whole tensors on the CPU. Every process must call this."""
         assert self.lightning_module is not None
         return _gathered(self.lightning_module.state_dict())
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
-        """Each process keeps its shard of the whole tensors."""
+        """Load this process's shard of the checkpoint's whole tensors."""
         assert self.lightning_module is not None
         own = self.lightning_module.state_dict(keep_vars=True)
         given = checkpoint["state_dict"]
@@ -77,11 +80,11 @@ class ShardStrategy(ModelParallelStrategy):
         self.lightning_module.load_state_dict(state, strict=strict)
 
     def optimizer_state(self, optimizer: Any) -> dict[str, Any]:
-        """As ``lightning_module_state_dict``."""
+        """Return the optimizer state as whole tensors on the CPU. Every process must call this."""
         return _gathered(optimizer.state_dict())
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        """As ``load_model_state_dict``."""
+        """Load this process's shard of the optimizer state."""
         for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             shards = {
@@ -91,17 +94,19 @@ class ShardStrategy(ModelParallelStrategy):
             optimizer.load_state_dict({**state, "state": shards})
 
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any | None = None) -> None:
-        """Written by the main process."""
+        """Write the checkpoint in the main process."""
         Strategy.save_checkpoint(self, checkpoint, filepath, storage_options)
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
-        """Read by every process."""
+        """Read the checkpoint in every process."""
         return Strategy.load_checkpoint(self, Path(checkpoint_path), weights_only)
 
 
 def shard(policy: Any, mesh: DeviceMesh, *, precision: str) -> PolicyRoot:
-    """Leave a part of every weight in each process of ``mesh``. Decoder layers are gathered one at a time, the rest
-    (embedding, last norm, head) for the whole pass. In bf16 layers compute in bfloat16; the weights stay what they are.
+    """Shard every weight over the processes of ``mesh``.
+
+    Decoder layers are gathered one at a time; the other weights (embedding, last norm, head) are gathered for the whole
+    pass. With ``precision="bf16"``, layers compute in bfloat16, and the dtype of the weights does not change.
     """
     half = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
     mixed = half if precision == "bf16" else MixedPrecisionPolicy()
@@ -113,13 +118,13 @@ def shard(policy: Any, mesh: DeviceMesh, *, precision: str) -> PolicyRoot:
 
 
 def checkpoint_activations(policy: Any) -> None:
-    """Keep only each layer's input in the forward pass, and make the rest again in the backward pass.
+    """Store only each layer's input in the forward pass, and recompute the other activations in the backward pass.
 
-    transformers does so in layers that are in training mode. The layers alone are put into it: what is inside them
-    (dropout) stays in eval mode, as the policy must.
+    transformers does this in layers that are in training mode. Only the layers themselves are set to training mode:
+    their submodules (dropout) stay in eval mode, as the policy requires.
 
     Raises:
-        ValueError: the model does not offer it.
+        ValueError: the model does not support it.
     """
     layers = decoder_layers(policy)
     if not policy.supports_gradient_checkpointing or not layers:
@@ -132,12 +137,12 @@ def checkpoint_activations(policy: Any) -> None:
 
 
 def decoder_layers(policy: Any) -> list[nn.Module]:
-    """The repeated layers of a transformers model."""
+    """Return the repeated layers of a transformers model."""
     return [module for module in policy.modules() if isinstance(module, GradientCheckpointingLayer)]
 
 
 def _gathered(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Whole tensors, on the CPU of the main process, which writes them; the others only take part in the gathering."""
+    """Return whole tensors on the CPU of the main process. Other processes take part and get empty tensors."""
 
     def gathered(value: Any) -> Any:
         if not isinstance(value, Tensor):
@@ -150,7 +155,7 @@ def _gathered(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _like(value: Any, tensor: Tensor) -> Any:
-    """``value`` sharded as ``tensor`` is, where it is one of the same shape (a step count is not)."""
+    """Return ``value`` sharded like ``tensor``, or unchanged if their shapes differ (such as a step count)."""
     if not isinstance(tensor, DTensor) or not isinstance(value, Tensor) or value.shape != tensor.shape:
         return value
     return distribute_tensor(value.to(tensor.device), tensor.device_mesh, tensor.placements)

@@ -1,4 +1,4 @@
-"""The optimizer steps of one rollout cycle: rows in, changed weights and their measurements out."""
+"""Optimizer steps of one rollout cycle, and their metrics."""
 
 from __future__ import annotations
 
@@ -25,13 +25,16 @@ from igrpo.training.gradients import add_up, clip
 
 
 class NonFiniteError(RuntimeError):
-    """A loss or gradient was NaN or infinite and ``trainer.on_nonfinite`` is ``stop``."""
+    """Raised when a loss or gradient is NaN or infinite and ``trainer.on_nonfinite`` is ``stop``."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateResult:
-    """What one rollout cycle's updates did. ``skipped`` counts updates left out because they were not finite; their
-    tokens and operations count like the others'."""
+    """Metrics and cost of the updates of one rollout cycle.
+
+    ``skipped`` counts the updates that were left out because they were not finite. Their tokens and operations are
+    included in ``trained_tokens`` and ``flops``.
+    """
 
     metrics: dict[str, float]
     trained_tokens: int
@@ -41,15 +44,15 @@ class UpdateResult:
 
 @dataclass(frozen=True, slots=True)
 class Updater:
-    """Gradient accumulation over micro-batches, clipping, one optimizer step a minibatch.
+    """Performs updates: gradient accumulation over micro-batches, clipping, one optimizer step per minibatch.
 
     Args:
-        forward: how log-probs are computed.
+        forward: computes log-probs.
         backward: ``loss -> None``; Lightning's ``manual_backward``.
-        shape: the policy's (and so the reference's), to count operations by.
-        reference: frozen policy of the KL term; None where beta is 0.
-        transfer: how rows enter the loss that were sampled from another prompt; None where there are none.
-        pad_id: token that fills up rows.
+        shape: shape of the policy (and of the reference), used to count operations.
+        reference: frozen policy of the KL term; None if beta is 0.
+        transfer: treatment of rows that were sampled from another prompt; None if there are none.
+        pad_id: id of the padding token.
     """
 
     policy: Any
@@ -67,15 +70,16 @@ class Updater:
     def run(self, questions_S: Sequence[Sequence[Row]], optimizer: Any) -> UpdateResult:
         """Update on the rows of S questions, ``trainer.epochs`` times in ``trainer.minibatches`` parts.
 
-        With several processes these are the questions of this one (see `distributed.share`); denominators, gradients
-        and measurements are those of all questions, tokens and operations this process's own.
+        With several processes, ``questions_S`` are the questions of this process (see `distributed.share`).
+        Denominators, gradients and metrics are computed over all questions; tokens and operations are those of this
+        process.
 
         Raises:
             NonFiniteError: see ``trainer.on_nonfinite``; the weights are those before that update.
         """
         count = self.trainer.minibatches
         total, position_S = positions(len(questions_S))
-        # blocks of neighbours, so that each process has a share of every part
+        # parts are blocks of adjacent questions, so that each process has a share of every part
         part_S = [position * count // total for position in position_S]
         parts = [
             [row for part, rows in zip(part_S, questions_S, strict=True) if part == i for row in rows]
@@ -108,13 +112,16 @@ class Updater:
         return UpdateResult(_report(taken, self.trainer.clip_norm, gaps), tokens, flops, skipped)
 
     def _batches(self, rows: Sequence[Row]) -> list[MicroBatch]:
-        """Rows that have a gradient. Others may be left out of the work (never out of the denominators) while the
-        loss is their advantage times something: without a KL term and an entropy bonus."""
+        """Return the micro-batches of the rows that have a gradient.
+
+        Without a KL term and an entropy bonus, the loss of a row is proportional to its advantage. Rows of advantage 0
+        are then left out here; they still count in the denominators.
+        """
         if self.objective.kl_beta == 0 and self.objective.entropy_bonus == 0:
             rows = [row for row in rows if row.advantage != 0]
         rows = [row for row in rows if row.valid and row.completion_ids]
         batches = [collate(part, self.pad_id) for part in split_rows(rows, self.trainer.tokens_per_microbatch)]
-        if is_sharded(self.policy.parameters()):  # its passes gather weights: every process must make as many
+        if is_sharded(self.policy.parameters()):  # each pass gathers weights: all processes must make the same number
             passes = max(gather(len(batches)))
             batches += [replace(collate([NOTHING], self.pad_id), work=Work())] * (passes - len(batches))
         return [batch.to(self.device) for batch in batches]
@@ -124,7 +131,7 @@ class Updater:
         return self.forward(self.policy, batch).logprobs_BT
 
     def _loss(self, batch: MicroBatch, old_BT: Tensor | None, denominators: Normaliser) -> tuple[LossMetrics, _Gaps]:
-        """Add the gradient of a micro-batch; ``old_BT`` None: one update, so pi_old is pi and the ratio is 1."""
+        """Add the gradient of a micro-batch. ``old_BT`` is None for a single update, where pi_old is pi (ratio 1)."""
         stats = self.forward(self.policy, batch)
         old_BT = stats.logprobs_BT.detach() if old_BT is None else old_BT
         with torch.no_grad():
@@ -152,13 +159,16 @@ class Updater:
             shaped_B=None if shape is None else batch.transferred_B,
             shaping_gamma=None if shape is None else shape.gamma,
         )
-        # fully_shard averages over processes, the denominators are those of all
+        # fully_shard averages over processes, but the denominators are already summed over them
         self.backward(output.loss * world() if is_sharded(self.policy.parameters()) else output.loss)
         return output.metrics, gaps
 
     def _weights(self, batch: MicroBatch, old_BT: Tensor) -> tuple[Tensor | None, _Gaps]:
-        """Importance weights: of rows sampled from the prompt that is trained by ``correction``, of others by
-        ``transfer``, where it truncates (1 where it shapes). None: 1 each."""
+        """Return the importance weights (None: all are 1) and the gaps between sampler and trainer.
+
+        Rows sampled from the trained prompt are weighted by ``correction``. Rows sampled from another prompt are
+        weighted by ``transfer`` if it truncates; if it shapes, their weight is 1.
+        """
         sampler_BT, moved_B1 = batch.sampler_logprobs_BT, batch.transferred_B.unsqueeze(-1)
         own = correction_weights(old_BT, sampler_BT, batch.mask_BT & ~moved_B1, **self.correction.model_dump())
         if self.transfer is None:
@@ -178,9 +188,9 @@ class Updater:
         return own.weights_BT + other.weights_BT, _Gaps(own.metrics, other.metrics)
 
     def _step(self, optimizer: Any, metrics: LossMetrics | None) -> float | None:
-        """Clip and step; the gradient's norm before clipping, or None for an update that was skipped."""
+        """Clip and step; return the gradient norm before clipping, or None if the update was skipped."""
         if metrics is None:
-            return 0.0  # no row has a gradient: nothing to learn, and AdamW's momentum must not move the weights
+            return 0.0  # no row has a gradient: skip the step, or AdamW's momentum would move the weights
         parameters = [p for p in self.policy.parameters() if p.requires_grad]
         add_up(parameters)
         norm = clip(parameters, self.trainer.clip_norm)
@@ -196,7 +206,7 @@ class Updater:
 
 @dataclass(frozen=True, slots=True)
 class _Gaps:
-    """Between sampler and trainer: on rows of the prompt that was sampled from, and on rows of another one."""
+    """Mismatch between sampler and trainer, for rows of the sampled prompt and for rows of another prompt."""
 
     own: MismatchMetrics
     transferred: MismatchMetrics
@@ -220,7 +230,7 @@ class _Gaps:
 
 
 def _report(taken: list[tuple[LossMetrics | None, float]], clip_norm: float, gaps: _Gaps) -> dict[str, float]:
-    """Of the updates that were taken; one without any gradient has no loss metrics and a norm of 0."""
+    """Return the metrics of the performed updates. An update without gradient has no loss metrics and norm 0."""
     report: dict[str, float] = {}
     measured = [metrics for metrics, _ in taken if metrics is not None]
     if measured:
@@ -235,7 +245,7 @@ def _report(taken: list[tuple[LossMetrics | None, float]], clip_norm: float, gap
 
 
 def _everyones(mine: LossMetrics | None) -> LossMetrics | None:
-    """The sum of all processes' measurements; None where no process has a row."""
+    """Return the sum of all processes' metrics, or None if no process has a row."""
     if world() == 1:
         return mine
     found = [metrics for metrics in gather(None if mine is None else mine.to("cpu")) if metrics is not None]

@@ -1,4 +1,4 @@
-"""A check, after every weight sync, that the engine samples from the trainer's weights."""
+"""Check after every weight sync that the engine samples from the trainer's weights."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ log = logging.getLogger(__name__)
 
 
 class WeightSyncError(RuntimeError):
-    """The engine does not sample from the weights that were handed to it."""
+    """Raised when the engine does not sample from the weights that were sent to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightSyncCheck:
-    """Lets the engine sample a fixed text with a fixed seed, and takes the trainer's log-probs of it.
+    """Compares the log-probs of engine and trainer on a text sampled from a fixed prompt, with a fixed seed.
 
-    The mean difference over its tokens must not be over ``tolerance`` (nats): rounding alone is far below it. A tensor
-    that is left behind differs by little at first, at a small learning rate; it is found once it has fallen behind. So
-    the first check of a run compares every tensor's fingerprint as well, which is exact: a tensor that the engine never
-    takes over is found before the first step.
+    The mean difference over its tokens must not exceed ``tolerance`` (nats). Rounding errors alone are far below it. At
+    a small learning rate, a tensor that is not synced differs by little at first and is detected only after some steps.
+    The first check of a run therefore also compares the fingerprint of every tensor, which is exact. It detects,
+    before the first step, a tensor that the engine never receives.
     """
 
     engine: Engine
@@ -43,12 +43,15 @@ class WeightSyncCheck:
     pad_id: int
 
     def check(self, version: int, policy: Any, run_policy: Any, device: torch.device, *, exact: bool = False) -> float:
-        """The mean difference. Every process checks its engine; ``run_policy`` is what runs the policy's forward pass.
-        ``exact``: compare fingerprints, too (it reads every weight on both sides).
+        """Check the engine of this process; return the mean difference of log-probs. Every process must call this.
+
+        Args:
+            run_policy: the module that runs the policy's forward pass.
+            exact: also compare fingerprints, which reads every weight on both sides.
 
         Raises:
-            WeightSyncError: it is over the tolerance, or the sample is of another version, in any process; names the
-                tensors of this one's engine that differ.
+            WeightSyncError: in any process, the difference exceeds the tolerance, the sample is from another version,
+                or a fingerprint differs. The message names the tensors of this process's engine that differ.
         """
         gap, found = self._gap(version, run_policy, device)
         gaps, versions = zip(*distributed.gather((gap, found)), strict=True)
@@ -76,7 +79,7 @@ class WeightSyncCheck:
         forward = PolicyForward(params.temperature, self.chunk, with_entropy=False, entropy_grad=False)
         gaps = (forward(run_policy, batch).logprobs_BT - batch.sampler_logprobs_BT).abs()
         gap = float(gaps.double().mean())
-        return gap if gap == gap else float("inf"), completion.policy_version  # noqa: PLR0124 (not a number)
+        return gap if gap == gap else float("inf"), completion.policy_version  # noqa: PLR0124 (NaN)
 
 
 async def _sample(engine: Engine, prompt: Sequence[int], params: SamplingParams, seed: int) -> Any:
@@ -85,7 +88,7 @@ async def _sample(engine: Engine, prompt: Sequence[int], params: SamplingParams,
 
 @dataclass(slots=True)
 class _Compared:
-    """The tensors of an engine against the trainer's, by their names."""
+    """Names of an engine's tensors, by the result of the comparison with the trainer's."""
 
     differ: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -104,7 +107,7 @@ class _Compared:
         )
 
     def tell(self, version: int) -> None:
-        """Log what the comparison does not cover, however well it went."""
+        """Log the tensors that the comparison does not cover."""
         if self.missing:
             log.warning(
                 "after weight sync %d %d of %d tensors were not compared by their hash, since the engine does not tell "
@@ -124,7 +127,7 @@ def _some(names: list[str]) -> str:
 
 
 def _compare(engine: Engine, policy: Any) -> _Compared:
-    """By fingerprints in the engine's dtype."""
+    """Compare the tensors by fingerprints in the engine's dtype."""
     theirs = engine.fingerprints()
     found = _Compared()
     for name, weight in named_weights(policy):
