@@ -1,4 +1,4 @@
-"""Contradictions within an algorithm's settings, and between them and the budget of a question."""
+"""Checks of an algorithm's settings, alone and against the budget of completions per question."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from igrpo.config.schema import RunConfig
 
 
 def algorithm_problems(config: RunConfig) -> Iterator[str]:
-    """Each contradiction, naming the setting, its value and what to do."""
+    """Yield a message for each contradiction: the setting, its value and what to change."""
     algorithm, total = config.algorithm, config.completions_per_question
     match algorithm:
         case GRPOConfig():
@@ -132,8 +132,10 @@ def _verifications(algorithm: SelfVerificationConfig, config: RunConfig) -> Iter
 
 
 def _condition(config: RunConfig) -> Iterator[str]:
-    """What a condition of conf/condition needs of the groups that it chooses (that it chose them is checked where a run
-    is composed)."""
+    """Yield a message for each setting that conflicts with the condition that the run is labelled with.
+
+    That the run uses the condition's groups is checked when the run is composed.
+    """
     label, select, attempts = config.condition, config.objective.advantage.select, config.dynamic_sampling.max_attempts
     if label == "best_of_n" and select != "best":
         yield (

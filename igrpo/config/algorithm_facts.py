@@ -1,4 +1,4 @@
-"""How an algorithm spends the budget of a question, in words: a part of `igrpo.config.facts`."""
+"""Descriptions of how an algorithm spends the budget of a question, for `igrpo.config.facts`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from igrpo.config.schema import RunConfig
 
 
 def split(config: RunConfig) -> str:
-    """How the budget of a question is spent."""
+    """Describe how the completions per question are split."""
     total, algorithm = config.completions_per_question, config.algorithm
     if isinstance(algorithm, CritiqueGRPOConfig):
         pairs = algorithm.critiques(total)
@@ -33,19 +33,19 @@ def split(config: RunConfig) -> str:
 
 
 def varies(config: RunConfig) -> bool:
-    """Whether a question may cost less than its budget, as the data turn out."""
+    """True if a question may cost fewer completions than its budget, depending on the data."""
     return config.least_samples_per_question < config.samples_per_question
 
 
 def most_rows(config: RunConfig) -> int:
-    """The most completions of a question that get a gradient: one where only the best is imitated."""
+    """Return the maximum number of completions per question that get a gradient: 1 if only the best is imitated."""
     objective = config.objective
     only_best = objective.advantage.select == "best" and objective.kl_beta == 0 and not objective.has_entropy_bonus
     return 1 if only_best else config.rows_per_question
 
 
 def variants(config: RunConfig) -> Iterator[tuple[str, str]]:
-    """What is trained on, where that is not plain from the split."""
+    """Yield what is trained on, where the split does not show it."""
     algorithm = config.algorithm
     if isinstance(algorithm, CritiqueGRPOConfig):
         how = _transfer(algorithm.transfer)

@@ -1,4 +1,4 @@
-"""The user's cache directory: where it is, where models are in it, and a lock for each entry."""
+"""The user's cache directory: its path, the paths of models in it, and a lock per entry."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ CACHE_DIR_VARIABLE = "IGRPO_CACHE_DIR"
 
 
 def cache_root() -> Path:
-    """``IGRPO_CACHE_DIR`` where it is set, else the user's cache directory."""
+    """Return ``IGRPO_CACHE_DIR`` if it is set, else the user's cache directory."""
     override = os.environ.get(CACHE_DIR_VARIABLE)
     return Path(override).expanduser() if override else Path(platformdirs.user_cache_dir("igrpo", appauthor=False))
 
 
 def cached_model(name: str) -> Path:
-    """The directory of a model that was prepared on this machine, there or not."""
+    """Return the directory for a model prepared on this machine, whether it exists or not."""
     return cache_root().absolute() / "models" / name
 
 
 @contextmanager
 def locked(entry: Path) -> Iterator[None]:
-    """Hold the entry's lock, waiting for another process that prepares it (its death frees the lock).
+    """Hold the entry's lock, waiting while another process holds it (the lock is released if that process dies).
 
     Raises:
         ValueError: the cache directory cannot be written.

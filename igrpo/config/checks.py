@@ -1,4 +1,4 @@
-"""What pydantic cannot see: settings that are fine alone and wrong together."""
+"""Checks that pydantic cannot make: settings that are valid alone but not together, and missing files."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from igrpo.config.parts.reward import FormatConfig, PythonRewardConfig, RewardCo
 from igrpo.config.parts.rollout import VllmColocateConfig, VllmServerConfig
 from igrpo.config.schema import RunConfig
 
-#: Position limit of the small model (igrpo.models.tiny builds it with this many).
+#: Position limit of model=tiny, with which igrpo.models.tiny builds it.
 TINY_POSITIONS = 512
 
 
 def cross_field_problems(config: RunConfig) -> list[str]:
-    """Every contradiction between settings, each naming the setting, its value and what to do."""
+    """Return a message for each contradiction between settings: the setting, its value and what to change."""
     return [
         *algorithm_problems(config),
         *_minibatches(config),
@@ -181,7 +181,7 @@ def _gives_no_verdict(reward: RewardConfig) -> bool:
 
 
 def missing_files(config: RunConfig) -> list[str]:
-    """Settings that name a local file, folder or module which is not there."""
+    """Return a message for each setting that names a local file, folder or module that does not exist."""
     problems: list[str] = []
     data, model, reward = config.data, config.model, config.reward
     if isinstance(data, JsonlDataConfig):
@@ -208,8 +208,10 @@ def missing_files(config: RunConfig) -> list[str]:
 
 
 def longest_row(config: RunConfig) -> int:
-    """The most tokens that one trained row can have: question, shown drafts and completion, each as often as the
-    longest of the layouts repeats it. The text of the layout is not counted."""
+    """Return the maximum number of tokens in one trained row: question, shown drafts and completion.
+
+    Question and drafts count as often as the longest layout repeats them. The layout's own text is not counted.
+    """
     prompt = config.prompt
     later = config.algorithm.layouts or (("refinement",) if config.shown else ())
     texts = {"question": 0} | {key: prompt.texts_shown(key, _drafts(config, key)) for key in later}
@@ -221,5 +223,5 @@ def longest_row(config: RunConfig) -> int:
 
 
 def _drafts(config: RunConfig, key: str) -> int:
-    """The drafts that one mark of a layout stands for: refinements alone may show several."""
+    """Return the number of drafts that one mark of a layout stands for; only refinements may show several."""
     return config.shown if key == "refinement" else 1

@@ -1,4 +1,4 @@
-"""Contradictions within the correction of the sampler-trainer mismatch."""
+"""Checks of the settings of the sampler-trainer mismatch correction."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from igrpo.config.schema import RunConfig
 
 
 def correction_problems(config: RunConfig) -> Iterator[str]:
-    """Each contradiction, naming the setting, its value and what to do."""
+    """Yield a message for each contradiction: the setting, its value and what to change."""
     correction = config.correction
     bounds = {"correction.low": correction.low, "correction.high": correction.high}
     if correction.level == "none":
@@ -23,7 +23,7 @@ def correction_problems(config: RunConfig) -> Iterator[str]:
             f"correction.high=null: correction.level={correction.level} needs an upper bound, such as 2, since one "
             "weight could outgrow all others"
         )
-    # 1 is the ratio of a token on which sampler and trainer agree.
+    # the ratio is 1 for a token on which sampler and trainer agree
     if correction.high is not None and correction.high < 1:
         yield (
             f"correction.high={correction.high} is below 1, the ratio where sampler and trainer agree; raise it to 1 "

@@ -1,4 +1,4 @@
-"""Checks of the data sets and benchmarks that pydantic cannot see."""
+"""Checks of data sets and benchmarks that pydantic cannot make."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from igrpo.config.parts.data import HubDataConfig
 from igrpo.config.schema import RunConfig
 
-#: Splits of the run's own data; evaluations are filed under these names and those of the benchmarks.
+#: Splits of the run's own data. Evaluations are stored under the names of splits and benchmarks.
 _SPLITS = frozenset({"train", "development", "test"})
 _NAME = re.compile(r"[a-z0-9_]+")
 
 
 def data_problems(config: RunConfig) -> Iterator[str]:
-    """Names of benchmarks that files and metrics cannot have."""
+    """Yield a message for each benchmark whose name files and metrics cannot have."""
     for name in config.evaluation.benchmarks:
         if name in _SPLITS:
             yield f"evaluation.benchmarks.{name}: '{name}' is a split of the run's own data; give it another name"
@@ -27,7 +27,7 @@ def data_problems(config: RunConfig) -> Iterator[str]:
 
 
 def missing_data(config: RunConfig) -> Iterator[str]:
-    """Data sets that are written as a local path and are not there."""
+    """Yield a message for each data set that is given as a local path that does not exist."""
     named = {f"evaluation.benchmarks.{name}.dataset": one.dataset for name, one in config.evaluation.benchmarks.items()}
     if isinstance(config.data, HubDataConfig):
         named["data.dataset"] = config.data.dataset

@@ -1,4 +1,7 @@
-"""What the settings resolve to: the numbers a reader would otherwise work out by hand. Imports nothing heavy."""
+"""Facts that follow from the settings, such as samples per step and the length of the longest row.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,15 @@ from igrpo.config.parts.algorithm import CritiqueGRPOConfig
 from igrpo.config.parts.data import MadeDataConfig
 from igrpo.config.schema import RunConfig
 
-#: Tokens below which thinking and an answer of a real model seldom fit.
+#: Number of tokens below which the thinking and answer of a real model seldom fit.
 _LEAST_THINKING = 256
 
-#: A run of fewer optimizer steps is called a smoke test: it hardly changes the model.
+#: A run with fewer optimizer steps is reported as a smoke test, because it hardly changes the model.
 _LEAST_UPDATES = 20
 
 
 def resolved_facts(config: RunConfig) -> list[tuple[str, str]]:
-    """Rows (name, value) of the table that is printed at start; rows named 'note' say what follows from them."""
+    """Return the rows (name, value) of the table printed at start; rows named 'note' hold remarks."""
     return [
         *_step(config),
         *_tokens(config),
@@ -72,7 +75,7 @@ def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
 
 
 def _samples(config: RunConfig) -> str:
-    """Of the training, as far as settings alone can tell."""
+    """Describe the number of training samples, as far as the settings determine it."""
     steps = config.trainer.steps
     samples = steps * config.trainer.questions_per_step * config.samples_per_question
     if config.dynamic_sampling.max_attempts:
@@ -112,7 +115,7 @@ def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
 
 
 def evaluation_questions(config: RunConfig) -> tuple[int, int]:
-    """The development and the test questions of an evaluation; at most these, where the data must be read to know."""
+    """Return the numbers of development and test questions per evaluation; upper bounds if the data must be read."""
     questions, data = config.evaluation.questions, config.data
     if not isinstance(data, MadeDataConfig):
         return questions, questions
@@ -120,13 +123,15 @@ def evaluation_questions(config: RunConfig) -> tuple[int, int]:
 
 
 def evaluated_tokens(config: RunConfig) -> int:
-    """The most tokens of a completion in evaluation."""
+    """Return the maximum number of tokens per completion in evaluation."""
     return config.evaluation.max_completion_tokens or config.sampling.max_completion_tokens
 
 
 def planned_steps(config: RunConfig) -> int:
-    """The steps that a run will take, as far as settings alone can tell: other limits than max_samples may end it, and
-    dynamic sampling comes to that one in fewer steps."""
+    """Return the number of steps that a run will take, as far as the settings determine it.
+
+    Limits other than max_samples may end it earlier, and dynamic sampling reaches max_samples in fewer steps.
+    """
     if config.budget.max_samples is None:
         return config.trainer.steps
     each = config.trainer.questions_per_step * config.samples_per_question
@@ -134,7 +139,7 @@ def planned_steps(config: RunConfig) -> int:
 
 
 def too_short(config: RunConfig) -> Iterator[str]:
-    """Say where a run takes too few optimizer steps to learn anything."""
+    """Yield a note if a run takes too few optimizer steps to learn anything."""
     steps = planned_steps(config)
     if steps * config.updates_per_step < _LEAST_UPDATES:
         limit = "trainer.steps" if steps == config.trainer.steps else "budget.max_samples"
@@ -171,7 +176,10 @@ def _count(number: int, noun: str) -> str:
 
 
 def cut_thinking(config: RunConfig) -> Iterator[str]:
-    """Where a prompt asks for thinking and completions are too short for it: such a run ends well, at a reward of 0."""
+    """Yield a note if the prompt asks for thinking and completions are too short for it.
+
+    Such a run finishes without an error, but its reward stays at 0.
+    """
     tokens = config.sampling.max_completion_tokens
     if tokens < _LEAST_THINKING and "<think>" in config.prompt.asks:
         yield (
@@ -181,7 +189,7 @@ def cut_thinking(config: RunConfig) -> Iterator[str]:
 
 
 def _notes(config: RunConfig) -> Iterator[str]:
-    """What a reader of the numbers must know (spec: one update a batch makes several objectives the same)."""
+    """Yield remarks on the settings, such as objectives that coincide when there is one update per step."""
     objective = config.objective
     own = objective.advantage.scale == "none" and objective.aggregation == "constant" and objective.kl_beta == 0
     if isinstance(config.algorithm, CritiqueGRPOConfig) and not own:

@@ -1,4 +1,4 @@
-"""Contradictions within a generative judge's settings, and what they need."""
+"""Checks of generative judges: contradictory settings, missing packages and missing models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MARKS = {"user": ("{problem}", "{reference}", "{solution}"), "reference": ("{an
 
 
 def judge_problems(config: RunConfig) -> Iterator[str]:
-    """Each contradiction, naming the setting, its value and what to do."""
+    """Yield a message for each contradiction: the setting, its value and what to change."""
     parts = reward_parts(config.reward)
     for path, part in parts.items():
         if isinstance(part, GenerativeJudgeConfig):
@@ -66,7 +66,7 @@ def _common(path: str, judge: GenerativeJudgeConfig) -> Iterator[str]:
 
 
 def missing_for_judges(reward: RewardConfig) -> Iterator[str]:
-    """What is not installed, or not there."""
+    """Yield a message for each package that is not installed and each model directory that does not exist."""
     for path, part in reward_parts(reward).items():
         if isinstance(part, JudgeConfig) and find_spec("openai") is None:
             yield f"{path}.name=judge needs the openai client, which is not installed: pip install 'igrpo[judge]'"

@@ -1,4 +1,4 @@
-"""From plain values to a checked RunConfig; every problem is reported at once."""
+"""Conversion of plain values to a validated RunConfig. All problems are reported at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MISSING = object()
 
 
 class ConfigError(ValueError):
-    """The configuration cannot be run; ``problems`` holds one line for each reason."""
+    """Error for a configuration that cannot be run; ``problems`` holds one line per reason."""
 
     def __init__(self, problems: Sequence[str], source: str = "the configuration") -> None:
         self.problems = list(problems)
@@ -31,14 +31,14 @@ def parse_config(values: Mapping[str, Any], source: str = "the configuration") -
     """Check plain values (no interpolations) against the schema and the cross-field rules.
 
     Raises:
-        ConfigError: with every problem that was found, unknown keys with the nearest known one.
+        ConfigError: lists every problem found; for an unknown key, also the nearest known one.
     """
     try:
         config = RunConfig.model_validate(dict(values))
     except ValidationError as error:
-        # one line a setting: a union reports each type that it tried
+        # one line per setting: a union reports each type that it tried
         found = {tuple(_without_tags(item["loc"], values)): item for item in reversed(error.errors())}
-        # a list whose items are wrong is not too short as well
+        # pydantic also calls a list too short if its items are invalid: report the items only
         wrong = {place[:-1] for place in found}
         found = {place: item for place, item in found.items() if item["type"] != "too_short" or place not in wrong}
         raise ConfigError([_describe(item, values) for item in reversed(found.values())], source) from None
@@ -49,10 +49,10 @@ def parse_config(values: Mapping[str, Any], source: str = "the configuration") -
 
 
 def read_config(path: Path) -> RunConfig:
-    """The resolved configuration that a run directory keeps.
+    """Read the resolved configuration stored in a run directory.
 
     Raises:
-        ConfigError: missing file, broken YAML, another schema version, or values that the schema refuses.
+        ConfigError: the file is missing, is invalid YAML, has another schema version, or does not match the schema.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -69,12 +69,12 @@ def read_config(path: Path) -> RunConfig:
 
 
 def config_values(config: RunConfig) -> dict[str, Any]:
-    """Plain nested values, as they are written to YAML and logged."""
+    """Return the configuration as plain nested values, as written to YAML and logged."""
     return config.model_dump(mode="json")
 
 
 def config_hash(config: RunConfig) -> str:
-    """Twelve hexadecimal digits that two runs share exactly when all of their settings are equal."""
+    """Return twelve hexadecimal digits, equal for two runs exactly when all their settings are equal."""
     text = json.dumps(config_values(config), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -104,7 +104,7 @@ def _suggest(word: str, expected: str) -> str:
 
 
 def _without_tags(location: Sequence[Any], values: Mapping[str, Any]) -> list[Any]:
-    """Drop what pydantic puts into the location of a union's error: discriminator values, names of its members."""
+    """Remove what pydantic adds to the location of a union's error: discriminator values and member names."""
     kept: list[Any] = []
     node: Any = values
     for i, part in enumerate(location):
@@ -115,13 +115,13 @@ def _without_tags(location: Sequence[Any], values: Mapping[str, Any]) -> list[An
         elif isinstance(node, list | tuple) and isinstance(part, int):
             node = node[part] if part < len(node) else _MISSING
         elif node is not _MISSING:
-            continue  # a value has no parts: this names the type that was tried
+            continue  # a scalar has no parts, so this is the name of the type that was tried
         kept.append(part)
     return kept
 
 
 def _nearest(location: Sequence[Any]) -> str:
-    """A hint for an unknown key: the nearest name among its section's fields, else all of them."""
+    """Return a hint for an unknown key: the nearest field name in its section, else all of them."""
     known = _known_fields(location[:-1])
     near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
     if near:

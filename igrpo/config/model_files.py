@@ -1,4 +1,4 @@
-"""What can be said of a model's files before anything heavy is imported."""
+"""Checks of a model's files that import nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Final
 
 from igrpo.config.cache import cached_model
 
-#: The folder of SmolLM2-135M-Instruct in the cache; `q4`: its weights were rounded to 4 bits once.
+#: Folder of SmolLM2-135M-Instruct in the cache; `q4`: the weights were once rounded to 4 bits.
 SMOLLM2: Final = "smollm2-135m-instruct-q4"
 
-#: How to get the models that are prepared on this machine, by the names of their folders in the cache.
+#: Instructions for preparing models on this machine, by the names of their folders in the cache.
 _PREPARED: Final = {
     SMOLLM2: "run `make smollm2` (without the repository: python -m igrpo.tools.smollm2), or use model=smollm2_135m to "
     "load it from the hub",
@@ -19,7 +19,7 @@ _PREPARED: Final = {
 
 
 def no_directory(name_or_path: str) -> str:
-    """What to say of a path where there is no directory; for a model that igrpo prepares, how to get it."""
+    """Return the error text for a missing model directory; for a model that igrpo can prepare, it says how."""
     path = Path(name_or_path).expanduser()
     for name, advice in _PREPARED.items():
         if path == cached_model(name):
@@ -28,7 +28,7 @@ def no_directory(name_or_path: str) -> str:
 
 
 def gguf_problem(name_or_path: str, gguf_file: str) -> str | None:
-    """Why a GGUF file cannot be read, as far as this machine knows; None: nothing is known against it."""
+    """Return why a GGUF file cannot be read on this machine; None if no problem is known."""
     if find_spec("gguf") is None:
         return "reading GGUF needs the package gguf, which is not installed: pip install 'igrpo[gguf]'"
     folder = Path(name_or_path).expanduser()

@@ -1,4 +1,4 @@
-"""Contradictions around what an objective may add: overlong penalty, entropy control, dynamic sampling."""
+"""Checks of the overlong penalty, entropy control and dynamic sampling."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from igrpo.config.schema import RunConfig
 
 
 def objective_problems(config: RunConfig) -> Iterator[str]:
-    """Each contradiction, naming the setting, its value and what to do."""
+    """Yield a message for each contradiction: the setting, its value and what to change."""
     yield from _overlong(config)
     yield from _entropy(config)
     yield from _dynamic_sampling(config)

@@ -1,8 +1,8 @@
-"""The schema of a run's configuration: types and bounds here, values in conf/, no defaults at call sites.
+"""The schema of a run's configuration: types and bounds. Values are in conf/; call sites have no defaults.
 
-Every key must come from YAML (or the command line); a key that no section knows is an error. Since a section's
-fields depend on its ``name``, a knob that the chosen part would ignore is an unknown key there. The parts that can be
-chosen among are in `igrpo.config.parts`.
+Every key must be given in YAML or on the command line, and an unknown key is an error. A section's fields depend on its
+``name``, so a setting that the chosen part would ignore is an unknown key. The interchangeable parts are in
+`igrpo.config.parts`.
 """
 
 from __future__ import annotations
@@ -32,17 +32,20 @@ class SamplingConfig(Section):
 
 
 class DynamicSamplingConfig(Section):
-    """DAPO's: a question whose trained answers are all right or all wrong gives its place in the step to another one,
-    ``max_attempts`` times at most (0: never)."""
+    """Dynamic sampling, as in DAPO.
+
+    A question whose trained answers are all right or all wrong is replaced in the step by another one, at most
+    ``max_attempts`` times (0: never).
+    """
 
     max_attempts: NonNegativeInt
 
 
 class CorrectionConfig(Section):
-    """What is done about samplers whose log-probs are not the trainer's (another engine, another precision).
+    """Correction for samplers whose log-probs differ from the trainer's (another engine or precision).
 
     The weight of a token is pi_old(trainer) / pi_old(sampler) of that token, or of its whole ``sequence``. ``truncate``
-    caps it at ``high``; ``mask`` takes out what lies outside ``low`` to ``high``.
+    caps it at ``high``; ``mask`` removes weights outside the range from ``low`` to ``high``.
     """
 
     level: Literal["none", "token", "sequence"]
@@ -52,11 +55,12 @@ class CorrectionConfig(Section):
 
 
 class TrainerConfig(Section):
-    """How weights are updated, and on what.
+    """Optimization, hardware and batch sizes.
 
-    ``strategy``: ``single`` (one process), ``ddp`` (a replica a process) or ``fsdp2`` (weights, gradients and optimizer
-    state sharded over the processes). ``devices`` are processes a node; with several processes each takes its share of
-    the questions of a step. ``collective_timeout_s`` ends a run whose processes wait for one that is gone.
+    ``strategy``: ``single`` (one process), ``ddp`` (one replica per process) or ``fsdp2`` (weights, gradients and
+    optimizer state sharded over the processes). ``devices`` is the number of processes per node; with several
+    processes, each takes a share of the step's questions. After ``collective_timeout_s`` seconds of waiting for a
+    missing process, the run ends.
     """
 
     strategy: Literal["single", "ddp", "fsdp2"]
@@ -86,7 +90,7 @@ class TrainerConfig(Section):
 
 
 class BudgetConfig(Section):
-    """What ends a run before ``trainer.steps`` (None: no limit). ``max_X`` limits the counter X of `igrpo.budget`."""
+    """Limits that end a run before ``trainer.steps`` (None: no limit). ``max_X`` limits counter X of `igrpo.budget`."""
 
     max_samples: PositiveInt | None
     max_generated_tokens: PositiveInt | None
@@ -96,9 +100,10 @@ class BudgetConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """Held-out questions. ``benchmarks`` are asked before and after training, single-shot, with samples of their own.
+    """Evaluation on held-out questions.
 
-    ``max_completion_tokens`` null: that of ``sampling``.
+    ``benchmarks`` are evaluated before and after training, single-shot, each with its own number of samples.
+    ``max_completion_tokens`` null: the value of ``sampling``.
     """
 
     every: PositiveInt
@@ -115,7 +120,7 @@ class EvaluationConfig(Section):
 
     @property
     def shows_drafts(self) -> bool:
-        """Whether any of its prompts shows a draft."""
+        """True if any evaluation prompt shows a draft."""
         return self.draft_conditioned or self.oracle_drafts > 0
 
 
@@ -127,10 +132,10 @@ class CheckpointConfig(Section):
 
 
 class AlarmsConfig(Section):
-    """When a run warns, see `igrpo.metrics.alarms`; null turns an alarm off.
+    """Thresholds of the warnings of `igrpo.metrics.alarms`; null turns an alarm off.
 
-    ``window``: steps that a mean is over. An alarm needs the sampling error of the means, which one step does not give:
-    with a window of 1 the values are compared as they are.
+    ``window``: number of steps to average over. Alarms use the sampling error of the means, which one step does not
+    give: with a window of 1, the values are compared directly.
     """
 
     window: PositiveInt
@@ -149,7 +154,7 @@ class TrackingConfig(Section):
 
 
 class RunConfig(Section):
-    """The whole configuration of one run."""
+    """Configuration of one run."""
 
     schema_version: Literal[4]
     seed: NonNegativeInt
@@ -176,55 +181,55 @@ class RunConfig(Section):
 
     @property
     def sampled(self) -> tuple[Sampled, ...]:
-        """The completions of a question by their kinds."""
+        """Completions per question, by kind."""
         return self.algorithm.sampled(self.completions_per_question)
 
     @property
     def drafts(self) -> int:
-        """N, the drafts a question (0 where there is no Stage 1)."""
+        """N, the number of drafts per question (0 if there is no Stage 1)."""
         return sum(one.samples for one in self.sampled if one.kind == "drafts")
 
     @property
     def transfer(self) -> TransferConfig | None:
-        """How completions enter the loss that are trained as answers to another prompt; None where there are none."""
+        """Settings for completions trained as answers to a prompt other than their own; None if there are none."""
         return self.algorithm.transferring
 
     @property
     def shown(self) -> int:
-        """The most texts (drafts, answers, critiques) that a prompt of training shows beside its question."""
+        """Maximum number of texts (drafts, answers, critiques) that a training prompt shows beside the question."""
         return max(one.texts for one in self.sampled)
 
     @property
     def group_size(self) -> int:
-        """G, the completions of a group: GRPO's answers; of iGRPO, what the drafts leave to each round."""
+        """G, the group size: the number of answers in GRPO, of refinements per round in iGRPO."""
         return self.algorithm.group_size(self.completions_per_question)
 
     @property
     def samples_per_question(self) -> int:
-        """What a question really costs, at most: ``completions_per_question``, or less where that is not used up."""
+        """Maximum number of samples per question: ``completions_per_question``, or less if that is not used up."""
         return sum(one.samples for one in self.sampled)
 
     @property
     def least_samples_per_question(self) -> int:
-        """What a question costs whatever the step's data are."""
+        """Number of samples per question that are drawn whatever the data."""
         return sum(one.samples for one in self.sampled if one.always)
 
     @property
     def most_samples_per_step(self) -> int:
-        """The completions of a step in which dynamic sampling makes all its attempts, everywhere."""
+        """Number of samples in a step in which dynamic sampling makes all its attempts for every question."""
         return self.trainer.questions_per_step * self.samples_per_question * (1 + self.dynamic_sampling.max_attempts)
 
     @property
     def rows_per_question(self) -> int:
-        """The completions of a question that are trained, at most, each as often as it is."""
+        """Maximum number of trained rows per question; a completion trained in several ways counts once per way."""
         return self.algorithm.rows(self.completions_per_question)
 
     @property
     def updates_per_step(self) -> int:
-        """Optimizer steps on the samples of one rollout cycle."""
+        """Number of optimizer steps on the samples of one rollout cycle."""
         return self.trainer.epochs * self.trainer.minibatches
 
     @property
     def processes(self) -> int:
-        """Processes that train together."""
+        """Number of trainer processes."""
         return self.trainer.devices * self.trainer.nodes

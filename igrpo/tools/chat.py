@@ -1,4 +1,4 @@
-"""Asking a trained model: the bare question, or drafts, a vote among them and a refinement."""
+"""Chat with a trained model: it answers directly, or samples drafts, votes among them and refines one."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from igrpo.types import Completion, Question
 
 @dataclass(frozen=True, slots=True)
 class ChatModel:
-    """A model with its prompts and sampling settings. ``drafts`` is the run's number of drafts, 0 where it had none.
+    """A model with its prompts and sampling settings. ``drafts`` is the run's number of drafts (0: none).
 
-    ``today`` is the date of the run, for a chat template that asks for it; None where no run is known.
+    ``today`` is the date of the run, for chat templates that include a date; None if no run is known.
     """
 
     policy: Policy
@@ -51,7 +51,7 @@ class ChatModel:
 
 @dataclass(frozen=True, slots=True)
 class ChatOptions:
-    """Options of the command line that replace the run's own settings; None keeps the run's.
+    """Command-line options that override the run's settings; None keeps the run's.
 
     ``temperature`` 0 is greedy. Drafts are always sampled at the run's temperature, or at a positive one given here.
     """
@@ -65,7 +65,7 @@ class ChatOptions:
 
 @dataclass(frozen=True, slots=True)
 class ChatResult:
-    """An answer: ``completion``, which refines ``drafts[vote.pick]`` where there is a ``vote``, and its ``answer``."""
+    """A reply: ``completion``, a refinement of ``drafts[vote.pick]`` if there is a ``vote``, and its ``answer``."""
 
     completion: Completion
     answer: str | None
@@ -78,18 +78,21 @@ def model_of_run(run_dir: Path, checkpoint: str) -> ChatModel:
     """Load the policy of a run, with its prompts and the sampling settings of its evaluations.
 
     Raises:
-        ValueError: no such run or checkpoint.
+        ValueError: the run or checkpoint does not exist.
     """
     trained = load_trained(run_dir, checkpoint, get_console(stderr=True))
     return replace(_chat_model(trained.policy, trained.config), today=kept_date(RunDirectory(run_dir)))
 
 
 def model_of_directory(directory: Path, prompt: str | None, max_tokens: int) -> ChatModel:
-    """Load any Hugging Face directory. One that igrpo exported knows its prompts; another is given those of
-    conf/prompt/``prompt``.yaml, and up to ``max_tokens`` tokens an answer.
+    """Load any Hugging Face directory.
+
+    A model exported by igrpo has its prompts stored; other models use those of conf/prompt/``prompt``.yaml, and up to
+    ``max_tokens`` tokens per answer.
 
     Raises:
-        ValueError: no causal language model, no such prompt, or a prompt for a model that has its own.
+        ValueError: the directory holds no causal language model, the prompt does not exist, or a prompt is given for a
+            model that has its own.
     """
     record = read_record(directory)
     if record is not None and prompt is not None:
@@ -111,13 +114,13 @@ def model_of_directory(directory: Path, prompt: str | None, max_tokens: int) -> 
 
 
 def _chat_model(policy: Policy, config: RunConfig) -> ChatModel:
-    """Put the policy on a GPU where there is one, whatever the run used."""
+    """Build the chat model, on a GPU if one is available, whatever the run used."""
     policy.model.to(build_device(config.trainer.model_copy(update={"device": "auto", "devices": 1})))
     return ChatModel(policy, config.prompt, evaluation_sampling(config), config.reward, config.drafts, config.seed)
 
 
 def _composed(directory: Path, prompt: str | None) -> RunConfig:
-    """Compose settings for a model without a record: those of `experiment=math_local`."""
+    """Compose the settings of `experiment=math_local` for the model in ``directory``."""
     name = f"model.name_or_path={quoted(directory)}"
     overrides = ["experiment=math_local", "data.path=none", "model=huggingface", name]
     with Composer("train") as composer:
@@ -125,12 +128,11 @@ def _composed(directory: Path, prompt: str | None) -> RunConfig:
 
 
 class Chat:
-    """Answers questions, one at a time. The same question, options and weights give the same reply.
+    """Chat session that answers one question at a time. Equal questions, options and weights give equal replies.
 
     Raises:
-        ValueError: an option that does not fit the model, prompts that the tokenizer cannot encode, or a model that the
-        local
-            engine cannot sample from.
+        ValueError: an option does not fit the model, the tokenizer cannot encode the prompts, or the local engine
+            cannot sample from the model.
     """
 
     def __init__(self, model: ChatModel, options: ChatOptions) -> None:
@@ -151,15 +153,15 @@ class Chat:
         self._prompts = build_prompts(model.prompt, policy.tokenizer, model.today)
         self._engine = LocalEngine(policy.model, policy.tokenizer, max_batch_rows=max(1, self._drafts))
         self._answers = _verifier_settings(model.reward)
-        # its own settings but for the place of the answer: it is given bare ones here
+        # same settings except for the answer format: it compares bare answers here
         bare = self._answers.model_dump(exclude={"name"}) | {"answer_format": ("answer_tag",)}
         self._verifier = MathVerifier(**bare)
 
     async def ask(self, problem: str) -> ChatResult:
-        """One answer.
+        """Answer a question.
 
         Raises:
-            ValueError: the problem is over its token budget, or does not fit the model.
+            ValueError: the problem exceeds its token budget, or does not fit the model.
         """
         question = Question(id="chat", problem=problem, answer="")
         prompt = self._prompts.question_prompt(question)
@@ -176,7 +178,7 @@ class Chat:
         return ChatResult(completion, self._answer(completion), drafts, answers, chosen)
 
     def unread(self, problem: str) -> str | None:
-        """What of the problem the model does not see, in words; None where its tokens stand for the whole text."""
+        """Describe the part of the problem that tokenization loses; None if the tokens represent the whole text."""
         try:
             encode_exact(self._tokenizer, problem)
         except ValueError as error:
@@ -198,7 +200,7 @@ class Chat:
         return normalise(found) or None
 
     def _same(self, one: str, other: str) -> bool:
-        """Whether the verifier takes one for the other, either way round: it is not symmetric."""
+        """True if the verifier accepts the answers as equal in either order, since it is not symmetric."""
         return self._is(one, other) or self._is(other, one)
 
     def _is(self, gold: str, answer: str) -> bool:
@@ -207,7 +209,7 @@ class Chat:
 
 
 def _draft_count(model: ChatModel, options: ChatOptions) -> int:
-    """How many drafts to sample; 0: none, the bare question is asked."""
+    """Return the number of drafts to sample; 0: ask the bare question."""
     if not options.refine:
         if options.drafts is not None:
             raise ValueError(f"--drafts {options.drafts} is for --refine: add it")
@@ -219,7 +221,7 @@ def _draft_count(model: ChatModel, options: ChatOptions) -> int:
 
 
 def _verifier_settings(reward: RewardConfig) -> MathVerifyConfig:
-    """The reward's, where a verifier is a part of it; else those of conf/reward/math_verify.yaml."""
+    """Return the settings of the reward's verifier; without one, those of conf/reward/math_verify.yaml."""
     for part in reward_parts(reward).values():
         if isinstance(part, MathVerifyConfig):
             return part

@@ -1,4 +1,4 @@
-"""A run's weights as a plain Hugging Face directory, or its adapters in peft's format."""
+"""Export of a run's weights as a plain Hugging Face directory, or of its adapters in peft's format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from igrpo.tools.trained import Trained, find_checkpoint, load_trained, run_conf
 
 DTypeName = Literal["float32", "bfloat16"]
 
-#: No file of weights is larger.
+#: Maximum size of a weight file.
 SHARD_SIZE = "4GB"
 
 _ELSEWHERE = "choose another place with --out"
@@ -39,16 +39,17 @@ def export(
     dtype: DTypeName | None,
     shard_size: str = SHARD_SIZE,
 ) -> Path:
-    """Write the directory, whole or not at all, and return its path.
+    """Write the directory atomically and return its path.
 
     Args:
         checkpoint: ``best``, ``last`` or a step's number.
-        out: None: RUN_DIR/export/step-NUMBER.
-        adapters: the LoRA adapters alone; otherwise they are merged into the weights.
-        dtype: of the weights; None: as they were trained.
+        out: path of the directory; None: RUN_DIR/export/step-NUMBER (with ``-adapters`` for adapters).
+        adapters: export the LoRA adapters only; otherwise, they are merged into the weights.
+        dtype: type of the exported weights; None: as trained.
 
     Raises:
-        ValueError: no such run or checkpoint, a run without adapters, a directory that holds files, or no room.
+        ValueError: the run or checkpoint does not exist, the run has no adapters, the directory is not empty, or the
+            disk is full.
     """
     config = run_config(run_dir)
     if adapters and not config.lora.rank:
@@ -73,7 +74,7 @@ def export(
 
 
 def base_model(config: RunConfig) -> str | None:
-    """What the run started from, as Hugging Face knows it; None: igrpo's own small models."""
+    """Return the Hugging Face name or path of the model that the run started from; None for igrpo's own models."""
     return config.model.name_or_path if isinstance(config.model, HuggingFaceModelConfig) else None
 
 
@@ -96,7 +97,7 @@ def _write_adapters(trained: Trained, folder: Path, dtype: DTypeName | None) -> 
 
 
 def _generation(trained: Trained) -> GenerationConfig:
-    """How the run's evaluations sampled. The base model's own settings could hold others, such as a top-p."""
+    """Return the sampling settings of the run's evaluations, since those of the base model may differ."""
     sampling, tokenizer = evaluation_sampling(trained.config), trained.policy.tokenizer
     return GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=True,
@@ -111,7 +112,7 @@ def _generation(trained: Trained) -> GenerationConfig:
 
 
 def _record(run_dir: Path, trained: Trained) -> ExportRecord:
-    """With the accuracies of evaluations of these very weights."""
+    """Return the record, with the accuracies of the evaluations after the exported step."""
     evaluations, step = RunDirectory(run_dir).evaluations, trained.checkpoint.step
 
     def accuracy(split: str) -> float | None:

@@ -1,4 +1,4 @@
-"""igrpo.json in an exported model's directory: where the weights come from, and how they were prompted and sampled."""
+"""Record (igrpo.json) of an exported model: origin of the weights, prompts and sampling settings."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ SCHEMA_VERSION = 1
 
 
 class ExportRecord(Section):
-    """``sampling`` is that of the evaluations. Accuracies are shares of right answers to the bare question, means over
-    samples, of the weights after ``step``; None: not measured there. ``date`` is what the run's chat template was given
-    when it asked for one (None: the run kept none)."""
+    """Content of igrpo.json.
+
+    ``sampling`` has the settings of the evaluations. Accuracies are mean shares of right answers to the bare question,
+    for the weights after ``step`` (None: not measured). ``date`` is the date that the run's chat template was given
+    (None: the run stored none).
+    """
 
     schema_version: Literal[1]
     run_name: str
@@ -49,7 +52,7 @@ def export_record(
     test_accuracy: float | None,
     date: datetime.date | None,
 ) -> ExportRecord:
-    """What is kept of a run beside its weights after ``step``."""
+    """Build the record of a run for its weights after ``step``."""
     return ExportRecord(
         schema_version=1,
         run_name=config.run_name,
@@ -69,7 +72,7 @@ def export_record(
 
 
 def evaluation_sampling(config: RunConfig) -> SamplingConfig:
-    """How held-out questions are answered, which is how the accuracy of a run is measured."""
+    """Return the sampling settings of evaluations, with which the accuracy of a run is measured."""
     evaluation = config.evaluation
     return SamplingConfig(
         temperature=evaluation.temperature,
@@ -85,10 +88,10 @@ def write_record(directory: Path, record: ExportRecord) -> None:
 
 
 def read_record(directory: Path) -> ExportRecord | None:
-    """The content of igrpo.json, None where there is no such file.
+    """Read igrpo.json; None if there is no such file.
 
     Raises:
-        ValueError: it is broken, or a newer igrpo wrote it.
+        ValueError: the file is broken, or was written by a newer igrpo.
     """
     path = directory / FILE
     if not path.exists():

@@ -1,4 +1,4 @@
-"""README.md of an exported model: what it is and how to ask it."""
+"""Model card (README.md) of an exported model."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ adapted = PeftModel.from_pretrained(model, "DIRECTORY")
 
 
 def model_card(record: ExportRecord, base_model: str | None, *, adapters: bool) -> str:
-    """Markdown. A base model that is a local directory is named by its last part only."""
+    """Return the model card as Markdown. If the base model is a local directory, only its last part is named."""
     local = base_model is not None and Path(base_model).expanduser().is_dir()
     shown = None if base_model is None else Path(base_model).name if local else base_model
     parts = [
@@ -79,7 +79,7 @@ def _asking(record: ExportRecord) -> str:
 
 
 def _turns(name: str, layout: LayoutConfig) -> list[tuple[str, str]]:
-    """The texts of a layout under its name, with roles where it has several turns."""
+    """Return the texts of a layout with headings: its name, and the role if it has several turns."""
     turns = turns_of(layout)
     return [(name if len(turns) == 1 else f"{name} ({role})", text) for role, text in turns]
 

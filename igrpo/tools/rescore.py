@@ -1,7 +1,7 @@
-"""A run's stored rollouts before another reward: where do the two disagree, and what would it have changed?
+"""Scoring of a run's stored rollouts with another reward, and comparison of the two.
 
-The rollouts are read, never changed. Completions keep their text alone: that is all that a reward sees. Only answers to
-the question are scored: critiques, and verdicts about an answer to another question, never came before the reward.
+The rollouts are read, never changed. Of each completion only the text is used, since a reward sees nothing else. Only
+answers to the question are scored; critiques, and verdicts about an answer to another question, were never scored.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from igrpo.runs.rollout_log import read_rollouts
 from igrpo.runs.strict_json import decode_number
 from igrpo.types import Completion, Question, Score
 
-#: The stage of what is no answer to the question (see `igrpo.types.Group`).
+#: Stage of completions that are not answers to the question (see `igrpo.types.Group`).
 _JUDGEMENT = 3
-#: Questions that are scored at the same time.
+#: Number of questions that are scored concurrently.
 _AT_A_TIME = 32
-#: Disagreements that are written out.
+#: Maximum number of disagreements that are returned, and of characters of each text.
 _EXAMPLES = 100
 _SHOWN_CHARS = 400
 
 
 @dataclass(frozen=True, slots=True)
 class ScorePair:
-    """A completion with both rewards' scores (None: it could not be scored).
+    """A completion with the scores of both rewards (None: it could not be scored).
 
-    ``group`` is its place in the question's trace; ``is_draft`` says whether the reward chose one of its group for a
-    later prompt.
+    ``group`` is the index of its group in the question's trace. ``is_draft``: the reward chose a completion of this
+    group for a later prompt.
     """
 
     step: int
@@ -48,11 +48,11 @@ class ScorePair:
 
 @dataclass(frozen=True, slots=True)
 class RescoreResult:
-    """Of the old reward and the new one; None where nothing can be said.
+    """Comparison of the old and the new reward; None if a value is undefined.
 
-    Values and verdicts are compared on the completions that both could score, and of which both know whether they are
-    right. ``other_best``: of the groups that the reward chose drafts from, those in which no draft that is best by the
-    old reward (by value, among equals a right one) is best by the new one.
+    Values are compared on the completions that both rewards scored, verdicts on those of which both know whether they
+    are right. ``other_best`` is the share, among groups that the reward chose drafts from, in which no draft that is
+    best by the old reward (by value, right ones first) is best by the new one.
     """
 
     completions: int
@@ -72,13 +72,16 @@ class RescoreResult:
 
 
 def rescore(run_dir: Path, reward: Reward, steps: range | None, *, best_is_shown: bool) -> list[ScorePair]:
-    """Score every stored answer of ``steps`` (None: of all) with ``reward``.
+    """Score every stored answer of ``steps`` (None: all steps) with ``reward``.
 
     Args:
-        best_is_shown: the run showed the draft of the highest reward, and not one by chance, say.
+        run_dir: the run directory.
+        reward: the new reward.
+        steps: range of steps; None: all.
+        best_is_shown: True if the run showed the draft with the highest reward, not, for example, a random one.
 
     Raises:
-        ValueError: there are no rollouts, or none of these steps.
+        ValueError: the run has no rollouts, or none of these steps.
         RewardError: the reward failed.
     """
     lines = [line for line in read_rollouts(run_dir / "rollouts") if steps is None or line["step"] in steps]
@@ -89,7 +92,7 @@ def rescore(run_dir: Path, reward: Reward, steps: range | None, *, best_is_shown
 
 
 def compare(pairs: Sequence[ScorePair]) -> RescoreResult:
-    """See `RescoreResult`."""
+    """Compare the scores of both rewards."""
     both = [(pair.old, pair.new) for pair in pairs if pair.old is not None and pair.new is not None]
     old, new = [one.value for one, _ in both], [other.value for _, other in both]
     known = [(one.correct, other.correct) for one, other in both if None not in (one.correct, other.correct)]
@@ -113,7 +116,7 @@ def compare(pairs: Sequence[ScorePair]) -> RescoreResult:
 
 
 def disagreements(pairs: Iterable[ScorePair]) -> list[dict[str, Any]]:
-    """The first completions whose verdicts differ, for a reader."""
+    """Return the first completions whose verdicts differ, for inspection."""
     found = []
     for pair in pairs:
         if pair.old is None or pair.new is None or None in (pair.old.correct, pair.new.correct):
@@ -137,7 +140,7 @@ async def _score_all(lines: Sequence[dict[str, Any]], reward: Reward, *, best_is
 async def _score_line(line: dict[str, Any], reward: Reward, *, best_is_shown: bool) -> list[ScorePair]:
     question = Question(**line["question"])
     groups = line["groups"]
-    # older rollouts lack the distance: there it is always the group before
+    # older rollouts lack the distance: in them it is always 1
     shown_from = (number - group.get("shown_from", 1) for number, group in enumerate(groups) if group["shown"])
     chosen_from = set(shown_from) if best_is_shown else set()
     pairs: list[ScorePair] = []
@@ -173,7 +176,7 @@ def _score(stored: dict[str, Any]) -> Score:
 
 
 def _drafted(pairs: Iterable[ScorePair]) -> Iterator[list[tuple[Score, Score]]]:
-    """Both scores of the drafts of each group that one was chosen from, where both rewards scored all of them."""
+    """Yield both scores of all drafts per group, for groups with a chosen draft that both rewards scored completely."""
     groups: dict[tuple[int, str, int], list[ScorePair]] = {}
     for pair in pairs:
         if pair.is_draft:
@@ -194,7 +197,7 @@ def _best(scores: Sequence[Score]) -> set[int]:
 
 
 def _correlation(old: Sequence[float], new: Sequence[float]) -> float | None:
-    """Pearson's; None where there are fewer than two values, or all are the same."""
+    """Return Pearson's correlation; None if there are fewer than two values, or if all values are equal."""
     try:
         return correlation(old, new)
     except StatisticsError:

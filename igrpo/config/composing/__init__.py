@@ -1,4 +1,4 @@
-"""How the YAML folders become a checked configuration: where they lie, how Hydra finds them, what its errors mean.
+"""Composition of YAML folders into a validated configuration with Hydra, and translation of Hydra's errors.
 
-Only this package knows Hydra's insides; it imports nothing heavy.
+Only this package depends on Hydra's internals. It imports nothing heavy.
 """

@@ -1,4 +1,4 @@
-"""From a composed configuration to a checked one: interpolations resolved, gaps named, the schema asked."""
+"""Validation of a composed configuration: interpolations, missing values, schema and condition label."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from igrpo.config import ConfigError, RunConfig, parse_config
 from igrpo.config.composing.labels import label_problems
 
-#: What to give a setting that has no value.
+#: Example values for the error message of a setting without a value.
 _PLACEHOLDERS = {"path": "FILE", "dataset": "NAME", "name_or_path": "DIRECTORY", "target": "MODULE:CLASS"}
 
 
 def checked(config: DictConfig) -> RunConfig:
-    """The run's configuration, checked whole; a ``hydra`` node in it is left out, but says what was chosen.
+    """Validate a composed configuration. The ``hydra`` node is left out, but its choices are used to check the label.
 
     Raises:
-        ConfigError: every gap, every interpolation that fails, every value that the schema refuses, and a label of
-            another condition than this one.
+        ConfigError: lists every missing value, every interpolation that fails, every value that the schema rejects,
+            and every setting that does not match the condition's label.
     """
     problems: dict[str, str] = {}
     values = {str(key): _resolved(config, key, str(key), problems) for key in config if key != "hydra"}
@@ -36,7 +36,7 @@ def checked(config: DictConfig) -> RunConfig:
 
 
 def _resolved(node: DictConfig | ListConfig, key: Any, path: str, problems: dict[str, str]) -> Any:
-    """The plain value at ``key``; what cannot be had is noted in ``problems`` and stands as text."""
+    """Return the plain value at ``key``; if it cannot be resolved, add to ``problems`` and return a placeholder."""
     if OmegaConf.is_missing(node, key):
         example = _PLACEHOLDERS.get(str(key), "VALUE")
         problems[path] = f"{path}: missing; give it a value, such as {path}={example}"

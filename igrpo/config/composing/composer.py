@@ -1,7 +1,8 @@
-"""Composing runs and grids with Hydra, every one of them checked before the first starts.
+"""Composition of runs and grids with Hydra. All runs are checked before the first one starts.
 
-Hydra's own entry point (``hydra.main``) prints its errors itself, with a stack and a hint at an environment variable,
-and swallows what callbacks raise; so the checks are made here, on the same Hydra object that then runs the jobs.
+Hydra's own entry point (``hydra.main``) prints errors itself, with a stack trace and a hint at an environment variable,
+and suppresses exceptions raised in callbacks. The checks are therefore made here, on the Hydra object that runs the
+jobs.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from igrpo.config.composing.planned import Cell, Extras, Run, Sweep
 
 
 class Composer(AbstractContextManager["Composer"]):
-    """Hydra, set up for the primary configuration ``name`` for as long as the block lasts."""
+    """Context manager that sets up Hydra for the primary configuration ``name``."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -59,26 +60,28 @@ class Composer(AbstractContextManager["Composer"]):
             GlobalHydra.instance().initialize(hydra)
 
     def check_run(self, overrides: Sequence[str]) -> Run:
-        """Compose and check one run; makes no file.
+        """Compose and check one run, without writing files.
 
         Raises:
-            ConfigError: with every problem that was found.
+            ConfigError: lists every problem found.
         """
         composed = self._compose(overrides, RunMode.RUN)
         config = _checked_as_job(composed, 0)
         return Run(config, _directory(composed, "run"), _is_given(overrides, "hydra.run.dir"))
 
     def has_grid(self, overrides: Sequence[str]) -> bool:
-        """Tell if the settings name what is swept: those of a preset (``hydra.sweeper.params``), not values on the
-        command line. False where they cannot be composed."""
+        """True if a preset defines swept settings (``hydra.sweeper.params``).
+
+        Values on the command line do not count. False if the settings cannot be composed.
+        """
         composed = self._composed(self._shared(overrides), RunMode.MULTIRUN)
         return composed is not None and bool(composed.hydra.sweeper.get("params"))
 
     def check_sweep(self, overrides: Sequence[str], extras: Extras | None = None) -> Sweep:
-        """Compose and check every run of a sweep; makes no file.
+        """Compose and check every run of a sweep, without writing files.
 
         Raises:
-            ConfigError: with every problem that was found, and in which of the runs it occurs.
+            ConfigError: lists every problem found, and the runs in which it occurs.
         """
         master = self._compose(self._shared(overrides), RunMode.MULTIRUN)
         common = [text for text in overrides if _is_hydras(text)]
@@ -92,7 +95,7 @@ class Composer(AbstractContextManager["Composer"]):
         is_search = not str(sweeper["_target_"]).endswith(".BasicSweeper")
         if is_search and not str(sweeper["_target_"]).endswith(".OptunaSweeper"):
             raise ConfigError([f"hydra.sweeper: {sweeper['_target_']} is not supported; use basic (a grid) or optuna"])
-        # a grid's file names its runs by its keys, also where the command line gives a key one value
+        # a preset grid names its runs by its keys, even if the command line gives a key a single value
         naming = items.values() if is_search else parsed
         swept = list(dict.fromkeys(item.get_key_element() for item in naming if item.is_sweep_override()))
         if not swept and is_search:
@@ -124,11 +127,11 @@ class Composer(AbstractContextManager["Composer"]):
         )
 
     def _fit(self, items: Mapping[str, Override], common: Sequence[str]) -> tuple[list[Job], str | None]:
-        """The jobs of a grid, each with the settings that exist in it."""
+        """Return the jobs of a grid, each with only the settings that exist in it, and a note on what was left out."""
         jobs = combinations(items)
         groups = [key for key, item in items.items() if self._is_group(item)]
         if not any(items[key].is_sweep_override() for key in groups):
-            return jobs, None  # a setting exists in all of them or in none
+            return jobs, None  # without swept groups, a setting exists in all jobs or in none
         fitted = fit(jobs, items, groups, lambda chosen: self._composed([*common, *chosen], RunMode.RUN))
         return list(fitted.jobs), fitted.note
 
@@ -154,7 +157,7 @@ class Composer(AbstractContextManager["Composer"]):
         return tuple(cells)
 
     def run(self, overrides: Sequence[str], task: TaskFunction) -> None:
-        """Run one job; what ``task`` raises comes out as it is, unless it is an error of composing."""
+        """Run one job. Exceptions of ``task`` propagate; composition errors become ConfigError."""
         try:
             _hydra().run(self._name, task, [*overrides, "hydra.mode=RUN"])
         except COMPOSITION_ERRORS as error:
@@ -163,7 +166,7 @@ class Composer(AbstractContextManager["Composer"]):
     def launch(self, overrides: Sequence[str], jobs: Sequence[Sequence[str]], task: TaskFunction) -> list[str]:
         """Run ``jobs`` (the overrides of each) with the launcher that ``overrides`` choose, and wait for them.
 
-        Returns what kept jobs from being run at all; what ``task`` has to say it says itself.
+        Returns the errors that kept jobs from running; ``task`` reports its own errors.
         """
         try:
             return launch_jobs(_hydra(), self._name, self._shared(overrides), jobs, task)
@@ -171,16 +174,16 @@ class Composer(AbstractContextManager["Composer"]):
             raise ConfigError([translate(error)], "the sweep") from error
 
     def launcher(self, overrides: Sequence[str]) -> str:
-        """The class that starts the runs of a sweep."""
+        """Return the class name of the launcher that starts the runs of a sweep."""
         return str(self._compose(self._shared(overrides), RunMode.MULTIRUN).hydra.launcher["_target_"])
 
     def search_settings(self, overrides: Sequence[str]) -> dict[str, Any]:
-        """The settings of a sweep's sweeper."""
+        """Return the settings of the sweeper."""
         found: Any = OmegaConf.to_container(self._compose(overrides, RunMode.MULTIRUN).hydra.sweeper, resolve=False)
         return dict(found)
 
     def search(self, overrides: Sequence[str], task: TaskFunction, *, first: int) -> None:
-        """Let the sweeper that ``overrides`` choose pick runs, numbered from ``first`` on, and wait for them."""
+        """Run the sweeper that ``overrides`` choose and wait for its runs, which are numbered from ``first`` on."""
         try:
             run_search(_hydra(), self._name, overrides, task, first)
         except COMPOSITION_ERRORS as error:
@@ -203,18 +206,18 @@ class Composer(AbstractContextManager["Composer"]):
         return diagnose(error, overrides, compose, self._loader, sweep=mode is RunMode.MULTIRUN)
 
     def _composed(self, overrides: Sequence[str], mode: RunMode) -> DictConfig | None:
-        """None where it cannot be composed."""
+        """Compose the overrides; None if they cannot be composed."""
         with suppress(*COMPOSITION_ERRORS):
             return self._loader.load_configuration(self._name, list(overrides), mode, from_shell=True)
         return None
 
     def _shared(self, overrides: Sequence[str]) -> list[str]:
-        """For what all runs of a grid share."""
+        """Return overrides for composing what all runs of a grid share."""
         compose = partial(self._composed, mode=RunMode.MULTIRUN)
         try:
             return shared_by_all(overrides, self._parser.parse_overrides, compose, self._is_group)
         except COMPOSITION_ERRORS:
-            return list(overrides)  # they are diagnosed where they are composed
+            return list(overrides)  # the error is diagnosed when they are composed
 
     @property
     def _parser(self) -> OverridesParser:
@@ -243,7 +246,7 @@ def _hydra() -> Hydra:
 
 
 def _checked_as_job(composed: DictConfig, number: int) -> RunConfig:
-    """Check with what a job would see in ``${hydra:...}``."""
+    """Validate with the values of ``${hydra:...}`` that job ``number`` would see."""
     with read_write(composed.hydra), open_dict(composed.hydra):
         composed.hydra.job.num = number
         composed.hydra.job.id = str(number)

@@ -1,4 +1,4 @@
-"""Why a composition failed, in the words of the command line: every wrong override at once."""
+"""Error messages for a failed composition, in terms of the command line. All wrong overrides are reported at once."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from igrpo.config.composing.overrides import (
 )
 from igrpo.config.composing.suggest import hint, nearest, setting_hint
 
-#: What composing may raise for a mistake of the user (KeyError: hydra.job.env_copy of an unset variable).
+#: Exceptions that a user's mistake can cause in composition (KeyError: hydra.job.env_copy of an unset variable).
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, KeyError)
 
-#: How the lines of their messages begin that tell a user nothing, or something wrong.
+#: Beginnings of message lines that are useless or misleading for users.
 _NOISE = ("See https://", "To append to your", "full_key:", "reference_type", "object_type")
 
-#: What provides the launchers and sweepers that Hydra itself does not have.
+#: Extras of igrpo that provide the launchers and sweepers that Hydra itself does not have.
 _EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray", "optuna": "search"}
 
 Compose = Callable[[list[str]], DictConfig]
@@ -42,9 +42,10 @@ Compose = Callable[[list[str]], DictConfig]
 def diagnose(
     error: Exception, overrides: Sequence[str], compose: Compose, loader: ConfigLoader, *, sweep: bool
 ) -> ConfigError:
-    """The error to show for ``error``, which composing ``overrides`` raised.
+    """Return the error to report for ``error``, which composing ``overrides`` raised.
 
-    Wrong overrides are named one by one; what the others compose to is checked as well, so that one report has all.
+    Every wrong override is named. The composition of the others is validated as well, so that one report has all
+    problems.
     """
     parsed, broken = _parsed(overrides)
     choosing = [item for item in parsed if _is_group(item, loader)]
@@ -82,7 +83,7 @@ def diagnose(
 
 
 def translate(error: Exception) -> str:
-    """One line for an error of Hydra, OmegaConf or YAML: what is wrong, without their hints for programmers."""
+    """Convert an error of Hydra, OmegaConf or YAML to one line, without hints for programmers."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         if (extra := _extra(group, name)) is not None:
@@ -101,12 +102,12 @@ def translate(error: Exception) -> str:
 
 
 def _parsed(overrides: Sequence[str]) -> tuple[list[Override], list[tuple[str, HydraException]]]:
-    """Those that Hydra's grammar understands, and each other with the error."""
+    """Return the overrides that Hydra's grammar accepts, and the others, each with its error."""
     parser = OverridesParser.create()
     parsed: list[Override] = []
     broken: list[tuple[str, HydraException]] = []
     for text in overrides:
-        if text.startswith("="):  # Hydra's parser lets it pass
+        if text.startswith("="):  # Hydra's parser accepts it
             broken.append((text, HydraException("no key")))
             continue
         try:
@@ -117,7 +118,7 @@ def _parsed(overrides: Sequence[str]) -> tuple[list[Override], list[tuple[str, H
 
 
 def syntax_problem(text: str, error: HydraException, accepts: Callable[[str], bool] = is_readable) -> str:
-    """Why an override that Hydra's grammar refuses is none, and how to write it: as a line that ``accepts`` takes."""
+    """Explain why Hydra's grammar rejects an override, and suggest a form that ``accepts`` approves."""
     key, given, value = (part.strip() for part in text.partition("="))
     if not given or not key:
         return f"{text!r} is no setting: write KEY=VALUE, without blanks"
@@ -135,7 +136,7 @@ def syntax_problem(text: str, error: HydraException, accepts: Callable[[str], bo
 
 
 def _is_accepted(line: str, choices: Sequence[str], compose: Compose) -> bool:
-    """Return whether the override can be read, and the schema takes its value (or each of its values)."""
+    """Return True if the override can be parsed and the schema accepts its value (or each of its values)."""
     item = parse(line)
     if item is None:
         return False
@@ -156,7 +157,7 @@ def _is_group(item: Override, loader: ConfigLoader) -> bool:
 
 
 def _several_values(item: Override, accepts: Callable[[str], bool], *, sweep: bool) -> Iterator[str]:
-    """Several values where there is no sweep: they may be meant as one, or as a list or a text with commas in it."""
+    """Yield a message if several values are given without a sweep; a list or a text may be meant."""
     if (nested := nested_function(item)) is not None:
         yield nested
         return
@@ -180,7 +181,9 @@ def _choice_problems(item: Override, loader: ConfigLoader) -> Iterator[str]:
         return
     if item.is_delete() or item.package is not None:
         return
-    all_options = list(dict.fromkeys([*options, *(choice.name for choice in choices(group))]))  # and those in folders
+    all_options = list(
+        dict.fromkeys([*options, *(choice.name for choice in choices(group))])
+    )  # includes choices in subfolders
     names = list(item.sweep_iterator()) if item.is_sweep_override() else item.value()
     for name in names if isinstance(names, list) else [names]:
         if isinstance(name, str) and name in all_options:
@@ -200,7 +203,7 @@ def _in_quotes(line: str) -> str:
 
 
 def _extra(group: str, name: str) -> str | None:
-    """What to install for a launcher or a sweeper that is known and not there."""
+    """Return what to install for a known launcher or sweeper that is not installed; None for anything else."""
     top = "/".join(group.split("/")[:2])
     if top not in {"hydra/launcher", "hydra/sweeper"}:
         return None
@@ -210,7 +213,7 @@ def _extra(group: str, name: str) -> str | None:
 
 def _key_problems(item: Override, base: DictConfig, known: Sequence[str], loader: ConfigLoader) -> Iterator[str]:
     if item.is_add() or item.is_delete() or item.is_force_add():
-        return  # the schema has the last word on these
+        return  # the schema validates these
     value = None if item.is_sweep_override() else item.value()
     nested = dotted_keys(value, item.key_or_group) if isinstance(value, Mapping) else []
     for key in [item.key_or_group, *nested]:
@@ -231,7 +234,7 @@ def _key_problems(item: Override, base: DictConfig, known: Sequence[str], loader
 
 
 def _takes_new_names(base: DictConfig, section: str) -> bool:
-    """Whether the section is one without fixed names, such as reward.arguments or hydra.job.env_set."""
+    """Return True if the section has no fixed names, such as reward.arguments or hydra.job.env_set."""
     return bool(section) and OmegaConf.select(base, section, throw_on_missing=False) == {}
 
 

@@ -1,4 +1,4 @@
-"""Where the YAML lies: beside the package in a checkout, inside it in an installed wheel. Needs no Hydra."""
+"""Locations of the YAML files: beside the package in a checkout, inside it in a wheel. Does not need Hydra."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import yaml
 
 PACKAGE = Path(__file__).resolve().parents[2]
 
-#: A preset's comment gives its command, here or on the next lines; the page that lists descriptions leaves it out.
+#: Command at the end of a preset's first comment line (or on the next lines); lists of descriptions leave it out.
 _COMMAND_AT_END = re.compile(r":(\s+`?igrpo .*)?$")
 
-#: Top-level folders that are config groups, by the name of the group.
+#: Top-level folders that serve as config groups, by group name.
 MOUNTED = {"experiment": "experiments", "sweep": "sweeps"}
 
 
 def shipped(folder: str) -> Path:
-    """The project's own ``conf``, ``experiments`` or ``sweeps``."""
-    data = PACKAGE / "_data"  # only a wheel has it
+    """Return the path of the ``conf``, ``experiments`` or ``sweeps`` folder shipped with the project."""
+    data = PACKAGE / "_data"  # exists only in a wheel
     return (data if data.is_dir() else PACKAGE.parent) / folder
 
 
 def folders_of_group(group: str) -> list[Path]:
-    """The folders that hold a group's choices; a user's own ./experiments and ./sweeps come first."""
+    """Return the folders that hold a group's choices; the user's own ./experiments and ./sweeps come first."""
     if group not in MOUNTED:
         return [shipped("conf") / group]
     folder = MOUNTED[group]
@@ -39,7 +39,8 @@ def folders_of_group(group: str) -> list[Path]:
 class Choice:
     """A YAML file of a group: its name, the first line of its comment, and whether the user wrote it.
 
-    The files of a checkout of this project, where an installed igrpo may be run, are the shipped ones, not the user's.
+    If an installed igrpo runs in a checkout of this project, the files of the checkout that equal the shipped ones do
+    not count as the user's.
     """
 
     name: str
@@ -48,19 +49,19 @@ class Choice:
 
 
 def groups() -> list[str]:
-    """Every config group, in the order of their names, experiments and sweeps last."""
+    """Return all config groups in alphabetical order, with experiments and sweeps last."""
     return [*sorted(path.name for path in shipped("conf").iterdir() if path.is_dir()), *MOUNTED]
 
 
 def defaults(primary: str) -> dict[str, str]:
-    """The choice of each group that the primary configuration takes when nothing is said."""
+    """Return the default choice of each group in the primary configuration."""
     values = yaml.safe_load((shipped("conf") / f"{primary}.yaml").read_text(encoding="utf-8"))
     entries = (item for entry in values["defaults"] if isinstance(entry, dict) for item in entry.items())
     return {group: choice for group, choice in entries if choice is not None}
 
 
 def choices(group: str) -> list[Choice]:
-    """The choices of a group; where a user's file has the name of a shipped one, the user's counts."""
+    """Return the choices of a group. A user's file takes precedence over a shipped one of the same name."""
     found: dict[str, Choice] = {}
     folders = folders_of_group(group)
     for folder in folders:

@@ -1,4 +1,4 @@
-"""The grid of a sweep: its combinations of values, and which settings exist in each of them."""
+"""Grid of a sweep: combinations of values, restricted to the settings that exist in each."""
 
 from __future__ import annotations
 
@@ -15,32 +15,35 @@ from omegaconf import DictConfig, OmegaConf
 from igrpo.config import ConfigError
 from igrpo.config.composing.overrides import dotted_keys, in_shell, nested_function
 
-#: So many combinations of swept groups are tried for what a grid's runs share.
+#: Maximum number of combinations of swept groups that `shared_by_all` tries.
 _MOST_CHOICES = 16
 
-#: What a search has one of: searching over them would find the condition that wins, and the seed that is lucky.
+#: Settings that a search must not vary: it would select the winning condition and the luckiest seed.
 _ONE_PER_SEARCH = ("condition", "seed")
 
-#: A grid of more runs is taken for a mistake.
+#: A grid with more runs is rejected as a mistake.
 _MOST_RUNS = 10_000
 
-#: The override of each key, in the order of the command line.
+#: Overrides by key, in the order of the command line.
 Job = dict[str, str]
 
-#: Composes the choices of a job alone; None where they do not go together.
+#: Composes the choices of a job; returns None if they are incompatible.
 ComposeChoices = Callable[[Sequence[str]], DictConfig | None]
 
 
 def effective(parsed: Sequence[Override]) -> dict[str, Override]:
-    """Return the last override of each key: what is given later wins."""
+    """Return the last override of each key; later ones take precedence."""
     return {item.get_key_element(): item for item in parsed}
 
 
 def swept_problems(
     items: Mapping[str, Override], *, is_search: bool, is_group: Callable[[Override], bool]
 ) -> list[str]:
-    """Return what is wrong with what is swept: ranges without values in a grid, patterns for what has no choices,
-    several conditions or seeds in a search."""
+    """Return the problems of swept settings.
+
+    These are intervals in a grid, glob patterns for settings that are not groups, and several conditions or seeds in a
+    search.
+    """
     problems = []
     for key, item in items.items():
         given = in_shell(str(item.input_line))
@@ -62,10 +65,10 @@ def swept_problems(
 
 
 def combinations(items: Mapping[str, Override]) -> list[Job]:
-    """Return every combination of the values, the first key varying slowest.
+    """Return every combination of the values. The first key varies slowest.
 
     Raises:
-        ConfigError: a key without values, too many combinations, or a value given twice.
+        ConfigError: a key has no values, there are too many combinations, or a value is given twice.
     """
     values = {key: _values(key, item) for key, item in items.items()}
     empty = [key for key, texts in values.items() if not texts]
@@ -94,22 +97,22 @@ def _values(key: str, item: Override) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """The jobs of a grid with the settings that exist in each, equal ones merged; ``note`` says what that changed."""
+    """Jobs of a grid with the settings that exist in each, without duplicates; ``note`` describes the changes."""
 
     jobs: tuple[Job, ...]
     note: str | None
 
 
 def fit(jobs: Sequence[Job], items: Mapping[str, Override], groups: Sequence[str], compose: ComposeChoices) -> Fitted:
-    """Leave out, job by job, the settings that its choices do not have and another job's do.
+    """Remove from each job the settings that do not exist with its choices but do exist in another job.
 
-    A setting that exists in no job stays everywhere: composing refuses it, with the nearest name that exists.
+    A setting that exists in no job is kept in all: composing rejects it and suggests the nearest name.
 
     Args:
         jobs: all combinations.
         items: the override of each key.
         groups: the keys that choose parts (algorithm, condition, judge_prompt@reward, ...).
-        compose: the configuration that choices make.
+        compose: composes a configuration from choices.
     """
     bases: dict[tuple[str, ...], _Base | None] = {}
     of_job: list[_Base | None] = []
@@ -138,9 +141,9 @@ def shared_by_all(
     compose: ComposeChoices,
     is_group: Callable[[Override], bool],
 ) -> list[str]:
-    """Return the overrides with each swept group at one of its choices, and without settings that it does not have.
+    """Return the overrides with each swept group set to one choice, without settings that do not exist there.
 
-    Hydra leaves a swept group at its default, which need not have the settings that are given beside it, as in
+    Hydra leaves a swept group at its default, which may lack settings that are overridden too, as in
     ``reward=judge,judge_gated reward.model=NAME``.
     """
     given = effective(parse(list(overrides)))
@@ -167,22 +170,22 @@ def _note(left_out: Mapping[str, Mapping[str, None]], combinations: int, runs: i
 
 @dataclass(frozen=True, slots=True)
 class _Base:
-    """The settings that the choices of a job make, and those that it lacks."""
+    """Composed choices of a job, and the settings that do not exist in them."""
 
     config: DictConfig
     lacking: frozenset[str]
 
     def place(self, key: str) -> str:
-        """The choice that lacks the setting, such as 'algorithm=grpo'."""
+        """Return the choice that lacks the setting, such as 'algorithm=grpo'."""
         section = key.rpartition("@")[2].partition(".")[0]
         return f"{section}={self.config.hydra.runtime.choices.get(section)}"
 
 
 def _base(choices: Mapping[str, str], settings: Sequence[str], compose: ComposeChoices) -> _Base | None:
-    """None where the choices do not go together, which composing the whole job will say."""
+    """Compose the choices of a job; None if they are incompatible (composing the whole job reports that)."""
     config = compose(list(choices.values()))
     absent = []
-    if config is None:  # a part of a choice, such as judge_prompt@reward, that the choice does not have
+    if config is None:  # the reason may be a nested group, such as judge_prompt@reward, that the choice does not have
         absent = [key for key in choices if "@" in key]
         config = compose([line for key, line in choices.items() if key not in absent])
     if config is None:
@@ -192,5 +195,5 @@ def _base(choices: Mapping[str, str], settings: Sequence[str], compose: ComposeC
 
 
 def _may_lack(key: str, item: Override, groups: Sequence[str]) -> bool:
-    """Return whether the override needs what it changes to exist, and a choice of a group may be without it."""
+    """Return True if the override changes an existing setting that some choice of a group may lack."""
     return ("@" in key or ("." in key and key not in groups)) and item.type is OverrideType.CHANGE

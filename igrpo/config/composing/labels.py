@@ -1,9 +1,10 @@
-"""A run under the label of a shipped condition is that condition; any other label is the user's own.
+"""Check that a run labelled with a shipped condition has the settings of that condition.
 
-``condition`` is a group (``condition=NAME`` on the command line) and a setting, which the group's file, an experiment
-or a sweep sets: the label under which runs are compared. Where it is the name of a file of ``conf/condition``, the file
-says what it stands for. What the file leaves open is free (an objective, say, for most of them), but not so that the
-run becomes another condition: ``condition=igrpo algorithm.train_on=[draft,refine]`` is ``condition=igrpo_both``.
+``condition`` is both a group (``condition=NAME`` on the command line) and a setting: the label under which runs are
+compared. The group's file, an experiment or a sweep sets it. If the label is the name of a file in ``conf/condition``,
+the run must have the settings of that file; other labels are the user's own and are not checked. Settings that the file
+does not set (the objective, for most conditions) can be chosen freely, unless they turn the run into another condition:
+``condition=igrpo algorithm.train_on=[draft,refine]`` is ``condition=igrpo_both``.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from igrpo.config.composing.folders import choices, shipped
 
-#: What ``condition`` is until something sets it: a name for the algorithm, whatever its settings.
+#: Default of ``condition``: the name of the algorithm, whatever its settings.
 _DEFAULT = "${algorithm.name}"
 
-#: A key that no configuration has.
+#: Temporary key that no configuration has.
 _SPARE = "_expected"
 
-#: What to do about it.
+#: Advice at the end of the error messages.
 _ADVICE = (
     "leave one of them out, or set a label of your own (`condition: LABEL` in a file of yours in experiments/ or "
     "sweeps/)"
@@ -34,13 +35,13 @@ _ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """What a file of conf/condition sets: choices of groups, and dotted settings with their unresolved values."""
+    """Content of a file of conf/condition: choices of groups, and dotted settings with unresolved values."""
 
     groups: dict[str, str]
     settings: dict[str, Any]
 
     def is_more_than(self, other: _Condition) -> bool:
-        """Whether it sets all that the other sets, to the same, and more within the groups that the other chooses."""
+        """Return True if this condition sets all that ``other`` sets, and more within the groups of ``other``."""
         return (
             self.groups == other.groups
             and self.settings.items() > other.settings.items()
@@ -49,9 +50,10 @@ class _Condition:
 
 
 def label_problems(config: DictConfig) -> Iterator[str]:
-    """Each setting that is not what the label says, naming it, its value, the condition's and what to do.
+    """Yield a message for each setting that contradicts the label: its value, the condition's, and what to change.
 
-    ``config`` is composed, with its ``hydra`` node: without one nothing is known of the groups, nor checked.
+    ``config`` is a composed configuration. Without its ``hydra`` node the choices of groups are unknown, and nothing is
+    checked.
     """
     values: Any = OmegaConf.to_container(config, resolve=False)
     conditions = _conditions()
@@ -62,7 +64,7 @@ def label_problems(config: DictConfig) -> Iterator[str]:
     chosen = values.pop("hydra")["runtime"]["choices"]
     settings = OmegaConf.create(values)
     wrong = [(key, chosen.get(key), choice) for key, choice in own.groups.items() if chosen.get(key) != choice]
-    wrong = wrong or _differing(settings, own.settings)  # the settings of another choice are not those that are meant
+    wrong = wrong or _differing(settings, own.settings)  # compare settings only if all groups match
     for key, value, meant in wrong:
         stands_for = f"it stands for {key}={_typed(meant)}"
         yield f"condition={label} cannot go with {key}={_typed(value)}: {stands_for}; {_ADVICE}"
@@ -98,14 +100,17 @@ def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _group_value(groups: Mapping[str, str], key: str) -> Any:
-    """The unresolved value of a setting in the file of its group's choice."""
+    """Return the unresolved value of a setting in the file of its group's choice."""
     group, _, name = key.partition(".")
     content = yaml.safe_load((shipped("conf") / group / f"{groups[group]}.yaml").read_text(encoding="utf-8"))
     return dict(_flat(content, ""))[name]
 
 
 def _differing(config: DictConfig, expected: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """The settings that are not as expected, with both values. What cannot be resolved is told of elsewhere."""
+    """Return the settings that differ from ``expected``, with both values.
+
+    Empty if a value cannot be resolved, which is reported elsewhere.
+    """
     try:
         pairs = [(key, _plain(OmegaConf.select(config, key)), _resolved(config, expected[key])) for key in expected]
     except OmegaConfBaseException:
@@ -114,7 +119,7 @@ def _differing(config: DictConfig, expected: Mapping[str, Any]) -> list[tuple[st
 
 
 def _resolved(config: DictConfig, value: Any) -> Any:
-    """A value with its interpolations as they are in ``config``, to which it is added for a moment."""
+    """Resolve a value's interpolations by adding it to ``config`` temporarily."""
     config[_SPARE] = value
     try:
         return _plain(config[_SPARE])
@@ -127,7 +132,7 @@ def _plain(value: Any) -> Any:
 
 
 def _typed(value: Any) -> str:
-    """A value as one gives it on the command line."""
+    """Format a value as on the command line."""
     if isinstance(value, list):
         return f"[{','.join(_typed(item) for item in value)}]"
     if value is None or isinstance(value, bool):

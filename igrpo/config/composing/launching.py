@@ -1,7 +1,7 @@
-"""Hydra's launchers and sweepers, used one level below ``Hydra.multirun``: the list of jobs is ours.
+"""Launching of jobs with Hydra's launchers and sweepers, bypassing ``Hydra.multirun``.
 
-Hydra numbers jobs from 0 in the order of one call, which a resumed sweep cannot use: it launches what is left of the
-same list.
+``Hydra.multirun`` numbers the jobs of each call from 0. A resumed sweep needs the original numbers, since it launches
+the rest of the same list.
 """
 
 from __future__ import annotations
@@ -24,20 +24,22 @@ def launch_jobs(
 ) -> list[str]:
     """Run the jobs (the overrides of each) with the launcher of ``overrides``.
 
-    Returns the errors that tasks raised, or the launcher's own where it gave up (a worker of its pool was killed, say).
+    Returns the errors that tasks raised, or the launcher's own if it gave up (if a worker was killed, say).
     """
     with _multirun(hydra, name, overrides) as (master, context):
         launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=master)
         try:
             returned = launcher.launch([list(job) for job in jobs], initial_job_idx=0)
-        except Exception as error:  # whatever a launcher's library raises
+        except Exception as error:  # launchers' libraries raise any type
             return [f"the launcher gave up ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})"]
     return [raised for job in returned if (raised := _error_of(job)) is not None]
 
 
 def run_search(hydra: Hydra, name: str, overrides: Sequence[str], task: TaskFunction, first: int) -> None:
     """Run the sweeper that ``overrides`` choose (hydra-optuna-sweeper); its jobs are numbered from ``first`` on."""
-    logging.getLogger("hydra_plugins.hydra_optuna_sweeper").setLevel(logging.ERROR)  # a trial that failed said so
+    logging.getLogger("hydra_plugins.hydra_optuna_sweeper").setLevel(
+        logging.ERROR
+    )  # a failed trial has reported itself
     with _multirun(hydra, name, overrides) as (master, context):
         sweeper: Any = Plugins.instance().instantiate_sweeper(config=master, hydra_context=context, task_function=task)
         if first:
@@ -46,13 +48,13 @@ def run_search(hydra: Hydra, name: str, overrides: Sequence[str], task: TaskFunc
 
 
 def is_serial(launcher: str) -> bool:
-    """Whether a launcher of this class runs its jobs one after the other, in the calling process."""
+    """Return True if a launcher of this class runs its jobs sequentially in the calling process."""
     return launcher.endswith(".BasicLauncher")
 
 
 @contextmanager
 def _multirun(hydra: Hydra, name: str, overrides: Sequence[str]) -> Iterator[tuple[DictConfig, HydraContext]]:
-    """The composed sweep, with the user's hydra.callbacks told of its start and its end."""
+    """Compose the sweep, and call the user's hydra.callbacks at its start and end."""
     master = hydra.compose_config(
         name, [*overrides, "hydra.mode=MULTIRUN"], run_mode=RunMode.MULTIRUN, with_log_configuration=False
     )
@@ -65,7 +67,7 @@ def _multirun(hydra: Hydra, name: str, overrides: Sequence[str]) -> Iterator[tup
 
 
 def _error_of(job: JobReturn) -> str | None:
-    """What a job's task raised; None where it returned."""
+    """Return the error that a job's task raised; None if it returned."""
     if job.status is JobStatus.COMPLETED:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Overrides as text: values quoted for Hydra's grammar, and lines as one types them into a shell."""
+"""Formatting and parsing of overrides: quoting for Hydra's grammar and for the shell."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, Quote, QuotedString, Sweep
 from hydra.errors import HydraException
 
-#: The functions of Hydra's grammar that make a sweep, each with an example to follow.
+#: Functions of Hydra's grammar that make a sweep, each with an example.
 SWEEP_FUNCTIONS = {
     "choice": "choice(1,2)",
     "range": "range(0,3)",
-    "interval": "choice(1,2)",  # what works in a grid, too
+    "interval": "choice(1,2)",  # also works in a grid
     "glob": "glob(*)",
     "tag": "tag(name,choice(1,2))",
     "sort": "sort(2,1)",
@@ -24,13 +24,13 @@ SWEEP_FUNCTIONS = {
 
 
 def quoted(text: Path | str) -> str:
-    """Return the text as a quoted value of Hydra's grammar, which reads it back as it is."""
+    """Quote a text for Hydra's grammar, which parses it back unchanged."""
     literal: str = QuotedString(str(text), Quote.single).with_quotes()
     return literal
 
 
 def setting(key: str, value: Path | str) -> str:
-    """Return the override that sets ``key`` to a text, in quotes of Hydra's grammar only where it needs them."""
+    """Return the override that sets ``key`` to a text, quoted for Hydra's grammar if necessary."""
     plain = f"{key}={value}"
     read = parse(plain)
     is_plain = read is not None and not read.is_sweep_override() and str(read.value()) == str(value)
@@ -38,12 +38,12 @@ def setting(key: str, value: Path | str) -> str:
 
 
 def in_shell(line: str) -> str:
-    """Return an argument as one types it into a shell, in double quotes where it has single ones and that will do."""
+    """Quote an argument for the shell, in double quotes if it contains single quotes and nothing else special."""
     return f'"{line}"' if "'" in line and not set('"$`\\!') & set(line) else shlex.quote(line)
 
 
 def parse(line: str) -> Override | None:
-    """Return the override that the line is in Hydra's grammar; None where it is none."""
+    """Parse a line as an override in Hydra's grammar; None if it is invalid."""
     try:
         return OverridesParser.create().parse_overrides([line])[0]
     except HydraException:
@@ -51,7 +51,7 @@ def parse(line: str) -> Override | None:
 
 
 def nested_function(item: Override) -> str | None:
-    """Return what is wrong where a sweep function is among other values, which nothing expands; None: nothing is."""
+    """Return an error message if a sweep function is among other values, where Hydra does not expand it; else None."""
     value = item.value()
     values = value.list if isinstance(value, ChoiceSweep) else value
     if isinstance(values, list | dict) and _has_function(values):
@@ -66,7 +66,7 @@ def _has_function(value: Any) -> bool:
 
 
 def is_readable(line: str) -> bool:
-    """Return whether Hydra's grammar has a meaning for the line."""
+    """Return True if Hydra's grammar accepts the line."""
     return parse(line) is not None
 
 

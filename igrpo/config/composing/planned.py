@@ -1,4 +1,4 @@
-"""What was composed and checked, before anything starts."""
+"""Data classes for composed and checked runs and sweeps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from igrpo.config.composing.launching import is_serial
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A checked run and the directory that the settings ask for (``chosen``: by the user, not by the default)."""
+    """A checked run and its configured directory (``chosen``: set by the user, not the default)."""
 
     config: RunConfig
     directory: Path
@@ -22,7 +22,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One run of a grid: what is swept and its value here, the overrides that compose it, and what they compose to."""
+    """One run of a grid: the values of the swept settings, the overrides that compose it, and its configuration."""
 
     swept: dict[str, str]
     overrides: tuple[str, ...]
@@ -33,8 +33,8 @@ class Cell:
 class Sweep:
     """A checked sweep over ``keys``. ``name`` is the choice of ``sweep=``; ``options`` are those of the launcher.
 
-    A search picks its values as it goes: it has no cells, and ``base`` is the run that its trials have in common.
-    ``note`` says which settings were left out of which cells because they do not exist there.
+    A search chooses values while it runs: it has no cells, and ``base`` is the configuration that its trials share.
+    ``note`` lists the settings that were left out of cells in which they do not exist.
     """
 
     name: str
@@ -50,14 +50,14 @@ class Sweep:
 
     @property
     def is_search(self) -> bool:
-        """Whether a sweeper picks ``trials`` runs as it goes."""
+        """True if a sweeper chooses the values of ``trials`` runs while it runs."""
         return self.trials > 0
 
     @property
     def is_serial(self) -> bool:
-        """Whether the runs come one after the other, in this process."""
+        """True if the runs are sequential, in this process."""
         return is_serial(self.launcher)
 
 
-#: Overrides that a cell gets beside its own, by what it was composed to.
+#: Returns additional overrides for a cell, given its configuration.
 Extras = Callable[[RunConfig], Sequence[str]]

@@ -1,4 +1,4 @@
-"""Functions that YAML values may call: ``${half:8}``, ``${env:NAME,default}``, ``${cached_model:NAME}``."""
+"""OmegaConf resolvers for YAML values: ``${half:8}``, ``${env:NAME,default}``, ``${cached_model:NAME}``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from igrpo.config.cache import cached_model
 
 
 def half(count: int) -> int:
-    """Half of a count, rounded down, and at least 1.
+    """Return half of a count, rounded down, but at least 1.
 
     Raises:
-        TypeError: not a whole number.
+        TypeError: ``count`` is not a whole number.
     """
     if not isinstance(count, int) or isinstance(count, bool):
         raise TypeError(f"half of {count!r}: not a whole number")
@@ -21,12 +21,12 @@ def half(count: int) -> int:
 
 
 def env(name: str, default: str) -> str:
-    """An environment variable, or the default where it is unset or empty."""
+    """Return an environment variable, or the default if it is unset or empty."""
     return os.environ.get(name) or default
 
 
 def register() -> None:
-    """Make the functions known to OmegaConf; calling it again changes nothing."""
+    """Register the functions with OmegaConf. Repeated calls have no effect."""
     OmegaConf.register_new_resolver("half", half, replace=True)
     OmegaConf.register_new_resolver("env", env, replace=True)
     OmegaConf.register_new_resolver("cached_model", lambda name: str(cached_model(name)), replace=True)

@@ -1,7 +1,7 @@
-"""Top-level folders as Hydra config groups, wherever they lie on disk.
+"""Hydra plugins that mount top-level folders as config groups, independent of their location.
 
-``mount://<group>=<folder>`` serves the YAML files of the folder as the config group. (Putting the folder's parent on
-Hydra's search path would list everything beside it, past runs included, as groups.)
+``mount://<group>=<folder>`` serves the YAML files of the folder as the config group. (With the folder's parent on
+Hydra's search path, all folders beside it, such as those of past runs, would be listed as groups.)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from igrpo.config.composing.folders import MOUNTED, folders_of_group
 
 
 class MountedFolder(FileConfigSource):
-    """A folder seen as one config group."""
+    """Config source that serves a folder as one config group."""
 
     def __init__(self, provider: str, path: str) -> None:
         self.group, _, folder = path.removeprefix("mount://").partition("=")
@@ -60,7 +60,7 @@ class MountedFolder(FileConfigSource):
         return sorted(set(found))
 
     def _inside(self, config_path: str) -> str | None:
-        """The path within the folder, None for a path of another group."""
+        """Return the path within the folder; None for a path of another group."""
         path = config_path.strip("/")
         if path == self.group:
             return ""
@@ -69,7 +69,7 @@ class MountedFolder(FileConfigSource):
 
 
 class MountedGroups(SearchPathPlugin):
-    """Adds ``experiment`` and ``sweep``; where a name exists twice, the user's own folder wins."""
+    """Search path plugin that adds ``experiment`` and ``sweep``; the user's folder takes precedence."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         for group in MOUNTED:
@@ -78,7 +78,7 @@ class MountedGroups(SearchPathPlugin):
 
 
 def install() -> None:
-    """Tell Hydra about both; calling it again changes nothing."""
+    """Register both plugins with Hydra. Repeated calls have no effect."""
     plugins = Plugins.instance()
     plugins.register(MountedFolder)
     plugins.register(MountedGroups)

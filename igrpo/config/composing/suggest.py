@@ -1,4 +1,4 @@
-"""Did you mean ...?"""
+"""Suggestions for misspelled names."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The known word that is spelled most alike, None when none is close."""
+    """Return the known word closest in spelling; None if none is close."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return near[0] if near else None
 
 
 def hint(word: str, known: Sequence[str]) -> str:
-    """The end of an error message: the nearest known word, else all of them; empty when nothing is known."""
+    """Return the end of an error message: the nearest known word, else all known words (empty if there are none)."""
     near = nearest(word, known)
     if near is not None:
         return f"; did you mean '{near}'?"
@@ -21,10 +21,10 @@ def hint(word: str, known: Sequence[str]) -> str:
 
 
 def setting_hint(key: str, known: Sequence[str]) -> str:
-    """The hint for a dotted key that does not exist, given all dotted keys (sections included) that do.
+    """Return the hint for a dotted key that does not exist, given all dotted keys (sections included) that do.
 
-    Looked for in this order: the same name in other sections, a misspelled name in the same section, a misspelled
-    path; else the names of the section are listed.
+    Candidates, in this order: the same name in other sections, a similar name in the same section, a similar path.
+    Without any, the hint lists the names of the section.
     """
     section, _, leaf = key.rpartition(".")
     elsewhere = sorted((name for name in known if name.rpartition(".")[2] == leaf), key=lambda name: name.count("."))

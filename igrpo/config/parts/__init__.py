@@ -1,1 +1,1 @@
-"""The schema's interchangeable parts: one file a config group whose choices have fields of their own."""
+"""Interchangeable parts of the schema: one file per config group whose choices have their own fields."""

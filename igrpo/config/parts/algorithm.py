@@ -1,4 +1,4 @@
-"""Algorithms, and the losses that go with any of them."""
+"""Settings of algorithms and of losses. Any loss can be combined with any algorithm."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ class GRPOConfig(AlgorithmSection):
 
 
 class IGRPOConfig(AlgorithmSection):
-    """``train_on``: ``draft`` (drafts, given q), ``refine`` (refinements, given q'), ``internalize`` (refinements as
-    answers to q, by ``transfer``). ``joint_baseline``: drafts and refinements that are all trained as answers to q are
-    one group. ``bare_fraction`` of the run's questions are answered once, as by GRPO; a step has this share of them up
-    to less than one question more or less.
+    """Settings of iGRPO.
+
+    ``train_on``: ``draft`` (drafts, given q), ``refine`` (refinements, given q'), ``internalize`` (refinements as
+    answers to q, using ``transfer``). ``joint_baseline``: drafts and refinements, all trained as answers to q, form one
+    group. ``bare_fraction``: share of the run's questions that are answered in one stage, as in GRPO; in each step,
+    their number is this share of the step's questions, rounded up or down.
     """
 
     name: Literal["igrpo"]
@@ -82,8 +84,11 @@ class IGRPOConfig(AlgorithmSection):
 
 
 class CritiqueGRPOConfig(AlgorithmSection):
-    """``answers`` (n) to each question; where all of them fail, the rest of the budget buys critiques with a refinement
-    each. ``kept`` (k < n) refinements are trained beside the answers, as answers to the question, by ``transfer``.
+    """Settings of Critique-GRPO.
+
+    Each question gets ``answers`` (n) answers. If all of them fail, the rest of the budget is spent on critiques with
+    one refinement each. ``kept`` (k < n) refinements are trained beside the answers, as answers to the question, using
+    ``transfer``.
     """
 
     name: Literal["critique_grpo"]
@@ -92,7 +97,7 @@ class CritiqueGRPOConfig(AlgorithmSection):
     transfer: TransferConfig
 
     def critiques(self, total: int) -> int:
-        """The most critiques of a question, and so its most refinements."""
+        """Return the maximum number of critiques per question, which is also that of refinements."""
         return max(total - self.answers, 0) // 2
 
     def sampled(self, total: int) -> tuple[Sampled, ...]:
@@ -120,8 +125,12 @@ class CritiqueGRPOConfig(AlgorithmSection):
 
 
 class SelfVerificationConfig(AlgorithmSection):
-    """``answers`` (n) to each question; the rest of the budget judges one earlier answer, out of the ``buffer`` newest
-    ones. ``balanced``: a right or a wrong one with equal chances (where the buffer has both), else any of them."""
+    """Settings of Self-Verification.
+
+    Each question gets ``answers`` (n) answers; the rest of the budget verifies one earlier answer, drawn from the
+    ``buffer`` newest ones. ``balanced``: draw a right or a wrong one with equal probability (if the buffer has both);
+    otherwise, draw uniformly.
+    """
 
     name: Literal["self_verification"]
     answers: PositiveInt
@@ -129,7 +138,7 @@ class SelfVerificationConfig(AlgorithmSection):
     balanced: bool
 
     def verifications(self, total: int) -> int:
-        """Of one earlier answer, beside each question."""
+        """Return the number of verifications of one earlier answer, per question."""
         return max(total - self.answers, 0)
 
     def sampled(self, total: int) -> tuple[Sampled, ...]:
@@ -164,8 +173,10 @@ class AdvantageConfig(Section):
 
 
 class EntropyControlConfig(Section):
-    """How ``entropy_bonus`` follows a target entropy, in nats a token (None: it is constant); see
-    `igrpo.training.entropy_control`."""
+    """Control of ``entropy_bonus`` by a target entropy, in nats per token (None: the bonus is constant).
+
+    See `igrpo.training.entropy_control`.
+    """
 
     target: PositiveFloat | None
     step: PositiveFloat
@@ -173,8 +184,11 @@ class EntropyControlConfig(Section):
 
 
 class ObjectiveConfig(Section):
-    """The loss. ``overlong_buffer``: the last tokens before ``sampling.max_completion_tokens``, over which the reward
-    that is trained on falls linearly by 1 (None: it does not)."""
+    """Settings of the loss.
+
+    ``overlong_buffer``: number of tokens before ``sampling.max_completion_tokens`` over which the reward that is
+    trained on falls linearly by 1 (None: no penalty).
+    """
 
     name: str
     advantage: AdvantageConfig
@@ -193,5 +207,5 @@ class ObjectiveConfig(Section):
 
     @property
     def has_entropy_bonus(self) -> bool:
-        """Whether the entropy may be in the loss."""
+        """True if the loss may include the entropy."""
         return self.entropy_bonus != 0 or self.entropy_control.target is not None

@@ -1,4 +1,4 @@
-"""What every section of the schema has in common."""
+"""Base class and shared types of the schema's sections."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ TopP = Annotated[float, Field(gt=0, le=1)]
 
 
 class Section(BaseModel):
-    """Base of every section: immutable, unknown keys forbidden, no silent conversion of text to numbers."""
+    """Base class of every section: immutable, rejects unknown keys, does not convert text to numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""Data."""
+"""Settings of data sets and benchmarks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ChainsDataConfig(Section):
 
 
 class TimesTablesDataConfig(Section):
-    """Products of two whole numbers: the range of each factor, and how many products are held out."""
+    """Products of two whole numbers: the range of each factor, and the number of products held out."""
 
     name: Literal["times_tables"]
     seed: NonNegativeInt
@@ -30,10 +30,10 @@ class TimesTablesDataConfig(Section):
 
 
 class FieldNames(Section):
-    """Where a row has what: the names of its fields, or paths into them such as ``reward_model.ground_truth``.
+    """Names of a row's fields, or paths into them such as ``reward_model.ground_truth``.
 
-    ``id`` null, or a row without one: the id of a question is a hash of its problem. ``answer_form``: the field is the
-    answer (``plain``), or a longer text whose answer is in its last ``\\boxed{}`` (``boxed``) or stands after ``####``
+    If ``id`` is null or a row has none, the id of the question is a hash of its problem. ``answer_form``: the field is
+    the answer (``plain``), or a longer text with the answer in its last ``\\boxed{}`` (``boxed``) or after ``####``
     (``hashes``).
     """
 
@@ -44,12 +44,13 @@ class FieldNames(Section):
 
 
 class DecontaminationConfig(Section):
-    """Which training questions are left out because a held-out question is the same.
+    """Removal of training questions that duplicate a held-out question.
 
-    ``method``: ``exact`` (the same text but for case, spacing, punctuation and spellings of LaTeX), ``near`` (also
-    questions of nearly the same words), or ``off``. Two questions are nearly the same when the one with fewer has at
-    least ``shorter_share`` of its ``ngram``-grams in common with the other, the one with more ``longer_share`` of its
-    own, and all numbers of one are among those of the other. The last three matter to ``near`` alone.
+    ``method``: ``exact`` (the same text up to case, spacing, punctuation and spellings of LaTeX), ``near`` (also
+    questions with nearly the same words), or ``off``. Two questions are nearly the same if they share at least
+    ``shorter_share`` of the ``ngram``-grams of the question with fewer and ``longer_share`` of those of the question
+    with more, and if all numbers in one also occur in the other. ``ngram``, ``shorter_share`` and ``longer_share`` are
+    used by ``near`` only.
     """
 
     method: Literal["off", "exact", "near"]
@@ -61,7 +62,7 @@ class DecontaminationConfig(Section):
 class JsonlDataConfig(Section):
     """A file of JSON lines, a JSON array, CSV or parquet.
 
-    ``development`` and ``test``: a share of it that is held out, or a file of their own.
+    ``development`` and ``test``: the share of the file to hold out, or a separate file.
     """
 
     name: Literal["jsonl"]
@@ -73,13 +74,13 @@ class JsonlDataConfig(Section):
 
 
 class HubDataConfig(Section):
-    """A data set that the datasets library reads: a name on the hub, a local directory, or a local file.
+    """A data set read by the datasets library: a name on the hub, a local directory, or a local file.
 
-    ``where`` keeps the rows whose fields have these values. ``problem_prefix`` and ``problem_suffix`` stand around
-    every problem and are taken off. Up to ``unusable_share`` of a split's rows may have no problem or answer that can
-    be used; they are left out. ``limit`` keeps so many of the training questions, chosen by ``limit_seed`` and their
-    ids (a lower limit chooses among those of a higher one). ``development`` and ``test``: a share of ``split`` that is
-    held out, another split, or a local file.
+    ``where`` keeps the rows whose fields have these values. ``problem_prefix`` and ``problem_suffix`` surround every
+    problem and are removed. Up to ``unusable_share`` of a split's rows may have no usable problem or answer; these rows
+    are left out. ``limit`` is the number of training questions to keep, chosen by ``limit_seed`` and their ids (a lower
+    limit keeps a subset of what a higher one keeps). ``development`` and ``test``: the share of ``split`` to hold out,
+    another split, or a local file.
     """
 
     name: Literal["hub"]
@@ -99,15 +100,15 @@ class HubDataConfig(Section):
     decontamination: DecontaminationConfig
 
 
-#: Questions that the project makes: their splits are known without reading anything and share no question.
+#: Generated data: the sizes of the splits are known without reading anything, and no two splits share a question.
 MadeDataConfig = ChainsDataConfig | TimesTablesDataConfig
 DataConfig = Annotated[MadeDataConfig | JsonlDataConfig | HubDataConfig, Field(discriminator="name")]
 
 
 class BenchmarkConfig(Section):
-    """A test set beside the data's own: where it is, and how many samples of each question are averaged.
+    """An additional test set, and the number of samples per question to average over.
 
-    ``dataset``, ``subset`` and ``revision`` as in `HubDataConfig`. Every row must have a question.
+    ``dataset``, ``subset`` and ``revision`` are as in `HubDataConfig`. Every row must have a question.
     """
 
     dataset: str

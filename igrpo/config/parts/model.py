@@ -1,4 +1,4 @@
-"""Models."""
+"""Settings of models and of LoRA adapters."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ByteLevelModelConfig(Section):
 class HuggingFaceModelConfig(Section):
     name: Literal["huggingface"]
     name_or_path: str
-    gguf_file: str | None = None  # run directories from before this setting have none
+    gguf_file: str | None = None  # missing in run directories written before this setting existed
     revision: str | None
     dtype: Literal["float32", "bfloat16"]
     attention: Literal["sdpa", "eager", "flash_attention_2"]
@@ -56,9 +56,9 @@ ModelConfig = Annotated[TinyModelConfig | ByteLevelModelConfig | HuggingFaceMode
 
 
 class LoraConfig(Section):
-    """Low-rank adapters (Hu et al. 2021) in place of full fine-tuning; ``rank`` 0: none, all weights are trained.
+    """Low-rank adapters (Hu et al. 2021) instead of full fine-tuning; ``rank`` 0: no adapters, all weights are trained.
 
-    ``targets``: ``all-linear`` (every linear layer but the output head), or the names of modules.
+    ``targets``: ``all-linear`` (every linear layer except the output head), or the names of modules.
     """
 
     rank: NonNegativeInt

@@ -1,4 +1,4 @@
-"""Prompt layouts: a text, or the turns of a conversation, with marks where a problem, draft or critique goes."""
+"""Prompt layouts: a text, or the turns of a conversation, with marks for the problem, draft and critique."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from igrpo.config.parts.base import Section
 Role = Literal["user", "assistant"]
 #: One turn, such as ``{"user": "What is {problem}?"}``.
 Turn = Annotated[dict[Role, str], Field(min_length=1, max_length=1)]
-#: A text is the user's one turn.
+#: A plain text is a single user turn.
 LayoutConfig = str | list[Turn]
 
-#: The parts that each layout shows: a draft is any earlier completion of the model's, a critique is one of a draft.
+#: The parts that each layout shows. A draft is any earlier completion of the model; a critique is about a draft.
 SHOWS: dict[str, tuple[str, ...]] = {
     "question": ("problem",),
     "refinement": ("problem", "draft"),
@@ -27,8 +27,11 @@ PARTS = ("problem", "draft", "critique")
 
 
 class PromptConfig(Section):
-    """The layouts of all prompts. ``critique`` asks for one of a draft, ``revision`` refines a draft with its critique,
-    ``verification`` asks whether a draft is right, by ``verdict_right`` or ``verdict_wrong`` in a box."""
+    """Layouts of all prompts.
+
+    ``critique`` asks for a critique of a draft, ``revision`` asks to refine a draft given its critique, and
+    ``verification`` asks whether a draft is right, to be answered with ``verdict_right`` or ``verdict_wrong`` in a box.
+    """
 
     name: str
     chat_template: Literal["auto", "require", "off"]
@@ -48,7 +51,7 @@ class PromptConfig(Section):
 
     @property
     def asks(self) -> str:
-        """Everything that the prompt of a bare question says beside its problem."""
+        """The system prompt and the text of the question layout."""
         return "\n".join([self.system, *(text for _, text in turns_of(self.question))])
 
     def problems_shown(self, key: str) -> int:
@@ -56,7 +59,7 @@ class PromptConfig(Section):
         return occurrences(getattr(self, key), "problem")
 
     def texts_shown(self, key: str, drafts: int = 1) -> int:
-        """Count the drafts and critiques in a prompt of the layout ``key`` that shows so many ``drafts`` at a time."""
+        """Count the drafts and critiques in a prompt of the layout ``key`` if its mark shows ``drafts`` drafts."""
         layout: LayoutConfig = getattr(self, key)
         return drafts * occurrences(layout, "draft") + occurrences(layout, "critique")
 
@@ -74,8 +77,8 @@ def occurrences(layout: str | Sequence[dict[Role, str]], part: str) -> int:
 
 
 def layout_problems(key: str, layout: str | Sequence[dict[Role, str]], chat_template: str) -> Iterator[str]:
-    """Find what is wrong with the layout of ``prompt.key`` whatever the model: its turns, and the marks that it lacks
-    or cannot fill."""
+    """Yield model-independent problems of the layout ``prompt.key``: invalid turns, missing marks, and marks that
+    nothing fills."""
     turns = turns_of(layout)
     roles = [role for role, _ in turns]
     if roles != ["user" if i % 2 == 0 else "assistant" for i in range(len(roles))] or len(roles) % 2 == 0:
@@ -96,6 +99,6 @@ def layout_problems(key: str, layout: str | Sequence[dict[Role, str]], chat_temp
 
 
 def prompt_problems(prompt: PromptConfig) -> Iterator[str]:
-    """Find what is wrong with the layouts of ``prompt``, whatever the model."""
+    """Yield model-independent problems of all layouts of ``prompt``."""
     for key in SHOWS:
         yield from layout_problems(key, getattr(prompt, key), prompt.chat_template)

@@ -1,4 +1,4 @@
-"""Rewards."""
+"""Settings of rewards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from igrpo.config.parts.base import Section
 from igrpo.config.parts.rollout import VllmEngineConfig
 
-#: Settings of a judge that say where it is, how it is asked and what it may cost: none of them changes a score.
+#: Settings of a judge for its address, its requests and its cost limit. None of them changes a score.
 JUDGE_SERVICE = (
     "base_url",
     "api_key_env",
@@ -23,12 +23,15 @@ JUDGE_SERVICE = (
     "max_cost",
 )
 
-#: These, and other settings of a reward that change its speed alone.
+#: All settings of rewards that do not change scores: those above, and settings that only affect speed.
 NOT_SCORING = (*JUDGE_SERVICE, "workers", "cache_size", "device", "max_batch_rows", "gpu_memory_utilization")
 
 
 class MathVerifyConfig(Section):
-    """``scores_all``, of every reward: it has a score for each completion, so that none leaves its group."""
+    """Settings of the rule-based verifier.
+
+    ``scores_all`` (of every reward): True if each completion gets a score, so that none leaves its group.
+    """
 
     name: Literal["math_verify"]
     scores_all: ClassVar[bool] = True
@@ -50,7 +53,10 @@ class FormatConfig(Section):
 
 
 class PythonRewardConfig(Section):
-    """``correct_above`` is for a function: a value above it counts as right. (Runs of before it have none.)"""
+    """Settings of a reward written by the user.
+
+    ``correct_above`` applies to functions: a value above it counts as right. (Runs from before it existed have none.)
+    """
 
     name: Literal["python"]
     scores_all: ClassVar[bool] = False
@@ -66,11 +72,11 @@ class JudgePromptConfig(Section):
 
 
 class GenerativeJudgeConfig(Section):
-    """What every generative judge has.
+    """Settings shared by all generative judges.
 
-    ``verdict``: whose word on right and wrong counts, the judge's (``threshold`` or more is right) or the rule's.
-    ``partial_credit`` makes the rule a gate: right by rule is 1, anything else that share of the judge's score.
-    ``cache``: a file, ``auto`` (one in the user's cache directory), or None.
+    ``verdict``: decides right and wrong by the judge (a score of ``threshold`` or more is right) or by the rule.
+    ``partial_credit`` makes the rule a gate: the score is 1 if the rule says right, and otherwise this share of the
+    judge's score. ``cache``: a file, ``auto`` (a file in the user's cache directory), or None.
     """
 
     model: str = Field(min_length=1)
@@ -89,8 +95,11 @@ class GenerativeJudgeConfig(Section):
 
 
 class JudgeConfig(GenerativeJudgeConfig):
-    """A judge behind OpenAI's chat API. Prices are of a million tokens, in the currency of ``max_cost`` (None: no
-    limit). ``temperature`` None is left to the server."""
+    """A judge behind OpenAI's chat API.
+
+    Prices are per million tokens, in the currency of ``max_cost`` (None: no limit). ``temperature`` None: the server's
+    default.
+    """
 
     name: Literal["judge"]
     base_url: str = Field(pattern=r"^https?://[^/\s]+")
@@ -108,7 +117,7 @@ class JudgeConfig(GenerativeJudgeConfig):
 
 
 class EngineJudgeConfig(GenerativeJudgeConfig):
-    """A judge in the trainer's process: ``model`` is a Hugging Face directory, or a name on the hub."""
+    """A judge in the trainer's process. ``model`` is a Hugging Face directory or a name on the hub."""
 
     revision: str | None
     trust_remote_code: bool
@@ -116,7 +125,7 @@ class EngineJudgeConfig(GenerativeJudgeConfig):
 
 
 class JudgeLocalConfig(EngineJudgeConfig):
-    """By the local engine."""
+    """A judge that runs on the local engine."""
 
     name: Literal["judge_local"]
     dtype: Literal["float32", "bfloat16", "float16"]
@@ -125,7 +134,7 @@ class JudgeLocalConfig(EngineJudgeConfig):
 
 
 class JudgeVllmConfig(EngineJudgeConfig, VllmEngineConfig):
-    """By vLLM. ``dtype`` auto is the model's own, ``max_model_len`` None its longest context."""
+    """A judge that runs on vLLM. ``dtype`` auto: the model's own; ``max_model_len`` None: its longest context."""
 
     name: Literal["judge_vllm"]
     structured: Literal["json_schema", "off"]
@@ -158,7 +167,7 @@ RewardConfig = Annotated[
 
 
 def reward_parts(reward: RewardConfig) -> dict[str, SingleRewardConfig]:
-    """The reward, or what it is the sum of, by the path of its settings: ``reward``, ``reward.parts.NAME.reward``."""
+    """Return the reward, or the parts of a weighted sum, by setting path: ``reward``, ``reward.parts.NAME.reward``."""
     if isinstance(reward, WeightedConfig):
         return {f"reward.parts.{name}.reward": part.reward for name, part in reward.parts.items()}
     return {"reward": reward}

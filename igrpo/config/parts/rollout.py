@@ -1,4 +1,4 @@
-"""Engines that sample."""
+"""Settings of the sampling engines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class LocalRolloutConfig(Section):
 
 
 class VllmEngineConfig(Section):
-    """What every vLLM engine is started with. ``max_model_len``: prompt and completion, in tokens."""
+    """Settings shared by all vLLM engines. ``max_model_len``: maximum length of prompt and completion, in tokens."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)]
@@ -30,9 +30,9 @@ class VllmEngineConfig(Section):
 class VllmConfig(VllmEngineConfig):
     """A vLLM engine that samples from the trainer's weights.
 
-    ``entropy_completions`` completions of each group go through the trainer once more, to measure entropies, which vLLM
-    does not report. ``canary_tolerance`` is the mean difference, in nats a token, between the log-probs of engine and
-    trainer on the same text that is let pass after each weight sync.
+    ``entropy_completions`` completions of each group go through the trainer once more to measure entropies, which vLLM
+    does not report. ``canary_tolerance`` is the maximum mean difference, in nats per token, between the log-probs of
+    engine and trainer on the same text, checked after each weight sync.
     """
 
     pipeline: bool
@@ -42,18 +42,18 @@ class VllmConfig(VllmEngineConfig):
 
 
 class VllmColocateConfig(VllmConfig):
-    """vLLM in the trainer's process. ``sleep``: it gives its memory back while the trainer updates (CUDA only)."""
+    """vLLM in the trainer's process. ``sleep``: free its memory while the trainer updates (CUDA only)."""
 
     name: Literal["vllm_colocate"]
     sleep: bool
 
 
 class VllmServerConfig(VllmConfig):
-    """vLLM behind HTTP. ``url`` null: the run starts a server of its own on ``host`` and ``port`` (0: a free one).
+    """vLLM behind HTTP. ``url`` null: the run starts its own server on ``host`` and ``port`` (0: a free port).
 
-    ``weights_dir`` is a folder that trainer and server both see (null: one of the run's own, for a server on the same
-    machine). ``api_key_env`` names the environment variable that holds the key. ``max_restarts`` bounds how often a
-    server that died is waited for within one step, ``ready_timeout_s`` each time.
+    ``weights_dir`` is a folder that trainer and server can both access (null: a folder of the run, for a server on the
+    same machine). ``api_key_env`` names the environment variable that holds the key. ``max_restarts`` is the maximum
+    number of times within one step that the run waits for a server that died, up to ``ready_timeout_s`` each time.
     """
 
     name: Literal["vllm_server"]

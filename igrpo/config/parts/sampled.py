@@ -1,4 +1,4 @@
-"""What a question costs: the base of every algorithm's settings. Budgets, lengths and tables are worked out of it."""
+"""Completions per question: the base class of algorithm settings, from which budgets and lengths are computed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from igrpo.config.parts.transfer import TransferConfig
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """One kind of completions of a question: ``prompts`` times ``each``.
+    """One kind of completions of a question: ``prompts`` prompts with ``each`` completions.
 
-    ``texts`` are the drafts, answers and critiques that such a prompt shows beside the question. ``given``: for each
-    way in which they are trained, the texts of the prompt that they are trained as answers to (none: they are not).
-    ``always``: whatever the step's data are; else at most.
+    ``texts`` is the number of drafts, answers and critiques that such a prompt shows beside the question. ``given`` has
+    one entry per way in which the completions are trained: the number of texts in the prompt that they are trained as
+    answers to (empty: they are not trained). ``always``: they are sampled whatever the data; otherwise, the numbers are
+    upper bounds.
     """
 
     kind: Literal["answers", "drafts", "refinements", "critiques", "verifications"]
@@ -33,45 +34,47 @@ class Sampled:
 
 
 class AlgorithmSection(Section):
-    """What all algorithms' settings can say of a question with a budget of ``total`` completions."""
+    """Base class of algorithm settings, for a budget of ``total`` completions per question."""
 
     @abstractmethod
     def sampled(self, total: int) -> tuple[Sampled, ...]:
-        """Its completions, in the order in which they are sampled."""
+        """Return the kinds of completions of a question, in sampling order."""
 
     @abstractmethod
     def group_size(self, total: int) -> int:
-        """G, the completions of a group."""
+        """Return G, the number of completions per group."""
 
     @abstractmethod
     def cohorts(self, total: int) -> frozenset[int]:
-        """The sizes that a group with a baseline of its own can have."""
+        """Return the possible sizes of a group with its own baseline."""
 
     def rows(self, total: int) -> int:
-        """The completions that are trained, at most, each as often as it is."""
+        """Return the maximum number of trained rows; a completion trained in several ways counts once per way."""
         return sum(one.samples * len(one.given) for one in self.sampled(total))
 
     def answered_once(self, questions: int) -> Fraction:
-        """How many of a step's questions are answered once, with the whole budget, although there is a second stage:
-        the mean over steps, of which each has this number rounded down or up."""
+        """Return the mean number of a step's questions that are answered in one stage, with the whole budget.
+
+        Each step has this number rounded down or up. It is 0 for algorithms without such a setting.
+        """
         return Fraction(0)
 
     @property
     def transferring(self) -> TransferConfig | None:
-        """How completions enter the loss that are trained as answers to another prompt; None where there are none."""
+        """Settings for completions trained as answers to a prompt other than their own; None if there are none."""
         return None
 
     @property
     def best_is_shown(self) -> bool:
-        """Whether what a later prompt shows is chosen as the best by the reward."""
+        """True if later prompts show the completion that the reward ranks best."""
         return False
 
     @property
     def learns_from_drafts(self) -> bool:
-        """Whether completions are trained that were sampled from ``prompt.refinement``, which shows a draft."""
+        """True if completions sampled from ``prompt.refinement``, which shows a draft, are trained."""
         return False
 
     @property
     def layouts(self) -> tuple[str, ...]:
-        """The prompts of conf/prompt that it uses beside the question and the refinement."""
+        """Layouts of conf/prompt that the algorithm uses besides question and refinement."""
         return ()

@@ -1,4 +1,4 @@
-"""How a completion enters the loss that is trained as an answer to another prompt than it was sampled from."""
+"""Settings for training a completion as an answer to a prompt other than the one it was sampled from."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from igrpo.config.parts.base import Section
 
 
 class TruncateConfig(Section):
-    """The weight is pi_old(o | trained prompt) / pi_old(o | sampled prompt), of a ``token`` or of the whole
-    ``sequence``, at most ``cap``; with the level ``none`` it is 1, which is biased, and so a control."""
+    """Truncated importance weights.
+
+    The weight is pi_old(o | trained prompt) / pi_old(o | sampled prompt) of a ``token`` or of the whole ``sequence``,
+    at most ``cap``. With level ``none`` it is 1, which is biased and serves as a control.
+    """
 
     method: Literal["truncate"]
     level: Literal["token", "sequence", "none"]
@@ -19,7 +22,7 @@ class TruncateConfig(Section):
 
 
 class ShapeConfig(Section):
-    """No weight: the term of a token is A * pi / (pi + gamma), with pi given the trained prompt."""
+    """Policy shaping without weights: a token's term is A * pi / (pi + gamma), with pi given the trained prompt."""
 
     method: Literal["shape"]
     gamma: PositiveFloat

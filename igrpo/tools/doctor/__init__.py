@@ -1,1 +1,1 @@
-"""What a run will need and whether it would work: memory, time and cost by a stated model, and checks of its parts."""
+"""Estimates of a run's memory, time and cost, and checks of its parts before it starts."""

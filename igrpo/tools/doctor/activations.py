@@ -1,7 +1,7 @@
-"""What a forward pass keeps for the backward pass, byte by byte, as transformers' modules and autograd do it.
+"""Number of bytes that a forward pass saves for the backward pass, for transformers' modules and autograd.
 
-Checked against the tensors that autograd really saves (tests/tools/doctor/test_activations.py). On CUDA the attention
-kernels keep about the same; Mamba layers are estimated as their fused kernels would have it.
+Tested against the tensors that autograd saves (tests/tools/doctor/test_activations.py). On CUDA, attention kernels save
+about the same; the estimate for Mamba layers assumes their fused kernels.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ FLOAT32 = 4
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """Bytes of a number, and what autocast adds.
+    """Bytes per number, and whether autocast is used.
 
     Attributes:
-        weight: of the weights that the optimizer changes, of their gradients and moments.
-        compute: of matrix products.
-        residual: of the hidden states between layers.
-        autocast: each linear layer makes its own bfloat16 copy of its input and of its weight.
+        weight: bytes per number in the weights that the optimizer changes, in their gradients and moments.
+        compute: bytes per number in matrix products.
+        residual: bytes per number in the hidden states between layers.
+        autocast: True if each linear layer makes its own bfloat16 copy of its input and weight.
     """
 
     weight: int
@@ -32,7 +32,10 @@ class Widths:
 
 
 def widths_of(config: RunConfig) -> Widths:
-    """As ``model.dtype``, ``trainer.precision`` and ``trainer.strategy`` have it (fsdp2 casts whole layers)."""
+    """Return the widths that ``model.dtype``, ``trainer.precision`` and ``trainer.strategy`` give.
+
+    (fsdp2 casts whole layers.)
+    """
     weight = weight_bytes(config)
     if weight == 2:
         return Widths(2, 2, 2, autocast=False)
@@ -44,13 +47,13 @@ def widths_of(config: RunConfig) -> Widths:
 
 
 def weight_bytes(config: RunConfig) -> int:
-    """Of one number of the trained weights."""
+    """Return the bytes per number in the trained weights."""
     return 2 if config.model.name == "huggingface" and config.model.dtype == "bfloat16" else FLOAT32
 
 
 def layer_bytes(shape: Shape, layer: Layer, widths: Widths, attention: str, row: int) -> float:
-    """Saved by one layer for one token of a row of ``row`` tokens; its input is counted, its output is not."""
-    norm = FLOAT32 + widths.residual  # the state in float32, and what it is after scaling
+    """Return the bytes that one layer saves per token in rows of ``row`` tokens, with its input, without its output."""
+    norm = FLOAT32 + widths.residual  # the state in float32, and the scaled result
     saved: float = layer.norms * (norm * shape.hidden + FLOAT32)
     if layer.attention:
         copies = 3 if widths.autocast else 1
@@ -61,33 +64,36 @@ def layer_bytes(shape: Shape, layer: Layer, widths: Widths, attention: str, row:
         saved += copies * widths.compute * shape.hidden
         saved += (4 if layer.gated else 2) * widths.compute * layer.mlp
     if layer.mamba:
-        # the projection, what leaves the convolution, the scan's output, and the gated norm in float32
+        # the projection, outputs of the convolution and the scan, and the gated norm in float32
         saved += widths.compute * (shape.hidden + 2 * layer.mamba + 2 * layer.mamba_inner)
         saved += FLOAT32 * 2 * layer.mamba_inner
     return saved
 
 
 def cast_weights(shape: Shape, widths: Widths) -> int:
-    """Copies of the layers' weights that autograd keeps beside the activations, under autocast."""
+    """Return the bytes of the copies of the layers' weights that autograd saves under autocast."""
     if not widths.autocast:
         return 0
     return widths.compute * sum(a * b for layer in shape.layers for a, b in layer.linears)
 
 
 def final_bytes(shape: Shape, widths: Widths) -> int:
-    """Saved outside of the layers for one token: the last norm, and the states that go into the head."""
+    """Return the bytes saved outside of the layers per token: the last norm, and the input of the head."""
     return (FLOAT32 + widths.residual) * shape.hidden + widths.residual * shape.hidden
 
 
 def chunk_bytes(shape: Shape, *, with_entropy: bool) -> int:
-    """At the output head's peak for one token of a chunk, as measured: in float32 its logits, their log-softmax and a
-    gradient; with an entropy bonus those of the entropies, too."""
+    """Return the peak bytes at the output head per token of a chunk, as measured.
+
+    These are its logits, their log-softmax and a gradient in float32; with an entropy bonus, those of the entropies
+    too.
+    """
     return (25 if with_entropy else 12) * shape.vocabulary
 
 
 def _attention(shape: Shape, widths: Widths, attention: str, row: int) -> float:
     compute, queries, keys = widths.compute, shape.queries, shape.keys
-    saved: float = compute * 2 * queries + FLOAT32 * shape.heads  # queries, output, the softmax's sum
+    saved: float = compute * 2 * queries + FLOAT32 * shape.heads  # queries, output, sum of the softmax
     if shape.head_norms:
         saved += (FLOAT32 + compute) * (queries + keys)
     if attention == "flash_attention_2":
@@ -95,4 +101,4 @@ def _attention(shape: Shape, widths: Widths, attention: str, row: int) -> float:
     saved += compute * 2 * queries  # keys and values, repeated for each query head
     if attention == "eager":
         return saved + shape.heads * row * (compute + FLOAT32)  # the probabilities, and their softmax in float32
-    return saved + compute * row  # the mask over a padded row
+    return saved + compute * row  # the mask of a padded row

@@ -1,4 +1,4 @@
-"""What to change when a run does not fit, found by trying: every plan that is shown was recomputed and fits."""
+"""Search for changes that make a run fit into memory. Every returned plan was recomputed and fits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROUTES: tuple[tuple[str, tuple[Step, ...]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Changes that together make the run fit, and what they are like."""
+    """Changes that together make the run fit, and a name for their kind."""
 
     name: str
     changes: tuple[SettingChange, ...]
@@ -30,7 +30,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of the trainer's devices, and of the engine's (None: no vLLM)."""
+    """Memory of the trainer's devices and of the engine's (None: no vLLM)."""
 
     trainer: DeviceMemory
     engine: EngineMemory | None
@@ -41,14 +41,14 @@ class Memory:
 
 
 def memory_of(config: RunConfig, shape: Shape, limit: float) -> Memory:
-    """Whatever a run holds on devices of ``limit`` bytes."""
+    """Return the memory estimate of a run on devices of ``limit`` bytes."""
     return Memory(trainer_memory(config, shape, limit), engine_memory(config, shape, limit))
 
 
 def plans(config: RunConfig, shape: Shape, limit: float) -> list[Plan]:
-    """Up to three ways to make it fit, the mildest first; none where it fits, or where nothing that is known would do.
+    """Return up to three plans that make the run fit, mildest first; none if it fits, or if no known change suffices.
 
-    The first keeps the devices and what is trained; the second adds devices; the third trains adapters.
+    The first keeps the devices and the trained weights, the second adds devices, the third trains adapters.
     """
     if memory_of(config, shape, limit).fits:
         return []
@@ -58,19 +58,19 @@ def plans(config: RunConfig, shape: Shape, limit: float) -> list[Plan]:
         if changes is not None and all(changes != plan.changes for plan in found):
             found.append(Plan(name, changes))
         if changes is not None and not any(change.cost for change in changes):
-            break  # nothing is given up: no need for another way
+            break  # the plan has no cost, so no other is needed
     return found
 
 
 def applied(config: RunConfig, changes: Sequence[SettingChange]) -> RunConfig:
-    """The settings with all of the changes."""
+    """Return the settings with all changes applied."""
     for change in changes:
         config = change.applied(config)
     return config
 
 
 def _search(config: RunConfig, shape: Shape, limit: float, steps: Sequence[Step]) -> tuple[SettingChange, ...] | None:
-    """Take changes in turn while each helps, until all fits; then leave out what turns out not to be needed."""
+    """Apply helpful changes in order until the run fits, then drop those that are not needed."""
 
     def memory(changes: Mapping[str, SettingChange]) -> Memory:
         return memory_of(applied(config, list(changes.values())), shape, limit)
@@ -91,7 +91,7 @@ def _search(config: RunConfig, shape: Shape, limit: float, steps: Sequence[Step]
         rest = {name: change for name, change in taken.items() if name != key}
         if memory(rest).fits:
             taken = rest
-    for key in list(taken):  # and make no change larger than the others leave necessary
+    for key in list(taken):  # replace each change by the mildest one that still fits
         milder = (change for step in steps for change in step(config, shape) if change.key == key)
         taken[key] = next((change for change in milder if memory({**taken, key: change}).fits), taken[key])
     return tuple(taken.values())
@@ -100,6 +100,6 @@ def _search(config: RunConfig, shape: Shape, limit: float, steps: Sequence[Step]
 def _helps(before: Memory, after: Memory) -> bool:
     if before.engine is None or after.engine is None:
         return after.trainer.excess < before.trainer.excess
-    if before.engine.fits:  # never at the engine's cost
+    if before.engine.fits:  # the engine must still fit
         return after.engine.fits and after.trainer.excess < before.trainer.excess
     return after.engine.cache > before.engine.cache or after.trainer.excess < before.trainer.excess

@@ -1,4 +1,4 @@
-"""Settings that make a run smaller, each as something to add to the command line."""
+"""Changes of settings that reduce memory, in the form of command-line overrides."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from igrpo.config.schema import RunConfig
 from igrpo.tools.doctor.device import on_cpu
 from igrpo.tools.doctor.shape import Shape
 
-#: Tokens that a prompt's layout may take beside the question and the draft.
+#: Number of tokens reserved for a prompt's layout, beside question and draft.
 _LAYOUT = 512
 
-#: Devices of one node, and the most nodes that are proposed.
+#: Devices per node, and the maximum number of nodes that is proposed.
 _NODE, _MOST_NODES = 8, 8
 
 _SMALLEST_CHUNK = 256
 _SMALLEST_SHARE = 0.1
 
-#: What could be changed next, mildest first.
+#: Yields candidate changes, mildest first.
 Step = Callable[[RunConfig, Shape], Iterator["SettingChange"]]
 
 
 @dataclass(frozen=True, slots=True)
 class SettingChange:
-    """What to add to the command line (``text``), the settings that it gives, and what it trades ("": rounding)."""
+    """A command-line override (``text``), the settings that it changes, and its cost ("": only rounding changes)."""
 
     text: str
     values: tuple[tuple[str, Any], ...]
@@ -35,11 +35,11 @@ class SettingChange:
 
     @property
     def key(self) -> str:
-        """Changes of one key replace each other."""
+        """Key of the change; changes with the same key replace each other."""
         return self.values[0][0]
 
     def applied(self, config: RunConfig) -> RunConfig:
-        """The settings with this change."""
+        """Return the settings with this change applied."""
         for setting, value in self.values:
             section, _, key = setting.partition(".")
             config = config.model_copy(update={section: getattr(config, section).model_copy(update={key: value})})
@@ -47,7 +47,7 @@ class SettingChange:
 
 
 def set_to(setting: str, value: Any, cost: str = "") -> SettingChange:
-    """One setting."""
+    """Return the change that sets one setting."""
     shown = str(value).lower() if isinstance(value, bool) else value
     return SettingChange(f"{setting}={shown}", ((setting, value),), cost)
 
@@ -113,7 +113,7 @@ def more_devices(config: RunConfig, shape: Shape) -> Iterator[SettingChange]:
     devices = max(trainer.devices, _NODE)
     if trainer.strategy != "fsdp2" or devices > trainer.devices:
         values: tuple[tuple[str, Any], ...] = (("trainer.strategy", "fsdp2"), ("trainer.devices", devices))
-        if trainer.optimizer == "adamw_8bit":  # not for shards
+        if trainer.optimizer == "adamw_8bit":  # adamw_8bit does not support shards
             values = (*values, ("trainer.optimizer", "adamw"))
         yield SettingChange(" ".join(f"{name}={value}" for name, value in values), values, "more devices")
     nodes = trainer.nodes * 2
@@ -133,5 +133,5 @@ def half_weights(config: RunConfig, shape: Shape) -> Iterator[SettingChange]:
         yield set_to("model.dtype", "bfloat16", "frozen weights rounded to bfloat16")
 
 
-#: What changes no result but rounding, cheapest first.
+#: Changes that affect results by rounding only, cheapest first.
 MILD: tuple[Step, ...] = (checkpointing, smaller_chunk, fewer_tokens, fewer_rows, smaller_share, larger_engine)

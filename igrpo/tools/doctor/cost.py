@@ -1,9 +1,9 @@
-"""Tokens, operations and GPU-hours of a step, by a simple model whose assumptions are all in `Assumptions`.
+"""Estimate of tokens, operations and GPU-hours per step, by a simple model with the parameters in `Assumptions`.
 
-Training takes its operations at an assumed share of the device's peak. Sampling takes the larger of two times: what is
-read from memory (the weights once a decode step, keys and values once a token) and what is computed. The stages of a
-step, and sampling and training, follow each other; a device that waits is paid for. Left out are evaluation, weight
-transfer, rewards that nobody overlaps, and start-up.
+Training runs at an assumed share of the device's peak operations. The time of sampling is the larger of memory reads
+(the weights once per decode step, keys and values once per token) and computation. The stages of a step, and sampling
+and training, run one after the other; idle devices count towards GPU-hours. Evaluation, weight transfer, rewards that
+do not overlap with sampling, and start-up are not included.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from igrpo.tools.doctor.shape import Shape
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """As its vendor's data sheet has it: memory in GiB, dense bfloat16 operations and bytes a second."""
+    """Values of a device from its data sheet: memory in GiB, dense bfloat16 operations and bytes per second."""
 
     name: str
     memory: float
@@ -42,7 +42,7 @@ DEVICES = {
 }
 
 
-#: Algorithms as a table calls them.
+#: Names of algorithms in tables.
 NAMES = {
     "grpo": "GRPO",
     "igrpo": "iGRPO",
@@ -53,13 +53,15 @@ NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """Attributes:
-    device: what trains and samples.
-    training_share, sampling_share: of the device's peak operations that training, and sampling, come to.
-    bandwidth_share: of its bandwidth that decoding comes to.
-    question_tokens: of a question with its layout, at most prompt.max_question_tokens.
-    completion_tokens: of a completion, on average.
-    server_devices: that a vLLM server runs on.
+    """Parameters of the cost model.
+
+    Attributes:
+        device: device that trains and samples.
+        training_share, sampling_share: share of the device's peak operations reached in training and in sampling.
+        bandwidth_share: share of its bandwidth reached in decoding.
+        question_tokens: tokens per question with its layout, at most prompt.max_question_tokens.
+        completion_tokens: mean tokens per completion.
+        server_devices: number of devices of the vLLM server.
     """
 
     device: Device
@@ -72,8 +74,11 @@ class Assumptions:
 
 
 def default_assumptions(config: RunConfig, device: Device) -> Assumptions:
-    """40 % of the peak in training, half of it and 70 % of the bandwidth in sampling; questions of 256 tokens and
-    completions of half of what they may have."""
+    """Return the default assumptions.
+
+    These are 40 % of the peak in training, 50 % of the peak and 70 % of the bandwidth in sampling, questions of 256
+    tokens, and completions of half their maximum length.
+    """
     rollout = config.rollout
     return Assumptions(
         device=device,
@@ -88,10 +93,10 @@ def default_assumptions(config: RunConfig, device: Device) -> Assumptions:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Samples of one stage: ``questions`` prompts of ``prompt`` tokens, ``samples`` completions of each.
+    """Samples of one stage: ``questions`` prompts of ``prompt`` tokens, with ``samples`` completions each.
 
-    ``questions`` is a mean over steps, and need not be whole. ``trained_given`` are the tokens of the prompts that each
-    is trained as an answer to (none: it is not).
+    ``questions`` is a mean over steps and may be fractional. ``trained_given`` has the lengths in tokens of the prompts
+    that each completion is trained as an answer to (empty: it is not trained).
     """
 
     questions: float
@@ -115,7 +120,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """Cost of a mean step, all devices together. ``flops`` are those that `igrpo.budget` counts."""
+    """Mean cost per step, summed over devices. ``flops`` are the operations that `igrpo.budget` counts."""
 
     samples: int
     trained_rows: int
@@ -139,12 +144,12 @@ class StepCost:
 
     @property
     def gpu_hours(self) -> float:
-        """Of the whole run: every device for as long as it takes, busy or not."""
+        """GPU-hours of the whole run, including idle devices."""
         return self.devices * self.seconds * self.steps / 3600
 
 
 def step_cost(config: RunConfig, shape: Shape, assumed: Assumptions) -> StepCost:
-    """What a step costs when completions have their assumed mean length."""
+    """Return the cost per step if completions have their assumed mean length."""
     stages = _stages(config, assumed)
     objective = config.objective
     only_best = objective.advantage.select == "best" and objective.kl_beta == 0 and not objective.has_entropy_bonus
@@ -178,7 +183,7 @@ def step_cost(config: RunConfig, shape: Shape, assumed: Assumptions) -> StepCost
 
 
 def both_algorithms(config: RunConfig) -> dict[str, RunConfig]:
-    """GRPO and iGRPO at the same samples; the run itself in the place of the one that it is."""
+    """Return GRPO and iGRPO with equal samples per question; the run's own settings replace those of its algorithm."""
     total = config.completions_per_question
     grpo = GRPOConfig(name="grpo", answers=total)
     igrpo = IGRPOConfig(
@@ -200,12 +205,12 @@ def both_algorithms(config: RunConfig) -> dict[str, RunConfig]:
 
 
 def compared_runs(config: RunConfig) -> dict[str, RunConfig]:
-    """Both, and the run itself where it is neither."""
+    """Return GRPO, iGRPO, and the run itself if it is neither."""
     return both_algorithms(config) | {NAMES[config.algorithm.name]: config}
 
 
 def _stages(config: RunConfig, assumed: Assumptions) -> list[Stage]:
-    """At most these: critiques and verifications may be fewer, as the data turn out."""
+    """Return the stages of a step; the numbers of critiques and verifications are upper bounds."""
     questions, completion, algorithm = config.trainer.questions_per_step, assumed.completion_tokens, config.algorithm
     mean = algorithm.answered_once(questions)
     once = int(mean) if mean.denominator == 1 else float(mean)
@@ -222,7 +227,10 @@ def _stages(config: RunConfig, assumed: Assumptions) -> list[Stage]:
 
 
 def _sampling_seconds(config: RunConfig, shape: Shape, assumed: Assumptions, stage: Stage) -> float:
-    """A stage: the longest completion runs to its limit, so that many decode steps read the weights."""
+    """Return the sampling time of a stage.
+
+    The longest completion is assumed to reach its limit, so that this number of decode steps reads the weights.
+    """
     rollout = config.rollout
     split = rollout.tensor_parallel if isinstance(rollout, VllmConfig) else 1
     devices = assumed.server_devices if isinstance(rollout, VllmServerConfig) else config.processes
@@ -239,7 +247,7 @@ def _sampling_seconds(config: RunConfig, shape: Shape, assumed: Assumptions, sta
 
 
 def _rows_at_a_time(config: RunConfig, shape: Shape, assumed: Assumptions, stage: Stage) -> int:
-    """What the engine decodes together: its limit, or what its cache holds of sequences of this length."""
+    """Return the number of rows decoded together: the engine's limit, or the sequences that fit its cache."""
     rollout = config.rollout
     if isinstance(rollout, LocalRolloutConfig):
         return rollout.max_batch_rows

@@ -1,4 +1,4 @@
-"""The memory of one device as a table: what is there all the time, and what comes and goes."""
+"""Memory of one device: resident components, and phases of which only one is active at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GIB = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One line of the table."""
+    """One line of the memory table."""
 
     name: str
     bytes: float
@@ -20,7 +20,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What is there only while something goes on."""
+    """Components that are in memory only during one activity."""
 
     name: str
     components: tuple[Component, ...]
@@ -32,7 +32,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class DeviceMemory:
-    """Of one device, against its ``limit`` in bytes."""
+    """Memory needed on one device, and its ``limit`` in bytes."""
 
     resident: tuple[Component, ...]
     phases: tuple[Phase, ...]
@@ -40,12 +40,12 @@ class DeviceMemory:
 
     @property
     def worst(self) -> Phase:
-        """The phase that needs most."""
+        """Phase that needs the most memory."""
         return max(self.phases, key=lambda phase: phase.bytes)
 
     @property
     def peak(self) -> float:
-        """The most that is there at a time."""
+        """Peak memory: the resident components and the worst phase."""
         return sum(component.bytes for component in self.resident) + self.worst.bytes
 
     @property
@@ -54,11 +54,11 @@ class DeviceMemory:
 
     @property
     def excess(self) -> float:
-        """Bytes over the limit, summed over the phases: falls with any of them, not with the worst alone."""
+        """Bytes over the limit, summed over the phases, so that an improvement of any phase reduces it."""
         resident = sum(component.bytes for component in self.resident)
         return sum(max(0.0, resident + phase.bytes - self.limit) for phase in self.phases)
 
 
 def on_cpu(config: RunConfig) -> bool:
-    """Whether the settings say that no accelerator is used."""
+    """Return True if the settings use no accelerator."""
     return config.trainer.device == "cpu"

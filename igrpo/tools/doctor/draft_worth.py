@@ -1,6 +1,6 @@
-"""The worth of a draft for the model, the layout and the reward of a run: the first questions of its first evaluation.
+"""Measurement of whether a draft helps, for the model, layout and reward of a run.
 
-The evaluator is the run's own, with the run's development questions and seeds, so that both agree.
+It uses the first questions of the run's first evaluation, with the same evaluator and seeds, so that both agree.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ from igrpo.tools.doctor.reward_checks import without_judges
 from igrpo.tools.doctor.static_checks import DRAFT_WORTH, Check
 from igrpo.types import Question
 
-#: Questions that are asked at most, samples of each, and questions asked together (as many as fill the engine).
+#: Maximum number of questions, samples per question, and questions per batch (enough to fill the engine).
 _QUESTIONS, _SAMPLES, _TOGETHER = 64, 4, 4
 
 
 def worth_check(
     config: RunConfig, policy: Policy, prompts: PromptBuilder, development: Sequence[Question], seconds: float
 ) -> Check:
-    """Ask, refine and score.
+    """Answer questions, refine the answers, and compare the accuracies.
 
     Args:
-        config: of the run, with the local engine in the place of its own.
-        development: all questions of the split.
-        seconds: after so many, what is done by then counts.
+        config: settings of the run, with the local engine instead of its own.
+        policy: the model and tokenizer.
+        prompts: builds the prompts.
+        development: all questions of the development split.
+        seconds: time limit, after which only finished questions count.
     """
     try:
         questions = assembly.evaluated_questions(config, prompts, development, "development split")[:_QUESTIONS]
@@ -60,7 +62,7 @@ def _small(config: RunConfig) -> RunConfig:
 
 
 async def _asked(evaluators: Sequence[Evaluator], seconds: float) -> list[QuestionResult]:
-    """The verdicts on the questions that were asked and refined in time."""
+    """Return the results of the questions that were finished in time."""
     found: list[QuestionResult] = []
     try:
         async with asyncio.timeout(seconds) as limit:

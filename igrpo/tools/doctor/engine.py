@@ -1,4 +1,4 @@
-"""Memory of a vLLM engine: its weights, and how many sequences its cache of keys and values holds."""
+"""Memory of a vLLM engine: its weights, and the number of sequences that its key-value cache holds."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from igrpo.tools.doctor.device import GIB, on_cpu
 from igrpo.tools.doctor.memory import kv_bytes
 from igrpo.tools.doctor.shape import Shape
 
-#: What vLLM keeps for activations, CUDA graphs and itself on each device: assumed.
+#: Assumed memory per device for activations, CUDA graphs and vLLM itself.
 ENGINE_OVERHEAD = 2 * GIB
 
 
 @dataclass(frozen=True, slots=True)
 class EngineMemory:
-    """Of each device of one engine, in bytes.
+    """Memory per device of one engine, in bytes.
 
     Attributes:
-        granted: what the engine may take.
-        weights: of the model.
-        token: keys and values of one token.
-        state: what a sequence keeps whatever its length (Mamba).
-        max_model_len: tokens of the longest sequence.
-        wanted: what rollout.max_num_seqs such sequences would need.
+        granted: memory that the engine may use.
+        weights: weights of the model.
+        token: keys and values per token.
+        state: state per sequence that does not depend on its length (Mamba).
+        max_model_len: maximum sequence length, in tokens.
+        wanted: cache that rollout.max_num_seqs sequences of this length would need.
     """
 
     granted: float
@@ -39,32 +39,32 @@ class EngineMemory:
 
     @property
     def cache(self) -> float:
-        """What is left for keys and values (below 0: not even the weights fit)."""
+        """Memory left for keys and values (negative: the weights do not fit)."""
         return self.granted - self.weights - ENGINE_OVERHEAD
 
     def holds(self, tokens: int) -> int:
-        """Sequences of so many tokens that it holds at a time; others wait."""
+        """Return the number of sequences of ``tokens`` tokens that fit at a time; others wait."""
         return max(0, math.floor(self.cache / (self.token * tokens + self.state)))
 
     @property
     def sequences(self) -> int:
-        """Of full length. Most are shorter."""
+        """Number of sequences of maximum length that fit. Most sequences are shorter."""
         return self.holds(self.max_model_len)
 
     @property
     def fits(self) -> bool:
-        """Whether one sequence of full length fits, without which vLLM does not start."""
+        """True if one sequence of maximum length fits; otherwise vLLM does not start."""
         return self.sequences >= 1
 
 
 def engine_memory(config: RunConfig, shape: Shape, limit: float) -> EngineMemory | None:
-    """Of a vLLM engine on devices of ``limit`` bytes; None where the run samples without vLLM."""
+    """Return the memory of a vLLM engine on devices of ``limit`` bytes; None if the run does not use vLLM."""
     rollout = config.rollout
     if not isinstance(rollout, VllmConfig):
         return None
     width = _width(rollout, config)
     tp = rollout.tensor_parallel
-    split = min(tp, shape.key_heads)  # key heads are not split further, but repeated
+    split = min(tp, shape.key_heads)  # beyond this, key heads are repeated, not split
     token = kv_bytes(shape, width) / split
     granted: float = rollout.cpu_cache_gib * GIB + shape.parameters * width + ENGINE_OVERHEAD
     if not on_cpu(config):
@@ -82,14 +82,14 @@ def engine_memory(config: RunConfig, shape: Shape, limit: float) -> EngineMemory
 
 
 def longest_sequence(config: RunConfig) -> int:
-    """The most tokens of a sequence that training or evaluation samples, without the layout of the prompt."""
+    """Return the maximum sequence length in training and evaluation, without the layout of the prompt."""
     prompt, key = config.prompt, "refinement" if config.evaluation.shows_drafts or config.drafts > 0 else "question"
     asked = prompt.problems_shown(key) * prompt.max_question_tokens + prompt.texts_shown(key) * prompt.max_draft_tokens
     return max(longest_row(config), asked + evaluated_tokens(config))
 
 
 def _width(rollout: VllmConfig, config: RunConfig) -> int:
-    """Bytes of a number in the engine."""
+    """Return the bytes per number in the engine."""
     if rollout.dtype == "auto":
         return 2 if config.trainer.precision == "bf16" else 4
     return 4 if rollout.dtype == "float32" else 2

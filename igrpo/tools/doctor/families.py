@@ -1,4 +1,4 @@
-"""From the values of a Hugging Face configuration to the sizes of a decoder, family by family."""
+"""Sizes of decoders, computed from Hugging Face configurations, for each known model family."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 from igrpo.models.flops import ModelShape, known_shape, unknown_shape
 from igrpo.tools.doctor.shape import Layer, Shape, UnknownShapeError
 
-#: Families of Llama's layout (q, k, v and o, a gated MLP): whether q, k and v have biases. Norms of single heads.
+#: Families with Llama's layout (q, k, v and o, a gated MLP): True if q, k and v have biases.
 _QKV_BIAS = {"llama": False, "mistral": False, "qwen2": True, "qwen3": False}
+#: Families that normalise the queries and keys of each head.
 _HEAD_NORMS = {"qwen3"}
 
 
 def shape_from(config: Mapping[str, Any], name: str, *, verified: bool) -> Shape:
-    """From the values of a Hugging Face configuration.
+    """Compute the sizes of a decoder from the values of its Hugging Face configuration.
 
     Raises:
-        UnknownShapeError: a family that is not known here, or a value that is missing.
+        UnknownShapeError: the model family is unknown, or a value is missing.
     """
     try:
         if config["model_type"] == "nemotron_h":
@@ -60,14 +61,14 @@ def _dense(config: Mapping[str, Any], name: str, *, verified: bool) -> Shape:
 
 
 def _nemotron_h(config: Mapping[str, Any], name: str, *, verified: bool) -> Shape:
-    """Layers of one kind each: M is Mamba-2, - an MLP without a gate, * attention."""
+    """Compute the sizes of a Nemotron-H. Its layers are of one kind each: M: Mamba-2; -: ungated MLP; *: attention."""
     hidden, mlp, head_dim = config["hidden_size"], config["intermediate_size"], config["head_dim"]
     queries, keys = config["num_attention_heads"] * head_dim, config["num_key_value_heads"] * head_dim
     inner = config["mamba_num_heads"] * config["mamba_head_dim"]
-    mixed = inner + 2 * config["n_groups"] * config["ssm_state_size"]  # what goes through the convolution
+    mixed = inner + 2 * config["n_groups"] * config["ssm_state_size"]  # input width of the convolution
     projected = inner + mixed + config["mamba_num_heads"]
     convolution = mixed * config["conv_kernel"] + mixed
-    scan = 3 * config["mamba_num_heads"] + inner  # A, D and the bias of dt, and the gated norm
+    scan = 3 * config["mamba_num_heads"] + inner  # A, D, the bias of dt, and the gated norm
     kinds = {
         "M": ((hidden, projected), (inner, hidden)),
         "-": ((hidden, mlp), (mlp, hidden)),
@@ -107,7 +108,7 @@ def _nemotron_h(config: Mapping[str, Any], name: str, *, verified: bool) -> Shap
 
 
 def _pattern(config: Mapping[str, Any]) -> str:
-    """One letter a layer, from either of the two ways in which transformers writes it."""
+    """Return one letter per layer, from either of the two formats that transformers uses."""
     if "hybrid_override_pattern" in config:
         return str(config["hybrid_override_pattern"])
     names = {"linear_attention": "M", "mamba": "M", "mlp": "-", "full_attention": "*", "attention": "*", "moe": "E"}

@@ -11,10 +11,11 @@ from igrpo.tools.doctor.shapes import named_shape
 
 
 def judge_memory(config: RunConfig, limit: float) -> list[Component]:
-    """Generative judges in the trainer's process; a judge behind an address takes nothing here.
+    """Return the memory of generative judges in the trainer's process; a judge behind a URL needs none.
 
-    Of vLLM on a GPU what it is granted; elsewhere the weights, where the model's sizes are known. Keys and values that
-    the local engine holds while it judges are left out: how long the judge's prompts are is not known here.
+    For vLLM on a GPU, this is its granted share. Otherwise, it is the weights, if the sizes of the model are known
+    (with the cache of vLLM on the CPU). The local engine's keys and values are left out, since the length of the
+    judge's prompts is not known.
     """
     found: list[Component] = []
     for path, part in reward_parts(config.reward).items():
@@ -33,5 +34,5 @@ def _judge_weights(part: JudgeLocalConfig | JudgeVllmConfig, path: str, cache: f
         shape = named_shape(part.model, f"{path}.model")
     except UnknownShapeError:
         return Component("judge", cache, f"its weights are not counted: the sizes of {path}.model are not known here")
-    width = FLOAT32 if part.dtype == "float32" else FLOAT32 // 2  # auto is the model's own, seldom float32
+    width = FLOAT32 if part.dtype == "float32" else FLOAT32 // 2  # auto is the model's own dtype, seldom float32
     return Component("judge", shape.parameters * width + cache, f"weights of {path}.model, {part.dtype}")

@@ -1,4 +1,4 @@
-"""What can be told with the model and the data at hand: they are loaded, asked and sampled from. Downloads nothing."""
+"""Checks that load the data and the model and sample from it. They download nothing."""
 
 from __future__ import annotations
 
@@ -21,22 +21,25 @@ from igrpo.tools.doctor.shape import Shape
 from igrpo.tools.doctor.static_checks import DRAFT_SECONDS, NOT_MEASURED, Check
 from igrpo.types import Completion, Question
 
-#: A model above this is loaded only on a device that is fit for it, or when the user asks for it.
+#: Models with more parameters are loaded only if there is a CUDA device, or if the user asks for it.
 LARGEST = 3_000_000_000
 
-#: Questions whose length, and whose gold answers, are looked at; tokens of the trial rollout.
+#: Number of questions whose lengths are checked, whose gold answers are checked, and tokens of the trial rollout.
 _LENGTHS, _GOLDS, _TOKENS = 256, 16, 8
 
 
 def live_checks(
     config: RunConfig, shape: Shape | None, *, load: bool, draft_seconds: float = DRAFT_SECONDS
 ) -> Iterator[Check]:
-    """Tokenizer, template, lengths, reward, a rollout and the worth of a draft; each is ok, failed, a warning, or not
-    checked with the reason.
+    """Check tokenizer, template, lengths, reward, a rollout and the worth of a draft.
+
+    Each check is ok, failed, a warning, or not checked (with the reason).
 
     Args:
-        load: load the model however large it is.
-        draft_seconds: the seconds that may be spent on the worth of a draft.
+        config: settings of the run.
+        shape: sizes of the model (None: unknown).
+        load: load the model whatever its size.
+        draft_seconds: time limit for measuring the worth of a draft.
     """
     questions: Sequence[Question] = ()
     development: Sequence[Question] = ()
@@ -108,9 +111,9 @@ def _model_checks(
 
 
 def _data_absent(config: RunConfig) -> str:
-    """Why the data cannot be read here; empty where it can."""
+    """Return why the data cannot be read on this machine; empty if it can."""
     data = config.data
-    if isinstance(data, MadeDataConfig) or _is_remote(config):  # a name on the hub may be in the cache
+    if isinstance(data, MadeDataConfig) or _is_remote(config):  # data from the hub may be in the cache
         return ""
     name = data.dataset if isinstance(data, HubDataConfig) else data.path
     if Path(name).expanduser().exists():
@@ -120,7 +123,7 @@ def _data_absent(config: RunConfig) -> str:
 
 
 def _is_remote(config: RunConfig) -> bool:
-    """Whether the data have a name on the hub: nothing is downloaded here, so that they must be in the cache."""
+    """Return True if the data are on the hub. They must be in the cache then, since nothing is downloaded."""
     data = config.data
     if not isinstance(data, HubDataConfig) or Path(data.dataset).expanduser().exists():
         return False
@@ -162,7 +165,7 @@ def _template(config: RunConfig, policy: Policy, prompts: PromptBuilder) -> Chec
     ids = tuple(tokenizer.encode("1", add_special_tokens=False))
     draft = Completion(ids, "1", (0.0,) * len(ids), None, None, "stop", 0)
     shown = prompts.refinement_prompt(question, [draft]).token_ids
-    begins = (tokenizer.bos_token_id,) * 2  # elsewhere it may mark each turn, as <|im_start|> does
+    begins = (tokenizer.bos_token_id,) * 2  # later in the prompt it may mark each turn, as <|im_start|> does
     if tokenizer.bos_token_id is not None and bare[:2] == shown[:2] == begins:
         return Check("prompt", "failed", f"the prompt has {tokenizer.bos_token!r} twice: set prompt.chat_template=off")
     used = config.prompt.chat_template != "off" and bool(tokenizer.chat_template)
@@ -173,7 +176,7 @@ def _template(config: RunConfig, policy: Policy, prompts: PromptBuilder) -> Chec
 
 
 def _rollout(config: RunConfig, policy: Policy, prompts: PromptBuilder, questions: Sequence[Question]) -> Check:
-    """One cycle on the local engine, with short completions."""
+    """Run one rollout cycle on the local engine, with short completions."""
     from igrpo.budget import Budget
 
     tokens = min(_TOKENS, config.sampling.max_completion_tokens)
@@ -195,7 +198,7 @@ def _rollout(config: RunConfig, policy: Policy, prompts: PromptBuilder, question
 
 
 def _on_local_engine(config: RunConfig) -> RunConfig:
-    """One process, which samples from the model itself; on a CUDA device where there is one, unless the CPU is set."""
+    """Return settings for one process with the local engine, on a CUDA device if available, unless the CPU is set."""
     rollout = LocalRolloutConfig(name="local", max_batch_rows=16, pipeline=False)
     device = "cpu" if config.trainer.device == "cpu" else "auto"
     one = {"strategy": "single", "devices": 1, "nodes": 1, "device": device}
@@ -203,7 +206,7 @@ def _on_local_engine(config: RunConfig) -> RunConfig:
 
 
 def _on_this_machine(config: RunConfig) -> RunConfig:
-    """Replace flash attention, which the local engine does not use, by what every family has."""
+    """Replace flash attention, which the local engine does not use, by eager attention, which every family has."""
     model = config.model
     if not isinstance(model, HuggingFaceModelConfig) or model.attention != "flash_attention_2":
         return config

@@ -1,7 +1,7 @@
 """Memory of one training device, component by component.
 
-What is there all the time (``resident``) and what comes and goes (``phases``, of which only one is there at a time) add
-up to the peak. Assumed, since it cannot be known here: ``OVERHEAD`` for the device's context, libraries and what the
+The peak is the sum of the ``resident`` components and the largest of the ``phases``, of which only one is active at a
+time. ``OVERHEAD`` is an assumption, since it cannot be computed: the device's context, libraries, and memory that the
 allocator leaves unused.
 """
 
@@ -26,26 +26,26 @@ from igrpo.tools.doctor.device import GIB, Component, DeviceMemory, Phase, on_cp
 from igrpo.tools.doctor.judge import judge_memory
 from igrpo.tools.doctor.shape import Shape
 
-#: Context, libraries and fragmentation: of a CUDA device, and of a process on the CPU.
+#: Context, libraries and fragmentation, for a CUDA device and for a process on the CPU.
 OVERHEAD, CPU_OVERHEAD = 2 * GIB, 1 * GIB
 
-#: Layers that fully_shard holds gathered at a time: the one that computes, and the one that it fetches ahead.
+#: Number of layers that fully_shard holds gathered at a time: the current one and the prefetched one.
 _GATHERED_LAYERS = 2
 
 #: A gradient bucket of `training.gradients`, and its sum.
 _BUCKETS = 2 * 2**26
 
-#: Bytes of AdamW's two moments for each byte of weight (they have its type), and in 8 bits for each weight, with a
-#: float32 scale for each 256.
+#: Bytes of AdamW's two moments per byte of weight (they have the weight's type), and of the 8-bit moments per weight,
+#: with one float32 scale per 256 weights.
 _MOMENTS = 2
 _MOMENTS_8BIT = 2 * (1 + FLOAT32 / 256)
 
-#: Rows of logits that the local engine holds at a decode step: logits, probabilities, and what sampling makes of them.
+#: Bytes per row and vocabulary entry in a decode step of the local engine: logits, probabilities, and temporaries.
 _DECODE_LOGITS = 3 * FLOAT32
 
 
 def trainer_memory(config: RunConfig, shape: Shape, limit: float) -> DeviceMemory:
-    """Of each training device, whose memory is ``limit`` bytes."""
+    """Return the memory of each training device, which has ``limit`` bytes."""
     widths = widths_of(config)
     resident = [*_weights(config, shape, widths), *_colocated(config, limit, while_training=True)]
     resident += judge_memory(config, limit)
@@ -56,25 +56,25 @@ def trainer_memory(config: RunConfig, shape: Shape, limit: float) -> DeviceMemor
 
 
 def host_bytes(config: RunConfig, shape: Shape) -> float:
-    """Of a node, while its processes load the model: each reads the whole of it before it keeps its share."""
+    """Return the host memory per node while the model is loaded: each process reads all of it, then keeps its share."""
     copies = 2 if config.objective.kl_beta > 0 else 1
     return config.trainer.devices * copies * shape.parameters * widths_of(config).weight
 
 
 def trained_parameters(config: RunConfig, shape: Shape) -> int:
-    """All of the weights, or the adapters beside them."""
+    """Return the number of trained parameters: all weights, or the adapters only."""
     return shape.adapter_parameters(config.lora.rank) if config.lora.rank else shape.parameters
 
 
 def kv_bytes(shape: Shape, width: int) -> int:
-    """Keys and values of one token."""
+    """Return the bytes of keys and values per token."""
     return 2 * width * shape.keys * shape.attention_layers
 
 
 def _weights(config: RunConfig, shape: Shape, widths: Widths) -> list[Component]:
     trainer, trained = config.trainer, trained_parameters(config, shape)
     parts = config.processes if trainer.strategy == "fsdp2" else 1
-    width = FLOAT32 if config.lora.rank else widths.weight  # of what is trained: adapters are float32
+    width = FLOAT32 if config.lora.rank else widths.weight  # of trained parameters; adapters are float32
     all_weights = shape.parameters * widths.weight + (trained * width if config.lora.rank else 0)
     kind = _name(widths.weight)
     master = ", their own master copy" if widths.weight > widths.compute else ""
@@ -107,7 +107,7 @@ def _name(width: int) -> str:
 
 
 def _backward(config: RunConfig, shape: Shape, widths: Widths) -> list[Phase]:
-    """The two moments of a micro-batch that can be its peak: at the head, and at the largest layer."""
+    """Return the two phases of a micro-batch that can be its peak: at the head, and in the largest layer."""
     trainer = config.trainer
     tokens = trainer.tokens_per_microbatch
     attention = config.model.attention if config.model.name == "huggingface" else "sdpa"
@@ -116,7 +116,7 @@ def _backward(config: RunConfig, shape: Shape, widths: Widths) -> list[Phase]:
     largest = max(each)
     transient = (
         2 * widths.compute * max(max(layer.mlp, layer.mamba) for layer in shape.layers)
-    )  # gradients on their way
+    )  # gradients of activations, in transit
     outside = tokens * final_bytes(shape, widths)
     chunk = chunk_bytes(shape, with_entropy=config.objective.has_entropy_bonus)
     logits = Component(
@@ -139,7 +139,10 @@ def _backward(config: RunConfig, shape: Shape, widths: Widths) -> list[Phase]:
 
 
 def _gathered(config: RunConfig, shape: Shape, widths: Widths) -> list[Component]:
-    """fully_shard: the ends are whole all the time, layers one after the other; gradients are reduced in float32."""
+    """Return the parameters that fully_shard gathers: both ends permanently, layers one at a time.
+
+    Gradients are reduced in float32.
+    """
     if config.trainer.strategy != "fsdp2":
         return []
     trains = config.lora.rank == 0
@@ -153,7 +156,7 @@ def _gathered(config: RunConfig, shape: Shape, widths: Widths) -> list[Component
 
 
 def _optimizer_step(config: RunConfig, shape: Shape) -> Phase:
-    """On CUDA torch's AdamW works on all tensors at once, with a temporary of their size; on the CPU one by one."""
+    """Return the temporaries of AdamW: for all tensors at once on CUDA, for one tensor at a time on the CPU."""
     parts = config.processes if config.trainer.strategy == "fsdp2" else 1
     trained = trained_parameters(config, shape) / parts
     if on_cpu(config) or config.trainer.optimizer == "adamw_8bit":
@@ -179,7 +182,7 @@ def _rollout(config: RunConfig, shape: Shape, widths: Widths, limit: float) -> P
 
 
 def _colocated(config: RunConfig, limit: float, *, while_training: bool) -> list[Component]:
-    """vLLM in the trainer's process: what it takes, all the time or only while it samples."""
+    """Return the memory of vLLM in the trainer's process: resident, or with ``sleep`` only during rollouts."""
     rollout = config.rollout
     if not isinstance(rollout, VllmColocateConfig) or on_cpu(config) or while_training == rollout.sleep:
         return []

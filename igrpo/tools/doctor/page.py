@@ -1,4 +1,4 @@
-"""The page of `igrpo doctor`: tables of memory, cost and checks."""
+"""Output of `igrpo doctor`: tables of memory, cost and checks."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _STYLES = {"ok": "green", "failed": "red", "not checked": "yellow", "missing her
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Everything that the page shows. Without ``shape`` there is nothing but ``checks``.
+    """Content of the page. Without ``shape`` there are only ``checks``.
 
     Attributes:
-        costs: of GRPO, of iGRPO and of the run where it is neither, at the same samples (of it at most these).
-        timed: whether seconds mean anything (they are modelled for accelerators alone).
+        costs: costs of GRPO, of iGRPO, and of the run if it is neither, at equal samples (for the run, at most these).
+        timed: True if seconds are meaningful (the model of time is for accelerators only).
     """
 
     config: RunConfig
@@ -46,13 +46,13 @@ class Diagnosis:
 
     @property
     def well(self) -> bool:
-        """Whether nothing is known that would fail."""
+        """True if nothing is known that would fail."""
         fits = self.memory is None or self.memory.fits
         return fits and all(check.state != "failed" for check in self.checks)
 
 
 def print_page(found: Diagnosis, console: Console) -> None:
-    """All of it."""
+    """Print the page."""
     if found.shape is not None and found.memory is not None and found.assumed is not None:
         console.print(_head(found.config, found.shape))
         console.print(_trainer_table(found.config, found.shape, found.memory.trainer))

@@ -1,4 +1,4 @@
-"""The cost that the paper prints, beside what this model says of the same setting: how far the model can be trusted."""
+"""Comparison of the cost model with the costs printed in the paper, in the same setting."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from igrpo.tools.doctor.shape import Shape
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One algorithm: GPU-hours of the run and GB of the busiest device, as printed and as modelled."""
+    """GPU-hours of a run and peak GB of its busiest device, as printed and as modelled, for one algorithm."""
 
     algorithm: str
     printed_gpu_hours: float
@@ -28,15 +28,15 @@ class Reference:
 
 
 def paper_tables() -> dict[str, Any]:
-    """Everything that is copied from the paper, with its known defects."""
+    """Return all tables copied from the paper, including their known defects."""
     found: dict[str, Any] = json.loads((shipped("experiments") / "paper" / "paper_tables.json").read_text("utf-8"))
     return found
 
 
 def references(config: RunConfig, shape: Shape, assumed: Assumptions) -> list[Reference]:
-    """GRPO and iGRPO in the setting of the paper's table of costs; empty for runs of another setting.
+    """Return the costs of GRPO and iGRPO in the setting of the paper's cost table; empty for runs of other settings.
 
-    Devices, batch and steps are the paper's; models, lengths and what is assumed are the run's.
+    Devices, batch and steps are the paper's; model, lengths and assumptions are the run's.
     """
     tables = paper_tables()
     setting = tables["tableS3_setting"]

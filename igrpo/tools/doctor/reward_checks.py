@@ -1,4 +1,4 @@
-"""Whether the reward gives gold answers their due, and whether the prompt asks for what it looks for."""
+"""Checks that the reward accepts gold answers and that the prompt asks for the format that the reward expects."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from igrpo.types import Completion, Prompt, Question
 
 
 def gold_check(config: RunConfig, questions: Sequence[Question]) -> Check:
-    """The reward of gold answers, written as the prompt asks for."""
+    """Check that gold answers, in the expected format, get the full reward."""
     if isinstance(config.reward, PythonRewardConfig):
         return Check("reward", "not checked", "a reward of your own: what a right answer looks like is not known here")
     if any(isinstance(part, GenerativeJudgeConfig) for part in reward_parts(config.reward).values()):
@@ -62,7 +62,7 @@ def gold_check(config: RunConfig, questions: Sequence[Question]) -> Check:
 
 
 def judge_checks(config: RunConfig) -> Iterator[Check]:
-    """What a run will ask of each of its judges, and what the bill depends on; nobody is asked here."""
+    """Report the number of requests to each judge and the settings that determine the cost; no judge is called."""
     for setting, part in reward_parts(config.reward).items():
         if isinstance(part, GenerativeJudgeConfig):
             yield Check("judge", "not checked", _demand(config, setting, part))
@@ -80,7 +80,7 @@ def _demand(config: RunConfig, setting: str, judge: GenerativeJudgeConfig) -> st
 
 
 def without_judges(reward: RewardConfig) -> RewardConfig:
-    """The rule verifier in each judge's place: a check asks nobody, and costs nothing."""
+    """Replace each judge by its rule verifier, so that a check calls no judge and costs nothing."""
     if isinstance(reward, GenerativeJudgeConfig):
         return reward.verifier
     if not isinstance(reward, WeightedConfig):
@@ -92,7 +92,7 @@ def without_judges(reward: RewardConfig) -> RewardConfig:
 
 
 def gold_text(reward: RewardConfig, answer: str) -> str:
-    """A right completion in the form that the reward looks for."""
+    """Return a right completion in the format that the reward expects."""
     formats = _formats(reward)
     text = answer if formats[:1] == ["last_line"] else rf"\boxed{{{answer}}}"
     if "answer_tag" in formats or _wants_tags(reward):
@@ -101,7 +101,10 @@ def gold_text(reward: RewardConfig, answer: str) -> str:
 
 
 def format_checks(config: RunConfig) -> Iterator[Check]:
-    """Whether the prompt asks for what the reward looks for (the tiny model learned its format in its warm start)."""
+    """Check that the prompt asks for the format that the reward expects.
+
+    model=tiny is not checked, since it learned its format in its warm start.
+    """
     if config.model.name == "tiny":
         return
     asked = config.prompt.asks
@@ -114,8 +117,10 @@ def format_checks(config: RunConfig) -> Iterator[Check]:
 
 
 def thinking_checks(config: RunConfig, policy: Policy, prompts: PromptBuilder) -> Iterator[Check]:
-    """The thinking that the model's own template opens, and whether the layout that the format reward wants can be
-    written behind it: it is encoded, decoded and scored as a completion is."""
+    """Report the thinking that the chat template opens, and check that the format reward can be earned after it.
+
+    A text in the required format is encoded, decoded and scored like a completion.
+    """
     question = Question("doctor", "1", "1")
     draft = Completion((), "", (), None, None, "stop", 0)
     asked = {"a question": prompts.question_prompt(question), "a draft": prompts.refinement_prompt(question, [draft])}
@@ -136,8 +141,10 @@ def thinking_checks(config: RunConfig, policy: Policy, prompts: PromptBuilder) -
 
 
 def _written(thinking: str, prompt: Prompt, policy: Policy) -> str:
-    """The text of a completion that goes on with ``thinking``, opened by itself where the prompt has opened none; it
-    ends with the first stop token."""
+    """Return the text of a completion with the content ``thinking``, up to the first stop token.
+
+    If the prompt does not open the thinking, the completion opens it.
+    """
     text = thinking if prompt.opened else f"<think>{thinking}"
     ids: list[int] = policy.tokenizer.encode(text, add_special_tokens=False)
     end = next((i for i, token in enumerate(ids, start=1) if token in policy.stop_token_ids), len(ids))

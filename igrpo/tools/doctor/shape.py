@@ -1,4 +1,4 @@
-"""The sizes of a decoder, as its memory and cost need them."""
+"""Sizes of a decoder, from which its memory and cost are computed."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from igrpo.models.flops import ModelShape
 
 
 class UnknownShapeError(ValueError):
-    """The sizes of a model cannot be known here; the message says why and what would help."""
+    """Error for a model whose sizes are unknown; the message says why and what would help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One repeated layer, as it is sharded and checkpointed: all of its weights, and what they are.
+    """One repeated layer, the unit of sharding and checkpointing.
 
     Attributes:
-        parameters: of the whole layer.
-        linears: (inputs, outputs) of each linear layer; LoRA's adapters go beside these.
-        norms: RMS norms over the hidden state.
-        attention: whether it has queries, keys and values.
+        parameters: number of parameters of the whole layer.
+        linears: (inputs, outputs) of each linear layer, to which LoRA adds adapters.
+        norms: number of RMS norms over the hidden state.
+        attention: True if it has queries, keys and values.
         mlp: width of its MLP (0: none).
-        gated: whether that MLP has a gate.
-        mamba: outputs of a Mamba mixer's input projection (0: none).
-        mamba_inner: width of its state's input (0: none).
+        gated: True if the MLP has a gate.
+        mamba: output width of a Mamba mixer's input projection (0: none).
+        mamba_inner: input width of the Mamba mixer's state (0: none).
     """
 
     parameters: int
@@ -38,19 +38,19 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A decoder.
+    """Sizes of a decoder.
 
     Attributes:
-        name: what it is called on the page.
+        name: name shown on the page.
         hidden, vocabulary: widths.
-        heads, key_heads, head_dim: of attention.
-        head_norms: whether queries and keys are normalised head by head.
-        layers: from first to last.
-        embedding, head: parameters of both ends (head 0: tied to the embedding).
-        state_bytes: what one sequence keeps in Mamba layers, whatever its length, in float32.
-        positions: the longest sequence (None: no limit is declared).
+        heads, key_heads, head_dim: sizes of attention.
+        head_norms: True if queries and keys are normalised per head.
+        layers: layers from first to last.
+        embedding, head: parameters of the embedding and the output head (head 0: tied to the embedding).
+        state_bytes: bytes per sequence of the float32 states of Mamba layers, which do not depend on its length.
+        positions: maximum sequence length (None: no limit is declared).
         flops: multiply-adds (`igrpo.models.flops`).
-        verified: whether the values were read from a configuration, not taken from another model.
+        verified: True if the values were read from the model's own configuration, not taken from another model.
     """
 
     name: str
@@ -70,22 +70,22 @@ class Shape:
 
     @property
     def ends(self) -> int:
-        """Parameters outside of the layers: embedding, head, last norm."""
+        """Number of parameters outside of the layers: embedding, head, last norm."""
         return self.embedding + self.head + self.hidden
 
     @property
     def parameters(self) -> int:
-        """All of them, tied ones once."""
+        """Number of all parameters; tied ones count once."""
         return self.ends + sum(layer.parameters for layer in self.layers)
 
     @property
     def queries(self) -> int:
-        """Width of all query heads."""
+        """Total width of the query heads."""
         return self.heads * self.head_dim
 
     @property
     def keys(self) -> int:
-        """Width of all key heads, and of all value heads."""
+        """Total width of the key heads, and of the value heads."""
         return self.key_heads * self.head_dim
 
     @property
@@ -93,5 +93,5 @@ class Shape:
         return sum(layer.attention for layer in self.layers)
 
     def adapter_parameters(self, rank: int) -> int:
-        """Of LoRA's A and B beside every linear layer but the head."""
+        """Return the number of parameters in LoRA's A and B for every linear layer except the head."""
         return rank * sum(inputs + outputs for layer in self.layers for inputs, outputs in layer.linears)

@@ -1,4 +1,4 @@
-"""The sizes of a run's model, without its weights and without a network."""
+"""Look-up of the sizes of a run's model, without its weights and without network access."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from igrpo.config.parts.model import ByteLevelModelConfig, ModelConfig, TinyMode
 from igrpo.tools.doctor.families import shape_from
 from igrpo.tools.doctor.shape import Shape, UnknownShapeError
 
-#: Entries of the vocabularies of the models that igrpo makes itself.
+#: Vocabulary sizes of the models that igrpo creates itself.
 _TINY_VOCABULARY, _BYTE_VOCABULARY = 40, 262
 
 
 def shape_of(model: ModelConfig) -> Shape:
-    """The sizes of a run's model.
+    """Return the sizes of a run's model.
 
     Raises:
-        UnknownShapeError: a GGUF file, a name that is not listed here and no local directory, or a family that is not
-            known.
+        UnknownShapeError: the model is a GGUF file, is neither listed here nor a local directory, or is of an unknown
+            family.
     """
     if isinstance(model, TinyModelConfig):
         return _own(model, "qwen2", _TINY_VOCABULARY, 512)
@@ -38,7 +38,7 @@ def shape_of(model: ModelConfig) -> Shape:
 
 
 def named_shape(name: str, setting: str) -> Shape:
-    """The sizes of the model that ``setting`` names: a directory's, or those of a listed name on the hub.
+    """Return the sizes of the model that ``setting`` names: a local directory, or a listed name on the hub.
 
     Raises:
         UnknownShapeError: see ``shape_of``.
@@ -61,7 +61,7 @@ def named_shape(name: str, setting: str) -> Shape:
 
 @cache
 def published() -> dict[str, Shape]:
-    """The models of shapes.yaml, by their names on the hub."""
+    """Return the sizes of the models in shapes.yaml, by their names on the hub."""
     text = files("igrpo.tools.doctor").joinpath("shapes.yaml").read_text(encoding="utf-8")
     return {
         model: shape_from(entry["config"], model, verified=entry["read"] == "quoted")

@@ -1,4 +1,4 @@
-"""What can be told without the model and the data: sizes that do not go together, packages that are not there."""
+"""Checks that need neither model nor data: incompatible sizes, missing packages."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ State = Literal["ok", "failed", "not checked", "missing here", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at, and what was found. ``not checked`` could not be told here; ``missing here`` is no failure of
-    the settings, and the run would fail on this machine as it is; ``warning``: it would run, and teach little."""
+    """Name, state and result of a check.
+
+    ``not checked``: it could not be made on this machine. ``missing here``: the settings are valid, but the run would
+    fail on this machine as it is. ``warning``: the run would work, but learn little.
+    """
 
     name: str
     state: State
     text: str
 
 
-#: The check of `igrpo.tools.doctor.draft_worth`: its name, the most seconds that it takes by default, and what stands
-#: in its place where the model is not loaded.
+#: Check of `igrpo.tools.doctor.draft_worth`: its name, its default time limit in seconds, and its result if the model
+#: is not loaded.
 DRAFT_WORTH = "a draft's worth"
 DRAFT_SECONDS = 60.0
 NOT_MEASURED = Check(
@@ -40,7 +43,7 @@ NOT_MEASURED = Check(
 
 
 def static_checks(config: RunConfig, shape: Shape) -> Iterator[Check]:
-    """Positions, the split of heads over devices, and packages that the settings need."""
+    """Check positions, the split of heads over devices, the server, and required packages."""
     yield from _positions(config, shape)
     yield from _heads(config, shape)
     yield from _server(config)
