@@ -1,4 +1,4 @@
-"""`python -m igrpo` is the same as `igrpo`."""
+"""Entry point of `python -m igrpo`, which is the same as `igrpo`."""
 
 import sys
 

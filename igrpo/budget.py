@@ -1,4 +1,4 @@
-"""What a run has cost so far, counted the same way for every algorithm."""
+"""Counters of a run's cost, the same for every algorithm."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _COUNTS = ("samples", "generated_tokens", "prefilled_tokens", "trained_tokens", 
 
 @dataclass(slots=True)
 class Budget:
-    """Cumulative counters of training (evaluation has its own seconds and counts no samples or tokens).
+    """Cumulative counters of training (evaluation adds its own seconds, but no samples or tokens).
 
-    ``prefilled_tokens`` are prompt tokens that really went through the model while sampling, ``trained_tokens`` the
-    prompt and completion tokens that went through forward and backward, each update counted. ``flops`` are the
-    operations of sampling and updates together, as `igrpo.models.flops` counts them.
+    ``prefilled_tokens`` are prompt tokens that went through the model during sampling. ``trained_tokens`` are prompt
+    and completion tokens that went through forward and backward, counted once per update. ``flops`` are the operations
+    of sampling and updates together, as counted by `igrpo.models.flops`.
     """
 
     samples: int = 0
@@ -30,7 +30,7 @@ class Budget:
     _before_step: dict[str, float] = field(default_factory=dict)
 
     def begin_step(self) -> None:
-        """From here on, ``step_seconds/...`` counts anew."""
+        """Reset the ``step_seconds/...`` metrics."""
         self._before_step = dict(self.seconds)
 
     @contextmanager
@@ -46,16 +46,16 @@ class Budget:
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
     def counts(self) -> dict[str, int]:
-        """The counters without the seconds."""
+        """Return the counters without the seconds."""
         return {name: getattr(self, name) for name in _COUNTS}
 
     def set_counts(self, counts: Mapping[str, int]) -> None:
-        """Go on from these counters."""
+        """Replace the counters."""
         for name in _COUNTS:
             setattr(self, name, counts[name])
 
     def metrics(self) -> dict[str, float]:
-        """The counters under the names they are logged by."""
+        """Return the counters and seconds by metric name."""
         step = {k: v - self._before_step.get(k, 0.0) for k, v in self.seconds.items()}
         return {
             **{f"budget/{name}": float(count) for name, count in self.counts().items()},
@@ -64,10 +64,10 @@ class Budget:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values for a checkpoint."""
+        """Return plain values for a checkpoint."""
         return {**self.counts(), "seconds": dict(self.seconds)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from the counters of a checkpoint. One that an older igrpo did not keep stays what it is."""
+        """Load the counters of a checkpoint. A counter that an older igrpo did not save is left unchanged."""
         for name, value in state.items():
             setattr(self, name, dict(value) if name == "seconds" else value)

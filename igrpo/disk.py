@@ -1,4 +1,4 @@
-"""A full disk ends a run with one clear error, and leaves every file whole."""
+"""Handling of a full disk: one clear error, and no partly written file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class DiskFullError(RuntimeError):
-    """There is no room to write; the message names the path, the room, the need and what to do."""
+    """There is not enough disk space; the message names the path and says what to do."""
 
 
 def free_mib(path: Path) -> float:
-    """MiB that are free on the disk of a file or folder, existing or not."""
+    """Return the free MiB on the disk of a file or folder, which need not exist."""
     folder = path.absolute()
     while not folder.exists():
         folder = folder.parent
@@ -27,15 +27,15 @@ def free_mib(path: Path) -> float:
 
 
 def ensure_space(path: Path, needed_mb: float, setting: str) -> None:
-    """Stop before the disk is full, while there is still room to write how the run ended.
+    """Check that enough disk space is free, so that a run stops while it can still write how it ended.
 
     Args:
-        path: any file or folder on the disk in question, existing or not.
-        needed_mb: the least free room, in MiB.
-        setting: the name of the setting that holds ``needed_mb``, for the message.
+        path: any file or folder on the disk, which need not exist.
+        needed_mb: minimum free space, in MiB.
+        setting: name of the setting that holds ``needed_mb``, for the message.
 
     Raises:
-        DiskFullError: less than that is free.
+        DiskFullError: less space is free.
     """
     free_mb = free_mib(path)
     if free_mb < needed_mb:
@@ -47,7 +47,7 @@ def ensure_space(path: Path, needed_mb: float, setting: str) -> None:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turns 'no space left', 'quota exceeded' and 'file too large' into a DiskFullError that names ``path``."""
+    """Turn 'no space left', 'quota exceeded' and 'file too large' errors into a DiskFullError that names ``path``."""
     try:
         yield
     except OSError as error:
@@ -59,10 +59,10 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def append_whole(file: FileIO, data: bytes, path: Path) -> None:
-    """Append ``data`` to an unbuffered file, all of it or (on a full disk) none.
+    """Append all of ``data`` to an unbuffered file, or nothing if the disk is full.
 
     Raises:
-        DiskFullError: there was no room; the file is what it was before.
+        DiskFullError: the disk is full; the file is unchanged.
     """
     start = file.seek(0, os.SEEK_END)
     with disk_errors(path):

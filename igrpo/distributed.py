@@ -1,6 +1,6 @@
-"""Several processes that train together. In a single one every function does the plain thing.
+"""Communication between the processes of a training run; every function also works in a single process.
 
-What is exchanged here are small Python objects, on the CPU; tensors of weights and gradients go their own way.
+These functions exchange small Python objects on the CPU. Weights and gradients are not exchanged here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def start_process(timeout_s: float, *, cuda: bool) -> None:
-    """Join the processes that torchrun has started. A collective that takes longer than ``timeout_s`` fails."""
+    """Join the process group that torchrun started. A collective that takes longer than ``timeout_s`` fails."""
     import torch
 
     if cuda:
@@ -27,40 +27,42 @@ def start_process(timeout_s: float, *, cuda: bool) -> None:
 
 
 def world() -> int:
-    """How many processes train together."""
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """This process's number, from 0."""
+    """Return the rank of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def local_rank() -> int:
-    """Its number on this node: the device that it uses."""
+    """Return the rank of this process on its node, which is the index of its device."""
     return int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else 0
 
 
 def is_main() -> bool:
-    """Whether this is the process that writes files, logs and talks."""
+    """True in the main process, which writes files, logs and prints."""
     return rank() == 0
 
 
 def share(items: Sequence[T]) -> list[T]:
-    """This process's items: every ``world()``-th, from the ``rank()``-th."""
+    """Return this process's items: every ``world()``-th one, starting with the ``rank()``-th."""
     return list(items[rank() :: world()])
 
 
 def gather_shares(mine: Sequence[T]) -> list[T]:
-    """All items in their order, in every process, from what each made of its ``share``."""
+    """Gather the items that each process made from its ``share``: all items in the original order, in every process."""
     shares = gather(list(mine))
     longest = max(len(part) for part in shares)
     return [part[i] for i in range(longest) for part in shares if i < len(part)]
 
 
 def positions(count: int) -> tuple[int, list[int]]:
-    """How many items all processes have, and where the ``count`` of this one stand among them, as ``gather_shares`` has
-    them in order. (A share has lost items where processes have different numbers of them.)"""
+    """Return the number of items of all processes, and the positions of this process's ``count`` items among them.
+
+    The order is that of ``gather_shares``. Counts may differ between processes, if a share has lost items.
+    """
     counts, mine = gather(count), rank()
     return sum(counts), [
         sum(min(other, i) for other in counts) + sum(other > i for other in counts[:mine]) for i in range(count)
@@ -68,7 +70,7 @@ def positions(count: int) -> tuple[int, list[int]]:
 
 
 def shares_at_main(mine: Sequence[T]) -> list[T] | None:
-    """As ``gather_shares``, in the main process alone; None in the others."""
+    """Gather shares like ``gather_shares``, but in the main process only; return None in the others."""
     if world() == 1:
         return list(mine)
     shares: list[list[T]] | None = [[] for _ in range(world())] if is_main() else None
@@ -80,7 +82,7 @@ def shares_at_main(mine: Sequence[T]) -> list[T] | None:
 
 
 def gather(value: T) -> list[T]:
-    """Every process's value, in the order of their ranks."""
+    """Return the values of all processes, in the order of their ranks."""
     if world() == 1:
         return [value]
     values: list[T] = [value] * world()
@@ -89,7 +91,7 @@ def gather(value: T) -> list[T]:
 
 
 def from_main(value: T) -> T:
-    """The main process's value."""
+    """Return the main process's value in every process."""
     if world() == 1:
         return value
     values = [value]
@@ -98,13 +100,13 @@ def from_main(value: T) -> T:
 
 
 def barrier() -> None:
-    """Wait until every process has come here."""
+    """Wait until every process has called this."""
     gather(None)
 
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """The main process runs the block before the others do, so that they find what it leaves in a cache."""
+    """Run the block in the main process first, so that the other processes find what it has cached."""
     if not is_main():
         barrier()
     yield

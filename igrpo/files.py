@@ -1,4 +1,4 @@
-"""Files and folders that are either whole or absent."""
+"""Atomic writing of files and folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """A temporary path beside ``target`` that becomes ``target`` when the block ends well, and vanishes when not."""
+    """Yield a temporary path next to ``target``, which replaces ``target`` if the block succeeds, else is removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
     os.close(handle)
@@ -31,10 +31,10 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(target: Path, advice: str) -> Iterator[Path]:
-    """A temporary folder beside ``target`` that becomes it when the block ends well, and vanishes when not.
+    """Yield a temporary folder next to ``target``, which is renamed to it if the block succeeds, else removed.
 
     Raises:
-        ValueError: it cannot be made there; the message ends with ``advice``.
+        ValueError: the folder cannot be created there; the message ends with ``advice``.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -47,18 +47,18 @@ def atomic_directory(target: Path, advice: str) -> Iterator[Path]:
             handle = os.open(path, os.O_RDONLY)
             os.fsync(handle)
             os.close(handle)
-            path.chmod(0o755 if path.is_dir() else 0o644)  # safetensors' own files are for the owner alone
-        temporary.replace(target)  # an empty directory that is there already is taken over
+            path.chmod(0o755 if path.is_dir() else 0o644)  # safetensors makes files that only the owner can read
+        temporary.replace(target)  # replaces an existing empty directory, too
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text_atomic(target: Path, text: str) -> None:
-    """Write ``text`` (UTF-8) so that a reader sees the old file or the new one, never a part."""
+    """Write ``text`` (UTF-8) atomically: a reader sees the old file or the new one."""
     with atomic_path(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json_atomic(target: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically. NaN and infinity are refused: they are no JSON."""
+    """Write ``value`` as indented JSON, atomically. NaN and infinity raise a ValueError: they are not valid JSON."""
     write_text_atomic(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

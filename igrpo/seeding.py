@@ -1,4 +1,4 @@
-"""Randomness as a function of what it is for, so that a resumed run repeats it exactly."""
+"""Seeds derived from the purpose of the random numbers, so that a resumed run repeats them exactly."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import hashlib
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A 63-bit seed from the parts, in their order: stable across processes, platforms and Python versions.
+    """Return a 63-bit seed for a tuple of parts: stable across processes, platforms and Python versions.
 
-    Different tuples of parts give independent seeds (a cryptographic hash, not arithmetic on small numbers, which
-    makes neighbouring runs share samples).
+    Different tuples give independent seeds. The seed is a cryptographic hash: with arithmetic on small numbers,
+    neighbouring runs would share samples.
     """
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
@@ -17,5 +17,5 @@ def derive_seed(*parts: int | str) -> int:
 
 
 def sample_seed(run_seed: int, step: int, question_id: str, stage: int, sample: int) -> int:
-    """The seed of one completion; no two samples of a run share one."""
+    """Return the seed of one completion, which is unique within the run."""
     return derive_seed("sample", run_seed, step, question_id, stage, sample)

@@ -1,7 +1,7 @@
-"""From a checked configuration to objects: the one place where parts are made.
+"""Factories that build the objects of a run from a checked configuration.
 
-Each part gets its own section, never the whole configuration. To add a part: its section in the schema, its YAML, and
-its line here.
+All parts are built in this package. Each part receives its own section, never the whole configuration. To add a part,
+add its section to the schema, its YAML file, and a line here.
 """
 
 from igrpo.assembly.algorithms import build_algorithm

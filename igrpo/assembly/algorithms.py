@@ -1,4 +1,4 @@
-"""The algorithm of a run: a new one is a file in `igrpo.algorithms`, its settings, and a line here."""
+"""Factory of the algorithm. To add one: a file in `igrpo.algorithms`, its settings, and a line in ``_BUILDERS``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _self_verification(algorithm: SelfVerificationConfig, total: int) -> Algorit
     )
 
 
-#: From an algorithm's settings to what makes it of them and of a question's budget.
+#: Builder function by type of settings. It takes the settings and the number of completions per question.
 _BUILDERS: dict[type, Callable[[Any, int], Algorithm]] = {
     GRPOConfig: _grpo,
     IGRPOConfig: _igrpo,
@@ -54,5 +54,5 @@ _BUILDERS: dict[type, Callable[[Any, int], Algorithm]] = {
 
 
 def build_algorithm(config: RunConfig) -> Algorithm:
-    """What one question samples, shows and trains on, within ``completions_per_question``. It remembers nothing yet."""
+    """Build the algorithm, with a budget of ``completions_per_question``. Its state is empty."""
     return _BUILDERS[type(config.algorithm)](config.algorithm, config.completions_per_question)

@@ -1,4 +1,4 @@
-"""The rollout cycle and the evaluation: algorithm, engine, prompts, and what ties them together."""
+"""Factories of the engine, the rollout cycle, the evaluation and the checks that accompany them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CHECKED_TOKENS = 32
 
 
 def build_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder, run_dir: Path) -> Engine:
-    """The engine that samples. ``run_dir`` takes what an engine in another process is told by files, and its log."""
+    """Build the sampling engine. An engine in another process keeps its files and its log in ``run_dir``."""
     rollout = config.rollout
     if isinstance(rollout, LocalRolloutConfig):
         check_decoding(policy.model)
@@ -46,7 +46,7 @@ def build_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder, run_
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What training and evaluation share."""
+    """Objects that training and evaluation share."""
 
     policy: Policy
     engine: Engine
@@ -55,7 +55,7 @@ class Parts:
 
 
 def build_dynamic_sampling(config: RunConfig, data: QuestionDataModule) -> DynamicSampling | None:
-    """What replaces questions that teach nothing; None where they stay."""
+    """Build the replacement of questions without a learning signal; return None if it is disabled."""
     if not config.dynamic_sampling.max_attempts:
         return None
     return DynamicSampling(
@@ -67,7 +67,7 @@ def build_dynamic_sampling(config: RunConfig, data: QuestionDataModule) -> Dynam
 
 
 def build_collector(config: RunConfig, parts: Parts, refill: DynamicSampling | None = None) -> Collector:
-    """The rollout cycle."""
+    """Build the rollout cycle."""
     sampling = config.sampling
     params = SamplingParams(
         temperature=sampling.temperature,
@@ -89,7 +89,7 @@ def build_collector(config: RunConfig, parts: Parts, refill: DynamicSampling | N
 
 
 def build_entropy_meter(config: RunConfig, parts: Parts) -> EntropyMeter | None:
-    """What measures the entropies that vLLM does not report; None where the engine reports them."""
+    """Build the meter of entropies, which vLLM does not report; return None if the engine reports them or it is off."""
     rollout = config.rollout
     if isinstance(rollout, LocalRolloutConfig) or not rollout.entropy_completions:
         return None
@@ -103,7 +103,7 @@ def build_entropy_meter(config: RunConfig, parts: Parts) -> EntropyMeter | None:
 
 
 def build_weight_sync_check(config: RunConfig, parts: Parts, question: Question) -> WeightSyncCheck | None:
-    """The check of each weight sync, on the prompt of ``question``; None where the engine has the trainer's tensors."""
+    """Build the check of weight syncs on the prompt of ``question``; return None for ``rollout=local``."""
     rollout = config.rollout
     if isinstance(rollout, LocalRolloutConfig):
         return None
@@ -119,14 +119,14 @@ def build_weight_sync_check(config: RunConfig, parts: Parts, question: Question)
 
 
 def build_benchmark_evaluator(config: RunConfig, name: str, questions: Sequence[Question], parts: Parts) -> Evaluator:
-    """Evaluation on a benchmark: single-shot accuracy alone, with the benchmark's own number of samples."""
+    """Build the evaluation on a benchmark: single-shot accuracy only, with the benchmark's own number of samples."""
     only = {"samples": config.evaluation.benchmarks[name].samples, "greedy": False, "draft_conditioned": False}
     evaluation = config.evaluation.model_copy(update=only | {"oracle_drafts": 0})
     return build_evaluator(config.model_copy(update={"evaluation": evaluation}), questions, parts)
 
 
 def build_evaluator(config: RunConfig, questions: Sequence[Question], parts: Parts) -> Evaluator:
-    """Evaluation on held-out questions, with sampling settings and seeds of its own."""
+    """Build the evaluation on held-out questions, with its own sampling settings and seeds."""
     evaluation = config.evaluation
     params = SamplingParams(
         temperature=evaluation.temperature,

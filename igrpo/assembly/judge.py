@@ -1,4 +1,4 @@
-"""The generative judge: its backend, cache and accounts."""
+"""Factory of the generative judge, with its backend, cache and record of costs."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def build_judge(
     setting: str = "reward",
     today: date | None = None,
 ) -> Judge:
-    """A judge with the rule verifier beside it.
+    """Build a judge, with the rule-based verifier next to it.
 
     Args:
-        ledger: where the run keeps what the judge cost (None: in memory).
-        setting: the path of its settings, for what is said of them.
+        ledger: file in which the run keeps the judge's costs (None: in memory).
+        setting: dotted path of the judge's settings, for messages.
         today: see `igrpo.rewards.judge.engine.EngineBackend`.
 
     Raises:
-        ValueError: a layout lacks a mark, or a model cannot be loaded here.
+        ValueError: a layout lacks a placeholder, or a model cannot be loaded here.
     """
     prompt = JudgePrompt(
         **config.prompt.model_dump(),
@@ -83,12 +83,12 @@ def _cache_file(setting: str | None) -> Path | None:
 def _remote(config: JudgeConfig) -> Backend:
     host = urlsplit(config.base_url).hostname or ""
     names = set(Endpoint.__dataclass_fields__) - {"trust_env"}
-    # a proxy of the environment's is for other machines
+    # proxies in the environment are for other machines
     return OpenAIBackend(Endpoint(**config.model_dump(include=names), trust_env=not is_loopback(host)))
 
 
 def _backend(config: GenerativeJudgeConfig, setting: str, today: date | None) -> tuple[Backend, Prices, int]:
-    """What answers, what it costs, and how many are asked at the same time: for an engine, more than it batches."""
+    """Return the backend, its prices and the number of concurrent requests (for an engine, twice its batch size)."""
     if isinstance(config, JudgeConfig):
         return _remote(config), Prices(config.input_price, config.output_price, config.max_cost), config.concurrency
     if isinstance(config, JudgeVllmConfig):
@@ -153,6 +153,6 @@ def _engine_backend(
         max_new_tokens=config.max_tokens,
         stop_token_ids=tuple(dict.fromkeys(i for i in [tokenizer.eos_token_id, *several] if i is not None)),
     )
-    # two engines, or types of number, need not give the same reply
+    # replies may differ between engines and dtypes, so both are part of the name
     model = f"{config.model}@{config.revision} {config.name} {config.dtype}"
     return EngineBackend(engine, tokenizer, model, params, structured, today=today)

@@ -1,4 +1,4 @@
-"""The longest prompts of a run, and the proof that its rows fit the micro-batch and the model."""
+"""Length of the longest prompt of a run, and the check that its rows fit the micro-batch and the model."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from igrpo.prompts.builder import PromptBuilder
 
 
 def longest_prompt(config: RunConfig, prompts: PromptBuilder) -> int:
-    """The most tokens of a prompt that training samples from."""
+    """Return the maximum number of tokens of a training prompt."""
     layouts = config.algorithm.layouts
     return prompts.max_prompt_tokens(drafts=0 if layouts else config.shown, layouts=layouts)
 
 
 def check_lengths(config: RunConfig, model: Any, prompts: PromptBuilder) -> None:
-    """Prove that the longest possible row fits the micro-batch and the model, before anything is sampled.
+    """Check, before anything is sampled, that the longest possible row fits the micro-batch and the model.
 
     Raises:
-        ValueError: it does not; the message gives the sum.
+        ValueError: it does not fit; the message gives the sum.
     """
     evaluation = config.evaluation
     trained = longest_prompt(config, prompts)
@@ -41,6 +41,6 @@ def check_lengths(config: RunConfig, model: Any, prompts: PromptBuilder) -> None
 
 
 def _positions(model: Any) -> int | None:
-    """The longest sequence that the model takes; None for families without a limit (ALiBi)."""
+    """Return the longest sequence that the model accepts; None for model families without a limit (ALiBi)."""
     config = model.config.get_text_config()
     return int(config.max_position_embeddings) if hasattr(config, "max_position_embeddings") else None

@@ -1,4 +1,4 @@
-"""The model that is trained."""
+"""Factories of the trained model, its device and its prompts."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def build_prompts(prompt: PromptConfig, tokenizer: Any, today: date | None = None) -> PromptBuilder:
-    """The layouts of all prompts. ``today``: the date that a chat template is given (None: the clock's)."""
+    """Build the prompt layouts. ``today`` is the date passed to the chat template (None: the current date)."""
     return PromptBuilder(tokenizer, **prompt.model_dump(exclude={"name"}), today=today)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The model that is trained, and how it writes text. ``stop_token_ids`` end a completion."""
+    """The trained model and its tokenizer. A token in ``stop_token_ids`` ends a completion."""
 
     model: Any
     tokenizer: Any
@@ -44,10 +44,10 @@ class Policy:
 
 
 def build_device(trainer: TrainerConfig) -> torch.device:
-    """The device of this process.
+    """Return the device of this process.
 
     Raises:
-        ValueError: ``trainer.device=cuda`` where there is none, or fewer than ``trainer.devices``.
+        ValueError: ``trainer.device=cuda`` without a CUDA device, or fewer CUDA devices than ``trainer.devices``.
     """
     available = torch.cuda.is_available()
     if trainer.device == "cuda" and not available:
@@ -62,12 +62,13 @@ def build_device(trainer: TrainerConfig) -> torch.device:
 
 
 def build_policy(config: RunConfig, console: Console) -> Policy:
-    """Load or make the model, with adapters where they are asked for.
+    """Load or create the model, and add LoRA adapters if they are configured.
 
     The tiny model's warm start is trained on the first call and cached.
 
     Raises:
-        ValueError: no such model, or prompts that do not go with its tokenizer, before its weights are read.
+        ValueError: there is no such model, or its tokenizer does not support the prompts. The tokenizer is checked
+            before the weights are read.
     """
     model = config.model
     if isinstance(model, TinyModelConfig):
@@ -78,7 +79,7 @@ def build_policy(config: RunConfig, console: Console) -> Policy:
         policy, tokenizer = load_policy(
             model.name_or_path,
             dtype=model.dtype,
-            # what follows runs on the CPU, where flash attention does not
+            # the head check below runs on the CPU, which flash attention does not support
             attention=None if model.attention == "flash_attention_2" else model.attention,
             gguf_file=model.gguf_file,
             revision=model.revision,
@@ -133,7 +134,7 @@ def _tiny(model: TinyModelConfig, data: DataConfig, console: Console) -> tuple[A
 
 
 def _stop_tokens(model: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Every token that ends a turn: the tokenizer's, and those of the model's generation settings."""
+    """Return all tokens that end a turn: the tokenizer's, and those of the model's generation settings."""
     declared = model.generation_config.eos_token_id
     several = declared if isinstance(declared, list) else [declared]
     return tuple(dict.fromkeys(i for i in [tokenizer.eos_token_id, *several] if i is not None))

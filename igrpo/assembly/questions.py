@@ -1,4 +1,4 @@
-"""The questions of a run: read, decontaminated, and without those that do not fit."""
+"""Reading, decontamination and length filtering of a run's questions."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from igrpo.types import Question
 
 log = logging.getLogger(__name__)
 
-#: Stands before a benchmark's name where it is one of the splits.
+#: Prefix of a benchmark's name among the names of splits.
 _BENCHMARK = "benchmark "
 
 
 def build_source(data: DataConfig) -> Source:
-    """The questions and their splits."""
+    """Build the source of the questions and their splits."""
     if isinstance(data, ChainsDataConfig):
         return ChainSource(
             seed=data.seed, operations=data.operations, train=data.train, development=data.development, test=data.test
@@ -37,7 +37,7 @@ def build_source(data: DataConfig) -> Source:
 
 @dataclass(frozen=True, slots=True)
 class FittingSource:
-    """What a run trains on and is evaluated on. ``decontamination`` is None where nothing was looked for."""
+    """Questions that a run trains on and is evaluated on. ``decontamination`` is None if it did not take place."""
 
     train: Sequence[Question]
     development: Sequence[Question]
@@ -47,7 +47,7 @@ class FittingSource:
 
 
 def read_splits(config: RunConfig) -> dict[str, Sequence[Question]]:
-    """All questions of the data's splits (``train``, ``development``, ``test``) and of the benchmarks, as they are.
+    """Read all questions of the data's splits (``train``, ``development``, ``test``) and of the benchmarks, unfiltered.
 
     Raises:
         ValueError: a data set cannot be read.
@@ -61,13 +61,13 @@ def read_splits(config: RunConfig) -> dict[str, Sequence[Question]]:
 def fitting_source(
     config: RunConfig, prompts: PromptBuilder, splits: Mapping[str, Sequence[Question]] | None = None
 ) -> FittingSource:
-    """Leave out of the data and the benchmarks what must not be trained on or does not fit.
+    """Remove contaminated training questions, and questions that are too long, from the data and the benchmarks.
 
-    Training questions that a held-out split or a benchmark has too go first, then the questions over their token
-    budget, each with a word in the log; the held-out splits are cut to ``evaluation.questions``, benchmarks are not.
+    First, training questions that are also in a held-out split or a benchmark are removed, then questions over the
+    token budget. Both are logged. Held-out splits are cut to ``evaluation.questions``, benchmarks are not.
 
     Args:
-        splits: what `read_splits` gave; None: it is read here.
+        splits: result of `read_splits`; None: it is called here.
 
     Raises:
         ValueError: a data set cannot be read, or a split or a benchmark has no question left.
@@ -88,10 +88,10 @@ def fitting_source(
 def evaluated_questions(
     config: RunConfig, prompts: PromptBuilder, questions: Sequence[Question], name: str
 ) -> Sequence[Question]:
-    """The questions of a held-out split that an evaluation asks: those that fit, ``evaluation.questions`` at most.
+    """Return the questions of a held-out split to evaluate: those that fit, at most ``evaluation.questions``.
 
     Raises:
-        ValueError: none fits; the message calls the split ``name``.
+        ValueError: no question fits; the message names the split as ``name``.
     """
     fitting = _fitting(questions, prompts, name)
     if isinstance(config.data, MadeDataConfig):
@@ -102,7 +102,7 @@ def evaluated_questions(
 def _decontaminated(
     data: DataConfig, splits: Mapping[str, Sequence[Question]], benchmarks: Mapping[str, Sequence[Question]]
 ) -> Decontaminated | None:
-    """The training questions that nothing held out has; None where the splits share none by their making."""
+    """Remove held-out questions from the training questions; None if it is off, or for generated data."""
     if isinstance(data, MadeDataConfig) or data.decontamination.method == "off":
         return None
     train = splits["train"]

@@ -1,4 +1,4 @@
-"""The reward."""
+"""Factory of the reward."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def build_reward(
     setting: str = "reward",
     today: date | None = None,
 ) -> Reward:
-    """A reward, or a weighted sum of them. Worker processes start with the first answer that needs one.
+    """Build a reward, or a weighted sum of rewards. Worker processes start with the first answer that needs one.
 
     Args:
-        incident_dir: takes what the verifier had no verdict on (None: nothing is kept).
-        ledger: the file of what a judge has cost (None: it is counted in memory).
-        setting: the path of these settings, for what is said of them.
-        today: the date that the chat template of a judge in this process is given (None: the clock's).
+        incident_dir: folder for answers on which the verifier had no verdict (None: they are not kept).
+        ledger: file of a judge's costs (None: they are counted in memory).
+        setting: dotted path of these settings, for messages.
+        today: date passed to the chat template of a judge in this process (None: the current date).
     """
     if isinstance(reward, WeightedConfig):
         return WeightedSum(
@@ -66,7 +66,7 @@ def _verifier(settings: MathVerifyConfig, incident_dir: Path | None) -> MathVeri
 
 
 def _user_reward(reward: PythonRewardConfig, setting: str) -> Reward:
-    """A reward of the user's own: ``reward.target`` is a class or a function, found from the working directory too."""
+    """Build the user's reward: the class or function ``reward.target``, also imported from the working directory."""
     module, _, name = reward.target.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))

@@ -1,4 +1,4 @@
-"""The vLLM engines, and the server of `igrpo serve`: what they are started with."""
+"""Factories of the vLLM engines, and the settings that they and `igrpo serve` start with."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from igrpo.generation.vllm.server import VllmServerEngine
 from igrpo.generation.vllm.supervisor import Supervisor
 from igrpo.prompts.builder import PromptBuilder
 
-#: In the run's directory.
+#: Folder in the run's directory, and the server's log in it.
 FOLDER, SERVER_LOG = "vllm", "server.log"
 
-#: The widths of an attention head that vLLM's CPU kernels have.
+#: Attention head sizes that vLLM's CPU kernels support.
 _CPU_HEAD_SIZES = frozenset({32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512})
 
 Rollout = TypeVar("Rollout", bound=VllmConfig)
 
 
 def build_vllm_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder, run_dir: Path) -> Engine:
-    """The engine of ``rollout=vllm_colocate`` or ``rollout=vllm_server``. All processes call this at the same point.
+    """Build the engine of ``rollout=vllm_colocate`` or ``rollout=vllm_server``. All processes call this together.
 
-    A server of the run's own is started, and not waited for: the first weight sync does that.
+    If the run has its own server, it is started here. The first weight sync waits until it is ready.
 
     Args:
-        run_dir: takes the server's log, and the weights on their way to it.
+        run_dir: folder for the server's log, and for weights that are transferred as files.
 
     Raises:
-        ValueError: vLLM is not installed where it has to run, or cannot run the model.
+        ValueError: vLLM is not installed on the machine that has to run it, or cannot run the model.
     """
     rollout = config.rollout
     assert not isinstance(rollout, LocalRolloutConfig)
@@ -96,10 +96,12 @@ def _server_engine(
 
 
 def longest_sequence(config: RunConfig, prompts: PromptBuilder) -> int:
-    """Tokens of the longest prompt and completion of training and evaluation, or what ``rollout.max_model_len`` says.
+    """Return ``rollout.max_model_len``, or if it is null the most tokens of a prompt with its completion.
+
+    Both training and evaluation count.
 
     Raises:
-        ValueError: the setting is too low for them.
+        ValueError: the setting is lower than that.
     """
     trained = longest_prompt(config, prompts)
     evaluated = max(trained, prompts.max_prompt_tokens(drafts=int(config.evaluation.shows_drafts)))
@@ -115,7 +117,7 @@ def longest_sequence(config: RunConfig, prompts: PromptBuilder) -> int:
 
 
 def settled(rollout: Rollout, config: RunConfig) -> Rollout:
-    """With ``dtype=auto`` made that of the trainer's computation."""
+    """Replace ``dtype=auto`` by the dtype in which the trainer computes."""
     if rollout.dtype != "auto":
         return rollout
     dtype = "bfloat16" if config.trainer.precision == "bf16" else "float32"
@@ -123,10 +125,10 @@ def settled(rollout: Rollout, config: RunConfig) -> Rollout:
 
 
 def served_model(config: RunConfig, policy: Policy, folder: Path) -> ServedModel:
-    """Describe the model that vLLM is started with. A model without a directory is written to ``folder``, without its
-    weights.
+    """Describe the model that vLLM is started with.
 
-    GGUF files are among these: vLLM looks for a configuration beside them.
+    For a model without a directory, configuration and tokenizer are written to ``folder``, without the weights. This
+    includes GGUF files, because vLLM looks for a configuration next to them.
     """
     model = config.model
     if isinstance(model, HuggingFaceModelConfig) and model.gguf_file is None:
@@ -138,10 +140,10 @@ def served_model(config: RunConfig, policy: Policy, folder: Path) -> ServedModel
 
 
 def check_cpu_heads(model_config: Any) -> None:
-    """Refuse, without a GPU, a model whose attention heads vLLM cannot compute there.
+    """Check that vLLM supports the model's attention head size on a CPU. With a GPU nothing is checked.
 
     Raises:
-        ValueError: gives the width, and those that there are.
+        ValueError: it does not; the message gives the size and the supported sizes.
     """
     if torch.cuda.is_available():
         return

@@ -1,4 +1,4 @@
-"""A run's directory: taken by one run alone, with its settings and its log in it."""
+"""Reservation of a run's directory, and the run's log file."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from igrpo.runs.console import get_console
 
 CONFIG_FILE = "config.yaml"
 LOG_FILE = "log.txt"
-#: What a run of a sweep that has a process of its own would print on a console.
+#: Console output of a sweep's run that has its own process.
 CONSOLE_FILE = "console.txt"
 
-#: Give a log record ``extra={FILE_ONLY: True}`` to keep it off the console.
+#: Key for ``extra={FILE_ONLY: True}`` of a log record, which keeps it off the console.
 FILE_ONLY = "file_only"
 
 
 def claim(wanted: Path, *, chosen: bool, setting: str) -> Path:
-    """Make a directory that no other start can have, and return its absolute path.
+    """Create a directory for this run only, and return its absolute path.
 
-    A default one that exists already (two starts within a second) gets a number at its end. One that the user
-    ``chosen`` is taken as it is, but must be empty.
+    If a default directory already exists (two starts within a second), a number is appended to its name. A directory
+    that the user has ``chosen`` may exist, but must be empty.
 
     Raises:
-        ConfigError: the chosen directory holds files, or cannot be made; ``setting`` is the key to change.
+        ConfigError: the chosen directory contains files or cannot be created; ``setting`` is the key to change.
     """
     wanted = wanted.absolute()
     try:
@@ -56,18 +56,18 @@ def claim(wanted: Path, *, chosen: bool, setting: str) -> Path:
 
 
 def remove_if_empty(directory: Path) -> None:
-    """Take back a claimed directory in which nothing was started."""
+    """Remove a claimed directory if nothing was started in it."""
     if directory.is_dir() and not any(directory.iterdir()):
         directory.rmdir()
 
 
 @contextmanager
 def run_log(run_dir: Path) -> Iterator[None]:
-    """Python's logging and warnings into the run's log.txt, warnings on the console as well."""
+    """Write Python's logging and warnings to the run's log.txt, and warnings to the console as well."""
     in_file = logging.FileHandler(run_dir / LOG_FILE, encoding="utf-8")
     in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     in_file.setLevel(logging.INFO)
-    # rich's own console, so that a progress bar and a warning do not write over each other
+    # the shared rich console, so that a progress bar and a warning do not overwrite each other
     on_console = RichHandler(logging.WARNING, get_console(), show_time=False, show_path=False)
     on_console.addFilter(lambda record: FILE_ONLY not in record.__dict__)
     root = logging.getLogger()

@@ -1,4 +1,4 @@
-"""The console that everything with styles is printed to, and standard streams whose reader may leave early."""
+"""The shared console for styled text, and standard streams that survive a closed pipe."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @cache
 def get_console(*, stderr: bool = False) -> Console:
-    """Return the console of this process, which prints text as it is.
+    """Return the console of this process, which prints text unchanged.
 
-    Settings, paths, errors and model output contain brackets, so markup is off; styled text is a `rich.text.Text`.
+    Markup is off, because settings, paths, errors and model output contain brackets. Use `rich.text.Text` for styles.
     """
     from rich.console import Console
 
@@ -24,13 +24,13 @@ def get_console(*, stderr: bool = False) -> Console:
 
 
 def outlive_reader() -> None:
-    """Let the program finish, with its own exit code, when the reader of its output leaves, as in ``igrpo ... | head``.
+    """Let the program finish with its own exit code after the output pipe is closed, as in ``igrpo ... | head``.
 
-    What is written afterwards is discarded; a training run goes on to its end.
+    Later output is discarded; a training run continues to its end.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if isinstance(stream, io.TextIOWrapper):  # not where it is closed (None) or captured
+        if isinstance(stream, io.TextIOWrapper):  # not if it is closed (None) or captured
             stream.flush()
             file = io.BufferedWriter(_Outlet(stream.fileno(), "wb", closefd=False))
             kept = {key: getattr(stream, key) for key in ("encoding", "errors", "line_buffering", "write_through")}
@@ -38,13 +38,13 @@ def outlive_reader() -> None:
 
 
 def reader_left() -> bool:
-    """Return whether nobody reads the standard output any more (see `outlive_reader`)."""
+    """True if the reader of the standard output has closed the pipe (see `outlive_reader`)."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return isinstance(raw, _Outlet) and raw.is_abandoned
 
 
 class _Outlet(io.FileIO):
-    """A file descriptor that becomes the null device when writing to it fails for want of a reader."""
+    """A file descriptor that is redirected to the null device when its pipe is closed."""
 
     is_abandoned = False
 

@@ -1,4 +1,4 @@
-"""Hashes of files: of a model's folder, and of the Python files that a reward comes from."""
+"""Hashes of a model's files, and of the Python files that define a reward."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from huggingface_hub import try_to_load_from_cache
 
 log = logging.getLogger(__name__)
 
-#: What of a model's folder decides what it computes: weights, configuration, tokenizer, chat template, its own code.
+#: Suffixes of the files that determine a model's output: weights, configuration, tokenizer, chat template, its code.
 _MODEL_FILES = frozenset({".safetensors", ".bin", ".json", ".model", ".txt", ".jinja", ".tiktoken", ".py"})
 
-#: Files up to this size are hashed whole; of larger ones their size, so much of both ends, and blocks between.
+#: Files up to ``_WHOLE_BYTES`` are hashed completely. For larger ones, the size, both ends and blocks between are.
 _WHOLE_BYTES, _END_BYTES, _BLOCKS, _BLOCK_BYTES = 16 * 2**20, 2**20, 64, 2**16
 
 
 def folder_prints(name_or_path: str, revision: str | None, gguf_file: str | None = None) -> dict[str, str]:
-    """Hashes of a model's files, or of its one GGUF file; of a model on the hub, whose files never change within a
-    commit, its commit."""
+    """Return hashes of the files in a model's folder, or of its GGUF file only.
+
+    For a model on the hub, return the commit instead: files never change within a commit.
+    """
     folder = Path(name_or_path).expanduser()
     if not folder.is_dir():
         cached = try_to_load_from_cache(name_or_path, gguf_file or "config.json", revision=revision)
@@ -38,9 +40,9 @@ def folder_prints(name_or_path: str, revision: str | None, gguf_file: str | None
 
 
 def file_print(path: Path) -> str:
-    """A hash of a file; of one above 16 MiB its size, its first and last MiB, and 64 blocks of 64 KiB between.
+    """Hash a file. Above 16 MiB, hash its size, its first and last MiB, and 64 blocks of 64 KiB between.
 
-    Fine-tuning changes nearly every weight, so that the blocks show it; an edit of single weights may go unseen.
+    Fine-tuning changes nearly every weight, so the blocks detect it. An edit of single weights may go undetected.
     """
     size = path.stat().st_size
     found = hashlib.sha256(str(size).encode())
@@ -57,9 +59,9 @@ def file_print(path: Path) -> str:
 
 
 def user_files(module: str) -> Iterator[tuple[str, Path]]:
-    """The file of a module that was imported, and those beside it that it imports in turn, by their relative paths.
+    """Yield relative path and file of an imported module, and of the files next to it that it imports, recursively.
 
-    Of an installed package only its own files; data that the code reads are not looked for.
+    For an installed package, only the package's own files are included. Data files that the code reads are not.
     """
     loaded = sys.modules[module]
     if not getattr(loaded, "__file__", None):
@@ -81,7 +83,7 @@ def user_files(module: str) -> Iterator[tuple[str, Path]]:
 
 
 def _imported(path: Path, package: str) -> Iterator[str]:
-    """Names of modules that a Python file may import, with those of their packages. ``package``: its own."""
+    """Yield names of modules that a Python file may import, and of their packages. ``package`` is the file's own."""
     for node in ast.walk(ast.parse(path.read_bytes())):
         names: list[str] = []
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""Fingerprints of what a run is made of: made once, on the main process, before the first step."""
+"""Computation of a run's fingerprints, once, in the main process, before the first step."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ from igrpo.runs.fingerprints import (
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.types import Question
 
-#: All questions by their split, as `read_splits` gives them.
+#: All questions by split, as returned by `read_splits`.
 Splits = Mapping[str, Sequence[Question]]
 
-#: The packages that the verdicts of the math verifier depend on.
+#: Packages that the verdicts of the math verifier depend on.
 _VERIFIER_PACKAGES = ("math-verify", "latex2sympy2-extended", "sympy")
 
 
 def unchanged_splits(config: RunConfig, directory: RunDirectory) -> Splits:
-    """The questions of a run that is resumed.
+    """Read the questions of a resumed run and check that they have not changed.
 
     Raises:
-        ValueError: they cannot be read, or are not those that it began with; run.json says so, too.
+        ValueError: the questions cannot be read, or have changed; the error is also written to run.json.
     """
     try:
         splits = read_splits(config)
@@ -70,7 +70,7 @@ def unchanged_splits(config: RunConfig, directory: RunDirectory) -> Splits:
 def record_fingerprints(
     config: RunConfig, directory: RunDirectory, parts: Parts, splits: Splits, step: int | None
 ) -> Fingerprints:
-    """Keep what the run is made of, and an example of each prompt, in its directory.
+    """Write the run's fingerprints, and an example of each prompt, to its directory.
 
     Args:
         step: see `igrpo.runs.fingerprints.keep_fingerprints`.
@@ -84,7 +84,7 @@ def record_fingerprints(
 
 
 def make_fingerprints(config: RunConfig, prompts: PromptBuilder, splits: Splits, today: date) -> Fingerprints:
-    """The fingerprints of a run whose parts are made. ``splits`` are its questions as they were read."""
+    """Compute the fingerprints of a run. ``splits`` are its questions as they were read."""
     return Fingerprints(
         date=today.isoformat(),
         questions=question_prints(splits),
@@ -95,7 +95,7 @@ def make_fingerprints(config: RunConfig, prompts: PromptBuilder, splits: Splits,
 
 
 def prompt_examples(prompts: PromptBuilder, tokenizer: Any, question: Question) -> str:
-    """A prompt of each layout in full, as text: ``question``, and marks where a draft and its critique go."""
+    """Return the full text of each prompt layout, with ``question`` and placeholders for a draft and its critique."""
     texts = []
     for name, layout in prompts.layouts.items():
         pieces = (
@@ -109,7 +109,7 @@ def prompt_examples(prompts: PromptBuilder, tokenizer: Any, question: Question) 
 
 
 def question_prints(splits: Splits) -> Prints:
-    """The number of questions of each split, and hashes of their ids, texts and answers, in their order."""
+    """Return per split the number of questions, and hashes of their ids, texts and answers, which depend on order."""
     return {
         name: {
             "questions": str(len(questions)),
@@ -133,7 +133,7 @@ def reward_prints(reward: RewardConfig) -> Prints:
 
 
 def model_prints(config: RunConfig) -> Prints:
-    """Fingerprint the weights that training starts from; igrpo's own models are a function of their settings."""
+    """Fingerprint the weights that training starts from. For igrpo's own models, fingerprint their settings."""
     model = config.model
     if isinstance(model, HuggingFaceModelConfig):
         return {"model": folder_prints(model.name_or_path, model.revision, model.gguf_file)}
@@ -148,7 +148,7 @@ def _hash_texts(texts: Iterable[str]) -> str:
     found = hashlib.sha256()
     for text in texts:
         content = text.encode("utf-8", "surrogatepass")
-        found.update(b"%d:" % len(content))  # where one ends is part of it
+        found.update(b"%d:" % len(content))  # so that the boundaries between texts count
         found.update(content)
     return found.hexdigest()
 

@@ -1,7 +1,7 @@
-"""fingerprints.json: what a run was made of, as hashes: its questions, prompts, reward and model.
+"""The file fingerprints.json: hashes of a run's questions, prompts, reward and model.
 
-Two runs whose settings are the same can still differ: a file was edited, a data set has a new version. Resuming a run
-and comparing runs therefore look at these hashes, too.
+Two runs with the same settings can still differ, if a file was edited or a data set has a new version. Therefore these
+hashes are checked when a run is resumed and when runs are compared.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from igrpo.runs.sweep_directory import sweep_of
 
 log = logging.getLogger(__name__)
 
-#: The version of fingerprints.json that this code writes, and the newest that it reads.
+#: Schema version of fingerprints.json that this code writes, and the newest that it reads.
 SCHEMA_VERSION = 1
 
 Part = Literal["questions", "prompts", "reward", "model"]
@@ -32,12 +32,12 @@ PARTS: tuple[Part, ...] = get_args(Part)
 #: Hashes by piece (a split, a layout, a reward, the model's folder) and within it by aspect (the answers, a file).
 Prints = Mapping[str, Mapping[str, str]]
 
-#: The aspects of a split whose hashes are kept beside its number of questions.
+#: Aspects of a split whose hashes are kept in addition to its number of questions, and their names in messages.
 SPLIT_ASPECTS = {"ids": "ids", "problems": "texts", "answers": "answers"}
 
 
 class Change(BaseModel):
-    """A part that was not the same any more when the run was resumed after ``step``; ``what`` names its pieces."""
+    """A part that had changed when the run was resumed after ``step``. ``what`` names the changed pieces."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,8 +47,11 @@ class Change(BaseModel):
 
 
 class Fingerprints(BaseModel):
-    """The contents of fingerprints.json. ``date`` (YYYY-MM-DD) is what a chat template that asks for the time is given;
-    ``changes`` are those that later resumes found, whose hashes have replaced the first ones."""
+    """Contents of fingerprints.json.
+
+    ``date`` (YYYY-MM-DD) is passed to chat templates that ask for the time. ``changes`` are those found by later
+    resumes; the new hashes have replaced the old ones.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,7 +64,7 @@ class Fingerprints(BaseModel):
     changes: tuple[Change, ...] = ()
 
     def of(self, part: Part) -> Prints:
-        """The hashes of a part."""
+        """Return the hashes of a part."""
         prints: dict[Part, Prints] = {
             "questions": self.questions,
             "prompts": self.prompts,
@@ -71,27 +74,27 @@ class Fingerprints(BaseModel):
         return prints[part]
 
     def short(self) -> dict[str, str]:
-        """Twelve hexadecimal digits per part."""
+        """Return a hash of twelve hexadecimal digits per part."""
         return {part: digest(json.dumps(self.of(part), sort_keys=True))[:12] for part in PARTS}
 
 
 def digest(content: str | bytes) -> str:
-    """SHA-256 in hexadecimal digits."""
+    """Return the SHA-256 hash in hexadecimal digits."""
     return hashlib.sha256(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content).hexdigest()
 
 
 def write_fingerprints(path: Path, fingerprints: Fingerprints) -> None:
-    """Write it atomically.
+    """Write fingerprints.json atomically.
 
     Raises:
-        DiskFullError: no room; an earlier file stays.
+        DiskFullError: the disk is full; an earlier file is kept.
     """
     with disk_errors(path):
         write_json_atomic(path, fingerprints.model_dump(mode="json"))
 
 
 def read_fingerprints(path: Path) -> Fingerprints | None:
-    """Return the fingerprints of a run; None for a run that keeps no fingerprints.
+    """Read the fingerprints of a run; return None if it has none.
 
     Raises:
         ValueError: the file is broken, or a newer igrpo wrote it; the message names it.
@@ -106,7 +109,7 @@ def read_fingerprints(path: Path) -> Fingerprints | None:
 
 
 def kept_date(directory: RunDirectory) -> date | None:
-    """The date in a run's fingerprints; None where it keeps none.
+    """Return the date in a run's fingerprints; None if it has no fingerprints.
 
     Raises:
         ValueError: fingerprints.json is broken.
@@ -116,7 +119,7 @@ def kept_date(directory: RunDirectory) -> date | None:
 
 
 def run_date(directory: RunDirectory) -> date:
-    """The date that a run's chat template is given: the day (UTC) on which its sweep, or the run itself, was started.
+    """Return the date for a run's chat template: the day (UTC) on which its sweep, or the run itself, started.
 
     Raises:
         ValueError: run.json or fingerprints.json is missing or broken.
@@ -130,10 +133,10 @@ def run_date(directory: RunDirectory) -> date:
 
 
 def refuse_changed_questions(directory: RunDirectory, now: Prints) -> None:
-    """Refuse to go on with a run whose questions are not those that it began with.
+    """Check that the questions of a resumed run have not changed.
 
     Raises:
-        ValueError: naming each split and what has changed in it.
+        ValueError: they have; the message names each changed split and what has changed in it.
     """
     before = read_fingerprints(directory.fingerprints)
     changed = [] if before is None else differences("questions", before.questions, now)
@@ -145,10 +148,10 @@ def refuse_changed_questions(directory: RunDirectory, now: Prints) -> None:
 
 
 def keep_fingerprints(directory: RunDirectory, now: Fingerprints, step: int | None) -> Fingerprints:
-    """Write what the run is made of, and warn of what has changed since it began.
+    """Write the fingerprints, and warn about changes since the run began.
 
     Args:
-        step: that of the checkpoint that a resumed run goes on from, 0 where it has none; None: a new run.
+        step: step of the checkpoint that a resumed run continues from, 0 if there is no checkpoint; None: a new run.
     """
     before = None if step is None else read_fingerprints(directory.fingerprints)
     if before is None and step:
@@ -168,14 +171,14 @@ def keep_fingerprints(directory: RunDirectory, now: Fingerprints, step: int | No
                 "the %s changed since the run began: %s. Measurements before and after step %d are not comparable",
                 f"{change.part} {'have' if change.part == 'prompts' else 'has'}", change.what, change.step,
             )  # fmt: skip
-        # without a checkpoint everything is done again, with what there is now
+        # without a checkpoint (step 0) all steps are repeated with the new parts, so there is no change to record
         now = now.model_copy(update={"changes": (*before.changes, *(change for change in changes if change.step))})
     write_fingerprints(directory.fingerprints, now)
     return now
 
 
 def differences(part: Part, first: Prints, second: Prints) -> list[str]:
-    """How ``second`` differs from ``first``, in words, such as 'the test split has other answers (of 40 questions)'."""
+    """Describe how ``second`` differs from ``first``: 'the test split has other answers (of 40 questions)'."""
     found = []
     for piece in dict.fromkeys([*first, *second]):
         one, other = first.get(piece), second.get(piece)

@@ -1,8 +1,8 @@
-"""A thread that copies metrics.jsonl into MLflow.
+"""A thread that copies metrics.jsonl to MLflow.
 
-The file is the queue: the thread remembers how many bytes MLflow has, sends what came after them in batches, and moves
-on only when MLflow took it. So an outage of any length costs no point and no memory, and training never waits.
-(MLflow's own asynchronous logging drops a batch that fails, and its flush at the end has no deadline.)
+The file is the queue. The thread remembers how many bytes MLflow has, sends later lines in batches, and advances only
+after MLflow has accepted a batch. So an outage loses no points and uses no memory, and training never waits. (MLflow's
+own asynchronous logging drops a batch that fails, and its final flush has no deadline.)
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from igrpo.runs.mlflow_client import MlflowRun
 
 _log = logging.getLogger(__name__)
 
-#: How many points are read before they are sent: about one request.
+#: Number of points that are read before they are sent: about one request.
 _POINTS_PER_BATCH = 900
 
-#: The wait after a first failure; it doubles with each further one.
+#: Wait after a first failure; it doubles with each further failure.
 _FIRST_RETRY_S = 1.0
 
-#: How often something other than points is tried on an MLflow that answers, but refuses it.
+#: Number of attempts for an action that MLflow refuses while it is reachable.
 _ACTION_TRIES = 3
 
-#: How many attempts in a row may fail at the end, when waiting longer would hold up the process.
+#: Number of failed attempts in a row after which closing gives up, so that the process can end.
 _CLOSING_TRIES = 4
 
 Action = Callable[[MlflowRun], None]
 
 
 class Follower:
-    """Follows one metrics.jsonl.
+    """Copies one metrics.jsonl to MLflow in a thread.
 
     Args:
-        metrics: the file to follow.
-        connect: opens the run, and returns it with the number of bytes of the file that it holds already.
+        metrics: the file to copy.
+        connect: opens the run, and returns it with the number of bytes of the file that it already has.
         name: the tracking address, for messages.
-        interval_s: how long points are gathered before they are sent. A request costs about 25 ms of CPU time whatever
-            is in it (MLflow 3.17 on sqlite): short intervals cost more than the points.
-        retry_s: how long to wait after repeated failures; after the first ones it is less.
+        interval_s: seconds for which points are collected before they are sent. A request costs about 25 ms of CPU
+            time regardless of its size (MLflow 3.17 on sqlite), so short intervals are expensive.
+        retry_s: maximum wait after repeated failures, in seconds; the first waits are shorter.
     """
 
     def __init__(
@@ -76,21 +76,21 @@ class Follower:
         self._thread = threading.Thread(target=self._loop, name="mlflow-follower", daemon=True)
 
     def start(self, timeout_s: float) -> None:
-        """Start, and wait for the first attempt to connect, or until ``timeout_s`` is over."""
+        """Start the thread, and wait at most ``timeout_s`` for the first attempt to connect."""
         self._thread.start()
         if not self._tried.wait(timeout_s):
             self._complain(f"no answer within {timeout_s:.0f} s")
 
     def submit(self, action: Action) -> None:
-        """Do something else with the run (tags, tables, files), in the order of the calls, and soon."""
+        """Queue another action on the run (tags, tables, files). Actions are done soon, in the order of the calls."""
         self._actions.append(action)
         self._wake.set()
 
     def close(self, status: str, timeout_s: float) -> None:
-        """Send what is left, write the run's status, stop.
+        """Send what is left, write the run's status, and stop.
 
-        Waits as long as MLflow takes something every ``timeout_s``: other runs may be closing on the same database.
-        Gives up after that, or after a few failures in a row.
+        Waits as long as MLflow accepts something within every ``timeout_s``, since other runs may be closing on the
+        same database. Gives up otherwise, or after a few failures in a row.
         """
         self._status = status
         self._closing.set()
@@ -123,7 +123,7 @@ class Follower:
         return min(self._retry_s, _FIRST_RETRY_S * 2.0 ** min(max(self._failures - 1, 0), 10))
 
     def _attempt(self, last: bool) -> bool:
-        """Bring MLflow up to date; False: some of it has to be tried again."""
+        """Bring MLflow up to date. Returns False if something has to be tried again."""
         progress = self._progress
         try:
             if self.run is None:
@@ -135,7 +135,7 @@ class Follower:
                 self.run.terminate(self._status)
                 self._complete = True
         except Exception as error:  # whatever MLflow, its database driver or its HTTP client raises
-            again = self._failures > 0 and self._progress == progress  # a single failure is not worth a word
+            again = self._failures > 0 and self._progress == progress  # a single failure is not reported
             if self.run is None or again:
                 self._complain(f"{type(error).__name__}: {error}")
             return False
@@ -164,13 +164,13 @@ class Follower:
         self._progress += 1
 
     def _act(self, run: MlflowRun) -> bool:
-        """Do what was submitted; False: the next action has to be tried again."""
+        """Do the submitted actions. Returns False if the next action has to be tried again."""
         while self._actions:
             try:
                 self._actions[0](run)
             except Exception as error:  # as above
-                run.ping()  # raises in an outage, which is no fault of the action
-                self._action_failures += 1  # a bad action, or a database that others kept locked
+                run.ping()  # raises in an outage, which does not count as a failure of the action
+                self._action_failures += 1  # an invalid action, or a locked database
                 if self._action_failures < _ACTION_TRIES:
                     return False
                 _log.warning("MLflow refused something of this run, it is left out there: %s", _short(error))

@@ -1,4 +1,4 @@
-"""One run, from its checked settings to its summary, and how each of its endings is told."""
+"""Execution of one run from its checked settings to its summary, with a message for each way it can end."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ log = logging.getLogger(__name__)
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_TERMINATED = 128 + signal.SIGTERM
-EXIT_PAUSED = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, try again with more
+EXIT_PAUSED = 75  # EX_TEMPFAIL of sysexits.h: not a failure, can be resumed with a higher limit
 
 
 class RunError(RuntimeError):
-    """A run ended by an error that was told and logged already."""
+    """A run failed; the error was already printed and logged."""
 
     code = EXIT_FAILED
 
 
 class RunPausedError(RunError):
-    """A run stopped at a limit, and goes on when that is raised; the user was told."""
+    """A run stopped at a limit and can be resumed with a higher one; this was already printed."""
 
     code = EXIT_PAUSED
 
 
 def execute(config: RunConfig, run_dir: Path, *, resume: bool, brief: bool = False) -> Mapping[str, Any] | None:
-    """Train in ``run_dir`` and show the result; ``brief`` leaves out what the table of a sweep says anyway.
+    """Train in ``run_dir`` and print the result. ``brief`` omits what the table of a sweep shows.
 
     Raises:
-        RunPausedError: a limit was reached within a step; the user was told how to go on.
-        RunError: training failed; the user was told, the traceback is in the run's log.
-        KeyboardInterrupt, SystemExit: the run was stopped; the user was told how to go on.
+        RunPausedError: a limit was reached within a step; how to resume was printed.
+        RunError: training failed; the error was printed, and the traceback is in the run's log.
+        KeyboardInterrupt, SystemExit: the run was stopped; how to resume was printed.
     """
     if not brief:
         print_facts(resolved_facts(config))
@@ -91,7 +91,7 @@ def _train(config: RunConfig, run_dir: Path, *, resume: bool) -> Mapping[str, An
 
 @contextmanager
 def terminate_by_exception() -> Iterator[None]:
-    """SIGTERM and SIGHUP unwind the stack like Ctrl-C does: files are closed, the run's status is written."""
+    """Raise SystemExit on SIGTERM and SIGHUP, so that files are closed and the run's status is written."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -115,7 +115,7 @@ def _tell(message: str) -> None:
 
 
 def _how_to_go_on(config: RunConfig, run_dir: Path) -> str:
-    """The command that resumes a stopped run, and what the run has kept."""
+    """Return the command that resumes a stopped run, and the step it continues from, as text."""
     in_sweep = SweepDirectory(run_dir.parent).exists
     if not in_sweep and not RunDirectory(run_dir).config.is_file():
         return "it had not begun, so there is nothing to resume: give the same command again"
@@ -123,7 +123,7 @@ def _how_to_go_on(config: RunConfig, run_dir: Path) -> str:
 
 
 def where_it_goes_on(config: RunConfig, run_dir: Path) -> str:
-    """What a stopped run has kept."""
+    """Describe the step that a stopped run continues from."""
     every = f"checkpoint.every={config.checkpoint.every}"
     step = steps_behind(run_dir)
     if step == 0:
@@ -132,6 +132,6 @@ def where_it_goes_on(config: RunConfig, run_dir: Path) -> str:
 
 
 def resume_command(run_dir: Path) -> str:
-    """How to go on with a run, or with the sweep that it belongs to."""
+    """Return the command that resumes a run, or the sweep that it belongs to."""
     directory = run_dir.parent if SweepDirectory(run_dir.parent).exists else run_dir
     return f"igrpo train {shlex.quote(f'resume={directory}')}"

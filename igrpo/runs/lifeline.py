@@ -1,10 +1,11 @@
-"""Processes that end with the process that started them, however that ends: kill -9 and lack of memory included.
+"""Processes that end when the process that started them ends, even by kill -9 or when memory runs out.
 
-A run of several processes is a driver (`igrpo train`, or `igrpo join` on another node), torchrun, and a worker per
-device. torchrun is tied to the driver by the kernel, where it is Linux; every worker watches the driver and torchrun by
-itself, and torchrun ends when its workers have. A worker's own children end by their closed pipes, or are ended here.
+A run with several processes has a driver (`igrpo train`, or `igrpo join` on another node), torchrun, and a worker per
+device. On Linux the kernel kills torchrun when the driver ends. Every worker watches the driver and torchrun, and
+torchrun ends after its workers. A worker's own children end when their pipes close, or are killed here.
 
-This file is also the program that ties torchrun: ``python lifeline.py PARENT COMMAND ...`` becomes the command.
+This file is also a program that runs torchrun: ``python lifeline.py PARENT COMMAND ...`` replaces itself by the
+command.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ _PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 def tied(command: Sequence[str]) -> list[str]:
-    """The command, to be started by this process and to be killed with it (on Linux)."""
+    """Wrap a command that this process starts, so that it is killed when this process ends (on Linux)."""
     return [sys.executable, "-P", __file__, str(os.getpid()), *command]
 
 
 def starter_variables() -> dict[str, str]:
-    """Environment variables by which all processes below know that this one is their driver."""
+    """Return environment variables that tell all child processes that this process is their driver."""
     from igrpo.runs.process import ProcessMark
 
     return {_STARTER: json.dumps(asdict(ProcessMark.current()))}
 
 
 def end_with_starter() -> None:
-    """Kill this process and its children as soon as its driver or its parent is gone; nothing where it has no driver.
+    """Kill this process and its children as soon as its driver or parent has ended. Without a driver, do nothing.
 
-    It is killed, not asked to end: it may be waiting in a collective for a process that is gone.
+    SIGKILL is used, because the process may be waiting in a collective for a process that has ended.
     """
     from igrpo.runs.process import ProcessMark
 
@@ -57,7 +58,7 @@ def end_with_starter() -> None:
 
 
 def _kill_children() -> None:
-    """Those of this session; what has a session of its own (a vLLM server) looks after itself."""
+    """Kill the children in this session. A child with its own session (a vLLM server) ends by itself."""
     import psutil
 
     for child in psutil.Process().children(recursive=True):
@@ -71,7 +72,7 @@ def _kill_children() -> None:
 def _become(parent: int, command: Sequence[str]) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was gone before
+    if os.getppid() != parent:  # the parent had already ended
         raise SystemExit(1)
     os.execv(command[0], list(command))
 

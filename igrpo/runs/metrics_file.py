@@ -1,7 +1,7 @@
-"""metrics.jsonl: one strict JSON object a line, ``{"step": .., "time": .., NAME: VALUE, ..}``.
+"""The file metrics.jsonl: one strict JSON object per line, ``{"step": .., "time": .., NAME: VALUE, ..}``.
 
-It is the complete record of a run's metrics; MLflow is a copy of it. A value that is no finite number is written as
-"nan", "inf" or "-inf" and read back as a float.
+It is the complete record of a run's metrics; MLflow has a copy. Non-finite values are written as "nan", "inf" or
+"-inf" and read back as floats.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 from igrpo.disk import append_whole, disk_errors
 from igrpo.runs.strict_json import compact_json, decode_number, encode_number
 
-#: What MLflow accepts, less the colon (an error on Windows) and paths that it would normalise.
+#: Names that MLflow accepts, without the colon (an error on Windows) and paths that MLflow would normalise.
 _NAME = re.compile(r"[A-Za-z0-9_.\- ]+(/[A-Za-z0-9_.\- ]+)*")
 
 
 def check_metric_name(name: str) -> None:
-    """Refuse a name that MLflow would refuse or change.
+    """Check that MLflow accepts a metric name unchanged.
 
     Raises:
-        ValueError: naming it and saying what is allowed.
+        ValueError: it does not; the message gives the name and says what is allowed.
     """
     parts = name.split("/")
     if not _NAME.fullmatch(name) or name in {"step", "time"} or "." in parts or ".." in parts or len(name) > 250:
@@ -35,7 +35,7 @@ def check_metric_name(name: str) -> None:
 
 
 class MetricsFile:
-    """Appends steps to metrics.jsonl. Opening it drops a last line that a kill left torn."""
+    """Appends steps to metrics.jsonl. Opening it drops an incomplete last line of a killed process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -49,11 +49,11 @@ class MetricsFile:
         self.last_step: int | None = max((line["step"] for line in read_metrics(path)), default=None)
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Write one line and hand it to the system, so that a kill right after loses nothing.
+        """Write one line without buffering, so that nothing is lost if the process is killed afterwards.
 
         Raises:
-            ValueError: a name that is not allowed, or a step before the last one.
-            DiskFullError: no room; the file is what it was before.
+            ValueError: a name is not allowed, or the step is before the last one.
+            DiskFullError: the disk is full; the file is unchanged.
         """
         if self.last_step is not None and step < self.last_step:
             raise ValueError(f"metrics of step {step} after those of step {self.last_step}: log by the rollout step")
@@ -65,9 +65,9 @@ class MetricsFile:
         self.last_step = step
 
     def truncate_after(self, step: int) -> None:
-        """Drop the lines after ``step``: a resumed run computes them again, from the checkpoint's weights.
+        """Drop the lines after ``step``, which a resumed run computes again from the checkpoint's weights.
 
-        Steps never decrease, so this is one cut of the file's end, which happens or does not.
+        Steps never decrease, so the file is truncated once, which is atomic.
         """
         size = 0
         self.last_step = None
@@ -86,10 +86,10 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a metrics.jsonl in order, a torn last one left out.
+    """Yield the lines of a metrics.jsonl in order, without an incomplete last line.
 
     Raises:
-        ValueError: a line in the middle is no JSON object with a step.
+        ValueError: a complete line is not a JSON object with a step.
     """
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
@@ -98,10 +98,10 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def parse_line(line: bytes, where: str) -> dict[str, Any]:
-    """One line as a dictionary, with its non-finite values as floats.
+    """Parse one line into a dictionary, with non-finite values as floats.
 
     Raises:
-        ValueError: naming ``where``.
+        ValueError: the line is not a JSON object with a step; the message names ``where``.
     """
     try:
         values = json.loads(line)

@@ -1,4 +1,4 @@
-"""One MLflow run: open or reopen it, and write to it. Every function here blocks, and raises what MLflow raises."""
+"""Opening, reopening and writing an MLflow run. Every function blocks, and raises what MLflow raises."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from igrpo.runs.strict_json import compact_json
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-#: Tag: how many bytes of metrics.jsonl the run holds. It is written together with the points.
+#: Tag with the number of bytes of metrics.jsonl that the run has. It is written together with the points.
 SENT_TAG = "igrpo.metrics_bytes"
 
-#: Tag: a name that the run has before it exists, so that it is found again when the answer to its creation is lost.
+#: Tag with a name chosen before the run is created. It finds the run again if the server's response is lost.
 _OPENING_TAG = "igrpo.opening"
 
 #: MLflow's tag that makes its UI show a file as a table.
 _TABLES_TAG = "mlflow.loggedArtifacts"
 
-#: A server that is down must cost seconds, not MLflow's four minutes; a busy one may take as long as its database
-#: waits for a lock (20 s). No repetition inside of a request: it would create a run twice, and the callers here try
-#: again by themselves. The user's own settings go first.
+#: Settings for MLflow, unless the user has set them. A server that is down must cost seconds, not MLflow's four
+#: minutes. A busy one may take as long as its database waits for a lock (20 s). MLflow must not retry a request: that
+#: could create a run twice, and the callers of this module retry themselves.
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -44,7 +44,7 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
 }
-#: MLflow takes at most 1,000 things a request (points and tags together), and 100 parameters.
+#: MLflow accepts at most 1,000 points and tags per request, and 100 parameters.
 _POINTS_PER_REQUEST = 999
 _PARAMS_PER_REQUEST = 100
 
@@ -54,9 +54,9 @@ _CREATION_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True)
 class RunTarget:
-    """Which run to open: an earlier one (``run_id``), or a new one in ``experiment``.
+    """Run to open: an earlier one (``run_id``), or a new one in ``experiment``.
 
-    One target is one run, however often it is opened (``opening`` is the name by which it is found again).
+    Opening the same target again opens the same run, which is found by the name ``opening``.
     """
 
     tracking_uri: str
@@ -68,12 +68,12 @@ class RunTarget:
 
 
 def mlflow_client(tracking_uri: str) -> MlflowClient:
-    """A client with our settings; imports MLflow (seconds).
+    """Create a client with igrpo's settings. Importing MLflow takes seconds.
 
     Raises:
-        OSError: nothing answers at a server's address.
+        OSError: the server does not respond.
     """
-    if is_server(tracking_uri) and not getproxies():  # behind a proxy only MLflow's own request can tell
+    if is_server(tracking_uri) and not getproxies():  # behind a proxy only a request shows whether the server is up
         address = urlsplit(tracking_uri)
         port = address.port or (443 if address.scheme == "https" else 80)
         socket.create_connection((address.hostname or "", port), timeout=_CONNECT_TIMEOUT_S).close()
@@ -81,19 +81,19 @@ def mlflow_client(tracking_uri: str) -> MlflowClient:
 
 
 def _import_mlflow() -> type[MlflowClient]:
-    """MLflow with our settings, which it reads when it is imported."""
+    """Import MLflow with igrpo's settings, which it reads at import."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from mlflow.tracking import MlflowClient
 
     for name in ("alembic", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what it raises as well
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs tracebacks of errors it raises
     return MlflowClient
 
 
 class MlflowRun:
-    """A run that is open for writing."""
+    """An MLflow run that is open for writing."""
 
     def __init__(self, client: MlflowClient, run_id: str, experiment_id: str) -> None:
         self.client = client
@@ -101,7 +101,7 @@ class MlflowRun:
         self.experiment_id = experiment_id
 
     def log_points(self, lines: Sequence[Mapping[str, Any]], sent: int) -> None:
-        """Log lines of metrics.jsonl, and with the last of them how far into the file that is."""
+        """Log lines of metrics.jsonl, and with the last of them ``sent``, the position in the file in bytes."""
         from mlflow.entities import Metric, RunTag
 
         points = [
@@ -116,7 +116,7 @@ class MlflowRun:
         self.client.log_batch(self.run_id, metrics=points, tags=[RunTag(SENT_TAG, str(sent))])
 
     def sent(self) -> int:
-        """How many bytes of metrics.jsonl the run holds."""
+        """Return the number of bytes of metrics.jsonl that the run has."""
         return int(self.client.get_run(self.run_id).data.tags.get(SENT_TAG, "0"))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
@@ -134,7 +134,7 @@ class MlflowRun:
             self.client.log_batch(self.run_id, params=new[start : start + _PARAMS_PER_REQUEST])
 
     def log_table(self, columns: Mapping[str, Sequence[Any]], file: str) -> None:
-        """Write a table (MLflow's own log_table appends: an attempt that is repeated would double the rows)."""
+        """Write a table. (MLflow's own log_table appends, so a repeated attempt would duplicate the rows.)"""
         rows = [list(row) for row in zip(*columns.values(), strict=True)]
         self.client.log_text(self.run_id, compact_json({"columns": list(columns), "data": rows}), file)
         tables = json.loads(self.client.get_run(self.run_id).data.tags.get(_TABLES_TAG, "[]"))
@@ -146,25 +146,25 @@ class MlflowRun:
         self.client.log_artifact(self.run_id, str(path), folder)
 
     def log_artifacts(self, folder: Path, target: str | None) -> None:
-        """Copy what lies in a folder, under ``target``."""
+        """Copy the contents of a folder to the artifacts, under ``target``."""
         self.client.log_artifacts(self.run_id, str(folder), target)
 
     def ping(self) -> None:
-        """Raises when MLflow cannot be reached."""
+        """Raise an error if MLflow cannot be reached."""
         self.client.get_run(self.run_id)
 
     def terminate(self, status: str, ended: float | None = None) -> None:
-        """Write how the run ended (``ended`` in seconds since 1970; now by default)."""
+        """Write the run's final status and end time (``ended`` in seconds since 1970, now by default)."""
         self.client.set_terminated(self.run_id, status, None if ended is None else int(ended * 1000))
 
 
 def open_run(target: RunTarget) -> MlflowRun:
-    """Open the run and set its status to RUNNING, its tags to ``target.tags``.
+    """Open the run, set its status to RUNNING, and set the tags ``target.tags``.
 
-    A database and an experiment that do not exist are created, and so is a new run where ``target.run_id`` names none.
+    A missing database or experiment is created. A new run is created if ``target.run_id`` is None or does not exist.
 
     Raises:
-        OSError, mlflow.exceptions.MlflowException: MLflow cannot be reached or refuses.
+        OSError, mlflow.exceptions.MlflowException: MLflow cannot be reached or refuses the request.
     """
     database = sqlite_path(target.tracking_uri)
     # MLflow crashes when two processes create the tables, or the experiment, at the same time.
@@ -184,14 +184,14 @@ def open_run(target: RunTarget) -> MlflowRun:
 
 
 def _has_experiment(database: Path, name: str) -> bool:
-    """Whether nothing is left to create: then the runs of a sweep need not wait for each other."""
+    """True if the experiment exists already, so that the runs of a sweep need not wait for each other."""
     if not database.is_file():
         return False
     try:
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             query = "SELECT 1 FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
             return connection.execute(query, (name,)).fetchone() is not None
-    except sqlite3.Error:  # somebody else is creating it, or it is locked
+    except sqlite3.Error:  # another process is creating it, or it is locked
         return False
 
 
@@ -208,7 +208,7 @@ def _find(client: MlflowClient, run_id: str) -> MlflowRun | None:
 
 def _create(client: MlflowClient, target: RunTarget, database: Path | None) -> MlflowRun:
     experiment_id = _experiment(client, target.experiment, database)
-    if database is None:  # a server may have created it and answered too late
+    if database is None:  # a server may have created it in an earlier attempt that timed out
         found = client.search_runs([experiment_id], f"tags.`{_OPENING_TAG}` = '{target.opening}'", max_results=1)
         if found:
             return MlflowRun(client, found[0].info.run_id, experiment_id)
@@ -223,7 +223,7 @@ def _experiment(client: MlflowClient, name: str, database: Path | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    # Beside the database, else MLflow makes ./mlruns wherever the process happens to run.
+    # Next to the database; by default MLflow creates ./mlruns in the working directory.
     location = None if database is None else (database.parent.absolute() / "mlflow-artifacts").as_uri()
     try:
         return str(client.create_experiment(name, artifact_location=location))

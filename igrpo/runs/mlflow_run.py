@@ -1,4 +1,4 @@
-"""The Tracker with the face of a Lightning logger."""
+"""A Lightning logger that writes to a Tracker."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from igrpo.runs.tracker import Tracker
 
 
 class RunLogger(Logger):
-    """Hands what Lightning logs to a Tracker. Only rank 0 logs: other ranks need no RunLogger.
+    """Lightning logger that forwards to a Tracker. Only rank 0 logs, so other ranks need no RunLogger.
 
-    The run's status is not Lightning's to say: ``tracked`` writes it.
+    It ignores the status that Lightning reports: ``tracked`` writes the run's status.
     """
 
     def __init__(self, tracker: Tracker) -> None:
@@ -25,25 +25,25 @@ class RunLogger(Logger):
 
     @property
     def name(self) -> str:
-        """The experiment."""
+        """Name of the experiment."""
         return self.tracker.experiment
 
     @property
     def version(self) -> str:
-        """The run directory's name."""
+        """Name of the run directory."""
         return self.tracker.directory.path.name
 
     @property
     def save_dir(self) -> str:
-        """The run directory."""
+        """Path of the run directory."""
         return str(self.tracker.directory)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """See Tracker.log_metrics. ``step`` is the rollout step (log a metric named 'step' to set it in Lightning).
+        """Log metrics of a rollout step (log a metric named 'step' to set it in Lightning). See Tracker.log_metrics.
 
         Raises:
-            ValueError: no step.
+            ValueError: ``step`` is None.
         """
         if step is None:
             raise ValueError("metrics were logged without a step: log by the rollout step")
@@ -51,12 +51,12 @@ class RunLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """See Tracker.log_params: what the run has already stays as it is, so a resumed run logs nothing twice."""
+        """Log parameters that the run does not have yet, so a resumed run repeats none. See Tracker.log_params."""
         self.tracker.log_params(vars(params) if isinstance(params, Namespace) else params)
 
     def finalize(self, status: str) -> None:
-        """Nothing: Lightning calls this in the middle of a run too, and knows no KILLED."""
+        """Do nothing: Lightning also calls this in the middle of a run, and has no status KILLED."""
 
     def close(self, status: RunStatus) -> None:
-        """See Tracker.close."""
+        """Close the Tracker. See Tracker.close."""
         self.tracker.close(status)

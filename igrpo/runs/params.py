@@ -1,4 +1,4 @@
-"""A nested config as MLflow parameters: flat names, text values."""
+"""Conversion of a nested config to MLflow parameters, with flat names and text values."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from igrpo.runs.metrics_file import check_metric_name
 
-#: MLflow 3 keeps 6,000 characters of a parameter and silently cuts the rest.
+#: MLflow 3 keeps 6,000 characters of a parameter and silently drops the rest.
 MAX_LENGTH = 6000
 
 
 def flatten_params(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """``{"a": {"b": 1}}`` becomes ``{"a.b": "1"}``; lists, numbers, true, false and null are written as JSON.
+    """Flatten ``{"a": {"b": 1}}`` to ``{"a.b": "1"}``. Lists, numbers, true, false and null are written as JSON.
 
-    A value of more than 6,000 characters is cut and says so; the whole value is in the run's config.yaml.
+    A value of more than 6,000 characters is cut, with a note; the full value is in the run's config.yaml.
 
     Raises:
         ValueError: a name that MLflow does not accept.

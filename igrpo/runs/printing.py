@@ -1,4 +1,4 @@
-"""What a run shows on the console: its settings as a tree, what they resolve to, and its result."""
+"""Console output of a run: the settings as a tree, the values derived from them, and the result."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _LONGEST_VALUE = 88
 
 
 def print_tree(config: RunConfig, console: Console | None = None) -> None:
-    """The resolved configuration, one branch a section; long texts are cut (config.yaml has them whole)."""
+    """Print the resolved configuration, one branch per section. Long texts are cut; config.yaml has them in full."""
     tree = Tree(Text("settings", style="bold"), guide_style="dim")
     _add_branches(tree, config_values(config))
     _console(console).print(tree)
 
 
 def print_facts(facts: Sequence[tuple[str, str]], console: Console | None = None) -> None:
-    """The rows of `igrpo.config.facts.resolved_facts` as a table, its notes below."""
+    """Print the rows of `igrpo.config.facts.resolved_facts` as a table, with the notes at the end."""
     table = _table("what they resolve to")
     table.add_column(style="cyan", no_wrap=True)
     table.add_column()
@@ -48,9 +48,9 @@ def print_summary(
     run_link: str | None,
     console: Console | None = None,
 ) -> None:
-    """The table at the end, from the content of summary.json; what was not measured shows as '-'.
+    """Print the final tables from the content of summary.json. Values that were not measured are shown as '-'.
 
-    ``ui_command`` starts the MLflow UI, ``run_link`` is the run's page in it (None: nothing was tracked there).
+    ``ui_command`` starts the MLflow UI, and ``run_link`` is the run's page in it (None: MLflow is not used).
     """
     out = _console(console)
     head = [f"{key} {summary[key]}" for key in ("algorithm", "objective", "seed", "steps") if _has(summary, key)]
@@ -65,9 +65,9 @@ def print_summary(
 
 
 def print_sweep(cells: Sequence[tuple[CellRecord, CellState]], directory: Path, console: Console | None = None) -> int:
-    """One row a run of a sweep, in the order of their numbers.
+    """Print a table with one row per run of a sweep, in the order of ``cells``.
 
-    Returns the number of runs that did not finish; they are named with their error and where their log is.
+    Runs that did not finish are also listed with their error and the path of their log. Returns their number.
     """
     table = _table("the sweep")
     table.add_column("run", style="cyan", no_wrap=True)
@@ -133,7 +133,7 @@ def _accuracies(values: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _worth_rows(worth: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """Rows for the accuracy after a right and after a wrong draft, and for what the draft adds to the bare answers."""
+    """Yield rows for the accuracy given a right and a wrong draft, and for its gain over answers without a draft."""
     for draft in ("right", "wrong"):
         ends = ((end, (worth.get(end) or {}).get(f"given_{draft}") or {}) for end in ("before", "after"))
         given = {end: values for end, values in ends if _has(values, "right")}

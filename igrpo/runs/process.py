@@ -1,4 +1,4 @@
-"""Which process wrote something, and whether it is still alive."""
+"""Identification of a process, and the check whether it is still alive."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 
 import psutil
 
-#: Start times of one process, read at different moments, may differ by clock corrections.
+#: Start times of the same process, read at different moments, may differ because of clock corrections.
 _TOLERANCE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessMark:
-    """A process, told apart from a later one with the same number by its start time (seconds since 1970).
+    """A process, identified by its number and its start time (seconds since 1970), since numbers are reused.
 
-    ``pid_namespace`` ("": unknown) tells containers apart that share a host name.
+    ``pid_namespace`` ("": unknown) distinguishes containers with the same host name.
     """
 
     host: str
@@ -29,13 +29,13 @@ class ProcessMark:
 
     @classmethod
     def current(cls) -> ProcessMark:
-        """This process."""
+        """Return the mark of this process."""
         pid = os.getpid()
         return cls(socket.gethostname(), pid, psutil.Process(pid).create_time(), _pid_namespace())
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> ProcessMark | None:
-        """The process that works on an MLflow run; None where the run is not ours."""
+        """Return the process that works on an MLflow run, from the run's tags; None if igrpo did not create the run."""
         if not {"igrpo.host", "igrpo.pid", "igrpo.pid_started"} <= tags.keys():
             return None
         return cls(
@@ -46,7 +46,7 @@ class ProcessMark:
         )
 
     def as_tags(self) -> dict[str, str]:
-        """The reverse of from_tags."""
+        """Return MLflow tags; the inverse of ``from_tags``."""
         return {
             "igrpo.host": self.host,
             "igrpo.pid": str(self.pid),
@@ -55,12 +55,12 @@ class ProcessMark:
         }
 
     def is_here(self) -> bool:
-        """Whether this host can tell if the process lives."""
+        """True if this host can check whether the process is alive."""
         namespaces = {self.pid_namespace, _pid_namespace()} - {""}
         return self.host == socket.gethostname() and len(namespaces) < 2
 
     def is_dead(self) -> bool:
-        """True only when it is sure: same host, and no living process has this number and start time."""
+        """True only if it is certain: same host, and no living process has this number and start time."""
         if not self.is_here():
             return False
         try:

@@ -1,7 +1,7 @@
-"""Several processes for one run: torchrun starts them, this one waits, passes signals on and tells how it ended. They
-end with this one (`igrpo.runs.lifeline`).
+"""Training in several processes: this process starts torchrun, waits for it and reports how the run ended.
 
-(Lightning's own launcher would start the whole command line again in every process, a sweep included.)
+The processes end when this one ends (`igrpo.runs.lifeline`). Lightning's own launcher is not used, because it would
+start the whole command line again in every process, even that of a sweep.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ log = logging.getLogger(__name__)
 
 FOLDER = "ranks"
 
-#: How long the processes of a run that is stopped may take to write their status.
+#: Seconds that the processes of a stopped run have to write their status.
 _STOP_S = 60.0
 
-#: How long a process may outlive torchrun, which it watches.
+#: Seconds that a process may outlive torchrun, which it watches.
 _LAST_S = 5.0
 
 
@@ -46,28 +46,28 @@ EndStatus = Literal["finished", "failed", "paused", "lost", "stopped"]
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What the processes of a run are started with."""
+    """Settings that the processes of a run start with."""
 
     config: Mapping[str, Any]
     resume: bool
 
     def write(self, run_dir: Path) -> None:
-        """Into the run's directory."""
+        """Write the settings to the run's directory."""
         (run_dir / FOLDER).mkdir(parents=True, exist_ok=True)
         write_json_atomic(run_dir / FOLDER / "launch.json", asdict(self))
 
     @classmethod
     def read(cls, run_dir: Path) -> Launch:
-        """As ``write`` wrote it."""
+        """Read what ``write`` wrote."""
         return cls(**json.loads((run_dir / FOLDER / "launch.json").read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True, slots=True)
 class EndOfRank:
-    """How a process ended, and when (Unix time): the first that failed knows why.
+    """End of a process: status, Unix time and reason. The first process that failed gives the reason for the run.
 
-    ``paused``: its reward may not go on now. ``lost``: it waited for another process that was gone, which is never the
-    cause.
+    ``paused``: its reward has reached a limit. ``lost``: it waited for a process that had ended, which is never the
+    original cause.
     """
 
     status: EndStatus
@@ -82,21 +82,21 @@ class RanksError(RuntimeError):
 
 
 def rank_file(run_dir: Path, rank: int, suffix: str) -> Path:
-    """The file of a process."""
+    """Return the path of a process's file."""
     return run_dir / FOLDER / f"rank-{rank}{suffix}"
 
 
 def write_end(run_dir: Path, rank: int, end: EndOfRank) -> None:
-    """Keep how a process ended."""
+    """Write how a process ended."""
     write_json_atomic(rank_file(run_dir, rank, ".json"), asdict(end))
 
 
 def train_in_processes(config: RunConfig, run_dir: Path, *, resume: bool) -> Mapping[str, Any]:
-    """As `training_run.train`, by ``trainer.devices`` processes on this node (and those that joined on others).
+    """Run `training_run.train` in ``trainer.devices`` processes on this node (and those that joined on others).
 
     Raises:
-        RanksError: one of them failed; the message is the first one's.
-        RewardPausedError: the reward may not go on now.
+        RanksError: a process failed; the message is that of the first one that failed.
+        RewardPausedError: the reward has reached a limit.
         KeyboardInterrupt, SystemExit: the run was stopped; its processes have ended.
     """
     for old in (run_dir / FOLDER).glob("rank-*"):
@@ -108,7 +108,7 @@ def train_in_processes(config: RunConfig, run_dir: Path, *, resume: bool) -> Map
             tied([*torchrun(config), "-m", "igrpo.cli.worker", str(run_dir)]),
             stdin=subprocess.DEVNULL,
             stderr=output,
-            start_new_session=True,  # Ctrl-C reaches it through this process alone
+            start_new_session=True,  # Ctrl-C must reach it only through this process
             env=os.environ
             | {"OMP_NUM_THREADS": str(config.trainer.threads), "TORCH_FR_BUFFER_SIZE": "0"}
             | starter_variables(),
@@ -118,7 +118,7 @@ def train_in_processes(config: RunConfig, run_dir: Path, *, resume: bool) -> Map
         except BaseException as stop:
             _stop(process)
             ends = _ends(run_dir)
-            if 0 not in ends or ends[0].status == "lost":  # it was waiting for another one when the signal came
+            if 0 not in ends or ends[0].status == "lost":  # it was waiting for another process
                 _correct_status(RunDirectory(run_dir), ends, f"stopped: {type(stop).__name__}")
             raise
     ends = _ends(run_dir)
@@ -131,7 +131,7 @@ def train_in_processes(config: RunConfig, run_dir: Path, *, resume: bool) -> Map
     reason = _reason(ends, config.processes)
     if reason is None:
         if any(end.status == "stopped" for end in ends.values()):
-            raise SystemExit(128 + signal.SIGTERM)  # somebody ended them without this process
+            raise SystemExit(128 + signal.SIGTERM)  # they were stopped, but not by this process
         reason = f"torchrun ended with exit code {code}; its last words are in {words}"
     for path in sorted((run_dir / FOLDER).glob("rank-*.txt")):
         log.error("%s: %s", path.stem, path.read_text(encoding="utf-8"), extra={FILE_ONLY: True})
@@ -140,8 +140,10 @@ def train_in_processes(config: RunConfig, run_dir: Path, *, resume: bool) -> Map
 
 
 def _reason(ends: Mapping[int, EndOfRank], processes: int) -> str | None:
-    """What ended the run: the first error that is a process's own; else who died without a word; else the first that
-    found another one gone. None: nothing of all that."""
+    """Return the reason why the run ended; None if there is none.
+
+    It is the first error of a process, else the processes that were killed, else the first process that was ``lost``.
+    """
 
     def first(status: str) -> str | None:
         found = sorted((end for end in ends.values() if end.status == status), key=lambda end: end.time)
@@ -156,8 +158,7 @@ def _reason(ends: Mapping[int, EndOfRank], processes: int) -> str | None:
 
 
 def _correct_status(directory: RunDirectory, ends: Mapping[int, EndOfRank], reason: str) -> None:
-    """See that the run's status and its reason are true where the main process could not know them: it was killed, or
-    was ended because of another one."""
+    """Correct the run's status and reason if the main process was killed, or ended because of another process."""
     main_knew = 0 in ends and ends[0].status == "failed"
     if main_knew or not directory.record_file.exists() or directory.read_record().status == "FINISHED":
         return
@@ -168,7 +169,7 @@ def _correct_status(directory: RunDirectory, ends: Mapping[int, EndOfRank], reas
             with directory.acquire():
                 record = directory.finish(status, error=reason)
             break
-        except RunDirectoryLockedError:  # its main process has not noticed yet that torchrun is gone
+        except RunDirectoryLockedError:  # the main process has not noticed yet that torchrun has ended
             if time.monotonic() > deadline:
                 return
             time.sleep(0.1)
@@ -181,7 +182,7 @@ def _correct_status(directory: RunDirectory, ends: Mapping[int, EndOfRank], reas
 
 
 def torchrun(config: RunConfig) -> list[str]:
-    """The command that starts this node's processes, without the module that they run."""
+    """Return the command that starts this node's processes, without the module that they run."""
     trainer = config.trainer
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={trainer.devices}", "--max-restarts=0"]
     if trainer.nodes == 1:
@@ -190,7 +191,7 @@ def torchrun(config: RunConfig) -> list[str]:
 
 
 def _many_nodes(nodes: int) -> list[str]:
-    """Where the nodes of one run meet, from the environment that the cluster's launcher sets."""
+    """Return torchrun's rendezvous arguments, from environment variables that the cluster's launcher sets."""
     number = os.environ.get("NODE_RANK", os.environ.get("SLURM_NODEID"))
     address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT", "29500")
     if number is None or address is None:
@@ -204,9 +205,9 @@ def _many_nodes(nodes: int) -> list[str]:
 
 
 def _stop(process: subprocess.Popen[Any]) -> None:
-    """Let the processes write how the run ended, then make sure that they have.
+    """Interrupt the processes, so that they write how the run ended, and kill those that do not end in time.
 
-    Always by SIGINT: on SIGTERM, Lightning begins a collective in whatever a process was doing.
+    Always uses SIGINT: on SIGTERM, Lightning starts a collective in the middle of other work.
     """
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -216,7 +217,7 @@ def _stop(process: subprocess.Popen[Any]) -> None:
         except subprocess.TimeoutExpired:
             with suppress(psutil.NoSuchProcess):
                 torchrun = psutil.Process(process.pid)
-                for each in (*torchrun.children(recursive=True), torchrun):  # they have process groups of their own
+                for each in (*torchrun.children(recursive=True), torchrun):  # each is in its own process group
                     with suppress(psutil.NoSuchProcess):
                         each.kill()
             process.wait()

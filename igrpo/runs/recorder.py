@@ -1,4 +1,4 @@
-"""What a run leaves behind: rollouts, evaluations, failures and the summary."""
+"""Recording of a run's rollouts, evaluations, failures and summary."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from igrpo.types import Trace
 
 
 class RunRecorder:
-    """Writes a run's data into its directory, and what belongs there to MLflow.
+    """Writes a run's data to its directory, and sample tables and alarms to MLflow.
 
     Args:
-        budget: the run's counters, read whenever the summary is written.
+        budget: the run's counters, which are read whenever the summary is written.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class RunRecorder:
         self._latest: Sequence[Trace] = ()
 
     def record(self, step: int, traces: Sequence[Trace]) -> None:
-        """Keep every draft and refinement of a step."""
+        """Write every draft and refinement of a step to the rollout log."""
         self._latest = traces
         self._rollouts.append(step, [trace_line(step, trace) for trace in traces])
 
     def record_failure(self, step: int, traces: Sequence[Trace], reason: str) -> Path:
-        """Keep the data of the step that stopped the run, with the reason in its first line."""
+        """Write the data of the step that stopped the run, with the reason in the first line. Returns the file."""
         target = self._directory.failures / f"step-{step:06d}.jsonl.gz"
         lines = [{"step": step, "reason": reason}, *(trace_line(step, trace) for trace in traces)]
         with (
@@ -62,12 +62,12 @@ class RunRecorder:
         return target
 
     def has_evaluation(self, step: int, split: str) -> bool:
-        """Tell whether an evaluation after ``step`` is kept; one in which nothing had a score is repeated."""
+        """True if an evaluation after ``step`` exists. An evaluation without any score does not count: repeat it."""
         found = self._evaluation(split, step)
         return found is not None and found["single_shot"] is not None
 
     def record_evaluation(self, step: int, split: str, result: EvaluationResult) -> None:
-        """Keep an evaluation with its verdicts by question, a table of sampled questions, and the newest summary."""
+        """Write an evaluation with its verdicts per question, a table of sampled questions, and the summary."""
         target = self._evaluation_file(split, step)
         with disk_errors(target):
             write_json_atomic(target, {"step": step, "split": split, **asdict(result)})
@@ -77,11 +77,11 @@ class RunRecorder:
         self.write_summary(step)
 
     def set_alarm(self, name: str, words: str) -> None:
-        """Keep an alarm as a tag of the run in MLflow."""
+        """Set an alarm as a tag of the run in MLflow."""
         self._tracker.set_tags({f"igrpo.alarm.{name}": words})
 
     def write_summary(self, step: int) -> Summary:
-        """Write summary.json as things stand after ``step``."""
+        """Write summary.json for the state after ``step``."""
         config = self._config
         rule = StoppingRule(config.trainer.steps, config.budget)
         rows = list(read_metrics(self._directory.metrics))
@@ -114,7 +114,7 @@ class RunRecorder:
         return summary
 
     def forget_after(self, step: int) -> None:
-        """Drop what belongs to steps after a checkpoint that a resumed run starts from."""
+        """Drop rollouts and evaluations after ``step``, the checkpoint from which a resumed run continues."""
         self._rollouts.truncate_after(step)
         for path in self._directory.evaluations.glob("*-*.json"):
             number = path.stem.rpartition("-")[2]
@@ -133,7 +133,7 @@ class RunRecorder:
 
 
 def _entropies(rows: Sequence[Mapping[str, float]]) -> dict[str, FirstLast]:
-    """Of the sampled tokens of each stage, at the first and the last training step in metrics.jsonl."""
+    """Return the entropy of each stage's sampled tokens at the first and last training step in metrics.jsonl."""
     entropies: dict[str, FirstLast] = {}
     for stage in ("stage1", "stage2"):
         seen = [row[f"{stage}/entropy"] for row in rows if f"{stage}/entropy" in row]
@@ -143,7 +143,7 @@ def _entropies(rows: Sequence[Mapping[str, float]]) -> dict[str, FirstLast]:
 
 
 def _judge_use(rows: Sequence[Mapping[str, float]]) -> JudgeUse | None:
-    """The newest sums of metrics.jsonl."""
+    """Return the judge's latest totals in metrics.jsonl; None without a judge."""
     last = next((row for row in reversed(rows) if "judge/cost" in row), None)
     if last is None:
         return None

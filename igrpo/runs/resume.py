@@ -1,4 +1,4 @@
-"""`igrpo train resume=RUN_DIR`: go on with the settings that the run directory keeps, without Hydra's composition."""
+"""Settings of a resumed run (`igrpo train resume=RUN_DIR`), read from its directory without Hydra's composition."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from igrpo.runs.metrics_file import read_metrics
 from igrpo.runs.run_lock import RunDirectoryLockedError, run_lock
 from igrpo.training.stopping import first_stop
 
-#: What may differ from the first part of a run; anything else would make it another run.
+#: Settings that may change when a run is resumed; any other change would make it a different run.
 CHANGEABLE = (
     "trainer.steps",
     "trainer.device",
@@ -49,15 +49,15 @@ CHANGEABLE = (
 
 
 def resumed_config(run_dir: Path, overrides: Sequence[str]) -> RunConfig:
-    """The settings of the run in ``run_dir`` with the few changes that resuming allows.
+    """Return the settings of the run in ``run_dir``, with the changes that resuming allows.
 
     Raises:
-        ConfigError: no run there, one that a living process works on, a change that is not allowed, or values that
-            the schema refuses.
+        ConfigError: there is no run, a living process works on it, a change is not allowed, or the schema refuses a
+            value.
     """
     config = read_config(run_dir / CONFIG_FILE)
     try:
-        with run_lock(run_dir):  # the lock decides, not the note beside it, which a killed process leaves behind
+        with run_lock(run_dir):  # checks the lock, since a killed process leaves its note behind
             pass
     except RunDirectoryLockedError as error:
         raise ConfigError([str(error)], "resume") from None
@@ -87,7 +87,7 @@ def resumed_config(run_dir: Path, overrides: Sequence[str]) -> RunConfig:
 
 
 def has_setting(run_dir: Path, text: str) -> bool:
-    """Return whether the run in ``run_dir`` has the setting that an override changes."""
+    """True if the run in ``run_dir`` has the setting that an override changes."""
     item = parse(text)
     section, _, name = ("" if item is None else item.key_or_group).rpartition(".")
     node = _node(config_values(read_config(run_dir / CONFIG_FILE)), section)
@@ -95,10 +95,10 @@ def has_setting(run_dir: Path, text: str) -> bool:
 
 
 def require_files(configs: Sequence[RunConfig]) -> None:
-    """Refuse settings that name local files, folders or modules which are not there.
+    """Check that all local files, folders and modules named in the settings exist.
 
     Raises:
-        ConfigError: naming each once.
+        ConfigError: some do not exist; the message names each once.
     """
     problems = dict.fromkeys(problem for config in configs for problem in missing_files(config))
     if problems:
@@ -106,18 +106,18 @@ def require_files(configs: Sequence[RunConfig]) -> None:
 
 
 def has_begun(run_dir: Path) -> bool:
-    """Whether a run has more than its settings: one of a sweep may not have come to its first step yet."""
+    """True if a run has started. In a sweep, a run's folder with its settings exists before the run starts."""
     return any((run_dir / name).exists() for name in ("run.json", "metrics.jsonl"))
 
 
 def steps_behind(run_dir: Path) -> int:
-    """The step of the newest checkpoint, by its name; 0 without one."""
+    """Return the step of the newest checkpoint, by file name; 0 without a checkpoint."""
     names = (path.stem.removeprefix("step-") for path in (run_dir / "checkpoints").glob("step-*.ckpt"))
     return max((int(name) for name in names if name.isdigit()), default=0)
 
 
 def finished_summary(run_dir: Path, config: RunConfig) -> dict[str, Any] | None:
-    """The summary of a run that has nothing left to do; None where there is something to do, or no such summary."""
+    """Return the summary of a run that is complete under ``config``; None if it is not complete or has no summary."""
     try:
         summary: dict[str, Any] = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
         status = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))["status"]
@@ -130,7 +130,7 @@ def finished_summary(run_dir: Path, config: RunConfig) -> dict[str, Any] | None:
 
 
 def how_to_go_on(run_dir: Path, config: RunConfig) -> str:
-    """What to tell the user of a finished run: what ended it, and the setting that lets it go on."""
+    """Return a message for a finished run: the limit that ended it, and the setting that lets it continue."""
     stop, steps = _stop(run_dir, config), config.trainer.steps
     if stop is None or stop[0] >= steps:
         return f"already finished ({steps} steps); to go on, give more: trainer.steps=NUMBER"
@@ -142,13 +142,13 @@ def how_to_go_on(run_dir: Path, config: RunConfig) -> str:
 
 
 def _stop(run_dir: Path, config: RunConfig) -> tuple[int, str] | None:
-    """Where the run's own measurements end it under the limits of ``config.budget``; None: nowhere so far."""
+    """Return the step at which a limit of ``config.budget`` ends the run, and the limit; None: not reached so far."""
     metrics = run_dir / "metrics.jsonl"
     return first_stop(config.budget, read_metrics(metrics)) if metrics.exists() else None
 
 
 def _apply(text: str, values: dict[str, Any]) -> str | None:
-    """Change ``values`` as ``text`` says, or return why not."""
+    """Apply the override ``text`` to ``values``; return an error message if it is not allowed, else None."""
     try:
         item = OverridesParser.create().parse_overrides([text])[0]
     except HydraException as error:
@@ -171,7 +171,7 @@ def _apply(text: str, values: dict[str, Any]) -> str | None:
 
 
 def _accepts(text: str, values: dict[str, Any]) -> bool:
-    """Return whether the change can be read and the schema takes it."""
+    """True if the change can be parsed and the schema accepts it."""
     changed = deepcopy(values)
     if not is_readable(text) or _apply(text, changed) is not None:
         return False
@@ -183,7 +183,7 @@ def _accepts(text: str, values: dict[str, Any]) -> bool:
 
 
 def _node(values: dict[str, Any], section: str) -> dict[str, Any] | None:
-    """The values of a section such as ``reward.parts.judge.reward``; None: there is no such section."""
+    """Return the values of a section such as ``reward.parts.judge.reward``; None if there is no such section."""
     node: Any = values
     for name in section.split("."):
         node = node.get(name) if isinstance(node, dict) else None

@@ -1,7 +1,8 @@
-"""Every draft and every refinement of every step, as compressed JSONL.
+"""Log of every draft and refinement of every step, as compressed JSONL.
 
-A step is one whole gzip member at the end of a file of ``steps_per_file`` steps. A kill tears at most the last member,
-which readers leave out and the next append cuts off; ``zcat`` and every gzip reader take the files as they are.
+Each step is appended as one gzip member to a file of ``steps_per_file`` steps. If the process is killed, at most the
+last member is incomplete: readers skip it, and the next append cuts it off. ``zcat`` and all gzip readers can read the
+files.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ _CHUNK = 1 << 20
 
 
 class RolloutLog:
-    """Appends steps to the files of a folder and drops the oldest files beyond the limits.
+    """Appends steps to the files of a folder and deletes the oldest files beyond the limits.
 
     Args:
-        folder: where the files lie.
-        steps_per_file: after how many steps a new file begins.
-        keep_files: how many files to keep, the current one included (None: all).
-        keep_mb: how many MiB the files may take together; the current file always stays (None: no limit).
+        folder: folder of the files.
+        steps_per_file: number of steps per file.
+        keep_files: number of files to keep, including the current one (None: all).
+        keep_mb: maximum size of all files together, in MiB; the current file is always kept (None: no limit).
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class RolloutLog:
         """Write one step's lines as one gzip member.
 
         Raises:
-            DiskFullError: no room; the file is what it was before.
+            DiskFullError: the disk is full; the file is unchanged.
         """
         if not lines:
             return
@@ -71,7 +72,7 @@ class RolloutLog:
         self._drop_oldest()
 
     def truncate_after(self, step: int) -> None:
-        """Drop the steps after ``step``: a resumed run samples them again."""
+        """Drop the steps after ``step``, which a resumed run samples again."""
         self._current = None
         for path in rollout_files(self.folder):
             if _steps_of(path)[0] > step:
@@ -101,19 +102,19 @@ class RolloutLog:
 
 
 def rollout_files(folder: Path) -> list[Path]:
-    """The files of a rollout log, oldest steps first."""
+    """Return the files of a rollout log, oldest steps first."""
     return sorted((path for path in folder.glob("steps-*.jsonl.gz") if _NAME.fullmatch(path.name)), key=_steps_of)
 
 
 def read_rollouts(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of one file, or of all files of a folder in the order of their steps; a torn tail is left out."""
+    """Yield the lines of one file, or of all files of a folder in the order of steps, without an incomplete end."""
     for file in rollout_files(path) if path.is_dir() else [path]:
         for member in _members(file):
             yield from map(json.loads, member.data.splitlines())
 
 
 class _Member(NamedTuple):
-    """One whole gzip member: its bytes in the file are [start, end), ``data`` is what it holds."""
+    """A complete gzip member: bytes [start, end) of the file, and the decompressed ``data``."""
 
     start: int
     end: int
@@ -125,7 +126,7 @@ class _Member(NamedTuple):
 
 
 def _members(path: Path) -> Iterator[_Member]:
-    """The whole members of a file; ends before the first that is torn."""
+    """Yield the complete members of a file, up to the first incomplete one."""
     start = read = 0
     unpacker, parts = zlib.decompressobj(wbits=_GZIP), list[bytes]()
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Where everything of a run lies, and ``run.json``: what the run is, who works on it and how it ended."""
+"""Paths in a run's directory, and ``run.json`` with the run's process, status and MLflow ids."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ from igrpo.runs.run_lock import run_lock
 
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
-#: The version of run.json that this code writes, and the newest that it reads.
+#: Schema version of run.json that this code writes, and the newest that it reads.
 SCHEMA_VERSION = 1
 
 
 class RunRecord(BaseModel):
-    """The contents of run.json. Times are ISO 8601 in UTC; ``pid_started`` is in seconds since 1970; ``error`` is what
-    ended a run that failed."""
+    """Contents of run.json.
+
+    Times are ISO 8601 in UTC, but ``pid_started`` is in seconds since 1970. ``error`` is the reason why the run ended
+    or could not be resumed.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,12 +50,12 @@ class RunRecord(BaseModel):
 
     @property
     def process(self) -> ProcessMark:
-        """The process that works, or worked last, on the run."""
+        """The process that works on the run, or worked on it last."""
         return ProcessMark(self.host, self.pid, self.pid_started, self.pid_namespace)
 
 
 class RunDirectory:
-    """The folder of one run, by name. Making the object touches no file."""
+    """Paths and records of one run's folder. Creating the object touches no file."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).absolute()
@@ -74,10 +77,10 @@ class RunDirectory:
         return str(self.path)
 
     def create(self) -> None:
-        """Make the folders; those that exist stay as they are.
+        """Create the folders that do not exist yet.
 
         Raises:
-            ValueError: something that is no folder is in the way.
+            ValueError: a folder cannot be created, because a file is in its place or permission is missing.
         """
         with disk_errors(self.path):
             for folder in (self.path, self.rollouts, self.checkpoints, self.evaluations, self.failures):
@@ -90,13 +93,13 @@ class RunDirectory:
 
     @contextmanager
     def acquire(self) -> Iterator[None]:
-        """Hold the directory for this process; see run_lock for takeover and errors."""
+        """Lock the directory for this process; see ``run_lock`` for takeover and errors."""
         self.create()
         with run_lock(self.path):
             yield
 
     def save_config(self, values: Mapping[str, Any]) -> None:
-        """Write config.yaml, atomically; other settings that stand there already are kept as config.previous.yaml."""
+        """Write config.yaml atomically. If the settings have changed, the old file is kept as config.previous.yaml."""
         text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=120)
         with disk_errors(self.config):
             if self.config.exists():
@@ -107,7 +110,7 @@ class RunDirectory:
             write_text_atomic(self.config, text)
 
     def read_record(self) -> RunRecord:
-        """What run.json says.
+        """Read run.json.
 
         Raises:
             ValueError: it is missing or broken, or a newer igrpo wrote it.
@@ -116,7 +119,7 @@ class RunDirectory:
         return RunRecord.model_validate(read_versioned(self.record_file, SCHEMA_VERSION, missing=missing))
 
     def begin(self, command: Sequence[str] | None = None) -> RunRecord:
-        """Write that this process works on the run; a resumed run keeps its time of creation and its MLflow ids."""
+        """Record that this process works on the run. A resumed run keeps its creation time and its MLflow ids."""
         mark = ProcessMark.current()
         mine: dict[str, Any] = {
             "status": "RUNNING",
@@ -134,26 +137,26 @@ class RunDirectory:
             return self._write(RunRecord(created=_now(), **mine))
 
     def attach_mlflow(self, tracking_uri: str, experiment_id: str, run_id: str) -> RunRecord:
-        """Write which MLflow run this is."""
+        """Record the ids of the run in MLflow."""
         ids = {"mlflow_tracking_uri": tracking_uri, "mlflow_experiment_id": experiment_id, "mlflow_run_id": run_id}
         with self._writing:
             return self._write(self.read_record().model_copy(update=ids))
 
     def finish(self, status: RunStatus, ended: float | None = None, error: str | None = None) -> RunRecord:
-        """Write how the run ended (``ended`` in seconds since 1970; now by default) and what ended it."""
+        """Record the final status, the end time (``ended`` in seconds since 1970, now by default) and the reason."""
         with self._writing:
             update = {"status": status, "ended": _now(ended), "error": error}
             return self._write(self.read_record().model_copy(update=update))
 
     def explain(self, error: str) -> None:
-        """Write why a run that is not finished could not go on; how it ended before stays as it is."""
+        """Record why an unfinished run could not be resumed. Its status and end time are kept."""
         with self._writing:
             record = self.read_record()
             if record.status != "FINISHED":
                 self._write(record.model_copy(update={"error": error}))
 
     def last_sign_of_life(self) -> float:
-        """When the run last wrote something (seconds since 1970)."""
+        """Return the time when the run last wrote to a file (seconds since 1970)."""
         files = (self.metrics, self.log, self.summary, self.record_file)
         return max(file.stat().st_mtime for file in files if file.exists())
 
@@ -164,10 +167,10 @@ class RunDirectory:
 
 
 def read_versioned(path: Path, newest: int, *, missing: str) -> Any:
-    """A JSON object with a schema version that this code reads.
+    """Read a JSON object and check its schema version.
 
     Raises:
-        ValueError: ``missing`` where there is no file; else naming the file and what is wrong with it.
+        ValueError: there is no file (with ``missing`` as the message), or it is invalid; the message says why.
     """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -180,10 +183,10 @@ def read_versioned(path: Path, newest: int, *, missing: str) -> Any:
 
 
 def check_schema_version(path: Path, raw: Any, newest: int) -> None:
-    """Refuse a file that is no JSON object, has no schema version, or one that this code does not know.
+    """Check that ``raw`` is a JSON object with a schema version that this code can read.
 
     Raises:
-        ValueError: naming the file and both versions.
+        ValueError: it is not; the message names the file and the version.
     """
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:

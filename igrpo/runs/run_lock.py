@@ -1,4 +1,4 @@
-"""One process a run directory. The kernel's file lock decides; a note beside it says who holds it."""
+"""Lock of a run directory: a file lock of the operating system, and a note that names the holder."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _log = logging.getLogger(__name__)
 
 
 class RunDirectoryLockedError(ValueError):
-    """Another living process works in the run directory; the message names it."""
+    """Another process works in the run directory; the message names it."""
 
 
 @contextmanager
 def run_lock(directory: Path) -> Iterator[None]:
-    """Hold the run directory for this process.
+    """Lock the run directory for this process.
 
-    A dead holder's lock is taken over, even when a child process that outlived it keeps the lock file open.
+    The lock of a dead process is taken over, even if a surviving child process keeps the lock file open.
 
     Raises:
-        RunDirectoryLockedError: a living process (or one on another host) holds it.
+        RunDirectoryLockedError: a living process, or a process on another host, holds the lock.
     """
     note = directory / ".lock.json"
-    # The guard is held for moments only. It makes 'take the lock and write the note' one action, so that nobody ever
-    # sees a held lock beside the note of an earlier holder, and no two processes take over at the same time.
+    # The guard is held only briefly. It makes 'take the lock and write the note' one action: no process sees a held
+    # lock next to the note of an earlier holder, and no two processes take over at the same time.
     with disk_errors(directory), FileLock(directory / ".lock.guard", timeout=30):
         lock = _acquire(directory, note)
         write_json_atomic(note, asdict(ProcessMark.current()))
@@ -46,7 +46,7 @@ def run_lock(directory: Path) -> Iterator[None]:
 
 
 def holder(directory: Path) -> ProcessMark | None:
-    """Who holds, or held when it died, the lock of this run directory; None: nobody."""
+    """Return the process that holds this directory's lock, or held it when it died; None if there is none."""
     try:
         return ProcessMark(**json.loads((directory / ".lock.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -62,7 +62,7 @@ def _acquire(directory: Path, note: Path) -> FileLock:
     except Timeout:
         if mark is None or not mark.is_dead():
             raise RunDirectoryLockedError(_locked_message(directory, mark)) from None
-        # The holder is dead, a child of it still has the file open: leave it the old file and lock a new one.
+        # The holder is dead, but a child of it still has the file open: unlink that file and lock a new one.
         path.unlink()
         lock = FileLock(path)
         lock.acquire(timeout=0)

@@ -1,4 +1,4 @@
-"""How a run stands in MLflow: where by its settings, grouped by which tags, and found by which links."""
+"""Tags, tracking address and links of a run in MLflow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from igrpo.runs.tracker import Tracker
 
 
 def run_tags(config: RunConfig) -> dict[str, str]:
-    """What runs are grouped by in MLflow."""
+    """Return the tags by which runs are grouped in MLflow."""
     return {
         "condition": config.condition,
         "algorithm": config.algorithm.name,
@@ -19,7 +19,7 @@ def run_tags(config: RunConfig) -> dict[str, str]:
 
 
 def tracking_uri(config: RunConfig, directory: RunDirectory, *, resume: bool) -> str | None:
-    """A relative database is beside where the run began, wherever it is resumed from."""
+    """Return the run's tracking address. A resumed run keeps the relative database of the directory it started in."""
     uri = config.tracking.uri
     path = None if uri is None else sqlite_path(uri)
     if not resume or path is None or path.is_absolute():
@@ -28,7 +28,7 @@ def tracking_uri(config: RunConfig, directory: RunDirectory, *, resume: bool) ->
 
 
 def ways_to_run(tracker: Tracker) -> dict[str, str] | None:
-    """The link to the run's page, and the command that serves it where no server does; None without MLflow."""
+    """Return the link to the run's page, and without a server the command that starts the UI; None without MLflow."""
     run = tracker.run
     if run is None or tracker.tracking_uri is None:
         return None

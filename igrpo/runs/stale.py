@@ -1,4 +1,4 @@
-"""Puts right what kill -9 left behind: runs that say RUNNING though their process is dead."""
+"""Repair of runs that still have the status RUNNING although their process is dead, as after kill -9."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ _MAX_DEPTH = 4
 
 
 def repair_stale_runs(tracking_uri: str | None, run_roots: Iterable[Path] = ()) -> list[str]:
-    """Set KILLED in run.json and in MLflow for every run of this host whose process is dead.
+    """Set the status KILLED in run.json and in MLflow for every run of this host whose process is dead.
 
-    Runs of other hosts, and runs that live (or whose folder a living process holds), stay as they are.
-    Cheap when there is nothing to do: MLflow is imported only for a dead run, or to ask a server.
+    Runs of other hosts, and runs that are alive (or whose folder a living process has locked), are left unchanged.
+    This is cheap if there is nothing to do: MLflow is imported only for a dead run, or to query a server.
 
     Args:
-        tracking_uri: where to look for runs whose folder is not below a root, or gone (None: nowhere).
-        run_roots: folders that hold run directories, up to four levels deep.
+        tracking_uri: tracking address to search for runs whose folder is not below a root, or was deleted (None: no
+            search).
+        run_roots: folders that contain run directories, up to four levels deep.
 
     Returns:
-        The run directories and MLflow run ids that were put right. An MLflow that cannot be reached is no error.
+        The run directories and MLflow run ids that were repaired. It is not an error if MLflow cannot be reached.
     """
     repaired: list[str] = []
     for path in _run_directories(run_roots):
@@ -65,12 +66,12 @@ def _run_directories(roots: Iterable[Path]) -> Iterator[Path]:
 
 
 def _repair_directory(directory: RunDirectory) -> RunRecord | None:
-    """Set KILLED where the process is dead; returns what run.json says now, None where nothing was to be done."""
+    """Set KILLED if the process is dead. Returns the new contents of run.json, or None if nothing was changed."""
     try:
         if not _is_stale(directory.read_record()):
             return None
         with directory.acquire():
-            # again: somebody may have resumed or repaired it before we had the lock
+            # check again: another process may have resumed or repaired it before we had the lock
             if not _is_stale(directory.read_record()):
                 return None
             return directory.finish("KILLED", ended=directory.last_sign_of_life())
@@ -86,15 +87,17 @@ def _is_stale(record: RunRecord) -> bool:
 
 
 def _ended(record: RunRecord) -> float | None:
-    """In seconds since 1970: run.json says it to the second, and writing that was itself a sign of life."""
+    """Return the end time in run.json, in seconds since 1970."""
     return None if record.ended is None else datetime.fromisoformat(record.ended).timestamp()
 
 
 def _dead_in_database(database: Path) -> list[str]:
-    """The RUNNING runs of dead processes in a sqlite database, by its own library: MLflow takes seconds to import.
+    """Return the ids of RUNNING runs of dead processes in a sqlite database.
+
+    The database is read with sqlite3, because importing MLflow takes seconds.
 
     Raises:
-        sqlite3.Error: no MLflow database, or another layout.
+        sqlite3.Error: it is not an MLflow database, or has a different layout.
     """
     if not database.is_file():
         return []
@@ -117,7 +120,7 @@ def _dead_on_server(client: MlflowClient) -> list[str]:
 
 
 def _repair_mlflow(uri: str, run_id: str | None = None, ended: float | None = None) -> list[str]:
-    """Put one run right, or all of this host at that address."""
+    """Repair the run ``run_id``, or (None) all runs of this host at that tracking address."""
     repaired: list[str] = []
     database = sqlite_path(uri)
     try:
@@ -141,9 +144,9 @@ def _repair_mlflow(uri: str, run_id: str | None = None, ended: float | None = No
 
 
 def _repair_folder_of(tags: Mapping[str, str], repaired: list[str]) -> float | None:
-    """Put right the folder of a run in MLflow, where it still exists; returns when something was last written there.
+    """Repair the folder of a run in MLflow, if it still exists. Returns the time of the last write there.
 
-    The parent run of a sweep has a folder of runs, and no status of its own in it.
+    The parent run of a sweep has a folder that contains runs, but no run.json.
     """
     if "igrpo.run_directory" not in tags:
         return None

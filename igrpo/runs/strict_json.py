@@ -1,4 +1,4 @@
-"""Numbers in strict JSON, which knows neither NaN nor infinity: they are written as "nan", "inf" and "-inf"."""
+"""Strict JSON with non-finite numbers, which are written as "nan", "inf" and "-inf"."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def encode_number(value: float) -> float | str:
-    """The value itself, or its name where JSON has no number for it."""
+    """Return a finite value unchanged, and the name of a non-finite one."""
     if math.isfinite(value):
         return value
     return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
 
 
 def decode_number(value: Any) -> Any:
-    """The reverse of encode_number; everything else comes back as it is."""
+    """Invert ``encode_number``; return anything else unchanged."""
     return _NON_FINITE.get(value, value) if isinstance(value, str) else value
 
 
 def compact_json(value: Any) -> str:
-    """One line of strict JSON; a NaN that nobody encoded is a ValueError."""
+    """Return one line of strict JSON; a non-finite number that was not encoded raises a ValueError."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""summary.json: what a run was and what came out of it. Tables and reports read it."""
+"""The file summary.json: a run's settings, results and costs, which tables and reports read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from igrpo.evaluation.draft_worth import DraftWorth
 from igrpo.files import write_json_atomic
 from igrpo.runs.run_directory import read_versioned
 
-#: The version of summary.json that this code writes, and the newest that it reads.
+#: Schema version of summary.json that this code writes, and the newest that it reads.
 SCHEMA_VERSION = 1
 
 
@@ -20,8 +20,10 @@ class _Part(BaseModel):
 
 
 class Accuracy(_Part):
-    """Shares in [0, 1] of the test split, means of ``samples_per_question`` samples; ``interval`` (low, high) belongs
-    to ``after``. None: not measured, or not yet."""
+    """Accuracy in [0, 1] on the test split, as the mean over ``samples_per_question`` samples per question.
+
+    ``interval`` (low, high) is that of ``after``. None: not measured, or not yet.
+    """
 
     before: float | None = None
     after: float | None = None
@@ -34,21 +36,21 @@ class Accuracy(_Part):
 
 
 class DraftWorths(_Part):
-    """The worth of a draft in the test split's evaluations. None: not measured, or not yet."""
+    """Worth of a draft in the evaluations of the test split. None: not measured, or not yet."""
 
     before: DraftWorth | None = None
     after: DraftWorth | None = None
 
 
 class FirstLast(_Part):
-    """A stage's entropy (nats a token) at the first and at the last step."""
+    """Entropy of a stage (nats per token) at the first and at the last step."""
 
     first: float | None = None
     last: float | None = None
 
 
 class Tokens(_Part):
-    """Tokens over the whole run."""
+    """Token counts of the whole run."""
 
     generated: int = 0
     prefilled: int = 0
@@ -56,8 +58,10 @@ class Tokens(_Part):
 
 
 class JudgeUse(_Part):
-    """What generative judges read and wrote up to the last training step, lost steps and evaluations included; ``cost``
-    is in the currency of reward.input_price."""
+    """Tokens and cost of generative judges up to the last training step, including lost steps and evaluations.
+
+    ``cost`` is in the currency of reward.input_price.
+    """
 
     input_tokens: int
     output_tokens: int
@@ -65,11 +69,14 @@ class JudgeUse(_Part):
 
 
 class Summary(_Part):
-    """One run. ``steps`` counts the steps done, ``samples`` the completions, ``flops`` the operations (None: an older
-    igrpo did not count them); ``seconds`` are wall time by phase. ``stopped_by`` names the limit, such as
-    ``budget.max_samples``, that ended the run before ``trainer.steps``; None: no limit did. ``judge`` is None
-    where there was none. ``fingerprints``: of questions, prompts, reward and model, the beginnings of their hashes (see
-    fingerprints.json; None: an older igrpo kept none)."""
+    """Contents of summary.json.
+
+    ``steps`` is the number of completed steps, ``samples`` that of completions, and ``flops`` that of operations (None:
+    an older igrpo did not count them). ``seconds`` is wall time by phase. ``stopped_by`` is the limit, such as
+    ``budget.max_samples``, that ended the run before ``trainer.steps``; None: no limit. ``judge`` is None without a
+    judge. ``fingerprints`` are short hashes of questions, prompts, reward and model (see fingerprints.json; None: an
+    older igrpo kept none).
+    """
 
     schema_version: int = SCHEMA_VERSION
     algorithm: str
@@ -93,20 +100,21 @@ class Summary(_Part):
 
 
 def write_summary(path: Path, summary: Summary) -> None:
-    """Write it atomically, as strict JSON.
+    """Write summary.json atomically, as strict JSON.
 
     Raises:
-        DiskFullError: no room; an earlier summary stays.
+        DiskFullError: the disk is full; an earlier summary is kept.
     """
     with disk_errors(path):
         write_json_atomic(path, summary.model_dump(mode="json"))
 
 
 def read_summary(path: Path) -> Summary:
-    """Read and check it.
+    """Read and validate summary.json.
 
     Raises:
-        ValueError: missing, broken, of another schema version, or with wrong fields; the message names the file.
+        ValueError: the file is missing or broken, or has an unknown schema version or wrong fields; the message names
+            the file.
     """
     missing = f"there is no {path}: the run has not been evaluated yet, or this is no run"
     raw = read_versioned(path, SCHEMA_VERSION, missing=missing)

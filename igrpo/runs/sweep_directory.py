@@ -1,7 +1,7 @@
-"""Where the runs of a sweep lie, and ``sweep.json``: which runs they are and how each of them stands.
+"""Directory of a sweep, ``sweep.json`` with the list of its runs, and the status of each run.
 
 A run of a sweep (a cell) is an ordinary run directory. Its config.yaml is written before the first run starts, so that
-what was checked is what runs, whatever happens to the YAML in the meantime.
+later changes of the YAML files do not affect the checked settings.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from igrpo.runs.run_lock import RunDirectoryLockedError, run_lock
 
 SWEEP_FILE = "sweep.json"
 
-#: The version of sweep.json that this code writes, and the newest that it reads.
+#: Schema version of sweep.json that this code writes, and the newest that it reads.
 SCHEMA_VERSION = 1
 
-#: A run of another host that writes nothing for so long, and whose lock is free, counts as killed.
+#: A run of another host that writes nothing for this many seconds, and whose lock is free, counts as killed.
 _SILENCE_S = 900.0
 
 CellStatus = Literal["WAITING", "RUNNING", "FINISHED", "FAILED", "KILLED"]
@@ -42,7 +42,7 @@ class _Part(BaseModel):
 
 
 class CellRecord(_Part):
-    """One run: the settings that the sweep varies with their values here, and the overrides that compose it."""
+    """Record of a run: the values of the settings that the sweep varies, and the overrides that compose the run."""
 
     number: int
     folder: str
@@ -51,12 +51,12 @@ class CellRecord(_Part):
 
     @property
     def name(self) -> str:
-        """A short name from the swept values, such as 'igrpo s0'."""
+        """Short name made from the swept values, such as 'igrpo s0'."""
         return short_name(self.swept)
 
 
 class SweepRecord(_Part):
-    """The contents of sweep.json. ``overrides`` are the command line's; a search adds ``cells`` as it picks them."""
+    """Contents of sweep.json. ``overrides`` are those of the command line. A search adds ``cells`` as it picks them."""
 
     schema_version: int = SCHEMA_VERSION
     name: str
@@ -75,7 +75,7 @@ class SweepRecord(_Part):
 
 @dataclass(frozen=True, slots=True)
 class CellState:
-    """How a run stands. ``summary`` is that of a finished one, empty otherwise."""
+    """Status of a run. ``summary`` is empty unless the run is finished."""
 
     status: CellStatus
     error: str | None
@@ -83,7 +83,7 @@ class CellState:
 
 
 class SweepDirectory:
-    """The folder of a sweep. Making the object touches no file."""
+    """Records of a sweep's folder. Creating the object touches no file."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).absolute()
@@ -94,12 +94,12 @@ class SweepDirectory:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a sweep here."""
+        """True if there is a sweep in this folder."""
         return self.record_file.is_file()
 
     @contextmanager
     def acquire(self) -> Iterator[None]:
-        """Hold the sweep for this process; see run_lock for takeover and errors."""
+        """Lock the sweep for this process; see ``run_lock`` for takeover and errors."""
         with run_lock(self.path):
             yield
 
@@ -114,7 +114,7 @@ class SweepDirectory:
         tracking_uri: str | None,
         experiment: str,
     ) -> SweepRecord:
-        """Write which runs the sweep has."""
+        """Create sweep.json with the sweep's runs."""
         return self.write(
             SweepRecord(
                 name=name,
@@ -131,24 +131,24 @@ class SweepDirectory:
         )
 
     def attach_mlflow(self, experiment_id: str, run_id: str) -> SweepRecord:
-        """Write which MLflow run the sweep's runs are shown under."""
+        """Record the MLflow run that is the parent of the sweep's runs."""
         update = {"mlflow_experiment_id": experiment_id, "mlflow_run_id": run_id}
         return self.write(self.read().model_copy(update=update))
 
     def add_cell(self, cell: CellRecord) -> SweepRecord:
-        """Add a run that a search has picked; parallel runs may do so at the same time."""
+        """Add a run that a search has picked. Parallel processes may call this at the same time."""
         with FileLock(self.path / ".sweep.lock", timeout=60):
             record = self.read()
             return self.write(record.model_copy(update={"cells": (*record.cells, cell)}))
 
     def write(self, record: SweepRecord) -> SweepRecord:
-        """Write sweep.json, atomically."""
+        """Write sweep.json atomically."""
         with disk_errors(self.record_file):
             write_json_atomic(self.record_file, record.model_dump(mode="json"))
         return record
 
     def read(self) -> SweepRecord:
-        """What sweep.json says.
+        """Read sweep.json.
 
         Raises:
             ValueError: it is missing or broken, or a newer igrpo wrote it.
@@ -157,28 +157,28 @@ class SweepDirectory:
         return SweepRecord.model_validate(read_versioned(self.record_file, SCHEMA_VERSION, missing=missing))
 
     def run_directory(self, cell: CellRecord) -> RunDirectory:
-        """The run directory of a cell."""
+        """Return the run directory of a cell."""
         return RunDirectory(self.path / cell.folder)
 
     def write_config(self, cell: CellRecord, config: RunConfig) -> None:
-        """Write a cell's settings into its folder."""
+        """Write a cell's settings to its folder."""
         directory = self.run_directory(cell)
         with disk_errors(directory.path):
             directory.path.mkdir(parents=True, exist_ok=True)
         directory.save_config(config_values(config))
 
     def state(self, cell: CellRecord) -> CellState:
-        """How a cell stands now."""
+        """Return the current status of a cell."""
         return run_state(self.run_directory(cell))
 
 
 def plan_cell(number: int, swept: Mapping[str, str], overrides: tuple[str, ...]) -> CellRecord:
-    """A run of a sweep, with the folder that it will have."""
+    """Return the record of a planned run, with the name of its folder."""
     return CellRecord(number=number, folder=folder_name(number, swept), swept=dict(swept), overrides=overrides)
 
 
 def run_state(directory: RunDirectory) -> CellState:
-    """How a run stands; one whose process is dead counts as killed, whatever its run.json still says."""
+    """Return the status of a run. A run whose process is dead counts as killed, even if run.json says RUNNING."""
     record = _record(directory)
     if record is None:
         return CellState("WAITING", None, {})
@@ -192,7 +192,7 @@ def run_state(directory: RunDirectory) -> CellState:
 
 
 def _is_silent(directory: RunDirectory, record: RunRecord) -> bool:
-    """Whether a run of another host, where nobody here can look, has written nothing for long and holds no lock."""
+    """True if a run of another host, which cannot be checked from here, is silent for long and holds no lock."""
     if record.process.is_here() or time.time() - directory.last_sign_of_life() < _SILENCE_S:
         return False
     try:
@@ -212,12 +212,15 @@ def _summary(directory: RunDirectory) -> dict[str, Any]:
 def _record(directory: RunDirectory) -> RunRecord | None:
     try:
         return directory.read_record()
-    except ValueError:  # not begun, or broken: then it has to begin anew
+    except ValueError:  # not started, or broken: then it has to start again
         return None
 
 
 def sweep_of(run_dir: Path) -> tuple[SweepRecord, CellRecord | None] | None:
-    """The sweep that a run directory belongs to, with its own line there (None: a search has not written it yet)."""
+    """Return the sweep that a run directory belongs to, and the run's record in it; None if there is no sweep.
+
+    The run's record is None if a search has not written it yet.
+    """
     sweep = SweepDirectory(run_dir.absolute().parent)
     if not sweep.exists:
         return None

@@ -1,4 +1,4 @@
-"""Traces as plain values: a line of the rollout log, and a row of the table of sampled questions."""
+"""Conversion of traces to plain values: lines of the rollout log, and rows of the table of sampled questions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from igrpo.types import Completion, Group, Lesson, Question, Score, Trace
 
 
 def trace_line(step: int, trace: Trace) -> dict[str, Any]:
-    """Everything that happened to one question in one step.
+    """Return a line of the rollout log, with everything about one question in one step.
 
-    Log-probs are printed with nine digits: read back as float32 they are the same bits. Entropies are means over the
-    completion's tokens (nats; null when it has none).
+    Log-probs have nine digits, which is exact for float32. Entropies are means over the completion's tokens (nats; null
+    if there are none).
     """
     return {
         "step": step,
@@ -27,10 +27,10 @@ def trace_line(step: int, trace: Trace) -> dict[str, Any]:
 
 
 def table_row(trace: Trace) -> dict[str, Any]:
-    """One question for the table of samples: its drafts with their scores, the draft shown, the last refinements.
+    """Return a row of the table of samples: a question's drafts with scores, the draft shown, the last refinements.
 
-    For an algorithm without refinements the first group's completions stand under ``drafts``. Where several drafts are
-    refined, each by itself (Critique-GRPO), the one shown is the last refinement's.
+    For an algorithm without refinements, ``drafts`` are the completions of the first group. If several drafts are
+    refined separately (Critique-GRPO), the draft of the last refinement is given.
     """
     drafts = trace.stage(1)
     refined = [index for index, group in enumerate(trace.groups) if group.stage == 2]
@@ -49,7 +49,7 @@ def table_row(trace: Trace) -> dict[str, Any]:
 
 
 def table_columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Rows with the same keys, turned into columns.
+    """Convert rows with the same keys to columns.
 
     Raises:
         ValueError: the rows have different keys.
@@ -85,7 +85,7 @@ def _group(group: Group) -> dict[str, Any]:
 
 
 def _lesson(lesson: Lesson) -> dict[str, Any]:
-    """What is trained as an answer to the bare question, with a baseline that its group does not have alone."""
+    """Convert a lesson: a completion that is trained as an answer to the bare question, with a separate baseline."""
     return {
         "text": lesson.completion.text,
         "prompt_tokens": len(lesson.prompt.token_ids),

@@ -1,4 +1,4 @@
-"""A run's status, true in every ending that a process can see. (After kill -9 see stale.py.)"""
+"""Recording how a run ended: finished, failed or killed. (For kill -9, see stale.py.)"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 class Terminated(SystemExit):
-    """A signal asked the process to end; the exit code is the shell's, 128 + the signal's number."""
+    """A signal asked the process to end. The exit code is 128 + the signal's number, as in a shell."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(128 + signal_number)
@@ -27,19 +27,19 @@ class Terminated(SystemExit):
 
 
 class Closable(Protocol):
-    """What is told how the run ended: a Tracker or a RunLogger."""
+    """Interface of objects that receive the run's final status: a Tracker or a RunLogger."""
 
     def close(self, status: RunStatus) -> None: ...
 
 
 @contextmanager
 def tracked(logger: Closable, directory: RunDirectory) -> Iterator[None]:
-    """Write how the block ended into run.json and MLflow.
+    """Write how the block ended to run.json and MLflow.
 
-    FINISHED after a normal end or exit code 0; KILLED after SIGTERM, SIGHUP, Ctrl-C or a reward that pauses; FAILED
-    after anything else.
-    In the main thread SIGTERM and SIGHUP raise ``Terminated`` inside the block; the handlers found before are put back.
-    The local file is written first: what ends a process may not leave it time to reach a server.
+    The status is FINISHED after a normal end or exit code 0; KILLED after SIGTERM, SIGHUP, Ctrl-C or a reward that
+    pauses; FAILED otherwise.
+    In the main thread, SIGTERM and SIGHUP raise ``Terminated`` inside the block; the previous handlers are restored.
+    The local file is written first, because there may be no time left to reach a server.
     """
     status: RunStatus = "FAILED"
     reason: str | None = None
@@ -53,12 +53,12 @@ def tracked(logger: Closable, directory: RunDirectory) -> Iterator[None]:
                 raise
             finally:
                 ending()
-        finally:  # reached even when a signal arrives while the inner block ends
+        finally:  # reached even if a signal arrives while the inner block ends
             _write_end(logger, directory, status, reason)
 
 
 def _ending(error: BaseException) -> tuple[RunStatus, str | None]:
-    """The status that a run has after it, and its reason in words."""
+    """Return the run's status after ``error``, and the reason as text."""
     if isinstance(error, Terminated):
         return "KILLED", f"ended by {error.signal_name}"
     if isinstance(error, KeyboardInterrupt):
@@ -89,7 +89,7 @@ def _write_end(logger: Closable, directory: RunDirectory, status: RunStatus, rea
 
 @contextmanager
 def _signals_raise() -> Iterator[Callable[[], None]]:
-    """SIGTERM and SIGHUP raise Terminated until the yielded function is called; from then on they are ignored."""
+    """Raise Terminated on SIGTERM and SIGHUP until the yielded function is called; then ignore them."""
     numbers = [signal.SIGTERM, signal.SIGHUP]
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None  # Python runs handlers in the main thread only
@@ -110,6 +110,6 @@ def _signals_raise() -> Iterator[Callable[[], None]]:
     try:
         yield ignore
     finally:
-        for number in (*taken, signal.SIGINT):  # Lightning leaves Ctrl-C ignored after one
+        for number in (*taken, signal.SIGINT):  # after a Ctrl-C, Lightning leaves it ignored
             if before[number] is not None:
                 signal.signal(number, before[number])

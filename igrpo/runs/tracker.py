@@ -1,4 +1,4 @@
-"""A run's measurements: metrics.jsonl first, MLflow second."""
+"""Tracking of a run's metrics in metrics.jsonl and MLflow."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from igrpo.runs.trace_lines import table_columns
 class Tracker:
     """Writes metrics, parameters, tags, tables and files of one run.
 
-    What concerns MLflow happens in a thread (see Follower): a server that is slow or down never stops the caller.
+    MLflow is written in a thread (see Follower), so a server that is slow or down never blocks the caller.
 
     Args:
-        directory: the run's folder, begun (``RunDirectory.begin``).
-        tracking_uri: where MLflow is; a relative sqlite path is taken from the working directory. None: no MLflow.
+        directory: the run's folder, after ``RunDirectory.begin``.
+        tracking_uri: MLflow's address; a relative sqlite path is relative to the working directory. None: no MLflow.
         experiment: the MLflow experiment.
-        run_name: the run's name in MLflow (default: the folder's).
-        tags: MLflow tags, on top of those that say who runs it where.
-        parent_run_id: the MLflow run that this one is shown under.
-        swept: the settings that the run's sweep varies (dotted key to value); ``log_params`` logs them once more under
-            short names, as the columns by which runs are compared.
-        resume_step: the checkpoint's step when a run goes on, None for a new one. metrics.jsonl is cut back to it; the
-            same MLflow run is reopened (a new one is filled from metrics.jsonl if there is none at this address).
+        run_name: the run's name in MLflow (default: the folder's name).
+        tags: MLflow tags, in addition to those for process, host and folder.
+        parent_run_id: id of the parent run in MLflow.
+        swept: settings that the run's sweep varies (dotted key to value). ``log_params`` also logs them under short
+            names, as columns for the comparison of runs.
+        resume_step: step of the checkpoint from which a run is resumed; None for a new run. metrics.jsonl is truncated
+            after this step, and the same MLflow run is reopened. If it does not exist at this address, a new one is
+            created and filled from metrics.jsonl.
         interval_s, retry_s: see Follower.
-        connect_timeout_s: the longest that the start waits for MLflow.
-        close_timeout_s: how long the end waits for MLflow to take something; while points are taken it goes on.
+        connect_timeout_s: maximum time that the constructor waits for MLflow, in seconds.
+        close_timeout_s: time after which ``close`` gives up if MLflow accepts nothing, in seconds.
     """
 
     def __init__(
@@ -88,37 +89,37 @@ class Tracker:
 
     @property
     def run(self) -> MlflowRun | None:
-        """The MLflow run; None without MLflow, or while it cannot be reached."""
+        """The MLflow run; None without MLflow, or until MLflow is reached."""
         return None if self._follower is None else self._follower.run
 
     def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Write one line of metrics.jsonl; MLflow follows.
+        """Write one line to metrics.jsonl, which the thread copies to MLflow.
 
         Raises:
-            ValueError: a name that is not allowed, or a step before the last one.
-            DiskFullError: no room.
+            ValueError: a name is not allowed, or the step is before the last one.
+            DiskFullError: the disk is full.
         """
         self._file.append(step, metrics)
 
     def log_params(self, config: Mapping[str, Any]) -> None:
-        """Log a nested config as MLflow parameters, and what is swept. Those that the run has already stay."""
+        """Log a nested config and the swept settings as MLflow parameters. Existing parameters are not changed."""
         params = flatten_params(config)
-        params = flatten_params(short_params(self._swept)) | params  # where names meet, the config says the same
+        params = flatten_params(short_params(self._swept)) | params  # the same name has the same value in both
         self._submit(lambda run: run.log_params(params))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Set MLflow tags: for what may change during a run."""
+        """Set MLflow tags, for values that may change during a run."""
         copy = dict(tags)
         self._submit(lambda run: run.set_tags(copy))
 
     def log_table(self, name: str, rows: Sequence[dict[str, Any]]) -> Path:
-        """Keep a table (see trace_lines.table_row) as evaluations/NAME.json and as a table in MLflow.
+        """Write a table (see trace_lines.table_row) to evaluations/NAME.json and to MLflow.
 
-        Give each evaluation a name of its own. Returns the file.
+        Use a different name for each evaluation. Returns the file.
 
         Raises:
             ValueError: the rows have different columns.
-            DiskFullError: no room.
+            DiskFullError: the disk is full.
         """
         columns = table_columns(rows)
         path = self.directory.evaluations / f"{name}.json"
@@ -128,7 +129,7 @@ class Tracker:
         return path
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
-        """Copy a file to MLflow's artifacts, under ``folder``. It is read a little later: do not delete it."""
+        """Copy a file to MLflow's artifacts, under ``folder``. The file is read later, so do not delete it."""
         self._submit(lambda run: run.log_artifact(path, folder))
 
     def close(self, status: RunStatus) -> None:
@@ -142,10 +143,10 @@ class Tracker:
             self._follower.submit(action)
 
     def _open(self, target: RunTarget) -> tuple[MlflowRun, int]:
-        if self._opened is None:  # what follows may fail and be tried again, on the same run
+        if self._opened is None:  # the calls below may fail and be retried on the same run
             self._opened = open_run(target)
         run = self._opened
-        # Points of lost steps may be in MLflow beyond the cut; what it lacks before the cut is sent again.
+        # MLflow may have points of lost steps, after the truncated file's end; lines that it lacks are sent again.
         sent = min(run.sent(), self._size_at_start)
         run.set_tags({SENT_TAG: str(sent)})
         self.directory.attach_mlflow(target.tracking_uri, run.experiment_id, run.run_id)

@@ -1,4 +1,4 @@
-"""A run from its configuration to its summary: the order in which parts are made, used and closed."""
+"""Execution of a training run, from its configuration to its summary."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ from igrpo.training.strategies import build_strategy
 
 log = logging.getLogger(__name__)
 
-# Lightning's notes on how it was set up would interrupt the progress bar; its warnings still come through, but for two
-# that say nothing here: the policy is in eval mode on purpose (no dropout), and the other is about Lightning itself.
+# Lightning's messages about its setup would interrupt the progress bar. Its warnings are kept, except two that do not
+# apply: the policy is in eval mode on purpose (no dropout), and the other is about Lightning's own code.
 for _name in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 for _text in (r".*module\(s\) in eval mode", r".*LeafSpec.* is deprecated"):
@@ -58,13 +58,14 @@ _NO_CHECKPOINT: Checkpoint | None = None
 def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
     """Train in ``run_dir`` and return the content of its summary.json.
 
-    With ``resume`` the run goes on from its newest whole checkpoint (from the start where it died before the first).
-    With several processes every one calls this; the main one keeps the directory, the others return nothing.
+    With ``resume``, the run continues from its newest complete checkpoint, or from the start if it has none.
+    With several processes, all call this. The main process writes the directory; the others return an empty dict.
 
     Raises:
-        ValueError: settings that do not go with the model or the data, a directory that another process holds, or a run
-            to resume whose questions have changed.
-        NonFiniteError, RewardError, WeightSyncError, DiskFullError: what stopped the run; its data is kept.
+        ValueError: the settings do not fit the model or the data, another process has locked the directory, or the
+            questions of a run to resume have changed.
+        NonFiniteError, RewardError, WeightSyncError, DiskFullError: the run was stopped by this error; its data is
+            kept.
     """
     torch.set_num_threads(config.trainer.threads)
     directory = RunDirectory(run_dir)
@@ -101,7 +102,7 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
             tracker.log_artifact(directory.fingerprints)
             for split in ("test", *config.evaluation.benchmarks):
                 for path in sorted(directory.evaluations.glob(f"{split}-*.json")):
-                    tracker.log_artifact(path, "evaluations")  # with these a report needs MLflow alone
+                    tracker.log_artifact(path, "evaluations")  # so that a report can be made from MLflow only
     return summary.model_dump(mode="json") | {"tracking": ways_to_run(tracker)}
 
 
@@ -110,7 +111,7 @@ def _parts(config: RunConfig, directory: RunDirectory, closing: ExitStack, today
         policy = assembly.build_policy(config, get_console())
     prompts = assembly.build_prompts(config.prompt, policy.tokenizer, today)
     assembly.check_lengths(config, policy.model, prompts)
-    if config.trainer.strategy != "fsdp2":  # its shards are moved as they are made: the whole may not fit a device
+    if config.trainer.strategy != "fsdp2":  # shards are moved when they are made: the model may not fit
         policy.model.to(assembly.build_device(config.trainer))
     reward = assembly.build_reward(config.reward, directory.failures, directory.judge_ledger, today=today)
     closing.callback(reward.close)
@@ -129,7 +130,7 @@ def _fit(
     resume: bool,
     splits: Splits | None = None,
 ) -> Summary | None:
-    """The training itself; ``tracker`` is the main process's, which alone returns a summary."""
+    """Train the model. Only the main process has a ``tracker`` and returns a summary."""
     with ExitStack() as closing:
         splits = assembly.read_splits(config) if splits is None else splits
         parts = _parts(config, directory, closing, today)
@@ -189,14 +190,14 @@ def _fit(
 
 
 def _precision(config: RunConfig) -> Literal["32-true", "bf16-mixed"]:
-    """Of Lightning; shards have a precision of their own (see `training.strategies.shard`)."""
+    """Return Lightning's precision. Shards set their own precision (see `training.strategies.shard`)."""
     return "bf16-mixed" if config.trainer.precision == "bf16" and config.trainer.strategy != "fsdp2" else "32-true"
 
 
 def _begin_again(
     config: RunConfig, directory: RunDirectory, recorder: RunRecorder, checkpoint: Checkpoint | None
 ) -> None:
-    """Forget what belongs to weights that were lost."""
+    """Drop the records of steps after the checkpoint."""
     recorder.forget_after(_last_kept_step(checkpoint))
     if checkpoint is None:
         log.warning("%s has no checkpoint yet: starting from the beginning", directory.path)
@@ -216,7 +217,7 @@ def _recorder(config: RunConfig, directory: RunDirectory, tracker: Tracker, modu
 
 
 def _alarms(config: RunConfig, directory: RunDirectory, recorder: RunRecorder) -> Alarms:
-    """With the past of a resumed run, which the tracker has cut back to the checkpoint."""
+    """Build the alarms, and load the metrics of a resumed run, which the tracker has truncated to the checkpoint."""
     alarms = Alarms(config.alarms, recorder.set_alarm)
     alarms.remember(read_metrics(directory.metrics))
     return alarms
@@ -229,7 +230,7 @@ def _callbacks(
     parts: assembly.Parts,
     source: assembly.FittingSource,
 ) -> list[lightning.Callback]:
-    """In the order in which a step passes them: evaluate, then save (the best is known by then), then show."""
+    """Build the callbacks in the order of a step: evaluate, save (needs the accuracy to find the best), print."""
     progress = ProgressCallback(get_console(), config.trainer.steps)
     checkpoints = CheckpointCallback(directory.checkpoints, config.checkpoint)
 
@@ -255,5 +256,5 @@ def _callbacks(
 
 
 def _last_kept_step(checkpoint: Checkpoint | None) -> int:
-    """Measurements after this step belong to weights that were lost; without a checkpoint all of them do."""
+    """Return the step of the checkpoint, after which all measurements are dropped; -1 (drop all) without one."""
     return -1 if checkpoint is None else checkpoint.step

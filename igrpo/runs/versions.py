@@ -1,4 +1,4 @@
-"""What a result was made with: package versions and the commit."""
+"""Package versions and git commit with which a result was made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GIT_DEADLINE_S = 5.0
 
 
 def versions() -> dict[str, str]:
-    """Python and the packages that a result depends on, as far as they are installed. Imports none of them."""
+    """Return the versions of Python and of the packages that results depend on, if installed. Imports none of them."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -23,10 +23,10 @@ def versions() -> dict[str, str]:
 
 
 def git_commit(file: Path | None = None) -> str | None:
-    """The commit of the checkout that tracks ``file`` (this package by default), with '-dirty' after changes.
+    """Return the commit of the checkout that tracks ``file`` (this package by default), with '-dirty' if changed.
 
-    None when git is not installed, does not answer in time, or does not track the file: a package installed below
-    somebody else's checkout must not report that checkout's commit.
+    Return None if git is not installed, times out, or does not track the file. A package that is installed inside
+    another project's checkout must not report that project's commit.
     """
     file = Path(__file__) if file is None else file
     if _git(file, "ls-files", "--error-unmatch", file.name) is None:

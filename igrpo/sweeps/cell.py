@@ -1,4 +1,4 @@
-"""What Hydra calls for each run. A run of a sweep goes on where it stands, in this process or in one of its own."""
+"""Function that Hydra calls for each run, and execution of a sweep's run in this process or in its own process."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from igrpo.runs.stale import repair_stale_runs
 from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord, run_state
 from igrpo.sweeps.watch import line
 
-#: How long a run that was told to stop may take to write its status.
+#: Seconds that a stopped run has to write its status.
 _STOP_S = 30.0
 
-# A launcher that starts processes of its own imports this module there before it resolves a job's settings.
+# A launcher with its own processes imports this module there before it resolves a job's settings.
 resolvers.register()
 
 
 def hydra_job(settings: DictConfig) -> float | None:
-    """What Hydra calls for each run; returns what a search maximises."""
+    """Execute a run that Hydra has composed. Returns the value that a search maximises, else None."""
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN:
         return _run_cell(settings, hydra)
@@ -49,15 +49,15 @@ def hydra_job(settings: DictConfig) -> float | None:
     try:
         execute(config, Path(hydra.runtime.output_dir), resume=False)
     except RunError as error:
-        raise SystemExit(error.code) from None  # an Exception would make Hydra print a line of its own
+        raise SystemExit(error.code) from None  # for an Exception, Hydra would print another message
     return None
 
 
 def _run_cell(settings: DictConfig, hydra: HydraConf) -> float | None:
-    """Go on with one run of a sweep; returns what a search maximises, None where the run failed.
+    """Start or resume one run of a sweep. Returns the value that a search maximises; None if the run failed.
 
-    The settings are those in the run's folder, which were checked before the sweep began; only a search, which picks
-    them as it goes, takes them from Hydra.
+    The settings are read from the run's folder; they were checked before the sweep began. Only a search takes them from
+    Hydra, because it picks them during the sweep.
     """
     run_dir = Path(hydra.runtime.output_dir)
     sweep = SweepDirectory(run_dir.parent)
@@ -78,8 +78,10 @@ def _run_cell(settings: DictConfig, hydra: HydraConf) -> float | None:
 
 
 def development_accuracy(run_dir: Path, config: RunConfig) -> float | None:
-    """Single-shot accuracy on the development split after the last step: what settings may be chosen by. None where
-    the run is not finished, or its reward could score no answer."""
+    """Return single-shot accuracy on the development split after the last step, by which settings may be chosen.
+
+    Return None if the run is not finished, or if its reward could not score any answer.
+    """
     summary = finished_summary(run_dir, config)
     if summary is None:
         return None
@@ -91,8 +93,10 @@ def development_accuracy(run_dir: Path, config: RunConfig) -> float | None:
 def _join_search(
     sweep: SweepDirectory, record: SweepRecord, directory: RunDirectory, settings: DictConfig, hydra: HydraConf
 ) -> None:
-    """Write the run that a search has picked into the search's record: as failed, and without a config.yaml, where the
-    settings are refused."""
+    """Add the run that a search has picked to the search's record.
+
+    If the settings are invalid, the run is recorded as failed, without a config.yaml.
+    """
     if any(cell.folder == directory.path.name for cell in record.cells):
         return
     overrides = tuple(str(text) for text in hydra.overrides.task)
@@ -114,13 +118,13 @@ def _here(config: RunConfig, run_dir: Path, cell: CellRecord, record: SweepRecor
     try:
         execute(config, run_dir, resume=has_begun(run_dir), brief=True)
     except RunError:
-        return False  # the sweep goes on with its other runs, and names this one again at its end
+        return False  # the sweep continues with its other runs, and reports this one again at the end
     get_console().print(line(cell, run_state(RunDirectory(run_dir))), soft_wrap=True)
     return True
 
 
 def _in_own_process(run_dir: Path, record: SweepRecord) -> bool:
-    """A process for each run: one that dies takes no other run of a launcher's pool with it."""
+    """Execute a run in its own process, so that a crash does not affect other runs in a launcher's pool."""
     command = [sys.executable, "-m", "igrpo", "train", f"resume={run_dir}"]
     with (run_dir / CONSOLE_FILE).open("ab") as console:
         process = subprocess.Popen(
@@ -137,7 +141,7 @@ def _in_own_process(run_dir: Path, record: SweepRecord) -> bool:
 
 
 def stop_runs(sweep: SweepDirectory) -> None:
-    """End the runs of a sweep that processes of this machine still work on, and see that their statuses are true."""
+    """Stop the runs of a sweep that are still active on this machine, and correct their statuses."""
     marks = [
         record.process
         for cell in sweep.read().cells
@@ -159,7 +163,7 @@ def _record(directory: RunDirectory) -> RunRecord | None:
 
 
 def _stop(process: subprocess.Popen[Any]) -> None:
-    """Let the run write how it ended, then make sure that it has."""
+    """Terminate the run, so that it writes its status, and kill it if it does not end in time."""
     process.terminate()
     try:
         process.wait(_STOP_S)
@@ -169,13 +173,13 @@ def _stop(process: subprocess.Popen[Any]) -> None:
 
 
 def _write_end(directory: RunDirectory, code: int) -> None:
-    """The status of a run whose process could not write it itself: killed, or dead before it began."""
+    """Write the status of a run whose process could not do so: it was killed, or ended before the run began."""
     reason = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     if not directory.record_file.exists():
         with directory.acquire():
             directory.begin(command=[])
             directory.finish("FAILED", error=f"{reason}: {_last_line(directory.path / CONSOLE_FILE)}")
-    elif repair_stale_runs(None, [directory.path]):  # nothing to do where the run wrote its own end
+    elif repair_stale_runs(None, [directory.path]):  # empty if the run wrote its own status
         with directory.acquire():
             directory.finish("KILLED", ended=directory.last_sign_of_life(), error=reason)
 
@@ -186,5 +190,5 @@ def _last_line(path: Path) -> str:
 
 
 def jobs_of(cells: Sequence[CellRecord]) -> list[list[str]]:
-    """The overrides of each run for a launcher, with the folder that it has in the sweep."""
+    """Return the overrides of each run for a launcher, including the run's folder in the sweep."""
     return [[*cell.overrides, f"hydra.sweep.subdir='{cell.folder}'"] for cell in cells]

@@ -1,8 +1,7 @@
-"""A sweep's view in the MLflow UI: its runs, grouped, with charts of each group's mean and range.
+"""View of a sweep in the MLflow UI: its runs in groups, with charts of each group's mean and range.
 
-The UI keeps a view that can be shared as JSON in a tag of the experiment, and opens it by its key. A field of that JSON
-that an MLflow does not know is ignored, one that is missing gets the UI's default. Verified with MLflow 3.17, in a
-browser, by tests/browser.
+The UI stores a shared view as JSON in a tag of the experiment, and opens it by its key. MLflow ignores unknown fields
+of this JSON, and uses defaults for missing fields. Verified with MLflow 3.17 in a browser, by tests/browser.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from igrpo.runs.links import grouped_runs_link
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-#: What a comparison of algorithms is about, in the order of the charts.
+#: Metrics for a comparison of algorithms, in the order of the charts.
 CHARTS = (
     "development/single_shot/accuracy",
     "development/draft_conditioned/accuracy",
@@ -39,19 +38,19 @@ def store_compare_view(
 ) -> str:
     """Store the view of a sweep in its experiment and return the link that opens it. Blocks.
 
-    Storing it again replaces it. Metrics that are not among ``metrics`` get MLflow's own charts, below.
+    An existing view is replaced. Metrics that are not in ``metrics`` get MLflow's own charts, further below.
 
     Args:
-        client: MLflow.
+        client: MLflow's client.
         base: the UI's address, such as http://127.0.0.1:5000.
         experiment_id: the experiment of the sweep.
-        parent_run_id: the sweep's run; its children are shown.
-        group_by: the tag or parameter whose values make the groups.
-        group_by_kind: which of the two it is.
-        metrics: what is charted first, over the step.
+        parent_run_id: the sweep's run, whose children are shown.
+        group_by: tag or parameter by whose values runs are grouped.
+        group_by_kind: whether ``group_by`` is a tag or a parameter.
+        metrics: metrics of the first charts, plotted over the step.
 
     Raises:
-        OSError, mlflow.exceptions.MlflowException: MLflow cannot be reached or refuses.
+        OSError, mlflow.exceptions.MlflowException: MLflow cannot be reached or refuses the request.
     """
     state = compare_view(parent_run_id, group_by=group_by, group_by_kind=group_by_kind, metrics=metrics)
     key = f"igrpo-{parent_run_id}-{group_by_kind}-{group_by}"
@@ -66,10 +65,10 @@ def compare_view(
     group_by_kind: Literal["tag", "param"] = "tag",
     metrics: Sequence[str] = CHARTS,
 ) -> dict[str, Any]:
-    """The state of the UI's runs page; see ``store_compare_view``."""
+    """Return the state of the UI's runs page; see ``store_compare_view``."""
     return {
         "searchFilter": f"tags.`mlflow.parentRunId` = '{parent_run_id}'",
-        # Sorted by anything but the date: sorted by date, MLflow shows the sweep's own run too, in no group.
+        # Not sorted by date: MLflow would then also show the sweep's own run, without a group.
         "orderByKey": "tags.`mlflow.runName`",
         "orderByAsc": True,
         "groupBy": {
@@ -79,7 +78,7 @@ def compare_view(
         "useGroupedValuesInCharts": True,
         "runsHiddenMode": "SHOW_ALL",
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
-        # Said to be in an order of its own, else MLflow sorts this section in among its own.
+        # Mark the order as the user's, else MLflow sorts this section among its own.
         "isAccordionReordered": True,
         "compareRunSections": [
             {

@@ -1,7 +1,7 @@
-"""The parent run of a sweep in MLflow: what the sweep is, how it ended, its table and its report.
+"""Parent run of a sweep in MLflow, with the sweep's parameters, status, table and report.
 
-The sweep's directory holds all of it too. So an MLflow that is down is said once, and the sweep goes on; each later
-call tries again, and opens the run where it could not be opened before.
+The sweep's directory contains the same data. So if MLflow is down, there is one warning and the sweep continues. Each
+later call tries again, and opens the run if it is not open yet.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from igrpo.sweeps.compare_view import store_compare_view
 
 _log = logging.getLogger(__name__)
 
-#: A database that many runs write to may refuse once.
+#: Number of attempts: a database that many runs write to may refuse once.
 _TRIES = 2
 _RETRY_S = 1.0
 _PAGE = 1000
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Child(NamedTuple):
-    """A run beneath a parent run; ``status`` is MLflow's (RUNNING, FINISHED, FAILED, KILLED)."""
+    """A child of a parent run. ``status`` is MLflow's (RUNNING, FINISHED, FAILED, KILLED)."""
 
     run_id: str
     name: str
@@ -38,7 +38,10 @@ class Child(NamedTuple):
 
 
 class SweepRun:
-    """The parent run, open for writing; made by open_sweep_run. Every method blocks, and none raises for MLflow."""
+    """Parent run of a sweep, open for writing; see ``open_sweep_run``.
+
+    Every method blocks. Errors of MLflow are not raised.
+    """
 
     def __init__(self, target: RunTarget, directory: Path, params: Mapping[str, str]) -> None:
         self._target, self._directory, self._params = target, directory, params
@@ -47,24 +50,24 @@ class SweepRun:
 
     @property
     def run_id(self) -> str | None:
-        """The run's id; None as long as MLflow could not be reached."""
+        """The run's id; None until MLflow is reached."""
         return None if self._run is None else self._run.run_id
 
     @property
     def experiment_id(self) -> str | None:
-        """The experiment's id; None as long as MLflow could not be reached."""
+        """The experiment's id; None until MLflow is reached."""
         return None if self._run is None else self._run.experiment_id
 
     @property
     def tracking_uri(self) -> str:
-        """The address, with an absolute path where it is a database."""
+        """The tracking address, with an absolute path if it is a database."""
         return self._target.tracking_uri
 
     def log_table(self, name: str, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Show a table as tables/NAME.json; a table of that name is replaced.
+        """Write a table to tables/NAME.json, replacing an existing one.
 
         Raises:
-            ValueError: columns of different lengths.
+            ValueError: the columns have different lengths.
         """
         if len({len(values) for values in columns.values()}) > 1:
             lengths = {column: len(values) for column, values in columns.items()}
@@ -82,7 +85,7 @@ class SweepRun:
         self._do(lambda run: run.log_artifact(path, folder))
 
     def log_artifacts(self, directory: Path, folder: str | None = None) -> None:
-        """Copy what lies in ``directory`` to the run's artifacts, under ``folder``.
+        """Copy the contents of ``directory`` to the run's artifacts, under ``folder``.
 
         Raises:
             FileNotFoundError: there is no such folder.
@@ -96,21 +99,21 @@ class SweepRun:
         self._do(lambda run: run.set_tags(tags))
 
     def finish(self, status: RunStatus) -> None:
-        """Write how the sweep ended."""
+        """Write the sweep's final status."""
         self._do(lambda run: run.terminate(status))
 
     def children(self) -> list[Child]:
-        """The sweep's runs in the order of their start; none where MLflow cannot be reached."""
+        """Return the sweep's runs in the order of their start; empty if MLflow cannot be reached."""
         return self._do(_children) or []
 
     def store_view(self, base: str, group_by: str) -> str | None:
-        """Keep a view of the sweep's curves, grouped by a tag; its link, None where MLflow cannot be reached."""
+        """Store a view of the sweep's curves, grouped by a tag. Returns its link; None if MLflow cannot be reached."""
         return self._do(
             lambda run: store_compare_view(run.client, base, run.experiment_id, run.run_id, group_by=group_by)
         )
 
     def open(self) -> None:
-        """Open the run, unless it is open."""
+        """Open the run if it is not open yet."""
         self._do(lambda run: None)
 
     def _do(self, action: Callable[[MlflowRun], T]) -> T | None:
@@ -155,21 +158,22 @@ def open_sweep_run(
     tags: Mapping[str, str],
     run_id: str | None = None,
 ) -> SweepRun:
-    """Open the parent run; the database and the experiment exist when this returns, before the first run starts.
+    """Open the parent run, and create the database and the experiment, before the first run starts.
 
-    Imports MLflow (seconds). An MLflow that cannot be reached is one warning, and a SweepRun without a ``run_id``.
+    Importing MLflow takes seconds. If MLflow cannot be reached, there is one warning, and ``run_id`` of the returned
+    SweepRun is None.
 
     Args:
-        tracking_uri: where MLflow is; a relative sqlite path is taken from the working directory.
+        tracking_uri: MLflow's address; a relative sqlite path is relative to the working directory.
         experiment: the MLflow experiment.
         name: the run's name.
         directory: the sweep's folder.
-        params: what the sweep varies and over which values.
-        tags: MLflow tags, on top of those that say that it is a sweep and who runs it where.
-        run_id: the run that a resumed sweep had; it is RUNNING again (or a new one, where it was deleted).
+        params: parameters of the run: what the sweep varies, and over which values.
+        tags: MLflow tags, in addition to those for kind, folder, process and host.
+        run_id: the earlier run of a resumed sweep, whose status is set to RUNNING (a new run if it was deleted).
 
     Raises:
-        ValueError: a parameter's name that MLflow does not accept.
+        ValueError: MLflow does not accept a parameter's name.
     """
     directory = directory.absolute()
     ours = {"igrpo.kind": "sweep", "igrpo.run_directory": str(directory)} | ProcessMark.current().as_tags()
@@ -186,7 +190,7 @@ def open_sweep_run(
 
 
 def children(tracking_uri: str, run_id: str) -> list[Child]:
-    """The runs beneath a parent run, in the order of their start.
+    """Return the children of a parent run, in the order of their start.
 
     Raises:
         OSError, mlflow.exceptions.MlflowException: MLflow cannot be reached, or has no such run.

@@ -1,4 +1,4 @@
-"""What a sweep will cost and what it can show, printed before its first run starts."""
+"""Cost and statistical power of a sweep, printed before its first run starts."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from igrpo.runs.console import get_console
 from igrpo.sweeps.power import Design, can_detect, weakness
 from igrpo.sweeps.split_sizes import SplitSizes, split_sizes
 
-#: Launchers whose runs use this machine: a step that is measured here says something about them.
+#: Launchers whose runs use this machine, so that a step measured here is representative.
 _LOCAL = (".BasicLauncher", ".JoblibLauncher", ".LocalLauncher", ".RayLauncher")
 
-#: What the sum of samples is, by whether other limits may end runs and dynamic sampling may ask for more.
+#: Qualifier of the total number of samples. Key: whether other limits may end runs, whether dynamic sampling may add
+#: samples.
 _BOUND = {(False, False): "", (True, False): "at most ", (False, True): "at least ", (True, True): "very roughly "}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The design of a sweep.
+    """Design of a sweep.
 
     Attributes:
-        seeds: the smallest number of seeds that a combination of the other settings has.
-        sizes: of the splits; None: known when a run has read its data.
-        power: what decides how small a difference is found; None for a search, which compares nothing.
-        too_short: why a run learns next to nothing; None where each is long enough.
+        seeds: smallest number of seeds per combination of the other settings.
+        sizes: sizes of the splits; None: unknown until a run has read its data.
+        power: the design that determines the smallest detectable difference; None if there is nothing to compare, as
+            in a search.
+        too_short: the reason why a run is too short to learn; None if all runs are long enough.
     """
 
     runs: int
@@ -50,7 +52,7 @@ class Plan:
 
 
 def plan_of(sweep: Sweep) -> Plan:
-    """The design of a checked sweep; a search has the runs that it is allowed.
+    """Return the design of a checked sweep. The runs of a search are its allowed number of trials.
 
     Raises:
         ConfigError: the data cannot be read, or has too few questions.
@@ -73,7 +75,7 @@ def plan_of(sweep: Sweep) -> Plan:
 
 
 def print_plan(plan: Plan, cells: Sequence[Cell], note: str | None = None, console: Console | None = None) -> None:
-    """Print the runs, one per line, what was left out of some of them (``note``), and what they add up to."""
+    """Print the runs, one per line, a ``note`` on settings left out of some runs, and a table of totals."""
     out = console if console is not None else get_console()
     for number, cell in enumerate(cells):
         out.print(f"run {number}: {_label(cell)}", highlight=False, soft_wrap=True)
@@ -102,7 +104,7 @@ def print_plan(plan: Plan, cells: Sequence[Cell], note: str | None = None, conso
 
 
 def print_time(plan: Plan, seconds: Sequence[float], step: float, console: Console | None = None) -> None:
-    """The estimated time of the whole sweep, from the seconds of each run."""
+    """Print the estimated time of the whole sweep, from the seconds of each run."""
     out = console if console is not None else get_console()
     wall = max(sum(seconds) / plan.parallel, *seconds)
     at_once = "" if plan.parallel == 1 else f" with {plan.parallel} at a time"
@@ -125,7 +127,7 @@ def _power(configs: Sequence[RunConfig], seeds: Sequence[int], sizes: SplitSizes
 
 
 def _seeds(cells: Sequence[Cell]) -> list[int]:
-    """How many seeds each combination of the other swept settings has."""
+    """Return the number of seeds of each combination of the other swept settings."""
     found: dict[tuple[str, ...], set[int]] = defaultdict(set)
     for cell in cells:
         key = tuple(f"{name}={value}" for name, value in cell.swept.items() if name != "seed")
@@ -136,12 +138,12 @@ def _seeds(cells: Sequence[Cell]) -> list[int]:
 def _samples(config: RunConfig) -> int:
     planned = planned_steps(config) * config.trainer.questions_per_step * config.samples_per_question
     if config.dynamic_sampling.max_attempts and config.budget.max_samples is not None:
-        return min(planned, config.budget.max_samples)  # the last step may come to the limit with fewer beyond it
+        return min(planned, config.budget.max_samples)  # a lower bound: the last step may exceed the limit by less
     return planned
 
 
 def _ends_unforeseen(config: RunConfig) -> bool:
-    """Whether a limit may end the run that only the run itself can come to."""
+    """True if a limit may end the run at a point that cannot be predicted."""
     return bool(config.budget.model_dump(exclude={"max_samples"}, exclude_none=True))
 
 

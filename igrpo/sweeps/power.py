@@ -1,4 +1,4 @@
-"""The smallest difference that a planned comparison can detect, and which settings make it too weak."""
+"""Smallest difference that a planned comparison can detect, and the settings that make the comparison too weak."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 
 from igrpo.report.words import count
 
-#: Standard deviations of the seeds' true differences, in accuracy, that the plan shows the detectable effect for.
+#: Standard deviations of the true differences between seeds, in accuracy, for which the plan shows the detectable
+#: effect.
 SEED_SDS = (0.0, 0.03)
 
-#: A detectable effect is that of the sampled accuracy of two conditions near this value, where sampling is noisiest.
+#: Accuracy of both conditions for which the detectable effect is computed. Sampling noise is largest at this value.
 _ACCURACY = 0.5
 
-#: A comparison that only finds larger differences than this, in accuracy, shows next to nothing.
+#: A comparison that cannot detect smaller differences than this, in accuracy, is too weak.
 _TOO_LARGE = 0.2
 
-#: What a warned comparison is advised to have: seeds, test questions, samples of each.
+#: Recommended seeds, test questions and samples per question, for the warning about a weak comparison.
 _SEEDS, _PROBLEMS, _SAMPLES = 5, 256, 4
 
 _ONE_SEED = "one seed cannot tell a difference from chance: use several, as in seed=0,1,2,3,4"
@@ -24,14 +25,14 @@ _ONE_SEED = "one seed cannot tell a difference from chance: use several, as in s
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """The size of a comparison, which decides the smallest difference that it detects.
+    """Size of a comparison, which determines the smallest detectable difference.
 
     Attributes:
-        seeds: of each condition.
-        available: questions of the test split; None: known when a run has read its data.
-        asked: how many of them are asked at most (``evaluation.questions``).
-        samples: answers to each question.
-        comparisons: that are corrected for.
+        seeds: number of seeds per condition.
+        available: number of questions in the test split; None: unknown until a run has read its data.
+        asked: maximum number of evaluated questions (``evaluation.questions``).
+        samples: number of answers per question.
+        comparisons: number of comparisons that are corrected for.
     """
 
     seeds: int
@@ -42,11 +43,11 @@ class Design:
 
     @property
     def problems(self) -> int:
-        """Test questions that are asked, at most."""
+        """Maximum number of evaluated test questions."""
         return self.asked if self.available is None else min(self.asked, self.available)
 
     def detectable(self, seed_sd: float) -> float | None:
-        """The smallest difference in accuracy that is found with a power of 80 %; None: a difference of no size is."""
+        """Return the smallest difference in accuracy that is detected with a power of 80 %; None if there is none."""
         from igrpo.report.statistics import planned_minimum_detectable_effect
 
         if self.seeds < 2 or self.problems < 2:
@@ -63,13 +64,13 @@ class Design:
 
     @property
     def is_too_weak(self) -> bool:
-        """True where only differences of ``_TOO_LARGE`` or more are detected."""
+        """True if only differences of ``_TOO_LARGE`` or more are detected, or none."""
         effect = self.detectable(SEED_SDS[1])
         return effect is None or effect >= _TOO_LARGE
 
 
 def can_detect(design: Design) -> str:
-    """The smallest differences that the design finds, in words."""
+    """Describe the smallest differences that the design detects."""
     size = (
         f"{design.problems} test {'question' if design.problems == 1 else 'questions'} x {design.samples} samples, "
         f"{count(design.seeds, 'seed')}"
@@ -89,7 +90,10 @@ def can_detect(design: Design) -> str:
 
 
 def weakness(design: Design) -> str | None:
-    """Why the design shows next to nothing and what to change; None where it does not, or one seed says it already."""
+    """Describe why the design is too weak and what to change; None if it is not, or if it has only one seed.
+
+    For one seed, ``can_detect`` already says so.
+    """
     if design.seeds < 2 or not design.is_too_weak:
         return None
     effect = design.detectable(SEED_SDS[1])
@@ -101,7 +105,7 @@ def weakness(design: Design) -> str | None:
 
 
 def _changes(design: Design) -> Iterator[tuple[str, Design]]:
-    """Single changes of settings, as text, with the design that each gives."""
+    """Yield single changes of settings, as text, with the resulting design."""
     if design.seeds < _SEEDS:
         yield "more seeds (seed=0,1,2,3,4)", replace(design, seeds=_SEEDS)
     if design.problems < _PROBLEMS:

@@ -1,4 +1,4 @@
-"""What a sweep leaves when it ends: its table, its report, and what MLflow shows of it."""
+"""Results of a sweep: its table, its report, and its run in MLflow."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from igrpo.runs.sweep_directory import SweepDirectory, SweepRecord
 from igrpo.sweeps.mlflow_parent import SweepRun, open_sweep_run
 
 REPORT_FOLDER = "report"
-#: Of the reason of a run that its judge's limit paused (see `igrpo.rewards.judge.spending`).
+#: Matches the error of a run that was paused by its judge's limit (see `igrpo.rewards.judge.spending`).
 _SPENT = re.compile(r"(\S+)=\S+ is spent: ")
 
 
 @contextmanager
 def open_parent(sweep: SweepDirectory) -> Iterator[SweepRun | None]:
-    """The sweep's run in MLflow, which its runs are shown under; None where nothing is tracked there.
+    """Open the sweep's run in MLflow, the parent of its runs; yield None if MLflow is not used.
 
-    Its database and its experiment exist before any run starts. It ends as the block does.
+    The database and the experiment are created before any run starts. The run's status is set when the block ends.
     """
     record = sweep.read()
     if record.tracking_uri is None:
@@ -63,20 +63,20 @@ def open_parent(sweep: SweepDirectory) -> Iterator[SweepRun | None]:
 
 
 def show(sweep: SweepDirectory, record: SweepRecord) -> int:
-    """Print the table of all runs; the number of those that did not finish, each named with its error."""
+    """Print the table of all runs, and the errors of those that did not finish. Returns their number."""
     failed = print_sweep([(cell, sweep.state(cell)) for cell in record.cells], sweep.path)
     print(f"the sweep lies in {sweep.path}")
     return failed
 
 
 def to_go_on(sweep: SweepDirectory, record: SweepRecord) -> list[str]:
-    """What resuming has to change so that paused runs do not pause again: the limits that they have spent."""
+    """Return overrides for the limits that paused runs have reached, which must be raised to resume."""
     spent = (_SPENT.search(sweep.state(cell).error or "") for cell in record.cells)
     return list(dict.fromkeys(f"{match[1]}=MORE" for match in spent if match))
 
 
 def publish(sweep: SweepDirectory, record: SweepRecord, parent: SweepRun | None) -> None:
-    """Write the report of the finished runs; put it and a table on the sweep's run in MLflow; print the links."""
+    """Write the report of the finished runs, log it and a table to the sweep's run in MLflow, and print links."""
     finished = [sweep.run_directory(cell).path for cell in record.cells if sweep.state(cell).status == "FINISHED"]
     folder = sweep.path / REPORT_FOLDER
     reported = bool(finished) and _report(sweep, record, folder)
@@ -89,7 +89,7 @@ def publish(sweep: SweepDirectory, record: SweepRecord, parent: SweepRun | None)
 
 
 def _report(sweep: SweepDirectory, record: SweepRecord, folder: Path) -> bool:
-    """Write the report; the runs are worth more than it, so an error in it is told and does not fail the sweep."""
+    """Write the report. An error in it is printed, but does not fail the sweep. Returns True if it succeeded."""
     from igrpo.report.compare import build_report
     from igrpo.report.runs import find_runs
     from igrpo.report.write import write_report
@@ -112,7 +112,7 @@ def _report(sweep: SweepDirectory, record: SweepRecord, folder: Path) -> bool:
 
 
 def _table(sweep: SweepDirectory, record: SweepRecord) -> dict[str, list[Any]]:
-    """A row a run, in columns."""
+    """Return a table with one row per run, as columns."""
     rows: list[dict[str, Any]] = []
     for cell in record.cells:
         state = sweep.state(cell)
@@ -135,7 +135,7 @@ def _table(sweep: SweepDirectory, record: SweepRecord) -> dict[str, list[Any]]:
 
 
 def _print_links(record: SweepRecord, parent: SweepRun) -> None:
-    """The pages that compare the runs: side by side, and their curves grouped by algorithm."""
+    """Print links to pages that compare the runs: side by side, and as curves grouped by condition."""
     uri, experiment = record.tracking_uri, parent.experiment_id
     assert uri is not None
     assert experiment is not None
@@ -144,7 +144,7 @@ def _print_links(record: SweepRecord, parent: SweepRun) -> None:
     out = get_console()
     if not is_server(uri):
         out.print(Text.assemble(("in MLflow: run     ", "cyan"), ui_command(uri)), soft_wrap=True)
-    grouped = parent.store_view(base, group_by="condition")  # the algorithm, where nothing says otherwise
+    grouped = parent.store_view(base, group_by="condition")  # by default the algorithm
     for name, link in (
         ("curves by group    ", grouped),
         ("runs side by side  ", compare_link(base, [experiment], runs)),

@@ -1,7 +1,7 @@
-"""A search over settings (hydra-optuna-sweeper): its study lies in the sweep's directory, so that it can go on.
+"""Search over settings (hydra-optuna-sweeper), with its study in the sweep's directory so that it can be resumed.
 
-The trial of number n is the run of number n. What is maximised is the development split's accuracy: the test split is
-for the comparison that the search feeds.
+Trial n is run n. The search maximises accuracy on the development split. The test split is reserved for the comparison
+that uses the settings found.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 BEST_FILE = "search.json"
 
-#: A message names so many different errors; the table of runs has all.
+#: Maximum number of different errors in a message; the table of runs has all.
 _MOST_ERRORS = 3
 
 _STUDY = "igrpo"
@@ -40,7 +40,7 @@ _DATABASE = "search.db"
 
 
 def continue_search(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) -> None:
-    """Settle what an earlier driver left open, then pick new runs until there are as many as were asked for."""
+    """Finish the runs of an earlier driver, then pick new runs until the search has the configured number."""
     master = [*overrides, f"hydra.sweeper.storage={quoted(_storage(sweep))}", f"hydra.sweeper.study_name={_STUDY}"]
     if not (sweep.path / _DATABASE).is_file():
         _make_storage(sweep)
@@ -55,19 +55,22 @@ def continue_search(composer: Composer, sweep: SweepDirectory, overrides: Sequen
     added = [f"hydra.sweeper.n_trials={left}"]
     seed = planned["sampler"].get("seed")
     if first and seed is not None:
-        added.append(f"hydra.sweeper.sampler.seed={seed + first}")  # else it would pick its first values again
+        added.append(f"hydra.sweeper.sampler.seed={seed + first}")  # else it would repeat its first values
     with nullcontext() if is_serial(composer.launcher(master)) else Watch(sweep):
         try:
             composer.search([*master, *added], hydra_job, first=first)
         except ConfigError:
-            # the sweeper ends by asking its study for the best trial, which there is none of when all have failed
+            # at its end the sweeper asks the study for the best trial, which does not exist if all trials have failed
             if len(sweep.read().cells) < int(planned["n_trials"]) or _best_known(sweep):
                 raise
 
 
 def _settle(composer: Composer, sweep: SweepDirectory, master: Sequence[str], study: Study) -> None:
-    """Wait for runs that outlived their driver, finish those that a kill or an error ended early, and tell the study
-    what came out. (A trial that failed once cannot be told anew: its value is added as another one.)"""
+    """Finish the runs of an earlier driver, and tell the study their results.
+
+    Runs that are still active are waited for; killed and failed ones are launched again. A failed trial cannot be
+    updated, so its value is added as a new trial.
+    """
     from optuna.trial import TrialState, create_trial
 
     cells = {cell.number: cell for cell in sweep.read().cells}
@@ -89,7 +92,7 @@ def _settle(composer: Composer, sweep: SweepDirectory, master: Sequence[str], st
 
 
 def write_best(sweep: SweepDirectory, record: SweepRecord) -> None:
-    """Write search.json, which a comparison reads (``tuned=DIRECTORY``), and print what was found."""
+    """Write search.json, which a comparison reads (``tuned=DIRECTORY``), and print the best settings."""
     trials = [
         {"number": cell.number, "settings": cell.swept, "development_accuracy": _value(sweep, cell)}
         for cell in record.cells
@@ -120,10 +123,10 @@ def write_best(sweep: SweepDirectory, record: SweepRecord) -> None:
 
 
 def read_best(path: Path) -> dict[str, Any]:
-    """What a search found.
+    """Read the search.json of a search.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no search.json, or it is broken.
     """
     try:
         found: dict[str, Any] = json.loads((path / BEST_FILE).read_text(encoding="utf-8"))
@@ -139,7 +142,7 @@ def _best_known(sweep: SweepDirectory) -> bool:
 
 
 def is_refused(sweep: SweepDirectory, cell: CellRecord) -> bool:
-    """Return whether the settings of a run that the search has picked do not go together, so that it cannot be run."""
+    """True if the settings of a run that the search has picked are invalid, so that it cannot be run."""
     return not sweep.run_directory(cell).config.exists()
 
 
@@ -158,10 +161,10 @@ def _storage(sweep: SweepDirectory) -> str:
 
 
 def _make_storage(sweep: SweepDirectory) -> None:
-    """An empty database that says which version of optuna's tables it is to hold.
+    """Create an empty database with the version of optuna's table schema.
 
-    optuna 2 writes that itself, and under SQLAlchemy 2 (which MLflow's server needs) never commits it: the database
-    stays locked for good.
+    optuna 2 would write the version itself, but under SQLAlchemy 2 (which MLflow's server needs) it never commits it,
+    and the database stays locked.
     """
     import optuna
     from alembic.script import ScriptDirectory
@@ -174,7 +177,7 @@ def _make_storage(sweep: SweepDirectory) -> None:
 
 
 def _study(sweep: SweepDirectory) -> Study | None:
-    """The study of an earlier driver; None where there is none yet."""
+    """Load the study of an earlier driver; return None if there is none."""
     if not (sweep.path / _DATABASE).is_file():
         return None
     import optuna

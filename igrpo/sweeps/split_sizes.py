@@ -1,4 +1,4 @@
-"""How many questions the splits of a sweep's data have, as far as they can be read without a download or a model."""
+"""Sizes of the splits of a sweep's data, if they can be read without a download or a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from igrpo.config.parts.data import ChainsDataConfig, DataConfig, JsonlDataConfi
 
 
 class SplitSizes(NamedTuple):
-    """The questions of each split, before those are left out that are held out, too, or too long."""
+    """Number of questions per split, before contaminated or too long questions are removed."""
 
     train: int
     development: int
@@ -18,10 +18,10 @@ class SplitSizes(NamedTuple):
 
 
 def split_sizes(configs: Sequence[RunConfig]) -> SplitSizes | None:
-    """The sizes of the splits, of each the smallest that a run has; None where one of them is known in a run only.
+    """Return the size of each split, as the minimum over runs; None if a size is only known during a run.
 
     Raises:
-        ConfigError: a local file that cannot be read, or fewer training questions than a step takes.
+        ConfigError: a local file cannot be read, or there are fewer training questions than questions per step.
     """
     read: dict[str, SplitSizes | None] = {}
     problems: dict[str, None] = {}

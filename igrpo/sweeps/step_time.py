@@ -1,4 +1,4 @@
-"""How long a run will take, from a few real steps of it."""
+"""Estimate of a run's duration from a few real steps."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from igrpo.config.facts import evaluation_questions, planned_steps
 from igrpo.runs.console import get_console
 from igrpo.runs.training_run import train
 
-#: The first step of a process pays for what later ones find ready, so it is left out.
+#: Number of measured steps. The first one includes one-time costs, so it is not counted.
 _STEPS = 2
-_QUESTIONS = 8  # with a pretrained model on a CPU, more would take as long as half a run
+_QUESTIONS = 8  # more would take too long with a pretrained model on a CPU
 
-#: Phases of a step that recur every step.
+#: Phases that occur in every step.
 _STEP_PHASES = ("generation", "reward_wait", "update", "weight_sync")
 
 
 @dataclass(frozen=True, slots=True)
 class StepTime:
-    """Wall-clock seconds: of setting a run up and closing it, of a training step with so many ``completions``, of
-    evaluating one question."""
+    """Wall-clock seconds of ``setup`` (starting and closing a run), a training ``step``, and evaluating a ``question``.
+
+    ``completions`` is the number of completions per measured step.
+    """
 
     setup: float
     step: float
@@ -32,7 +34,7 @@ class StepTime:
     question: float
 
     def of_run(self, config: RunConfig) -> float:
-        """The seconds of a whole run at this speed; a step is taken to cost what its completions cost."""
+        """Return the seconds of a whole run at this speed. The time of a step scales with its completions."""
         evaluation, steps = config.evaluation, planned_steps(config)
         development, test = evaluation_questions(config)
         asked = (2 + (steps - 1) // evaluation.every) * development + 2 * test
@@ -41,15 +43,15 @@ class StepTime:
 
 
 def completions_per_step(config: RunConfig) -> int:
-    """The completions of one rollout cycle, all stages together."""
+    """Return the number of completions of one rollout cycle, over all stages."""
     return config.trainer.questions_per_step * config.samples_per_question
 
 
 def measure_step(config: RunConfig) -> StepTime:
-    """Train the run for two steps in a temporary directory, and take its times.
+    """Train for two steps in a temporary directory, and measure the times.
 
     Raises:
-        Exception: whatever stops the run would stop here.
+        Exception: any error that stops a run.
     """
     asked = min(config.evaluation.questions, _QUESTIONS)
     short = config.model_copy(

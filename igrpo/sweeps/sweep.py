@@ -1,4 +1,4 @@
-"""A sweep, from its checked plan to its report; and how it is taken up again."""
+"""Execution of a sweep from its checked plan to its report, and resumption of a sweep."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _FLAGS_WITHOUT_RUNS = {"check", "plan"}
 
 
 def start_sweep(overrides: Sequence[str], tuned: Sequence[Path], flags: frozenset[str]) -> None:
-    """Check every run, print the plan, run the runs, show and publish what came out.
+    """Check all runs, print the plan, execute the runs, and print and publish the results.
 
     Raises:
-        ConfigError: wrong settings; nothing was started.
-        RunError: a run failed; it was named at once and at the end.
+        ConfigError: the settings are invalid; nothing was started.
+        RunError: a run failed; it was reported when it failed and at the end.
     """
     with Composer("train") as composer:
         planned = composer.check_sweep(overrides, tuned_overrides(tuned, overrides) if tuned else None)
@@ -65,12 +65,13 @@ def start_sweep(overrides: Sequence[str], tuned: Sequence[Path], flags: frozense
 
 
 def resume_sweep(path: Path, overrides: Sequence[str], flags: frozenset[str]) -> None:
-    """Go on with what is left of a sweep: finished runs stay, others resume from their newest checkpoint.
+    """Resume a sweep. Finished runs are kept; the others continue from their newest checkpoint.
 
-    It goes on where it was started, so that relative paths and the user's own ./sweeps mean what they meant.
+    The working directory is changed to the one in which the sweep was started, so that relative paths and the user's
+    own ./sweeps are found.
 
     Raises:
-        ConfigError: no such sweep, one that a living process works on, or settings that resuming may not change.
+        ConfigError: there is no such sweep, a living process works on it, or a setting may not be changed.
         RunError: a run failed.
     """
     sweep = SweepDirectory(path)
@@ -86,7 +87,7 @@ def resume_sweep(path: Path, overrides: Sequence[str], flags: frozenset[str]) ->
         refused = [cell for cell in record.cells if record.is_search and is_refused(sweep, cell)]
         for cell in record.cells:
             run_dir = sweep.run_directory(cell)
-            if not run_dir.config.exists() and cell not in refused:  # the driver died while it wrote its plan
+            if not run_dir.config.exists() and cell not in refused:  # the driver died while it wrote the plan
                 sweep.write_config(cell, anchored(composer.check_run(cell.overrides).config))
         left = [cell for cell in record.cells if cell not in alive and cell not in refused]
         configs = _resumed(sweep, left, changes)
@@ -103,7 +104,7 @@ def resume_sweep(path: Path, overrides: Sequence[str], flags: frozenset[str]) ->
 
 
 def _resumed(sweep: SweepDirectory, cells: Sequence[CellRecord], changes: Sequence[str]) -> dict[int, RunConfig]:
-    """The settings of each run, changed where it has what is to change; what no run has is refused."""
+    """Return the settings of each run. A change applies to runs that have the setting, and is refused if none has."""
     paths = {cell.number: sweep.run_directory(cell).path for cell in cells}
     having = {text: [number for number, path in paths.items() if has_setting(path, text)] for text in changes}
     return {
@@ -113,7 +114,7 @@ def _resumed(sweep: SweepDirectory, cells: Sequence[CellRecord], changes: Sequen
 
 
 def _drive(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) -> None:
-    """Run what is left, then show and publish the result, under the sweep's run in MLflow."""
+    """Execute the remaining runs, then print and publish the results, under the sweep's run in MLflow."""
     with open_parent(sweep) as parent:
         master = [*overrides, f"hydra.sweep.dir={quoted(sweep.path)}"]
         try:
@@ -137,10 +138,10 @@ def _drive(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) 
 
 
 def _run_cells(composer: Composer, sweep: SweepDirectory, master: Sequence[str]) -> None:
-    """Launch what nobody works on; wait for runs that outlive their launcher or an earlier driver.
+    """Launch the runs that no process works on, and wait for runs that outlive their launcher or an earlier driver.
 
-    A run is launched once. Only where the launcher itself gave up (a worker of its pool was killed), those that it had
-    not brought to an end are launched once more.
+    Each run is launched once. If the launcher itself failed (a worker of its pool was killed), the runs that it did not
+    complete are launched once more.
     """
     record, attempts, allowed = sweep.read(), Counter[int](), 1
     while True:
@@ -168,7 +169,7 @@ def _may_try(sweep: SweepDirectory, cell: CellRecord, attempts: int, allowed: in
 
 
 def _is_done(sweep: SweepDirectory, cell: CellRecord) -> bool:
-    """Finished, by the settings that it has now: a resumed sweep may have been given more steps."""
+    """True if the run is finished under its current settings, since a resumed sweep may have more steps."""
     run_dir = sweep.run_directory(cell).path
     return finished_summary(run_dir, read_config(run_dir / CONFIG_FILE)) is not None
 
@@ -181,9 +182,9 @@ def _launch(composer: Composer, sweep: SweepDirectory, cells: Sequence[CellRecor
 
 
 def _write_plan(sweep: SweepDirectory, planned: Sweep, overrides: Sequence[str]) -> SweepRecord:
-    """Write which runs there are, then the settings of each."""
+    """Write the list of runs, then the settings of each."""
     base = anchored(planned.base)
-    # a search composes its runs as it goes, wherever that may be
+    # a search composes its runs later, perhaps in another working directory
     tracking = {"uri": base.tracking.uri, "experiment": base.tracking.experiment}
     added = [f"tracking.{key}={quoted(value)}" for key, value in tracking.items() if planned.is_search and value]
     record = sweep.begin(
@@ -201,7 +202,7 @@ def _write_plan(sweep: SweepDirectory, planned: Sweep, overrides: Sequence[str])
 
 
 def anchored(config: RunConfig) -> RunConfig:
-    """With the tracking database's address made absolute: runs may start in other working directories."""
+    """Make the tracking database's address absolute, because runs may start in other working directories."""
     uri = config.tracking.uri
     if uri is None:
         return config
@@ -222,7 +223,7 @@ def _print_estimate(planned: Sweep, plan: Plan) -> None:
 
         try:
             measured = measure_step(configs[0])
-        except Exception as error:  # of the first run, which will say it again; the others may be sound
+        except Exception as error:  # run 0 will report it again; the other runs may work
             print(f"estimated time: run 0 cannot be measured ({type(error).__name__}: {error})")
             return
     print_time(plan, [measured.of_run(config) for config in configs], measured.step)
@@ -236,7 +237,10 @@ def _read(sweep: SweepDirectory) -> SweepRecord:
 
 
 def _split(record: SweepRecord, overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Overrides of Hydra (the launcher), and those of the runs' settings; ``sweep=NAME`` must be the sweep's own."""
+    """Split overrides into those of Hydra (the launcher) and those of the runs' settings.
+
+    ``sweep=NAME`` is dropped; NAME must be the sweep's own.
+    """
     hydra = [text for text in overrides if text.lstrip("+").startswith("hydra")]
     changes = [text for text in overrides if text not in hydra and text not in record.overrides]
     names = [text.partition("=")[2] for text in changes if text.startswith("sweep=")]

@@ -1,4 +1,4 @@
-"""``tuned=SEARCH_DIR``: a comparison takes, for each of its conditions, the settings that a search found for it."""
+"""Settings from earlier searches (``tuned=SEARCH_DIR``) for the conditions of a comparison."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from igrpo.sweeps.search import read_best
 
 
 def tuned_overrides(directories: Sequence[Path], given: Sequence[str]) -> Extras:
-    """The overrides of a run: those of the search for its condition, else of a search that drafts (or not) as it does.
+    """Return a function that gives the overrides of a run from the results of searches.
 
-    Which search a condition takes its settings from is printed.
+    It uses the search for the run's condition, else a search that also has drafts (or also has none), and prints which
+    search each condition uses.
 
     Raises:
-        ConfigError: no search there, two for the same condition, settings that the command line gives as well; later,
-            a run that no search fits.
+        ConfigError: a directory has no search, two searches are for the same condition, or the command line also gives
+            a setting. The returned function raises it if no search fits a run, or if model or data differ.
     """
     try:
         found = [read_best(directory) for directory in directories]

@@ -1,4 +1,4 @@
-"""Runs that other processes or machines work on, told on the console as they start and end."""
+"""Console messages about runs in other processes or on other machines when they start and end."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _INTERVAL_S = 1.0
 
 
 class Watch:
-    """For as long as the block lasts, a thread looks at the runs' files and prints each change of status.
+    """Context manager that prints each change of a run's status, from a thread that reads the runs' files.
 
-    Without ``cells`` it looks at all that the sweep has, which a search adds to.
+    Without ``cells``, it watches all runs of the sweep, including those that a search adds later.
 
-    It reads files alone, so it serves every launcher whose runs share the file system.
+    It only reads files, so it works with every launcher whose runs share the file system.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Watch:
         return self._sweep.read().cells if self._given is None else self._given
 
     def look(self) -> None:
-        """Print what has changed since the last look."""
+        """Print the changes since the last call."""
         for cell in self._cells:
             state = self._sweep.state(cell)
             if state.status != self._seen.get(cell.number, "WAITING"):
@@ -64,7 +64,7 @@ class Watch:
 
 
 def line(cell: CellRecord, state: CellState) -> Text:
-    """One line: which run, how it stands, and what came out of it."""
+    """Return one line with a run's name, status and result."""
     text = Text.assemble((f"run {cell.number} ", "cyan"), f"({cell.name}): ")
     if state.status == "FINISHED":
         after = (state.summary.get("single_shot") or {}).get("after")
@@ -77,7 +77,7 @@ def line(cell: CellRecord, state: CellState) -> Text:
 
 
 def wait_for(sweep: SweepDirectory, cells: Sequence[CellRecord]) -> None:
-    """Return when none of the runs is at work any more; prints who works on them, and each that ends."""
+    """Wait until no run is active. Prints the process of each run, and each run that ends."""
     for cell in cells:
         process = sweep.run_directory(cell).read_record().process
         print(f"waiting for run {cell.number} ({cell.name}), which {process} works on")
