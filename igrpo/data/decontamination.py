@@ -196,7 +196,7 @@ class _Index:
     def _shared(
         self, grams: frozenset[Tokens], other_grams: frozenset[Tokens], tokens: Tokens, other: Tokens
     ) -> float | None:
-        """Return the shared part of the smaller set, None if the two are not near duplicates (other: held out)."""
+        """Return shared n-grams as a share of the smaller set; None if not near duplicates (``other``: held out)."""
         small, large = sorted((len(grams), len(other_grams)))
         if small == 0:
             return None

@@ -12,7 +12,7 @@ _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 
 class FormatReward:
-    """Reward of 1 for ``<think>...</think><answer>...</answer>``, each tag once and nothing else, or 0.
+    """Reward of 1 for ``<think>...</think><answer>...</answer>``, with each tag once and nothing around them, else 0.
 
     It does not judge correctness (``correct`` is None). The outcomes ``right`` and ``wrong`` refer to the layout.
     """
