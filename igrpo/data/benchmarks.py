@@ -1,4 +1,4 @@
-"""Benchmarks: test sets beside that of the training data."""
+"""Benchmarks: test sets in addition to that of the training data."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from igrpo.types import Question
 
 
 def read_benchmark(name: str, benchmark: BenchmarkConfig) -> tuple[Question, ...]:
-    """All questions of ``evaluation.benchmarks.NAME``; a row that holds none is an error, for none may be missing.
+    """Read all questions of ``evaluation.benchmarks.NAME``. A row without a question is an error.
 
     Raises:
-        ValueError: it cannot be loaded or read; the message names the setting.
+        ValueError: the benchmark cannot be loaded or read; the message names the setting.
     """
     dataset = HubDataset(
         section=f"evaluation.benchmarks.{name}",

@@ -1,4 +1,4 @@
-r"""The content of ``\boxed{...}``. Every function's cost is linear in the length of the text."""
+r"""Extraction of ``\boxed{...}`` answers. Every function's cost is linear in the length of the text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TOKEN = re.compile(
     r"|\\[a-zA-Z]+|\\.|[{}]",
     re.DOTALL,
 )
-#: A box that stands for the answer's place, as in "put your final answer within \boxed{}".
+#: Box used as a placeholder, as in "put your final answer within \boxed{}".
 _PLACEHOLDER = re.compile(
     r"(?:[\s.?_…-]|\\[lc]?dots|\\square|\\text\s*\{[\s.?_…]*\}"
     r"|\\?(?:text\s*\{)?\s*(?:your |the |final |my )*answer(?: here)?\s*\}?)*",
@@ -22,13 +22,13 @@ _PLACEHOLDER = re.compile(
 
 _MAX_PARTS = 64
 _MAX_BETWEEN = 100
-#: What may stand between two parts of one answer: separators, words, labels of parts, `name =`.
+#: Text allowed between two parts of one answer: separators, words, labels of parts, `name =`.
 _JOINT = re.compile(
     r"(?>\s|\\(?:quad|qquad|text|textbf|mathrm|textrm|vee|lor|land)(?![a-zA-Z])|\\[,;:!()\[\] ]|[$,;.:/|&{}*<>\\]"
     r"|\(?(?:[a-h]|[1-9]|i{1,3}|iv|v)[).]|[A-Za-z]\w*(?:\([a-z]\))?\s*=|[A-Za-z'’]++)*+",
     re.DOTALL,
 )
-#: Words that begin a new statement, so that what follows replaces what stands before it.
+#: Words that begin a new statement, so that the next box replaces the one before.
 _NEW_STATEMENT = re.compile(
     r"\b(?:no|not|nope|wait|but|sorry|oops|hmm+|hold|actually|instead|correction|corrected|correcting|mistake"
     r"|wrong|incorrect|error|should|however|recheck|check|checking|verify|let|scratch|revis\w*|updat\w*"
@@ -37,7 +37,7 @@ _NEW_STATEMENT = re.compile(
     re.IGNORECASE,
 )
 _NEW_SENTENCE = re.compile(r"[.!?:]\s+(?:\\?[A-Za-z])")
-#: Words of choices that are left open: sentences with these say parts of one answer.
+#: Words for open alternatives: boxes in sentences with these words are parts of one answer.
 _CHOICES = re.compile(
     r"\b(?:or|either|others?|another|also|both|options?|possib\w*|candidates?|alternativ\w*|may(?:be)?|might|could"
     r"|perhaps)\b",
@@ -48,7 +48,7 @@ _BARE_SEPARATORS = re.compile(r"(?:[\s$,;.]|\\[()\[\]]|\(?(?:[a-h]|[1-9]|i{1,3}|
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A place in a text, and the answer that is stated there."""
+    """Position in a text, and the answer stated there."""
 
     start: int
     end: int
@@ -56,9 +56,9 @@ class Span:
 
 
 def boxes(text: str) -> list[Span]:
-    r"""Every complete ``\boxed{...}`` or ``\fbox{...}`` that is in no other box, in order; empty ones are left out."""
+    r"""Return every complete outermost ``\boxed{...}`` or ``\fbox{...}``, in order, without empty ones."""
     found: list[Span] = []
-    open_braces: list[tuple[int, int] | None] = []  # of a box: where it begins, and where its content does
+    open_braces: list[tuple[int, int] | None] = []  # start of a box and of its content; None for another brace
     for token in _TOKEN.finditer(text) if "box" in text or "\boxed" in text else ():
         mark = token.group()
         if token["box"]:
@@ -77,9 +77,9 @@ def boxes(text: str) -> list[Span]:
 
 
 def last_answer(text: str, stated: Sequence[Span]) -> Span | None:
-    """The last of the statements, joined with those right before it: side by side they are parts of one answer.
+    """Return the last statement, joined with adjacent statements before it, which count as parts of one answer.
 
-    ``1 and 2`` is one answer with two parts, so that a model cannot hedge; in ``7, no, 8`` the 8 replaces the 7.
+    ``1 and 2`` is one answer with two parts, so that a model cannot hedge. In ``7, no, 8`` the 8 replaces the 7.
     """
     parts: list[Span] = []
     for one in reversed(stated[-_MAX_PARTS:]):
@@ -93,7 +93,7 @@ def last_answer(text: str, stated: Sequence[Span]) -> Span | None:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""Content of the last complete ``\boxed`` or ``\fbox``, joined with the boxes that stand right before it."""
+    r"""Return the content of the last complete ``\boxed`` or ``\fbox``, joined with adjacent boxes before it."""
     answer = last_answer(text, boxes(text))
     return None if answer is None else answer.content
 

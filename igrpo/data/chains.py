@@ -1,10 +1,10 @@
-"""The synthetic task: chains of digits, evaluated from left to right modulo 10.
+"""Synthetic task: chains of operations on digits, evaluated from left to right modulo 10.
 
 The problem ``6 -7 -1 -5 -9 *8`` has the answer ``2`` and one clean solution, ``6-7=9-1=8-5=3-9=4*8=2\\boxed{2}``.
-Everything here is a pure function of its arguments, so that any question can be made again at any time.
+Everything here is a pure function of its arguments, so that any question can be generated again at any time.
 
-A hash of the problem's text decides which split a problem belongs to, whatever the seed: no split can hold a problem
-of another, not even that of a run with another seed.
+A hash of the problem's text decides the split of a problem, independent of the seed. Splits therefore never share a
+problem, even across runs with different seeds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PROBLEM: Final = re.compile(r"[0-9](?: [+*-][0-9])+", re.ASCII)
 
 
 def apply_operator(left: int, operator: str, right: int) -> int:
-    """``left operator right`` modulo 10."""
+    """Compute ``left operator right`` modulo 10."""
     if operator == "+":
         return (left + right) % 10
     if operator == "-":
@@ -37,7 +37,7 @@ def apply_operator(left: int, operator: str, right: int) -> int:
 
 
 def parse_chain(problem: str) -> tuple[int, list[tuple[str, int]]]:
-    """The first digit and the (operator, operand) pairs of a problem such as ``6 -7 *8``.
+    """Return the first digit and the (operator, operand) pairs of a problem such as ``6 -7 *8``.
 
     Raises:
         ValueError: the text is not such a chain.
@@ -49,7 +49,7 @@ def parse_chain(problem: str) -> tuple[int, list[tuple[str, int]]]:
 
 
 def split_of_problem(problem: str) -> Split:
-    """The only split that may hold this problem."""
+    """Return the only split that may contain this problem."""
     share = derive_seed("chain split", problem) % 100
     for split, size in SPLIT_SHARES.items():
         if share < size:
@@ -59,12 +59,12 @@ def split_of_problem(problem: str) -> Split:
 
 
 def chain_question(seed: int, split: str, index: int, operations: int) -> Question:
-    """Question number ``index`` of a split; its first digit is 0-9, its operands are 1-9.
+    """Generate question number ``index`` of a split. The first digit is 0-9, operands are 1-9.
 
-    Problems of other splits are drawn again (rejection sampling), so a split's problems are uniform among its own.
+    Problems of other splits are rejected and drawn again, so questions are uniform over the problems of the split.
 
     Raises:
-        ValueError: an unknown split, a negative index, or no operation.
+        ValueError: the split is unknown, the index is negative, or there is no operation.
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r} of the chains; choose one of {', '.join(SPLITS)}")
@@ -92,20 +92,20 @@ def _answer(problem: str) -> str:
 
 
 def clean_solution(question: Question) -> str:
-    """The one right solution, every step worked out: ``6-7=9*8=2\\boxed{2}``."""
+    """Return the correct solution with all of its steps: ``6-7=9*8=2\\boxed{2}``."""
     return teacher_solution(question, Random(0), slip=0.0, misconception=0.0)
 
 
 def teacher_solution(question: Question, rng: Random, slip: float, misconception: float) -> str:
-    """A solution by an imperfect teacher, whose mistakes give reinforcement learning something to repair.
+    """Generate the solution of an imperfect teacher, so that reinforcement learning has mistakes to correct.
 
-    A wrong intermediate result is carried on, as a person would.
+    Later steps continue from a wrong intermediate result.
 
     Args:
         question: a question of :func:`chain_question`.
         rng: decides where the mistakes fall.
         slip: probability of a random wrong digit in each step.
-        misconception: probability that a subtraction which has to borrow (x < a) gives |x - a|, not (x - a) mod 10.
+        misconception: probability that a subtraction x - a with x < a gives |x - a| instead of (x - a) mod 10.
     """
     value, links = parse_chain(question.problem)
     steps = [str(value)]

@@ -1,18 +1,19 @@
-"""Training questions that stand in a held-out set too, exactly or nearly, are left out of training.
+"""Removal of training questions that are exact or near duplicates of held-out questions.
 
-Exact: the same tokens (`igrpo.data.problem_text`), however they are spaced. Near: nearly the same words, that is
+Exact duplicates have the same tokens (`igrpo.data.problem_text`), regardless of spacing. Near duplicates have nearly
+the same words, which means both of the following:
 
-- of the questions' sets of n-grams of tokens, what they share is at least ``shorter_share`` of the smaller set and
-  ``longer_share`` of the larger; or the training question begins with the whole held-out question, such as one that
-  goes on to ask for the answer in another form;
-- and the numbers agree: those of one question are all among those of the other, counted with repetition. Problems
-  that were made from one template and differ in a number are different problems, and stay.
+- The n-grams of tokens that both questions have are at least ``shorter_share`` of the smaller set of n-grams and
+  ``longer_share`` of the larger. Alternatively, the training question begins with the whole held-out question (for
+  example, it then asks for the answer in another form).
+- The numbers agree: all numbers of one question occur in the other, counted with repetition. Problems that come from
+  one template and differ in a number are different problems, and are kept.
 
-Everything else that differs little counts as near, even where the answer is another (``sum`` for ``product``, a number
-swapped with another): a question too many left out costs little. The code of two drawings must be nearly the same, too;
-where only one question has a figure, or the figure is a link, the words must be many enough to say what is asked.
+All other small differences count as near, even if the answer differs (``sum`` for ``product``, two numbers swapped),
+since removing a question too many costs little. If both questions contain code of drawings, that code must be nearly
+the same, too. If only one has a figure, or a figure is a link, the words alone must be enough to state the problem.
 
-Pairs are found by an inverted index of held-out n-grams that misses none, so nothing is random or approximate.
+Pairs are found by an inverted index of held-out n-grams that misses none, so the result is exact and not random.
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ from igrpo.data.problem_text import (
 )
 from igrpo.types import Question
 
-#: So many tokens say what is asked without the figure. 'What is the value of x in the diagram?' has 9.
+#: Tokens that are enough to state a problem without its figure. 'What is the value of x in the diagram?' has 9.
 _ENOUGH_WITHOUT_FIGURE: Final = 12
 
-#: A held-out question of fewer tokens may begin another by chance, as 'What is the value of x' does.
+#: A held-out question with fewer tokens may be the beginning of another by chance, as 'What is the value of x' is.
 _ENOUGH_TO_BEGIN: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A training question and the question of one held-out set that it is most like, both by id.
+    """Ids of a training question and of the most similar question in one held-out set.
 
-    ``similarity``: the share of the smaller set of n-grams that both have, in (0, 1]; 1 where it is exact.
+    ``similarity``: shared n-grams as a share of the smaller set of n-grams, in (0, 1]; 1 for exact duplicates.
     """
 
     train: str
@@ -57,10 +58,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Decontaminated:
-    """The training questions that no held-out set has, in their order, and what was found of the others.
+    """Result of decontamination: the training questions that are kept, in order, and the duplicates.
 
-    ``found`` has every held-out set by its name, and of each training question at most one match a set, so a question
-    that two sets have is in both. ``checked`` counts the training questions before, ``held_out`` those of each set.
+    ``found`` maps the name of each held-out set to its matches. A training question has at most one match per set, and
+    can have matches in several sets. ``checked`` is the number of training questions before decontamination,
+    ``held_out`` the number of questions of each held-out set.
     """
 
     method: Literal["off", "exact", "near"]
@@ -70,12 +72,12 @@ class Decontaminated:
     found: Mapping[str, tuple[Match, ...]]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """``exact`` and ``near`` duplicates among the training questions, for each held-out set."""
+        """Return the numbers of ``exact`` and ``near`` duplicates among the training questions, by held-out set."""
         counted = {name: Counter(match.kind for match in matches) for name, matches in self.found.items()}
         return {name: {"exact": kinds["exact"], "near": kinds["near"]} for name, kinds in counted.items()}
 
     def summary(self) -> str:
-        """One line for a log: how many were left out, and for which sets."""
+        """Return one line for a log: the number of questions left out, by held-out set."""
         if self.method == "off":
             return f"decontamination is off: {self.checked} training questions were not compared with held-out ones"
         each = [
@@ -92,7 +94,7 @@ class Decontaminated:
         )
 
     def as_dict(self) -> dict[str, object]:
-        """For a JSON file: the counts, and the ids of every match."""
+        """Return the counts and the ids of every match, for a JSON file."""
         counts = self.counts()
         return {
             "method": self.method,
@@ -108,12 +110,12 @@ class Decontaminated:
 def decontaminate(
     train: Sequence[Question], held_out: Mapping[str, Sequence[Question]], config: DecontaminationConfig
 ) -> Decontaminated:
-    """Leave out the training questions that are duplicates of held-out ones. Answers are not looked at.
+    """Leave out training questions that are duplicates of held-out ones. Answers are not compared.
 
     Args:
         train: the questions to train on.
-        held_out: the questions of each held-out set, by its name.
-        config: what counts as a duplicate.
+        held_out: the questions of each held-out set, by name.
+        config: settings that define a duplicate.
     """
     found: dict[str, tuple[Match, ...]] = dict.fromkeys(held_out, ())
     if config.method != "off":
@@ -128,7 +130,7 @@ def decontaminate(
 
 
 class _Text:
-    """A problem as it is compared: ``key`` for exact duplicates, ``words`` and ``drawing`` for near ones."""
+    """Problem text prepared for comparison: ``key`` for exact duplicates, ``words`` and ``drawing`` for near ones."""
 
     __slots__ = ("bare", "drawing", "key", "words")
 
@@ -142,7 +144,7 @@ class _Text:
 
 
 class _Index:
-    """Finds the questions of one held-out set that are like a question."""
+    """Index that finds the questions of one held-out set that duplicate a given question."""
 
     def __init__(self, questions: Sequence[Question], config: DecontaminationConfig) -> None:
         self._config = config
@@ -156,10 +158,10 @@ class _Index:
             self._index_rare_grams()
 
     def _index_rare_grams(self) -> None:
-        """Enter each question under so many of its rarest n-grams that a match cannot miss all of them.
+        """Index each question by its rarest n-grams, as many as are needed to find every match.
 
-        A match has at least this least share of the question's n-grams; so it lacks at most the others, and has one of
-        any choice of one more than those.
+        A match shares at least a share ``least`` of the question's n-grams, so it lacks at most a share 1 - ``least``
+        of them. Of any selection with one n-gram more than that, it has at least one.
         """
         least = min(self._config.shorter_share, self._config.longer_share)
         frequency = Counter(gram for grams in self._grams for gram in grams)
@@ -169,7 +171,7 @@ class _Index:
                 self._by_gram[gram].append(number)
 
     def best(self, train_id: str, text: _Text) -> Match | None:
-        """The exact duplicate, else the near one of the greatest similarity, the first of equals; None: neither."""
+        """Return the exact duplicate, else the most similar near duplicate (the first among equals), else None."""
         if text.key in self._by_key:
             return Match(train_id, self._ids[self._by_key[text.key]], "exact", 1.0)
         if self._config.method != "near":
@@ -194,12 +196,12 @@ class _Index:
     def _shared(
         self, grams: frozenset[Tokens], other_grams: frozenset[Tokens], tokens: Tokens, other: Tokens
     ) -> float | None:
-        """The share of the smaller set that both have; None where the two are not nearly the same (other: held out)."""
+        """Return shared n-grams as a share of the smaller set; None if not near duplicates (``other``: held out)."""
         small, large = sorted((len(grams), len(other_grams)))
         if small == 0:
             return None
         goes_on = len(other) >= _ENOUGH_TO_BEGIN and tokens[: len(other)] == other
-        if not goes_on and small < self._config.longer_share * large:  # not even if it had them all
+        if not goes_on and small < self._config.longer_share * large:  # too few even if all were shared
             return None
         shared = len(grams & other_grams)
         similar = shared / small >= self._config.shorter_share and shared / large >= self._config.longer_share
@@ -207,13 +209,13 @@ class _Index:
 
 
 def _grams(tokens: Tokens, size: int) -> frozenset[Tokens]:
-    """The set of n-grams; of fewer tokens than n, all of them as one."""
+    """Return the set of n-grams. Fewer than n tokens form a single n-gram."""
     if len(tokens) <= size:
         return frozenset([tokens] if tokens else ())
     return frozenset(zip(*(tokens[start:] for start in range(size)), strict=False))
 
 
 def _numbers_agree(tokens: Tokens, other: Tokens) -> bool:
-    """Whether the numbers of one are all among those of the other, counted with repetition."""
+    """True if all numbers of one occur in the other, counted with repetition."""
     first, second = Counter(filter(is_number, tokens)), Counter(filter(is_number, other))
     return first <= second or second <= first

@@ -1,4 +1,4 @@
-"""One row of a data set as a question: where its parts are, and how the answer lies in its field."""
+"""Conversion of a row of a data set to a question: names of fields and forms of answers."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from igrpo.types import Question
 
 AnswerForm = Literal["plain", "boxed", "hashes"]
 
-#: What the id's field is called where nobody says otherwise.
+#: Default name of the id field.
 _USUAL_ID: Final = "id"
-#: Floats below it are exact where they are whole.
+#: Whole floats below this are exact.
 _EXACT: Final = 2**53
 _THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 class UnusableRowError(ValueError):
-    """A row without a problem or an answer that can be used; the message says where it stands, and why."""
+    """A row has no usable problem or answer; the message gives the place of the row and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Where a row has what.
+    """Names and forms of the fields of a row.
 
-    A name may be a path into a field: keys and positions with dots between them (``prompt.0.content``). ``id=None``
-    takes a hash of the problem, and so does a row without an id. A problem may be a list of chat messages
+    A name may be a path into a field: keys and positions, separated by dots (``prompt.0.content``). With ``id=None``,
+    and for rows without an id, the id is a hash of the problem. A problem may be a list of chat messages
     (`igrpo.data.messages`). ``answer_form``: ``plain`` is the field itself, ``boxed`` the content of its last
-    ``\\boxed{}``, ``hashes`` what stands after its last ``####``, without the commas of thousands. The prefix and the
-    suffix must stand around every problem, and are taken off.
+    ``\\boxed{}``, ``hashes`` the text after its last ``####``, without thousands separators. The prefix and the suffix
+    must be present in every problem, and are removed.
     """
 
     id: str | None = "id"
@@ -48,17 +48,17 @@ class Fields:
 
 
 def read_question(where: str, row: Mapping[str, object], fields: Fields, section: str) -> Question:
-    """The question of a row.
+    """Convert a row to a question.
 
     Args:
         where: the place of the row, for messages.
         row: the row.
         fields: the names of its fields.
-        section: the section of the configuration that has ``fields``, for messages (``data``).
+        section: the section of the configuration that contains ``fields``, for messages (``data``).
 
     Raises:
-        ValueError: there is no such field.
-        UnusableRowError: a field is empty or no text, or its text is not of the form that was promised.
+        ValueError: the row lacks a field.
+        UnusableRowError: a field is empty or not text, or its text does not have the configured form.
     """
     identifier = read_id(where, row, fields, section)
     problem = _problem(row, fields.problem, f"{section}.fields.problem", where)
@@ -76,11 +76,11 @@ def read_question(where: str, row: Mapping[str, object], fields: Fields, section
 
 
 def read_id(where: str, row: Mapping[str, object], fields: Fields, section: str) -> str | None:
-    """The id of a row; None where it has none: no field ``id``, or nothing in the field that is to have it.
+    """Return the id of a row; None if ``fields.id`` is None, the field is empty, or the default field is missing.
 
     Raises:
-        ValueError: there is no such field, and it is not called ``id`` as it is where nobody said so.
-        UnusableRowError: it is neither text nor a number.
+        ValueError: the row lacks the field, and its name is not the default ``id``.
+        UnusableRowError: the id is neither text nor a number.
     """
     if fields.id is None or (fields.id == _USUAL_ID and fields.id not in row):
         return None
@@ -92,10 +92,10 @@ def read_id(where: str, row: Mapping[str, object], fields: Fields, section: str)
 
 
 def field_value(row: Mapping[str, object], path: str, setting: str, where: str) -> object:
-    """What a row has under a name or a path.
+    """Return the value of a row under a name or a path.
 
     Raises:
-        ValueError: nothing; the message names the setting that asked, and what there is instead.
+        ValueError: there is none; the message names the setting and the fields that exist.
     """
     if path in row:
         return row[path]
@@ -133,7 +133,7 @@ def _text(row: Mapping[str, object], path: str, setting: str, where: str) -> str
     number = isinstance(value, int | float | Decimal) and not isinstance(value, bool) and math.isfinite(value)
     if not (number or isinstance(value, str)):
         raise UnusableRowError(f"{where}: the field '{path}' ({setting}) must be text or a number, not {_kind(value)}")
-    # whole numbers in a column of floats are there because another row has none
+    # a column of integers becomes one of floats if a row has no value
     text = str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else str(value)
     if not text.strip():
         raise UnusableRowError(f"{where}: the field '{path}' ({setting}) is empty")

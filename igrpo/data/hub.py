@@ -1,4 +1,4 @@
-"""Questions of a Hugging Face data set: a name on the hub, or a local directory or file in one of its formats."""
+"""Questions of a Hugging Face data set: a name on the hub, or a local directory or file in a supported format."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from igrpo.data.fields import Fields, field_value
 from igrpo.data.records import Splits, choose, hold_out, read_questions, warn_of_overlap
 from igrpo.types import Question
 
-#: How `datasets` calls the format of a single local file.
+#: Names in `datasets` of the formats of a single local file.
 _FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
 _BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class HubDataset:
-    """What `datasets` loads, and how its rows become questions. A data set's own code is never run.
+    """Data set to load with `datasets`, and the conversion of its rows to questions. Its own code is never run.
 
-    ``section`` is the part of the configuration that describes it, for messages (``data``); the other fields are those
-    of `igrpo.config.parts.data.HubDataConfig`.
+    ``section`` is the section of the configuration that describes it, for messages (``data``). The other fields are
+    those of `igrpo.config.parts.data.HubDataConfig`.
     """
 
     section: str
@@ -34,10 +34,11 @@ class HubDataset:
     unusable_share: float
 
     def read(self, split: str) -> tuple[Question, ...]:
-        """The questions of a split.
+        """Read the questions of a split.
 
         Raises:
-            ValueError: the data set, the split or a column is missing, it has no row, or a row is no question.
+            ValueError: the data set, the split or a column is missing, there is no question, or too many rows cannot be
+                used.
         """
         table = self._load(split)
         wanted = {self.fields.problem, self.fields.answer, *self.where}
@@ -77,11 +78,11 @@ class HubSource:
     """Questions read through ``datasets.load_dataset``.
 
     Args:
-        data: which data set, and how its rows become questions; the schema says what each setting means.
+        data: the settings of the data set; the schema documents each of them.
 
     Raises:
-        ValueError: the data set, a split or a column is missing, too many rows are no questions, or a share holds out
-            nothing; the message says which.
+        ValueError: the data set, a split or a column is missing, too many rows cannot be used, or a share holds out no
+            question; the message names the cause.
     """
 
     def __init__(self, data: HubDataConfig) -> None:
@@ -132,9 +133,9 @@ def _format(path: Path) -> str:
 
 
 def _rows(table: Any, paths: set[str], name: str) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """(where it stands, row) of a table; only the columns that are asked for where all of them exist."""
+    """Yield (place, row) of a table, with only the wanted columns if all of them exist."""
     columns = {path if path in table.column_names else path.partition(".")[0] for path in paths}
-    if columns <= set(table.column_names):  # else the message about the missing one names those that there are
+    if columns <= set(table.column_names):  # else keep all, for the message that lists them
         table = table.select_columns(sorted(columns))
     number = 0
     for batch in table.iter(batch_size=_BATCH):

@@ -13,17 +13,17 @@ from igrpo.types import Question
 
 
 class JsonlSource:
-    """Questions of a file of JSON lines, a JSON array, CSV or parquet (`igrpo.data.records_file`), in UTF-8.
+    """Questions from a UTF-8 file of JSON lines, a JSON array, CSV or parquet (`igrpo.data.records_file`).
 
     Args:
-        path: the file of training questions (and of the shares that are held out of it).
+        path: the file of training questions (and of held-out shares).
         fields: the names of the fields.
-        development, test: what is held out: a share of ``path``'s questions (chosen by a hash of their ids; 0: none),
-            or a file of its own.
+        development, test: held-out questions: a share of the questions in ``path`` (chosen by a hash of their ids;
+            0: none), or another file.
 
     Raises:
-        ValueError: a file that is missing, empty or broken, or a share that cannot be; the message names the setting,
-            the file and the line.
+        ValueError: a file is missing, empty or broken, or a share is invalid; the message names the setting, the file
+            and the line.
     """
 
     def __init__(self, path: str | Path, fields: Fields, development: float | str | Path, test: float | str | Path):
@@ -50,7 +50,7 @@ def _file_or(
 
 
 def read_jsonl(path: Path, fields: Fields, setting: str) -> tuple[Question, ...]:
-    """All questions of one file, in order; blank lines are skipped.
+    """Read all questions of one file, in order; blank lines are skipped.
 
     Args:
         path: the file.
@@ -58,7 +58,7 @@ def read_jsonl(path: Path, fields: Fields, setting: str) -> tuple[Question, ...]
         setting: the setting that named the file, for messages.
 
     Raises:
-        ValueError: as :class:`JsonlSource`.
+        ValueError: the file is missing, empty or broken (see :class:`JsonlSource`).
     """
     if not path.exists():
         raise ValueError(f"{setting}={path}: there is no such file")

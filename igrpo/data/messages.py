@@ -1,8 +1,8 @@
-"""A problem that is stored as chat messages: ``[{"role": "user", "content": "What is 2+2?"}]``.
+"""Problems stored as chat messages: ``[{"role": "user", "content": "What is 2+2?"}]``.
 
-The problem is what the user says; several messages of the user are joined by an empty line. System messages are left
-out, since the run's own prompt says how to answer, and so is what the assistant says after the user's last message
-(the solution, in data for fine-tuning). A dialogue in which the assistant speaks before that is no question.
+The problem is the text of the user's messages, joined by empty lines. System messages are left out, since the run's own
+prompt says how to answer. Assistant messages after the user's last message (the solution, in data for fine-tuning) are
+left out, too. A dialogue with an earlier assistant message is not accepted as a question.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from typing import Final
 
 _USER: Final = ("user", "human")
 _SYSTEM: Final = ("system", "developer")
-#: Names of the two fields of a message.
+#: Possible names of the two fields of a message.
 _KEYS: Final = (("role", "content"), ("from", "value"))
 
 
 class DialogueError(ValueError):
-    """Messages that are no question; the message says why."""
+    """The messages are not a question; the error message gives the reason."""
 
 
 def user_text(value: object) -> str | None:
-    """The text of the user's messages; None: the value is no list of messages.
+    """Return the text of the user's messages; None if the value is not a list of messages.
 
     Raises:
-        DialogueError: there is no message of the user, one is not text, or the assistant speaks before the last one.
+        DialogueError: there is no user message, a user message is not text, or an assistant message precedes the last
+            user message.
     """
     messages = _messages(value)
     if messages is None:
@@ -39,7 +40,7 @@ def user_text(value: object) -> str | None:
 
 
 def has_system_message(value: object) -> bool:
-    """Return whether the value is a list of messages with one of the system."""
+    """True if the value is a list of messages that contains a system message."""
     return any(role in _SYSTEM for role, _ in _messages(value) or ())
 
 
@@ -53,7 +54,7 @@ def _messages(value: object) -> list[tuple[str, object]] | None:
 
 
 def _content(content: object) -> str:
-    """A message's text, be it in parts."""
+    """Return the text of a message, with the parts of its content joined."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list | tuple) else [content]

@@ -1,4 +1,4 @@
-"""The data of a run for Lightning: one batch is one rollout cycle."""
+"""Lightning data module for the questions of a run. One batch is one rollout cycle."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from torch.utils.data import DataLoader, IterableDataset
 from igrpo.data.sources import Source, questions_of_step, replacements_of_step
 from igrpo.types import Question
 
-#: The number of the rollout step, and its S questions.
+#: Number of the rollout step, and its S questions.
 Cycle = tuple[int, list[Question]]
 
 
 class QuestionDataModule(lightning.LightningDataModule):
-    """Yields (rollout step, its questions) for every step from ``start_step`` up to, not including, ``steps``.
+    """Data module that yields (rollout step, questions) for every step from ``start_step`` to ``steps`` - 1.
 
-    A cycle carries its own number, so nothing depends on how far Lightning has read ahead; and it is a function of
-    (seed, step), so resuming means setting ``start_step`` (to the number of finished steps) before ``fit`` iterates,
-    in ``on_fit_start`` at the latest.
+    A cycle includes its own number, so nothing depends on how far Lightning reads ahead. A cycle is a function of
+    (seed, step). To resume, set ``start_step`` to the number of finished steps before ``fit`` iterates, in
+    ``on_fit_start`` at the latest.
 
     Args:
-        source: where the questions come from.
-        seed: of the run; decides their order.
-        questions: S, questions a step.
+        source: source of the questions.
+        seed: seed of the run, which determines the order of the questions.
+        questions: S, questions per step.
         steps: rollout steps of the whole run.
 
     Raises:
-        ValueError: fewer than one step, or more questions a step than the source has.
+        ValueError: there is fewer than one step, or the source has fewer questions than a step needs.
     """
 
     def __init__(self, source: Source, seed: int, questions: int, steps: int) -> None:
@@ -45,22 +45,25 @@ class QuestionDataModule(lightning.LightningDataModule):
         self.start_step = 0
 
     def cycle(self, step: int) -> Cycle:
-        """The rollout cycle number ``step``, counted from 0."""
+        """Return the rollout cycle number ``step``, counted from 0."""
         return step, questions_of_step(self.source, self.seed, step, self.questions)
 
     def replacements(self, step: int, attempts: int) -> list[Question]:
-        """Further questions for the rollout cycle ``step``: ``attempts`` for each of its S places (fewer in a small
-        split), all different, and a function of (seed, step) as its own are."""
+        """Return further questions for the rollout cycle ``step``, all different.
+
+        There are ``attempts`` for each of its S questions (fewer if the split is small). Like the cycle itself, they
+        are a function of (seed, step).
+        """
         wanted = attempts * self.questions
         indices = replacements_of_step(self.source, self.seed, step, self.questions, wanted)
         return [self.source.train[index] for index in indices]
 
     def train_dataloader(self) -> DataLoader[Cycle]:
-        """One item a rollout cycle, in this process."""
+        """Return a loader that yields one item per rollout cycle, in this process."""
         return DataLoader(_Cycles(self), batch_size=None, num_workers=0, collate_fn=_unchanged)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Nothing: a cycle holds no tensors, and Lightning's own transfer refuses frozen dataclasses."""
+        """Return the batch unchanged: it holds no tensors, and Lightning's own transfer rejects frozen dataclasses."""
         return batch
 
 
@@ -69,7 +72,7 @@ def _unchanged(cycle: Any) -> Any:
 
 
 class _Cycles(IterableDataset[Cycle]):
-    """Looks up ``start_step`` when the iteration begins, not when the loader is made."""
+    """Dataset of rollout cycles that reads ``start_step`` when iteration begins, not when the loader is created."""
 
     def __init__(self, module: QuestionDataModule) -> None:
         self._module = module

@@ -1,8 +1,8 @@
-r"""The text of a problem as tokens that two spellings of it share.
+r"""Tokens of a problem's text that are the same for different spellings of the problem.
 
-Case, white space, punctuation, braces, dollars, layout commands (``\left``, ``\text``, ``\,``) and kinds of a command
-that look alike (``\dfrac``, ``\geq``) make no difference; words, numbers, operators, parentheses and all other commands
-do. Braces are only structure, so ``\sqrt{2}+x`` and ``\sqrt{2+x}`` are the same; real problems hardly differ so.
+Case, white space, punctuation, braces, dollars, layout commands (``\left``, ``\text``, ``\,``) and variants of a
+command (``\dfrac``, ``\geq``) make no difference. Words, numbers, operators, parentheses and all other commands do.
+Braces are ignored, so ``\sqrt{2}+x`` and ``\sqrt{2+x}`` have the same tokens; real problems rarely differ in this way.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ENVIRONMENTS: Final = "align|aligned|alignat|equation|gather|gathered|eqnarray|
 _TOKEN: Final = re.compile(
     r"\\(?:begin|end)\s*\{(?:" + _ENVIRONMENTS + r")\*?\}"
     r"|\\[a-zA-Z]+"
-    r"|\\[^a-zA-Z|%]"  # \\(, \\[, \\$, \\, and a new line: nothing that counts
+    r"|\\[^a-zA-Z|%]"  # \\(, \\[, \\$, \\, and a new line: ignored
     r"|\d+(?:\.\d+)?|\.\d+"
     r"|[\u3040-\u30ff\u3400-\u9fff]"  # Japanese and Chinese, which put no space between words
     r"|[^\W\d_\u3040-\u30ff\u3400-\u9fff]+"
@@ -62,17 +62,17 @@ _NUMBER_WORDS: Final = {word: str(number) for number, word in enumerate(_TWO_TO_
 
 
 def without_figures(text: str) -> str:
-    """The text without its figures: code of drawings (``[asy] ... [/asy]``) and links to pictures."""
+    """Remove the figures from the text: code of drawings (``[asy] ... [/asy]``) and links to pictures."""
     return _PICTURE.sub(" ", _DRAWING.sub(" ", text))
 
 
 def drawing_tokens(text: str) -> Tokens:
-    """The tokens of its drawings' code; empty where there is none."""
+    """Return the tokens of the code of drawings; empty if there is none."""
     return problem_tokens(" ".join(_DRAWING.findall(text)))
 
 
 def problem_tokens(text: str) -> Tokens:
-    """Words in lower case, numbers in digits (``1,000`` is ``1000``), commands by name, operators and parentheses."""
+    """Return lower-case words, numbers in digits (``1,000`` is ``1000``), command names, operators and parentheses."""
     if not text.isascii():
         text = _SUPERSCRIPT.sub(r"^\g<0>", text).translate(_SYMBOLS)
         text = unicodedata.normalize("NFKC", text).translate(_SYMBOLS)  # a superscript minus becomes a minus
@@ -87,24 +87,24 @@ def problem_tokens(text: str) -> Tokens:
 
 
 def wording(tokens: Tokens) -> Tokens:
-    """The tokens without parentheses, numbers from ``two`` to ``twenty`` in digits (``one`` is a pronoun as well)."""
+    """Remove parentheses and write ``two`` to ``twenty`` in digits (not ``one``, which is also a pronoun)."""
     return tuple(_NUMBER_WORDS.get(token, token) for token in tokens if token not in "()")
 
 
 def is_number(token: str) -> bool:
-    """Whether the token is a number in digits."""
+    """True if the token is a number in digits."""
     return token[0].isdigit()
 
 
 def _number(decimal: str) -> str:
-    """``2.50`` and ``.5`` as ``2.5`` and ``0.5``."""
+    """Write ``2.50`` and ``.5`` as ``2.5`` and ``0.5``."""
     whole, _, digits = decimal.partition(".")
     digits = digits.rstrip("0")
     return f"{whole or '0'}.{digits}" if digits else whole or "0"
 
 
 def same_text(tokens: Tokens) -> str:
-    """A key that is equal for equal tokens, however letters are spaced (``AB``, ``A B``); numbers stay apart."""
+    """Return a key that is equal for equal tokens, regardless of spaces (``AB``, ``A B``) except between numbers."""
     parts: list[str] = []
     for token in tokens:
         if parts and token[0].isdigit() and parts[-1][-1].isdigit():

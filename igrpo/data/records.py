@@ -1,4 +1,4 @@
-"""Records of a data set as questions, and the questions that are held out of training."""
+"""Conversion of the records of a data set to questions, and selection of held-out questions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """Questions to train on, to choose by and to report."""
+    """Questions of the training, development and test splits."""
 
     train: tuple[Question, ...]
     development: tuple[Question, ...]
@@ -26,21 +26,21 @@ class Splits:
 def read_questions(
     records: Iterable[tuple[str, Mapping[str, object]]], fields: Fields, *, section: str, unusable_share: float
 ) -> tuple[Question, ...]:
-    """Every record as a question, in order.
+    """Convert records to questions, in order.
 
-    Records that cannot be used are left out, counted and logged, up to a share; with the share 0 the first is an error.
-    Records without an id (all, with ``fields.id=None``) that have the same problem are one question, but where their
-    answers differ there is no telling which is right, and all of them are left out.
+    Up to a share, records that cannot be used are left out, counted and logged; if the share is 0, the first one is an
+    error. Records without an id (all records, if ``fields.id=None``) that have the same problem become one question. If
+    their answers differ, it is not known which is right, and all of them are left out.
 
     Args:
-        records: (where it stands, for messages; the record).
+        records: pairs of a place, for messages, and a record.
         fields: the names of the fields.
-        section: the section of the configuration that has them, for messages (``data``).
-        unusable_share: of the records that may be left out because they hold no problem or no answer.
+        section: the section of the configuration that contains ``fields``, for messages (``data``).
+        unusable_share: largest share of records that may be left out because they have no problem or no answer.
 
     Raises:
         ValueError: a field is missing, too many records cannot be used, or two records have the same id; the message
-            says where.
+            gives the place.
     """
     reading = _Reading()
     for where, record in records:
@@ -66,7 +66,7 @@ def read_questions(
 
 @dataclass(slots=True)
 class _Reading:
-    """What was read so far."""
+    """Questions and counts of the records read so far."""
 
     total: int = 0
     systems: int = 0
@@ -111,7 +111,7 @@ class _Reading:
 
 
 def choose(questions: Sequence[Question], limit: int | None, seed: int) -> tuple[Question, ...]:
-    """At most ``limit`` of the questions (None: all), chosen by a hash of the seed and their ids, in their order."""
+    """Choose at most ``limit`` questions (None: all) by a hash of the seed and their ids, and keep their order."""
     if limit is None or limit >= len(questions):
         return tuple(questions)
     ranked = sorted(questions, key=lambda question: derive_seed("chosen", seed, question.id))
@@ -120,12 +120,12 @@ def choose(questions: Sequence[Question], limit: int | None, seed: int) -> tuple
 
 
 def hold_out(questions: Iterable[Question], development: float, test: float) -> Splits:
-    """Split questions by a hash of their ids: where one goes depends on no other, nor on the order.
+    """Split questions by a hash of their ids, independent of the other questions and of the order.
 
     The test split does not depend on the share of the development split.
 
     Raises:
-        ValueError: a share outside [0, 1), no question left to train on, or a share that holds out no question.
+        ValueError: a share is outside [0, 1), no question is left to train on, or a share holds out no question.
     """
     for name, share in (("development", development), ("test", test)):
         if not 0 <= share < 1:
@@ -147,7 +147,7 @@ def hold_out(questions: Iterable[Question], development: float, test: float) -> 
 
 
 def warn_of_overlap(splits: Splits) -> None:
-    """Warn of training problems that stand word for word in a held-out split: their accuracy proves nothing."""
+    """Warn if training problems are also in a held-out split, word for word, which makes its accuracy meaningless."""
     problems = {question.problem.strip() for question in splits.train}
     for name, held_out in (("development", splits.development), ("test", splits.test)):
         count = sum(question.problem.strip() in problems for question in held_out)

@@ -1,6 +1,6 @@
-"""Rows of a local file: JSON lines, a JSON array, CSV or parquet, plain or gzipped.
+"""Reader of local files: JSON lines, a JSON array, CSV or parquet, plain or gzipped.
 
-The first bytes of a file say what it holds, whatever its name; only CSV, which has none, is known by its ending.
+The format is detected from the first bytes of a file, not from its name. Only CSV is recognized by its extension.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Record = tuple[str, Mapping[str, object]]
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """(place for messages, row) of every row, in order. Numbers keep their spelling, but for parquet's own.
+    """Yield (place, row) for every row, in order. Numbers keep their spelling as text, except in parquet files.
 
-    The place is ``file:line`` in JSON lines and CSV, else ``file row N``, counted from 1.
+    The place, for messages, is ``file:line`` in JSON lines and CSV, else ``file row N``, counted from 1.
 
     Raises:
-        ValueError: a row, or the whole file, is broken; the message begins with the place.
-        OSError, EOFError, zlib.error: the file cannot be read or unpacked.
+        ValueError: a row or the whole file is invalid; the message begins with the place.
+        OSError, EOFError, zlib.error: the file cannot be read or decompressed.
     """
     with _unpacked(path) as file:
         if file.peek(len(_PARQUET))[: len(_PARQUET)] == _PARQUET:  # type: ignore[attr-defined]
@@ -49,7 +49,7 @@ def _unpacked(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _json_rows(file: IO[bytes], path: Path) -> Iterator[Record]:
-    """Read one object per line, or one array. Lines end at a line feed only: a raw U+2028 is text in JSON."""
+    """Read one object per line, or one array. Only a line feed ends a line: a raw U+2028 is text in JSON."""
     begun = False
     for number, line in enumerate(file, 1):
         content = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
@@ -91,7 +91,7 @@ def _text(content: bytes, place: str) -> str:
 
 def _object(row: object, place: str, what: str) -> Mapping[str, object]:
     if not isinstance(row, dict):
-        # A user's error in a file, not a caller's wrong type.
+        # an error in a user's file, not a wrong type from the caller
         raise ValueError(  # noqa: TRY004
             f"{place}: {what} must be a JSON object with named fields, not {json.dumps(row)[:40]}"
         )
@@ -99,7 +99,7 @@ def _object(row: object, place: str, what: str) -> Mapping[str, object]:
 
 
 def _csv_rows(file: IO[bytes], path: Path) -> Iterator[Record]:
-    """Read a file whose first row names the fields; the separator is the sign that the header has most of."""
+    """Read a CSV file with a header row. The separator is the most frequent candidate in the header."""
     csv.field_size_limit(sys.maxsize)
     text = _text(file.read().removeprefix(_BYTE_ORDER_MARK), str(path))
     header_line = text.lstrip("\r\n").partition("\n")[0]

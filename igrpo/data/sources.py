@@ -1,7 +1,7 @@
-"""Where questions come from: the synthetic chains, JSONL files, Hugging Face data sets.
+"""Sources of questions: the synthetic chains, JSONL files, Hugging Face data sets.
 
-A source has three splits that share no question. Which questions a step sees is a function of the run's seed and the
-step alone, so that a resumed run sees what the uninterrupted one would have seen.
+A source has three splits that share no question. The questions of a step are a function of the run's seed and the step
+only, so a resumed run sees the same questions as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["ChainSource", "Fields", "HubSource", "JsonlSource", "Source", "quest
 
 @runtime_checkable
 class Source(Protocol):
-    """Questions with gold answers, in splits that share none."""
+    """Questions with gold answers, in splits that share no question."""
 
     @property
     def train(self) -> Sequence[Question]:
@@ -32,20 +32,21 @@ class Source(Protocol):
 
     @property
     def development(self) -> Sequence[Question]:
-        """Held-out questions to choose settings and checkpoints by."""
+        """Held-out questions for choosing settings and checkpoints."""
         ...
 
     @property
     def test(self) -> Sequence[Question]:
-        """Held-out questions to report."""
+        """Held-out questions for reported results."""
         ...
 
 
 def questions_of_step(source: Source, seed: int, step: int, count: int) -> list[Question]:
-    """The ``count`` training questions of a step (steps start at 0), all different.
+    """Return the ``count`` training questions of a step (steps start at 0), all different.
 
-    Steps walk through a permutation of the training split, a new one every epoch, without replacement. A step that
-    straddles two epochs repeats no question: the new epoch puts off what the step has already taken from the old one.
+    Steps go through a permutation of the training split without replacement, with a new permutation every epoch. A step
+    that spans two epochs repeats no question: the new epoch moves questions that the step has already used further
+    back.
 
     Raises:
         ValueError: the training split has fewer than ``count`` questions.
@@ -60,9 +61,10 @@ def questions_of_step(source: Source, seed: int, step: int, count: int) -> list[
 
 
 def replacements_of_step(source: Source, seed: int, step: int, count: int, wanted: int) -> list[int]:
-    """Indices of up to ``wanted`` further training questions for a step, all different and none of its own ``count``.
+    """Return indices of up to ``wanted`` further training questions for a step.
 
-    They are drawn without regard to the epoch, which goes on as if they had not been asked.
+    They are all different, and none is among the step's own ``count`` questions. They are drawn independently of the
+    epoch, whose order does not change.
     """
     size = len(source.train)
     own = set(_indices(size, seed, step, count))
@@ -77,13 +79,13 @@ def _indices(size: int, seed: int, step: int, count: int) -> list[int]:
 
 @lru_cache(maxsize=4)
 def _order(seed: int, epoch: int, size: int, count: int) -> tuple[int, ...]:
-    """The order of an epoch's questions, in steps of ``count``."""
-    # Putting questions off changes less than the first `count` places, and a later epoch looks only at the last ones:
-    # with two steps' worth of questions the epoch before can be taken as it was shuffled.
+    """Return the order of an epoch's questions for steps of ``count`` questions."""
+    # Moving questions back changes fewer than the first `count` places, and the next epoch depends only on the last
+    # ones. With at least two steps' questions, the permutation of the epoch before can therefore be used unchanged.
     first = max(epoch - 1, 0) if size >= 2 * count else 0
     order = _permutation(seed, first, size)
     for number in range(first + 1, epoch + 1):
-        taken = (number * size) % count  # by the step that began in the epoch before
+        taken = (number * size) % count  # places used by the step that began in the epoch before
         before = set(order[size - taken :])
         order = _permutation(seed, number, size)
         if taken:
@@ -100,7 +102,7 @@ def _permutation(seed: int, epoch: int, size: int) -> list[int]:
 
 
 class _Chains(Sequence[Question]):
-    """A split of the chains whose questions are made when they are asked for."""
+    """Split of the chains that generates its questions on access."""
 
     def __init__(self, seed: int, split: str, size: int, operations: int) -> None:
         self._seed, self._split, self._size, self._operations = seed, split, size, operations
@@ -124,15 +126,15 @@ class _Chains(Sequence[Question]):
 
 
 class ChainSource:
-    """The synthetic chains of :mod:`igrpo.data.chains`: nothing to download, as many as wanted.
+    """Synthetic chains of :mod:`igrpo.data.chains`, which need no download and are unlimited in number.
 
     Args:
-        seed: of the questions (not of the order in which a run sees them).
-        operations: of every chain; more are harder.
+        seed: seed of the questions (not of the order in which a run sees them).
+        operations: operations per chain; more are harder.
         train, development, test: number of questions of each split.
 
     Raises:
-        ValueError: no operation, or an empty split.
+        ValueError: there is no operation, or a split is empty.
     """
 
     def __init__(self, seed: int, operations: int, train: int, development: int, test: int) -> None:

@@ -1,6 +1,6 @@
-"""A task for pretrained models: products such as ``12 * 7``, each once, in three splits that share none.
+"""Task for pretrained models: products such as ``12 * 7``, each once, in three splits that share no product.
 
-``12 * 7`` and ``7 * 12`` are always in the same split: a model that learned one would know the other.
+``12 * 7`` and ``7 * 12`` are always in the same split, since a model that learns one also learns the other.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from igrpo.types import Question
 
 
 class TimesTablesSource:
-    """The products of two ranges, in splits that depend on ``seed`` alone.
+    """Products of two ranges. ``seed`` determines the splits.
 
     Args:
-        seed: of the splits.
+        seed: seed of the splits.
         first, second: the lowest and the highest value of each factor.
-        development, test: questions that are held out. Where the last pair of products has no room, one fewer.
+        development, test: number of held-out questions; one fewer if the last pair of products does not fit.
 
     Raises:
-        ValueError: a range is empty, or the held-out splits leave nothing to train on.
+        ValueError: a range is empty, or a split is empty.
     """
 
     def __init__(self, seed: int, first: tuple[int, int], second: tuple[int, int], development: int, test: int) -> None:
@@ -50,7 +50,7 @@ class TimesTablesSource:
 
 
 def _commuting(first: tuple[int, int], second: tuple[int, int]) -> list[list[Question]]:
-    """The products, in groups of the same two factors."""
+    """Return the products, grouped by their two factors."""
     groups: dict[frozenset[int], list[Question]] = {}
     for a in range(first[0], first[1] + 1):
         for b in range(second[0], second[1] + 1):

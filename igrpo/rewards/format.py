@@ -1,4 +1,4 @@
-"""Whether a completion keeps to the think/answer layout."""
+"""Reward for completions that follow the think/answer layout."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 
 class FormatReward:
-    """A Reward: 1 for ``<think>...</think><answer>...</answer>``, each tag once and nothing around them, else 0.
+    """Reward of 1 for ``<think>...</think><answer>...</answer>``, with each tag once and nothing around them, else 0.
 
-    It knows nothing about correctness (``correct`` is None): ``right`` and ``wrong`` are about the layout.
+    It does not judge correctness (``correct`` is None). The outcomes ``right`` and ``wrong`` refer to the layout.
     """
 
     name = "format"
 
     async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score]:
-        """One Score a completion."""
+        """Return one Score per completion."""
         return [self._score(completion.text) for completion in completions]
 
     def close(self) -> None:
-        """Nothing to stop."""
+        """Do nothing: there is nothing to stop."""
 
     @staticmethod
     def _score(text: str) -> Score:

@@ -1,4 +1,4 @@
-"""A plain function as a reward."""
+"""Reward computed by a Python function."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from igrpo.types import Completion, Question, Score
 
 log = logging.getLogger(__name__)
 
-#: Values after which a threshold that none or all of them pass is reported.
+#: Number of values after which a threshold that none or all of them exceed is reported.
 _ENOUGH = 64
 
 
 class FunctionReward:
-    """A Reward made of ``function(question, completions)``, which returns one number per completion.
+    """Reward that calls ``function(question, completions)``, which returns one number per completion.
 
-    Numbers may be Python's, numpy's or torch's, in a list, an array or a tensor. The function may be a coroutine
-    function. It may return a Score in place of a number, and None where it has none.
+    The numbers may be of Python, numpy or torch, in a list, an array or a tensor. The function may be a coroutine
+    function. In place of a number it may return a Score, or None for no score.
 
     Args:
-        function: a plain function holds up sampling while it runs; make one that waits ``async``.
-        name: of the reward, in messages.
+        function: the function. A plain function blocks sampling while it runs, so make a function that waits ``async``.
+        name: name of the reward, in messages.
         correct_above: a completion counts as right (``Score.correct``) when its value is above this.
     """
 
@@ -35,7 +35,7 @@ class FunctionReward:
         self._count, self._lowest, self._highest = 0, float("inf"), float("-inf")
 
     async def score(self, question: Question, completions: Sequence[Completion]) -> Any:
-        """Return what the function gave, with numbers made Scores; `checked_score` refuses anything else."""
+        """Call the function and convert its numbers to Scores; `checked_score` rejects anything else."""
         values = self._function(question, completions)
         if inspect.isawaitable(values):
             values = await values
@@ -43,7 +43,7 @@ class FunctionReward:
         return values if listed is None else [self._score(value) for value in listed]
 
     def close(self) -> None:
-        """Nothing to stop."""
+        """Do nothing: there is nothing to stop."""
 
     def _score(self, value: object) -> object:
         given = plain(value)
@@ -55,9 +55,9 @@ class FunctionReward:
         return Score(found, correct, "right" if correct else "wrong")
 
     def _watch(self, value: float) -> None:
-        """Report a threshold that tells nothing apart, once: every accuracy would be 0 or 1 whatever is written."""
+        """Warn once if all values are on the same side of the threshold, since every accuracy would then be 0 or 1."""
         if not math.isfinite(value):
-            return  # refused by `checked_score`
+            return  # rejected by `checked_score`
         self._lowest, self._highest = min(self._lowest, value), max(self._highest, value)
         self._count += 1
         same = self._highest <= self._threshold or self._lowest > self._threshold

@@ -1,4 +1,4 @@
-"""Several rewards as one: a weighted sum."""
+"""Weighted sum of several rewards."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from igrpo.types import Completion, Question, Score
 
 
 class WeightedSum:
-    """A Reward: the weighted sum of its parts' values.
+    """Reward whose value is the weighted sum of the values of its parts.
 
-    Correctness, outcome and answer of a completion are those of the first part that knows its correctness, else of
-    the first that could have known and has no verdict, else of the first. ``Score.parts`` holds each part's own value,
-    before its weight.
+    Correctness, outcome and answer of a completion are taken from one part: the first that knows the correctness,
+    else the first that checks correctness but has no verdict, else the first part. ``Score.parts`` holds the
+    unweighted value of each part.
 
     Args:
         parts: name, reward and weight of each part; names are unique.
 
     Raises:
-        ValueError: no parts, a name twice, or a weight that is no finite number.
+        ValueError: there are no parts, a name occurs twice, or a weight is not a finite number.
         RewardError: (from ``score``) a part broke its contract.
     """
 
@@ -37,13 +37,13 @@ class WeightedSum:
         self._parts = tuple(parts)
 
     async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score | None]:
-        """One Score a completion, None where a part has none; the parts are scored at the same time."""
+        """Return one Score per completion, None if any part gave none. The parts are scored concurrently."""
         columns = await asyncio.gather(*(checked_score(reward, question, completions) for _, reward, _ in self._parts))
         rows = (tuple(score for score in row if score is not None) for row in zip(*columns, strict=True))
         return [self._sum(question, row) if len(row) == len(self._parts) else None for row in rows]
 
     def step_measures(self) -> Mapping[str, Measure]:
-        """See `igrpo.rewards.base.Measured`: those of the parts that have any, added up."""
+        """Add up the measures of all parts that have measures (see `igrpo.rewards.base.Measured`)."""
         return added(reward.step_measures() for _, reward, _ in self._parts if isinstance(reward, Measured))
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class WeightedSum:
 
 
 def _precedence(score: Score) -> int:
-    """What speaks first about a completion; ``min`` keeps the order of the parts among equals."""
+    """Rank a score as the source of correctness, lowest first; ``min`` keeps the order of the parts among equals."""
     if score.correct is not None:
         return 0
     return 1 if score.outcome not in ("right", "wrong", "unparsable") else 2

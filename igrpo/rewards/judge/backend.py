@@ -1,4 +1,4 @@
-"""What answers for the judge: any server of OpenAI's chat API, or an engine in this process."""
+"""Interface of judge backends: a server with OpenAI's chat API, or an engine in this process."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from igrpo.rewards.judge.prompt import Message
 
 
 class JudgeError(RewardError):
-    """The judge does not answer, and will not; the message names the setting."""
+    """The judge does not answer, and trying again will not help; the message names the setting to change."""
 
 
 class JudgeRefusedError(RuntimeError):
-    """The judge does not take this request (too long, say); another one it may."""
+    """The judge rejects this request (for example as too long); it may accept others."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeReply:
-    """``text`` is None where the model said nothing; ``retries`` counts the tries before the one that was answered."""
+    """Reply of the judge. ``text`` is None if the model wrote nothing; ``retries`` counts the failed tries."""
 
     text: str | None
     input_tokens: int
@@ -29,22 +29,25 @@ class JudgeReply:
 
 
 class Backend(Protocol):
-    """Asks the judge. All calls come from one event loop, which is the backend's for life."""
+    """Sends requests to the judge. All calls come from the same event loop."""
 
     @property
     def identity(self) -> str:
-        """All that decides a reply beside the messages and the seed: model and sampling. Part of the cache's key."""
+        """Everything besides the messages and the seed that determines a reply: model and sampling settings.
+
+        It is part of the cache key.
+        """
         ...
 
     async def ask(self, messages: Sequence[Message], seed: int) -> JudgeReply:
-        """One reply.
+        """Request one reply.
 
         Raises:
-            JudgeRefusedError: this request will not be answered.
-            JudgeError: none will be.
+            JudgeRefusedError: the judge rejects this request.
+            JudgeError: the judge answers no requests.
         """
         ...
 
     async def aclose(self) -> None:
-        """Close connections and free memory. In the loop of the calls."""
+        """Close connections and free memory. Called from the same event loop as ``ask``."""
         ...

@@ -1,4 +1,4 @@
-"""What the judge did in a step, as metrics."""
+"""Counters of the judge's work, as metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 
 from igrpo.rewards.base import Measure
 
-#: One line a metric: unit; definition. Of a step's training completions, but for those that say 'so far'.
+#: One line per metric: unit; definition. Metrics cover one step's training completions, unless they say 'so far'.
 METRIC_DOCS: dict[str, str] = {
     "judge/requests": "count; replies that the judge gave, readable or not",
     "judge/cached_share": "share; of the votes that were wanted, those that the cache held",
@@ -24,19 +24,19 @@ METRIC_DOCS: dict[str, str] = {
 
 
 class Counts:
-    """Counters that several threads raise."""
+    """Thread-safe counters."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
 
     def add(self, name: str, number: int = 1) -> None:
-        """Raise one."""
+        """Add ``number`` to one counter."""
         with self._lock:
             self._counts[name] += number
 
     def take(self) -> dict[str, Measure]:
-        """What was counted since the last call."""
+        """Return the counts since the last call and reset them."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
         names = ("requests", "retries", "unparsable", "refused", "cut", "unscored")

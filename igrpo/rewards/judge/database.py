@@ -1,4 +1,4 @@
-"""A small SQLite file that several processes of one machine write at the same time."""
+"""Small SQLite database that several processes of one machine can write at the same time."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 from filelock import FileLock
 
-#: How long a statement waits for another process's.
+#: Seconds that a statement waits for a lock held by another process.
 _PATIENCE_S = 60.0
 
 
 class Database:
-    """Statements on one connection, each a transaction of its own; opened by the first. Thread-safe.
+    """SQLite connection, opened by the first statement. Each statement is its own transaction. Thread-safe.
 
     Args:
         path: the file (None: in memory).
-        schema: a ``CREATE TABLE IF NOT EXISTS``.
-        setting: what names the file, for the error message.
+        schema: a ``CREATE TABLE IF NOT EXISTS`` statement.
+        setting: the setting that names the file, for error messages.
     """
 
     def __init__(self, path: Path | None, schema: str, setting: str) -> None:
@@ -30,10 +30,10 @@ class Database:
         self._connection: sqlite3.Connection | None = None
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows of a statement.
+        """Run a statement and return its rows.
 
         Raises:
-            ValueError: the file cannot be opened, read or written, or is no database.
+            ValueError: the file cannot be opened, read or written, or is not a database.
         """
         try:
             with self._lock:
@@ -47,7 +47,7 @@ class Database:
             ) from error
 
     def close(self) -> None:
-        """Safe to call twice."""
+        """Close the connection. Safe to call twice."""
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
@@ -59,7 +59,7 @@ class Database:
             connection.execute(self._schema)
             return connection
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # SQLite does not wait where two processes turn on the write-ahead log at the same time
+        # SQLite does not wait if two processes turn on the write-ahead log at the same time
         with FileLock(f"{self._path}.lock", timeout=_PATIENCE_S):
             connection = self._connect(str(self._path))
             try:

@@ -1,4 +1,4 @@
-"""A judge in this process: a rollout engine over a model of its own, which nothing trains."""
+"""Judge backend in this process: a rollout engine with a separate model that is not trained."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Sampler(Protocol):
-    """What a judge needs of an ``Engine`` (see `igrpo.generation.base`)."""
+    """Part of the ``Engine`` interface that a judge uses (see `igrpo.generation.base`)."""
 
     async def sample(
         self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
@@ -28,14 +28,16 @@ class Sampler(Protocol):
 
 
 class EngineBackend:
-    """A ``Backend`` (see `igrpo.rewards.judge.backend`).
+    """``Backend`` that samples replies from an engine (see `igrpo.rewards.judge.backend`).
 
     Args:
         engine: samples from the judge's weights; closed with this object.
-        tokenizer: its chat template makes the prompt; without one the messages stand one below the other.
-        model: its name, for the cache's key.
-        structured: whether the engine constrains replies to JSON, for the same key; else they are only asked for it.
-        today: the date that a chat template is given which asks for it. None: that of the computer's clock.
+        tokenizer: its chat template builds the prompt; without a template the messages are joined by empty lines.
+        model: name of the model, for the cache key.
+        params: sampling parameters.
+        structured: whether the engine constrains replies to JSON, for the cache key. With ``off``, only the prompt
+            asks for JSON.
+        today: the date passed to chat templates that use one. None: today's date by the computer's clock.
     """
 
     def __init__(

@@ -1,12 +1,12 @@
-"""The reward of a generative judge: the mean of its votes on a solution, from 0 to 1.
+"""Reward of a generative judge: the mean of its votes on a solution, from 0 to 1.
 
-A vote that cannot be read is asked for once more, in a request that says so, and then missing; a completion without any
-vote has no score, and leaves its group. It is never 0 by accident. The same score ranks drafts and trains refinements
-(paper, section 3).
+If a reply cannot be read, the vote is requested once more, with a note that the first reply could not be read. If the
+second reply cannot be read either, the vote is missing. A completion without any vote gets no score, rather than 0, and
+is removed from its group. The same score ranks drafts and trains refinements (paper, section 3).
 
-How it differs from the paper's ablation, which says no more than that a generative judge takes the rule's place: a rule
-verifier stands beside the judge. Its verdict is measured against the judge's; with ``partial_credit`` it is a gate:
-what it finds right gets 1 and is not shown to the judge, anything else that share of the judge's score.
+The paper's ablation only says that a generative judge replaces the rule. Here a rule verifier runs beside the judge,
+and the agreement of the two verdicts is measured. With ``partial_credit`` the verifier is also a gate: a solution that
+it finds right gets 1 and is not sent to the judge; any other gets ``partial_credit`` times the judge's score.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from igrpo.types import Completion, Question, Score
 
 log = logging.getLogger(__name__)
 
-_TRIES = 2  # of a vote that cannot be read
+_TRIES = 2  # requests per vote, if replies cannot be read
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """How votes become a Score.
+    """Settings for turning votes into a Score.
 
-    ``votes`` replies a completion; ``verdict`` says whose word ``Score.correct`` is: the judge's (a value of
-    ``threshold`` or more is right) or the rule's, where it has one. ``partial_credit``: see the module's docstring.
+    ``votes``: replies per completion. ``verdict``: the source of ``Score.correct``. It is the judge (a value of
+    ``threshold`` or more is right), or the rule if it has a verdict. ``partial_credit``: see the module's docstring.
     """
 
     votes: int
@@ -50,11 +50,13 @@ class Judgement:
 
 
 class Judge:
-    """A Reward. Thread-safe; used from any number of event loops, the work is done in one of its own.
+    """Reward given by a generative judge.
+
+    Thread-safe. It can be used from any number of event loops; the work is done in an event loop of its own.
 
     Args:
-        concurrency: requests at a time.
-        verifier: the rule; closed with this object.
+        concurrency: maximum number of concurrent requests.
+        verifier: the rule verifier; closed with this object.
     """
 
     name = "judge"
@@ -79,7 +81,7 @@ class Judge:
         self._asked_for: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score | None]:
-        """One Score a completion, None where the judge said nothing that can be read.
+        """Return one Score per completion, None where the judge gave no readable reply.
 
         Raises:
             JudgeError: the judge does not answer.
@@ -88,7 +90,7 @@ class Judge:
         texts = [completion.text for completion in completions]
         if self._judgement.partial_credit is None:
             ruled, judged = await asyncio.gather(self._rule(question, completions), self._judge(question, texts))
-        else:  # what is right by rule need not be asked for
+        else:  # the judge is not asked about solutions that the rule finds right
             ruled = await self._rule(question, completions)
             open_texts = [text for text, rule in zip(texts, ruled, strict=True) if not _is_right(rule)]
             judged = await self._judge(question, open_texts)
@@ -99,7 +101,7 @@ class Judge:
         return {**self._counts.take(), **self._spending.measures()}
 
     def close(self) -> None:
-        """End requests, connections and the verifier's processes. Safe to call twice."""
+        """Stop requests, connections and the verifier's processes. Safe to call twice."""
         self._loop.close(self._backend.aclose)
         self._cache.close()
         self._spending.close()
@@ -111,7 +113,7 @@ class Judge:
         return await checked_score(self._verifier, question, completions)
 
     def _score(self, rule: Score | None, judged: float | None) -> Score | None:
-        """The two opinions as one Score, and the counts of both."""
+        """Combine the verdicts of rule and judge into one Score, and count them."""
         judgement, ruled = self._judgement, None if rule is None else rule.correct
         gated = judgement.partial_credit is not None
         if not (gated and ruled) and judged is None:
@@ -140,7 +142,7 @@ class Judge:
         )
 
     async def _judge(self, question: Question, texts: Sequence[str]) -> dict[str, float | None]:
-        """The judge's value of each text, None where it has none. Equal texts are asked for once."""
+        """Return the judge's value of each text, None without votes. Equal texts are requested once."""
         different = list(dict.fromkeys(texts))
         if not different:
             return {}
@@ -157,7 +159,7 @@ class Judge:
     async def _vote(self, messages: Sequence[Message], number: int) -> float | None:
         key = cache_key(self._backend.identity, messages, number)
         self._counts.add("votes")
-        # who wants the same vote at the same time waits, and finds it in the cache
+        # concurrent requests for the same vote wait here and then find it in the cache
         async with self._asked_for.setdefault(key, asyncio.Lock()):
             kept = await asyncio.to_thread(self._cache.get, key)
             if kept is not None:
@@ -179,10 +181,10 @@ class Judge:
         return None
 
     async def _ask(self, messages: Sequence[Message], seed: int, key: str) -> float | None:
-        """A score that was paid for and kept, None where the reply was none."""
+        """Request a score, add its cost and store it; return None if the reply holds no score."""
         async with self._turns:
             if await asyncio.to_thread(lambda: self._spending.is_over):
-                # those under way are paid for: let them be counted, and kept for the run that goes on
+                # requests in flight are paid for: count them, and cache their scores for the resumed run
                 await asyncio.gather(*self._under_way, return_exceptions=True)
                 raise self._spending.pause()
             task = asyncio.create_task(self._answer(messages, seed, key))

@@ -1,8 +1,8 @@
-"""A judge behind OpenAI's chat API: a hosted model, `igrpo serve --judge`, or any other server that speaks it.
+"""Judge backend for OpenAI's chat API: a hosted model, `igrpo serve --judge`, or any other compatible server.
 
-What passes (a busy or failing server, a lost connection, a broken or late answer) is tried again, a bounded number of
-times and with growing pauses; what does not ends the run with one message. A request that this one server refuses is
-left unanswered, once it has shown that it answers others.
+Temporary errors (a busy or failing server, a lost connection, a broken or late answer) are retried a bounded number of
+times, with growing pauses. Permanent errors end the run with one message. If the server rejects a request after it has
+answered others, that request is left unanswered.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Answers that say "not now".
+#: Status codes of temporary errors.
 _PASSING = frozenset({408, 409, 425, 429})
-#: Answers that say "not like this", to one request.
+#: Status codes that reject a single request.
 _REFUSING = frozenset({400, 413, 422})
 
-#: The client insists on a key; a server without one does not look at it.
+#: The client requires a key; servers without authentication ignore it.
 _NO_KEY = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the judge is, and how it is asked. ``temperature`` None is not sent.
+    """Address of the judge, and settings of its requests. A ``temperature`` of None is not sent.
 
-    ``timeout_s`` bounds one try from its first to its last byte, ``max_wait_s`` the pause before the next, ``retries``
-    the tries after the first. ``structured``: whether replies are constrained to JSON (``auto``: where the server can).
+    ``timeout_s`` limits one try from its first to its last byte, ``max_wait_s`` the pause before the next try, and
+    ``retries`` the number of tries after the first. ``structured``: whether replies are constrained to JSON (``auto``:
+    if the server supports it).
     """
 
     base_url: str
@@ -58,7 +59,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """Why a try failed, when the server says to come back, and whether it may be the JSON schema that it refused."""
+    """Failed try: the reason, the server's Retry-After header, and whether to try again without the JSON schema."""
 
     reason: str
     retry_after: str | None = None
@@ -66,10 +67,10 @@ class _Failure:
 
 
 class OpenAIBackend:
-    """A ``Backend`` (see `igrpo.rewards.judge.backend`)."""
+    """``Backend`` that sends requests to a server (see `igrpo.rewards.judge.backend`)."""
 
     def __init__(self, endpoint: Endpoint, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Asks nothing yet. ``sleep`` waits between tries."""
+        """Store the settings; no request is sent yet. ``sleep`` waits between tries."""
         self._endpoint, self._sleep = endpoint, sleep
         self._constrained = endpoint.structured != "off"
         self._takes_schema = endpoint.structured == "json_schema"
@@ -78,7 +79,7 @@ class OpenAIBackend:
 
     @property
     def identity(self) -> str:
-        """See ``Backend.identity``. The address is no part of it: the same model may be served elsewhere."""
+        """See ``Backend.identity``. It excludes the address, since the same model may be served elsewhere."""
         end = self._endpoint
         parts = [end.model, end.temperature, end.max_tokens, end.structured, dict(end.extra_body)]
         return json.dumps(parts, sort_keys=True)
@@ -104,7 +105,7 @@ class OpenAIBackend:
             self._client = None
 
     def _learn(self, *, constrained: bool) -> None:
-        """What an answer says about the server."""
+        """Record what an answer shows about the server."""
         self._has_answered = True
         if constrained:
             self._takes_schema = True
@@ -183,7 +184,7 @@ class OpenAIBackend:
         if self._client is None:
             import openai
 
-            for name in ("httpx", "httpx2"):  # of either release; they would log every request
+            for name in ("httpx", "httpx2"):  # names in different releases; they would log every request
                 logging.getLogger(name).setLevel(logging.WARNING)
             end = self._endpoint
             self._client = openai.AsyncOpenAI(

@@ -1,7 +1,8 @@
-"""An event loop in a thread of its own.
+"""Event loop in its own thread.
 
-A reward is asked from the loop of whoever scores, and every rollout has another one, while connections, semaphores and
-engines belong to one loop. So all of the judge's work is done in one, and callers wait for it from theirs.
+A reward is called from the caller's event loop, and every rollout has a different one. Connections, semaphores and
+engines, however, belong to a single loop. The judge therefore does all of its work in one loop, and callers wait for
+the result in theirs.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ T = TypeVar("T")
 
 
 class OwnLoop:
-    """Runs coroutines for any thread and any event loop. The thread starts with the first one."""
+    """Runs coroutines for callers in any thread and any event loop. The thread starts with the first coroutine."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -24,7 +25,7 @@ class OwnLoop:
         self._thread: threading.Thread | None = None
 
     async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """The coroutine's result. Cancelling the caller cancels the coroutine."""
+        """Run a coroutine and return its result. Cancelling the caller cancels the coroutine."""
         future = asyncio.run_coroutine_threadsafe(_outcome(coroutine), self._started())
         result = await asyncio.wrap_future(future)
         if isinstance(result, _Raised):
@@ -32,7 +33,7 @@ class OwnLoop:
         return result
 
     def close(self, last: Callable[[], Awaitable[None]]) -> None:
-        """Cancel what still runs, then run ``last``, and end the thread. Safe to call twice."""
+        """Cancel running coroutines, run ``last``, then end the thread. Safe to call twice."""
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
@@ -57,7 +58,7 @@ class _Raised:
 
 
 async def _outcome(coroutine: Coroutine[Any, Any, T]) -> T | _Raised:
-    """An error as a value: where the caller is gone, asyncio would log that nobody took it."""
+    """Return an error instead of raising it, since asyncio logs raised errors that no caller retrieves."""
     try:
         return await coroutine
     except Exception as error:
@@ -83,7 +84,7 @@ async def _cancel_others(last: Callable[[], Awaitable[None]]) -> None:
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results, in order. The first error cancels the others and is raised as it is."""
+    """Run coroutines concurrently; return results in order. The first error cancels the others and is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(coroutine) for coroutine in coroutines]

@@ -1,4 +1,4 @@
-"""What a judge's reply says: strictly one JSON object with a score, or nothing."""
+"""Parser of judge replies. A valid reply is exactly one JSON object with a score."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import math
 import re
 from typing import Any, Final
 
-#: For servers that constrain a reply. Bounds are left out, which not all of them take; ``parse_score`` has them.
+#: JSON schema for servers that constrain replies. It has no bounds, which some servers reject; ``parse_score`` checks
+#: them.
 SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {"reason": {"type": "string"}, "score": {"type": "number"}},
@@ -20,10 +21,10 @@ _THINKING_END = "</think>"
 
 
 def parse_score(reply: str | None) -> float | None:
-    """The score in [0, 1] of ``{"reason": "...", "score": 0.5}``; None where the reply is anything else.
+    """Return the score in [0, 1] of ``{"reason": "...", "score": 0.5}``; None for any other reply.
 
-    Before the object there may be a reasoning model's thinking, closed by ``</think>``; a code fence may stand around
-    it. The reason may be missing. No other key, no second object, no number in quotes.
+    The object may follow a reasoning model's thinking, closed by ``</think>``, and may be in a code fence. The reason
+    may be missing. Other keys, a second object and a number in quotes are not allowed.
     """
     if reply is None:
         return None

@@ -1,11 +1,10 @@
-"""What the judge reads. A solution is data: whatever it says, it cannot end its own delimiters.
+"""Prompt of the judge. A solution is treated as data: it cannot close its delimiters, whatever it contains.
 
-Problem, reference answer and solution stand between two lines that carry a key which occurs in none of them. A text can
-therefore neither close its own delimiters nor open others. What a server would take for a control token of its chat
-template (``<|im_start|>``, ``</s>``, ``[INST]``) gets a space after its bracket, since text that comes in a message can
-become such a token there.
+Problem, reference answer and solution are each enclosed in two delimiter lines with a key that occurs in none of the
+texts. A text can therefore neither close its own delimiters nor open others. Text that a server could read as a control
+token of its chat template (``<|im_start|>``, ``</s>``, ``[INST]``) gets a space after its bracket.
 
-The key depends on the question alone as long as no solution holds it: the solutions of a group then share a prefix,
+The key depends only on the question, unless a solution contains the key. The prompts of a group then share a prefix,
 which servers compute once.
 """
 
@@ -19,31 +18,32 @@ from itertools import count
 
 from igrpo.types import Question
 
-#: One message of a chat: role and content.
+#: Chat message: role and content.
 Message = dict[str, str]
 
-#: Ends a request whose reply could not be read. Nothing of that reply is in it: it may say what a solution made it say.
+#: Appended to a request whose reply could not be read. It does not quote the reply, whose text a solution may have
+#: dictated.
 AGAIN = (
     "A reply to this request could not be read. Reply with the JSON object alone, and keep it short: no word before "
     "it, none after it, and no code fence."
 )
 
 _KEY_DIGITS = 16
-#: An opening bracket that a control token or a delimiter may begin with; "a < b" and "[0, 1]" are none.
+#: Opening bracket of a possible control token or delimiter; "a < b" and "[0, 1]" do not match.
 _OPENING = re.compile(r"<(?=[|｜/<!A-Za-z_])|\[(?=/?[A-Z_]{2,})")
 _MARK = re.compile(r"\{(problem|reference|answer|solution)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class JudgePrompt:
-    """The judge's messages for one solution.
+    """Templates of the judge's messages.
 
-    ``user`` holds ``{problem}`` and ``{solution}``, and ``{reference}`` where the text ``reference`` goes, which holds
-    ``{answer}``; without an answer, or with ``use_reference`` False, nothing stands there. A solution of more than
-    ``max_solution_chars`` loses its middle.
+    ``user`` contains ``{problem}``, ``{reference}`` and ``{solution}``. ``{reference}`` is replaced by the template
+    ``reference``, which contains ``{answer}``; it is left empty without an answer, or if ``use_reference`` is False.
+    The middle of a solution longer than ``max_solution_chars`` is left out.
 
     Raises:
-        ValueError: a layout lacks a mark, or has it twice.
+        ValueError: a template lacks a placeholder, or has it twice.
     """
 
     system: str
@@ -61,7 +61,7 @@ class JudgePrompt:
                 raise ValueError(f"reward.prompt.{key} must hold {wanted}, each once; it holds {found}")
 
     def messages(self, question: Question, solution: str) -> list[Message]:
-        """The system's and the user's turn."""
+        """Return the system message and the user message for one solution."""
         problem, answer, text = map(harmless, (question.problem, question.answer, self._shortened(solution)))
         key = _key((problem, answer), text)
         reference = ""
@@ -75,7 +75,7 @@ class JudgePrompt:
         return [{"role": "system", "content": self.system}, {"role": "user", "content": _filled(self.user, parts)}]
 
     def is_cut(self, solution: str) -> bool:
-        """Whether the judge sees less than the whole solution."""
+        """True if the solution is longer than ``max_solution_chars``."""
         return len(solution) > self.max_solution_chars
 
     def _shortened(self, solution: str) -> str:
@@ -88,24 +88,27 @@ class JudgePrompt:
 
 
 def asked_again(messages: Sequence[Message]) -> list[Message]:
-    """The messages once more, after a reply that could not be read: a judge without a temperature repeats itself."""
+    """Return the messages with ``AGAIN`` appended.
+
+    The request must differ from the first one: a judge at temperature 0 would repeat its unreadable reply.
+    """
     *before, last = messages
     return [*before, last | {"content": f"{last['content']}\n\n{AGAIN}"}]
 
 
 def harmless(text: str) -> str:
-    """The text without anything that a server could take for layout: see the module's docstring."""
+    """Break up everything in the text that a server could read as a control token (see the module's docstring)."""
     encodable = text.encode("utf-8", "replace").decode("utf-8")
     return _OPENING.sub(lambda found: f"{found[0]} ", encodable)
 
 
 def fenced(what: str, text: str, key: str) -> str:
-    """The text between its delimiters."""
+    """Enclose the text in delimiters."""
     return f"<<<{what} {key}>>>\n{text}\n<<<end of {what} {key}>>>"
 
 
 def _key(question: Sequence[str], solution: str) -> str:
-    """Digits that occur in none of the texts."""
+    """Return hexadecimal digits that occur in none of the texts."""
     for number in count():
         digest = hashlib.sha256("\x1f".join((str(number), *question)).encode()).hexdigest()[:_KEY_DIGITS]
         if not any(digest in text for text in (*question, solution)):
@@ -114,5 +117,5 @@ def _key(question: Sequence[str], solution: str) -> str:
 
 
 def _filled(template: str, parts: dict[str, str]) -> str:
-    """In one pass: a mark that a part happens to hold is text."""
+    """Fill all placeholders in one pass, so that a placeholder inside a part stays text."""
     return _MARK.sub(lambda found: parts[found[1]], template)

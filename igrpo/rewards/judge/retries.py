@@ -1,4 +1,4 @@
-"""How long to wait before a request is tried again."""
+"""Pause before a failed request is tried again."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ _FIRST_S = 1.0
 
 
 def pause_s(failures: int, retry_after: str | None, longest_s: float) -> float | None:
-    """Seconds to wait after so many failures in a row (from 1); None: longer than ``longest_s``, which is too long.
+    """Return the seconds to wait before the next try; None if the server asks for more than ``longest_s``.
 
-    A server's Retry-After (seconds, or a date) is heeded as it stands; without one the pause doubles every time, up to
-    ``longest_s``, less up to half of it by chance, so that many requests do not come back at the same moment.
+    A Retry-After header (seconds, or a date) is followed exactly. Without one, the pause doubles with every failure, up
+    to ``longest_s``, and is shortened by a random share of up to one half, so that requests do not all return at once.
+
+    Args:
+        failures: number of failures in a row, at least 1.
+        retry_after: the Retry-After header, if any.
+        longest_s: longest pause in seconds.
     """
     told = _told(retry_after)
     if told is not None:

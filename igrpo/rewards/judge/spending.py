@@ -1,7 +1,7 @@
-"""What the judge has cost, and the limit at which a run pauses.
+"""Cost of the judge, and the limit at which a run pauses.
 
-The sums are in a file of the run's directory: a run that goes on knows what it has spent, also on steps that were lost,
-and all of its processes on one machine share the limit.
+The totals are stored in a file in the run's directory. A resumed run therefore knows what it has spent, including on
+steps that were lost, and all of its processes on one machine share the limit.
 """
 
 from __future__ import annotations
@@ -23,31 +23,33 @@ _ADD = """INSERT INTO spent VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 _MINE = """SELECT TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cost) FROM spent
     WHERE judge = ? AND process % ? = ?"""
 
-#: Of a sum of many small costs.
+#: Relative rounding error of a sum of many small costs.
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Of a million tokens, in any currency; ``max_cost`` is in the same (None: no limit)."""
+    """Prices per million tokens, in any currency. ``max_cost`` uses the same currency (None: no limit)."""
 
     input: float
     output: float
     max_cost: float | None
 
     def of(self, reply: JudgeReply) -> float:
-        """What a reply costs."""
+        """Return the cost of a reply."""
         return (reply.input_tokens * self.input + reply.output_tokens * self.output) / 1e6
 
 
 class Spending:
-    """Adds up what the replies of one judge cost.
+    """Running total of the tokens and cost of one judge.
 
     Args:
         ledger: the file (None: in memory).
-        judge: its name in the file.
-        process: this process's number of ``processes``.
-        setting: of the limit, by its path.
+        judge: name of the judge in the file.
+        prices: prices and limit.
+        process: number of this process, from 0.
+        processes: number of processes.
+        setting: path of the setting that holds the limit.
     """
 
     def __init__(
@@ -65,33 +67,36 @@ class Spending:
         self._process, self._processes, self._setting = process, processes, setting
 
     def add(self, reply: JudgeReply) -> None:
-        """Count a reply."""
+        """Add the tokens and cost of a reply."""
         cost = self._prices.of(reply)
         self._database.run(_ADD, (self._judge, self._process, reply.input_tokens, reply.output_tokens, cost))
 
     @property
     def cost(self) -> float:
-        """So far, of all processes."""
+        """Cost so far, over all processes."""
         (row,) = self._database.run("SELECT TOTAL(cost) FROM spent WHERE judge = ?", (self._judge,))
         return float(row[0])
 
     @property
     def is_over(self) -> bool:
-        """Whether the limit is reached."""
+        """True if the limit is reached."""
         limit = self._prices.max_cost
         return limit is not None and self.cost >= limit * (1 - _ROUNDING)
 
     def pause(self) -> RewardPausedError:
-        """What to raise when it is."""
+        """Return the error to raise when the limit is reached."""
         message = f"{self._setting}={self._prices.max_cost:g} is spent: the judge has cost {self.cost:.6g} so far"
         return RewardPausedError(message, self._setting)
 
     def measures(self) -> Mapping[str, Measure]:
-        """This process's part of what was spent so far. Of more processes than there are now, each has its share."""
+        """Return this process's part of the totals so far.
+
+        If the run had more processes before, their totals are divided among the present ones.
+        """
         (row,) = self._database.run(_MINE, (self._judge, self._processes, self._process))
         names = ("judge/input_tokens", "judge/output_tokens", "judge/cost")
         return {name: Measure(float(value)) for name, value in zip(names, row, strict=True)}
 
     def close(self) -> None:
-        """Safe to call twice."""
+        """Close the file. Safe to call twice."""
         self._database.close()

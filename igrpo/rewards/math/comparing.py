@@ -1,4 +1,4 @@
-"""The comparison that a rule is a part of, as the rule sees it."""
+"""Interface of a comparison of two answers, as used by rules."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from igrpo.rewards.math.conventions import AnswerConventions
 
 
 class Comparing(Protocol):
-    """The comparison that a rule is a part of."""
+    """Comparison of two answers that a rule belongs to."""
 
     conventions: AnswerConventions
 
     @property
     def within(self) -> bool:
-        """Tell whether elements of the answers are being compared, and not the answers."""
+        """True while elements of the answers are compared, not the whole answers."""
         ...
 
     def same(self, gold: str, answer: str) -> bool:
-        """Compare the answers in another form."""
+        """Compare two rewritten forms of the answers."""
         ...
 
     def same_part(self, gold: str, answer: str) -> bool:
-        """Compare an element of both."""
+        """Compare one element of each answer."""
         ...

@@ -1,21 +1,25 @@
-"""Where convention, not mathematics, decides whether two answers are the same."""
+"""Conventions that decide the equality of answers where mathematics does not."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-#: What ``28%`` equals beside itself: nothing, 28, 0.28, or both.
+#: Numbers that ``28%`` is equal to: none, 28, 0.28, or both.
 PercentPolicy = Literal["strict", "number", "value", "any"]
-#: Whether an answer ``52`` to the gold ``52_8`` is right. A wrong base never is.
+#: Whether the answer ``52`` is right for the gold answer ``52_8``. A wrong base is never right.
 BasePolicy = Literal["required", "optional"]
-#: Whether `\\gcd(12,18)`, a sum or a sine answers a gold answer that has no such operation.
+#: Whether `\\gcd(12,18)`, a sum or a sine is accepted if the gold answer has no such operation.
 UnevaluatedPolicy = Literal["rejected", "accepted"]
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerConventions:
-    """The conventions of one verifier. Raises ValueError on an unknown one."""
+    """Conventions of a verifier.
+
+    Raises:
+        ValueError: a convention is unknown.
+    """
 
     percent: PercentPolicy
     base_subscript: BasePolicy

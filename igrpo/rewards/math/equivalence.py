@@ -1,8 +1,8 @@
-r"""Compare two answers as mathematical objects. Runs in a worker process.
+r"""Comparison of two answers as mathematical objects. Runs in a worker process.
 
-The rules of ``RULES`` are tried in order; each decides or leaves the answers to the next. First the outer shape is
-compared as text: words, units, lists, tuples, intervals, matrices, names before an ``=``. What is left are expressions,
-compared exactly (``symbolic``). A verdict ``right`` needs every part to match.
+The rules of ``RULES`` are tried in order. Each rule either decides or passes the answers on to the next. First the
+outer structure is compared as text: words, units, lists, tuples, intervals, matrices, names before an ``=``. The
+remaining expressions are compared exactly (``symbolic``). The verdict is ``right`` only if every part matches.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ _IDLE_SPACE = re.compile(r"(?<![0-9]) | (?![0-9])")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A step of the comparison.
+    """Step of the comparison.
 
     Attributes:
-        decide: true or false where the rule settles the comparison, None to leave it to the next rule.
-        examples: gold, answer, and whether they are the same; decided by this rule or one before it.
+        name: name of the rule.
+        decide: function that returns True or False if the rule decides, None to pass on to the next rule.
+        examples: gold answer, answer, and whether they are the same; decided by this rule or an earlier one.
     """
 
     name: str
@@ -86,9 +87,9 @@ RULES: tuple[Rule, ...] = (
 
 
 def compare(gold: str, answer: str, conventions: AnswerConventions) -> Verdict:
-    """The verdict on two normalised answers. What else goes wrong is raised: there is no verdict then."""
+    """Return the verdict on two normalised answers. Unexpected errors are raised, since there is no verdict then."""
     if "\\begin" not in gold and _DOUBLED_BACKSLASH.search(gold):
-        # Data sets hold twice-escaped golds; an answer is read as it is written.
+        # Data sets contain doubly escaped gold answers. Answers of a model are read as written.
         gold = normalise(_DOUBLED_BACKSLASH.sub(r"\\", gold))
     if _DOUBLED_BACKSLASH.search(answer) and "\\begin" not in answer:
         return "unparsable"
@@ -99,14 +100,14 @@ def compare(gold: str, answer: str, conventions: AnswerConventions) -> Verdict:
 
 
 class AnswerComparison:
-    """The comparison of two answers, and of their parts, by ``RULES``."""
+    """Comparison of two answers, and of their parts, by ``RULES``."""
 
     def __init__(self, conventions: AnswerConventions) -> None:
         self.conventions = conventions
         self._parts = 0
 
     def same(self, gold: str, answer: str) -> bool:
-        """Tell whether ``answer`` says what ``gold`` says. Raises UnparsableError where it cannot be read."""
+        """True if ``answer`` is equivalent to ``gold``. Raises UnparsableError if it cannot be parsed."""
         gold, answer = _clean(gold), _clean(answer)
         if _bare(gold) == _bare(answer):
             return bool(gold)
@@ -119,7 +120,7 @@ class AnswerComparison:
         return False
 
     def same_part(self, gold: str, answer: str) -> bool:
-        """Compare an element of both answers."""
+        """Compare one element of each answer."""
         self._parts += 1
         try:
             return self.same(gold, answer)
@@ -128,7 +129,7 @@ class AnswerComparison:
 
     @property
     def within(self) -> bool:
-        """Return whether elements of the answers are being compared, and not the answers."""
+        """True while elements of the answers are compared, not the whole answers."""
         return self._parts > 0
 
 

@@ -1,13 +1,14 @@
-r"""The answer within a completion: a ``\boxed{...}``, an ``<answer>`` tag, or what is said in words.
+r"""Extraction of the answer from a completion: a ``\boxed{...}``, an ``<answer>`` tag, or a statement in words.
 
-The formats name the kinds of statements that count. Of those that count, the last one in the text is the answer: a
-completion that boxes 7, finds a mistake and ends on ``Final answer: 8`` answers 8. So their order decides nothing,
-with one exception: ``last_line`` reads the unmarked last line only where nothing in the text names itself an answer.
+The formats name the kinds of statements that count. The last statement that counts is the answer: a completion that
+boxes 7, finds a mistake and ends with ``Final answer: 8`` has the answer 8. The order of the formats therefore does not
+matter, with one exception: ``last_line`` reads the unmarked last line only if no statement in the text is marked as an
+answer.
 
-Thinking is not read, and an answer inside unfinished thinking is none. Statements side by side (``\boxed{1} and
-\boxed{2}``) are one answer with several parts, so that a model cannot hedge: the parts are joined by commas and judged
-together. What is found is a clean answer in LaTeX or words, for ``normalise``. Every function is linear in the length
-of the text and raises for none.
+Thinking is not read, so an answer inside unfinished thinking does not count. Adjacent statements (``\boxed{1} and
+\boxed{2}``) are one answer with several parts, so that a model cannot hedge. The parts are joined by commas and
+compared together. The result is an answer in LaTeX or words, for ``normalise``. Every function takes time linear in
+the length of the text, and none raises.
 """
 
 from __future__ import annotations
@@ -45,17 +46,17 @@ _UNIT_BEHIND = re.compile(
     r"(?:\\(?:text|mathrm|textrm)\s*\{(?P<text>[A-Za-z /.]{1,40})\}"
     r"|(?P<bare>[A-Za-z]{2,}(?: [a-z]{2,})?))(?P<power>\s*\^\s*\{?[23]\}?|[²³])?"
 )
-#: What makes another number of the one in the box.
+#: Words after a box that change its number.
 _MULTIPLES = ("thousand", "million", "billion", "trillion", "hundred", "dozen")
 _PREPOSITIONS = ("in", "per")
 
 
 def extract_answer(text: str, formats: Sequence[AnswerFormat], *, unfinished_thinking: bool = False) -> str | None:
-    """The last answer that a completion states in one of ``formats``; None where it states none.
+    """Return the last answer that a completion states in one of ``formats``; None if there is none.
 
     Args:
-        text: the completion, with the thinking that its prompt opened, if it did.
-        formats: which kinds of statements count.
+        text: the completion, including thinking that its prompt opened.
+        formats: the kinds of statements that count.
         unfinished_thinking: also read an answer inside thinking that was never closed.
     """
     text = plain(without_thinking(text, unfinished=unfinished_thinking))
@@ -73,7 +74,7 @@ def extract_answer(text: str, formats: Sequence[AnswerFormat], *, unfinished_thi
 
 
 def extract_gold(answer: str) -> str:
-    """The bare answer of a data set's gold field, which may be boxed, in dollars, or a whole solution."""
+    """Return the bare answer from a gold field, which may be boxed, in dollars, or a whole solution."""
     boxed = last_boxed(answer)
     return (boxed if boxed is not None else answer).strip()
 
@@ -108,7 +109,7 @@ def _answer_tag(text: str) -> Span | None:
 
 
 def _bare(content: str) -> str:
-    """The content of a box or tag, without the sentence around the answer (``The answer is 5``)."""
+    """Strip the sentence around the answer (``The answer is 5``) from the content of a box or tag."""
     if len(content) > _LONGEST_READ:
         return content
     words = _TEXT.sub(r"\1", content)
@@ -119,7 +120,7 @@ def _bare(content: str) -> str:
 
 
 def _unit_behind(content: str, behind: str) -> str:
-    r"""A percent sign or known unit that stands right behind the box: ``\boxed{5}\text{ cm}``, ``$\boxed{5}$ cm``."""
+    r"""Return a percent sign or known unit directly after the box: ``\boxed{5}\text{ cm}``, ``$\boxed{5}$ cm``."""
     unit = _UNIT_BEHIND.match(behind)
     if unit is None or "text" in content or "%" in content or not re.search(r"[0-9]", content):
         return ""
@@ -135,7 +136,7 @@ def _unit_behind(content: str, behind: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Without tags, and boxes that hold nothing or were cut."""
+    """Remove HTML tags, and boxes that are empty or cut off."""
     text = _HTML.sub("", _LINE_BREAK.sub("\n", text)) if "<" in text else text
     return _NO_BOX.sub("", text) if "box" in text else text
 

@@ -1,11 +1,11 @@
-r"""Prose with its formulas held out: one character stands for each, so that the rest can be read word by word."""
+r"""Replacement of the formulas in prose by one character each, so that the rest can be read word by word."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-#: Stands for the first formula of a text; the next characters (of a plane for private use) for the others.
+#: Character for the first formula of a text. The following private-use characters are for the other formulas.
 FIRST_ATOM = 0xF0000
 _OPENING = re.compile(r"\$\$|(?<!\\)\$|(?<!\\)\\[(\[]|\\begin\{(\w+\*?)\}")
 _CLOSING = {"$$": "$$", "$": "$", r"\(": r"\)", r"\[": r"\]"}
@@ -16,18 +16,18 @@ _CONTENT = re.compile(r"[0-9\\]|(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 
 @dataclass(frozen=True, slots=True)
 class Prose:
-    """A text in which one character stands for each delimited formula."""
+    """Text in which each delimited formula is replaced by one character."""
 
     text: str
     formulas: tuple[str, ...]
 
     def restore(self, part: str) -> str:
-        """A part of the text with its formulas, without their delimiters."""
+        """Put the formulas, without their delimiters, back into a part of the text."""
         return re.sub("[\U000f0000-\U000ffffd]", lambda match: self.formulas[ord(match.group()) - FIRST_ATOM], part)
 
 
 def hold(text: str) -> Prose:
-    """The text with its formulas held out. A dollar sign that is money opens no formula."""
+    """Replace the formulas of a text. A dollar sign that denotes money does not open a formula."""
     out: list[str] = []
     formulas: list[str] = []
     position = 0
@@ -43,14 +43,14 @@ def hold(text: str) -> Prose:
             continue
         after = end + len(closing)
         formulas.append(text[opening.start() : after] if opening[1] else content.strip().rstrip("."))
-        full_stop = "." if content.rstrip().endswith(".") else ""  # of the sentence that the formula ends
+        full_stop = "." if content.rstrip().endswith(".") else ""  # it ends the sentence, not the formula
         out.append(text[position : opening.start()] + chr(FIRST_ATOM + len(formulas) - 1) + full_stop)
         position = after
     return Prose("".join([*out, text[position:]]), tuple(formulas))
 
 
 def _is_formula(content: str, after: str) -> bool:
-    """Tell whether the text between two dollar signs is mathematics, not prose between two amounts."""
+    """True if the text between two dollar signs is mathematics, not prose between two amounts of money."""
     if after.isdigit() or not _CONTENT.search(content):
         return False
     long_words = len(_LONG_WORD.findall(_IN_TEXT.sub("", content)))

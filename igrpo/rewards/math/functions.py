@@ -1,4 +1,4 @@
-r"""The named functions, constants and letters of the expression parser."""
+r"""Named functions, constants and letters of the expression parser."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import sympy  # type: ignore[import-untyped]
 
 
 class UnparsableError(Exception):
-    """The text is no mathematics that the parser knows."""
+    """The parser cannot read the text."""
 
 
 class OperatorError(UnparsableError):
-    """The text holds an operator that is left to a computer algebra library, such as an integral."""
+    """The text contains an operator for the parser of a computer algebra library, such as an integral."""
 
 
 def _commands(names: str) -> frozenset[str]:
@@ -30,7 +30,7 @@ def _integer(value: Any) -> int:
 _TRIGONOMETRIC = {name: getattr(sympy, name) for name in ("sin", "cos", "tan", "cot", "sec", "csc")}
 _HYPERBOLIC = {name: getattr(sympy, name) for name in ("sinh", "cosh", "tanh", "coth")}
 
-#: Functions of one argument, with the kind of work that they leave to the reader.
+#: Functions of one argument, with the kind of operation that they leave unevaluated.
 FUNCTIONS: dict[str, tuple[Callable[[Any], Any], str]] = {
     **{f"\\{name}": (function, "trigonometric") for name, function in _TRIGONOMETRIC.items()},
     **{f"\\{name}": (function, "hyperbolic") for name, function in _HYPERBOLIC.items()},
@@ -49,7 +49,7 @@ FUNCTIONS_OF_SEVERAL: dict[str, tuple[Callable[..., Any], str]] = {
 }
 ROUNDING = {"\\lfloor": sympy.floor, "\\lceil": sympy.ceiling}
 CONSTANTS = {"e": sympy.E, "i": sympy.I, "\\pi": sympy.pi, "\\infty": sympy.oo}
-#: What is left to a library; `symbolic.parsed` decides whether it may be.
+#: Operators that a library parses, if `symbolic.parsed` allows it.
 OPERATORS = _commands("sum prod int iint iiint oint lim det begin")
 GREEK = _commands(
     "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho varrho sigma tau "
@@ -66,7 +66,7 @@ _BY = re.compile(r"(?:(?:d|\\partial) ?\\?[a-zA-Z]+ ?(?:\^(?:\{[0-9]+\}|[0-9]))?
 
 
 def real_power(base: Any, exponent: Any) -> Any:
-    """A power; an odd root is the real one, as answers mean it."""
+    """Return a power. An odd root of a negative number is the real root, as is usual in answers."""
     if not (exponent.is_Rational and exponent.q > 1 and exponent.q % 2) or base.is_nonnegative or base.has(sympy.I):
         return base**exponent
     if base.is_number and not base.is_negative:
@@ -75,10 +75,10 @@ def real_power(base: Any, exponent: Any) -> Any:
 
 
 def derivative(top: str, bottom: str) -> Any:
-    """``dy/dx`` as a variable of its own; None for a fraction that is no derivative.
+    """Return ``dy/dx`` as a separate variable; None if the fraction is not a derivative.
 
     Raises:
-        OperatorError: the fraction is ``d/dx``, to be applied to what follows.
+        OperatorError: the fraction is ``d/dx``, an operator on the following expression.
     """
     if _BY.fullmatch(bottom) is None:
         return None

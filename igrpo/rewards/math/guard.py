@@ -1,8 +1,8 @@
-r"""The cheap look at an answer before a computer algebra system may see it.
+r"""Cheap check of an answer before it is passed to a computer algebra system.
 
-Refused is what no reasonable answer contains and what costs minutes or gigabytes: powers with huge exponents (towers
-included), factorials of huge numbers, up-arrows, deep nesting, endless text. What merely takes long is left to the
-CPU limit. No function here raises, whatever the text: it is what a model wrote.
+Answers are refused if they contain expressions that no reasonable answer has and that cost minutes or gigabytes: powers
+with huge exponents (including towers), factorials of huge numbers, up-arrows, deep nesting and very long text. Answers
+that only take long to compare are stopped by the CPU limit. No function here raises, for any text that a model writes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OPERAND = re.compile(r"-?(?:[0-9]+|\\[a-zA-Z]+|.)")
 
 
 def refusal(text: str, max_chars: int) -> str | None:
-    """Why this normalised answer is refused; None when it may be parsed. Costs microseconds."""
+    """Return the reason for refusing a normalised answer, None if it may be parsed. Takes microseconds."""
     if len(text) > max_chars:
         return f"longer than {max_chars} characters"
     if "\\uparrow" in text or "↑" in text or "\\Uparrow" in text:
@@ -46,7 +46,7 @@ def _depth(text: str) -> int:
             depth += 1
             deepest = max(deepest, depth)
         elif character in ")}]":
-            depth = max(0, depth - 1)  # one that closes nothing takes nothing off the depth of what follows
+            depth = max(0, depth - 1)  # an unmatched closing bracket does not reduce the depth of later text
     return deepest
 
 
@@ -67,7 +67,7 @@ def _growth(text: str) -> str | None:
 
 
 def _bracket_partners(text: str) -> dict[int, int]:
-    """For each bracket that has a partner, where that is; brackets of different shapes close each other."""
+    """Map the position of each matched bracket to that of its partner. Any closing bracket matches any opening one."""
     partners, opened = {}, []
     for i, character in enumerate(text):
         if character in "({[":
@@ -79,7 +79,7 @@ def _bracket_partners(text: str) -> dict[int, int]:
 
 
 def _operand_after(text: str, start: int, partners: dict[int, int]) -> str | None:
-    """The exponent at ``start``, with the exponents and factorials that follow it; None for too high a tower."""
+    """Return the exponent at ``start`` with following exponents and factorials; None if the tower is too high."""
     end = _group_end(text, start, partners)
     for _ in range(MAX_TOWER):
         if end >= len(text) or text[end] not in "^!":
@@ -96,7 +96,7 @@ def _group_end(text: str, start: int, partners: dict[int, int]) -> int:
 
 
 def _operand_before(text: str, end: int, partners: dict[int, int]) -> str:
-    """The number or group that ends at ``end``, with the factorials that stand between."""
+    """Return the number or group before the factorial sign at ``end``, with other factorial signs in between."""
     operand_end = len(text[:end].rstrip("!"))
     start = partners.get(operand_end - 1) if text[operand_end - 1 : operand_end] in (")", "}", "]") else None
     if start is None:
@@ -105,15 +105,15 @@ def _operand_before(text: str, end: int, partners: dict[int, int]) -> str:
 
 
 def magnitude(text: str) -> float:
-    """An upper bound of the absolute value of an arithmetic expression.
+    """Return an upper bound of the absolute value of an arithmetic expression.
 
-    Letters and anything unknown count as 1, factors below 1 and divisors as 1, overflow and deep nesting as infinity.
+    Letters, unknown tokens, divisors and factors below 1 count as 1; overflow and deep nesting count as infinity.
     """
     return _Magnitude(text).value()
 
 
 class _Magnitude:
-    """Recursive descent over sums, products, powers and factorials, in floats that saturate."""
+    """Recursive-descent evaluation of sums, products, powers and factorials, in floats that saturate at infinity."""
 
     def __init__(self, text: str) -> None:
         self._tokens = _TOKEN.findall(text)
@@ -123,7 +123,7 @@ class _Magnitude:
         total = 0.0
         while self._at < len(self._tokens):
             total += self._sum(depth=0)
-            self._at += 1  # a bracket that closes nothing
+            self._at += 1  # an unmatched closing bracket
         return total
 
     def _peek(self) -> str:
@@ -143,7 +143,7 @@ class _Magnitude:
                 return result
             if token == "/":
                 self._at += 1
-                self._power(depth)  # at least 1 for the integers that a bound is wanted for
+                self._power(depth)  # ignored: an integer divisor is at least 1, so the bound holds
                 continue
             if token in ("*", "\\cdot", "\\frac"):
                 self._at += 1

@@ -1,9 +1,9 @@
-r"""A strict parser of LaTeX expressions: every character is read, or the expression is unparsable.
+r"""Strict parser of LaTeX expressions: an expression with any character that cannot be read is unparsable.
 
-A parser that drops what it does not know takes ``A^T B`` for ``AB`` and ``6007_2`` for ``6007``, so that a model may
-write anything behind a right answer. This one reads numbers, variables (single letters, case-sensitive, with their
-subscripts and accents), arithmetic, roots, powers, factorials, binomials and named functions, and raises
-UnparsableError for the rest. Nothing is ever evaluated as Python.
+A parser that drops unknown text reads ``A^T B`` as ``AB`` and ``6007_2`` as ``6007``, so that a model could write
+anything after a right answer. This parser reads numbers, variables (single letters, case-sensitive, with subscripts and
+accents), arithmetic, roots, powers, factorials, binomials and named functions. It raises UnparsableError for anything
+else. Text is never evaluated as Python.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MAX_DEPTH = 60
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A parsed expression and the kinds of work that it leaves to its reader (``\\gcd(12,18)``: ``{"gcd"}``)."""
+    """Parsed expression and the kinds of operations it leaves unevaluated (``\\gcd(12,18)``: ``{"gcd"}``)."""
 
     value: Any
     pending: frozenset[str]
@@ -50,22 +50,23 @@ def parse_expression(text: str, functions: frozenset[str] = frozenset()) -> Expr
     """Parse a normalised answer that is one expression.
 
     Args:
-        functions: letters that name functions, so that ``f(x)`` is no product.
+        text: the normalised answer.
+        functions: letters that name functions, so that ``f(x)`` is not read as a product.
 
     Raises:
-        OperatorError: it holds an operator of ``functions.OPERATORS``.
-        UnparsableError: anything in it is not understood.
+        OperatorError: the text contains an operator of ``functions.OPERATORS``.
+        UnparsableError: some part of the text cannot be read.
     """
     parser = _Parser(Tokens(text), functions)
     try:
         value = parser.whole()
-    except (TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:  # SymPy's own refusals
+    except (TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:  # errors of SymPy
         raise UnparsableError(text) from error
     return Expression(value, frozenset(parser.pending - {""}))
 
 
 class _Parser:
-    """Recursive descent over sums, products, powers and atoms."""
+    """Recursive-descent parser for sums, products, powers and atoms."""
 
     def __init__(self, tokens: Tokens, functions: frozenset[str]) -> None:
         self.pending: set[str] = set()
@@ -152,7 +153,7 @@ class _Parser:
         return self._part()
 
     def _part(self) -> Any:
-        """A group in braces, or a single token."""
+        """Read a group in braces, or a single token."""
         return self._braced() if self._tokens.peek() == "{" else self._atom(single_digit=True)
 
     def _braced(self) -> Any:
@@ -214,7 +215,7 @@ class _Parser:
         return sympy.Abs(value)
 
     def _is_applied(self) -> bool:
-        """Tell whether the letter just read has an argument, with an inverse's exponent or primes between."""
+        """True if the letter just read has an argument, possibly after the exponent -1 or primes."""
         ahead = 5 if [self._tokens.peek(i) for i in range(5)] == ["^", "{", "-", "1", "}"] else 0
         while self._tokens.peek(ahead) == "'":
             ahead += 1
@@ -253,7 +254,7 @@ class _Parser:
         raise (OperatorError if token in OPERATORS else UnparsableError)(self._tokens.text)
 
     def _points(self) -> str:
-        """The letters that name a figure."""
+        """Read the letters that name a figure."""
         if self._tokens.peek() == "{":
             return self._tokens.group()
         found = ""

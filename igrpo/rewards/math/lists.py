@@ -1,4 +1,4 @@
-r"""Lists, sets, tuples and assignments compared element by element, with a given comparison of elements."""
+r"""Comparison of lists, sets, tuples and assignments by element, with a given comparison of elements."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _MAX_MATCHED = 40
 
 
 def in_order(same: Same, gold: Sequence[str], answer: Sequence[str]) -> bool:
-    """Equal element by element."""
+    """True if the elements are equal in order."""
     return len(gold) == len(answer) and all(map(same, gold, answer))
 
 
 def in_any_order(same: Same, gold: Sequence[str], answer: Sequence[str]) -> bool:
-    """A one-to-one match of the elements; equal writing is matched first, since long lists are mostly that."""
+    """True if the elements match one to one. Identical text is matched first, since it is common in long lists."""
     if len(gold) != len(answer):
         return False
     missing = list((Counter(gold) - Counter(answer)).elements())
@@ -34,7 +34,7 @@ def in_any_order(same: Same, gold: Sequence[str], answer: Sequence[str]) -> bool
 
 
 def same_collections(same: Same, gold: str, answer: str) -> bool | None:
-    """Lists, sets, tuples and intervals; None when one side is none of them."""
+    """Compare lists, sets, tuples and intervals; None if either side is none of these."""
     first, second = _as_collection(gold), _as_collection(answer)
     if first is None or second is None:
         return None
@@ -47,9 +47,9 @@ def same_collections(same: Same, gold: str, answer: str) -> bool | None:
 
 
 def same_assignments(same: Same, gold: str, answer: str) -> bool | None:
-    """Lists with relations: ``x=1,y=2`` against itself in any order or ``(1,2)``, ``x=1,x=2`` against ``1,2``.
+    """Compare lists of assignments; None if neither side is such a list.
 
-    None when neither side is such a list.
+    ``x=1,y=2`` is the same in any order, and as ``(1,2)``; ``x=1,x=2`` is the same as ``1,2``.
     """
     first, second = _assignments(gold), _assignments(answer)
     if first is not None and second is not None and sorted(first[0]) == sorted(second[0]):
@@ -89,7 +89,7 @@ def _tuples(rows: list[list[str]]) -> list[str]:
 
 
 def _assignments(text: str) -> tuple[list[str], list[list[str]]] | None:
-    """Names and rows of values of a list of assignments; None when it is anything else."""
+    """Return names and rows of values of a list of assignments; None for anything else."""
     if is_equation(relation_signs(text)) and len(parts := sides(text)) == 2:
         left, right = map(collection, parts)
         if left is not None and right is not None and left.brackets == right.brackets == "()":

@@ -1,6 +1,6 @@
-"""A completion as plain text: one alphabet, no markdown, no emoji, no code. LaTeX and powers (``2**10``) stay.
+"""Conversion of a completion to plain text without markdown, emoji or code. LaTeX and powers (``2**10``) are kept.
 
-Every function is linear in the length of the text.
+Every function takes time linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-#: Characters with a plain spelling of their own; full-width forms and digits of other scripts need no entry.
+#: Replacements of characters; full-width forms and digits of other scripts need no entry.
 _PLAIN = {
     "。": ". ", "、": ", ", "−": "-", "–": "-", "‐": "-", "‑": "-", "﹣": "-", "“": '"', "”": '"', "„": '"', "«": '"',
     "»": '"', "‘": "'", "’": "'", "【": "[", "】": "]", "「": '"', "」": '"', "∎": "", "⃣": "", "…": "...",
@@ -21,13 +21,13 @@ _KEPT_SYMBOLS = "°℃℉"
 _WIDE = re.compile("[\uff01-\uff5e\U0001d400-\U0001d7ff\u3000]")
 
 _FENCE = re.compile(r"[ \t>]*(?:```+|~~~+)[ \t]*([\w+-]*)[^`\n]*")
-#: Languages of a code fence that hold text; what stands in any other is a program or its output.
+#: Languages of code fences that contain text. Any other fence contains a program or its output.
 _TEXT_LANGUAGES = frozenset(("", "text", "txt", "plain", "plaintext", "latex", "tex", "math", "markdown", "md", "json"))
 
 _RULE = re.compile(r"[ \t]*(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}|={3,})")
 _HEADING = re.compile(r"[ \t]*#{1,6}[ \t]+(?=\S)")
 _LINE_START = re.compile(r"[ \t]*(?:>[ \t]?)*(?:[-*•‣▪●][ \t]+(?=\S))?")
-#: The end of a line whose formula goes on in the next one, so that a ``-`` there is a minus.
+#: End of a line whose formula continues on the next line, where a leading ``-`` is then a minus.
 _FORMULA_GOES_ON = re.compile(r"(?:[{(\[=<>+*/,&^_]|\\\\|\$\$|\\begin\{\w+\*?\})\s*$")
 _STARS = re.compile(r"\*{2,3}")
 _LEFT_OPERAND = re.compile(r"[\w)\]}]")
@@ -39,7 +39,7 @@ _STRUCK = re.compile(r"(?<![\w)}\\$~])~~(?=[^\s~])[^~\n]*(?<=\S)~~(?![\w(\\$~])"
 
 
 class Rule(NamedTuple):
-    """A rewriting of the text, with an example of what it is for."""
+    """Rewriting step, with an example of a text before and after."""
 
     name: str
     rewrite: Callable[[str], str]
@@ -47,14 +47,14 @@ class Rule(NamedTuple):
 
 
 def plain(text: str) -> str:
-    """The text without the marks that only lay it out."""
+    """Remove the formatting from a text by applying all rules."""
     for rule in RULES:
         text = rule.rewrite(text)
     return text
 
 
 def one_alphabet(text: str) -> str:
-    """Full-width forms, styled letters and other scripts' digits in ASCII; no emoji, no invisible characters."""
+    """Convert full-width forms, styled letters and other digits to ASCII; remove emoji and invisible characters."""
     if text.isascii():
         return text
     return _NOT_ASCII.sub(lambda match: _one_character(match.group()), text)
@@ -77,7 +77,7 @@ def _one_character(character: str) -> str:
 
 
 def without_code(text: str) -> str:
-    """Fences are dropped; so is what they hold, unless it is text."""
+    """Remove code fences, and their content unless it is text."""
     if "```" not in text and "~~~" not in text:
         return text
     kept: list[str] = []
@@ -92,7 +92,7 @@ def without_code(text: str) -> str:
 
 
 def without_emphasis(text: str) -> str:
-    """No ``**bold**``, ``*italics*``, ``__underline__`` and ``code``; what is ``~~struck out~~`` goes altogether."""
+    """Remove marks of ``**bold**``, ``*italics*``, ``__underline__`` and code, and all ``~~struck out~~`` text."""
     if "~~" in text:
         text = _STRUCK.sub("", text)
     text = text.replace("`", "")
@@ -116,7 +116,7 @@ def _without_stars(line: str) -> str:
 
 
 def _is_power(line: str, stars: re.Match[str]) -> bool:
-    """Return whether operands stand on both sides, as in ``2**10`` and ``x ** 2``."""
+    """True if there are operands on both sides, as in ``2**10`` and ``x ** 2``."""
     start, end = stars.span()
     if line[start - 1 : start] == " " and line[end : end + 1] == " ":
         start, end = start - 1, end + 1
@@ -126,7 +126,7 @@ def _is_power(line: str, stars: re.Match[str]) -> bool:
 
 
 def without_line_marks(text: str) -> str:
-    """No headings, quotes, bullets and rules. ``#### 5`` is how a data set marks its answer, and stays."""
+    """Remove marks of headings, quotes, bullets and rules. ``#### 5`` is kept: it marks the answer in a data set."""
     lines = text.split("\n")
     return "\n".join(_bare_line(line, before) for line, before in zip(lines, ["", *lines], strict=False))
 
@@ -142,7 +142,7 @@ def _bare_line(line: str, before: str) -> str:
 
 
 def without_notes(text: str) -> str:
-    """No calculator notes, which data sets of word problems teach (``<<2+3=5>>``)."""
+    """Remove calculator notes, which some data sets of word problems contain (``<<2+3=5>>``)."""
     return _CALCULATOR.sub("", text) if "<<" in text else text
 
 

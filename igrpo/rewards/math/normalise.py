@@ -1,7 +1,7 @@
-r"""The normal form of answers that differ in typography only: unicode, spacing, ``\dfrac``, environments that lay out.
+r"""Normal form of answers that differ only in typography: unicode, spacing, ``\dfrac``, layout environments.
 
-``normalise`` never changes what an answer says: two answers with the same normal form are the same answer. Rules on
-meaning (units, numbers, lists, relations) live in ``quantities``, ``numbers`` and ``equivalence``.
+``normalise`` never changes the meaning of an answer: two answers with the same normal form are the same answer. Rules
+about meaning (units, numbers, lists, relations) are in ``quantities``, ``numbers`` and ``equivalence``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SPACED_THOUSANDS = re.compile(r"(?<![\d.,/] )(?<![\d.,/])[1-9]\d{0,2}(?: \d{3})
 
 
 def plain_integer(text: str) -> str | None:
-    """Canonical digits when the text is nothing but an integer (thousands separators allowed), else None."""
+    """Return canonical digits if the text is an integer (thousands separators allowed), else None."""
     if not _PLAIN_INTEGER.fullmatch(text):
         return None
     digits = text.lstrip("+-").replace(",", "").lstrip("0") or "0"
@@ -47,7 +47,7 @@ def plain_integer(text: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def normalise(answer: str) -> str:
-    """The normal form of an answer: ASCII LaTeX without decoration; idempotent. Never raises."""
+    """Return the normal form of an answer: ASCII LaTeX without decoration. Idempotent; never raises."""
     text = answer.strip()
     integer = plain_integer(text)
     if integer is not None:
@@ -83,7 +83,7 @@ def _ascii(text: str) -> str:
 
 
 def _tidy(text: str) -> str:
-    """Spaces that say nothing, full stops at the end, and braces or parentheses around the whole."""
+    """Remove insignificant spaces, final punctuation, and quotes or redundant brackets around the whole answer."""
     text = " ".join(text.split())
     text = _COMMA.sub(",", _NUMBERS_COMMA.sub("\0", text)).replace("\0", ", ")
     text = _TIGHT_COMMAND.sub(lambda match: match[1] or "", _TIGHT.sub(r"\1", text))

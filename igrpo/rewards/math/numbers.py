@@ -1,4 +1,4 @@
-r"""Answers that are single numbers, compared exactly: integers, decimals, fractions, mixed numbers, ``4.5e33``."""
+r"""Exact comparison of single numbers: integers, decimals, fractions, mixed numbers, ``4.5e33``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-#: A decimal stands for an exact value when it has this many significant digits and rounds (or truncates) to it.
+#: A decimal counts as an exact value if the value, rounded or truncated, is the decimal. It needs this many
+#: significant digits ...
 SIGNIFICANT_DIGITS = 6
-#: ... and this many decimals, unless it is the gold answer that is rounded.
+#: ... and this many decimals, unless the decimal is the gold answer.
 DECIMALS = 4
 _MAX_EXPONENT = 400
 
@@ -39,7 +40,7 @@ _BASED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """An exact value and, when it was written as a decimal, how many digits it gave."""
+    """Exact value and, if it was written as a decimal, its numbers of decimals and of significant digits."""
 
     value: Fraction
     decimals: int | None = None
@@ -47,7 +48,7 @@ class Number:
 
 
 def parse_number(text: str) -> Number | None:
-    """The number that a normalised answer is; None when it is anything else."""
+    """Parse a normalised answer as a number; None for anything else."""
     negative = text.startswith("-")
     body = text[1:].lstrip() if negative else text
     if body.startswith("(") and body.endswith(")") and body.count("(") == 1 and "," not in body:
@@ -122,10 +123,10 @@ _SHAPES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Number | None]],
 
 
 def numbers_equal(gold: Number, answer: Number) -> bool:
-    """Exact equality; a decimal may also stand for the exact value that it was rounded from.
+    """True if two numbers are equal, or one is a decimal that the other rounds or truncates to.
 
-    A rounded answer needs SIGNIFICANT_DIGITS digits, DECIMALS of them behind the point, and an exact gold; an answer
-    that is finer than a decimal gold must round to it. Integers are never rounded values.
+    A rounded answer needs SIGNIFICANT_DIGITS significant digits, DECIMALS decimals, and an exact gold answer. An answer
+    that is more precise than a decimal gold answer must round to it. Integers are never treated as rounded.
     """
     if gold.value == answer.value:
         return True
@@ -135,7 +136,7 @@ def numbers_equal(gold: Number, answer: Number) -> bool:
 
 
 def stands_for(rounded: Number, exact: Fraction, decimals: int) -> bool:
-    """Whether the decimal ``rounded`` has enough digits and is ``exact`` rounded or cut to them."""
+    """True if the decimal ``rounded`` has enough digits and is ``exact`` rounded or truncated to them."""
     if rounded.decimals is None or rounded.decimals < decimals or rounded.significant < SIGNIFICANT_DIGITS:
         return False
     unit = Fraction(1, 10**rounded.decimals)
@@ -143,7 +144,7 @@ def stands_for(rounded: Number, exact: Fraction, decimals: int) -> bool:
 
 
 def based_number(text: str) -> tuple[str, str] | None:
-    r"""Digits and base of ``52_8``, ``52_{\text{eight}}``, ``52_{(8)}``; None for anything else."""
+    r"""Return digits and base of ``52_8``, ``52_{\text{eight}}``, ``52_{(8)}``; None for anything else."""
     match = _BASED.fullmatch(text)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-r"""Letters that an answer is free to choose: the integer of ``k\pi, k \in \mathbb{Z}``, the constant of ``x^2 + C``."""
+r"""Parameters with arbitrary names: the integer in ``k\pi, k \in \mathbb{Z}``, the constant in ``x^2 + C``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CONSTANTS = ("C", "c", "K", "k", "D")
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """An answer with a parameter: what it says, and what the parameter ranges over."""
+    """Answer with a parameter: its body, the name of the parameter and the domain of the parameter."""
 
     body: str
     name: str
@@ -31,12 +31,12 @@ class Declared:
 
     @property
     def named(self) -> str:
-        """The answer with one name for every parameter."""
+        """Body of the answer, with the parameter replaced by a fixed name."""
         return re.sub(rf"(?<![\\a-zA-Z]){self.name}(?![a-zA-Z]*\{{)", lambda _: _PLACEHOLDER, self.body)
 
 
 def declared(answer: str) -> Declared | None:
-    """The answer's body and parameter, None where it declares none that it uses."""
+    """Return the body and parameter of an answer; None if it declares no parameter or does not use it."""
     for shape in (_BUILDER, _DECLARATION):
         match = shape.fullmatch(answer)
         if match is None:
@@ -53,7 +53,7 @@ def declared(answer: str) -> Declared | None:
 
 
 def with_constant_named(gold: Any, answer: Any) -> Any:
-    """The answer with the gold answer's constant of integration, where both are sums with one that occurs once."""
+    """Rename the answer's constant of integration to the gold answer's, if both are sums with one such constant."""
     mine, other = _constant(gold), _constant(answer)
     if mine is None or other is None or mine == other or gold.has(other) or answer.has(mine):
         return answer

@@ -1,10 +1,10 @@
-"""A pool of worker processes that can be killed: the only safe way to run a computer algebra system on model output.
+"""Pool of worker processes that can be killed, which is the only safe way to run computer algebra on model output.
 
-Two lanes keep slow comparisons out of the way of ordinary ones. Each comparison starts in the first lane. Once it has
-used SUSPECT_AFTER_CPU_S of CPU time there, it goes on at a lower priority, and the next one may start beside it. Once
-it has used SLOW_AFTER_CPU_S, it is killed and queued for the second lane, where it starts again with the whole CPU
-limit at the lowest priority. Per worker there are at most two processes in the first lane and one in the second, and
-one fork server in all. Time in a queue counts towards no limit.
+Two lanes keep slow comparisons from delaying ordinary ones. Each comparison starts in the first lane. After
+SUSPECT_AFTER_CPU_S of CPU time it continues at a lower priority, and the next comparison may start in parallel. After
+SLOW_AFTER_CPU_S it is killed and queued for the second lane, where it starts again with the whole CPU limit at the
+lowest priority. Per worker there are at most two processes in the first lane and one in the second. There is one fork
+server in all. Time in a queue does not count towards any limit.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from igrpo.types import Outcome
 
 __all__ = ["SLOW_AFTER_CPU_S", "SUSPECT_AFTER_CPU_S", "Limits", "PoolClosedError", "WorkerPool", "WorkerReply"]
 
-#: Above what nine in ten answers need.
+#: Nine in ten answers need less.
 SUSPECT_AFTER_CPU_S = 0.05
-#: Above what nearly every answer needs (99 % of the test cases: 0.17), far below what a hopeless one is given.
+#: Nearly every answer needs less (99 % of the test cases: at most 0.17). The CPU limit is far higher.
 SLOW_AFTER_CPU_S = 0.2
-#: Beside an ordinary process, one gets a third of its share of a processor, the other a tenth.
+#: Next to an ordinary process, these get a third and a tenth of its share of a processor.
 _SUSPECT_NICENESS, _SLOW_NICENESS = 5, 10
 
 
@@ -41,9 +41,9 @@ class _Job:
 
 @dataclass(slots=True)
 class _Lane:
-    """A queue, the threads that serve it, and the processes that are free. ``next`` takes what is too slow.
+    """Queue, the threads that serve it, and the idle processes. ``next`` is the lane for comparisons that are too slow.
 
-    ``turns`` are the comparisons that may run before they are suspect; there may be more threads than turns.
+    ``turns`` limits the running comparisons that are not yet suspect; there may be more threads than turns.
     """
 
     cpu_limit_s: float
@@ -58,7 +58,7 @@ class _Lane:
 
 
 class WorkerPool:
-    """Processes started when first needed, shared by any number of threads and event loops."""
+    """Pool of processes that start when first needed and are shared by any number of threads and event loops."""
 
     def __init__(self, workers: int, limits: Limits) -> None:
         self._workers, self._limits = workers, limits
@@ -67,7 +67,7 @@ class WorkerPool:
 
     def _reset(self) -> None:
         self._owner = os.getpid()
-        self._lock, self._starting = threading.RLock(), threading.RLock()  # the second is held for long
+        self._lock, self._starting = threading.RLock(), threading.RLock()  # the second is held for a long time
         self._server: ForkServer | None = None
         self._started: set[WorkerProcess] = set()
         workers, cpu_s = self._workers, self._limits.cpu_s
@@ -78,12 +78,16 @@ class WorkerPool:
         self._lanes = [_Lane(SLOW_AFTER_CPU_S, 0, threading.Semaphore(workers), 2 * workers, next=slow), slow]
 
     def ask(self, request: dict[str, Any]) -> Outcome:
-        """Run one comparison in a free worker; blocks while all are busy."""
+        """Run one comparison in a free worker; block while all are busy."""
         return self.submit(request).result().outcome
 
     def submit(self, request: dict[str, Any]) -> Future[WorkerReply]:
-        """Queue one comparison. Raises PoolClosedError, as the Future does when the pool is closed meanwhile."""
-        if self._owner != os.getpid():  # after a fork the workers, their connections and the threads are the parent's
+        """Queue one comparison.
+
+        Raises:
+            PoolClosedError: the pool is closed. If it is closed later, the Future raises this error.
+        """
+        if self._owner != os.getpid():  # after a fork the workers, connections and threads belong to the parent
             self._reset()
         job = _Job(request, Future())
         self._put(self._lanes[0], job)
@@ -143,7 +147,7 @@ class WorkerPool:
                 lane.turns.release()
 
     def _worker(self, lane: _Lane) -> WorkerProcess:
-        """The process that was used last, since its caches are warm; a new one where none is free."""
+        """Return the idle process that was used last, since its caches are warm; a new one if none is idle."""
         while process := self._popped(lane):
             if process.alive:
                 return process
@@ -151,7 +155,7 @@ class WorkerPool:
         with self._starting:
             try:
                 fresh = WorkerProcess(self._living_server(), self._limits, lane.niceness)
-            except WorkerLostError:  # the server was killed, for its memory perhaps
+            except WorkerLostError:  # the server was killed, perhaps for its memory
                 fresh = WorkerProcess(self._living_server(), self._limits, lane.niceness)
         with self._lock:
             self._started = {old for old in self._started if old.alive} | {fresh}

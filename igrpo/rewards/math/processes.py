@@ -1,8 +1,8 @@
-"""The parent's side of the verifier's processes: starts the fork server, watches a worker, ends both.
+"""Parent side of the verifier's processes: starts and stops the fork server, and monitors and stops workers.
 
-The verdict ``timed_out`` depends on the CPU time that a worker used, never on the clock on the wall, so a busy
-machine gives the same verdicts as an idle one. The parent reads that time from outside, since one ``9**9**9`` holds
-the interpreter lock and lets no thread of the worker run.
+The verdict ``timed_out`` depends on the CPU time of a worker, never on wall-clock time, so a busy machine gives the
+same verdicts as an idle one. The parent process reads the CPU time, since a computation like ``9**9**9`` holds the
+interpreter lock, so that no thread of the worker can run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import psutil
 from igrpo.rewards.math import worker
 from igrpo.types import Outcome
 
-#: The folder of the package: `igrpo.__file__` is None where the working directory has a folder named igrpo.
+#: Directory that contains the package. `igrpo.__file__` is None if the working directory has a folder named igrpo.
 _ROOT = Path(__file__).resolve().parents[3]
 _POLL_S = 0.05
 _SHORTEST_POLL_S = 0.01  # the resolution of the operating system's CPU times
@@ -35,10 +35,10 @@ _START_WALL_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one comparison: CPU seconds (decides ``timed_out``), seconds asleep and memory (``crashed``).
+    """Limits of one comparison: CPU seconds (exceeded: ``timed_out``), seconds asleep and memory (``crashed``).
 
     Raises:
-        ValueError: a limit that no worker could keep, or that would let the load of the machine decide.
+        ValueError: a limit is too low for any worker, or would make the outcome depend on the load of the machine.
     """
 
     cpu_s: float
@@ -58,14 +58,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReply:
-    """The outcome of one comparison; ``error`` says why there is no verdict, where there is more to say."""
+    """Outcome of one comparison. ``error`` may give the reason if there is no verdict."""
 
     outcome: Outcome
     error: str = ""
 
 
 class WorkerLostError(RuntimeError):
-    """A process ended, or did not start."""
+    """A process has ended, or did not start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,10 @@ class _StoppedError(Exception):
 
 
 class ForkServer:
-    """The process that workers are forked from. Thread-safe.
+    """Process that workers are forked from. Thread-safe.
 
     Raises:
-        WorkerLostError: it did not start.
+        WorkerLostError: the process did not start.
     """
 
     def __init__(self, memory_mb: int) -> None:
@@ -85,13 +85,13 @@ class ForkServer:
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(filter(None, roots)),
             "OMP_NUM_THREADS": "1",
-            "PYTHONHASHSEED": "0",  # the order of symbolic work, and so its cost, is the same in every worker
+            "PYTHONHASHSEED": "0",  # same order, and cost, of symbolic operations in every worker
         }
         self._lock = threading.Lock()
         self._lost = False
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(_START_WALL_S)
-        # -P: a file of the user's working directory must not stand in for a module of ours.
+        # -P: a file in the working directory must not shadow one of our modules.
         command = [sys.executable, "-P", "-m", "igrpo.rewards.math.worker", str(theirs.fileno()), str(memory_mb)]
         with theirs:
             self._process = subprocess.Popen(
@@ -116,11 +116,11 @@ class ForkServer:
         return not self._lost and self._process.poll() is None
 
     def fork(self, connection: socket.socket, niceness: int) -> int:
-        """The process id of a new worker that serves ``connection``. Raises WorkerLostError."""
+        """Fork a worker that serves ``connection`` and return its process id. Raises WorkerLostError."""
         return self._ordered(worker.FORK, niceness, connection)
 
     def end(self, pid: int) -> int | None:
-        """Kill and reap a worker; its wait status, None when the server is gone (and its workers with it)."""
+        """Kill and reap a worker; return its wait status, None if the server (and so all its workers) has ended."""
         with contextlib.suppress(WorkerLostError):
             return self._ordered(pid)
         return None
@@ -132,7 +132,7 @@ class ForkServer:
                 socket.send_fds(self._socket, [order], [] if connection is None else [connection.fileno()])
                 reply = worker.receive_exactly(self._socket, worker.ORDER.size)
         except OSError as error:
-            self._lost = True  # what it may still say would be taken for the answer to the next order
+            self._lost = True  # a late reply would be taken for the reply to the next order
             raise WorkerLostError(f"the verifier's fork server does not answer: {worker.described(error)}") from error
         if reply is None:
             self._lost = True
@@ -140,9 +140,9 @@ class ForkServer:
         return int(worker.ORDER.unpack(reply)[0])
 
     def close(self) -> None:
-        """End the server and all its workers. Safe to call twice."""
+        """Stop the server and all its workers. Safe to call twice."""
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)  # also when a forked process holds a copy of it
+            self._socket.shutdown(socket.SHUT_RDWR)  # works even if a forked process holds a copy of it
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
@@ -153,7 +153,7 @@ class ForkServer:
 
 
 class WorkerProcess:
-    """A worker and the connection to it. Not thread-safe: one request at a time. Raises WorkerLostError."""
+    """Worker and the connection to it. Not thread-safe: one request at a time. Raises WorkerLostError."""
 
     def __init__(self, server: ForkServer, limits: Limits, niceness: int) -> None:
         self._server, self._limits = server, limits
@@ -169,22 +169,23 @@ class WorkerProcess:
     def ask(
         self, request: dict[str, Any], cpu_limit_s: float, on_use: Callable[[float], object] = float
     ) -> WorkerReply:
-        """The verdict of one comparison; ``timed_out`` when it used more CPU time than this. Kills what it stops.
+        """Run one comparison and return its outcome.
 
-        ``on_use`` is called now and then with the CPU seconds used so far.
+        The outcome is ``timed_out`` if it used more than ``cpu_limit_s`` of CPU time. The worker is killed if the
+        comparison was stopped. ``on_use`` is called repeatedly with the CPU seconds used so far.
         """
         try:
             worker.send(self._socket, request | {"last_resort_s": cpu_limit_s + 5})
             reply = self._receive(cpu_limit_s, on_use)
             if reply is None:
                 return WorkerReply("crashed", f"the worker ended by itself: {_cause(self.kill())}")
-            # It may have answered just before the next look at its clock: the time it reports decides, not that race.
+            # A worker may answer late but before the next check of its CPU time: the time that it reports decides.
             late = reply["cpu_s"] > self._limits.cpu_s
             return WorkerReply("timed_out") if late else WorkerReply(reply["verdict"], reply["error"])
         except _StoppedError as stopped:
             self.kill()
             return stopped.reply
-        except Exception as error:  # the connection broke, or the worker said what no worker says
+        except Exception as error:  # the connection broke, or the reply was invalid
             return WorkerReply("crashed", f"{worker.described(error)}; {_cause(self.kill())}")
 
     def _receive(self, cpu_limit_s: float, on_use: Callable[[float], object]) -> dict[str, Any] | None:
@@ -203,7 +204,7 @@ class WorkerProcess:
             if over_memory:
                 raise _StoppedError(WorkerReply("crashed", f"memory_limit_mb={self._limits.memory_mb} exceeded"))
             now_s = time.monotonic()
-            # Waiting for a processor is the machine's doing: only sleep counts.
+            # Waiting for a processor depends on the load of the machine, so only sleep counts.
             asleep_s += 0.0 if wants_cpu else now_s - last_look_s
             last_look_s = now_s
             if asleep_s > self._limits.wall_s:
@@ -217,7 +218,7 @@ class WorkerProcess:
         return float(times.user + times.system)
 
     def give_way(self, niceness: int) -> None:
-        """Lower the priority of the process, for good."""
+        """Lower the priority of the process permanently."""
         with contextlib.suppress(psutil.NoSuchProcess):
             self._watched.nice(niceness)
 
@@ -230,7 +231,10 @@ class WorkerProcess:
         return not poller.poll(0)
 
     def kill(self) -> int | None:
-        """End the process, reap it, close the connection; its wait status, where it can be had. Safe to call twice."""
+        """Kill and reap the process, and close the connection. Safe to call twice.
+
+        Returns its wait status, None if it is not known.
+        """
         if self._socket.fileno() < 0:
             return None
         self._socket.close()

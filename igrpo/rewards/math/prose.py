@@ -1,6 +1,6 @@
-r"""Expressions within prose: the value in ``so she has 1,250 apples left`` or ``The roots are 1, 2, and 3``.
+r"""Extraction of expressions from prose, such as ``so she has 1,250 apples left`` or ``The roots are 1, 2, and 3``.
 
-All texts here are short: the caller cuts them.
+All texts here are short, since the caller truncates them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _CLOSERS = {")": "([", "]": "([", "}": "{"}
 _UNIT = re.compile(
     r"\s?(?P<words>[A-Za-z°µΩ][A-Za-zµΩ.]*(?:(?:\s|\s?/\s?|-)[A-Za-z]+){0,3})(?P<power>\s?\^\s?\{?[23]\}?|[²³])?"
 )
-#: Words that end the name of what is counted: `5 apples | are left`, `72 | in total`.
+#: Words that end the name of the counted thing: `5 apples | are left`, `72 | in total`.
 _NOT_COUNTED = re.compile(
     r"is|are|was|were|be|been|in|of|for|from|to|that|which|who|so|and|or|because|since|as|at|on|by|with|total|altogether"
     r"|left|remaining|after|before|each|every|when|if|then|than|has|have|had|will|would|can|do|does|did|it|he|she|they"
@@ -46,7 +46,7 @@ _NOT_COUNTED = re.compile(
     r"|correct|right|per",
     re.IGNORECASE,
 )
-#: What makes another value of the number before it.
+#: Words that change the value of the number before them.
 _GOES_ON = re.compile(
     r"\s*(?:(?:more|less|fewer|greater|smaller|larger|higher|lower|or more|or less|or fewer)\s+than\b|times\s+(?:as"
     r"|the|that|\d)"
@@ -66,7 +66,7 @@ _OPERATOR = re.compile(r"[0-9)}]\s*(?:[-+*/^×÷·⋅!²³(]|\\(?:times|cdot|div
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A stretch of a text that is mathematics: an expression, a relation or a list of such."""
+    """Part of a text that is mathematics: an expression, a relation or a list of these."""
 
     start: int
     end: int
@@ -75,12 +75,12 @@ class Run:
 
     @property
     def has_value(self) -> bool:
-        """Return whether it says more than a bare letter or sign does."""
+        """True if the part contains more than a bare letter or sign."""
         return _VALUE.search(self.text) is not None
 
 
 def runs(text: str) -> list[Run]:
-    """The mathematical stretches of a text, in order; lists (``1, 2, and 3``) are one."""
+    """Return the mathematical parts of a text, in order; a list (``1, 2, and 3``) is one part."""
     found: list[Run] = []
     free = 0  # a unit (`cm^2`, `km/h`) belongs to the number before it
     for start, end in _stretches(text):
@@ -93,7 +93,7 @@ def runs(text: str) -> list[Run]:
 
 
 def has_words(text: str) -> bool:
-    """Return whether a text has any prose in it."""
+    """True if a text contains words."""
     return any(token["word"] and token.group() not in _JOINING for token in _TOKEN.finditer(text))
 
 
@@ -116,7 +116,7 @@ def _stretches(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _trimmed(text: str, start: int, end: int) -> Run | None:
-    """Without separators at its ends and brackets that are opened or closed elsewhere."""
+    """Strip separators at both ends, and unmatched brackets."""
     first_start, last_end = start, end
     is_minus = not text[:start].strip() or _BEFORE_MINUS.search(text[max(0, start - 12) : start]) is not None
     while start < end:
@@ -143,7 +143,7 @@ def _trimmed(text: str, start: int, end: int) -> Run | None:
 
 
 def _unpaired(part: str) -> tuple[int | None, int | None]:
-    """The first bracket that is closed and not opened, and the last that is opened and not closed."""
+    """Return the positions of the first unmatched closing bracket and the last unmatched opening bracket."""
     opened: list[int] = []
     first = None
     for i, sign in enumerate(part):
@@ -160,7 +160,7 @@ def _unpaired(part: str) -> tuple[int | None, int | None]:
 
 
 def value(prose: Prose, run: Run) -> str | None:
-    """Return the value of a run of tokens, with the unit behind it; None when the words behind change the value."""
+    """Return the value of a run with the unit after it; None if the words after it change the value."""
     rest = prose.text[run.end :]
     if run.partial or _GOES_ON.match(rest):
         return None
@@ -177,7 +177,7 @@ def value(prose: Prose, run: Run) -> str | None:
 
 
 def unit_behind(text: str, run: Run) -> str:
-    """The unit, or the name of what is counted, that stands behind a run; empty where there is none."""
+    """Return the unit, or the name of the counted thing, after a run; empty if there is none."""
     unit = _UNIT.match(text, run.end)
     if unit is None:
         return ""
@@ -190,7 +190,7 @@ def unit_behind(text: str, run: Run) -> str:
 
 
 def result(said: str) -> str:
-    """The last member of a chain whose step before is a computation (``2 + 3 = 5``), else the whole of it."""
+    """Return the last value of a chain if a computation precedes it (``2 + 3 = 5``), else the whole chain."""
     *before, last_one = _NEXT_STEP.split(said)
     if before and all(result(one) != one for one in (*before, last_one)):
         return result(last_one)

@@ -1,7 +1,7 @@
 r"""Quantities with units: ``5\text{ cm}``, ``9.8 m/s^2``, ``30^\circ``, ``20 people``.
 
-A unit that only one side gives says nothing against the quantity. Two units must be the same one, to its power: known
-units by their table, other words by their stems.
+If only one side has a unit, the units are not compared. Two units must be the same, with the same power: known units
+are compared by their table, other words by their stems.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from igrpo.rewards.math.spellings import (
 #: Every spelling of a unit in lower case, mapped to its first one.
 UNITS = {name: names.split()[0] for names in UNIT_NAMES.split("|") for name in names.split()}
 
-#: Digits of number words.
+#: Number words, mapped to digits.
 NUMBER_WORDS = {
     word: str(number)
     for words, numbers in (
@@ -41,7 +41,7 @@ _LONG_NAMES = "|".join(
 _WORD = r"[A-Za-z]*[aeiouyAEIOUY][A-Za-z]*"
 _TEXTS = rf"\\text ?\{{[^{{}}]*\}}{_POWER}"
 _NAMED = rf"(?:{_LONG_NAMES})(?![A-Za-z]){_POWER}"
-#: What a unit may begin with, and behind what.
+#: Possible beginnings of a unit, with the text that must precede them.
 _FIRST = "|".join(
     (
         r"\^\\circ",
@@ -52,7 +52,7 @@ _FIRST = "|".join(
         r"(?<=[0-9]) ?(?:[A-Za-z](?=/)|m(?=\^[23{]))(?:\^(?:\{?[23]\}?))?",
     )
 )
-#: What may follow in it.
+#: Possible continuations of a unit.
 _MORE = (
     rf"(?: ?(?:/|\\cdot|\*|\^\\circ)? ?(?:{_TEXTS}|{_NAMED}|(?<=/)[A-Za-z]{_POWER}))*(?: ?(?<![A-Za-z]){_WORD}){{0,2}}"
 )
@@ -75,12 +75,12 @@ _LETTERS_OF_NUMBERS = frozenset("mgsL")
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Known units with their powers, sorted, and the stems of the other words."""
+    """Parsed unit: known units with their powers, sorted, and the stems of other words."""
 
     known: tuple[tuple[str, int], ...]
     stems: frozenset[str]
     ambiguous: bool = False
-    power: int = 1  #: of `square units`
+    power: int = 1  #: power of `square units`
 
     @property
     def neutral(self) -> bool:
@@ -88,7 +88,7 @@ class Unit:
 
 
 def is_unit_word(word: str) -> bool:
-    """Return whether a unit may be written with this word, as in ``square meters``."""
+    """True if the word may be part of a unit, as in ``square meters``."""
     return _UnitReader.parts(word) is not None or word.lower() in (
         *_POWERS_BEFORE,
         *_POWERS_BEHIND,
@@ -99,9 +99,9 @@ def is_unit_word(word: str) -> bool:
 
 
 def strip_unit(answer: str) -> tuple[str, Unit | None]:
-    """The quantity without the unit or remark at its end, and that unit (None: there is none).
+    """Return the quantity without the unit or remark at its end, and that unit (None: there is none).
 
-    Words are stripped only from a quantity: what stands before them has a digit or a command in it.
+    Words are stripped only if the text before them contains a digit or a command.
     """
     for tail in _TAILS:
         match = tail.fullmatch(answer)
@@ -119,12 +119,13 @@ def strip_unit(answer: str) -> tuple[str, Unit | None]:
 
 
 def strip_letter(answer: str, *, expected: Unit | None) -> tuple[str, Unit | None]:
-    """The number before a single letter that may be its unit (``13m``), and that unit.
+    """Return the number before a single letter that may be its unit (``13m``), and that unit.
 
-    Only for answers to a gold answer that is a number: ``13m`` may also be a product.
+    Use it only if the gold answer is a number, since ``13m`` may also be a product.
 
     Args:
-        expected: the gold answer's unit; without one, only a few letters are units.
+        answer: the answer.
+        expected: unit of the gold answer; without one, only a few letters count as units.
     """
     match = _LETTER_UNIT.fullmatch(answer)
     if match is None or (expected is None and match["unit"] not in _LETTERS_OF_NUMBERS):
@@ -139,7 +140,7 @@ def _spelled(text: str) -> str | None:
 
 
 def unit_of(text: str) -> Unit | None:
-    """The unit that a text behind a quantity is; None where its words change what the answer says."""
+    """Parse the text after a quantity as a unit; None if its words change the meaning of the answer."""
     text = _IN_TEXT.sub(r" \1 ", text.replace("^\\circ", " degrees ")).replace("\\cdot", " ")
     text = _ABBREVIATED.sub(r"\1", text)
     if not _UNIT_TEXT.fullmatch(text) or _LOOSE_DIGIT.search(text):
@@ -149,7 +150,7 @@ def unit_of(text: str) -> Unit | None:
 
 
 class _UnitReader:
-    """Reads the words of a unit from left to right."""
+    """Reader of the words of a unit, from left to right."""
 
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
@@ -162,7 +163,7 @@ class _UnitReader:
         return Unit(tuple(known), frozenset(self._stems), self._ambiguous, self._units)
 
     def read(self, match: re.Match[str]) -> bool:
-        """Take one token; false where the text is no unit."""
+        """Read one token; return False if the text is not a unit."""
         token, word = match.group(), match.group().lower()
         if match["power"] is not None:
             return self._raise(int(match["power"]))
@@ -205,7 +206,7 @@ class _UnitReader:
 
 
 def stem(word: str) -> str:
-    """A word without the ending of its plural."""
+    """Remove the plural ending of a word."""
     for ending, singular in (("ies", "y"), ("sses", "ss"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("s", "")):
         if word.endswith(ending) and len(word) > len(ending) + 1 and not word.endswith("ss"):
             return word.removesuffix(ending) + singular
@@ -213,7 +214,7 @@ def stem(word: str) -> str:
 
 
 def same_unit(gold: Unit | None, answer: Unit | None) -> bool:
-    """Return whether two units may mean the same; a missing one says nothing against the quantity."""
+    """True if two units may mean the same. A missing unit matches any that is not ambiguous."""
     if gold is None or answer is None:
         present = gold or answer
         return present is None or not present.ambiguous

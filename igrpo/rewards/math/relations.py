@@ -1,7 +1,7 @@
-r"""Equations, inequalities and chains of equalities.
+r"""Comparison of equations, inequalities and chains of equalities.
 
-A relation is an answer only when it is solved: ``x = 5`` answers, ``2x + 3 = 13`` restates the problem. A gold answer
-that is itself an equation (of a circle, of a line) may be written with any constant factor.
+A relation is an answer only if it is solved: ``x = 5`` is an answer, ``2x + 3 = 13`` restates the problem. If the gold
+answer is itself an equation (of a circle, of a line), the answer may differ from it by a constant factor.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _LETTERS = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]")
 _COMBINATION = re.compile(r"[0-9]*[a-zA-Z](?:[+\-][0-9]*[a-zA-Z]){1,5}|[a-zA-Z]{2,3}")
 _FUNCTION_OF_X = re.compile(r"[a-zA-Z]\(x\)")
 _COORDINATES = {"x", "y", "z"}
-#: A rounded value stands for itself only with so many digits.
+#: Significant digits that a rounded value needs to count as a value of its own.
 _DIGITS = 3
 
 
 def same_chain(same: Same, gold: str, answer: str) -> bool | None:
-    """Compare values behind their names: ``x = 5``, ``P = 2(2+3) = 10``, ``16\\pi \\approx 50.27``.
+    """Compare values in chains of equalities: ``x = 5``, ``P = 2(2+3) = 10``, ``16\\pi \\approx 50.27``.
 
-    None where neither side is such a chain. A chain with a false part is no answer.
+    Returns None if neither side is such a chain, and False if the answer is a chain with a false equality.
     """
     first, second = _Chain.read(gold), _Chain.read(answer, combined=not relation_signs(gold))
     if first is None and second is None:
         return None
     if first is not None and second is not None and not _same_names(first.names, second.names):
-        return None  # `PV = nRT` is `nRT = PV`; for other names nothing below makes them the same
+        return None  # `PV = nRT` is `nRT = PV`; with different names, later rules decide
     if second is not None and not second.holds(same):
         return False
     values = first.values if first else [gold]
@@ -55,14 +55,14 @@ def same_chain(same: Same, gold: str, answer: str) -> bool | None:
 
 
 class _Chain:
-    """Names, and values that are said to be equal."""
+    """Chain of equalities: names, and values that are stated to be equal."""
 
     def __init__(self, names: list[str], values: list[str], signs: list[str]) -> None:
         self.names, self.values, self.signs = names, values, signs
 
     @classmethod
     def read(cls, text: str, *, combined: bool = False) -> _Chain | None:
-        """The chain that a text is; ``combined``: also behind a sum of names, as in ``m+n = 256+37 = 293``."""
+        """Parse a text as a chain, with ``combined`` also after a sum of names, as in ``m+n = 256+37 = 293``."""
         signs, parts = relation_signs(text), sides(text)
         if not is_equation(signs) or collection(text) is not None or not all(parts):
             return None
@@ -86,7 +86,7 @@ class _Chain:
         return cls(names, parts, signs)
 
     def holds(self, same: Same) -> bool:
-        """Return whether neighbouring values are equal, or one rounds the other where the chain says so."""
+        """True if adjacent values are equal, or one is the other rounded where the chain allows it."""
         pairs = zip(self.values, self.values[1:], self.signs, strict=False)
         return all(
             (sign == "=" and (same(left, right) or same(right, left))) or _approximates(left, right, sign)
@@ -95,7 +95,7 @@ class _Chain:
 
     @property
     def candidates(self) -> list[str]:
-        """The values that the chain may stand for: a rounded one only with enough digits."""
+        """Possible values of the chain; a rounded value counts only with enough digits."""
         unit = self.values[-1][len(strip_unit(self.values[-1])[0]) :]
         found = [self.values[0] + ("" if len(self.values) == 1 or strip_unit(self.values[0])[1] else unit)]
         for value, sign in zip(self.values[1:], self.signs, strict=False):
@@ -124,7 +124,7 @@ def _same_names(gold: list[str], answer: list[str]) -> bool:
 
 
 def _approximates(left: str, right: str, sign: str) -> bool:
-    """Return whether one value is the other, rounded or cut; behind a plain ``=`` to at least three decimals."""
+    """True if one value is the other, rounded or truncated; after a plain ``=`` to at least three decimals."""
     (left, unit), (right, other_unit) = strip_unit(left), strip_unit(right)
     if unit is not None and other_unit is not None and not same_unit(unit, other_unit):
         return False
@@ -143,7 +143,7 @@ def _approximates(left: str, right: str, sign: str) -> bool:
 
 
 def same_relation(same: Same, gold: str, answer: str) -> bool | None:
-    """Compare equations and inequalities; None where neither side is one."""
+    """Compare equations and inequalities; None if neither side is one."""
     signs, other_signs = relation_signs(gold), relation_signs(answer)
     if not signs and not other_signs:
         return None
@@ -151,7 +151,7 @@ def same_relation(same: Same, gold: str, answer: str) -> bool | None:
         return sets_equal(set_of(gold, solve=True), set_of(answer))
     if is_equation(signs) and is_equation(other_signs):
         return _equations(gold, answer)
-    # An inequality beside an equation, or a relation that the rules before could not read as a value or a set.
+    # An inequality and an equation, or a relation that earlier rules could not read as a value or a set.
     comparable = signs and not is_equation(signs) and not is_equation(other_signs)
     return bool(comparable) and _same_inequality(gold, answer)
 
@@ -177,7 +177,7 @@ def _equations(gold: str, answer: str) -> bool:
     if _is_solved(gold) and not _is_solved(answer):
         names = {symbol.name for symbol in differences[0].free_symbols}
         if len(names) < 2 or (is_name(parts[0]) and not names <= _COORDINATES):
-            return False  # only a curve has an implicit form
+            return False  # only curves may be in implicit form
     return constant_ratio(*differences) is not None
 
 

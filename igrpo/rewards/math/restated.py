@@ -1,10 +1,10 @@
-r"""Answers that repeat a formula of their problem: ``\boxed{501^2-499^2}`` to *Evaluate $501^2-499^2$*.
+r"""Detection of answers that repeat a formula of the problem: ``\boxed{501^2-499^2}`` for *Evaluate $501^2-499^2$*.
 
-Such an answer is equal to the gold one and does none of the work. It is no answer, unless the gold answer is written in
-the same way, or it is a plain number or name (a probability of the problem may well be the answer, too). Formulas are
-what a problem writes between dollars or the like, and sums in its plain text (*What is 4 * 10?*). Where the gold answer
-is a number, an expression of numbers that holds all numbers of such a sum repeats it, too, in whatever order: a policy
-that is trained on products finds ``10 * 4`` and ``4 * 10 * 1`` next.
+Such an answer equals the gold answer without solving the problem, so it is not accepted. Exceptions are gold answers
+that are written in the same way, and answers that are plain numbers or names (a probability stated in the problem may
+also be the answer). The formulas of a problem are the text between dollars or similar delimiters, and calculations in
+plain text (*What is 4 * 10?*). If the gold answer is a number, an arithmetic expression with all numbers of such a
+calculation also repeats it, in any order: a policy trained on products otherwise learns ``10 * 4`` and ``4 * 10 * 1``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from igrpo.rewards.math.structure import sides, split_top
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _LABEL = re.compile(r"\\(?:label|tag)\{[^{}]*\}|\\(?:qquad|quad)")
 _LONGEST = 20_000
-#: A sum in plain text: numbers and single letters with signs between them.
+#: Calculation in plain text: numbers and single letters with operators between them.
 _OPERAND = r"[(\[]*(?:\d+(?:[.,]\d+)*[a-zA-Z]?|[a-zA-Z])(?!\w)[)\]!]*"
 _SIGN = r"(?:\s*(?:\*\*|[-+*/^×·÷−])\s*|\s+x\s+(?=\d))"
 _PLAIN = re.compile(rf"(?<![\w.]){_OPERAND}(?:{_SIGN}{_OPERAND})+")
@@ -34,7 +34,7 @@ _WORK = re.compile(r"[-+*/^!|=<>]|\\[a-zA-Z]")
 
 @lru_cache(maxsize=1024)
 def formulas(problem: str) -> frozenset[str]:
-    """The formulas of a problem and the sides of its relations, in normal form; those that hold some operation."""
+    """Return the formulas of a problem and the sides of its relations that contain an operation, in normal form."""
     found: set[str] = set()
     for formula in _written(problem):
         found |= _parts(formula)
@@ -42,7 +42,7 @@ def formulas(problem: str) -> frozenset[str]:
 
 
 def restates(problem: str, gold: str, answer: str) -> bool:
-    """Return whether a normalised answer is a formula of the problem, and not the gold answer's."""
+    """True if a normalised answer is a formula of the problem, but not the gold answer."""
     if parse_number(gold) is not None and _repeats_numbers(problem, gold, answer):
         return True
     if not _WORK.search(answer):
@@ -54,7 +54,7 @@ def restates(problem: str, gold: str, answer: str) -> bool:
 
 
 def _written(problem: str) -> list[str]:
-    """The formulas of a problem in normal form, whole: between dollars, and in what is left of its text."""
+    """Return the whole formulas of a problem in normal form: between delimiters, and in the remaining text."""
     text = problem[:_LONGEST]
     between = [_LABEL.sub(" ", next(filter(None, match.groups()))) for match in _FORMULA.finditer(text)]
     plain = [_TIMES.sub(r" \\times ", match[0]) for match in _PLAIN.finditer(_FORMULA.sub(" ; ", text))]
@@ -62,8 +62,10 @@ def _written(problem: str) -> list[str]:
 
 
 def _repeats_numbers(problem: str, gold: str, answer: str) -> bool:
-    """Return whether an arithmetic expression holds all numbers of one that the problem writes; one with words around
-    it, which a comparison passes over, must lack the gold number besides."""
+    """True if the answer is an arithmetic expression with all numbers of a calculation in the problem.
+
+    An expression among words, which a comparison ignores, counts only if it does not contain the gold number.
+    """
     expression = _WORDS.sub(" ", answer)
     if not _ARITHMETIC.fullmatch(expression) or _SCIENTIFIC.fullmatch(answer) or parse_number(answer) is not None:
         return False
@@ -76,7 +78,7 @@ def _repeats_numbers(problem: str, gold: str, answer: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _sums(problem: str) -> tuple[tuple[str, ...], ...]:
-    """The numbers of each arithmetic expression of a problem, at least two of them."""
+    """Return the numbers of each arithmetic expression of a problem that has at least two numbers."""
     found = [part for formula in _written(problem) for part in _parts(formula)]
     numbers = [tuple(_NUMBER.findall(part)) for part in found if _ARITHMETIC.fullmatch(part) and _holds_work(part)]
     return tuple(several for several in numbers if len(several) > 1)

@@ -1,6 +1,6 @@
-r"""The rules by which two answers are compared; `equivalence.RULES` has their order and an example each.
+r"""Rules for comparing two answers. `equivalence.RULES` defines their order and gives examples.
 
-A rule gives true or false where it settles the comparison, and None to leave it to the next one.
+A rule returns True or False if it decides the comparison, and None to pass it on to the next rule.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _WRITTEN_ONLY = re.compile(r"\\(?:pmod|equiv|nmid|parallel|perp|cong|sim)(?![a-z
 _LOGIC = re.compile(r"\\(?:forall|exists|neg|iff|implies|Rightarrow|Leftrightarrow|to)\b")
 _CONGRUENT = re.compile(r"^[a-z]\\equiv ?| ")
 _DATE = re.compile(r"[0-9]{1,4}/[0-9]{1,2}/[0-9]{1,4}")
-#: A time of the day, which no other ratio is the same as.
+#: Time of day, which is not equal to any other ratio.
 _CLOCK = re.compile(r"(?:[01]?[0-9]|2[0-3]):[0-5][0-9]")
 _SET = re.compile(
     r"\\(?:in(?![a-z])|cup|cap|setminus|emptyset|mathbb|text\{(?:or|and)\})|^\\\{|^[(\[].*[)\]]$|[<>]|\\[lg]eq|\\neq"
@@ -43,14 +43,14 @@ _SAYS_SET = re.compile(r"\\(?:in(?![a-z])|cup|cap|setminus|emptyset|mathbb)|[|:]
 
 
 def percents(it: Comparing, gold: str, answer: str) -> bool | None:
-    """Percent signs: of both, or by the convention that the user chose."""
+    """Compare percentages. If only one side has a percent sign, the configured convention decides."""
     signs = [text.endswith("\\%") for text in (gold, answer)]
     if not any(signs):
         return None
     gold, answer = gold.removesuffix("\\%"), answer.removesuffix("\\%")
     if all(signs):
         return it.same(gold, answer)
-    # Which of the two conventions holds is a matter of the whole answer: within a tuple a percent sign is just wrong.
+    # The convention applies only to whole answers: a percent sign on one side within a tuple is wrong.
     if it.within or parse_number(gold) is None or parse_number(answer) is None:
         return False
     policy = it.conventions.percent
@@ -63,7 +63,7 @@ def percents(it: Comparing, gold: str, answer: str) -> bool | None:
 
 
 def written(it: Comparing, gold: str, answer: str) -> bool | None:
-    """Compare as written: dots, quantifiers, congruences, dates."""
+    """Compare dots, quantifiers, congruences and dates as they are written."""
     if _LOGIC.findall(gold) != _LOGIC.findall(answer) or _primes(gold, answer) != _primes(answer, gold):
         return False
     if _WRITTEN_ONLY.search(gold) or _WRITTEN_ONLY.search(answer):
@@ -76,12 +76,12 @@ def written(it: Comparing, gold: str, answer: str) -> bool | None:
 
 
 def _primes(text: str, other: str) -> int:
-    """How many primes are in it; beside a bare value, those in the value behind a name."""
+    """Count the primes in a text. If the other text is a bare value, count only those after the last relation sign."""
     return (text if relation_signs(other) else sides(text)[-1]).count("'")
 
 
 def parameter(it: Comparing, gold: str, answer: str) -> bool | None:
-    """An answer for every integer `k` is the same for every integer `n`."""
+    """Compare answers with parameters, such as an integer `k`, regardless of their names."""
     first, second = declared(gold), declared(answer)
     if first is None and second is None:
         return None
@@ -96,12 +96,12 @@ def parameter(it: Comparing, gold: str, answer: str) -> bool | None:
 
 
 def chain(it: Comparing, gold: str, answer: str) -> bool | None:
-    """The value behind a name or at the end of a chain of equalities."""
+    """Compare the value after a name or at the end of a chain of equalities."""
     return same_chain(it.same, gold, answer)
 
 
 def membership(it: Comparing, gold: str, answer: str) -> bool | None:
-    """``x \\in S`` against itself, or against the set without its name."""
+    """Compare ``x \\in S`` with another membership, or with the set alone."""
     members = [relation_signs(text) == ["\\in"] for text in (gold, answer)]
     if not any(members) or any(is_inequality(text) for text in (gold, answer)):
         return None
@@ -114,7 +114,7 @@ def membership(it: Comparing, gold: str, answer: str) -> bool | None:
 
 
 def conditions(it: Comparing, gold: str, answer: str) -> bool | None:
-    """Conditions joined by `or` and `and`, in any order."""
+    """Compare conditions joined by `or` and `and`, in any order."""
     for word in ("or", "and"):
         pieces = [text.split(rf"\text{{{word}}}") for text in (gold, answer)]
         if len(pieces[0]) == len(pieces[1]) > 1 and in_any_order(it.same_part, *pieces):
@@ -123,7 +123,7 @@ def conditions(it: Comparing, gold: str, answer: str) -> bool | None:
 
 
 def based(it: Comparing, gold: str, answer: str) -> bool | None:
-    """Numbers in a base."""
+    """Compare numbers with a base."""
     based, other = based_number(gold), based_number(answer)
     if based is None or other is None:
         if based == other:
@@ -134,16 +134,16 @@ def based(it: Comparing, gold: str, answer: str) -> bool | None:
 
 
 def numbers(it: Comparing, gold: str, answer: str) -> bool | None:
-    """Single numbers."""
+    """Compare single numbers."""
     number, other = parse_number(gold), parse_number(answer)
     if number is None or other is None:
         return None
-    # `1,234` may also be a list: that it differs as a number decides nothing.
+    # `1,234` may also be a list, so a difference as a number is not decisive.
     return True if numbers_equal(number, other) else None if "," in gold + answer else False
 
 
 def matrices(it: Comparing, gold: str, answer: str) -> bool | None:
-    """Matrices, cell by cell."""
+    """Compare matrices by their cells."""
     cells, other_cells = matrix(gold), matrix(answer)
     if cells is None or other_cells is None:
         return None
@@ -153,7 +153,7 @@ def matrices(it: Comparing, gold: str, answer: str) -> bool | None:
 
 
 def cases(it: Comparing, gold: str, answer: str) -> bool | None:
-    """Definitions by cases, row by row in any order."""
+    """Compare definitions by cases, with the rows in any order."""
     rows, other_rows = piecewise(gold), piecewise(answer)
     if rows is None or other_rows is None:
         return None
@@ -167,7 +167,7 @@ def cases(it: Comparing, gold: str, answer: str) -> bool | None:
 
 
 def sets(it: Comparing, gold: str, answer: str) -> bool | None:
-    """Sets of numbers, and inequalities that are solved."""
+    """Compare sets of numbers and solved inequalities."""
     if not (_SET.search(gold) and _SET.search(answer)):
         return None
     if "\\cup" in gold and "\\cup" in answer:
@@ -184,7 +184,7 @@ def sets(it: Comparing, gold: str, answer: str) -> bool | None:
 
 
 def collection(it: Comparing, gold: str, answer: str) -> bool | None:
-    """Lists, sets, tuples and assignments, element by element."""
+    """Compare lists, sets, tuples and assignments by their elements."""
     whole = without_thousands(gold), without_thousands(answer)
     if whole != (gold, answer) and it.same(*whole):
         return True
@@ -198,12 +198,12 @@ def collection(it: Comparing, gold: str, answer: str) -> bool | None:
 
 
 def relation(it: Comparing, gold: str, answer: str) -> bool | None:
-    """Equations and inequalities."""
+    """Compare equations and inequalities."""
     return same_relation(it.same, gold, answer)
 
 
 def alternatives(it: Comparing, gold: str, answer: str) -> bool | None:
-    """Both values of an expression with a plus-minus sign."""
+    """Compare both values of an expression with a plus-minus sign."""
     values = plus_minus(gold), plus_minus(answer)
     if len(values[0]) == len(values[1]) == 1:
         return None
@@ -215,7 +215,7 @@ def _reducible(clock: str) -> bool:
 
 
 def ratio(it: Comparing, gold: str, answer: str) -> bool | None:
-    """Ratios, up to a common factor."""
+    """Compare ratios, up to a common factor."""
     parts = split_top(gold, (":",)), split_top(answer, (":",))
     if len(parts[0]) == len(parts[1]) == 1:
         return None
@@ -231,7 +231,7 @@ def ratio(it: Comparing, gold: str, answer: str) -> bool | None:
 
 
 def expression(it: Comparing, gold: str, answer: str) -> bool:
-    """Expressions, by computer algebra."""
+    """Compare expressions by computer algebra."""
     functions = function_letters(gold, answer)
     second = symbolic.parsed(answer, functions)
     try:
@@ -246,7 +246,7 @@ def expression(it: Comparing, gold: str, answer: str) -> bool:
 
 
 def _rounded(gold: Number | None, answer: Number | None, first: object, second: object) -> bool | None:
-    """A decimal against a constant like a root: the same rules as between a decimal and a fraction."""
+    """Compare a decimal with a constant such as a root, by the same rules as a decimal with a fraction."""
     for number, expression, decimals in ((gold, second, 0), (answer, first, 4)):
         if number is not None and number.decimals is not None:
             value = symbolic.decimal_value(expression)

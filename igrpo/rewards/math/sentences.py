@@ -1,4 +1,4 @@
-"""The answer that one sentence gives: a value, a choice letter, or a few words."""
+"""Extraction of the answer from one sentence: a value, a choice letter, or a few words."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ _COMPOUND = re.compile(r"\s*(?:,\s*)?(?:and\s+)?", re.IGNORECASE)
 
 
 class Read(NamedTuple):
-    """An answer as it is said; ``is_value`` when it is mathematics or a choice letter, not words."""
+    """Answer as written. ``is_value`` is true for mathematics or a choice letter, false for words."""
 
     content: str
     is_value: bool
 
 
 def says_something(text: str) -> bool:
-    """Return whether there is a letter, a digit or a formula in it."""
+    """True if the text contains a letter, a digit or a formula."""
     return re.search(rf"\w|[{_ATOM}]", text) is not None
 
 
 def sentences(text: str, *, factorials: bool = True) -> Iterator[str]:
-    """The sentences of a text in order. A question keeps its mark; ``5!`` keeps its own where no words are.
+    """Yield the sentences of a text in order.
 
-    Without ``factorials`` an exclamation mark at the end of a sentence is never mathematics.
+    A question keeps its question mark. With ``factorials``, a sentence without words (``5!``) keeps its exclamation
+    mark.
     """
     start = 0
     for end in _SENTENCE_END.finditer(text):
@@ -48,12 +49,12 @@ def sentences(text: str, *, factorials: bool = True) -> Iterator[str]:
 
 
 def read(prose: Prose, *, closing: bool, anchored: bool = False) -> Read | None:
-    """The answer that a sentence gives.
+    """Return the answer that a sentence states, None if there is none.
 
     Args:
-        prose: the sentence, its formulas held out.
-        closing: it ends the text, so that its value may stand behind other words.
-        anchored: it continues ``the answer is``, so that what stands in front is the answer.
+        prose: the sentence, with its formulas replaced by characters.
+        closing: whether the sentence ends the text, so that its value may follow other words.
+        anchored: whether the sentence continues ``the answer is``, so that it begins with the answer.
     """
     prose = Prose(without_lead_in(_EQUALS.sub(" = ", prose.text)), prose.formulas)
     text = prose.text
@@ -80,7 +81,7 @@ def _among_words(prose: Prose, found: list[Run], *, closing: bool, anchored: boo
 
 
 def without_lead_in(text: str) -> str:
-    """Without the words that introduce an answer."""
+    """Remove the words that introduce an answer."""
     for _ in range(12):
         lead_in = wording.LEAD_IN.match(text)
         if lead_in is None or not lead_in.group() or lead_in.end() == len(text):
@@ -90,7 +91,7 @@ def without_lead_in(text: str) -> str:
 
 
 def _in_prose(prose: Prose, values: list[Run]) -> Read | None:
-    """The value that a sentence ends on: behind its last verb of being, or its last expression."""
+    """Return the value at the end of a sentence: after its last form of *be* or similar, or its last expression."""
     text = prose.text
     copula = _last(wording.COPULA, text)
     if copula is not None and copula.end() < len(text):
@@ -115,7 +116,7 @@ def _in_prose(prose: Prose, values: list[Run]) -> Read | None:
 
 
 def _value(prose: Prose, found: list[Run], index: int) -> Read | None:
-    """The value of a run, with those that make one quantity with it (``3 hours and 20 minutes``)."""
+    """Return the value of a run, joined with adjacent runs of the same quantity (``3 hours and 20 minutes``)."""
     if _hedged(prose.text, found):
         return None
     first = last = index
@@ -136,7 +137,7 @@ def _one_quantity(text: str, one: Run, other: Run) -> bool:
 
 
 def _hedged(text: str, found: list[Run]) -> bool:
-    """Return whether a sentence offers several values to choose from, beyond the lists that are one expression."""
+    """True if a sentence offers several values to choose from, other than a list in one expression."""
     outside = list(text)
     for run in found:
         outside[run.start : run.end] = " " * (run.end - run.start)
@@ -144,7 +145,7 @@ def _hedged(text: str, found: list[Run]) -> bool:
 
 
 def _words(prose: Prose, *, anchored: bool) -> Read | None:
-    """A short answer in words: ``no solution``, ``Tuesday``."""
+    """Return a short answer in words: ``no solution``, ``Tuesday``."""
     text = prose.text.strip(" .!\"'")
     if not anchored:
         copula = _last(wording.COPULA, text)
@@ -155,7 +156,7 @@ def _words(prose: Prose, *, anchored: bool) -> Read | None:
 
 
 def _choice(prose: Prose, *, loosely: bool) -> Read | None:
-    """A choice letter, alone or with the value that it stands for."""
+    """Return a choice letter, alone or with its value."""
     match = wording.CHOICE.match(prose.text)
     if match is None or (match["open"] and not match["close"]):
         return None
@@ -178,5 +179,5 @@ def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
 
 
 def _opening(text: str) -> int:
-    """How many quotes and blanks stand in front."""
+    """Count the quotes, spaces and dollar signs at the start."""
     return len(text) - len(text.lstrip(" \t\"'\\$"))

@@ -1,7 +1,7 @@
 r"""Sets of numbers: intervals, unions, ``x > 3``, ``1 < x \text{ and } x < 3``, ``\{x | x > 1\}``, ``\mathbb{R}``.
 
-A relation describes a set as an answer only when it is solved: a name alone on one side (or in the middle of a chain)
-and bounds without that name. ``|x-1| < 3`` is the problem, not its answer.
+A relation counts as a set only if it is solved: it has a name alone on one side (or in the middle of a chain) and
+bounds without that name. ``|x-1| < 3`` is a problem, not an answer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _JOINED = re.compile(r"\\text\{(or|and)\}")
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A side of a solved inequality: ``x > 3`` is Bound("x", ">", "3")."""
+    """Bound of a solved inequality: ``x > 3`` is Bound("x", ">", "3")."""
 
     name: str
     sign: str
@@ -39,7 +39,7 @@ class Bound:
 
 
 def solved(text: str) -> list[Bound] | None:
-    """The bounds of an inequality that is solved for a name, lower one first; None for any other text."""
+    """Return the bounds of an inequality that is solved for a name, lower bound first; None for any other text."""
     signs, parts = relation_signs(text), sides(text)
     if not signs or not all(parts) or not all(sign in _FLIPPED for sign in signs):
         return None
@@ -65,7 +65,7 @@ def _one_bound(left: str, right: str, sign: str) -> list[Bound] | None:
 
 
 def _names(name: str, value: str) -> bool:
-    """Return whether the name is one, and the value is free of it."""
+    """True if ``name`` is a name, and ``value`` does not contain it."""
     if not is_name(name) or name.count("(") != name.count(")"):
         return False
     key = name_key(name)
@@ -73,10 +73,11 @@ def _names(name: str, value: str) -> bool:
 
 
 def set_of(text: str, *, solve: bool = False) -> sympy.Set | None:
-    """The set that a text describes, None when it describes none.
+    """Return the set that a text describes, None if it does not describe one.
 
     Args:
-        solve: also solve inequalities in one variable, as may be done for a gold answer.
+        text: the text.
+        solve: also solve inequalities in one variable, which is allowed for gold answers.
     """
     try:
         return _set_of(text, solve=solve)
@@ -105,7 +106,7 @@ def _set_of(text: str, *, solve: bool) -> sympy.Set | None:
 
 
 def set_name(text: str) -> str | None:
-    """The name of the variable that a solved relation, or a membership, is about; None for a bare set."""
+    """Return the name of the variable in a solved relation or a membership; None for a bare set."""
     if _BUILDER.fullmatch(text):
         return None
     names = set()
@@ -157,7 +158,7 @@ def _half(sign: str, value: Any) -> sympy.Set:
 
 
 def _solution(text: str) -> sympy.Set | None:
-    """The solutions of an inequality (or a chain of them) in one variable."""
+    """Return the solutions of an inequality (or a chain of them) in one variable."""
     signs, parts = relation_signs(text), sides(text)
     make = {"<": sympy.Lt, "\\leq": sympy.Le, ">": sympy.Gt, "\\geq": sympy.Ge, "\\neq": sympy.Ne, "=": sympy.Eq}
     if not all(sign in make for sign in signs):
@@ -194,7 +195,7 @@ def _interval(brackets: str, low: Any, high: Any) -> sympy.Set | None:
 
 
 def _value(text: str) -> Any:
-    """A real constant, or an infinity; None for anything else."""
+    """Parse a real constant or an infinity; None for anything else."""
     try:
         value = parsed(text.removeprefix("+")).value
     except UnparsableError:
@@ -204,7 +205,7 @@ def _value(text: str) -> Any:
 
 
 def sets_equal(gold: sympy.Set | None, answer: sympy.Set | None) -> bool:
-    """Return whether two sets are known to have the same elements."""
+    """True if two sets are known to have the same elements."""
     if gold is None or answer is None:
         return False
     try:
@@ -214,7 +215,7 @@ def sets_equal(gold: sympy.Set | None, answer: sympy.Set | None) -> bool:
 
 
 def bounds_equal(gold: list[Bound], answer: list[Bound]) -> bool:
-    """Return whether two solved inequalities have the same bounds; for bounds with variables."""
+    """True if two solved inequalities have the same bounds. Used for bounds with variables."""
     return len(gold) == len(answer) and all(
         name_key(one.name) == name_key(other.name)
         and one.sign == other.sign

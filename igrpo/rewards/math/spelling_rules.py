@@ -1,4 +1,4 @@
-r"""The rules by which one way of writing becomes another, in the order in which they are applied."""
+r"""Rules that rewrite notation to the normal form, in the order in which they are applied."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ _COMPARISONS = {"<=": r"\leq ", ">=": r"\geq ", "!=": r"\neq ", "=<": r"\leq ", 
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """A rule that rewrites one way of writing into another.
+    """Rule that rewrites one notation to another.
 
     Attributes:
-        example: a text and its normal form (by all rules together).
+        name: name of the rule.
+        pattern: the text to replace.
+        replacement: its replacement.
+        example: a text and its normal form (after all rules).
     """
 
     name: str
@@ -59,7 +62,7 @@ def _one_spelling(match: re.Match[str]) -> str:
 
 
 def _letters(match: re.Match[str]) -> str:
-    """Return what is set in bold, unless it is a word."""
+    """Return the content of a bold group, unless it is a word."""
     body = match["body"]
     return match.group() if re.search(r"(?<!\\)\b[A-Za-z]{2,}", body) else f" {body}"
 
@@ -69,7 +72,7 @@ def _bare_powers(match: re.Match[str]) -> str:
 
 
 def _rows(match: re.Match[str]) -> str:
-    """The rows of an environment that lays out lines, as a list; a definition by cases stays as it is."""
+    """Convert the rows of a layout environment to a list; leave a definition by cases unchanged."""
     body = match["body"]
     if match["name"].startswith("cases") and re.search(r"&(?!\s*(?:[=<>]|\\[lg]eq?\b))", body):
         return match.group()
@@ -256,7 +259,7 @@ RULES: tuple[Spelling, ...] = (
     _rule("bare fraction", rf"\\frac\s*({_PART})\s*({_PART})", r"\\frac{\1}{\2}", r"\frac\pi4", r"\frac{\pi}{4}"),
     _rule("bare root", rf"\\sqrt\s*(\d|[a-zA-Z]|{_MACRO})", r"\\sqrt{\1}", r"\sqrt2", r"\sqrt{2}"),
 )
-#: Applied in this order to what is no ``\text``.
+#: Applied in this order to text outside ``\text``.
 PLAIN_RULES: tuple[Spelling, ...] = (
     _rule("plain infinity", r"(?<![A-Za-z\\])(?:[Ii]nfinity|infty|inf)(?![A-Za-z])", r"\\infty ", "-inf", r"-\infty"),
     _rule("lone pi", r"^\s*[Pp]i\s*$", r"\\pi ", "pi", r"\pi"),

@@ -1,4 +1,4 @@
-"""Tables of spellings: what unicode characters and LaTeX commands are written as in the normal form."""
+"""Tables of spellings: normal forms of unicode characters, LaTeX commands and units."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNICODE = {
     "ℂ": r"\mathbb{C}", "≡": r"\equiv ", "‐": "-", "‑": "-", "‒": "-", "‘": "'",
 }
 
-#: LaTeX commands under another name.
+#: LaTeX commands, mapped to their normal form.
 COMMANDS = {
     "le": r"\leq", "leqslant": r"\leq", "leqq": r"\leq", "ge": r"\geq", "geqslant": r"\geq", "geqq": r"\geq",
     "lt": "<", "gt": ">", "ne": r"\neq", "dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "times": r"\cdot",
@@ -39,34 +39,34 @@ COMMANDS = {
     "langle": "(", "rangle": ")", "N": r"\mathbb{N}", "R": r"\mathbb{R}", "Z": r"\mathbb{Z}", "Q": r"\mathbb{Q}",
 }
 
-#: Signs of money, with the unit that they are.
+#: Currency signs, mapped to units.
 CURRENCIES = {"$": "dollars", "€": "euros", "£": "pounds", "¥": "yen", "₹": "rupees", "¢": "cents", "Rs": "rupees"}
 
-#: Commands that only lay out.
+#: Commands that only affect layout.
 DROPPED = frozenset((
     "left", "right", "bigl", "bigr", "Bigl", "Bigr", "biggl", "biggr", "Biggl", "Biggr", "big", "Big", "bigg",
     "Bigg", "middle", "mleft", "mright", "displaystyle", "textstyle", "scriptstyle", "limits", "nolimits", "rm",
     "bf", "it", "cal", "tt", "sf", "boldmath", "hfill", "strut", "phantom", "Large", "large",
 ))
 
-#: Commands that are a space.
+#: Commands that produce a space.
 SPACES = frozenset((
     "quad", "qquad", "enspace", "enskip", "space", "hspace", "thinspace", "medspace", "thickspace", "newline",
 ))
 
-#: Commands that set their argument in upright or other letters.
+#: Commands that change the font of their argument.
 TEXT = frozenset((
     "text", "textbf", "textit", "textrm", "textnormal", "texttt", "textsf", "mbox", "hbox", "mathrm", "mathbf",
     "mathit", "mathsf", "operatorname", "mathnormal", "boldsymbol", "bold", "emph", "underline",
 ))
 
-#: Named operators that are often set in upright letters: `\\operatorname{lcm}`.
+#: Named operators that are often written in an upright font: `\\operatorname{lcm}`.
 UPRIGHT_OPERATORS = frozenset((
     "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "ln", "lg", "log",
     "exp", "gcd", "lcm", "max", "min", "det",
 ))
 
-#: Words that change what an answer says, so that they are never taken for a unit or a remark.
+#: Words that change the meaning of an answer, so they are never treated as a unit or a remark.
 MEANINGFUL = _set("""
     if is are not no even odd when where for all otherwise mod modulo divisible multiple multiples prime and or only
     unless except none never always undefined infinite infinity positive negative nonnegative nonzero such that with
@@ -83,13 +83,13 @@ MEANINGFUL = _set("""
     conjugate complement quintillion lakh crore cubes squares
     """)
 
-#: Words behind a quantity that say nothing about what is counted.
+#: Words after a quantity that do not name the counted thing.
 NEUTRAL = _set("""
     a an the of in total altogether different distinct possible such unique ordered each exactly only units unit
     respectively overall together old long wide high tall
     """)
 
-#: Spellings of a unit, the first one standing for all; units apart by bars. Names are read in lower case.
+#: Spellings of units in lower case, separated by bars. The first spelling represents the unit.
 UNIT_NAMES = """
     cm centimeter centimeters centimetre centimetres cms | mm millimeter millimeters millimetre millimetres
     | m meter meters metre metres | km kilometer kilometers kilometre kilometres kms | inch inches | ft foot feet
@@ -105,13 +105,13 @@ UNIT_NAMES = """
     | byte bytes
     """
 
-#: Units made of others, with their powers.
+#: Compound units: their units and powers.
 COMPOUND_UNITS = {
     "mph": (("mi", 1), ("h", -1)), "kmph": (("km", 1), ("h", -1)), "kph": (("km", 1), ("h", -1)),
     "kmh": (("km", 1), ("h", -1)), "mpg": (("mi", 1), ("gal", -1)), "rpm": (("rev", 1), ("min", -1)),
 }
 
-#: Symbols of units, whose case matters, with what they stand for in UNIT_NAMES (or themselves).
+#: Case-sensitive symbols of units, mapped to their name in UNIT_NAMES (or to themselves).
 UNIT_SYMBOLS = {
     "m": "m", "g": "g", "s": "s", "h": "h", "L": "l", "l": "l", "N": "newton", "J": "joule", "W": "watt", "V": "volt",
     "A": "ampere", "K": "kelvin", "Pa": "pascal", "Hz": "hz", "C": "celsius", "F": "fahrenheit", "in": "inch",
@@ -120,10 +120,10 @@ UNIT_SYMBOLS = {
         "mV", "kV", "mA", "nm", "mol", "mmol", "T", "H", "Wb", "dB", "MB", "GB", "KB", "TB", "kB", "cal", "kcal", "Wh",
     )},
 }
-#: Letters that may stand for a thousand, a million or a billion as well as for a unit or a name.
+#: Letters that may mean a thousand, a million or a billion, but also a unit or a name.
 AMBIGUOUS_SYMBOLS = frozenset(("K", "k", "M", "B", "T"))
 
-#: Answers of up to four letters that are words, and no products of variables.
+#: Words of up to four letters, which are not products of variables.
 SHORT_WORDS = _set("""
     yes no odd even true both none all one two six ten four five nine zero east west sun mon tue wed thu fri sat may
     june july red blue up down left boy girl man men day dog cat win lose draw tie rise fall head tail heads

@@ -1,8 +1,8 @@
-r"""Answers that are stated in words: ``Final answer: 5``, ``#### 5``, ``so the answer is (C)``, or the last sentence.
+r"""Extraction of answers in words: ``Final answer: 5``, ``#### 5``, ``so the answer is (C)``, or the last sentence.
 
-Two kinds of places count. An *anchored* statement names itself an answer; the last one counts. Without one, the text's
-last line is read, its last sentence first. A statement that is asked, supposed, negated, hedged (``3, or maybe 4``) or
-taken back (``Answer: 7. Wait, that is wrong.``) is none.
+Two kinds of statements count. An *anchored* statement is marked as an answer; the last one counts. If there is none,
+the last line of the text is read, beginning with its last sentence. Questions, assumptions, and statements that are
+negated, hedged (``3, or maybe 4``) or taken back (``Answer: 7. Wait, that is wrong.``) do not count.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ _ANCHORS_TRIED = 32
 _LONGEST_WORDS = 8
 _LONGEST_LABEL = 120
 _ATOM = "\U000f0000-\U000ffffd"
-#: A formula that is opened and not closed: the text was cut there.
+#: Formula that is opened but not closed, since the text was cut there.
 _CUT_FORMULA = re.compile(r"\\[(\[]|\\begin\{|\$\$|\$[^\s$]*\s*\\[a-zA-Z]")
 _GOES_ON_BELOW = re.compile(r"(:|=|\b(?:is|are|equals|be))[ \t]*\n\s*")
 _ONE_OF_A_LIST = re.compile(rf"\s*(?:[A-Za-z](?:_\{{?\w\}}?)?\s*=\s*)?[^=<>≤≥A-Za-z]*[0-9{_ATOM}][^=<>≤≥A-Za-z]*")
 
 
 def last_statement(text: str, behind_another: bool = False) -> str | None:
-    """Return what the last anchored statement says.
+    """Return the answer of the last anchored statement, None if there is none.
 
-    Behind another answer only a mathematical value or a choice, called the answer, counts: a remark is no new answer.
+    If ``behind_another``, the text follows another answer. Then only a mathematical value or a choice that is called
+    the answer counts, since a remark is not a new answer.
     """
     for anchor in reversed(list(wording.ANCHOR.finditer(text))[-_ANCHORS_TRIED:]):
         found = _anchored(text, anchor)
@@ -43,7 +44,7 @@ def last_statement(text: str, behind_another: bool = False) -> str | None:
 
 
 def ending(text: str) -> str | None:
-    """Return what the text ends on: the value of its last sentence, or a last line that is no more than an answer."""
+    """Return the answer at the end of a text: the value of its last sentence, or a last line that is just an answer."""
     tail = _without_closing(text[-_TAIL:])
     prose = hold(tail)
     above, _, below = prose.text.rpartition(":\n")
@@ -90,7 +91,7 @@ def _anchored(text: str, anchor: re.Match[str]) -> Read | None:
 
 
 def _without_closing(text: str) -> str:
-    """Without the remarks that models end on."""
+    """Remove closing remarks of a model."""
     for _ in range(12):
         text = text.rstrip()
         closing = wording.CLOSING.search(text, text.rfind("\n") + 1)
@@ -105,6 +106,6 @@ def _lines(text: str) -> list[str]:
 
 
 def _listed(text: str) -> tuple[str | None, int]:
-    """Values that stand one a line at the beginning of a text, as one list; None where there are not two."""
+    """Join the values on the first lines of a text, one per line (None if fewer than two), and count them."""
     listed = list(itertools.takewhile(_ONE_OF_A_LIST.fullmatch, _lines(text)))
     return (", ".join(line.strip().rstrip(".,;") for line in listed) if len(listed) > 1 else None), len(listed)

@@ -1,4 +1,4 @@
-r"""The outer shape of an answer, read from its LaTeX: lists, tuples, intervals, matrices, relations."""
+r"""Outer structure of a LaTeX answer: lists, tuples, intervals, matrices, relations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Collection:
 
 
 def encloses(text: str, start: int) -> bool:
-    """Return whether the bracket at ``start`` is closed by the last character, and not before it."""
+    """True if the bracket at ``start`` is closed by the last character, and not before."""
     pairs = {"(": ")", "{": "}", "[": "]"}
     opening, depth = text[start], 0
     closing = pairs[opening]
@@ -48,7 +48,7 @@ def encloses(text: str, start: int) -> bool:
 
 
 def split_top(text: str, separators: tuple[str, ...]) -> list[str]:
-    """The parts of ``text`` between separators that stand outside all brackets."""
+    """Split ``text`` at the separators outside all brackets."""
     parts, depth, start = [], 0, 0
     for match in _TOKEN.finditer(text):
         token = match.group()
@@ -63,7 +63,7 @@ def split_top(text: str, separators: tuple[str, ...]) -> list[str]:
 
 
 def collection(text: str) -> Collection | None:
-    """The list, set, tuple or interval that the whole answer is."""
+    """Parse the whole answer as a list, set, tuple or interval; None for anything else."""
     parts = split_top(text, (",", ";"))
     if len(parts) > 1:
         return Collection("", tuple(part for part in parts if part))
@@ -79,7 +79,7 @@ def collection(text: str) -> Collection | None:
 
 
 def only_element(text: str) -> str:
-    """The element of a set that has one; any other text as it is."""
+    """Return the element of a set with one element; return any other text unchanged."""
     found = collection(text)
     if found is None or found.brackets != "{}" or len(found.elements) != 1:
         return text
@@ -96,14 +96,14 @@ def _balanced(text: str) -> bool:
 
 
 def without_thousands(text: str) -> str:
-    """The answer read with every ``1,234`` outside brackets as one number; unchanged where a comma is no separator."""
+    """Remove thousands separators (``1,234``), unless the answer has brackets or its commas separate elements."""
     if "," not in text or re.search(r"[(\[]|\\\{", text) or len(split_top(_THOUSANDS.sub("0", text), (",", ";"))) > 1:
         return text
     return _THOUSANDS.sub(lambda match: match.group().replace(",", ""), text)
 
 
 def matrix(text: str) -> list[list[str]] | None:
-    """The cells of an answer that is one matrix."""
+    """Return the cells of an answer that is one matrix; None for anything else."""
     text = text[1:-1] if text[:1] in ("(", "[") and text[-1:] in (")", "]") and encloses(text, 0) else text
     match = _MATRIX.fullmatch(text.strip())
     if match is None or "\\begin" in match["body"]:
@@ -113,7 +113,7 @@ def matrix(text: str) -> list[list[str]] | None:
 
 
 def piecewise(text: str) -> list[tuple[str, str]] | None:
-    """The values and conditions of a definition by cases."""
+    """Return the values and conditions of a definition by cases; None for anything else."""
     match = _CASES.fullmatch(text.strip())
     rows = [split_top(row, ("&",)) for row in match["body"].split("\\\\") if row.strip()] if match else []
     if not rows or any(len(row) != 2 for row in rows):
@@ -122,7 +122,7 @@ def piecewise(text: str) -> list[tuple[str, str]] | None:
 
 
 def relation_signs(text: str) -> list[str]:
-    """The relation signs outside all brackets, in order."""
+    """Return the relation signs outside all brackets, in order."""
     signs, depth = [], 0
     for match in _TOKEN.finditer(text):
         token = match.group()
@@ -135,14 +135,14 @@ def relation_signs(text: str) -> list[str]:
 
 
 def sides(text: str) -> list[str]:
-    """What stands between the relation signs."""
+    """Split the text at its relation signs."""
     return split_top(text, _RELATIONS)
 
 
 def is_name(text: str) -> bool:
-    r"""Whether a left-hand side merely names the value: ``x``, ``f(x)``, ``|AB|``, ``(p,q)``, ``S_{1}:S``."""
+    r"""True if a left-hand side merely names the value: ``x``, ``f(x)``, ``|AB|``, ``(p,q)``, ``S_{1}:S``."""
     if _ABSOLUTE.fullmatch(text):
-        return False  # `|x| = 3` says something about x; `|AB| = 3` measures a segment
+        return False  # `|x| = 3` is an equation for x; `|AB| = 3` is the length of a segment
     return _DERIVATIVE.fullmatch(text) is not None or (
         _NAME.fullmatch(text) is not None and re.search(r"[a-zA-Z]", text) is not None
     )
@@ -154,12 +154,12 @@ _FIGURE = re.compile(
 
 
 def name_key(name: str) -> str:
-    r"""A name without what only decorates it: ``m\angle A`` and ``\angle A`` are ``A``, ``|AB|`` is ``AB``."""
+    r"""Remove decoration from a name: ``m\angle A`` and ``\angle A`` are ``A``, ``|AB|`` is ``AB``."""
     return _FIGURE.sub("", name)
 
 
 def plus_minus(text: str) -> list[str]:
-    r"""The two values of an expression with ``\pm`` (and ``\mp``); the expression itself when it has none."""
+    r"""Return both values of an expression with ``\pm`` or ``\mp``; otherwise only the expression itself."""
     if "\\pm" not in text and "\\mp" not in text:
         return [text]
     upper = re.sub(r"\\mp ?", "-", re.sub(r"\\pm ?", "+", text))
@@ -168,9 +168,9 @@ def plus_minus(text: str) -> list[str]:
 
 
 def function_letters(gold: str, answer: str) -> frozenset[str]:
-    """The letters that both answers use only as names of functions: followed by an argument in parentheses.
+    """Return the letters that both answers use only as names of functions, before an argument in parentheses.
 
-    Letters that are usual factors (``k(x-1)``) are none.
+    Letters that are common factors (``k(x-1)``) are excluded.
     """
     both = f"{gold} {answer}"
     applied = set("fghpqrsuvwy" + "ABCDEFGHIJKLMNOPQRSTUVWXYZ") & set(
@@ -183,10 +183,10 @@ def function_letters(gold: str, answer: str) -> frozenset[str]:
 
 
 def is_inequality(text: str) -> bool:
-    """Return whether a text holds an inequality outside all brackets."""
+    """True if a text contains an inequality outside all brackets."""
     return any(sign not in ("=", "\\approx", "\\in") for sign in relation_signs(text))
 
 
 def is_equation(signs: list[str]) -> bool:
-    """Whether the relation signs make it an equation, or a chain of them."""
+    """True if the relation signs form an equation or a chain of equations."""
     return bool(signs) and all(sign in ("=", "\\approx") for sign in signs)

@@ -1,9 +1,9 @@
-"""Expressions compared as mathematics: equal only when they are equal exactly.
+"""Mathematical comparison of expressions, which are equal only if they are exactly equal.
 
-Numbers are compared as exact rationals or to more than a hundred digits relative to their size, expressions with
-variables at several exact points (some of them drawn from the answers themselves), equations and inequalities up to a
-factor. math-verify's own comparison rounds (1/2**99 equals 1/2**98 there), so it decides nothing here; its parser reads
-sums, integrals, limits and matrices. No text is ever evaluated as Python.
+Numbers are compared as exact rationals or to more than a hundred digits relative to their size. Expressions with
+variables are compared at several exact points, some of which are derived from the answers. Equations and inequalities
+are compared up to a factor. The comparison of math-verify is not used, since it rounds (it takes 1/2**99 to equal
+1/2**98); only its parser is used, for sums, integrals, limits and matrices. Text is never evaluated as Python.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from igrpo.rewards.math.functions import OperatorError, UnparsableError
 from igrpo.rewards.math.latex import Expression, parse_expression
 
 _DIGITS = 60
-# Generic points: signs and sizes vary, so that one of them is in the domain of most answers.
+# Generic points with different signs and sizes, so that most answers have one in their domain.
 _POINTS = ((7, 13), (29, 23), (-11, 17), (173, 10), (5, 97), (-37, 8), (1009, 7))
-#: What SymPy raises where it refuses a computation, such as the double factorial of a fraction.
+#: Exceptions that SymPy raises if it cannot do a computation, such as the double factorial of a fraction.
 REFUSALS = (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError)
 _APART = (sympy.Rational(1, 9), sympy.Integer(9))
 _NO_NUMBERS = (sympy.nan, sympy.zoo, sympy.oo, -sympy.oo)
 
-_IMAGINARY = re.compile(r"(?<=[0-9)}])i(?![a-zA-Z])")  # math-verify sees the imaginary unit only where a word begins
+_IMAGINARY = re.compile(r"(?<=[0-9)}])i(?![a-zA-Z])")  # math-verify reads it only at the start of a word
 _SPLIT_NUMBER = re.compile(r"[0-9] [0-9]")
 _SYMBOL = re.compile(r"\\[a-zA-Z]+|[a-zA-Z]")
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[^{}]*\}")
@@ -38,7 +38,7 @@ _OPERATOR = re.compile(
 )
 _MATRIX_PRODUCT = re.compile(r"\\end\{[a-zA-Z]+\}\)? ?(?:\\cdot ?|\*)?\(?(?:\\begin|\^)")
 
-#: Units are not stripped (`4t` would become 4): that is done before, by rules that know the difference.
+#: Units are not stripped here (`4t` would become 4); more precise rules strip them before.
 _LATEX = LatexExtractionConfig(
     normalization_config=NormalizationConfig(
         basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="last", equations=False
@@ -48,7 +48,7 @@ _LATEX = LatexExtractionConfig(
 
 @lru_cache(maxsize=256)
 def parsed(latex: str, functions: frozenset[str] = frozenset()) -> Expression:
-    """The SymPy object of an answer. Raises UnparsableError."""
+    """Parse an answer to a SymPy object. Raises UnparsableError."""
     try:
         return parse_expression(latex, functions)
     except OperatorError:
@@ -56,10 +56,10 @@ def parsed(latex: str, functions: frozenset[str] = frozenset()) -> Expression:
 
 
 def _by_library(latex: str) -> Expression:
-    """Read by math-verify's parser: sums, integrals, limits, determinants and matrices.
+    """Parse sums, integrals, limits, determinants and matrices with math-verify's parser.
 
-    It drops what it does not know and ignores case, so that every letter must have become a symbol, and no two letters
-    may differ in case alone.
+    That parser drops unknown text and ignores case. Therefore every letter must have become a symbol, and no two
+    letters may differ only in case.
     """
     letters = {letter for letter in _SYMBOL.findall(_ENVIRONMENT.sub("", latex)) if len(letter) == 1}
     if _SPLIT_NUMBER.search(latex) or len({letter.lower() for letter in letters}) < len(letters) or "\\text" in latex:
@@ -67,7 +67,7 @@ def _by_library(latex: str) -> Expression:
     text = _IMAGINARY.sub(r" i", latex)
     try:
         found = parse(f"\\boxed{{{text}}}", [_LATEX], fallback_mode="no_fallback", parsing_timeout=None)
-    except Exception as error:  # whatever the library and SymPy raise on what they do not understand
+    except Exception as error:  # the library and SymPy raise various errors on text that they cannot read
         raise UnparsableError(latex) from error
     if not found or not isinstance(found[0], sympy.Basic | sympy.MatrixBase):
         raise UnparsableError(latex)
@@ -81,22 +81,22 @@ def _by_library(latex: str) -> Expression:
 
 
 def operators(latex: str) -> frozenset[str]:
-    """The kinds of work in an answer that a library reads: sums, integrals, products of matrices ..."""
+    """Return the kinds of operations in an answer for the library: sums, integrals, products of matrices ..."""
     found = {match[1] or "derivative" for match in _OPERATOR.finditer(latex)}
     return frozenset(found | ({"matrix product"} if _MATRIX_PRODUCT.search(latex) else set()))
 
 
 def _exact(value: Any) -> Any:
-    """The same object with every float read as the decimal that it was written as, and `i` as the imaginary unit."""
+    """Replace every float by the exact decimal as written, and `i` by the imaginary unit."""
     exactly = {number: sympy.Rational(str(number)) for number in value.atoms(sympy.Float)}
     exactly |= {symbol: sympy.I for symbol in value.free_symbols if symbol.name == "i" and symbol.is_real is False}
     return value.xreplace(exactly) if exactly else value
 
 
 def equal(gold: Any, answer: Any) -> bool:
-    """Return whether two SymPy objects are the same: numbers, expressions, matrices, sets or relations.
+    """True if two SymPy objects are equal: numbers, expressions, matrices, sets or relations.
 
-    What SymPy refuses to compare, nothing shows to be equal.
+    Objects that SymPy cannot compare count as different.
     """
     try:
         return _equal(gold, answer)
@@ -120,7 +120,7 @@ def _matrices_equal(gold: Any, answer: Any) -> bool:
 
 
 def expressions_equal(gold: sympy.Expr, answer: sympy.Expr) -> bool:
-    """Equal as functions of their real variables: wherever one is real, the other is and has the same value."""
+    """True if two expressions are equal as functions: where one is real, the other is real and has the same value."""
     if gold == answer:
         return True
     gold, answer = _plain(gold), _plain(answer)
@@ -131,7 +131,7 @@ def expressions_equal(gold: sympy.Expr, answer: sympy.Expr) -> bool:
         return _numbers_equal(gold, answer)
     compared = 0
     points = [[_coordinate(place, i) for i in range(len(symbols))] for place in _places(gold, answer)]
-    # Points at which the variables differ much in size are in the domain of what no point before is in.
+    # Some expressions are defined only at points where the variables differ much in size.
     apart = [[value * scale**i for i, value in enumerate(point)] for scale in _APART for point in points[:2]]
     for tried, coordinates in enumerate([*points, *apart]):
         if tried >= len(points) and compared >= 2:
@@ -148,27 +148,27 @@ def expressions_equal(gold: sympy.Expr, answer: sympy.Expr) -> bool:
 
 
 def _plain(expression: sympy.Expr) -> sympy.Expr:
-    """Integrals, sums and limits worked out, f(x) as a variable of its own."""
+    """Evaluate integrals, sums and limits, and replace f(x) by a separate variable."""
     expression = expression.doit()
     functions = expression.atoms(AppliedUndef)
     return expression.xreplace({function: sympy.Symbol(str(function)) for function in functions})
 
 
 def _places(gold: sympy.Expr, answer: sympy.Expr) -> list[tuple[int, int]]:
-    """The fixed points and two that follow from the answers, so that no answer can be made to agree at all of them."""
+    """Return the fixed points and two derived from the answers, so that no answer can be built for all points."""
     digest = hashlib.sha256(f"{gold} {answer}".encode()).digest()
     drawn = [int.from_bytes(digest[i : i + 2], "big") % 997 for i in range(0, 8, 2)]
     return [*_POINTS, (drawn[0] + 2, drawn[1] + 3), (-drawn[2] - 2, drawn[3] + 3)]
 
 
 def _coordinate(place: tuple[int, int], index: int) -> sympy.Rational:
-    # Shifted by the variable's index, so that exchanging two variables shows.
+    # Shifted by the variable's index, so that exchanging two variables is detected.
     top, bottom = place
     return sympy.Rational(top * (index + 2) + index, bottom * (index + 2) + top % 7)
 
 
 def _value(expression: sympy.Expr, point: dict[Any, Any]) -> sympy.Expr | None:
-    """The value at a point; None where there is none, or no single number."""
+    """Return the value at a point; None if it is undefined or not a single number."""
     try:
         return _evaluated(expression.xreplace(point))
     except REFUSALS:
@@ -192,10 +192,10 @@ def _numbers_equal(gold: sympy.Expr, answer: sympy.Expr) -> bool:
     size = abs(sympy.N(gold, 15))
     if not size.is_number or any(side.has(*_NO_NUMBERS) for side in (size, sympy.N(answer, 15))):
         return bool(gold == answer)
-    # Twice the size in digits: a difference of 1 beside a huge number, or of a root beside a huge square, shows.
+    # Twice the digits of the size, to detect a difference of 1 from a huge number, or of a root from a huge square.
     digits = _DIGITS + 2 * max(0, int(sympy.log(size + 1, 10).evalf(15)))
     if gold.is_Float or answer.is_Float:
-        digits = _DIGITS  # a value at a point has no more
+        digits = _DIGITS  # values at a point have no more digits
     left, right = gold.evalf(digits), answer.evalf(digits)
     difference = abs(left - right)
     if not difference.is_number:
@@ -204,7 +204,7 @@ def _numbers_equal(gold: sympy.Expr, answer: sympy.Expr) -> bool:
 
 
 def decimal_value(expression: Any) -> sympy.Rational | None:
-    """A real constant to 60 digits, as a rational; None for anything else."""
+    """Return a real constant, evaluated to 60 digits, as a rational; None for anything else."""
     if not isinstance(expression, sympy.Expr) or expression.free_symbols:
         return None
     value = expression.doit().evalf(_DIGITS)
@@ -212,7 +212,7 @@ def decimal_value(expression: Any) -> sympy.Rational | None:
 
 
 def constant_ratio(one: sympy.Expr, other: sympy.Expr) -> sympy.Expr | None:
-    """The constant c with one = c * other, where both are the same expression but for it; None if there is none."""
+    """Return the constant c with one = c * other; None if there is none."""
     try:
         return _constant_ratio(one, other)
     except REFUSALS:

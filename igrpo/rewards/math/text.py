@@ -1,4 +1,4 @@
-r"""Words within answers: choice letters, and text that carries the meaning (``n \text{ is even}``)."""
+r"""Words in answers: choice letters, and text that is part of the meaning (``n \text{ is even}``)."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _NO_SOLUTION = re.compile(r"(?:there (?:is|are|exist) )?no (?:real |such )?(?:so
 
 
 def without_text(answer: str) -> str:
-    """The content of ``\\text{}``, without the command."""
+    """Replace ``\\text{}`` commands by their content."""
     return _TEXT.sub(r"\1", answer)
 
 
 def is_word(letters: str) -> bool:
-    """Return whether letters that stand side by side are a word, and no product of variables."""
+    """True if adjacent letters are a word, not a product of variables."""
     if len(letters) < 2 or not re.fullmatch(r"[A-Z]?[a-z]+|[A-Z]+", letters):
         return False
     lower = letters.lower()
@@ -46,7 +46,7 @@ def is_word(letters: str) -> bool:
 
 
 def words(answer: str) -> list[str]:
-    """The words in an answer, lower-cased, in order; LaTeX commands and products of variables are no words."""
+    """Return the lower-cased words of an answer, in order, without LaTeX commands and products of variables."""
     found = []
     for match in _COMMAND_OR_WORD.finditer(answer):
         token = match.group()
@@ -69,7 +69,7 @@ def around_words(answer: str) -> list[str]:
 
 
 def spoken(answer: str) -> list[str] | None:
-    """The words and numbers of an answer that is text, such as a date or a name; None for mathematics."""
+    """Return the words and numbers of an answer that is text, such as a date or a name; None for mathematics."""
     if not words(answer) and not _TIME.search(answer):
         return None
     plain = _TEXT.sub(r" \1 ", answer).lower()
@@ -81,7 +81,7 @@ def spoken(answer: str) -> list[str] | None:
 
 
 def _dated(tokens: list[str]) -> list[str]:
-    """A date with its month in full and in front: `1 Jan 2000` is `January 1, 2000`."""
+    """Put the full name of the month at the front of a date: `1 Jan 2000` becomes `January 1, 2000`."""
     if not any(token.isdigit() for token in tokens):
         return tokens
     for i, token in enumerate(tokens):
@@ -92,7 +92,7 @@ def _dated(tokens: list[str]) -> list[str]:
 
 
 def is_text(answer: str) -> bool:
-    """Tell whether an answer is words and nothing else."""
+    """True if an answer consists only of words."""
     said = spoken(answer)
     return (
         said is not None
@@ -102,31 +102,31 @@ def is_text(answer: str) -> bool:
 
 
 def is_no_solution(answer: str) -> bool:
-    """Return whether an answer says in words that there is none."""
+    """True if an answer says in words that there is no solution."""
     said = spoken(answer)
     return said is not None and _NO_SOLUTION.fullmatch(" ".join(said)) is not None
 
 
 def chosen(answer: str) -> str | None:
-    r"""The letter of a choice that is given with its value (``\text{(A) }5``), where no other letter is named."""
+    r"""Return the letter of a choice with its value (``\text{(A) }5``), None if the value names another letter."""
     match = _CHOICE_AND_VALUE.fullmatch(_TEXT.sub(r"\1", answer).strip())
     return match[1] if match and not _ANOTHER_CHOICE.search(match[2]) else None
 
 
 def choices(answer: str) -> frozenset[str] | None:
-    """The letters of an answer that chooses several: ``ABD``, ``A,B,D``; None for anything else."""
+    """Return the letters of an answer with several choices: ``ABD``, ``A,B,D``; None for anything else."""
     plain = _TEXT.sub(r"\1", answer).strip()
     letters = re.findall("[A-J]", plain)
     return frozenset(letters) if _LETTERS.fullmatch(plain) and len(set(letters)) == len(letters) else None
 
 
 def is_all_real_numbers(answer: str) -> bool:
-    """Return whether an answer says in words that every real number is meant."""
+    """True if an answer says in words that all real numbers are meant."""
     said = spoken(answer)
     return said is not None and " ".join(said) in ("all real number", "all real", "real number", "all number")
 
 
 def choice(answer: str) -> str | None:
-    r"""The letter of a multiple-choice answer: ``C``, ``(C)``, ``\text{(C)}``; None for anything else."""
+    r"""Return the letter of a multiple-choice answer: ``C``, ``(C)``, ``\text{(C)}``; None for anything else."""
     match = _CHOICE.fullmatch(_TEXT.sub(r"\1", answer).strip())
     return match[1] if match else None

@@ -1,4 +1,4 @@
-"""The part of a completion that is addressed to the reader: without thinking, and without what follows its end."""
+"""Removal of thinking, and of text after the end of the turn, from a completion."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _NAMES = "think|thinking|thought|thoughts|reason|reasoning|reflection|analysis|s
 
 
 class Layout(NamedTuple):
-    """How a family of models marks its thinking; ``example`` is a text whose answer part is ``7``."""
+    """Marks of thinking of a family of models. ``example`` is a text whose answer part is ``7``."""
 
     name: str
     opened: str
@@ -39,7 +39,7 @@ _MARK = re.compile(
     f"(?P<opened>{'|'.join(one.opened for one in LAYOUTS)})|(?P<closed>{'|'.join(one.closed for one in LAYOUTS)})",
     re.IGNORECASE,
 )
-#: Where the model's turn ends; what follows is not its answer.
+#: End of the model's turn. The text after it is not part of the answer.
 _TURN_END = re.compile(
     r"(?<=\S)\s*(?:<[|｜](?:im_end|im_start|endoftext|end_of_text|eot_id|eom_id|start_header_id|end|return|start|user"
     r"|assistant|system|end▁of▁sentence)[|｜]>|</s>|<end_of_turn>|<start_of_turn>|\[/?INST\])"
@@ -48,11 +48,12 @@ _OTHER_TOKEN = re.compile(r"<[|｜][\w▁:/-]{1,40}[|｜]>|<\|begin_of_box\|>|</
 
 
 def without_thinking(text: str, *, unfinished: bool = False) -> str:
-    """The text after the last thinking, up to the end of the turn.
+    """Return the text after the last thinking, up to the end of the turn.
 
     Args:
-        unfinished: also read an answer inside thinking that is opened and not closed. By default it is none: the
-            model had not finished.
+        text: the completion.
+        unfinished: also return thinking that is opened but not closed. By default it is left out, since the model had
+            not finished.
     """
     start, end = 0, len(text)
     for mark in _MARK.finditer(text):

@@ -1,4 +1,4 @@
-r"""The tokens of a LaTeX expression: numbers, commands, single letters, single marks."""
+r"""Tokens of a LaTeX expression: numbers, commands, single letters, single other characters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TOKEN = re.compile(
 
 
 class Tokens:
-    """The tokens of a text, read from left to right."""
+    """Reader of the tokens of a text, from left to right."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -22,16 +22,16 @@ class Tokens:
         self._at = 0
 
     def fail(self) -> NoReturn:
-        """Give up on the text."""
+        """Raise UnparsableError for the text."""
         raise UnparsableError(self.text)
 
     @property
     def start(self) -> int:
-        """Where the next token begins in the text."""
+        """Position of the next token in the text."""
         return self._matches[self._at].start() if self._at < len(self._matches) else len(self.text)
 
     def peek(self, ahead: int = 0) -> str:
-        """The next token, or one after it; empty at the end."""
+        """Return the next token, or the one ``ahead`` places after it; empty at the end."""
         return self._matches[self._at + ahead].group() if self._at + ahead < len(self._matches) else ""
 
     def next(self) -> str:
@@ -43,31 +43,31 @@ class Tokens:
         return token
 
     def take(self, *tokens: str) -> bool:
-        """Read these tokens if they come next."""
+        """Read these tokens if they come next; return whether they do."""
         if any(self.peek(i) != token for i, token in enumerate(tokens)):
             return False
         self._at += len(tokens)
         return True
 
     def expect(self, token: str) -> None:
-        """Read this token. Raises UnparsableError where another one comes."""
+        """Read this token. Raises UnparsableError if another one comes next."""
         if not self.take(token):
             self.fail()
 
     def skip_to(self, end: int) -> None:
-        """Pass over the tokens that begin before a place in the text."""
+        """Skip the tokens that begin before a position in the text."""
         while self._at < len(self._matches) and self._matches[self._at].start() < end:
             self._at += 1
 
     def sign(self) -> bool:
-        """Read plus and minus signs; true for an odd number of minus signs."""
+        """Read plus and minus signs; return True for an odd number of minus signs."""
         negative = False
         while self.peek() in ("+", "-"):
             negative ^= self.next() == "-"
         return negative
 
     def group(self) -> str:
-        """Read a group in braces, or a single token, and give its source without spaces."""
+        """Read a group in braces, or a single token, and return its source without spaces."""
         if self.peek() != "{":
             return self.next()
         start, depth = self.start + 1, 0
@@ -79,9 +79,9 @@ class Tokens:
                 return "".join(self.text[start:end].split())
 
     def mark(self) -> int:
-        """The place to return to by ``back``."""
+        """Return the position, for ``back``."""
         return self._at
 
     def back(self, mark: int) -> None:
-        """Return to a place given by ``mark``."""
+        """Go back to a position returned by ``mark``."""
         self._at = mark

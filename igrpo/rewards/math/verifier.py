@@ -1,9 +1,9 @@
-"""Right or wrong, by the gold answer: an exact match first, then math-verify in killable worker processes.
+"""Rule-based verifier: compares answers with the gold answer, first by exact match, then in killable worker processes.
 
-Every completion gets one of six outcomes. ``right``, ``wrong`` and ``unparsable`` (no answer, or none that can be
+Every completion gets one of six outcomes. ``right``, ``wrong`` and ``unparsable`` (no answer, or one that cannot be
 read) are verdicts. ``refused`` (by the guard), ``timed_out`` (CPU limit) and ``crashed`` (memory, a sleeping or dead
-worker, any exception) mean that there is none: reward 0, ``correct`` None, counted, logged, and the input kept for a
-look. No text raises: what fails on one completion is the outcome of that completion alone.
+worker, any exception) mean that there is no verdict: the reward is 0, ``correct`` is None, and the completion is
+counted, logged and saved for inspection. No text raises an error: a failure affects only the outcome of its completion.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SAVED_CHARS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The answer of a completion, and what became of it where that needs no worker to tell."""
+    """Answer of a completion, and its outcome if that was determined without a worker."""
 
     text: str
     answer: str | None
@@ -48,24 +48,25 @@ class _Found:
 
 
 class MathVerifier:
-    """A Reward: 1 for a right answer, 0 for anything else. Thread-safe; used from any number of event loops.
+    """Reward of 1 for a right answer, 0 for anything else. Thread-safe; usable from any number of event loops.
 
     Args:
-        answer_format: which statements count as answers; the last of them in the text is the answer.
+        answer_format: statements that count as answers; the last one in the text is the answer.
         percent: whether ``28%`` equals 28 ("number"), 0.28 ("value"), either ("any") or only ``28%`` ("strict").
-        base_subscript: whether an answer may leave out the base of a gold like ``52_8``.
-        unevaluated: whether an operation that is left to the reader (``\\gcd(12,18)``, a sum, ``\\sin 30^\\circ``) may
-            answer a gold answer without one.
+        base_subscript: whether an answer may leave out the base of a gold answer such as ``52_8``.
+        unevaluated: whether an unevaluated operation (``\\gcd(12,18)``, a sum, ``\\sin 30^\\circ``) is accepted if the
+            gold answer has none.
         workers: processes for ordinary comparisons, and as many for slow ones; started when the first answer needs one.
-        cpu_limit_s: CPU seconds of one comparison; beyond them it is ``timed_out``.
-        wall_limit_s: seconds that a worker may sleep (stopped, swapping), as a backstop; beyond them ``crashed``.
-        memory_limit_mb: address space of a worker; beyond it ``crashed``.
+        cpu_limit_s: CPU seconds per comparison; a comparison that needs more is ``timed_out``.
+        wall_limit_s: seconds that a worker may sleep (stopped, swapping), as a safeguard; after that, the comparison is
+            ``crashed``.
+        memory_limit_mb: address space of a worker; a comparison that needs more is ``crashed``.
         max_answer_chars: longer answers are ``refused``.
-        cache_size: verdicts kept.
-        incident_dir: where the inputs of refused, timed-out and crashed comparisons are appended (None: nowhere).
+        cache_size: number of cached outcomes.
+        incident_dir: directory for the inputs of refused, timed-out and crashed comparisons (None: not saved).
 
     Raises:
-        ValueError: a setting out of its range.
+        ValueError: a setting is out of its range.
     """
 
     name = "math_verify"
@@ -99,7 +100,7 @@ class MathVerifier:
 
     @property
     def counts(self) -> Counter[Outcome]:
-        """How often each outcome came up since this object was made."""
+        """Number of completions with each outcome since this object was created."""
         with self._lock:
             return Counter({outcome: self._counts[outcome] for outcome in OUTCOMES})
 
@@ -109,14 +110,14 @@ class MathVerifier:
         return self._pool.pids
 
     async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score]:
-        """Give a Score per completion; answers that need a worker are compared off the event loop."""
+        """Return one Score per completion. Comparisons in workers do not block the event loop."""
         gold, found = self._look(question, [completion.text for completion in completions])
         jobs = self._submitted(gold, found)
         await asyncio.gather(*map(asyncio.wrap_future, jobs.values()), return_exceptions=True)
         return self._scores(question, gold, found, jobs)
 
     def score_sync(self, question: Question, texts: Sequence[str]) -> list[Score]:
-        """The same for callers without an event loop, from the completions' texts."""
+        """Return one Score per text, for callers without an event loop."""
         gold, found = self._look(question, texts)
         return self._scores(question, gold, found, self._submitted(gold, found))
 
@@ -125,7 +126,7 @@ class MathVerifier:
         self._finalizer()
 
     def _look(self, question: Question, texts: Sequence[str]) -> tuple[str, list[_Found]]:
-        """The gold answer, and of each completion all that can be told without a worker."""
+        """Return the gold answer, and the answers and outcomes that can be determined without a worker."""
         try:
             gold = self._gold(question)
         except Exception as error:
@@ -143,7 +144,7 @@ class MathVerifier:
         return _Found(text, answer, None if outcome is None else WorkerReply(outcome))
 
     def _submitted(self, gold: str, found: Sequence[_Found]) -> dict[str | None, Future[WorkerReply]]:
-        """The comparisons that need a worker, by answer, each queued once."""
+        """Queue the comparisons that need a worker, once per answer, and return them by answer."""
         pending = dict.fromkeys(item.answer for item in found if item.reply is None)
         shared = {"gold": gold, "conventions": asdict(self._conventions)}
         return {answer: self._pool.submit(shared | {"answer": answer}) for answer in pending}
@@ -158,11 +159,11 @@ class MathVerifier:
         found = extract_answer(text, self._formats)
         if found is None:
             return None
-        # An endless answer is refused as it stands: normalising it would cost the caller time.
+        # A very long answer will be refused: normalising it would only cost the caller time.
         return (normalise(found) or None) if len(found) <= 2 * self._max_answer_chars else found
 
     def _quick(self, question: Question, gold: str, answer: str | None) -> Outcome | None:
-        """The outcome of what can be told in microseconds; None for the rest."""
+        """Return the outcome if it can be determined in microseconds, else None."""
         if answer is None or not gold or answer == gold:
             return "right" if gold and answer == gold else "unparsable"
         if plain_integer(gold) == gold and plain_integer(answer) == answer:
@@ -177,14 +178,14 @@ class MathVerifier:
             return "wrong" if restated else self._cache.get((gold, answer))
 
     def _reply(self, gold: str, answer: str | None, job: Future[WorkerReply]) -> WorkerReply:
-        """The reply of a comparison that was queued; blocks until it is there."""
+        """Wait for the reply of a queued comparison and return it."""
         try:
             reply = job.result()
         except PoolClosedError:
             raise
         except Exception as error:
             return WorkerReply("crashed", described(error))
-        if answer is not None and reply.outcome != "crashed":  # a crash may be the machine's fault
+        if answer is not None and reply.outcome != "crashed":  # not a crash, which may depend on the machine
             with self._lock:
                 self._cache[gold, answer] = reply.outcome
                 if len(self._cache) > self._cache_size:
@@ -220,7 +221,7 @@ class MathVerifier:
             "time": time.time(), "outcome": reply.outcome, "error": reply.error, "question": question.id,
             "gold": gold[:_SAVED_CHARS], "answer": answer[:_SAVED_CHARS], "answer_chars": len(answer),
         }  # fmt: skip
-        if found.answer is None:  # it was not found yet: the text is all that there is to look at
+        if found.answer is None:  # extraction failed, so only the text can be inspected
             incident["completion_end"] = found.text[-_SAVED_CHARS:]
         try:
             self._incident_dir.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-r"""The rules about words: choice letters, text, units, and formulas with words between them."""
+r"""Rules about words: choice letters, text, units, and formulas with words between them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from igrpo.rewards.math.text import (
 
 
 def same_words(it: Comparing, gold: str, answer: str) -> bool | None:
-    """The same choice letter, or the same words."""
+    """Accept the same choice letter or the same words."""
     letter, other = choice(gold), choice(answer)
     if letter is not None and other is not None:
         return letter == other or (letter in "ABCDEFGHIJ" and letter == other.upper())
@@ -35,7 +35,7 @@ def same_words(it: Comparing, gold: str, answer: str) -> bool | None:
 
 
 def other_words(it: Comparing, gold: str, answer: str) -> bool | None:
-    """Words that differ, and words for the empty set and small numbers."""
+    """Reject different words; compare words for the empty set, all real numbers and small numbers."""
     if is_no_solution(answer) or is_no_solution(gold):
         return bool({"\\emptyset", "\\{\\}"} & {gold, answer}) or is_no_solution(gold) == is_no_solution(answer)
     if _in_digits(answer) == _in_digits(gold):
@@ -52,7 +52,7 @@ def _in_digits(text: str) -> str:
 
 
 def quantity(it: Comparing, gold: str, answer: str) -> bool | None:
-    """A quantity with and without its unit."""
+    """Compare quantities, with or without units."""
     (gold_core, gold_unit), (core, unit) = strip_unit(gold), strip_unit(answer)
     if unit is None and parse_number(gold_core) is not None:
         core, unit = strip_letter(answer, expected=gold_unit)
@@ -62,7 +62,7 @@ def quantity(it: Comparing, gold: str, answer: str) -> bool | None:
 
 
 def between_words(it: Comparing, gold: str, answer: str) -> bool | None:
-    """Formulas with the same words between them."""
+    """Compare formulas with the same words between them."""
     said = words(gold)
     if said != words(answer):
         joints = {"and", "or"}

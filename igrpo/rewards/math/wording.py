@@ -1,4 +1,4 @@
-"""The words around an answer: what introduces it, what makes a sentence no answer, what follows it."""
+"""Patterns of the words around an answer: introductions, signs that a sentence states no answer, closing remarks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Wording(NamedTuple):
-    """A pattern with an example. Of ``ANCHORS`` the example's answer is ``5``; of ``NO_ANSWERS`` there is none."""
+    """Pattern with an example, whose answer is ``5`` in ``ANCHORS``; in ``DOUBTS`` it has no answer."""
 
     name: str
     pattern: str
@@ -16,7 +16,7 @@ class Wording(NamedTuple):
 
 _NOUN = r"\b(?:answers?|reply|results?|solutions?|options?|choice)\b"
 _FEW_WORDS = r"(?:\s+(?!(?:is|are|if|when|unless|whether|or|and)\b)[^\s.,:;!?=]+){0,8}?"
-#: Words after which an answer stands.
+#: Words that are followed by an answer.
 ANCHORS = (
     Wording("hashes", r"####(?!#)", "She has 2 + 3 = 5 eggs.\n#### 5"),
     Wording(
@@ -46,17 +46,17 @@ ANCHORS = (
     Wording("russian", r"\bответ\b\s*[:—-]", "Ответ: 5"),
 )
 ANCHOR = re.compile("|".join(f"(?:{anchor.pattern})" for anchor in ANCHORS), re.IGNORECASE)
-#: An anchor that begins its line; it counts wherever it stands, the others near the end only.
+#: Anchor at the beginning of its line, which counts anywhere in the text. Others count only near the end.
 LABELLED_LINE = re.compile(
     r"\s*(?:####|[^.,;\n]{0,30}\b(?:answers?|reply|respuesta|réponse|antwort|ответ)\b[^.,;:\n]{0,24}:\s*\Z"
     r"|(?:the |my |our )?(?:final |short )?answers?\s*\Z|[^\n]{0,12}(?:答案|答え|정답)[^\n]{0,6}\Z)",
     re.IGNORECASE,
 )
-#: An anchor that names the answer to the question, not to a step of it.
+#: Anchor that names the answer to the question, not the result of a step.
 NAMES_THE_ANSWER = re.compile(r"####|answer|reply|答|답|resp|répon|antwort|ответ", re.IGNORECASE)
 
 _VALUE_AHEAD = r"[-+\d.($\\\U000F0000-\U000FFFFD]"
-#: Sentences that state no answer, wherever a value stands in them.
+#: Sentences that state no answer, even if they contain a value.
 DOUBTS = (
     Wording("asked", r"\?\s*$", "Is the answer 5?"),
     Wording(
@@ -90,7 +90,7 @@ DOUBTS = (
     ),
 )
 DOUBT = re.compile("|".join(f"(?:{doubt.pattern})" for doubt in DOUBTS), re.IGNORECASE)
-#: What behind a statement withdraws it.
+#: Text after a statement that withdraws it.
 TAKEN_BACK = re.compile(
     r"^\W*(?:or|alternatively)\b|\b(?:wait|hmm+|actually|oops|scratch that|correction|(?:i|we) made an? (?:mistake"
     r"|error)"
@@ -104,7 +104,7 @@ SUPPOSED = re.compile(
 )
 NEGATED = re.compile(r"(?:not|never|neither|nor|n't|no longer|unlikely|anything but|different from)\b", re.IGNORECASE)
 ALTERNATIVE = re.compile(r"\b(?:or|either|alternatively|unless|otherwise)\b", re.IGNORECASE)
-#: Words before a value that make another answer of it, or the number of something.
+#: Words before a value that change it, or that make it a label or number of something else.
 CHANGED = re.compile(
     r"\b(?:except|excluding|without|other than|besides|not|but|unless|than|at least|at most|up to|over|under|above"
     r"|below|exceed\w*"
@@ -112,12 +112,12 @@ CHANGED = re.compile(
     r"(?:\s+(?:the|a|an|of|for)\b|[^\w\s])*\s*$",
     re.IGNORECASE,
 )
-#: Words before a relation that is a condition and no result.
+#: Words before a relation that is a condition, not a result.
 CONDITION = re.compile(
     r"\b(?:for|with|let|since|because|using|given|from|by|at|setting)\s*(?:the|that)?\s*$", re.IGNORECASE
 )
 
-#: Remarks that models end on.
+#: Closing remarks of models.
 CLOSING = re.compile(
     r"(?:(?<=[\s.!?)\]$])|^)(?:I hope|Hope (?:this|that|it)|(?:Please )?let me know|(?:Please )?feel free|Thank(?:s"
     r"| you)"
@@ -149,7 +149,7 @@ COPULA = re.compile(
     r"(?:\b(?:is|are|was|were|equals|becomes|totals|be)\b|(?<![0-9]):(?![0-9:=])|总共|一共|等于|[是为])\s*",
     re.IGNORECASE,
 )
-#: `5 is the answer`: the value stands in front.
+#: Words after a value in front, as in `5 is the answer`.
 IS_THE_ANSWER = re.compile(
     r"\s+(?:is|are|was)\s+(?:\w+ly\s+|indeed\s+|therefore\s+)?(?:(?:the|our|my)\s+)?(?:final |correct |right |only "
     r"|best |required )*"
@@ -161,7 +161,7 @@ PARTICIPLE = re.compile(
     r"|made|given)\b",
     re.IGNORECASE,
 )
-#: Words that are no answer themselves (`the answer is correct`).
+#: Words that are not an answer themselves (`the answer is correct`).
 NO_ANSWER = re.compile(
     r"\b(?:unknown|correct|right|wrong|incorrect|clear|obvious|simple|as follows|below|above|following|found|given"
     r"|this|that|it|its?elf"

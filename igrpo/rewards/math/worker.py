@@ -1,12 +1,13 @@
-"""The processes of the verifier: a fork server, and the workers that it forks, which compare two answers at a time.
+"""Processes of the verifier: a fork server and its workers, each of which compares one pair of answers at a time.
 
-Runs as ``python -m igrpo.rewards.math.worker SOCKET MEMORY_LIMIT_MB``, with SOCKET the number of an open file. Imports
-neither torch nor the user's program. The server imports SymPy and parses a few expressions once; a worker forked from
-it is ready within milliseconds, where a fresh interpreter would import for a third of a second and then parse its
-first expressions ten times as slowly. The server ends, with all its workers, when the parent's end of SOCKET is closed.
+Run as ``python -m igrpo.rewards.math.worker SOCKET MEMORY_LIMIT_MB``, where SOCKET is an open file descriptor. This
+module imports neither torch nor the user's program. The server imports SymPy and parses a few expressions once. A
+worker forked from it is ready within milliseconds. A fresh interpreter would need a third of a second for imports, and
+would parse its first expressions ten times more slowly. The server ends, with all its workers, when the parent's end of
+SOCKET is closed.
 
-A worker keeps no clock of its own: the parent watches its CPU time and kills it (``igrpo.rewards.math.pool``).
-RLIMIT_CPU is the last resort, for a parent and a server that died while a comparison was running.
+A worker does not measure its own time: the parent monitors its CPU time and kills it (``igrpo.rewards.math.pool``).
+RLIMIT_CPU is a last resort in case the parent and the server died during a comparison.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from typing import Any
 EXIT_OUT_OF_MEMORY = 71
 
 _HEADER = struct.Struct(">I")
-#: Parent to server: a process id to end, or -1 and a niceness to fork with (and the worker's socket beside it).
+#: Parent to server: the id of a process to end, or -1 and the niceness of a new worker (with the worker's socket).
 #: Server to parent: the process id of the fork, or the wait status of the ended process; the second number is 0.
 ORDER = struct.Struct(">ii")
 FORK = -1
 
-#: Compared once by the server, so that every worker starts with the parser's tables for what most answers look like.
+#: Pairs that the server compares once, so that every worker starts with the parser's tables for common answers.
 _WARM_UP = (
     (r"\frac{1}{2}+\sqrt{3}x^{2}", r"\sqrt{3}x^2+\frac12"),
     (r"(1,2]", r"(1,2)"),
@@ -53,13 +54,13 @@ _WARM_UP = (
 
 
 def send(connection: socket.socket, message: dict[str, Any]) -> None:
-    """Write one JSON object, after its length in bytes (big-endian, 32 bits)."""
+    """Send one JSON object, preceded by its length in bytes (big-endian, 32 bits)."""
     payload = json.dumps(message).encode("ascii")
     connection.sendall(_HEADER.pack(len(payload)) + payload)
 
 
 def receive(connection: socket.socket) -> dict[str, Any] | None:
-    """The next message, None at the end of the stream."""
+    """Receive the next message; None at the end of the stream."""
     header = receive_exactly(connection, _HEADER.size)
     if header is None:
         return None
@@ -69,7 +70,7 @@ def receive(connection: socket.socket) -> dict[str, Any] | None:
 
 
 def receive_exactly(connection: socket.socket, size: int) -> bytes | None:
-    """So many bytes, None at the end of the stream."""
+    """Receive exactly ``size`` bytes; None at the end of the stream."""
     parts: list[bytes] = []
     while size > 0:
         part = connection.recv(min(size, 2**20))
@@ -81,14 +82,14 @@ def receive_exactly(connection: socket.socket, size: int) -> bytes | None:
 
 
 def described(error: BaseException) -> str:
-    """An exception in one line: its type, its message and where it was raised."""
+    """Describe an exception in one line: its type, its message and where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{place}"
 
 
 def limit_memory(megabytes: int) -> None:
-    """Make allocations beyond the limit fail. macOS does not enforce it: there the parent's watch is all there is."""
+    """Make allocations beyond the limit fail. Not on macOS, where only the parent's monitoring limits memory."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform != "darwin":
         limit = megabytes * 2**20
@@ -96,14 +97,14 @@ def limit_memory(megabytes: int) -> None:
 
 
 def limit_cpu(seconds: float) -> None:
-    """Let the kernel end this process when the running request has used this much more CPU time."""
+    """Let the kernel end this process once the current request has used this many more CPU seconds."""
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     soft = int(time.process_time() + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def serve(connection: socket.socket) -> None:
-    """A worker: answers requests until the parent closes the connection. An exception is an answer, too."""
+    """Answer requests until the parent closes the connection. Exceptions are sent as answers, too."""
     from igrpo.rewards.math.conventions import AnswerConventions
     from igrpo.rewards.math.equivalence import compare
 
@@ -121,7 +122,7 @@ def serve(connection: socket.socket) -> None:
 
 
 def fork(server: socket.socket, connection: socket.socket, niceness: int) -> int:
-    """The process id of a new worker at the other end of ``connection``."""
+    """Fork a worker that serves ``connection`` and return its process id."""
     pid = os.fork()
     if pid:
         connection.close()
@@ -133,32 +134,35 @@ def fork(server: socket.socket, connection: socket.socket, niceness: int) -> int
         os._exit(0)
     except MemoryError:
         os._exit(EXIT_OUT_OF_MEMORY)
-    finally:  # never back into the server's loop
+    finally:  # never return to the server's loop
         os._exit(1)
 
 
 def end(pid: int) -> int:
-    """Kill a worker, unless it has ended itself; its wait status. Until then nobody else can get its process id."""
+    """Kill a worker, unless it has ended by itself, and return its wait status.
+
+    The process id cannot be reused before, since the worker is reaped only here.
+    """
     os.kill(pid, signal.SIGKILL)
     return os.waitpid(pid, 0)[1]
 
 
 def warm_up() -> None:
-    """Import all that a comparison needs, and compare the examples."""
+    """Import everything that a comparison needs, and compare the examples."""
     from igrpo.rewards.math.conventions import AnswerConventions
     from igrpo.rewards.math.equivalence import compare
 
     for gold, answer in _WARM_UP:
         compare(gold, answer, AnswerConventions(percent="any", base_subscript="optional", unevaluated="rejected"))
     gc.collect()
-    gc.freeze()  # what is there now stays shared between the workers
+    gc.freeze()  # existing objects stay in memory that workers share
 
 
 def main() -> None:
     server = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the parent decides
     logging.disable(logging.CRITICAL)
-    sys.set_int_max_str_digits(0)  # a long integer is a number like any other; the guard bounds its length
+    sys.set_int_max_str_digits(0)  # allow long integers; the guard limits their length
     limit_memory(int(sys.argv[2]))
     try:
         warm_up()
