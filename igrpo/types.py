@@ -59,7 +59,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One sample of an engine: T tokens, including the stop token if one was sampled.
+    """Sample of an engine: T tokens, including the stop token if one was sampled.
 
     ``logprobs`` and ``sampling_entropies`` (nats, T values each) are those of the distribution that was sampled from,
     after temperature, top-k and top-p; ``policy_entropies`` are the policy's own, at temperature 1 (paper, Eq. 7).

@@ -18,11 +18,11 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "algorithm": (("igrpo/algorithms/*.py",), ("tests/algorithms", "tests/assembly/test_variants.py")),
     "objective": (("igrpo/losses/*.py",), ("tests/losses",)),
     "training": (("igrpo/training/*.py",), ("tests/training",)),
-    "rollout": (("igrpo/generation/**/*.py",), ("tests/generation",)),
+    "rollout": (("igrpo/generation/*.py", "igrpo/generation/local/*.py"), ("tests/generation",)),
     "prompts": (("igrpo/prompts/builder.py",), ("tests/prompts/test_prompts.py",)),
     "metrics": (
-        ("igrpo/metrics/samples.py",),
-        ("tests/metrics/test_metrics.py", "tests/metrics/test_metrics_cases.py", "tests/metrics/test_judgements.py"),
+        ("igrpo/metrics/*.py",),
+        ("tests/metrics",),
     ),
     "statistics": (
         tuple(f"igrpo/report/{name}.py" for name in ("statistics", "intervals", "estimates")),

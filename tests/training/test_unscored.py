@@ -18,9 +18,9 @@ from igrpo.metrics.trained_stages import read_trained_stages, trained_stage_metr
 from igrpo.training.batching import question_rows
 from igrpo.training.progress import ProgressCallback
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
+from tests.metrics.test_alarms import CONFIG as ALARMS
 from tests.training.models import ADVANTAGE, IMITATION
 from tests.training.small_run import ScriptedReward, fit, kept, make, weights
-from tests.training.test_alarms import CONFIG as ALARMS
 
 
 def completion(*tokens: int) -> Completion:

@@ -22,7 +22,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One run of a grid: the values of the swept settings, the overrides that compose it, and its configuration."""
+    """Run of a grid: the values of the swept settings, the overrides that compose it, and its configuration."""
 
     swept: dict[str, str]
     overrides: tuple[str, ...]

@@ -13,7 +13,7 @@ from igrpo.config.parts.transfer import TransferConfig
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """One kind of completions of a question: ``prompts`` prompts with ``each`` completions.
+    """Completions of one kind for a question: ``prompts`` prompts with ``each`` completions.
 
     ``texts`` is the number of drafts, answers and critiques that such a prompt shows beside the question. ``given`` has
     one entry per way in which the completions are trained: the number of texts in the prompt that they are trained as

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
-from igrpo.rewards.math.processes import ForkServer, Limits, WorkerLostError, WorkerProcess, WorkerReply
+from igrpo.rewards.math.fork_server import ForkServer, WorkerLostError
+from igrpo.rewards.math.processes import Limits, WorkerProcess, WorkerReply
 from igrpo.types import Outcome
 
 __all__ = ["SLOW_AFTER_CPU_S", "SUSPECT_AFTER_CPU_S", "Limits", "PoolClosedError", "WorkerPool", "WorkerReply"]

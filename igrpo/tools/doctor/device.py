@@ -11,7 +11,7 @@ GIB = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One line of the memory table."""
+    """Line of the memory table."""
 
     name: str
     bytes: float

@@ -13,7 +13,7 @@ class UnknownShapeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One repeated layer, the unit of sharding and checkpointing.
+    """Repeated layer, the unit of sharding and checkpointing.
 
     Attributes:
         parameters: number of parameters of the whole layer.
