@@ -11,10 +11,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from igrpo.config.parts.algorithm import AlgorithmConfig, ObjectiveConfig
+from igrpo.config.parts.algorithm import AlgorithmConfig
 from igrpo.config.parts.base import Decay, Section, TopP, UnitShare
 from igrpo.config.parts.data import BenchmarkConfig, DataConfig
 from igrpo.config.parts.model import LoraConfig, ModelConfig
+from igrpo.config.parts.objective import ObjectiveConfig
 from igrpo.config.parts.prompt import PromptConfig
 from igrpo.config.parts.reward import RewardConfig
 from igrpo.config.parts.rollout import RolloutConfig

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from igrpo.config.parts.algorithm import ObjectiveConfig
+from igrpo.config.parts.objective import ObjectiveConfig
 from igrpo.distributed import gather
 from igrpo.metrics.trained_stages import STAGES, trained_completions
 from igrpo.types import Trace

@@ -14,7 +14,7 @@ import torch
 from igrpo import distributed
 from igrpo.algorithms.base import StatefulAlgorithm
 from igrpo.budget import Budget
-from igrpo.config.parts.algorithm import ObjectiveConfig
+from igrpo.config.parts.objective import ObjectiveConfig
 from igrpo.config.parts.transfer import TransferConfig
 from igrpo.config.schema import CorrectionConfig, TrainerConfig
 from igrpo.generation.base import Sleeper

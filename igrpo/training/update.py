@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from igrpo.config.parts.algorithm import ObjectiveConfig
+from igrpo.config.parts.objective import ObjectiveConfig
 from igrpo.config.parts.transfer import ShapeConfig, TransferConfig, TruncateConfig
 from igrpo.config.schema import CorrectionConfig, TrainerConfig
 from igrpo.distributed import gather, positions, world

@@ -10,7 +10,7 @@ import pytest
 
 from igrpo.algorithms.base import RolloutContext
 from igrpo.algorithms.critique_grpo import CritiqueGRPO
-from igrpo.config.parts.algorithm import AdvantageConfig
+from igrpo.config.parts.objective import AdvantageConfig
 from igrpo.seeding import sample_seed
 from igrpo.training.batching import question_rows
 from igrpo.types import Completion, Question, Score, Trace

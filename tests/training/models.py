@@ -16,7 +16,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from igrpo.config.parts.algorithm import AdvantageConfig, EntropyControlConfig, ObjectiveConfig
+from igrpo.config.parts.objective import AdvantageConfig, EntropyControlConfig, ObjectiveConfig
 from igrpo.config.schema import TrainerConfig
 from igrpo.training.batching import Row
 

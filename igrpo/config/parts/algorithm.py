@@ -1,13 +1,13 @@
-"""Settings of algorithms and of losses. Any loss can be combined with any algorithm."""
+"""Settings of algorithms."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
-from igrpo.config.parts.base import Section, UnitShare
+from igrpo.config.parts.base import UnitShare
 from igrpo.config.parts.sampled import AlgorithmSection, Sampled
 from igrpo.config.parts.transfer import TransferConfig
 
@@ -161,51 +161,3 @@ class SelfVerificationConfig(AlgorithmSection):
 AlgorithmConfig = Annotated[
     GRPOConfig | IGRPOConfig | CritiqueGRPOConfig | SelfVerificationConfig, Field(discriminator="name")
 ]
-
-
-class AdvantageConfig(Section):
-    baseline: Literal["mean", "leave_one_out", "none"]
-    scale: Literal["std", "none"]
-    std: Literal["sample", "population"]
-    std_eps: NonNegativeFloat
-    tolerance: NonNegativeFloat
-    select: Literal["all", "best"]
-
-
-class EntropyControlConfig(Section):
-    """Control of ``entropy_bonus`` by a target entropy, in nats per token (None: the bonus is constant).
-
-    See `igrpo.training.entropy_control`.
-    """
-
-    target: PositiveFloat | None
-    step: PositiveFloat
-    maximum: PositiveFloat
-
-
-class ObjectiveConfig(Section):
-    """Settings of the loss.
-
-    ``overlong_buffer``: number of tokens before ``sampling.max_completion_tokens`` over which the reward that is
-    trained on falls linearly by 1 (None: no penalty).
-    """
-
-    name: str
-    advantage: AdvantageConfig
-    ratio: Literal["token", "sequence"]
-    surrogate: Literal["clip", "detached", "reinforce"]
-    clip_low: PositiveFloat | None
-    clip_high: PositiveFloat | None
-    aggregation: Literal["sequence_mean", "token_mean", "constant"]
-    constant_divisor: PositiveFloat | None
-    kl_beta: NonNegativeFloat
-    kl_estimator: Literal["k1", "k2", "k3"]
-    entropy_bonus: float
-    entropy_control: EntropyControlConfig
-    mask_truncated: bool
-    overlong_buffer: PositiveInt | None
-
-    @property
-    def has_entropy_bonus(self) -> bool:
-        """True if the loss may include the entropy."""
-        return self.entropy_bonus != 0 or self.entropy_control.target is not None
