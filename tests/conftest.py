@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-from igrpo.config.cache import CACHE_DIR_VARIABLE, cache_root, cached_model
-from igrpo.config.model_files import SMOLLM2
+from igrpo.models.cache import CACHE_DIR_VARIABLE, cache_root, cached_model
+from igrpo.models.files import SMOLLM2
 from tests.losses import checker
 
 #: Kept from session to session, as the small models are not: of the 540 MB of SmolLM2 one copy is enough.

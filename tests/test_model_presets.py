@@ -11,9 +11,9 @@ import yaml
 from igrpo.config.checks import longest_row, missing_files
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import choices, shipped
-from igrpo.config.model_files import SMOLLM2
-from igrpo.config.parts.model import HuggingFaceModelConfig
+from igrpo.models.files import SMOLLM2
 from igrpo.models.load import load_policy
+from igrpo.settings.model import HuggingFaceModelConfig
 from igrpo.tools.doctor.shape import UnknownShapeError
 from igrpo.tools.doctor.shapes import shape_of
 from igrpo.tools.doctor.static_checks import static_checks

@@ -15,9 +15,9 @@ from igrpo.cli.doctor import diagnose, parse_arguments
 from igrpo.config import RunConfig, config_hash
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import choices, shipped
-from igrpo.config.parts.model import HuggingFaceModelConfig
-from igrpo.config.parts.reward import JudgeConfig
-from igrpo.config.parts.rollout import VllmServerConfig
+from igrpo.settings.model import HuggingFaceModelConfig
+from igrpo.settings.reward import JudgeConfig
+from igrpo.settings.rollout import VllmServerConfig
 from igrpo.tools.doctor.page import print_page
 from igrpo.tools.doctor.paper import paper_tables
 

@@ -13,7 +13,7 @@ from igrpo.cli.doctor import diagnose, parse_arguments
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import PACKAGE
 from igrpo.config.facts import cut_thinking
-from igrpo.config.parts.model import HuggingFaceModelConfig
+from igrpo.settings.model import HuggingFaceModelConfig
 from igrpo.tools.doctor.page import print_page
 from igrpo.tools.doctor.reward_checks import format_checks
 

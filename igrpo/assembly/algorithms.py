@@ -11,8 +11,8 @@ from igrpo.algorithms.grpo import GRPO
 from igrpo.algorithms.igrpo import IGRPO
 from igrpo.algorithms.selection import RULES
 from igrpo.algorithms.self_verification import SelfVerification
-from igrpo.config.parts.algorithm import CritiqueGRPOConfig, GRPOConfig, IGRPOConfig, SelfVerificationConfig
 from igrpo.config.schema import RunConfig
+from igrpo.settings.algorithm import CritiqueGRPOConfig, GRPOConfig, IGRPOConfig, SelfVerificationConfig
 
 
 def _grpo(algorithm: GRPOConfig, total: int) -> Algorithm:

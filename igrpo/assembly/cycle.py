@@ -9,7 +9,6 @@ from pathlib import Path
 from igrpo.assembly.algorithms import build_algorithm
 from igrpo.assembly.policy import Policy, build_device
 from igrpo.config.facts import evaluated_tokens
-from igrpo.config.parts.rollout import LocalRolloutConfig
 from igrpo.config.schema import RunConfig
 from igrpo.data.module import QuestionDataModule
 from igrpo.evaluation.evaluator import Evaluator
@@ -20,6 +19,7 @@ from igrpo.generation.local.engine import LocalEngine
 from igrpo.generation.local.replica import ReplicaEngine
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward
+from igrpo.settings.rollout import LocalRolloutConfig
 from igrpo.training.collect import Collector
 from igrpo.training.dynamic_sampling import DynamicSampling
 from igrpo.training.entropies import EntropyMeter

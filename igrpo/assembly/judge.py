@@ -11,19 +11,13 @@ import torch
 
 from igrpo import distributed
 from igrpo.assembly.vllm import check_cpu_heads
-from igrpo.config.cache import cache_root
-from igrpo.config.parts.reward import (
-    GenerativeJudgeConfig,
-    JudgeConfig,
-    JudgeLocalConfig,
-    JudgeVllmConfig,
-)
 from igrpo.generation.base import SamplingParams
 from igrpo.generation.local.checks import check_decoding
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.generation.vllm.frozen import VllmFrozenEngine
 from igrpo.generation.vllm.launch import is_loopback
 from igrpo.generation.vllm.served import ServedModel
+from igrpo.models.cache import cache_root
 from igrpo.models.load import load_policy, load_shape
 from igrpo.rewards.base import Reward
 from igrpo.rewards.judge.backend import Backend
@@ -34,6 +28,12 @@ from igrpo.rewards.judge.openai_client import Endpoint, OpenAIBackend
 from igrpo.rewards.judge.parsing import SCHEMA
 from igrpo.rewards.judge.prompt import JudgePrompt
 from igrpo.rewards.judge.spending import Prices, Spending
+from igrpo.settings.reward import (
+    GenerativeJudgeConfig,
+    JudgeConfig,
+    JudgeLocalConfig,
+    JudgeVllmConfig,
+)
 
 _FREE = Prices(input=0.0, output=0.0, max_cost=None)
 

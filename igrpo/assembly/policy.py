@@ -13,10 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from transformers.utils import logging as transformers_logging
 
-from igrpo.config.parts.data import ChainsDataConfig, DataConfig
-from igrpo.config.parts.model import ByteLevelModelConfig, HuggingFaceModelConfig, TinyModelConfig
-from igrpo.config.parts.prompt import PromptConfig
-from igrpo.config.schema import RunConfig, TrainerConfig
+from igrpo.config.schema import RunConfig
 from igrpo.distributed import local_rank
 from igrpo.models.byte_level import ByteLevelShape, make_byte_level_model
 from igrpo.models.load import load_policy, set_attention
@@ -24,6 +21,10 @@ from igrpo.models.lora import add_adapters
 from igrpo.models.tiny import TinyShape
 from igrpo.models.warm_start import WarmStart, warm_started_tiny
 from igrpo.prompts.builder import PromptBuilder
+from igrpo.settings.data import ChainsDataConfig, DataConfig
+from igrpo.settings.model import ByteLevelModelConfig, HuggingFaceModelConfig, TinyModelConfig
+from igrpo.settings.prompt import PromptConfig
+from igrpo.settings.trainer import TrainerConfig
 from igrpo.training.forward import check_head
 
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

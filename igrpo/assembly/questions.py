@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from igrpo.config.parts.data import ChainsDataConfig, DataConfig, JsonlDataConfig, MadeDataConfig, TimesTablesDataConfig
 from igrpo.config.schema import RunConfig
 from igrpo.data.benchmarks import read_benchmark
 from igrpo.data.decontamination import Decontaminated, decontaminate
@@ -14,6 +13,7 @@ from igrpo.data.records import choose
 from igrpo.data.sources import ChainSource, Fields, HubSource, JsonlSource, Source
 from igrpo.data.times_tables import TimesTablesSource
 from igrpo.prompts.builder import PromptBuilder
+from igrpo.settings.data import ChainsDataConfig, DataConfig, JsonlDataConfig, MadeDataConfig, TimesTablesDataConfig
 from igrpo.types import Question
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from igrpo.config.parts.reward import (
+from igrpo.rewards.base import Reward
+from igrpo.rewards.format import FormatReward
+from igrpo.rewards.function import FunctionReward
+from igrpo.rewards.math.verifier import MathVerifier
+from igrpo.rewards.weighted import WeightedSum
+from igrpo.settings.reward import (
     FormatConfig,
     GenerativeJudgeConfig,
     MathVerifyConfig,
@@ -19,11 +24,6 @@ from igrpo.config.parts.reward import (
     WeightedConfig,
     reward_parts,
 )
-from igrpo.rewards.base import Reward
-from igrpo.rewards.format import FormatReward
-from igrpo.rewards.function import FunctionReward
-from igrpo.rewards.math.verifier import MathVerifier
-from igrpo.rewards.weighted import WeightedSum
 
 
 def build_reward(

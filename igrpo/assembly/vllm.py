@@ -13,8 +13,6 @@ from igrpo import distributed
 from igrpo.assembly.lengths import longest_prompt
 from igrpo.assembly.policy import Policy
 from igrpo.config.facts import evaluated_tokens
-from igrpo.config.parts.model import HuggingFaceModelConfig
-from igrpo.config.parts.rollout import LocalRolloutConfig, VllmConfig, VllmServerConfig
 from igrpo.config.schema import RunConfig
 from igrpo.generation.base import Engine
 from igrpo.generation.vllm.colocate import VllmColocateEngine
@@ -24,6 +22,8 @@ from igrpo.generation.vllm.served import ServedModel
 from igrpo.generation.vllm.server import VllmServerEngine
 from igrpo.generation.vllm.supervisor import Supervisor
 from igrpo.prompts.builder import PromptBuilder
+from igrpo.settings.model import HuggingFaceModelConfig
+from igrpo.settings.rollout import LocalRolloutConfig, VllmConfig, VllmServerConfig
 
 #: Folder in the run's directory, and the server's log in it.
 FOLDER, SERVER_LOG = "vllm", "server.log"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from igrpo.config import ConfigError, RunConfig
 from igrpo.config.composing.overrides import in_shell, setting
-from igrpo.config.parts.model import HuggingFaceModelConfig
-from igrpo.config.parts.rollout import VllmServerConfig
+from igrpo.settings.model import HuggingFaceModelConfig
+from igrpo.settings.rollout import VllmServerConfig
 
 if TYPE_CHECKING:
     from igrpo.generation.vllm.served import ServedModel

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from igrpo.config.parts.algorithm import CritiqueGRPOConfig, GRPOConfig, IGRPOConfig, SelfVerificationConfig
 from igrpo.config.schema import RunConfig
+from igrpo.settings.algorithm import CritiqueGRPOConfig, GRPOConfig, IGRPOConfig, SelfVerificationConfig
 
 
 def algorithm_problems(config: RunConfig) -> Iterator[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from igrpo.config.parts.algorithm import CritiqueGRPOConfig, IGRPOConfig, SelfVerificationConfig
-from igrpo.config.parts.transfer import TransferConfig, TruncateConfig
 from igrpo.config.schema import RunConfig
+from igrpo.settings.algorithm import CritiqueGRPOConfig, IGRPOConfig, SelfVerificationConfig
+from igrpo.settings.transfer import TransferConfig, TruncateConfig
 
 
 def split(config: RunConfig) -> str:

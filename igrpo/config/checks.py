@@ -11,14 +11,14 @@ from igrpo.config.algorithm_checks import algorithm_problems
 from igrpo.config.correction_checks import correction_problems
 from igrpo.config.data_checks import data_problems, missing_data
 from igrpo.config.judge_checks import judge_problems, missing_for_judges
-from igrpo.config.model_files import gguf_problem, no_directory
 from igrpo.config.objective_checks import objective_problems
-from igrpo.config.parts.data import ChainsDataConfig, JsonlDataConfig, MadeDataConfig
-from igrpo.config.parts.model import HuggingFaceModelConfig, TinyModelConfig
-from igrpo.config.parts.prompt import prompt_problems
-from igrpo.config.parts.reward import FormatConfig, PythonRewardConfig, RewardConfig, WeightedConfig
-from igrpo.config.parts.rollout import VllmColocateConfig, VllmServerConfig
 from igrpo.config.schema import RunConfig
+from igrpo.models.files import gguf_problem, no_directory
+from igrpo.settings.data import ChainsDataConfig, JsonlDataConfig, MadeDataConfig
+from igrpo.settings.model import HuggingFaceModelConfig, TinyModelConfig
+from igrpo.settings.prompt import prompt_problems
+from igrpo.settings.reward import FormatConfig, PythonRewardConfig, RewardConfig, WeightedConfig
+from igrpo.settings.rollout import VllmColocateConfig, VllmServerConfig
 
 #: Position limit of model=tiny, with which igrpo.models.tiny builds it.
 TINY_POSITIONS = 512

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from igrpo.config.parts.data import HubDataConfig
 from igrpo.config.schema import RunConfig
+from igrpo.settings.data import HubDataConfig
 
 #: Splits of the run's own data. Evaluations are stored under the names of splits and benchmarks.
 _SPLITS = frozenset({"train", "development", "test"})

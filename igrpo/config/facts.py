@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from igrpo.config.algorithm_facts import most_rows, split, variants, varies
 from igrpo.config.checks import longest_row
-from igrpo.config.parts.algorithm import CritiqueGRPOConfig
-from igrpo.config.parts.data import MadeDataConfig
 from igrpo.config.schema import RunConfig
+from igrpo.settings.algorithm import CritiqueGRPOConfig
+from igrpo.settings.data import MadeDataConfig
 
 #: Number of tokens below which the thinking and answer of a real model seldom fit.
 _LEAST_THINKING = 256

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from igrpo.config.model_files import no_directory
-from igrpo.config.parts.reward import (
+from igrpo.config.schema import RunConfig
+from igrpo.models.files import no_directory
+from igrpo.settings.reward import (
     EngineJudgeConfig,
     GenerativeJudgeConfig,
     JudgeConfig,
@@ -15,7 +16,6 @@ from igrpo.config.parts.reward import (
     RewardConfig,
     reward_parts,
 )
-from igrpo.config.schema import RunConfig
 
 _MARKS = {"user": ("{problem}", "{reference}", "{solution}"), "reference": ("{answer}",)}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from igrpo.config.parts.rollout import LocalRolloutConfig
 from igrpo.config.schema import RunConfig
+from igrpo.settings.rollout import LocalRolloutConfig
 
 
 def objective_problems(config: RunConfig) -> Iterator[str]:

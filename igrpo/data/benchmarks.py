@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from igrpo.config.parts.data import BenchmarkConfig
 from igrpo.data.fields import Fields
 from igrpo.data.hub import HubDataset
+from igrpo.settings.data import BenchmarkConfig
 from igrpo.types import Question
 
 

@@ -24,7 +24,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
-from igrpo.config.parts.data import DecontaminationConfig
 from igrpo.data.problem_text import (
     Tokens,
     drawing_tokens,
@@ -34,6 +33,7 @@ from igrpo.data.problem_text import (
     without_figures,
     wording,
 )
+from igrpo.settings.data import DecontaminationConfig
 from igrpo.types import Question
 
 #: Tokens that are enough to state a problem without its figure. 'What is the value of x in the diagram?' has 9.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from igrpo.config.parts.data import HubDataConfig
 from igrpo.data.fields import Fields, field_value
 from igrpo.data.records import Splits, choose, hold_out, read_questions, warn_of_overlap
+from igrpo.settings.data import HubDataConfig
 from igrpo.types import Question
 
 #: Names in `datasets` of the formats of a single local file.
@@ -22,7 +22,7 @@ class HubDataset:
     """Data set to load with `datasets`, and the conversion of its rows to questions. Its own code is never run.
 
     ``section`` is the section of the configuration that describes it, for messages (``data``). The other fields are
-    those of `igrpo.config.parts.data.HubDataConfig`.
+    those of `igrpo.settings.data.HubDataConfig`.
     """
 
     section: str

@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import NamedTuple
 
-from igrpo.config.schema import AlarmsConfig
 from igrpo.metrics.sampling_error import SamplingError, is_above
 from igrpo.metrics.trained_stages import STAGES, TrainedStage, read_trained_stages, trained_stage_metrics
+from igrpo.settings.alarms import AlarmsConfig
 from igrpo.types import Trace
 
 ACCURACY = "development/single_shot/accuracy"

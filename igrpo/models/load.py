@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from igrpo.config.model_files import gguf_problem, no_directory
+from igrpo.models.files import gguf_problem, no_directory
 from igrpo.models.tokenizer import check_fit, first_line, load_tokenizer, model_error
 
 log = logging.getLogger(__name__)

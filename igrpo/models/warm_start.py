@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
-from igrpo.config.cache import locked
 from igrpo.data.chains import chain_question, clean_solution, teacher_solution
 from igrpo.models import weight_cache
+from igrpo.models.cache import locked
 from igrpo.models.tiny import TinyShape, build_tiny_model
 from igrpo.models.tiny_tokenizer import EOS, build_tiny_tokenizer, question_text, refinement_text
 from igrpo.seeding import derive_seed

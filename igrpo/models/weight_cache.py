@@ -13,8 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from igrpo.config.cache import cache_root
 from igrpo.files import atomic_path
+from igrpo.models.cache import cache_root
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

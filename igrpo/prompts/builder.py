@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any, Literal, NamedTuple
 
-from igrpo.config.parts.prompt import LayoutConfig
 from igrpo.models.encoding import control_token_ids
 from igrpo.prompts.layouts import Layout, LayoutBuilder, PromptError, fill, fixed_tokens
+from igrpo.settings.prompt import LayoutConfig
 from igrpo.types import Completion, Prompt, Question
 
 __all__ = ["PromptBuilder", "PromptError", "QuestionTooLongError"]

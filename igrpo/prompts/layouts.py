@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from jinja2.exceptions import TemplateError
 
-from igrpo.config.parts.prompt import PARTS, LayoutConfig, Role, layout_problems, turns_of
 from igrpo.models.encoding import encode_exact, render_chat
+from igrpo.settings.prompt import PARTS, LayoutConfig, Role, layout_problems, turns_of
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from igrpo.config.parts.algorithm import AlgorithmConfig
-from igrpo.config.parts.reward import RewardConfig
 from igrpo.report.conditions import compared_settings, drafts, group_size
+from igrpo.settings.algorithm import AlgorithmConfig
+from igrpo.settings.reward import RewardConfig
 
 _Config = dict[str, Any]
 

@@ -14,18 +14,6 @@ from typing import Any
 import igrpo.rewards
 from igrpo.assembly.cycle import Parts
 from igrpo.assembly.questions import read_splits
-from igrpo.config.parts.model import HuggingFaceModelConfig, TinyModelConfig
-from igrpo.config.parts.reward import (
-    NOT_SCORING,
-    EngineJudgeConfig,
-    FormatConfig,
-    GenerativeJudgeConfig,
-    PythonRewardConfig,
-    RewardConfig,
-    SingleRewardConfig,
-    WeightedConfig,
-    reward_parts,
-)
 from igrpo.config.schema import RunConfig
 from igrpo.disk import disk_errors
 from igrpo.files import write_text_atomic
@@ -42,6 +30,18 @@ from igrpo.runs.fingerprints import (
     run_date,
 )
 from igrpo.runs.run_directory import RunDirectory
+from igrpo.settings.model import HuggingFaceModelConfig, TinyModelConfig
+from igrpo.settings.reward import (
+    NOT_SCORING,
+    EngineJudgeConfig,
+    FormatConfig,
+    GenerativeJudgeConfig,
+    PythonRewardConfig,
+    RewardConfig,
+    SingleRewardConfig,
+    WeightedConfig,
+    reward_parts,
+)
 from igrpo.types import Question
 
 #: All questions by split, as returned by `read_splits`.

@@ -16,10 +16,10 @@ from igrpo.config.checks import missing_files
 from igrpo.config.composing.diagnosis import syntax_problem
 from igrpo.config.composing.overrides import is_readable, parse
 from igrpo.config.composing.suggest import setting_hint
-from igrpo.config.parts.reward import JUDGE_SERVICE
 from igrpo.runs.claim import CONFIG_FILE
 from igrpo.runs.metrics_file import read_metrics
 from igrpo.runs.run_lock import RunDirectoryLockedError, run_lock
+from igrpo.settings.reward import JUDGE_SERVICE
 from igrpo.training.stopping import first_stop
 
 #: Settings that may change when a run is resumed; any other change would make it a different run.

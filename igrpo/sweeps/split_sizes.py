@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from igrpo.config import ConfigError, RunConfig
-from igrpo.config.parts.data import ChainsDataConfig, DataConfig, JsonlDataConfig, TimesTablesDataConfig
+from igrpo.settings.data import ChainsDataConfig, DataConfig, JsonlDataConfig, TimesTablesDataConfig
 
 
 class SplitSizes(NamedTuple):

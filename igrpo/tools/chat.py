@@ -14,9 +14,6 @@ from igrpo.config import RunConfig
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import shipped
 from igrpo.config.composing.overrides import quoted
-from igrpo.config.parts.prompt import PromptConfig
-from igrpo.config.parts.reward import GenerativeJudgeConfig, MathVerifyConfig, RewardConfig, reward_parts
-from igrpo.config.schema import SamplingConfig
 from igrpo.evaluation.voting import Vote, vote
 from igrpo.generation.base import SamplingParams, complete
 from igrpo.generation.local.engine import LocalEngine
@@ -28,6 +25,9 @@ from igrpo.runs.console import get_console
 from igrpo.runs.fingerprints import kept_date
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.seeding import derive_seed
+from igrpo.settings.prompt import PromptConfig
+from igrpo.settings.reward import GenerativeJudgeConfig, MathVerifyConfig, RewardConfig, reward_parts
+from igrpo.settings.sampling import SamplingConfig
 from igrpo.tools.exported import evaluation_sampling, read_record
 from igrpo.tools.trained import load_trained
 from igrpo.types import Completion, Question

@@ -11,13 +11,13 @@ from safetensors.torch import save_file
 from transformers import GenerationConfig
 
 from igrpo.config import RunConfig
-from igrpo.config.parts.model import HuggingFaceModelConfig
 from igrpo.disk import disk_errors, free_mib
 from igrpo.files import atomic_directory
 from igrpo.models.merge import adapter_config, adapter_tensors, merge_adapters
 from igrpo.runs.console import get_console
 from igrpo.runs.fingerprints import kept_date
 from igrpo.runs.run_directory import RunDirectory
+from igrpo.settings.model import HuggingFaceModelConfig
 from igrpo.tools.exported import ExportRecord, evaluation_sampling, export_record, write_record
 from igrpo.tools.model_card import model_card
 from igrpo.tools.trained import Trained, find_checkpoint, load_trained, run_config

@@ -9,12 +9,13 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from igrpo.config.facts import evaluated_tokens
-from igrpo.config.parts.base import Section
-from igrpo.config.parts.prompt import PromptConfig
-from igrpo.config.parts.reward import RewardConfig
-from igrpo.config.schema import RunConfig, SamplingConfig
+from igrpo.config.schema import RunConfig
 from igrpo.files import write_text_atomic
 from igrpo.runs.run_directory import read_versioned
+from igrpo.settings.base import Section
+from igrpo.settings.prompt import PromptConfig
+from igrpo.settings.reward import RewardConfig
+from igrpo.settings.sampling import SamplingConfig
 
 FILE = "igrpo.json"
 SCHEMA_VERSION = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from igrpo.config.parts.prompt import LayoutConfig, turns_of
+from igrpo.settings.prompt import LayoutConfig, turns_of
 from igrpo.tools.exported import ExportRecord
 
 _LOAD_MODEL = """\

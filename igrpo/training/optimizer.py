@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from igrpo.config.schema import TrainerConfig
+from igrpo.settings.trainer import TrainerConfig
 
 
 def adamw(policy: Any, config: TrainerConfig) -> torch.optim.Optimizer:

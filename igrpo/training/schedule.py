@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from igrpo.config.schema import TrainerConfig
+from igrpo.settings.trainer import TrainerConfig
 
 
 def learning_rate(trainer: TrainerConfig, step: int) -> float:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from igrpo.config.schema import BudgetConfig
+from igrpo.settings.trainer import BudgetConfig
 
 #: Phases that ``budget.max_seconds`` excludes: their frequency depends on settings, not on the method.
 NOT_TRAINING = ("evaluation", "checkpoint")

@@ -20,9 +20,9 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from igrpo.config.schema import TrainerConfig
 from igrpo.distributed import is_main, world
 from igrpo.models.weights import whole
+from igrpo.settings.trainer import TrainerConfig
 from igrpo.training.forward import PolicyRoot
 
 

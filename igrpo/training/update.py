@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from igrpo.config.parts.objective import ObjectiveConfig
-from igrpo.config.parts.transfer import ShapeConfig, TransferConfig, TruncateConfig
-from igrpo.config.schema import CorrectionConfig, TrainerConfig
 from igrpo.distributed import gather, positions, world
 from igrpo.losses import LossMetrics, MismatchMetrics, Normaliser, correction_weights, policy_loss
 from igrpo.models.flops import FORWARD_AND_BACKWARD, ModelShape, Work
 from igrpo.models.weights import is_sharded
+from igrpo.settings.correction import CorrectionConfig
+from igrpo.settings.objective import ObjectiveConfig
+from igrpo.settings.trainer import TrainerConfig
+from igrpo.settings.transfer import ShapeConfig, TransferConfig, TruncateConfig
 from igrpo.training.batching import NOTHING, MicroBatch, Row, collate, normaliser, split_rows
 from igrpo.training.forward import PolicyForward
 from igrpo.training.gradients import add_up, clip

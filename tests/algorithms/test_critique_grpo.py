@@ -10,8 +10,8 @@ import pytest
 
 from igrpo.algorithms.base import RolloutContext
 from igrpo.algorithms.critique_grpo import CritiqueGRPO
-from igrpo.config.parts.objective import AdvantageConfig
 from igrpo.seeding import sample_seed
+from igrpo.settings.objective import AdvantageConfig
 from igrpo.training.batching import question_rows
 from igrpo.types import Completion, Question, Score, Trace
 from tests.algorithms.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward, score

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from igrpo import assembly
-from igrpo.config.parts.transfer import ShapeConfig
+from igrpo.settings.transfer import ShapeConfig
 from igrpo.training.batching import Row
 from igrpo.training.module import IGRPOModule
 from igrpo.training.update import Updater

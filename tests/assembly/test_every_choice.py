@@ -23,19 +23,19 @@ from igrpo.algorithms.igrpo import IGRPO
 from igrpo.algorithms.selection import best, wrong
 from igrpo.algorithms.self_verification import SelfVerification
 from igrpo.config import RunConfig
-from igrpo.config.cache import cached_model
 from igrpo.config.composing.folders import choices, groups
-from igrpo.config.model_files import SMOLLM2
-from igrpo.config.parts.model import HuggingFaceModelConfig
-from igrpo.config.parts.reward import JudgeConfig, RewardConfig, WeightedConfig
 from igrpo.data.module import QuestionDataModule
 from igrpo.generation.batch_barrier import BatchBarrier
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.generation.local.replica import ReplicaEngine
 from igrpo.losses import correction_weights
+from igrpo.models.cache import cached_model
+from igrpo.models.files import SMOLLM2
 from igrpo.rewards.judge.prompt import JudgePrompt
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.tracker import Tracker
+from igrpo.settings.model import HuggingFaceModelConfig
+from igrpo.settings.reward import JudgeConfig, RewardConfig, WeightedConfig
 from igrpo.training.checkpoints import CheckpointCallback
 from igrpo.training.dynamic_sampling import DynamicSampling
 from igrpo.training.strategies import ReplicaStrategy, ShardStrategy, build_strategy

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from igrpo.assembly import build_reward
-from igrpo.config.parts.reward import FormatConfig, PythonRewardConfig, WeightedConfig, WeightedPart
 from igrpo.rewards.base import RewardError, checked_score
 from igrpo.rewards.function import FunctionReward
+from igrpo.settings.reward import FormatConfig, PythonRewardConfig, WeightedConfig, WeightedPart
 from tests.assembly.parts import completion, question, values
 
 GOOD = """

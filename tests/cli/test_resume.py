@@ -9,8 +9,8 @@ import yaml
 
 from igrpo.cli.main import main
 from igrpo.config import read_config
-from igrpo.config.parts.reward import JudgeConfig, WeightedConfig
 from igrpo.runs.run_lock import run_lock
+from igrpo.settings.reward import JudgeConfig, WeightedConfig
 from tests.cli.conftest import FakeTraining
 
 

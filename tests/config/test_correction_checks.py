@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from igrpo.config.correction_checks import correction_problems
-from igrpo.config.schema import CorrectionConfig
+from igrpo.settings.correction import CorrectionConfig
 from tests.composed import config
 
 SHIPPED = ("none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask")

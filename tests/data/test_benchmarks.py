@@ -9,9 +9,9 @@ from typing import Any
 import datasets
 import pytest
 
-from igrpo.config.parts.data import HubDataConfig
 from igrpo.data.benchmarks import read_benchmark
 from igrpo.data.sources import HubSource
+from igrpo.settings.data import HubDataConfig
 from tests.composed import config as composed
 from tests.data.messages import exactly
 from tests.data.shipped_sets import ROWS, WITH_TEST, answer, problem, write_set

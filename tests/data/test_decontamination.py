@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from igrpo.config.parts.data import DecontaminationConfig
 from igrpo.data.decontamination import Decontaminated, Match, decontaminate
 from igrpo.data.problem_text import problem_tokens, wording
+from igrpo.settings.data import DecontaminationConfig
 from igrpo.types import Question
 
 EXACT = DecontaminationConfig(method="exact", ngram=3, shorter_share=0.7, longer_share=0.5)

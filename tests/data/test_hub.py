@@ -10,8 +10,8 @@ from typing import Any
 import datasets
 import pytest
 
-from igrpo.config.parts.data import HubDataConfig
 from igrpo.data.sources import HubSource, Source
+from igrpo.settings.data import HubDataConfig
 from tests.composed import config as composed
 from tests.data.messages import exactly
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from igrpo.config.parts.rollout import VllmServerConfig
 from igrpo.generation.vllm import environment
 from igrpo.generation.vllm.environment import require_vllm, server_variables, undisturbed_process
 from igrpo.generation.vllm.launch import (
@@ -20,6 +19,7 @@ from igrpo.generation.vllm.launch import (
     start_server,
 )
 from igrpo.generation.vllm.served import ServedModel
+from igrpo.settings.rollout import VllmServerConfig
 from tests.composed import config
 
 

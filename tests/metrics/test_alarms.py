@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from igrpo.config.schema import AlarmsConfig
 from igrpo.metrics import trained_stages
 from igrpo.metrics.alarms import (
     ACCURACY,
@@ -24,6 +23,7 @@ from igrpo.metrics.alarms import (
 )
 from igrpo.metrics.definitions import ALARM_DOCS
 from igrpo.metrics.trained_stages import DIFFERS, trained_stage_metrics
+from igrpo.settings.alarms import AlarmsConfig
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace, lessons
 from tests.composed import config as composed
 from tests.training.small_run import fit, make

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from igrpo.config.parts.transfer import ShapeConfig
 from igrpo.metrics.definitions import PHASE_DOCS, TRAINING_METRIC_DOCS
 from igrpo.metrics.samples import METRIC_DOCS
+from igrpo.settings.transfer import ShapeConfig
 from tests.training.small_run import ScriptedReward, fit, make, spread
 
 

@@ -68,7 +68,7 @@ def test_what_cannot_be_read_is_told_before_a_run_and_by_loading(
     assert problem == f"model.gguf_file=other.gguf: there is no such file in {tmp_path}"
     with pytest.raises(ValueError, match=r"^model\.gguf_file=other\.gguf: there is no such file"):
         load(tmp_path, "other.gguf")
-    monkeypatch.setattr("igrpo.config.model_files.find_spec", lambda name: None)
+    monkeypatch.setattr("igrpo.models.files.find_spec", lambda name: None)
     (problem,) = missing_files(settings(tmp_path))
     assert problem.endswith("pip install 'igrpo[gguf]'")
     with pytest.raises(ValueError, match=r"^model\.gguf_file=.*igrpo\[gguf\]"):

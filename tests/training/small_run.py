@@ -17,8 +17,6 @@ from igrpo.algorithms.grpo import GRPO
 from igrpo.algorithms.igrpo import IGRPO
 from igrpo.algorithms.selection import best
 from igrpo.algorithms.self_verification import SelfVerification
-from igrpo.config.parts.algorithm import TransferConfig
-from igrpo.config.schema import BudgetConfig, CorrectionConfig
 from igrpo.data.module import QuestionDataModule
 from igrpo.data.sources import ChainSource
 from igrpo.generation.base import SamplingParams
@@ -28,6 +26,9 @@ from igrpo.models.lora import add_adapters
 from igrpo.models.tiny import TinyShape, build_tiny_model
 from igrpo.models.tiny_tokenizer import build_tiny_tokenizer
 from igrpo.prompts.builder import PromptBuilder
+from igrpo.settings.algorithm import TransferConfig
+from igrpo.settings.correction import CorrectionConfig
+from igrpo.settings.trainer import BudgetConfig
 from igrpo.training.collect import Collector
 from igrpo.training.dynamic_sampling import DynamicSampling
 from igrpo.training.module import IGRPOModule

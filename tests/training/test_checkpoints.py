@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from igrpo.config.schema import CheckpointConfig
 from igrpo.disk import DiskFullError
+from igrpo.settings.trainer import CheckpointConfig
 from igrpo.training.checkpoint_content import CHECKPOINT_VERSION, CheckpointError
 from igrpo.training.checkpoints import (
     CheckpointCallback,

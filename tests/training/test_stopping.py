@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from igrpo.budget import Budget
-from igrpo.config.schema import BudgetConfig
 from igrpo.data.module import QuestionDataModule
+from igrpo.settings.trainer import BudgetConfig
 from igrpo.training.module import IGRPOModule
 from igrpo.training.stopping import StoppingRule, first_stop, reached, training_seconds
 from tests.training.small_run import NO_LIMITS, SaveAfter, fit, kept, make, weights

@@ -13,10 +13,10 @@ from pydantic import TypeAdapter
 from torch.distributed.tensor import DTensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from igrpo.config.parts.transfer import TransferConfig
-from igrpo.config.schema import CorrectionConfig
 from igrpo.models.flops import Work, row_work
 from igrpo.models.shape import model_shape
+from igrpo.settings.correction import CorrectionConfig
+from igrpo.settings.transfer import TransferConfig
 from igrpo.training.batching import Row, collate, normaliser, question_rows, split_rows
 from igrpo.training.forward import PolicyForward, check_head
 from igrpo.training.update import NonFiniteError, Updater, UpdateResult

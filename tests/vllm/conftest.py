@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from igrpo.config.parts.rollout import VllmColocateConfig, VllmServerConfig
+from igrpo.settings.rollout import VllmColocateConfig, VllmServerConfig
 from tests.composed import config
 from tests.vllm.models import MAX_LEN, Small, make_small
 

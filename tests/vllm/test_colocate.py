@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from igrpo.config.parts.rollout import VllmColocateConfig
 from igrpo.generation.base import Engine
 from igrpo.generation.vllm.colocate import VllmColocateEngine
 from igrpo.generation.vllm.in_process import read_answer
 from igrpo.models.lora import add_adapters
+from igrpo.settings.rollout import VllmColocateConfig
 from tests.vllm.conftest import Start
 from tests.vllm.models import (
     MANY_PROMPTS,

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from igrpo.config.parts.rollout import VllmColocateConfig, VllmServerConfig
 from igrpo.generation.vllm.colocate import VllmColocateEngine
 from igrpo.generation.vllm.launch import start_server
 from igrpo.generation.vllm.server import VllmServerEngine
+from igrpo.settings.rollout import VllmColocateConfig, VllmServerConfig
 from tests.vllm.models import MAX_LEN, PROMPTS, Small, largest_gap, make_small, perturb, sample_all, trainer_labels
 
 pytestmark = pytest.mark.gpu

@@ -16,13 +16,13 @@ from typing import Any
 import psutil
 import pytest
 
-from igrpo.config.parts.rollout import VllmServerConfig
 from igrpo.generation.base import Engine, SamplingParams
 from igrpo.generation.vllm.client import Client
 from igrpo.generation.vllm.launch import start_server
 from igrpo.generation.vllm.server import VllmServerEngine
 from igrpo.generation.vllm.supervisor import Supervisor
 from igrpo.models.lora import add_adapters
+from igrpo.settings.rollout import VllmServerConfig
 from igrpo.types import Completion
 from tests.vllm.models import (
     LONG_PROMPT,

@@ -6,7 +6,7 @@ import os
 
 from omegaconf import OmegaConf
 
-from igrpo.config.cache import cached_model
+from igrpo.models.cache import cached_model
 
 
 def half(count: int) -> int:

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from igrpo.config.parts.rollout import VllmColocateConfig
 from igrpo.generation.vllm.environment import require_vllm
 from igrpo.generation.vllm.in_process import check_settings
 from igrpo.generation.vllm.requests import Requests
 from igrpo.generation.vllm.served import ServedModel
 from igrpo.generation.vllm.stepped import SteppedEngine
 from igrpo.models.weights import named_weights
+from igrpo.settings.rollout import VllmColocateConfig
 
 
 class VllmColocateEngine(SteppedEngine):

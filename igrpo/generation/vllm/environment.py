@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import numpy as np
 import torch
 
-from igrpo.config.parts.rollout import VllmEngineConfig
+from igrpo.settings.rollout import VllmEngineConfig
 
 #: Variable from which vLLM's middleware and ours read the key; a command line is visible to every user of the machine.
 API_KEY = "VLLM_API_KEY"

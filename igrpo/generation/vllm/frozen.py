@@ -7,11 +7,11 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from igrpo.config.parts.rollout import VllmEngineConfig
 from igrpo.generation.vllm.environment import require_vllm
 from igrpo.generation.vllm.requests import Requests
 from igrpo.generation.vllm.served import ServedModel
 from igrpo.generation.vllm.stepped import SteppedEngine
+from igrpo.settings.rollout import VllmEngineConfig
 
 
 class VllmFrozenEngine(SteppedEngine):

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 import torch
 
 from igrpo import distributed
-from igrpo.config.parts.rollout import VllmServerConfig
 from igrpo.generation.vllm.client import Client, LostError, ServerRefusedError, Status
 from igrpo.generation.vllm.launch import is_loopback
 from igrpo.generation.vllm.nccl import NcclTransfer
 from igrpo.generation.vllm.supervisor import Supervisor
 from igrpo.generation.vllm.weights_file import WeightFiles
 from igrpo.models.weights import named_weights
+from igrpo.settings.rollout import VllmServerConfig
 
 _POLL_S = 0.25
 

@@ -7,11 +7,11 @@ import os
 from typing import Any
 
 from igrpo import distributed
-from igrpo.config.parts.rollout import VllmColocateConfig, VllmEngineConfig
 from igrpo.generation.vllm.environment import set_process_variables
 from igrpo.generation.vllm.requests import Answer
 from igrpo.generation.vllm.served import ServedModel
 from igrpo.generation.vllm.worker import WORKER_EXTENSION
+from igrpo.settings.rollout import VllmColocateConfig, VllmEngineConfig
 
 
 def check_settings(config: VllmColocateConfig) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from igrpo.config.parts.rollout import VllmServerConfig
 from igrpo.generation.vllm.environment import server_variables
 from igrpo.generation.vllm.middleware import MIDDLEWARE
 from igrpo.generation.vllm.served import ServedModel
 from igrpo.generation.vllm.supervisor import Supervisor, free_port
 from igrpo.generation.vllm.worker import WORKER_EXTENSION
+from igrpo.settings.rollout import VllmServerConfig
 
 #: The name that the served model has in requests.
 MODEL_NAME = "policy"

@@ -18,12 +18,12 @@ from pathlib import Path
 import aiohttp
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from igrpo.config.parts.rollout import VllmServerConfig
 from igrpo.generation.base import SamplingParams
 from igrpo.generation.vllm.client import Client, LostError
 from igrpo.generation.vllm.handover import Handover
 from igrpo.generation.vllm.requests import Answer, RequestEngine, Requests
 from igrpo.generation.vllm.supervisor import Supervisor
+from igrpo.settings.rollout import VllmServerConfig
 from igrpo.types import Completion
 
 log = logging.getLogger(__name__)

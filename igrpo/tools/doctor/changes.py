@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from igrpo.config.checks import longest_row
-from igrpo.config.parts.rollout import LocalRolloutConfig, VllmColocateConfig, VllmConfig
 from igrpo.config.schema import RunConfig
+from igrpo.settings.rollout import LocalRolloutConfig, VllmColocateConfig, VllmConfig
 from igrpo.tools.doctor.device import on_cpu
 from igrpo.tools.doctor.shape import Shape
 

@@ -12,11 +12,11 @@ import math
 from dataclasses import dataclass
 
 from igrpo.config.facts import planned_steps
-from igrpo.config.parts.algorithm import GRPOConfig, IGRPOConfig
-from igrpo.config.parts.rollout import LocalRolloutConfig, VllmConfig, VllmServerConfig
-from igrpo.config.parts.transfer import TruncateConfig
 from igrpo.config.schema import RunConfig
 from igrpo.models.flops import FORWARD_AND_BACKWARD, Work, decode_work, prefill_work, row_work
+from igrpo.settings.algorithm import GRPOConfig, IGRPOConfig
+from igrpo.settings.rollout import LocalRolloutConfig, VllmConfig, VllmServerConfig
+from igrpo.settings.transfer import TruncateConfig
 from igrpo.tools.doctor.activations import widths_of
 from igrpo.tools.doctor.device import GIB
 from igrpo.tools.doctor.engine import engine_memory

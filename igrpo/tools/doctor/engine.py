@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from igrpo.config.checks import longest_row
 from igrpo.config.facts import evaluated_tokens
-from igrpo.config.parts.rollout import VllmConfig
 from igrpo.config.schema import RunConfig
+from igrpo.settings.rollout import VllmConfig
 from igrpo.tools.doctor.device import GIB, on_cpu
 from igrpo.tools.doctor.memory import kv_bytes
 from igrpo.tools.doctor.shape import Shape

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from igrpo.config.parts.reward import JudgeLocalConfig, JudgeVllmConfig, reward_parts
 from igrpo.config.schema import RunConfig
+from igrpo.settings.reward import JudgeLocalConfig, JudgeVllmConfig, reward_parts
 from igrpo.tools.doctor.activations import FLOAT32
 from igrpo.tools.doctor.device import GIB, Component, on_cpu
 from igrpo.tools.doctor.shape import UnknownShapeError

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from igrpo import assembly
 from igrpo.assembly import Policy
-from igrpo.config.parts.data import HubDataConfig, MadeDataConfig
-from igrpo.config.parts.model import HuggingFaceModelConfig
-from igrpo.config.parts.rollout import LocalRolloutConfig
 from igrpo.config.schema import RunConfig
 from igrpo.prompts.builder import PromptBuilder, PromptError
 from igrpo.rewards.base import RewardError
+from igrpo.settings.data import HubDataConfig, MadeDataConfig
+from igrpo.settings.model import HuggingFaceModelConfig
+from igrpo.settings.rollout import LocalRolloutConfig
 from igrpo.tools.doctor.draft_worth import worth_check
 from igrpo.tools.doctor.reward_checks import format_checks, gold_check, judge_checks, thinking_checks, without_judges
 from igrpo.tools.doctor.shape import Shape

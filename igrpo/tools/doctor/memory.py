@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 from igrpo.config.checks import longest_row
-from igrpo.config.parts.rollout import LocalRolloutConfig, VllmColocateConfig
 from igrpo.config.schema import RunConfig
+from igrpo.settings.rollout import LocalRolloutConfig, VllmColocateConfig
 from igrpo.tools.doctor.activations import (
     FLOAT32,
     Widths,

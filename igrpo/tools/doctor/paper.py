@@ -8,8 +8,8 @@ from typing import Any
 
 from igrpo.config.checks import longest_row
 from igrpo.config.composing.folders import shipped
-from igrpo.config.parts.rollout import VllmConfig
 from igrpo.config.schema import RunConfig
+from igrpo.settings.rollout import VllmConfig
 from igrpo.tools.doctor.cost import DEVICES, Assumptions, both_algorithms, step_cost
 from igrpo.tools.doctor.device import GIB
 from igrpo.tools.doctor.memory import trainer_memory

@@ -10,7 +10,12 @@ from typing import Any
 
 from igrpo import assembly
 from igrpo.assembly import Policy
-from igrpo.config.parts.reward import (
+from igrpo.config.schema import RunConfig
+from igrpo.generation.completions import CompletionMaker
+from igrpo.prompts.builder import PromptBuilder
+from igrpo.rewards.base import RewardError, checked_score
+from igrpo.rewards.format import FormatReward
+from igrpo.settings.reward import (
     FormatConfig,
     GenerativeJudgeConfig,
     JudgeConfig,
@@ -20,11 +25,6 @@ from igrpo.config.parts.reward import (
     WeightedConfig,
     reward_parts,
 )
-from igrpo.config.schema import RunConfig
-from igrpo.generation.completions import CompletionMaker
-from igrpo.prompts.builder import PromptBuilder
-from igrpo.rewards.base import RewardError, checked_score
-from igrpo.rewards.format import FormatReward
 from igrpo.tools.doctor.static_checks import Check
 from igrpo.types import Completion, Prompt, Question
 

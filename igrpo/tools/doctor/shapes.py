@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from igrpo.config.model_files import no_directory
-from igrpo.config.parts.model import ByteLevelModelConfig, ModelConfig, TinyModelConfig
+from igrpo.models.files import no_directory
+from igrpo.settings.model import ByteLevelModelConfig, ModelConfig, TinyModelConfig
 from igrpo.tools.doctor.families import shape_from
 from igrpo.tools.doctor.shape import Shape, UnknownShapeError
 

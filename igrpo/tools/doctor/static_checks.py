@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from typing import Literal
 
 from igrpo.config.checks import longest_row
-from igrpo.config.parts.rollout import VllmConfig, VllmServerConfig
 from igrpo.config.schema import RunConfig
+from igrpo.settings.rollout import VllmConfig, VllmServerConfig
 from igrpo.tools.doctor.device import on_cpu
 from igrpo.tools.doctor.engine import longest_sequence
 from igrpo.tools.doctor.shape import Shape

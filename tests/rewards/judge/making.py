@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from igrpo.assembly.judge import build_judge
-from igrpo.config.parts.reward import JudgeConfig
 from igrpo.rewards.judge.judge import Judge
+from igrpo.settings.reward import JudgeConfig
 from igrpo.types import Question, Score
 from tests.assembly.parts import completion
 from tests.composed import config

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from igrpo.assembly.judge import build_judge
-from igrpo.config.parts.reward import JudgeLocalConfig
 from igrpo.generation.base import SamplingParams
 from igrpo.rewards.judge.backend import JudgeRefusedError
 from igrpo.rewards.judge.cache import ScoreCache
@@ -22,6 +21,7 @@ from igrpo.rewards.judge.engine import EngineBackend
 from igrpo.rewards.judge.judge import Judge, Judgement
 from igrpo.rewards.judge.prompt import JudgePrompt
 from igrpo.rewards.judge.spending import Prices, Spending
+from igrpo.settings.reward import JudgeLocalConfig
 from igrpo.types import Completion
 from tests.assembly.parts import byte_policy, tiny_policy, write_model
 from tests.composed import config

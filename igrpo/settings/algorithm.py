@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from igrpo.config.parts.base import UnitShare
-from igrpo.config.parts.sampled import AlgorithmSection, Sampled
-from igrpo.config.parts.transfer import TransferConfig
+from igrpo.settings.base import UnitShare
+from igrpo.settings.sampled import AlgorithmSection, Sampled
+from igrpo.settings.transfer import TransferConfig
 
 
 class GRPOConfig(AlgorithmSection):

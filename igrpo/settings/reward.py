@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from igrpo.config.parts.base import Section
-from igrpo.config.parts.rollout import VllmEngineConfig
+from igrpo.settings.base import Section
+from igrpo.settings.rollout import VllmEngineConfig
 
 #: Settings of a judge for its address, its requests and its cost limit. None of them changes a score.
 JUDGE_SERVICE = (

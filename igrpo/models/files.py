@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from igrpo.config.cache import cached_model
+from igrpo.models.cache import cached_model
 
 #: Folder of SmolLM2-135M-Instruct in the cache; `q4`: the weights were once rounded to 4 bits.
 SMOLLM2: Final = "smollm2-135m-instruct-q4"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from igrpo.config.parts.base import Section
-from igrpo.config.parts.transfer import TransferConfig
+from igrpo.settings.base import Section
+from igrpo.settings.transfer import TransferConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat
 
-from igrpo.config.parts.base import Section
+from igrpo.settings.base import Section
 
 
 class TruncateConfig(Section):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from igrpo.config.parts.base import Section
+from igrpo.settings.base import Section
 
 Role = Literal["user", "assistant"]
 #: One turn, such as ``{"user": "What is {problem}?"}``.

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from igrpo.config.parts.base import Section, UnitShare
+from igrpo.settings.base import Section, UnitShare
 
 
 class WarmStartConfig(Section):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
-from igrpo.config.parts.base import Section
+from igrpo.settings.base import Section
 
 
 class AdvantageConfig(Section):

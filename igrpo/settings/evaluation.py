@@ -1,0 +1,33 @@
+"""Settings of evaluation on held-out questions."""
+
+from __future__ import annotations
+
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+
+from igrpo.settings.base import Section, TopP
+from igrpo.settings.data import BenchmarkConfig
+
+
+class EvaluationConfig(Section):
+    """Evaluation on held-out questions.
+
+    ``benchmarks`` are evaluated before and after training, single-shot, each with its own number of samples.
+    ``max_completion_tokens`` null: the value of ``sampling``.
+    """
+
+    every: PositiveInt
+    questions: PositiveInt
+    samples: PositiveInt
+    temperature: PositiveFloat
+    top_p: TopP
+    top_k: NonNegativeInt
+    greedy: bool
+    draft_conditioned: bool
+    oracle_drafts: NonNegativeInt
+    max_completion_tokens: PositiveInt | None
+    benchmarks: dict[str, BenchmarkConfig]
+
+    @property
+    def shows_drafts(self) -> bool:
+        """True if any evaluation prompt shows a draft."""
+        return self.draft_conditioned or self.oracle_drafts > 0
