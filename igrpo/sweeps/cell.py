@@ -22,6 +22,7 @@ from igrpo.config import ConfigError, RunConfig, config_values, read_config
 from igrpo.config.composing import resolvers
 from igrpo.config.composing.checking import checked
 from igrpo.config.composing.launching import is_serial
+from igrpo.processes import wait_ended
 from igrpo.runs.claim import CONFIG_FILE, CONSOLE_FILE, LOG_FILE
 from igrpo.runs.console import get_console
 from igrpo.runs.job import RunError, execute
@@ -34,6 +35,7 @@ from igrpo.sweeps.watch import line
 
 #: Seconds that a stopped run has to write its status.
 _STOP_S = 30.0
+_KILLED_WITHIN_S = 10.0
 
 # A launcher with its own processes imports this module there before it resolves a job's settings.
 resolvers.register()
@@ -152,9 +154,11 @@ def stop_runs(sweep: SweepDirectory) -> None:
     for process in others:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
-    for process in psutil.wait_procs(others, timeout=_STOP_S)[1]:
+    stubborn = wait_ended(others, _STOP_S)
+    for process in stubborn:
         with suppress(psutil.NoSuchProcess):
             process.kill()
+    wait_ended(stubborn, _KILLED_WITHIN_S)  # the status of a run that is still alive is not repaired
     repair_stale_runs(None, [sweep.path])
 
 

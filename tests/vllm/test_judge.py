@@ -17,6 +17,7 @@ import pytest
 
 from igrpo.assembly.judge import build_judge
 from igrpo.generation.vllm.supervisor import free_port
+from igrpo.processes import wait_ended
 from igrpo.rewards.base import measured_values
 from igrpo.rewards.judge.backend import JudgeError, JudgeReply
 from igrpo.rewards.judge.openai_client import OpenAIBackend
@@ -100,7 +101,7 @@ def test_a_served_judge_answers_with_its_own_weights_within_the_schema(
         processes = psutil.Process(serve.pid).children(recursive=True)
         serve.send_signal(signal.SIGTERM)
         assert serve.wait(60) == 128 + signal.SIGTERM
-    assert [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    assert wait_ended(processes, 10) == []
     assert list(work.iterdir()) == []
 
 

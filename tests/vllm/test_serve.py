@@ -13,6 +13,7 @@ import psutil
 
 from igrpo.generation.vllm.client import Client
 from igrpo.generation.vllm.supervisor import free_port
+from igrpo.processes import wait_ended
 from tests.vllm.serving import told_until_ready
 
 ROOT = Path(__file__).parents[2]
@@ -39,5 +40,5 @@ def test_it_serves_until_it_is_stopped_and_leaves_nothing_behind(tmp_path: Path)
         assert len(processes) >= 3
         serve.send_signal(signal.SIGTERM)
         assert serve.wait(60) == 128 + signal.SIGTERM
-    assert [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    assert wait_ended(processes, 10) == []
     assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from igrpo.generation.vllm.launch import start_server
 from igrpo.generation.vllm.server import VllmServerEngine
 from igrpo.generation.vllm.supervisor import Supervisor
 from igrpo.models.lora import add_adapters
+from igrpo.processes import wait_ended
 from igrpo.settings.rollout import VllmServerConfig
 from igrpo.types import Completion
 from tests.vllm.models import (
@@ -85,7 +85,7 @@ def running(
     left = made.processes
     made.server.close()
     assert len(left) >= 3
-    assert [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
+    assert wait_ended(left, 10) == []
 
 
 def check_samples(engine: Engine, small: Small, version: int) -> None:
@@ -256,18 +256,8 @@ async def _with_a_kill(
     await asyncio.sleep(0.5)  # what it had answered arrives
     assert not all(task.done() for task in rest)
     victim.kill()
-    deadline = time.monotonic() + 60
-    while not _is_gone(victim):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
+    assert await asyncio.to_thread(wait_ended, [victim], 60) == []
     return [first, *await asyncio.gather(*rest)]
-
-
-def _is_gone(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _process(running: Running, victim: str) -> psutil.Process:

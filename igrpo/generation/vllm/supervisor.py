@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import http.client
+import logging
 import os
 import signal
 import socket
@@ -18,10 +19,15 @@ from pathlib import Path
 from types import TracebackType
 
 from igrpo.generation.vllm import guard
+from igrpo.processes import members_of_group, wait_ended
+
+log = logging.getLogger(__name__)
 
 _POLL_S = 0.2
 _BACK_OFF_S = (0.5, 2.0, 8.0, 30.0)
 _LOG_LINES = 25
+#: Seconds that the kernel may take to end killed processes.
+_KILLED_WITHIN_S = 10.0
 
 
 class ServerError(RuntimeError):
@@ -139,12 +145,12 @@ class Supervisor:
             self._closing.wait(_BACK_OFF_S[min(failures, len(_BACK_OFF_S)) - 1])
 
     def _start(self) -> subprocess.Popen[bytes]:
-        with self._log_file.open("ab") as log:
+        with self._log_file.open("ab") as log_file:
             process = subprocess.Popen(
                 [sys.executable, guard.__file__, *self._command],
                 env=self._environment,
                 stdin=subprocess.PIPE,  # never written to: it closes when this process ends
-                stdout=log,
+                stdout=log_file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -180,7 +186,10 @@ class Supervisor:
 
 
 def stop_group(process: subprocess.Popen[bytes], patience_s: float = 10.0) -> None:
-    """Send SIGTERM to the leader's process group, then SIGKILL to what is left. ``process`` leads the session."""
+    """Send SIGTERM to the leader's process group, then SIGKILL to what is left, and wait until all have ended.
+
+    ``process`` leads the session.
+    """
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         try:
@@ -190,6 +199,8 @@ def stop_group(process: subprocess.Popen[bytes], patience_s: float = 10.0) -> No
             process.wait()
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # what the leader left behind
+        if left := wait_ended(members_of_group(process.pid), _KILLED_WITHIN_S):
+            log.warning("killed %.0f s ago and still not ended: processes %s", _KILLED_WITHIN_S, [p.pid for p in left])
     assert process.stdin is not None
     process.stdin.close()
 
