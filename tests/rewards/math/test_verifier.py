@@ -7,6 +7,7 @@ import json
 import logging
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.rewards.base import Reward, checked_score
+from igrpo.rewards.base import Reward, RewardError, checked_score
 from igrpo.rewards.math.verifier import MathVerifier
 from igrpo.types import Score
 from tests.rewards.helpers import completion, question
@@ -39,6 +40,17 @@ def test_it_is_a_reward_and_keeps_the_order(verifier: MathVerifier) -> None:
     assert [s.value for s in scores] == [1.0, 0.0, 1.0, 0.0]
     assert [s.correct for s in scores] == [True, False, True, False]
     assert [s.answer for s in scores] == [r"\frac{x}{2}", "x", r"\frac{x}{2}", None]
+
+
+@pytest.mark.parametrize(("program", "reason"), [("/bin/false", "exit code 1"), ("/no/such/program", "FileNotFound")])
+def test_a_verifier_that_cannot_start_stops_the_run(program: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", program)
+    verifier = MathVerifier(workers=1)
+    for _ in range(2):
+        with pytest.raises(RewardError, match=rf"does not start \({reason}.*{program}.*memory_limit_mb=1024"):
+            score(verifier, "0.5x", r"\boxed{\frac{x}{2}}")
+    assert set(verifier.counts.values()) == {0}
+    verifier.close()
 
 
 def test_simple_answers_start_no_worker() -> None:
