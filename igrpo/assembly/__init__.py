@@ -17,7 +17,7 @@ from igrpo.assembly.cycle import (
 )
 from igrpo.assembly.lengths import check_lengths, longest_prompt
 from igrpo.assembly.policy import Policy, build_device, build_policy, build_prompts
-from igrpo.assembly.questions import FittingSource, build_source, evaluated_questions, fitting_source, read_splits
+from igrpo.assembly.questions import FittingSource, evaluated_questions, fitting_source, read_splits
 from igrpo.assembly.reward import build_reward
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "build_policy",
     "build_prompts",
     "build_reward",
-    "build_source",
     "build_weight_sync_check",
     "check_lengths",
     "evaluated_questions",

@@ -141,7 +141,7 @@ def _fit(
             tracker.set_tags({f"igrpo.fingerprint.{part}": text for part, text in kept.short().items()})
         if source.decontamination is not None and is_main():
             write_json_atomic(directory.path / "decontamination.json", source.decontamination.as_dict())
-        data = QuestionDataModule(source, config.seed, config.trainer.questions_per_step, config.trainer.steps)
+        data = QuestionDataModule(source.train, config.seed, config.trainer.questions_per_step, config.trainer.steps)
         policy = parts.policy
         module = IGRPOModule(
             policy.model,

@@ -25,6 +25,7 @@ from igrpo.algorithms.self_verification import SelfVerification
 from igrpo.config import RunConfig
 from igrpo.config.composing.folders import choices, groups
 from igrpo.data.module import QuestionDataModule
+from igrpo.data.sources import read_source
 from igrpo.generation.batch_barrier import BatchBarrier
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.generation.local.replica import ReplicaEngine
@@ -112,7 +113,7 @@ def _objective(name: str, folder: Path) -> None:
 
 def _dynamic_sampling(name: str, folder: Path) -> None:
     config = composed(None, f"dynamic_sampling={name}")
-    data = QuestionDataModule(small_run.SOURCE, seed=0, questions=3, steps=1)
+    data = QuestionDataModule(small_run.SOURCE.train, seed=0, questions=3, steps=1)
     made = assembly.build_dynamic_sampling(config, data)
     if name == "none":
         assert made is None
@@ -255,7 +256,7 @@ def _data(name: str, folder: Path) -> None:
     }.get(name, ())
     if name in ROWS:
         overrides = (*BYTES, *write_set(name, folder / "set"))
-    source = assembly.build_source(composed(None, *overrides).data)
+    source = read_source(composed(None, *overrides).data)
     splits = (source.train, source.development, source.test)
     ids = [one.id for split in splits for one in split]
     assert all(len(split) > 0 for split in splits)

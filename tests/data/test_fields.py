@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from igrpo.data.fields import Fields, UnusableRowError, read_question
+from igrpo.data.fields import UnusableRowError
+from tests.data.making import mapper
 from tests.data.messages import exactly
 
 
 def answer(text: object, form: str) -> str:
-    fields = Fields(id=None, answer_form=form)  # type: ignore[arg-type]
-    return read_question("row 1", {"problem": "p", "answer": text}, fields, "data").answer
+    return mapper(id=None, answer_form=form).question("row 1", {"problem": "p", "answer": text}).answer
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,9 @@ def test_rows_that_hold_no_answer_are_named(text: object, form: str, message: st
 
 def test_a_column_whose_name_has_a_dot_is_taken_whole() -> None:
     row = {"a.b": "whole", "a": {"b": "path"}, "answer": "1"}
-    assert read_question("row 1", row, Fields(id=None, problem="a.b"), "data").problem == "whole"
+    assert mapper(id=None, problem="a.b").question("row 1", row).problem == "whole"
 
 
 def test_nothing_beside_prefix_and_suffix() -> None:
-    fields = Fields(id=None, problem_prefix="Solve:", problem_suffix="Now.")
     with pytest.raises(UnusableRowError, match="holds no problem beside its prefix and suffix"):
-        read_question("row 1", {"problem": "Solve: Now.", "answer": "1"}, fields, "data")
+        mapper("Solve:", "Now.").question("row 1", {"problem": "Solve: Now.", "answer": "1"})

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from igrpo.data.sources import Fields, JsonlSource
 from igrpo.types import Question
+from tests.data.making import read
 from tests.data.messages import exactly
 
 #: Texts with what separates cells, lines and quotes.
@@ -28,12 +28,12 @@ ROWS = [
 ]
 
 
-def load(path: Path, fields: Fields | None = None) -> list[Question]:
-    return list(JsonlSource(path, fields or Fields(), development=0.0, test=0.0).train)
+def load(path: Path, identifier: str | None = "id") -> list[Question]:
+    return list(read(path, id=identifier).train)
 
 
-def found(path: Path, fields: Fields | None = None) -> list[tuple[str, str, str]]:
-    return [(question.id, question.problem, question.answer) for question in load(path, fields)]
+def found(path: Path) -> list[tuple[str, str, str]]:
+    return [(question.id, question.problem, question.answer) for question in load(path)]
 
 
 def as_lines(rows: list[dict[str, Any]]) -> bytes:
@@ -101,7 +101,7 @@ def test_a_row_without_an_id_is_called_by_its_problem(
     with caplog.at_level(logging.INFO):
         questions = load(path)
     assert [one.answer for one in questions] == ["0", "1", "2", "4"]  # one of two equal ones, none of two that differ
-    assert "data: 7 of 7 rows have no id and are called by a hash of their problem" in caplog.messages
+    assert "data: 7 of 7 rows have no id; a hash of the problem takes its place" in caplog.messages
     assert any("2 of 7 rows repeat the problem of another; 1 problems" in text for text in caplog.messages)
     ids = {one.problem: one.id for one in load(turned)}
     assert all(ids[one.problem] == one.id for one in questions)  # of the problem, wherever it is
@@ -113,13 +113,13 @@ def test_some_rows_may_lack_what_others_have(nothing: str | None, tmp_path: Path
     path.write_bytes(
         as_lines([{"name": "x", "problem": "p", "answer": "1"}, {"name": nothing, "problem": "q", "answer": "2"}])
     )
-    first, second = load(path, Fields(id="name"))
+    first, second = load(path, "name")
     assert first.id == "x"
-    assert second.id == load(path, Fields(id=None))[1].id
+    assert second.id == load(path, None)[1].id
     with pytest.raises(
         ValueError, match=r"a\.jsonl:1: there is no field 'nam' \(data\.fields\.id\); did you mean 'name'"
     ):
-        load(path, Fields(id="nam"))
+        load(path, "nam")
 
 
 def test_two_rows_of_one_id_are_still_an_error(tmp_path: Path) -> None:
@@ -155,9 +155,9 @@ BROKEN: list[tuple[str, bytes, str]] = [
     ("a.csv", b"id,problm,answer\n1,p,1\n", "{path}:2: there is no field 'problem' (data.fields.problem); did you mean 'problm'? The fields are answer, id, problm"),
     ("a.csv", b'id,problem,answer\n1,"p\nq",1\n2,q,\n', "{path}:4: the field 'answer' (data.fields.answer) is empty"),
     ("a.csv", b"id,problem,answer\n1,\xe9,1\n", "{path}: not UTF-8 (invalid continuation byte at byte 20)"),
-    ("a.csv", b"id,problem,answer\n", "data.path={path} holds no question: the file is empty"),
-    ("a.csv", b"", "data.path={path} holds no question: the file is empty"),
-    ("a.json", b"[]", "data.path={path} holds no question: the file is empty"),
+    ("a.csv", b"id,problem,answer\n", "data.path={path} has no question"),
+    ("a.csv", b"", "data.path={path} has no question"),
+    ("a.json", b"[]", "data.path={path} has no question"),
     ("a.json", b'[{"id": 1, "problem": "p", "answer": "1"}, 5]', '{path} row 2: an item of the array must be a JSON object with named fields, not "5"'),
     ("a.json", b'[{"id": 1, "problem": "p", "answer": "1"}, {"id": 2, "problem": "p"}]', "{path} row 2: there is no field 'answer' (data.fields.answer); The fields are id, problem"),
     ("a.json", b'[{"id": 1', "{path}: not valid JSON (Expecting ',' delimiter: line 1 column 10 (char 9))"),

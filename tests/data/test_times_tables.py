@@ -2,12 +2,13 @@
 
 import pytest
 
-from igrpo.data.times_tables import TimesTablesSource
+from igrpo.data.splits import Splits
+from igrpo.data.times_tables import times_tables_splits
 
 
-def source(**changes: object) -> TimesTablesSource:
+def source(**changes: object) -> Splits:
     settings = {"seed": 0, "first": (2, 20), "second": (2, 12), "development": 24, "test": 48}
-    return TimesTablesSource(**(settings | changes))  # type: ignore[arg-type]
+    return times_tables_splits(**(settings | changes))  # type: ignore[arg-type]
 
 
 def factors(problem: str) -> tuple[int, int]:

@@ -17,8 +17,8 @@ from igrpo.algorithms.grpo import GRPO
 from igrpo.algorithms.igrpo import IGRPO
 from igrpo.algorithms.selection import best
 from igrpo.algorithms.self_verification import SelfVerification
+from igrpo.data.chains import chain_splits
 from igrpo.data.module import QuestionDataModule
-from igrpo.data.sources import ChainSource
 from igrpo.generation.base import SamplingParams
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.models.load import reference_copy
@@ -38,7 +38,7 @@ from tests.training.models import objective, trainer
 
 TOKENIZER = build_tiny_tokenizer()
 NO_LIMITS: dict[str, Any] = dict.fromkeys(BudgetConfig.model_fields)
-SOURCE = ChainSource(seed=0, operations=2, train=16, development=4, test=4)
+SOURCE = chain_splits(seed=0, operations=2, train=16, development=4, test=4)
 ALGORITHMS: dict[str, Algorithm] = {
     "grpo": GRPO(4),
     "igrpo": IGRPO(drafts=2, group_size=2, select=best, ties="first", all_failed="show"),
@@ -95,7 +95,7 @@ def prompts(draft_thinking: Literal["keep", "strip"] = "keep") -> PromptBuilder:
 
 def refill(max_attempts: int) -> DynamicSampling:
     """Dynamic sampling over the questions of ``fit``."""
-    data = QuestionDataModule(SOURCE, seed=0, questions=3, steps=1)
+    data = QuestionDataModule(SOURCE.train, seed=0, questions=3, steps=1)
     return DynamicSampling(3, max_attempts, 1e-6, data.replacements)
 
 
@@ -160,7 +160,7 @@ def kept(module: IGRPOModule) -> KeptTraces:
 def fit(module: IGRPOModule, steps: int, folder: Path, *, callbacks: Sequence[lightning.Callback] = (),
         checkpoint: Path | None = None, start_step: int = 0) -> lightning.Trainer:  # fmt: skip
     """Train up to rollout step ``steps``, as training_run does."""
-    data = QuestionDataModule(SOURCE, seed=0, questions=3, steps=steps)
+    data = QuestionDataModule(SOURCE.train, seed=0, questions=3, steps=steps)
     data.start_step = start_step
     runner = lightning.Trainer(
         accelerator="cpu", devices=1, max_epochs=1, logger=False, callbacks=list(callbacks), default_root_dir=folder,

@@ -70,22 +70,22 @@ def test_lessons_count_like_groups() -> None:
 
 
 def test_replacements_are_distinct_and_a_function_of_seed_and_step() -> None:
-    data = QuestionDataModule(SOURCE, seed=4, questions=3, steps=9)
+    data = QuestionDataModule(SOURCE.train, seed=4, questions=3, steps=9)
     for step in range(9):
         found = data.replacements(step, attempts=3)
         ids = [question.id for question in found]
         assert len(ids) == len(set(ids)) == 9
         assert not set(ids) & {question.id for question in data.cycle(step)[1]}
-        assert found == QuestionDataModule(SOURCE, seed=4, questions=3, steps=99).replacements(step, attempts=3)
+        assert found == QuestionDataModule(SOURCE.train, seed=4, questions=3, steps=99).replacements(step, attempts=3)
         assert found[:3] == data.replacements(step, attempts=1)  # more attempts change nothing about the first
     assert data.replacements(0, 3) != data.replacements(1, 3)
-    assert data.replacements(0, 3) != QuestionDataModule(SOURCE, seed=5, questions=3, steps=9).replacements(0, 3)
+    assert data.replacements(0, 3) != QuestionDataModule(SOURCE.train, seed=5, questions=3, steps=9).replacements(0, 3)
     # 16 questions to train on: 13 beside the step's own, however many are wanted
     assert len({question.id for question in data.replacements(0, attempts=50)}) == 13
 
 
 def test_an_epoch_is_walked_through_as_if_nothing_had_been_replaced() -> None:
-    data = QuestionDataModule(SOURCE, seed=4, questions=4, steps=4)
+    data = QuestionDataModule(SOURCE.train, seed=4, questions=4, steps=4)
     walked = []
     for step in range(4):
         data.replacements(step, 3)

@@ -10,6 +10,7 @@ from pathlib import Path
 from igrpo import assembly
 from igrpo.assembly import Policy
 from igrpo.config.schema import RunConfig
+from igrpo.data.sources import read_source
 from igrpo.prompts.builder import PromptBuilder, PromptError
 from igrpo.rewards.base import RewardError
 from igrpo.settings.data import HubDataConfig, MadeDataConfig
@@ -48,7 +49,7 @@ def live_checks(
         yield Check("data", "not checked", absent)
     else:
         try:
-            source = assembly.build_source(config.data)
+            source = read_source(config.data)
             questions, development = list(islice(source.train, _LENGTHS)), source.development
         except (ValueError, OSError) as error:
             yield Check("data", "not checked" if _is_remote(config) else "failed", str(error))

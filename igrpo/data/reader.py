@@ -1,6 +1,7 @@
-"""Reader of local files: JSON lines, a JSON array, CSV or parquet, plain or gzipped.
+"""Readers of rows: of local files, and of everything that the `datasets` library loads.
 
-The format is detected from the first bytes of a file, not from its name. Only CSV is recognized by its extension.
+Local files are JSON lines, a JSON array, CSV or parquet, plain or gzipped. The format is detected from the first bytes
+of a file, not from its name. Only CSV is recognized by its extension.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import gzip
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NoReturn, cast
@@ -18,27 +20,75 @@ from typing import IO, Any, NoReturn, cast
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
 _DELIMITERS = (",", ";", "\t")
+_BATCH = 1000
 _CSV_ENDINGS = (".csv", ".tsv")
 
-Record = tuple[str, Mapping[str, object]]
+#: Place of a row, for messages, and its fields.
+Row = tuple[str, Mapping[str, object]]
 
 
-def read_records(path: Path) -> Iterator[Record]:
-    """Yield (place, row) for every row, in order. Numbers keep their spelling as text, except in parquet files.
+def is_file(name: str) -> bool:
+    """True if the name is the path of a local file."""
+    return Path(name).expanduser().is_file()
 
-    The place, for messages, is ``file:line`` in JSON lines and CSV, else ``file row N``, counted from 1.
+
+def read_file(path: Path, setting: str) -> Iterator[Row]:
+    """Yield (place, row) for every row of a file, in order. Numbers keep their spelling as text, except in parquet.
+
+    The place, for messages, is ``file:line`` in JSON lines and CSV, else ``file row N``, counted from 1. ``setting`` is
+    the setting that names the file.
 
     Raises:
-        ValueError: a row or the whole file is invalid; the message begins with the place.
-        OSError, EOFError, zlib.error: the file cannot be read or decompressed.
+        ValueError: the file is missing or cannot be read (the message names the setting), or a row or the whole file
+            is invalid (the message begins with the place).
     """
-    with _unpacked(path) as file:
-        if file.peek(len(_PARQUET))[: len(_PARQUET)] == _PARQUET:  # type: ignore[attr-defined]
-            yield from _parquet_rows(file, path)
-        elif Path(path.name.removesuffix(".gz")).suffix.lower() in _CSV_ENDINGS:
-            yield from _csv_rows(file, path)
-        else:
-            yield from _json_rows(file, path)
+    if not path.exists():
+        raise ValueError(f"{setting}={path}: there is no such file")
+    if not path.is_file():
+        raise ValueError(f"{setting}={path} is not a file: give one of JSON lines, a JSON array, CSV or parquet")
+    try:
+        with _unpacked(path) as file:
+            if file.peek(len(_PARQUET))[: len(_PARQUET)] == _PARQUET:  # type: ignore[attr-defined]
+                yield from _parquet_rows(file, path)
+            elif Path(path.name.removesuffix(".gz")).suffix.lower() in _CSV_ENDINGS:
+                yield from _csv_rows(file, path)
+            else:
+                yield from _json_rows(file, path)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{setting}={path} cannot be read: {error}") from error
+
+
+def read_hub(
+    name: str, subset: str | None, split: str, revision: str | None, *, fields: Set[str], section: str
+) -> Iterator[Row]:
+    """Yield (place, row) for every row of a data set on the hub, or in a local directory. Its own code is never run.
+
+    Args:
+        fields: names or paths of the fields that are needed; a row has all fields if one of these does not exist.
+        section: section of the configuration that names the data set, for messages (``data``).
+
+    Raises:
+        ValueError: the data set or the split cannot be loaded.
+    """
+    import datasets
+
+    path = Path(name).expanduser()
+    place = str(path) if path.is_dir() else name
+    try:
+        table: Any = datasets.load_dataset(place, subset, split=split, revision=revision)
+    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
+        raise ValueError(
+            f"{section}.dataset={name} ({section}.subset={subset}, split '{split}', {section}.revision={revision}) "
+            f"cannot be loaded: {error}"
+        ) from error
+    columns = {path if path in table.column_names else path.partition(".")[0] for path in fields}
+    if columns <= set(table.column_names):  # else keep all, for the message that lists them
+        table = table.select_columns(sorted(columns))
+    number = 0
+    for batch in table.iter(batch_size=_BATCH):
+        for values in zip(*batch.values(), strict=True):
+            yield f"{name}[{split}] row {number}", dict(zip(batch, values, strict=True))
+            number += 1
 
 
 @contextmanager
@@ -48,7 +98,7 @@ def _unpacked(path: Path) -> Iterator[IO[bytes]]:
         yield cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if packed else file
 
 
-def _json_rows(file: IO[bytes], path: Path) -> Iterator[Record]:
+def _json_rows(file: IO[bytes], path: Path) -> Iterator[Row]:
     """Read one object per line, or one array. Only a line feed ends a line: a raw U+2028 is text in JSON."""
     begun = False
     for number, line in enumerate(file, 1):
@@ -63,7 +113,7 @@ def _json_rows(file: IO[bytes], path: Path) -> Iterator[Record]:
         yield place, _object(_parse(content, place), place, "a line")
 
 
-def _array_rows(content: bytes, path: Path) -> Iterator[Record]:
+def _array_rows(content: bytes, path: Path) -> Iterator[Row]:
     for number, row in enumerate(_parse(content, str(path)), 1):
         place = f"{path} row {number}"
         yield place, _object(row, place, "an item of the array")
@@ -98,7 +148,7 @@ def _object(row: object, place: str, what: str) -> Mapping[str, object]:
     return row
 
 
-def _csv_rows(file: IO[bytes], path: Path) -> Iterator[Record]:
+def _csv_rows(file: IO[bytes], path: Path) -> Iterator[Row]:
     """Read a CSV file with a header row. The separator is the most frequent candidate in the header."""
     csv.field_size_limit(sys.maxsize)
     text = _text(file.read().removeprefix(_BYTE_ORDER_MARK), str(path))
@@ -132,7 +182,7 @@ def _header(cells: list[str], place: str) -> list[str]:
     return names
 
 
-def _parquet_rows(file: IO[bytes], path: Path) -> Iterator[Record]:
+def _parquet_rows(file: IO[bytes], path: Path) -> Iterator[Row]:
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
