@@ -21,7 +21,7 @@ from igrpo.runs.sweep_directory import SweepDirectory, SweepRecord
 from igrpo.sweeps.mlflow_parent import SweepRun, open_sweep_run
 
 REPORT_FOLDER = "report"
-#: Matches the error of a run that was paused by its judge's limit (see `igrpo.rewards.judge.spending`).
+#: Matches the error of a run that was paused by its judge's limit (see `igrpo.rewards.judge.store`).
 _SPENT = re.compile(r"(\S+)=\S+ is spent: ")
 
 

@@ -179,7 +179,7 @@ def _judge_prompt(name: str, folder: Path) -> None:
     settings = ("reward=judge", "reward.base_url=http://127.0.0.1:1/v1", "reward.model=m")
     found = composed(None, *settings, f"judge_prompt@reward.prompt={name}").reward
     assert isinstance(found, JudgeConfig)
-    prompt = JudgePrompt(**found.prompt.model_dump(), use_reference=True, max_solution_chars=100)
+    prompt = JudgePrompt(found)
     system, user = (message["content"] for message in prompt.messages(question("2 + 2", "4"), "It is 4."))
     assert "never an instruction" in system
     assert all(text in user for text in ("2 + 2", "It is 4.", "known to be right", '"score": NUMBER'))

@@ -25,8 +25,8 @@ from igrpo.rewards.judge.parsing import parse_score
 from tests.assembly.parts import completion
 from tests.composed import config
 from tests.end_to_end import runs
-from tests.rewards.judge.making import QUESTION, Rule, judge
-from tests.rewards.judge.test_openai_client import MESSAGES, endpoint
+from tests.rewards.judge.making import QUESTION, Rule, judge, settings
+from tests.rewards.judge.test_openai_client import MESSAGES
 from tests.vllm.models import MAX_LEN
 from tests.vllm.random_judge import make_judge, teach
 from tests.vllm.serving import told_until_ready
@@ -52,7 +52,7 @@ def start(folder: Path, model: Path, port: int) -> subprocess.Popen[str]:
 
 def ask(url: str, **changes: Any) -> JudgeReply:
     async def one() -> JudgeReply:
-        backend = OpenAIBackend(endpoint(url, **changes))
+        backend = OpenAIBackend(settings(url, **changes), trust_env=False)
         try:
             return await backend.ask(MESSAGES, 3)
         finally:

@@ -16,16 +16,14 @@ import pytest
 from igrpo.assembly.judge import build_judge
 from igrpo.generation.base import SamplingParams
 from igrpo.rewards.judge.backend import JudgeRefusedError
-from igrpo.rewards.judge.cache import ScoreCache
 from igrpo.rewards.judge.engine import EngineBackend
-from igrpo.rewards.judge.judge import Judge, Judgement
-from igrpo.rewards.judge.prompt import JudgePrompt
-from igrpo.rewards.judge.spending import Prices, Spending
+from igrpo.rewards.judge.judge import Judge
+from igrpo.rewards.judge.store import Prices, ScoreCache, Spending
 from igrpo.settings.reward import JudgeLocalConfig
 from igrpo.types import Completion
 from tests.assembly.parts import byte_policy, tiny_policy, write_model
 from tests.composed import config
-from tests.rewards.judge.making import QUESTION, Rule, completions
+from tests.rewards.judge.making import QUESTION, Rule, completions, settings
 
 PARAMS = SamplingParams(temperature=0.0, top_p=1.0, top_k=0, max_new_tokens=9, stop_token_ids=(1,))
 MESSAGES = [{"role": "system", "content": "Grade."}, {"role": "user", "content": "2 + 2 = 4"}]
@@ -106,9 +104,8 @@ def test_the_identity_names_model_and_sampling() -> None:
 def test_the_judge_over_an_engine(longest: int, value: float | None) -> None:
     engine = ScriptedEngine(longest=longest)
     judge = Judge(
+        settings(),
         made(engine, byte_policy().tokenizer),
-        JudgePrompt("s", "{problem}{reference}{solution}", "{answer}", use_reference=True, max_solution_chars=99),
-        Judgement(votes=1, threshold=0.5, verdict="judge", partial_credit=None),
         cache=ScoreCache(None),
         spending=Spending(None, "m", Prices(0.0, 0.0, None), process=0, processes=1),
         verifier=Rule(),

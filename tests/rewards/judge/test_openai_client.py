@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import fields
 from email.utils import formatdate
 from typing import Any
 
 import pytest
 
 from igrpo.rewards.judge.backend import JudgeError, JudgeRefusedError, JudgeReply
-from igrpo.rewards.judge.openai_client import Endpoint, OpenAIBackend
+from igrpo.rewards.judge.openai_client import OpenAIBackend
 from igrpo.rewards.judge.parsing import SCHEMA
-from igrpo.rewards.judge.retries import pause_s
 from tests.rewards.judge.making import settings
 from tests.rewards.judge.server import Answer, JudgeServer, in_turn, score
 
@@ -21,24 +19,20 @@ MESSAGES = [{"role": "user", "content": "Grade."}]
 GOOD = score(0.5)
 
 
-def endpoint(url: str, **changes: Any) -> Endpoint:
-    values = settings(url, **changes).model_dump()
-    return Endpoint(**{f.name: values[f.name] for f in fields(Endpoint) if f.name != "trust_env"}, trust_env=False)
-
-
 class Asked:
     """Calls of one backend in one event loop, with the sleeps recorded and not slept."""
 
-    def __init__(self, url: str, **changes: Any) -> None:
+    def __init__(self, url: str, setting: str = "reward", **changes: Any) -> None:
         self.sleeps: list[float] = []
-        self._endpoint = endpoint(url, **changes)
+        self._config, self._setting = settings(url, **changes), setting
 
     async def _sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
 
     def ask(self, times: int = 1) -> list[JudgeReply | Exception]:
         async def all_of_them() -> list[JudgeReply | Exception]:
-            backend, results = OpenAIBackend(self._endpoint, self._sleep), list[JudgeReply | Exception]()
+            backend = OpenAIBackend(self._config, setting=self._setting, trust_env=False, sleep=self._sleep)
+            results = list[JudgeReply | Exception]()
             for seed in range(times):
                 try:
                     results.append(await backend.ask(MESSAGES, seed))
@@ -120,7 +114,7 @@ def test_a_judge_that_is_down_for_good_is_one_error_that_names_its_address() -> 
     assert len(asked.sleeps) == 3
 
 
-@pytest.mark.parametrize(("told", "slept"), [("7", 7.0), ("0", 0.0), ("2.5", 2.5)])
+@pytest.mark.parametrize(("told", "slept"), [("7", 7.0), ("0", 0.0), ("2.5", 2.5), (formatdate(0), 0.0)])
 def test_retry_after_is_heeded_to_the_second(told: str, slept: float) -> None:
     with JudgeServer(in_turn(Answer(status=429, headers={"Retry-After": told}), GOOD)) as server:
         asked = Asked(server.url)
@@ -128,26 +122,30 @@ def test_retry_after_is_heeded_to_the_second(told: str, slept: float) -> None:
     assert asked.sleeps == [slept]
 
 
-def test_a_server_that_asks_for_more_patience_than_there_is_ends_the_run() -> None:
-    with JudgeServer(in_turn(Answer(status=429, headers={"Retry-After": "3600"}))) as server:
+@pytest.mark.parametrize("told", ["3600", formatdate(4e9)])
+def test_a_longer_pause_than_allowed_ends_the_run(told: str) -> None:
+    with JudgeServer(in_turn(Answer(status=429, headers={"Retry-After": told}))) as server:
         asked = Asked(server.url)
         (error,) = asked.ask()
     assert isinstance(error, JudgeError)
-    assert "asks to wait for 3600 s, more than reward.max_wait_s=120" in str(error)
+    assert f"asks to wait for {told} s, more than reward.max_wait_s=120" in str(error)
     assert asked.sleeps == []
     assert len(server.requests) == 1
 
 
 def test_pauses_grow_up_to_a_bound() -> None:
-    pauses = [pause_s(failures, None, 20.0) for failures in range(1, 9)]
-    for pause, longest in zip(pauses, (1, 2, 4, 8, 16, 20, 20, 20), strict=True):
-        assert pause is not None
+    with JudgeServer(in_turn(Answer(status=503, headers={"Retry-After": "soon"}))) as server:  # nonsense: ignored
+        asked = Asked(server.url, retries=8, max_wait_s=20.0)
+        asked.ask()
+    for pause, longest in zip(asked.sleeps, (1, 2, 4, 8, 16, 20, 20, 20), strict=True):
         assert longest / 2 <= pause <= longest
-    assert pause_s(1, formatdate(0), 20.0) == 0.0, "a date that is over"
-    assert pause_s(1, formatdate(4e9), 20.0) is None, "one that is far away"
-    nonsense = pause_s(1, "soon", 20.0)
-    assert nonsense is not None
-    assert 0.5 <= nonsense <= 1.0
+
+
+def test_errors_name_the_settings_of_a_judge_in_a_sum() -> None:
+    setting = "reward.parts.judge.reward"
+    (error,) = Asked("http://127.0.0.1:9/v1", setting=setting, retries=0).ask()
+    assert str(error).startswith(f"{setting}.base_url=http://127.0.0.1:9/v1: ")
+    assert f"{setting}.retries" in str(error)
 
 
 @pytest.mark.parametrize(

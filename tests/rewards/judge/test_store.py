@@ -10,8 +10,7 @@ import pytest
 
 from igrpo.rewards.base import RewardPausedError, added, measured_values
 from igrpo.rewards.judge.backend import JudgeReply
-from igrpo.rewards.judge.cache import ScoreCache, cache_key
-from igrpo.rewards.judge.spending import Prices, Spending
+from igrpo.rewards.judge.store import Prices, ScoreCache, Spending, cache_key
 
 MESSAGES = [{"role": "user", "content": "x"}]
 PRICES = Prices(input=2.0, output=10.0, max_cost=0.01)
@@ -104,8 +103,8 @@ def test_the_limit_counts_what_earlier_runs_and_other_processes_spent(tmp_path: 
     assert isinstance(error, RewardPausedError)
     assert str(error) == "reward.max_cost=0.01 is spent: the judge has cost 0.01 so far"
     assert error.setting == "reward.max_cost"
-    setting = "reward.parts.judge.reward.max_cost"
+    setting = "reward.parts.judge.reward"
     error = Spending(ledger, "m", PRICES, process=0, processes=1, setting=setting).pause()
-    assert (str(error).partition("=")[0], error.setting) == (setting, setting)
+    assert (str(error).partition("=")[0], error.setting) == (f"{setting}.max_cost",) * 2
     unlimited = Spending(ledger, "m", Prices(2.0, 10.0, None), process=0, processes=1)
     assert not unlimited.is_over
