@@ -6,7 +6,7 @@ import pytest
 
 from igrpo.data.fields import UnusableRowError
 from tests.data.making import mapper
-from tests.data.messages import exactly
+from tests.data.messages import says
 
 
 def answer(text: object, form: str) -> str:
@@ -43,16 +43,16 @@ def test_the_answer_after_the_hashes(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("text", "form", "message"),
     [
-        ("4", "boxed", r"has no \boxed{} with an answer in it (data.fields.answer_form=boxed)"),
-        (r"\boxed{ }", "boxed", r"has no \boxed{} with an answer in it (data.fields.answer_form=boxed)"),
-        ("it is 4", "hashes", "has no #### with an answer after it (data.fields.answer_form=hashes)"),
-        ("it is 4 ####", "hashes", "has no #### with an answer after it (data.fields.answer_form=hashes)"),
+        ("4", "boxed", "data.fields.answer_form=boxed"),
+        (r"\boxed{ }", "boxed", "data.fields.answer_form=boxed"),
+        ("it is 4", "hashes", "data.fields.answer_form=hashes"),
+        ("it is 4 ####", "hashes", "data.fields.answer_form=hashes"),
         (float("nan"), "plain", "(data.fields.answer) must be text or a number, not NaN"),
         (["4"], "plain", "(data.fields.answer) must be text or a number, not list"),
     ],
 )
 def test_rows_that_hold_no_answer_are_named(text: object, form: str, message: str) -> None:
-    with pytest.raises(UnusableRowError, match=exactly(f"row 1: the field 'answer' {message}")):
+    with pytest.raises(UnusableRowError, match=says("row 1: the field 'answer' ", message)):
         answer(text, form)
 
 

@@ -14,7 +14,7 @@ from igrpo.data.sources import read_source
 from igrpo.data.splits import Splits
 from igrpo.settings.data import HubDataConfig
 from tests.composed import config as composed
-from tests.data.messages import exactly
+from tests.data.messages import says
 
 FIELDS = {"id": None, "problem": "question", "answer": "answer", "answer_form": "plain"}
 ROWS = [{"question": f"What is {number}?", "answer": number} for number in range(40)]
@@ -68,9 +68,9 @@ def test_errors_name_what_is_missing(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", ROWS)
     with pytest.raises(
         ValueError,
-        match=exactly(
-            f"{path}:1: there is no field 'questoin' (data.fields.problem); "
-            "did you mean 'question'? The fields are answer, question"
+        match=says(
+            f"{path}:1: there is no field 'questoin' (data.fields.problem); ",
+            "'question'? The fields are answer, question",
         ),
     ):
         load(path, fields=FIELDS | {"problem": "questoin"})
@@ -85,7 +85,7 @@ def test_errors_name_what_is_missing(tmp_path: Path) -> None:
         load(directory, test="tests")
 
 
-def test_paths_into_fields_and_what_stands_around_a_problem(tmp_path: Path) -> None:
+def test_nested_fields_and_the_prefix_of_a_problem(tmp_path: Path) -> None:
     rows = [
         {"prompt": [{"content": f"Solve this.\n\nWhat is {n}?\n\nBe brief."}], "gold": {"truth": str(n)}}
         for n in range(5)
@@ -102,7 +102,7 @@ def test_paths_into_fields_and_what_stands_around_a_problem(tmp_path: Path) -> N
         "gold.truth.x": "there is no field 'gold.truth.x' (data.fields.answer); 'x' is looked for in str",
     }
     for name, message in messages.items():
-        with pytest.raises(ValueError, match=exactly(f"{path} row 1: {message}")):
+        with pytest.raises(ValueError, match=says(f"{path} row 1: {message}")):
             load(path, fields=nested | {"answer": name})
 
 
@@ -116,11 +116,11 @@ def test_rows_that_cannot_be_used_are_counted_up_to_a_share(tmp_path: Path, capl
     path = write_jsonl(tmp_path / "a.jsonl", [*rows, *broken])
     settings = {"fields": FIELDS | {"answer_form": "boxed"}, "problem_prefix": "[Q]"}
     first = f"{path}:11: the field 'answer' has no \\boxed{{}} with an answer in it (data.fields.answer_form=boxed)"
-    with pytest.raises(ValueError, match=exactly(first)):
+    with pytest.raises(ValueError, match=says(first)):
         load(path, **settings)
     with pytest.raises(
         ValueError,
-        match=exactly(f"data.unusable_share=0.2, but 3 of 13 rows hold no question; the first: {first}"),
+        match=says(f"data.unusable_share=0.2, but 3 of 13 rows hold no question; the first: {first}"),
     ):
         load(path, **settings, unusable_share=0.2)  # 3/13 = 0.23
     with caplog.at_level(logging.WARNING):
@@ -201,7 +201,7 @@ def test_a_limit_chooses_by_id_and_a_lower_one_among_the_same(tmp_path: Path) ->
     assert held.test == load(path, test=0.3).test  # a limit changes nothing that is held out
 
 
-def test_another_file_can_be_held_out_but_no_split_of_a_single_file(tmp_path: Path) -> None:
+def test_a_single_file_has_no_other_split_to_hold_out(tmp_path: Path) -> None:
     path, other = write_jsonl(tmp_path / "a.jsonl", ROWS[:30]), write_jsonl(tmp_path / "b.jsonl", ROWS[30:])
     assert [one.answer for one in load(path, test=str(other)).test] == [str(n) for n in range(30, 40)]
     with pytest.raises(

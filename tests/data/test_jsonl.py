@@ -10,7 +10,7 @@ import pytest
 from igrpo.data.splits import hold_out
 from igrpo.types import Question
 from tests.data.making import read
-from tests.data.messages import exactly
+from tests.data.messages import says
 
 
 def write(path: Path, *records: object) -> Path:
@@ -73,14 +73,14 @@ def test_shares_are_held_out_by_id_alone(tmp_path: Path) -> None:
     assert not set(one.train) & set(one.test)
 
 
-def test_files_of_their_own(tmp_path: Path) -> None:
+def test_a_split_may_have_a_file_of_its_own(tmp_path: Path) -> None:
     train = write(tmp_path / "train.jsonl", *map(record, range(5)))
     test = write(tmp_path / "test.jsonl", *map(record, range(5, 8)))
     source = read(train, test=str(test))
     assert [len(source.train), len(source.development), len(source.test)] == [5, 0, 3]
 
 
-def test_training_problems_among_the_held_out_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_training_problems_in_a_held_out_file_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     train = write(tmp_path / "train.jsonl", *map(record, range(5)))
     test = write(tmp_path / "test.jsonl", *[{**record(number), "id": f"t{number}"} for number in range(3, 8)])
     with caplog.at_level(logging.WARNING):
@@ -92,33 +92,33 @@ GOOD = json.dumps(record(1))
 BROKEN_LINES = [
     (
         '{"id": 1,',
-        "{file}:2: not valid JSON (Expecting property name enclosed in double quotes: line 2 column 1 (char 10))",
+        "not valid JSON",
     ),
-    ('{"id": "b", "problem": "p", "answer": NaN}', "{file}:2: not valid JSON (NaN is no JSON number)"),
-    ('["id"]', '{file}:2: a line must be a JSON object with named fields, not ["id"]'),
+    ('{"id": "b", "problem": "p", "answer": NaN}', "NaN is no JSON number"),
+    ('["id"]', 'not ["id"]'),
     (
         '{"id": "b", "problm": "p", "answer": "1"}',
-        "{file}:2: there is no field 'problem' (data.fields.problem); did you mean 'problm'? The fields are answer, id, problm",
+        "data.fields.problem); did you mean 'problm'? The fields are answer, id, problm",
     ),
-    ("{}", "{file}:2: there is no field 'problem' (data.fields.problem); The fields are none"),
-    ('{"id": "b", "problem": "p", "answer": " "}', "{file}:2: the field 'answer' (data.fields.answer) is empty"),
+    ("{}", "data.fields.problem); The fields are none"),
+    ('{"id": "b", "problem": "p", "answer": " "}', "(data.fields.answer) is empty"),
     (
         '{"id": "b", "problem": "p", "answer": null}',
-        "{file}:2: the field 'answer' (data.fields.answer) must be text or a number, not null",
+        "data.fields.answer) must be text or a number, not null",
     ),
     (
         '{"id": "b", "problem": "p", "answer": true}',
-        "{file}:2: the field 'answer' (data.fields.answer) must be text or a number, not bool",
+        "data.fields.answer) must be text or a number, not bool",
     ),
     (
         '{"id": "b", "problem": ["p"], "answer": "1"}',
-        "{file}:2: the field 'problem' (data.fields.problem) must be text or a number, not list",
+        "data.fields.problem) must be text or a number, not list",
     ),
     (
         '{"id": "b", "problem": "\\ud800", "answer": "1"}',
-        "{file}:2: the field 'problem' holds half a character (a lone surrogate)",
+        "lone surrogate",
     ),
-    (GOOD, "{file}:2: the id 'q1' already stands at {file}:1; ids must be unique"),
+    (GOOD, "the id 'q1' already stands at {file}:1"),
 ]
 
 
@@ -126,14 +126,14 @@ BROKEN_LINES = [
 def test_a_broken_line_is_named(tmp_path: Path, line: str, message: str) -> None:
     path = tmp_path / "questions.jsonl"
     path.write_text(f"{GOOD}\n{line}\n")
-    with pytest.raises(ValueError, match=exactly(message.format(file=path))):
+    with pytest.raises(ValueError, match=says(f"{path}:2: ", message.format(file=path))):
         read(path)
 
 
 def test_bytes_that_are_no_utf8(tmp_path: Path) -> None:
     path = tmp_path / "latin.jsonl"
     path.write_bytes(GOOD.encode() + b'\n{"id": "b", "problem": "\xe9", "answer": "1"}\n')
-    with pytest.raises(ValueError, match=exactly(f"{path}:2: not UTF-8 (invalid continuation byte at byte 24)")):
+    with pytest.raises(ValueError, match=says(f"{path}:2: not UTF-8", "at byte 24")):
         read(path)
 
 
@@ -146,11 +146,11 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     messages = {
         missing: f"data.path={missing}: there is no such file",
         empty: f"data.path={empty} has no question",
-        tmp_path: f"data.path={tmp_path} is not a file: give one of JSON lines, a JSON array, CSV or parquet",
-        cut: f"data.path={cut} cannot be read: Compressed file ended before the end-of-stream marker was reached",
+        tmp_path: f"data.path={tmp_path} is not a file",
+        cut: f"data.path={cut} cannot be read",
     }
     for path, message in messages.items():
-        with pytest.raises(ValueError, match=exactly(message)):
+        with pytest.raises(ValueError, match=says(message)):
             read(path)
     with pytest.raises(ValueError, match=r"^data\.test=.*missing\.jsonl: there is no such file$"):
         read(write(tmp_path / "a.jsonl", record(1)), test=str(missing))
@@ -159,13 +159,13 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("development", "test", "message"),
     [
-        (1.0, 0.0, "data.development=1.0: a share of the questions must be at least 0 and below 1"),
-        (0.0, -0.1, "data.test=-0.1: a share of the questions must be at least 0 and below 1"),
+        (1.0, 0.0, "data.development=1.0: "),
+        (0.0, -0.1, "data.test=-0.1: "),
         (0.5, 0.5, "data.development=0.5 and data.test=0.5 leave none of 3 questions to train on"),
-        (0.0, 1e-6, "data.test=1e-06 of 3 questions holds out none: raise it, or set it to 0"),
+        (0.0, 1e-6, "data.test=1e-06 of 3 questions holds out none"),
     ],
 )
 def test_impossible_shares_are_errors(development: float, test: float, message: str) -> None:
     questions = [Question(f"q{number}", f"What is {number}?", str(number)) for number in range(3)]
-    with pytest.raises(ValueError, match=exactly(message)):
+    with pytest.raises(ValueError, match=says(message)):
         hold_out(questions, development, test)

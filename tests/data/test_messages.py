@@ -37,7 +37,7 @@ def problem(value: object) -> str:
         ("What is 2+2?", "What is 2+2?"),
     ],
 )
-def test_the_problem_is_what_the_user_says(messages: object, expected: str) -> None:
+def test_the_problem_is_the_text_of_the_user_messages(messages: object, expected: str) -> None:
     assert problem(messages) == expected
 
 
@@ -71,6 +71,6 @@ def test_system_messages_are_left_out_with_a_warning(tmp_path: Path, caplog: pyt
     assert told.startswith("data: 1 of 2 rows have a system message, which is left out")
 
 
-def test_prefix_and_suffix_stand_around_what_the_user_says() -> None:
+def test_prefix_and_suffix_are_removed_from_user_messages() -> None:
     row = {"messages": [say("user", "Solve: 2+2? Be brief.")], "answer": "4"}
     assert mapper("Solve: ", "Be brief.", **FIELDS).question("row 1", row).problem == "2+2?"

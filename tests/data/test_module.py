@@ -44,7 +44,7 @@ def fit(start: int) -> list[Any]:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_lightning_sees_every_cycle_and_a_resumed_run_the_rest_of_them() -> None:
+def test_a_resumed_run_sees_the_remaining_cycles() -> None:
     whole = fit(0)
     assert whole == [(step, questions_of_step(TRAIN, 4, step, 16)) for step in range(7)]
     assert fit(5) == whole[5:]

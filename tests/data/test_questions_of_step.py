@@ -11,7 +11,7 @@ from igrpo.data import module
 from igrpo.data.chains import chain_splits
 from igrpo.data.module import questions_of_step
 from igrpo.types import Question
-from tests.data.messages import exactly
+from tests.data.messages import says
 
 
 def few(size: int) -> list[Question]:
@@ -24,7 +24,7 @@ def ids(train: Sequence[Question], seed: int, step: int, count: int) -> list[str
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(1, 13), st.integers(1, 13), st.integers(0, 99))
-def test_every_epoch_shows_every_question_once_and_no_step_repeats_one(size: int, count: int, seed: int) -> None:
+def test_an_epoch_has_every_question_once(size: int, count: int, seed: int) -> None:
     count = min(size, count)
     source, epochs = few(size), 4
     steps = [ids(source, seed, step, count) for step in range(epochs * size // count)]
@@ -61,10 +61,7 @@ def test_golden_order() -> None:
 def test_a_step_that_cannot_be_filled_is_an_error(count: int) -> None:
     with pytest.raises(
         ValueError,
-        match=exactly(
-            f"{count} questions per step, but the training split has 3: "
-            "set trainer.questions_per_step to at most that (and to at least 1)"
-        ),
+        match=says(f"{count} questions per step, but the training split has 3: ", "trainer.questions_per_step"),
     ):
         questions_of_step(few(3), 0, 0, count)
 
@@ -82,7 +79,7 @@ def test_chains_are_generated_on_access() -> None:
     assert len({question.id for question in step}) == 16
 
 
-def test_the_order_depends_on_the_runs_seed_the_questions_on_the_datas() -> None:
+def test_data_seed_sets_the_questions_and_run_seed_the_order() -> None:
     one = chain_splits(seed=0, operations=3, train=40, development=5, test=5)
     other = chain_splits(seed=1, operations=3, train=40, development=5, test=5)
     assert set(one.train).isdisjoint(other.train)

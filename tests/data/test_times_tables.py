@@ -17,7 +17,7 @@ def factors(problem: str) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def test_every_product_of_the_ranges_is_in_one_split_with_its_answer() -> None:
+def test_every_product_is_in_one_split_with_its_answer() -> None:
     made = source()
     questions = [*made.train, *made.development, *made.test]
     assert {factors(question.problem) for question in questions} == {(a, b) for a in range(2, 21) for b in range(2, 13)}
@@ -48,7 +48,7 @@ def test_golden_questions_never_change() -> None:
     assert [question.problem for question in source().test[:4]] == ["17 * 3", "7 * 12", "18 * 6", "9 * 2"]
 
 
-def test_ranges_that_are_empty_and_splits_without_questions_are_refused() -> None:
+def test_empty_ranges_and_splits_are_errors() -> None:
     with pytest.raises(ValueError, match=r"data\.first=\[5,4\]: the range from 5 to 4 is empty"):
         source(first=(5, 4))
     with pytest.raises(ValueError, match=r"data\.development=100 and data\.test=109 of 209 products leave"):

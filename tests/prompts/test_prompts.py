@@ -86,7 +86,7 @@ ASKS_THE_DATE = (
 
 
 @pytest.mark.parametrize("system", ["", "Be careful."])
-def test_a_template_that_asks_the_clock_is_given_the_date_of_the_run(system: str) -> None:
+def test_a_template_with_a_date_gets_that_of_the_run(system: str) -> None:
     tokenizer = byte_tokenizer(ASKS_THE_DATE)
     prompts = builder(tokenizer, system=system, today=date(2001, 2, 3))
     draft = sampled(tokenizer, DRAFT)

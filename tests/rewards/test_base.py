@@ -78,7 +78,7 @@ def test_a_good_result_passes_unchanged() -> None:
         ([Score(1.0, True, "right", parts=None)], "parts=None"),  # type: ignore[arg-type]
     ],
 )
-def test_a_broken_result_is_an_error_that_names_reward_and_question(result: Any, says: str) -> None:
+def test_an_invalid_result_names_reward_and_question(result: Any, says: str) -> None:
     with pytest.raises(RewardError, match="reward 'fixed' on question 'q1'") as raised:
         run(result, count=len(result) if "completion 1" in says else 1)
     assert says in str(raised.value)

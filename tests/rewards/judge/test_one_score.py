@@ -24,7 +24,7 @@ REFINED = ["so 24", "so 80", "so 50", "so 4"]
 
 
 @pytest.mark.parametrize("verdict", ["judge", "rule"])
-def test_the_judges_best_draft_is_shown_and_its_values_make_the_advantages(verdict: str) -> None:
+def test_the_score_that_picks_the_draft_trains_refinements(verdict: str) -> None:
     drafts, refined = iter(DRAFTS), iter(REFINED)
     engine = ScriptedEngine(lambda prompt, seed: next(drafts) if prompt == (1,) else next(refined))
     prompts: Any = PlainPrompts()

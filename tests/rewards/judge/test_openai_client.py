@@ -45,7 +45,7 @@ class Asked:
         return asyncio.run(all_of_them())
 
 
-def test_what_is_sent_and_what_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_has_the_configured_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IGRPO_JUDGE_API_KEY", "secret")
     monkeypatch.setenv("OPENAI_API_KEY", "of another service")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
@@ -83,7 +83,7 @@ def test_settings_that_are_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
         Answer(body="null"),
     ],
 )  # fmt: skip
-def test_what_passes_is_tried_again(bad: Answer) -> None:
+def test_temporary_errors_are_retried(bad: Answer) -> None:
     with JudgeServer(in_turn(bad, bad, GOOD)) as server:
         asked = Asked(server.url)
         (reply,) = asked.ask()
@@ -105,7 +105,7 @@ def test_a_server_that_hangs_or_drips_meets_the_time_limit() -> None:
     assert "it took longer than reward.timeout_s=0.2" in str(error)
 
 
-def test_a_judge_that_is_down_for_good_is_one_error_that_names_its_address() -> None:
+def test_a_judge_that_is_down_is_an_error_with_its_address() -> None:
     asked = Asked("http://127.0.0.1:9/v1", retries=3)
     (error,) = asked.ask()
     assert isinstance(error, JudgeError)
@@ -157,7 +157,7 @@ def test_errors_name_the_settings_of_a_judge_in_a_sum() -> None:
         (405, "it answered 405"),
     ],
 )
-def test_what_does_not_pass_is_not_tried_again(status: int, words: str) -> None:
+def test_permanent_errors_are_not_retried(status: int, words: str) -> None:
     with JudgeServer(in_turn(Answer(status=status))) as server:
         (error,) = Asked(server.url).ask()
     assert isinstance(error, JudgeError)
@@ -166,7 +166,7 @@ def test_what_does_not_pass_is_not_tried_again(status: int, words: str) -> None:
     assert len(server.requests) == 1
 
 
-def test_a_first_request_that_is_refused_either_way_says_nothing_about_the_schema() -> None:
+def test_a_refused_first_request_says_nothing_of_the_schema() -> None:
     with JudgeServer(lambda body, number: Answer(status=400) if body["seed"] == 0 else GOOD) as server:
         first, second = Asked(server.url).ask(times=2)
     assert isinstance(first, JudgeError)
@@ -178,7 +178,7 @@ def without_schema(body: dict[str, Any], number: int) -> Answer:
     return Answer(status=400) if "response_format" in body else GOOD
 
 
-def test_a_server_without_json_schemas_is_asked_without_one_from_then_on() -> None:
+def test_a_server_without_json_schemas_is_asked_without_one() -> None:
     with JudgeServer(without_schema) as server:
         asked = Asked(server.url)
         replies = asked.ask(times=3)
@@ -192,7 +192,7 @@ def test_a_server_without_json_schemas_is_asked_without_one_from_then_on() -> No
 
 
 @pytest.mark.parametrize("structured", ["off", "json_schema", "auto"])
-def test_one_request_that_is_refused_costs_one_sample_and_the_first_costs_the_run(structured: str) -> None:
+def test_only_a_refused_first_request_ends_the_run(structured: str) -> None:
     def script(bad: int) -> Callable[[dict[str, Any], int], Answer]:
         return lambda body, number: Answer(status=400) if body["seed"] == bad else GOOD
 

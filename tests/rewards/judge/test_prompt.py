@@ -52,7 +52,7 @@ def test_a_long_solution_loses_its_middle_and_says_so() -> None:
     assert not PROMPT.is_cut("a" * 100)
 
 
-def test_solutions_of_a_question_share_their_prefix_unless_one_holds_the_key() -> None:
+def test_prompts_of_a_question_share_a_prefix() -> None:
     one, other = user(QUESTION, "4"), user(QUESTION, "5")
     assert one.partition("<<<solution")[0] == other.partition("<<<solution")[0]
     found = _FENCE.search(one)

@@ -43,7 +43,7 @@ def test_scores_outlive_the_object_and_the_first_one_stays(tmp_path: Path) -> No
     assert (memory.get("a"), ScoreCache(None).get("a")) == (1.0, None)
 
 
-def test_what_is_no_database_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
+def test_a_broken_database_is_an_error_with_its_setting(tmp_path: Path) -> None:
     path = tmp_path / "cache.sqlite"
     path.write_text("no database, but long enough to be one" * 30)
     with pytest.raises(ValueError, match=rf"^reward\.cache={path}: file is not a database; remove the file"):
@@ -61,7 +61,7 @@ def _fill(folder: str, process: int) -> None:
     spending.close()
 
 
-def test_two_processes_write_at_the_same_time_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_two_processes_write_at_once_without_loss(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_fill, args=(str(tmp_path), i)) for i in range(2)]
     for process in processes:
@@ -86,7 +86,7 @@ def test_two_processes_write_at_the_same_time_and_nothing_is_lost(tmp_path: Path
         part.close()
 
 
-def test_the_limit_counts_what_earlier_runs_and_other_processes_spent(tmp_path: Path) -> None:
+def test_the_limit_includes_earlier_runs_and_other_processes(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.sqlite"
     first = Spending(ledger, "m", PRICES, process=1, processes=2)
     first.add(JudgeReply(None, 1000, 700))  # 0.002 + 0.007

@@ -52,7 +52,7 @@ def test_a_worker_that_hangs_is_killed_and_replaced(shared: WorkerPool) -> None:
     assert not psutil.pid_exists(before[0])
 
 
-def test_a_stopped_worker_is_not_timed_out_since_only_its_cpu_time_counts(shared: WorkerPool) -> None:
+def test_time_asleep_does_not_count_as_cpu_time(shared: WorkerPool) -> None:
     (pid,) = shared.pids
     os.kill(pid, signal.SIGSTOP)
     thread, outcomes = in_thread(shared, request("(a+b)^2", "a^2+2ab+b^2"))
@@ -64,7 +64,7 @@ def test_a_stopped_worker_is_not_timed_out_since_only_its_cpu_time_counts(shared
     assert shared.pids == [pid]
 
 
-def test_kill_9_in_flight_is_a_crash_and_the_next_answer_is_right(shared: WorkerPool) -> None:
+def test_a_worker_killed_while_comparing_is_a_crash(shared: WorkerPool) -> None:
     (pid,) = shared.pids
     os.kill(pid, signal.SIGSTOP)  # so that the request is surely in flight
     thread, outcomes = in_thread(shared, request("2x", "x+x"))
@@ -75,7 +75,7 @@ def test_kill_9_in_flight_is_a_crash_and_the_next_answer_is_right(shared: Worker
     assert shared.ask(request("2x", "x+x")) == "right"
 
 
-def test_a_worker_killed_while_idle_is_replaced_without_a_word(shared: WorkerPool) -> None:
+def test_a_worker_killed_while_idle_is_replaced(shared: WorkerPool) -> None:
     (pid,) = shared.pids
     worker = psutil.Process(pid)
     worker.kill()
@@ -186,7 +186,7 @@ def test_waiting_for_a_processor_is_not_sleep() -> None:
         pool.close()
 
 
-def test_an_exception_of_a_comparison_is_its_answer_and_the_worker_lives(shared: WorkerPool) -> None:
+def test_a_worker_survives_an_exception_in_a_comparison(shared: WorkerPool) -> None:
     assert shared.ask(request("2y", "y+y")) == "right"
     before = shared.pids
     reply = shared.submit(request("2y", "y+y") | {"conventions": {"percent": "sometimes"}}).result()

@@ -62,7 +62,7 @@ def test_simple_answers_start_no_worker() -> None:
 
 
 @pytest.mark.parametrize(("text", "outcome"), [(r"\boxed{9^{9^9}}", "refused"), (rf"\boxed{{{SLOW}}}", "timed_out")])
-def test_what_has_no_verdict_is_counted_logged_and_saved(
+def test_missing_verdicts_are_counted_logged_and_saved(
     text: str, outcome: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     verifier = MathVerifier(workers=1, cpu_limit_s=0.5, unevaluated="accepted", incident_dir=tmp_path / "incidents")

@@ -18,7 +18,7 @@ import pytest
 
 from igrpo.types import Question
 from tests.data.making import read
-from tests.data.messages import exactly
+from tests.data.messages import says
 
 #: Texts with what separates cells, lines and quotes.
 ROWS = [
@@ -90,7 +90,7 @@ def test_every_format_and_packing_holds_the_same_questions(name: str, packing: s
 
 
 @pytest.mark.parametrize("name", ["lines", "array", "csv", "parquet"])
-def test_a_row_without_an_id_is_called_by_its_problem(
+def test_a_row_without_an_id_gets_a_hash_of_its_problem(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ending, write = FORMATS[name]
@@ -108,7 +108,7 @@ def test_a_row_without_an_id_is_called_by_its_problem(
 
 
 @pytest.mark.parametrize("nothing", [None, "", "  "])
-def test_some_rows_may_lack_what_others_have(nothing: str | None, tmp_path: Path) -> None:
+def test_some_rows_may_lack_an_id(nothing: str | None, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(
         as_lines([{"name": "x", "problem": "p", "answer": "1"}, {"name": nothing, "problem": "q", "answer": "2"}])
@@ -125,9 +125,7 @@ def test_some_rows_may_lack_what_others_have(nothing: str | None, tmp_path: Path
 def test_two_rows_of_one_id_are_still_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(as_csv([*ROWS, ROWS[0]]))
-    with pytest.raises(
-        ValueError, match=exactly(f"{path}:6: the id 'a' already stands at {path}:2; ids must be unique")
-    ):
+    with pytest.raises(ValueError, match=says(f"{path}:6: the id 'a' already stands at {path}:2")):
         load(path)
 
 
@@ -148,30 +146,30 @@ def test_numeric_answers_of_json_keep_their_spelling(tmp_path: Path) -> None:
 
 
 BROKEN: list[tuple[str, bytes, str]] = [
-    ("a.csv", b"id,problem,answer\n1,p,1\n2,a,b,2\n", "{path}:3: 4 cells, and the header has 3 (id, problem, answer): a text with the separator ',' in it must stand in quotes"),
-    ("a.csv", b"id,problem,answer\n1,p\n", "{path}:2: 2 cells, and the header has 3 (id, problem, answer): a text with the separator ',' in it must stand in quotes"),
-    ("a.csv", b'id,problem,answer\n1,"p\nq",1\n2,"p', "{path}:4: not valid CSV (unexpected end of data)"),
+    ("a.csv", b"id,problem,answer\n1,p,1\n2,a,b,2\n", "{path}:3: 4 cells, and the header has 3"),
+    ("a.csv", b"id,problem,answer\n1,p\n", "{path}:2: 2 cells, and the header has 3"),
+    ("a.csv", b'id,problem,answer\n1,"p\nq",1\n2,"p', "{path}:4: not valid CSV"),
     ("a.csv", b"id,problem,problem\n1,p,1\n", "{path}:1: the header names 'problem' twice"),
-    ("a.csv", b"id,problm,answer\n1,p,1\n", "{path}:2: there is no field 'problem' (data.fields.problem); did you mean 'problm'? The fields are answer, id, problm"),
+    ("a.csv", b"id,problm,answer\n1,p,1\n", "{path}:2: there is no field 'problem' (data.fields.problem); did you mean 'problm'"),
     ("a.csv", b'id,problem,answer\n1,"p\nq",1\n2,q,\n', "{path}:4: the field 'answer' (data.fields.answer) is empty"),
-    ("a.csv", b"id,problem,answer\n1,\xe9,1\n", "{path}: not UTF-8 (invalid continuation byte at byte 20)"),
+    ("a.csv", b"id,problem,answer\n1,\xe9,1\n", "{path}: not UTF-8"),
     ("a.csv", b"id,problem,answer\n", "data.path={path} has no question"),
     ("a.csv", b"", "data.path={path} has no question"),
     ("a.json", b"[]", "data.path={path} has no question"),
-    ("a.json", b'[{"id": 1, "problem": "p", "answer": "1"}, 5]', '{path} row 2: an item of the array must be a JSON object with named fields, not "5"'),
-    ("a.json", b'[{"id": 1, "problem": "p", "answer": "1"}, {"id": 2, "problem": "p"}]', "{path} row 2: there is no field 'answer' (data.fields.answer); The fields are id, problem"),
-    ("a.json", b'[{"id": 1', "{path}: not valid JSON (Expecting ',' delimiter: line 1 column 10 (char 9))"),
-    ("a.json", b'{\n "id": 1\n}', "{path}:1: not valid JSON (Expecting property name enclosed in double quotes: line 2 column 1 (char 2)); one object per line, or one array of objects, is read"),
-    ("a.jsonl", b'["id"]', '{path} row 1: an item of the array must be a JSON object with named fields, not "id"'),
-    ("a.gz", gzip.compress(b'{"id": 1, "problem": "p"}', mtime=0), "{path}:1: there is no field 'answer' (data.fields.answer); The fields are id, problem"),
+    ("a.json", b'[{"id": 1, "problem": "p", "answer": "1"}, 5]', '{path} row 2: an item of the array must be a JSON object'),
+    ("a.json", b'[{"id": 1, "problem": "p", "answer": "1"}, {"id": 2, "problem": "p"}]', "{path} row 2: there is no field 'answer' (data.fields.answer)"),
+    ("a.json", b'[{"id": 1', "{path}: not valid JSON"),
+    ("a.json", b'{\n "id": 1\n}', "{path}:1: not valid JSON"),
+    ("a.jsonl", b'["id"]', '{path} row 1: an item of the array must be a JSON object'),
+    ("a.gz", gzip.compress(b'{"id": 1, "problem": "p"}', mtime=0), "{path}:1: there is no field 'answer' (data.fields.answer)"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "content", "message"), BROKEN)
-def test_what_is_broken_is_named_with_its_place(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+def test_a_broken_file_is_named_with_its_place(name: str, content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=exactly(message.format(path=path))):
+    with pytest.raises(ValueError, match=says(message.format(path=path))):
         load(path)
 
 
