@@ -4,8 +4,8 @@ Differences from GRPO: if all n first answers to a question fail, some of them g
 refinement, given the question, the answer and its critique. k < n refinements, right ones first, join the first answers
 in one cohort: A = R - mean over the union. All of them are trained as answers to the bare question. A refinement was
 sampled from another prompt. Its per-token term is therefore A * pi / (pi + gamma), where pi is conditioned on the
-question ALONE and carries the gradient (`igrpo.losses.shaping`). The absence of std, length term and KL is set by the
-objective (objective=dr_grpo, which condition=critique_grpo selects).
+question ALONE and carries the gradient (`igrpo.losses.surrogates`). The absence of std, length term and KL is set by
+the objective (objective=dr_grpo, which condition=critique_grpo selects).
 
 The paper was read in excerpts, together with the code that its authors released. The following points were unclear or
 not available, and are resolved here as stated:

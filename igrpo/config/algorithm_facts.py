@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from igrpo.config.schema import RunConfig
 from igrpo.settings.algorithm import CritiqueGRPOConfig, IGRPOConfig, SelfVerificationConfig
-from igrpo.settings.transfer import TransferConfig, TruncateConfig
+from igrpo.settings.importance_weights import CrossPromptConfig, CrossPromptWeightsConfig
 
 
 def split(config: RunConfig) -> str:
@@ -73,9 +73,9 @@ def variants(config: RunConfig) -> Iterator[tuple[str, str]]:
         )
 
 
-def _transfer(transfer: TransferConfig) -> str:
-    if isinstance(transfer, TruncateConfig) and transfer.level == "none":
+def _transfer(transfer: CrossPromptConfig) -> str:
+    if isinstance(transfer, CrossPromptWeightsConfig) and transfer.level == "none":
         return "without a weight for the prompt that they were sampled from"
-    if isinstance(transfer, TruncateConfig):
+    if isinstance(transfer, CrossPromptWeightsConfig):
         return f"weighed by at most {transfer.cap:g} ({transfer.level})"
     return f"each token's term A pi / (pi + {transfer.gamma:g})"

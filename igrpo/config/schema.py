@@ -14,9 +14,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from igrpo.settings.alarms import AlarmsConfig
 from igrpo.settings.algorithm import AlgorithmConfig
 from igrpo.settings.base import Section
-from igrpo.settings.correction import CorrectionConfig
 from igrpo.settings.data import DataConfig
 from igrpo.settings.evaluation import EvaluationConfig
+from igrpo.settings.importance_weights import CrossPromptConfig, ImportanceWeightsConfig
 from igrpo.settings.model import LoraConfig, ModelConfig
 from igrpo.settings.objective import ObjectiveConfig
 from igrpo.settings.prompt import PromptConfig
@@ -26,7 +26,6 @@ from igrpo.settings.sampled import Sampled
 from igrpo.settings.sampling import DynamicSamplingConfig, SamplingConfig
 from igrpo.settings.tracking import TrackingConfig
 from igrpo.settings.trainer import BudgetConfig, CheckpointConfig, TrainerConfig
-from igrpo.settings.transfer import TransferConfig
 
 SCHEMA_VERSION = 4
 
@@ -42,7 +41,7 @@ class RunConfig(Section):
     algorithm: AlgorithmConfig
     objective: ObjectiveConfig
     dynamic_sampling: DynamicSamplingConfig
-    correction: CorrectionConfig
+    correction: ImportanceWeightsConfig
     reward: RewardConfig
     sampling: SamplingConfig
     rollout: RolloutConfig
@@ -68,7 +67,7 @@ class RunConfig(Section):
         return sum(one.samples for one in self.sampled if one.kind == "drafts")
 
     @property
-    def transfer(self) -> TransferConfig | None:
+    def transfer(self) -> CrossPromptConfig | None:
         """Settings for completions trained as answers to a prompt other than their own; None if there are none."""
         return self.algorithm.transferring
 

@@ -18,6 +18,7 @@ from igrpo.data.module import QuestionDataModule
 from igrpo.distributed import from_main, is_main, main_first
 from igrpo.evaluation.result import EvaluationResult
 from igrpo.files import write_json_atomic
+from igrpo.losses import Objective
 from igrpo.metrics.alarms import Alarms
 from igrpo.models.load import reference_copy
 from igrpo.runs.console import get_console
@@ -147,12 +148,10 @@ def _fit(
             policy.model,
             reference_copy(policy.model) if config.objective.kl_beta > 0 else None,
             assembly.build_collector(config, parts, assembly.build_dynamic_sampling(config, data)),
-            objective=config.objective,
-            correction=config.correction,
+            objective=Objective(config.objective, config.correction, config.transfer),
             trainer=config.trainer,
             stopping=StoppingRule(config.trainer.steps, config.budget),
             pad_id=policy.tokenizer.pad_token_id,
-            transfer=config.transfer,
             entropies=assembly.build_entropy_meter(config, parts),
             weight_sync_check=assembly.build_weight_sync_check(config, parts, source.development[0]),
         )

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from igrpo.settings.base import UnitShare
+from igrpo.settings.importance_weights import CrossPromptConfig
 from igrpo.settings.sampled import AlgorithmSection, Sampled
-from igrpo.settings.transfer import TransferConfig
 
 
 class GRPOConfig(AlgorithmSection):
@@ -44,7 +44,7 @@ class IGRPOConfig(AlgorithmSection):
     all_failed: Literal["show", "skip"]
     train_on: tuple[Literal["draft", "refine", "internalize"], ...] = Field(strict=False, min_length=1)
     joint_baseline: bool
-    transfer: TransferConfig
+    transfer: CrossPromptConfig
     bare_fraction: UnitShare
 
     def sampled(self, total: int) -> tuple[Sampled, ...]:
@@ -70,7 +70,7 @@ class IGRPOConfig(AlgorithmSection):
         return questions * Fraction(str(self.bare_fraction))
 
     @property
-    def transferring(self) -> TransferConfig | None:
+    def transferring(self) -> CrossPromptConfig | None:
         return self.transfer if "internalize" in self.train_on else None
 
     @property
@@ -94,7 +94,7 @@ class CritiqueGRPOConfig(AlgorithmSection):
     name: Literal["critique_grpo"]
     answers: PositiveInt
     kept: PositiveInt
-    transfer: TransferConfig
+    transfer: CrossPromptConfig
 
     def critiques(self, total: int) -> int:
         """Return the maximum number of critiques per question, which is also that of refinements."""
@@ -116,7 +116,7 @@ class CritiqueGRPOConfig(AlgorithmSection):
         return frozenset({self.answers, self.answers + self.kept})
 
     @property
-    def transferring(self) -> TransferConfig | None:
+    def transferring(self) -> CrossPromptConfig | None:
         return self.transfer
 
     @property

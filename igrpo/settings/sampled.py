@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Literal
 
 from igrpo.settings.base import Section
-from igrpo.settings.transfer import TransferConfig
+from igrpo.settings.importance_weights import CrossPromptConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class AlgorithmSection(Section):
         return Fraction(0)
 
     @property
-    def transferring(self) -> TransferConfig | None:
+    def transferring(self) -> CrossPromptConfig | None:
         """Settings for completions trained as answers to a prompt other than their own; None if there are none."""
         return None
 

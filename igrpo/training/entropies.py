@@ -32,7 +32,7 @@ class EntropyMeter:
     @torch.no_grad()
     def measure(self, traces: Sequence[Trace], policy: Any, device: torch.device) -> list[Trace]:
         """Return the traces with missing entropies filled in. With sharded weights, every process must call this."""
-        forward = PolicyForward(self.temperature, self.chunk, with_entropy=True, entropy_grad=False)
+        forward = PolicyForward(self.temperature, self.chunk)
         rows = {id(c): Row(prompt, c.token_ids, c.logprobs, 0.0, valid=True) for prompt, c in self._missing(traces)}
         owners = {id(row): key for key, row in rows.items()}
         batches = split_rows(list(rows.values()), self.tokens_per_microbatch)
@@ -40,7 +40,7 @@ class EntropyMeter:
             batches += [[NOTHING]] * (max(gather(len(batches))) - len(batches))
         found: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = {}
         for batch in batches:
-            stats = forward(policy, collate(batch, self.pad_id).to(device))
+            stats = forward(policy, collate(batch, self.pad_id).to(device), entropies="value")
             assert stats.entropies_BT is not None
             assert stats.sampling_entropies_BT is not None
             values = zip(batch, stats.sampling_entropies_BT.tolist(), stats.entropies_BT.tolist(), strict=True)

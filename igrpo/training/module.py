@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,12 +14,10 @@ from igrpo import distributed
 from igrpo.algorithms.base import StatefulAlgorithm
 from igrpo.budget import Budget
 from igrpo.generation.base import Sleeper
+from igrpo.losses import Objective
 from igrpo.metrics.alarms import Alarms
 from igrpo.models.shape import model_shape
-from igrpo.settings.correction import CorrectionConfig
-from igrpo.settings.objective import ObjectiveConfig
 from igrpo.settings.trainer import TrainerConfig
-from igrpo.settings.transfer import TransferConfig
 from igrpo.training.batching import Overlong, question_rows
 from igrpo.training.checkpoint_content import PlainState, check_names, trained_tensors
 from igrpo.training.collect import Collector
@@ -68,12 +65,10 @@ class IGRPOModule(lightning.LightningModule):
         reference: Any | None,
         collector: Collector,
         *,
-        objective: ObjectiveConfig,
-        correction: CorrectionConfig,
+        objective: Objective,
         trainer: TrainerConfig,
         stopping: StoppingRule,
         pad_id: int,
-        transfer: TransferConfig | None = None,
         entropies: EntropyMeter | None = None,
         weight_sync_check: WeightSyncCheck | None = None,
     ) -> None:
@@ -88,7 +83,7 @@ class IGRPOModule(lightning.LightningModule):
         self.alarms: Alarms | None = None
         # checkpoints of adapters lack the frozen weights; `check_names` checks the other names
         self.strict_loading = all(parameter.requires_grad for parameter in policy.parameters())
-        self._objective, self._correction, self._transfer = objective, correction, transfer
+        self._objective = objective
         self._trainer_config, self._pad_id = trainer, pad_id
         self._stopping = stopping
         self._entropies, self._weight_sync_check = entropies, weight_sync_check
@@ -99,14 +94,8 @@ class IGRPOModule(lightning.LightningModule):
                 "non-embedding parameter and token",
                 type(policy).__name__,
             )
-        self._forward = PolicyForward(
-            temperature=collector.params.temperature,
-            chunk=trainer.head_chunk,
-            with_entropy=objective.has_entropy_bonus,
-            entropy_grad=objective.has_entropy_bonus,
-        )
-        self._control = entropy_control(objective)
-        buffer = objective.overlong_buffer
+        self._control = entropy_control(objective.settings)
+        buffer = objective.settings.overlong_buffer
         self._overlong = None if buffer is None else Overlong(collector.params.max_new_tokens, buffer)
         self.budget = Budget()
         self.rollout_step = 0
@@ -125,24 +114,21 @@ class IGRPOModule(lightning.LightningModule):
         mine_S = self._collect(step, distributed.share(questions_S))
         measured = reward_metrics(self._collector.reward)
         rate = self._set_learning_rate(step)
+        settings = self._objective.settings
         rows_S = [
-            question_rows(
-                trace,
-                self._objective.advantage,
-                mask_truncated=self._objective.mask_truncated,
-                overlong=self._overlong,
-            )
+            question_rows(trace, settings.advantage, mask_truncated=settings.mask_truncated, overlong=self._overlong)
             for trace in mine_S
             if trace.dropped is None
         ]
         controlled = {} if self._control is None else self._control.control(mine_S)
+        entropy_coefficient = controlled.get("train/entropy_coefficient", settings.entropy_bonus)
         self._remember(mine_S)
         traces_S = everyones_traces(mine_S)
         if traces_S is not None and self.recorder is not None:
             self.recorder.record(step, traces_S)
         with self.budget.phase("update"):
             try:
-                result = self._updater(controlled).run(rows_S, self._optimizer())
+                result = self._updater().run(rows_S, self._optimizer(), entropy_coefficient)
             except NonFiniteError as error:
                 raise self._failure(step, traces_S, str(error), _ADVICE) from None
         with self.budget.phase("weight_sync"):
@@ -154,7 +140,7 @@ class IGRPOModule(lightning.LightningModule):
             warn_without_scores(step, traces_S, self._collector.reward.name)
             sampled = sample_metrics(
                 traces_S,
-                variance_tolerance=self._objective.advantage.tolerance,
+                variance_tolerance=settings.advantage.tolerance,
                 refills=self._collector.refill is not None,
                 overlong=self._overlong,
             )
@@ -281,17 +267,13 @@ class IGRPOModule(lightning.LightningModule):
         assert not isinstance(optimizer, list), "one optimizer"
         return optimizer
 
-    def _updater(self, controlled: Mapping[str, float]) -> Updater:
-        """Build the updater of a step. Entropy control (``controlled``) sets the bonus; at 0, entropies are skipped."""
-        bonus = controlled.get("train/entropy_coefficient", self._objective.entropy_bonus)
+    def _updater(self) -> Updater:
         return Updater(
             policy=self._run_policy,
             reference=self._reference[0],
-            objective=self._objective.model_copy(update={"entropy_bonus": bonus}),
-            correction=self._correction,
-            transfer=self._transfer,
+            objective=self._objective,
             trainer=self._trainer_config,
-            forward=replace(self._forward, with_entropy=bonus != 0, entropy_grad=bonus != 0),
+            forward=PolicyForward(self._collector.params.temperature, self._trainer_config.head_chunk),
             backward=self.manual_backward,
             shape=self._shape,
             pad_id=self._pad_id,

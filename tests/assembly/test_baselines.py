@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from igrpo import assembly
-from igrpo.settings.transfer import ShapeConfig
+from igrpo.settings.importance_weights import PolicyShapingConfig
 from igrpo.training.batching import Row
 from igrpo.training.module import IGRPOModule
 from igrpo.training.update import Updater
@@ -26,8 +26,8 @@ def mixed(completion: Completion) -> float:
     return float(sum(completion.token_ids) % 4 == 0)
 
 
-def made(name: str, monkeypatch: pytest.MonkeyPatch, *, total: int = 4) -> IGRPOModule:
-    config = composed(None, f"condition={name}", f"completions_per_question={total}")
+def made(name: str, monkeypatch: pytest.MonkeyPatch, *changes: str, total: int = 4) -> IGRPOModule:
+    config = composed(None, f"condition={name}", f"completions_per_question={total}", *changes)
     monkeypatch.setitem(small_run.ALGORITHMS, name, assembly.build_algorithm(config))
     goal = config.objective.model_dump(exclude={"name"})
     reward = small_run.ScriptedReward(mixed)
@@ -40,9 +40,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[list[Row]]:
     rows: list[list[Row]] = []
     run = Updater.run
 
-    def spy(self: Updater, questions_S: Any, optimizer: Any) -> Any:
+    def spy(self: Updater, questions_S: Any, *rest: Any) -> Any:
         rows.extend(questions_S)
-        return run(self, questions_S, optimizer)
+        return run(self, questions_S, *rest)
 
     monkeypatch.setattr(Updater, "run", spy)
     return rows
@@ -99,11 +99,10 @@ def test_critique_grpo_from_its_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_shape_of_the_term_comes_from_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert composed(None, "algorithm=critique_grpo").transfer == ShapeConfig(method="shape", gamma=0.1)
+    assert composed(None, "algorithm=critique_grpo").transfer == PolicyShapingConfig(method="shape", gamma=0.1)
     weights = []
     for gamma in (0.1, 0.1, 0.5):
-        module = made("critique_grpo", monkeypatch, total=8)
-        module._transfer = ShapeConfig(method="shape", gamma=gamma)
+        module = made("critique_grpo", monkeypatch, f"algorithm.transfer.gamma={gamma}", total=8)
         small_run.fit(module, 4, tmp_path)
         weights.append(torch.cat([value.flatten() for value in small_run.weights(module).values()]))
     assert torch.equal(weights[0], weights[1])

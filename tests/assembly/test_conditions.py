@@ -36,9 +36,9 @@ def seen_rows(monkeypatch: pytest.MonkeyPatch) -> list[list[list[Row]]]:
     seen: list[list[list[Row]]] = []
     run = Updater.run
 
-    def spy(self: Updater, questions_S: Any, optimizer: Any) -> Any:
+    def spy(self: Updater, questions_S: Any, *rest: Any) -> Any:
         seen.append(questions_S)
-        return run(self, questions_S, optimizer)
+        return run(self, questions_S, *rest)
 
     monkeypatch.setattr(Updater, "run", spy)
     return seen

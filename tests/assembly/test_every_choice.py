@@ -29,7 +29,7 @@ from igrpo.data.sources import read_source
 from igrpo.generation.batch_barrier import BatchBarrier
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.generation.local.replica import ReplicaEngine
-from igrpo.losses import correction_weights
+from igrpo.losses import importance_weights
 from igrpo.models.cache import cached_model
 from igrpo.models.files import SMOLLM2
 from igrpo.rewards.judge.prompt import JudgePrompt
@@ -206,7 +206,7 @@ def _rollout(name: str, folder: Path) -> None:
 def _correction(name: str, folder: Path) -> None:
     correction = composed(None, f"correction={name}").correction
     old, sampler = torch.tensor([[0.0, -1.0, -1.0]]), torch.tensor([[0.0, -2.0, -1.5]])
-    weights = correction_weights(old, sampler, torch.ones(1, 3, dtype=torch.bool), **correction.model_dump()).weights_BT
+    weights = importance_weights(old, sampler, torch.ones(1, 3, dtype=torch.bool), correction).weights_BT
     whole = math.exp(1.5)  # of the completion; over 2, the upper bound
     expected = {
         "none": [1, 1, 1], "token_truncate": [1, 2, math.exp(0.5)], "token_mask": [1, 0, math.exp(0.5)],

@@ -59,9 +59,9 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
         seen: list[list[Row]] = []
         original = Updater.run
 
-        def spy(self: Updater, questions_S: Any, optimizer: Any) -> Any:
+        def spy(self: Updater, questions_S: Any, *rest: Any) -> Any:
             seen.extend(questions_S)
-            return original(self, questions_S, optimizer)
+            return original(self, questions_S, *rest)
 
         monkeypatch.setattr(Updater, "run", spy)
         config = composed(None, f"condition={name}")

@@ -31,9 +31,9 @@ def one_step(algorithm: str, objective: str) -> tuple[RunConfig, IGRPOModule, li
     seen: list[Any] = []
     run = Updater.run
 
-    def spy(self: Updater, questions_S: Any, optimizer: Any) -> Any:
+    def spy(self: Updater, questions_S: Any, *rest: Any) -> Any:
         seen.append(questions_S)
-        return run(self, questions_S, optimizer)
+        return run(self, questions_S, *rest)
 
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
         patch.setattr(Updater, "run", spy)

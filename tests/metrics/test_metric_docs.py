@@ -8,14 +8,14 @@ import pytest
 
 from igrpo.metrics.definitions import PHASE_DOCS, TRAINING_METRIC_DOCS
 from igrpo.metrics.samples import METRIC_DOCS
-from igrpo.settings.transfer import ShapeConfig
+from igrpo.settings.importance_weights import PolicyShapingConfig
 from tests.training.small_run import ScriptedReward, fit, make, spread
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "igrpo", "critique_grpo", "self_verification"])
 def test_every_name_is_documented(algorithm: str, tmp_path: Path) -> None:
     wrong = ScriptedReward(lambda completion: -spread(completion))  # no answer is right: all are criticised
-    shape = ShapeConfig(method="shape", gamma=0.1)
+    shape = PolicyShapingConfig(method="shape", gamma=0.1)
     module = make(algorithm, wrong, transfer=shape if algorithm == "critique_grpo" else None)
     fit(module, 2, tmp_path)
     phases = {f"{prefix}/{phase}" for prefix in ("seconds", "step_seconds") for phase in PHASE_DOCS}

@@ -10,8 +10,7 @@ import torch
 
 from igrpo.config import RunConfig
 from igrpo.config.facts import resolved_facts
-from igrpo.losses import group_advantages
-from igrpo.losses.losses import policy_loss
+from igrpo.losses import LossTensors, Objective, batch_normaliser, group_advantages
 from igrpo.report.equivalence import identical_by_construction
 from tests.composed import changed, config
 
@@ -150,13 +149,10 @@ def loss_gradient(settings: RunConfig, sizes: list[int]) -> torch.Tensor:
         )
         for one in rewards
     ]  # fmt: skip
-    output = policy_loss(
-        logprobs_BT, logprobs_BT.detach(), torch.cat(advantages), torch.ones_like(logprobs_BT, dtype=torch.bool),
-        ratio=objective.ratio, surrogate=objective.surrogate, clip_low=objective.clip_low,
-        clip_high=objective.clip_high, kl_beta=0.0, kl_estimator="k3", ref_logprobs_BT=None, entropy_bonus=0.0,
-        entropies_BT=None, aggregation=objective.aggregation, constant_divisor=objective.constant_divisor,
-        normaliser=None,
-    )  # fmt: skip
+    old_BT, mask_BT = logprobs_BT.detach(), torch.ones_like(logprobs_BT, dtype=torch.bool)
+    nobody_B = torch.zeros(sum(sizes), dtype=torch.bool)
+    tensors = LossTensors(logprobs_BT, old_BT, old_BT, torch.cat(advantages), mask_BT, nobody_B)
+    output = Objective(objective, settings.correction, None)(tensors, batch_normaliser(mask_BT), 0.0)
     (gradient,) = torch.autograd.grad(output.loss, logprobs_BT)
     return gradient.flatten()
 

@@ -21,20 +21,20 @@ from igrpo.data.chains import chain_splits
 from igrpo.data.module import QuestionDataModule
 from igrpo.generation.base import SamplingParams
 from igrpo.generation.local.engine import LocalEngine
+from igrpo.losses import Objective
 from igrpo.models.load import reference_copy
 from igrpo.models.lora import add_adapters
 from igrpo.models.tiny import TinyShape, build_tiny_model
 from igrpo.models.tiny_tokenizer import build_tiny_tokenizer
 from igrpo.prompts.builder import PromptBuilder
-from igrpo.settings.algorithm import TransferConfig
-from igrpo.settings.correction import CorrectionConfig
+from igrpo.settings.importance_weights import CrossPromptConfig
 from igrpo.settings.trainer import BudgetConfig
 from igrpo.training.collect import Collector
 from igrpo.training.dynamic_sampling import DynamicSampling
 from igrpo.training.module import IGRPOModule
 from igrpo.training.stopping import StoppingRule
 from igrpo.types import Completion, Question, Score, Trace
-from tests.training.models import objective, trainer
+from tests.training.models import NO_WEIGHTS, objective, trainer
 
 TOKENIZER = build_tiny_tokenizer()
 NO_LIMITS: dict[str, Any] = dict.fromkeys(BudgetConfig.model_fields)
@@ -101,7 +101,7 @@ def refill(max_attempts: int) -> DynamicSampling:
 
 def make(algorithm: str = "igrpo", reward: ScriptedReward | None = None, *, kl_beta: float = 0.0,
          pipeline: bool = False, objective_changes: dict[str, Any] | None = None,
-         limits: dict[str, Any] | None = None, transfer: TransferConfig | None = None,
+         limits: dict[str, Any] | None = None, transfer: CrossPromptConfig | None = None,
          max_attempts: int = 0, adapters: bool = False, draft_thinking: Literal["keep", "strip"] = "keep",
          **changes: Any) -> IGRPOModule:  # fmt: skip
     """A module with a fresh policy (always the same one) and a recorder in memory."""
@@ -123,12 +123,10 @@ def make(algorithm: str = "igrpo", reward: ScriptedReward | None = None, *, kl_b
         model,
         reference_copy(model) if kl_beta else None,
         collector,
-        correction=CorrectionConfig(level="none", bound="truncate", low=None, high=None),
-        objective=objective(**({"kl_beta": kl_beta} | (objective_changes or {}))),
+        objective=Objective(objective(**({"kl_beta": kl_beta} | (objective_changes or {}))), NO_WEIGHTS, transfer),
         trainer=settings,
         stopping=StoppingRule(settings.steps, BudgetConfig(**(NO_LIMITS | (limits or {})))),
         pad_id=TOKENIZER.pad_token_id,
-        transfer=transfer,
     )
     module.recorder = KeptTraces()
     return module

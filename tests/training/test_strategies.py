@@ -40,7 +40,7 @@ from tests.training.models import qwen, rows, trainer
 from tests.training.small_run import fit, make, weights
 
 CPU = torch.device("cpu")
-FORWARD = PolicyForward(0.9, 7, with_entropy=False, entropy_grad=False)
+FORWARD = PolicyForward(0.9, 7)
 BATCH = collate(rows(count=6), 0)
 
 

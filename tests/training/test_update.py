@@ -13,10 +13,10 @@ from pydantic import TypeAdapter
 from torch.distributed.tensor import DTensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from igrpo.losses import Objective
 from igrpo.models.flops import Work, row_work
 from igrpo.models.shape import model_shape
-from igrpo.settings.correction import CorrectionConfig
-from igrpo.settings.transfer import TransferConfig
+from igrpo.settings.importance_weights import CrossPromptConfig
 from igrpo.training.batching import Row, collate, normaliser, question_rows, split_rows
 from igrpo.training.forward import PolicyForward, check_head
 from igrpo.training.update import NonFiniteError, Updater, UpdateResult
@@ -24,6 +24,7 @@ from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
 from tests.training.models import (
     ADVANTAGE,
     IMITATION,
+    NO_WEIGHTS,
     gemma_with_softcap,
     gpt2,
     objective,
@@ -53,26 +54,25 @@ def update(
     objective_changes: dict[str, Any] | None = None, correction: dict[str, Any] | None = None, transfer: dict[str, Any] | None = None, **changes: Any,
 ) -> tuple[Gradients, UpdateResult]:  # fmt: skip
     goal, settings = objective(**(objective_changes or {})), trainer(**changes)
-    bonus = goal.entropy_bonus != 0
     optimizer = Gradients(model, lr)
     updater = Updater(
         policy=model if policy is None else policy,
         reference=reference,
-        objective=goal,
-        correction=CorrectionConfig(
-            **({"level": "none", "bound": "truncate", "low": None, "high": None} | (correction or {}))
+        objective=Objective(
+            goal,
+            NO_WEIGHTS.model_copy(update=correction),
+            None
+            if transfer is None
+            else TypeAdapter(CrossPromptConfig).validate_python({"method": "truncate"} | transfer),
         ),
-        transfer=None
-        if transfer is None
-        else TypeAdapter(TransferConfig).validate_python({"method": "truncate"} | transfer),
         trainer=settings,
-        forward=PolicyForward(temperature, settings.head_chunk, with_entropy=bonus, entropy_grad=bonus),
+        forward=PolicyForward(temperature, settings.head_chunk),
         backward=lambda loss: loss.backward(),
         shape=model_shape(model),
         pad_id=0,
         device=torch.device("cpu"),
     )
-    return optimizer, updater.run(questions, optimizer)
+    return optimizer, updater.run(questions, optimizer, goal.entropy_bonus)
 
 
 def naive_gradient(model: Any, flat: Sequence[Row], temperature: float = 1.0) -> torch.Tensor:
@@ -226,7 +226,7 @@ def test_the_sampler_gap_is_measured_on_completion_tokens() -> None:
     row = rows(count=1)[0]
     batch = collate([row], 0)
     with torch.no_grad():
-        true = PolicyForward(1.0, 8, with_entropy=False, entropy_grad=False)(model, batch).logprobs_BT[0].tolist()
+        true = PolicyForward(1.0, 8)(model, batch).logprobs_BT[0].tolist()
     shifted = Row(row.prompt_ids, row.completion_ids, tuple(x + 0.25 for x in true), 1.0, valid=True)
     _, result = update(model, [[shifted]])
     assert result.metrics["train/sampler_logprob_gap_mean"] == pytest.approx(0.25, abs=1e-5)

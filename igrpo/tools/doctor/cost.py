@@ -15,8 +15,8 @@ from igrpo.config.facts import planned_steps
 from igrpo.config.schema import RunConfig
 from igrpo.models.flops import FORWARD_AND_BACKWARD, Work, decode_work, prefill_work, row_work
 from igrpo.settings.algorithm import GRPOConfig, IGRPOConfig
+from igrpo.settings.importance_weights import CrossPromptWeightsConfig
 from igrpo.settings.rollout import LocalRolloutConfig, VllmConfig, VllmServerConfig
-from igrpo.settings.transfer import TruncateConfig
 from igrpo.tools.doctor.activations import widths_of
 from igrpo.tools.doctor.device import GIB
 from igrpo.tools.doctor.engine import engine_memory
@@ -196,7 +196,7 @@ def both_algorithms(config: RunConfig) -> dict[str, RunConfig]:
         all_failed="show",
         train_on=("refine",),
         joint_baseline=False,
-        transfer=TruncateConfig(method="truncate", level="token", cap=1.0),
+        transfer=CrossPromptWeightsConfig(method="truncate", level="token", cap=1.0),
         bare_fraction=0.0,
     )
     own = {config.algorithm.name: config.algorithm}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from igrpo.config.correction_checks import correction_problems
-from igrpo.settings.correction import CorrectionConfig
+from igrpo.config.objective_checks import objective_problems
+from igrpo.settings.importance_weights import ImportanceWeightsConfig
 from tests.composed import config
 
 SHIPPED = ("none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
@@ -16,14 +16,14 @@ TOKEN: dict[str, Any] = {"level": "token", "bound": "mask", "low": 0.5, "high": 
 
 
 def problems(values: dict[str, Any]) -> list[str]:
-    correction = CorrectionConfig.model_validate(values)
-    return list(correction_problems(config().model_copy(update={"correction": correction})))
+    correction = ImportanceWeightsConfig.model_validate(values)
+    return list(objective_problems(config().model_copy(update={"correction": correction})))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_choices_pass(name: str) -> None:
     shipped = config(None, f"correction={name}")
-    assert list(correction_problems(shipped)) == []
+    assert list(objective_problems(shipped)) == []
     level, _, bound = name.partition("_")
     assert shipped.correction.level == level
     assert shipped.correction.bound == (bound or "truncate")

@@ -8,11 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from igrpo.losses import policy_loss
-from igrpo.losses.mismatch import LOG_LIMIT, Correction, MismatchMetrics, correction_weights
+from igrpo.losses import ImportanceWeights, importance_weights
+from igrpo.losses.importance_weights import LOG_LIMIT
+from igrpo.settings.importance_weights import ImportanceWeightsConfig
 
-from .batches import Batch, loss_and_grads, random_batch
+from .batches import Batch, loss_and_grads, loss_of, random_batch
 from .golden import assert_matches, batch, load, tensor
 from .presets import LOSSES, PRESETS
 
@@ -33,9 +35,14 @@ CHOICES: dict[str, dict[str, Any]] = {
 }
 
 
-def correct(inputs: Batch, choice: dict[str, Any]) -> Correction:
+def weigh(old: torch.Tensor, sampler: torch.Tensor, mask: torch.Tensor, **choice: Any) -> ImportanceWeights:
+    return importance_weights(old, sampler, mask, ImportanceWeightsConfig(**choice))
+
+
+def correct(inputs: Batch, choice: dict[str, Any]) -> ImportanceWeights:
     """``ref`` stands in for the sampler."""
-    return correction_weights(inputs.old, inputs.ref, inputs.mask, **choice)
+    assert inputs.ref is not None
+    return weigh(inputs.old, inputs.ref, inputs.mask, **choice)
 
 
 def bounded(ratio: float, bound: str, low: float | None, high: float | None) -> float:
@@ -95,7 +102,7 @@ def test_two_sequences_by_hand() -> None:
     mask = torch.tensor([[True, True], [True, False]])
 
     def weights(**choice: Any) -> list[list[float]]:
-        return correction_weights(old, sampler, mask, **choice).weights_BT.tolist()
+        return weigh(old, sampler, mask, **choice).weights_BT.tolist()
 
     assert weights(level="token", bound="truncate", low=None, high=3.0) == [
         pytest.approx([2, 3]),
@@ -105,7 +112,7 @@ def test_two_sequences_by_hand() -> None:
     assert weights(level="token", bound="mask", low=0.8, high=3.0) == [pytest.approx([2, 0]), [0, 0]]
     assert weights(level="sequence", bound="truncate", low=None, high=3.0) == [[3, 3], pytest.approx([0.5, 0])]
     assert weights(level="sequence", bound="mask", low=None, high=3.0) == [[0, 0], pytest.approx([0.5, 0])]
-    measured = correction_weights(old, sampler, mask, level="sequence", bound="mask", low=0.8, high=3.0).metrics
+    measured = weigh(old, sampler, mask, level="sequence", bound="mask", low=0.8, high=3.0).metrics
     assert measured.finalise() == pytest.approx({
         "sampler_logprob_gap_mean": (math.log(2) + math.log(4) + math.log(2)) / 3,
         "sampler_logprob_gap_max": math.log(4),
@@ -122,11 +129,11 @@ def test_two_sequences_by_hand() -> None:
 TRL = load("trl_importance_correction")
 
 
-def trls(case: dict[str, Any]) -> Correction:
+def trls(case: dict[str, Any]) -> ImportanceWeights:
     """The correction of TRL's log-probs with the settings of a case."""
     level, bound = case["mode"].split("_")
     old, sampler, mask = tensor(TRL["old_logps"]), tensor(TRL["sampling_logps"]), tensor(TRL["mask"]).bool()
-    return correction_weights(old, sampler, mask, level=level, bound=bound, low=case["clip_min"], high=case["clip_max"])
+    return weigh(old, sampler, mask, level=level, bound=bound, low=case["clip_min"], high=case["clip_max"])
 
 
 @pytest.mark.parametrize("case", TRL["cases"], ids=lambda case: f"{case['mode']}-{case['clip_min']}-{case['clip_max']}")
@@ -155,22 +162,16 @@ VERL_WEIGHTED = [
 @pytest.mark.parametrize("case", VERL_WEIGHTED, ids=lambda case: case["inputs"])
 def test_verls_truncated_weights(case: dict[str, Any]) -> None:
     """The loss that verl computes with min(exp(old - sampler), 2): its weights are ours, and enter at the same place."""
-    inputs = batch(case["inputs"])
-    weights = correct(inputs, {"level": "token", "bound": "truncate", "low": None, "high": 2.0}).weights_BT
+    choice = {"level": "token", "bound": "truncate", "low": None, "high": 2.0}
     keys = LOSSES["dapo"] | {f"clip_{side}": case["config"][f"clip_ratio_{side}"] for side in ("low", "high")}
-    loss, grad = weighted(inputs, weights, keys)
+    loss, grad = weighted(batch(case["inputs"]), choice, keys)
     assert loss == pytest.approx(case["loss_f64"], abs=1e-12)
     assert_matches(grad, case["grad_logps_f64"])
 
 
-def weighted(inputs: Batch, weights: torch.Tensor | None, keys: dict[str, Any]) -> tuple[float, torch.Tensor]:
-    logprobs = inputs.logprobs.clone().requires_grad_()
-    output = policy_loss(
-        logprobs, inputs.old, inputs.advantages, inputs.mask, ref_logprobs_BT=inputs.ref,
-        entropies_BT=inputs.entropies, normaliser=None, weights_BT=weights, **keys,
-    )  # fmt: skip
-    (grad,) = torch.autograd.grad(output.loss, logprobs)
-    return output.loss.item(), grad
+def weighted(inputs: Batch, choice: dict[str, Any], keys: dict[str, Any]) -> tuple[float, torch.Tensor]:
+    """The loss and its gradient with weights; ``ref`` is both the reference and the sampler."""
+    return loss_and_grads(inputs, keys, sampler=inputs.ref, weights=ImportanceWeightsConfig(**choice))[:2]
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -180,12 +181,13 @@ def test_weights_multiply_the_surrogate_alone(name: str) -> None:
     weights = correct(inputs, CHOICES["token_mask"]).weights_BT
     scaled = inputs.with_(advantages=inputs.advantages.unsqueeze(1) * weights)
     for extra in ({}, {"kl_beta": 0.3, "entropy_bonus": 0.2}):
-        loss, grad = weighted(inputs, weights, keys | extra)
+        loss, grad = weighted(inputs, CHOICES["token_mask"], keys | extra)
         expected = loss_and_grads(scaled, keys | extra)
         assert loss == pytest.approx(expected[0], abs=1e-14)
         torch.testing.assert_close(grad, expected[1], atol=1e-15, rtol=1e-12)
-    # weights of zero leave exactly the KL term and the bonus
-    rest = weighted(inputs, torch.zeros_like(weights), keys | {"kl_beta": 0.3, "entropy_bonus": 0.2})
+    # weights of zero (all ratios are above this bound) leave exactly the KL term and the bonus
+    nothing = {"level": "token", "bound": "mask", "low": None, "high": 1e-9}
+    rest = weighted(inputs, nothing, keys | {"kl_beta": 0.3, "entropy_bonus": 0.2})
     silent = loss_and_grads(
         inputs.with_(advantages=0 * inputs.advantages), keys | {"kl_beta": 0.3, "entropy_bonus": 0.2}
     )
@@ -196,29 +198,22 @@ def test_weights_multiply_the_surrogate_alone(name: str) -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_weights_of_one_change_no_bit(name: str) -> None:
     inputs = random_batch(5)
-    ones = correct(inputs, CHOICES["none"]).weights_BT
-    assert torch.equal(ones, inputs.mask.double())
-    bare, same = weighted(inputs, None, LOSSES[name]), weighted(inputs, ones, LOSSES[name])
+    ones = {"level": "token", "bound": "truncate", "low": 1.0, "high": 1.0}
+    assert torch.equal(correct(inputs, ones).weights_BT, inputs.mask.double())
+    bare, same = weighted(inputs, CHOICES["none"], LOSSES[name]), weighted(inputs, ones, LOSSES[name])
     assert bare[0] == same[0]
     assert torch.equal(bare[1], same[1])
 
 
-def test_weights_have_no_gradient_and_what_is_masked_no_effect() -> None:
+def test_only_the_trained_policy_has_a_gradient() -> None:
     inputs = random_batch(6)
-    old, sampler = inputs.old.clone().requires_grad_(), inputs.ref.clone().requires_grad_()
-    result = correction_weights(old, sampler, inputs.mask, **CHOICES["sequence_truncate"])
-    assert not result.weights_BT.requires_grad
-    # nor do weights that somebody hands over with one
-    weights = inputs.old.clone().requires_grad_()
-    logprobs = inputs.logprobs.clone().requires_grad_()
-    junk = torch.where(inputs.mask, weights, torch.nan)
-    keys = LOSSES["grpo"] | {"ref_logprobs_BT": None, "entropies_BT": None, "normaliser": None}
-    loss = policy_loss(logprobs, inputs.old, inputs.advantages, inputs.mask, weights_BT=junk, **keys).loss
+    leaves = {name: getattr(inputs, name).clone().requires_grad_() for name in ("logprobs", "old", "ref", "advantages")}
+    sampler = inputs.old.clone().requires_grad_()
+    weights = ImportanceWeightsConfig(**CHOICES["sequence_truncate"])
+    loss = loss_of(inputs.with_(**leaves), LOSSES["grpo"] | {"kl_beta": 0.1}, sampler=sampler, weights=weights).loss
     loss.backward()
-    assert weights.grad is None
-    assert logprobs.grad is not None
-    assert torch.isfinite(logprobs.grad).all()
-    assert logprobs.grad.any()
+    assert leaves.pop("logprobs").grad.any()
+    assert all(leaf.grad is None for leaf in (*leaves.values(), sampler))
 
 
 @pytest.mark.parametrize("name", CHOICES)
@@ -282,7 +277,7 @@ def test_the_sequence_weight_is_unbiased(seed: int) -> None:
     truth = (old_mass * f).sum().item()
 
     def estimate(**choice: Any) -> float:
-        weights = correction_weights(old, sampler, mask, **choice).weights_BT[:, 0]
+        weights = weigh(old, sampler, mask, **choice).weights_BT[:, 0]
         return (sampler_mass * weights * f).sum().item()
 
     assert estimate(level="sequence", **FREE) == pytest.approx(truth, abs=1e-13)
@@ -305,8 +300,7 @@ def test_the_weighted_gradient_of_the_samplers_batch_is_the_on_policy_one() -> N
     inputs = Batch(old, old, sampler, old.abs(), rewards, mask)
 
     def gradient(mass: torch.Tensor, level: str) -> torch.Tensor:
-        weights = correction_weights(old, sampler, mask, **FREE, level=level).weights_BT
-        return weighted(inputs.with_(advantages=rewards * mass), weights, LOSSES["rloo"])[1]
+        return weighted(inputs.with_(advantages=rewards * mass), FREE | {"level": level}, LOSSES["rloo"])[1]
 
     truth = gradient(old_mass, "none")
     torch.testing.assert_close(gradient(sampler_mass, "sequence"), truth, atol=1e-14, rtol=1e-12)
@@ -324,7 +318,7 @@ def test_the_estimators_of_the_kl(seed: int) -> None:
     totals = dict.fromkeys(("sampler_kl_k1", "sampler_kl_k3", "sampler_ratio_mean"), 0.0)
     for token, probability in enumerate(sampler.exp().flatten().tolist()):
         rows = (old[[token]], sampler[[token]], torch.ones(1, 1, dtype=torch.bool))
-        measured = correction_weights(*rows, **CHOICES["none"]).metrics.finalise()
+        measured = weigh(*rows, **CHOICES["none"]).metrics.finalise()
         totals = {name: total + probability * measured[name] for name, total in totals.items()}
     assert totals == pytest.approx({"sampler_kl_k1": truth, "sampler_kl_k3": truth, "sampler_ratio_mean": 1}, abs=1e-13)
 
@@ -340,11 +334,12 @@ def test_micro_batches_add_up(name: str, seed: int, data: st.DataObject) -> None
     order = data.draw(st.permutations(range(6)))
     cuts = sorted(data.draw(st.sets(st.integers(1, 5))))
     whole = correct(inputs, choice)
-    total = MismatchMetrics.empty(torch.device("cpu"))
+    total = None
     for start, end in itertools.pairwise([0, *cuts, 6]):
         part = correct(inputs.select(order[start:end]), choice)
         assert torch.equal(part.weights_BT, whole.weights_BT[order[start:end]])
-        total = total + part.metrics
+        total = part.metrics if total is None else total + part.metrics
+    assert total is not None
     assert total.finalise() == pytest.approx(whole.metrics.finalise(), abs=1e-13, rel=1e-12)
 
 
@@ -366,8 +361,8 @@ def test_a_huge_ratio_is_bounded_and_counted(level: str, gap: float) -> None:
     sampler = torch.tensor([[-1.0 - gap, -1.0]])
     mask = torch.ones(1, 2, dtype=torch.bool)
 
-    def run(bound: str, high: float | None) -> Correction:
-        return correction_weights(old, sampler, mask, level=level, bound=bound, low=None, high=high)
+    def run(bound: str, high: float | None) -> ImportanceWeights:
+        return weigh(old, sampler, mask, level=level, bound=bound, low=None, high=high)
 
     others = 1.0 if level == "token" else 2.0
     assert run("truncate", 2.0).weights_BT.tolist() == [[2.0, others]]
@@ -383,13 +378,13 @@ def test_a_huge_ratio_is_bounded_and_counted(level: str, gap: float) -> None:
 
 def test_a_vanishing_ratio_and_a_broken_engine() -> None:
     old, mask = torch.tensor([[-800.0]]), torch.ones(1, 1, dtype=torch.bool)
-    tiny = correction_weights(old, torch.tensor([[-1.0]]), mask, level="token", bound="mask", low=1e-30, high=2.0)
+    tiny = weigh(old, torch.tensor([[-1.0]]), mask, level="token", bound="mask", low=1e-30, high=2.0)
     assert tiny.weights_BT.item() == 0
     assert tiny.metrics.finalise()["correction_share_low"] == 1
     for old_value, sampler_value in ((-torch.inf, -torch.inf), (-1.0, torch.nan)):
         rows = torch.tensor([[old_value]]), torch.tensor([[sampler_value]])
         for name in ("token_truncate", "token_mask", "sequence_mask"):
-            assert correction_weights(*rows, mask, **CHOICES[name]).weights_BT.isnan().all()
+            assert weigh(*rows, mask, **CHOICES[name]).weights_BT.isnan().all()
 
 
 def test_no_token_at_all() -> None:
@@ -397,19 +392,19 @@ def test_no_token_at_all() -> None:
     nothing = correct(inputs.with_(mask=torch.zeros_like(inputs.mask)), CHOICES["sequence_mask"])
     assert not nothing.weights_BT.any()
     assert nothing.metrics.finalise() == {}
-    assert MismatchMetrics.empty(torch.device("cpu")).finalise() == {}
     full = correct(inputs, CHOICES["token_mask"]).metrics
     assert (full + nothing.metrics).finalise() == full.finalise()
 
 
 def test_weights_keep_the_dtype_and_sums_are_float64() -> None:
     inputs = random_batch(4)
-    result = correction_weights(inputs.old.float(), inputs.ref.float(), inputs.mask, **CHOICES["token_mask"])
+    result = weigh(inputs.old.float(), inputs.ref.float(), inputs.mask, **CHOICES["token_mask"])
     assert result.weights_BT.dtype == torch.float32
     assert result.metrics.gap_sum.dtype == result.metrics.tokens.dtype == torch.float64
 
 
-@pytest.mark.parametrize(("low", "high", "said"), [(0.0, 2.0, "low is 0.0"), (None, -1.0, "high is -1.0"), (3.0, 2.0, "no ratio lies")])  # fmt: skip
-def test_bounds_that_make_no_sense(low: float | None, high: float | None, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        correct(random_batch(0), {"level": "token", "bound": "mask", "low": low, "high": high})
+@pytest.mark.parametrize("bound", ["low", "high"])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan])
+def test_a_bound_is_a_positive_ratio(bound: str, value: float) -> None:
+    with pytest.raises(ValidationError, match=bound):
+        ImportanceWeightsConfig(**CHOICES["token_mask"] | {bound: value})

@@ -1,8 +1,9 @@
-"""Importance weights that correct differences between sampler and trainer, and measurements of these differences.
+"""Importance weights of completions that were not sampled from the trained policy, and metrics of the mismatch.
 
-For the same weights, an inference engine computes log-probs with other kernels, or in another precision. So
-completions come from a policy ``mu`` that is only close to the trainer's ``pi_old``, and the gradient is biased. With
-``w = pi_old / mu`` of the whole completion, ``E_mu[w f] = E_old[f]`` for every f. The variance of w grows with the
+Sampler importance weights: for the same parameters, an inference engine computes log-probs with other kernels, or in
+another precision. So completions come from a policy ``mu`` that is only close to the trainer's ``pi_old``, and the
+gradient is biased. Cross-prompt importance weights: ``mu`` is the policy given another prompt than the trained one.
+With ``w = pi_old / mu`` of the whole completion, ``E_mu[w f] = E_old[f]`` for every f. The variance of w grows with the
 length, so w is bounded:
 
 ========  ========  ===============================================================================
@@ -28,30 +29,29 @@ that side, and the weight multiplies only the policy gradient's term. Difference
   with the unclamped log-ratio.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import inf, log
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from igrpo.losses.accumulator import Accumulator
 from igrpo.losses.kl import kl_estimate
-
-Level = Literal["none", "token", "sequence"]
-Bound = Literal["truncate", "mask"]
+from igrpo.settings.importance_weights import ImportanceWeightsConfig
 
 #: In nats; exp(20) is 4.9e8. Log-ratios are clamped to this on both sides before ``exp``.
 LOG_LIMIT = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class MismatchMetrics:
-    """Detached float64 sums over micro-batches or processes; ``+`` combines them, and `empty` is the neutral element.
+class MismatchMetrics(Accumulator):
+    """Metrics of the mismatch between sampler and trainer, in float64.
 
     A unit is what a weight belongs to: a valid token or, at level ``sequence``, a sequence with valid tokens. ``ratio``
     is pi_old / mu of a unit before any bound; ``low`` and ``high`` count the units that a bound changed or masked. The
-    ``weight`` sums are over the sequences' ratios, at every level. Log-ratios are clamped at `LOG_LIMIT`.
+    ``weight`` sums are over the sequences' ratios, at every level. Log-ratios are clamped at `LOG_LIMIT`. Gaps are 0 or
+    more and ratios positive, so 0 is the maximum of no tokens.
     """
 
     tokens: Float[Tensor, ""]
@@ -68,23 +68,6 @@ class MismatchMetrics:
     weight_sum: Float[Tensor, ""]
     weight_square_sum: Float[Tensor, ""]
 
-    @staticmethod
-    def empty(device: torch.device) -> "MismatchMetrics":
-        """Return the metrics of no tokens, which a process without rows contributes to a sum."""
-        return MismatchMetrics(**{field.name: torch.zeros((), dtype=torch.float64, device=device) for field in FIELDS})
-
-    def __add__(self, other: "MismatchMetrics") -> "MismatchMetrics":
-        def combined(name: str) -> Tensor:
-            ours, theirs = getattr(self, name), getattr(other, name)
-            # Gaps are 0 or more and ratios positive, so 0 is the maximum of an empty set.
-            return torch.maximum(ours, theirs) if name.endswith("_max") else ours + theirs
-
-        return MismatchMetrics(**{field.name: combined(field.name) for field in FIELDS})
-
-    def to(self, device: torch.device | str) -> "MismatchMetrics":
-        """Return the same numbers on another device."""
-        return MismatchMetrics(**{field.name: getattr(self, field.name).to(device) for field in FIELDS})
-
     def finalise(self) -> dict[str, float]:
         """Return the numbers to log, empty without a valid token. Synchronises with the device once.
 
@@ -94,8 +77,7 @@ class MismatchMetrics:
         - ``sampler_ess``: effective sample size of the sequences' ratios, (sum w)^2 / (n sum w^2), from 1/n to 1
         - ``correction_share_low``, ``_high``: share of units that the lower or upper bound truncated or masked
         """
-        values = torch.stack([getattr(self, field.name) for field in FIELDS]).tolist()
-        total = dict(zip((field.name for field in FIELDS), values, strict=True))
+        total = self.numbers()
         if not total["tokens"]:
             return {}
         return {
@@ -111,31 +93,21 @@ class MismatchMetrics:
         }
 
 
-FIELDS = fields(MismatchMetrics)
-
-
 @dataclass(frozen=True, slots=True)
-class Correction:
-    """Correction weights and metrics.
-
-    ``weights_BT`` is for :func:`igrpo.losses.losses.policy_loss` (no gradient; 0 where the mask is False).
-    """
+class ImportanceWeights:
+    """Weights of tokens (without gradient; 0 where the mask is False), and metrics of the mismatch."""
 
     weights_BT: Float[Tensor, "B T"]
     metrics: MismatchMetrics
 
 
 @torch.no_grad()
-def correction_weights(
+def importance_weights(
     old_logprobs_BT: Float[Tensor, "B T"],
     sampler_logprobs_BT: Float[Tensor, "B T"],
     mask_BT: Bool[Tensor, "B T"],
-    *,
-    level: Level,
-    bound: Bound,
-    low: float | None,
-    high: float | None,
-) -> Correction:
+    settings: ImportanceWeightsConfig,
+) -> ImportanceWeights:
     """Compute the weights of B completions of up to T tokens, and metrics of the gap between sampler and trainer.
 
     Args:
@@ -144,16 +116,15 @@ def correction_weights(
         sampler_logprobs_BT: log-probs that the engine reported for the same tokens, of the distribution that it sampled
             from. -inf (a token that is impossible for the engine) gives a ratio beyond every bound.
         mask_BT: True at valid completion tokens. Values elsewhere, including NaN, have no effect.
-        level, bound: see the module docstring. ``none`` measures like ``token`` and ignores the bounds.
-        low, high: bounds of the ratio; None: no bound on that side.
+        settings: see the module docstring. Level ``none`` measures like ``token`` and ignores the bounds.
 
     The weights have the dtype of the old log-probs. NaN, or an old log-prob of -inf with a sampler's -inf, gives NaN,
     so that a broken engine is visible in the loss.
-
-    Raises:
-        ValueError: a bound that is not positive, or ``low`` above ``high``.
     """
-    lower, upper = _log_bounds(low, high) if level != "none" else (-inf, inf)
+    level, low, high = settings.level, settings.low, settings.high
+    bounded = level != "none"
+    lower = log(low) if bounded and low is not None else -inf
+    upper = log(high) if bounded and high is not None else inf
     gap_BT = torch.where(mask_BT, old_logprobs_BT.double() - sampler_logprobs_BT.double(), 0.0)
     sequence_B1, sequence_mask_B1 = gap_BT.sum(dim=-1, keepdim=True), mask_BT.any(dim=-1, keepdim=True)
     # U units per row: its one sequence, or its T tokens
@@ -161,14 +132,14 @@ def correction_weights(
 
     ratio_BU = _ratio(log_ratio_BU)
     below_BU, above_BU = (log_ratio_BU < lower) & mask_BU, (log_ratio_BU > upper) & mask_BU
-    if level == "none":
+    if not bounded:
         weights_BU = torch.ones_like(ratio_BU)
-    elif bound == "truncate":
-        weights_BU = ratio_BU.clamp(0.0 if low is None else low, inf if high is None else high)
+    elif settings.bound == "truncate":
+        weights_BU = ratio_BU.clamp(0.0 if low is None else low, high)
     else:
         weights_BU = ratio_BU.masked_fill(below_BU | above_BU, 0.0)
 
-    return Correction(
+    return ImportanceWeights(
         weights_BT=torch.where(mask_BT, weights_BU.expand_as(gap_BT), 0.0).to(old_logprobs_BT.dtype),
         metrics=MismatchMetrics(
             **_token_sums(gap_BT, mask_BT),
@@ -189,7 +160,7 @@ def _token_sums(gap_BT: Float[Tensor, "B T"], mask_BT: Bool[Tensor, "B T"]) -> d
         "tokens": mask_BT.sum().double(),
         "gap_sum": gap_BT.abs().sum(),
         "gap_max": _largest(gap_BT.abs()),
-        "k1_sum": -gap_BT.sum(),
+        "k1_sum": 0.0 - gap_BT.sum(),  # not -0.0, where sampler and trainer agree
         "k3_sum": kl_estimate(torch.zeros_like(gap_BT), gap_BT, "k3").sum(),
     }
 
@@ -201,15 +172,6 @@ def _sequence_sums(sequence_B1: Float[Tensor, "B 1"], mask_B1: Bool[Tensor, "B 1
         "weight_sum": weights_B1.sum(),
         "weight_square_sum": weights_B1.square().sum(),
     }
-
-
-def _log_bounds(low: float | None, high: float | None) -> tuple[float, float]:
-    for name, value in (("low", low), ("high", high)):
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} is {value}; it bounds a ratio of probabilities: give a positive number, or null")
-    if low is not None and high is not None and low > high:
-        raise ValueError(f"low is {low} and high is {high}: no ratio lies between them")
-    return (-inf if low is None else log(low)), (inf if high is None else log(high))
 
 
 def _ratio(log_ratio: Float[Tensor, "*dims"]) -> Float[Tensor, "*dims"]:
