@@ -61,7 +61,7 @@ def text_of(value: object, path: str, setting: str, place: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise UnusableRowError(f"{place}: the field '{path}' holds half a character (a lone surrogate)") from error
+        raise UnusableRowError(f"{place}: the field '{path}' contains half a character (a lone surrogate)") from error
     return text
 
 
@@ -78,9 +78,7 @@ def problem_of(value: object, path: str, setting: str, place: str) -> str:
     where = f"{place}: the field '{path}' ({setting})"
     turns = [turn for turn, (role, _) in enumerate(messages) if role in _USER]
     if not turns:
-        raise UnusableRowError(
-            f"{where} has no message of the user (its roles: {', '.join(role for role, _ in messages)})"
-        )
+        raise UnusableRowError(f"{where} has no user message (its roles: {', '.join(role for role, _ in messages)})")
     others = [role for role, _ in messages[: turns[-1]] if role not in (*_USER, *_SYSTEM)]
     if others:
         raise UnusableRowError(
@@ -88,7 +86,7 @@ def problem_of(value: object, path: str, setting: str, place: str) -> str:
         )
     texts = [_content(messages[turn][1]) for turn in turns]
     if None in texts:
-        raise UnusableRowError(f"{where} has a message of the user that is not text")
+        raise UnusableRowError(f"{where} has a user message that is not text")
     return text_of("\n\n".join(map(str, texts)), path, setting, place)
 
 
@@ -120,8 +118,8 @@ def _advice(node: object, key: str) -> str:
         meant = f"did you mean '{close[0]}'? " if close else ""
         return f"{meant}The fields are {', '.join(sorted(map(str, node))) or 'none'}"
     if isinstance(node, list | tuple):
-        return f"'{key}' is looked for in a list of {len(node)}, whose items are 0, 1 and so on"
-    return f"'{key}' is looked for in {_kind(node)}"
+        return f"'{key}' was looked up in a list of {len(node)}, whose items are 0, 1 and so on"
+    return f"'{key}' was looked up in {_kind(node)}"
 
 
 def _kind(value: object) -> str:

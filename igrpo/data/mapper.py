@@ -77,7 +77,7 @@ class RowMapper:
         if len(found.unusable) > self.unusable_share * found.total:
             raise ValueError(
                 f"{self.section}.unusable_share={self.unusable_share}, but {len(found.unusable)} of {found.total} rows "
-                f"hold no question; the first: {found.unusable[0]}"
+                f"have no usable question; the first: {found.unusable[0]}"
             )
         found.log(self.section)
         questions = found.questions()
@@ -126,7 +126,7 @@ class RowMapper:
             return problem
         problem = problem.removeprefix(prefix).removesuffix(suffix).strip()
         if not problem:
-            raise UnusableRowError(f"{place}: the field '{path}' holds no problem beside its prefix and suffix")
+            raise UnusableRowError(f"{place}: the field '{path}' has no problem between its prefix and suffix")
         return problem
 
     def _answer(self, place: str, row: Mapping[str, object]) -> str:
@@ -162,7 +162,7 @@ class _Found:
         if before is question:
             return
         if unique:
-            raise ValueError(f"{place}: the id {question.id!r} already stands at {first_place}; ids must be unique")
+            raise ValueError(f"{place}: the id {question.id!r} is already used at {first_place}; ids must be unique")
         self.repeats += 1
         if before.answer.strip() != question.answer.strip():
             self.disputed.add(question.id)
@@ -178,7 +178,7 @@ class _Found:
         first = self.unusable[0] if self.unusable else ""
         system = "have a system message, which is left out: the run's own prompt says how to answer"
         several = f"{len(self.disputed)} problems that have several answers are left out"
-        tell(logging.WARNING, len(self.unusable), f"hold no question and are left out; the first: {first}")
+        tell(logging.WARNING, len(self.unusable), f"have no usable question and are left out; the first: {first}")
         tell(logging.WARNING, self.systems, system)
         tell(logging.INFO, self.without_id, "have no id; a hash of the problem takes its place")
         tell(logging.WARNING, self.repeats, f"repeat the problem of another; {several}")

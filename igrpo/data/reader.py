@@ -129,7 +129,7 @@ def _parse(content: bytes, place: str) -> Any:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _text(content: bytes, place: str) -> str:
@@ -165,8 +165,8 @@ def _csv_rows(file: IO[bytes], path: Path) -> Iterator[Row]:
                 header = _header(cells, place)
             elif len(cells) != len(header):
                 raise ValueError(
-                    f"{place}: {len(cells)} cells, and the header has {len(header)} ({', '.join(header)}): a text with "
-                    f"the separator {reader.dialect.delimiter!r} in it must stand in quotes"
+                    f"{place}: {len(cells)} cells, and the header has {len(header)} ({', '.join(header)}): a text "
+                    f"that contains the separator {reader.dialect.delimiter!r} must be in quotes"
                 )
             else:
                 yield place, dict(zip(header, cells, strict=True))

@@ -57,7 +57,7 @@ def test_rows_without_an_answer_are_left_out_of_math(tmp_path: Path) -> None:
     }
     overrides = write_set("math", tmp_path / "set", more=[empty])
     with pytest.raises(
-        ValueError, match=r"^data\.unusable_share=0\.001, but 1 of 61 rows hold no question; the first: "
+        ValueError, match=r"^data\.unusable_share=0\.001, but 1 of 61 rows have no usable question; the first: "
     ):
         read_source(shipped("math", *overrides))
     source = read_source(shipped("math", *overrides, "data.unusable_share=0.02"))

@@ -62,5 +62,5 @@ def test_a_column_whose_name_has_a_dot_is_taken_whole() -> None:
 
 
 def test_nothing_beside_prefix_and_suffix() -> None:
-    with pytest.raises(UnusableRowError, match="holds no problem beside its prefix and suffix"):
+    with pytest.raises(UnusableRowError, match="has no problem between its prefix and suffix"):
         mapper("Solve:", "Now.").question("row 1", {"problem": "Solve: Now.", "answer": "1"})

@@ -97,9 +97,9 @@ def test_nested_fields_and_the_prefix_of_a_problem(tmp_path: Path) -> None:
     assert [(one.problem, one.answer) for one in source.train] == [(f"What is {n}?", str(n)) for n in range(5)]
     messages = {
         "gold.truht": "there is no field 'gold.truht' (data.fields.answer); did you mean 'truth'? The fields are truth",
-        "prompt.1.content": "there is no field 'prompt.1.content' (data.fields.answer); '1' is looked for in a list of 1, "
+        "prompt.1.content": "there is no field 'prompt.1.content' (data.fields.answer); '1' was looked up in a list of 1, "
         "whose items are 0, 1 and so on",
-        "gold.truth.x": "there is no field 'gold.truth.x' (data.fields.answer); 'x' is looked for in str",
+        "gold.truth.x": "there is no field 'gold.truth.x' (data.fields.answer); 'x' was looked up in str",
     }
     for name, message in messages.items():
         with pytest.raises(ValueError, match=says(f"{path} row 1: {message}")):
@@ -120,13 +120,13 @@ def test_rows_that_cannot_be_used_are_counted_up_to_a_share(tmp_path: Path, capl
         load(path, **settings)
     with pytest.raises(
         ValueError,
-        match=says(f"data.unusable_share=0.2, but 3 of 13 rows hold no question; the first: {first}"),
+        match=says(f"data.unusable_share=0.2, but 3 of 13 rows have no usable question; the first: {first}"),
     ):
         load(path, **settings, unusable_share=0.2)  # 3/13 = 0.23
     with caplog.at_level(logging.WARNING):
         source = load(path, **settings, unusable_share=0.25)
     assert [one.answer for one in source.train] == [str(n) for n in range(10)]
-    assert caplog.messages == [f"data: 3 of 13 rows hold no question and are left out; the first: {first}"]
+    assert caplog.messages == [f"data: 3 of 13 rows have no usable question and are left out; the first: {first}"]
     only = write_jsonl(tmp_path / "b.jsonl", [*rows, broken[2]])
     with pytest.raises(ValueError, match=r"b\.jsonl:11: the field 'question' lacks the text of data\.problem_prefix$"):
         load(only, **settings)

@@ -94,7 +94,7 @@ BROKEN_LINES = [
         '{"id": 1,',
         "not valid JSON",
     ),
-    ('{"id": "b", "problem": "p", "answer": NaN}', "NaN is no JSON number"),
+    ('{"id": "b", "problem": "p", "answer": NaN}', "NaN is not a JSON number"),
     ('["id"]', 'not ["id"]'),
     (
         '{"id": "b", "problm": "p", "answer": "1"}',
@@ -118,7 +118,7 @@ BROKEN_LINES = [
         '{"id": "b", "problem": "\\ud800", "answer": "1"}',
         "lone surrogate",
     ),
-    (GOOD, "the id 'q1' already stands at {file}:1"),
+    (GOOD, "the id 'q1' is already used at {file}:1"),
 ]
 
 

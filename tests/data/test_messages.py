@@ -44,10 +44,10 @@ def test_the_problem_is_the_text_of_the_user_messages(messages: object, expected
 @pytest.mark.parametrize(
     ("messages", "message"),
     [
-        ([say("system", "Be brief.")], r"has no message of the user \(its roles: system\)"),
+        ([say("system", "Be brief.")], r"has no user message \(its roles: system\)"),
         ([say("user", "2+2?"), say("assistant", "4"), say("user", "Sure?")], "is a dialogue .*'assistant'"),
-        ([say("user", [{"type": "image", "url": "x"}])], "has a message of the user that is not text"),
-        ([say("user", None)], "has a message of the user that is not text"),
+        ([say("user", [{"type": "image", "url": "x"}])], "has a user message that is not text"),
+        ([say("user", None)], "has a user message that is not text"),
         ([say("user", " ")], "is empty"),
         ([], "must be text or a number, not list"),
         (["What is 2+2?"], "must be text or a number, not list"),

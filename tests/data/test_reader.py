@@ -125,7 +125,7 @@ def test_some_rows_may_lack_an_id(nothing: str | None, tmp_path: Path) -> None:
 def test_two_rows_of_one_id_are_still_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(as_csv([*ROWS, ROWS[0]]))
-    with pytest.raises(ValueError, match=says(f"{path}:6: the id 'a' already stands at {path}:2")):
+    with pytest.raises(ValueError, match=says(f"{path}:6: the id 'a' is already used at {path}:2")):
         load(path)
 
 

@@ -159,7 +159,7 @@ class Judge:
             try:
                 score = await self._ask(asked, derive_seed("judge", number, attempt), key)
             except JudgeRefusedError as error:
-                log.warning("the judge refuses a solution, which stays without this vote: %s", error)
+                log.warning("the judge rejects the request for a vote, which is missing: %s", error)
                 self._counts.add("refused")
                 return None
             if score is not None:
@@ -186,7 +186,7 @@ class Judge:
         await asyncio.to_thread(self._keep, key, reply, score)
         if score is None:
             self._counts.add("unparsable")
-            log.info("the judge's reply is no score: %.300r", reply.text)
+            log.info("the judge's reply contains no valid score: %.300r", reply.text)
         return score
 
     def _keep(self, key: str, reply: JudgeReply, score: float | None) -> None:

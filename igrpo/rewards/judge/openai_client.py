@@ -117,7 +117,7 @@ class OpenAIBackend:
             self._takes_schema = True
         elif self._constrained:
             self._constrained = False
-            log.warning("the judge's server takes no JSON schema: its replies are not constrained")
+            log.warning("the judge's server does not support JSON schemas: its replies are not constrained")
 
     async def _wait(self, failure: _Failure, failures: int) -> None:
         config, setting = self._config, self._setting
@@ -153,7 +153,7 @@ class OpenAIBackend:
         try:
             return _reply(json.loads(raw.text))
         except (ValueError, LookupError, TypeError, AttributeError):
-            return _Failure("its answer is no chat completion")
+            return _Failure("its answer is not a chat completion")
 
     def _refusal(self, status: int, headers: Mapping[str, str], message: str, *, constrained: bool) -> _Failure:
         setting, said = self._setting, f"it answered {status} ({message[:300]})"
