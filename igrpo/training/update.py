@@ -117,7 +117,8 @@ class Updater:
         if not uses_all:
             rows = [row for row in rows if row.advantage != 0]
         rows = [row for row in rows if row.valid and row.completion_ids]
-        assert self.objective.cross_prompt is not None or not any(row.transferred for row in rows)
+        known = self.objective.cross_prompt is not None or not any(row.transferred for row in rows)
+        assert known, "completions of another prompt, and no settings for them"
         batches = [collate(part, self.pad_id) for part in split_rows(rows, self.trainer.tokens_per_microbatch)]
         if is_sharded(self.policy.parameters()):  # each pass gathers weights: all processes must make the same number
             passes = max(gather(len(batches)))

@@ -336,6 +336,11 @@ def test_rows_of_another_prompt_may_be_shaped(budget: int, temperature: float) -
     assert torch.equal(again.seen[0], optimizer.seen[0])
 
 
+def test_rows_of_another_prompt_need_settings() -> None:
+    with pytest.raises(AssertionError, match="another prompt"):
+        update(qwen(), [[replace(row, transferred=True) for row in rows()]])
+
+
 def test_non_finite_stops_with_the_weights_unharmed_or_skips_and_counts() -> None:
     bad = [Row(r.prompt_ids, r.completion_ids, r.sampler_logprobs, float("inf"), valid=True) for r in rows(count=2)]
     model = qwen()
