@@ -57,11 +57,11 @@ def print_summary(
     head += [f"stopped by {summary['stopped_by']}"] if _has(summary, "stopped_by") else []
     out.print(_accuracy_table(summary, " · ".join(head) or "result"))
     out.print(_cost_table(summary))
-    out.print(Text.assemble(("the run lies in   ", "cyan"), str(run_dir)), soft_wrap=True)
+    out.print(Text.assemble(("Run directory:  ", "cyan"), str(run_dir)), soft_wrap=True)
     if ui_command is not None:
-        out.print(Text.assemble(("its curves: run   ", "cyan"), ui_command), soft_wrap=True)
+        out.print(Text.assemble(("MLflow UI:      ", "cyan"), ui_command), soft_wrap=True)
     if run_link is not None:
-        out.print(Text.assemble(("and open          ", "cyan"), run_link), soft_wrap=True)
+        out.print(Text.assemble(("Run in MLflow:  ", "cyan"), run_link), soft_wrap=True)
 
 
 def print_sweep(cells: Sequence[tuple[CellRecord, CellState]], directory: Path, console: Console | None = None) -> int:

@@ -23,9 +23,9 @@ from igrpo.config.composing import resolvers
 from igrpo.config.composing.checking import checked
 from igrpo.config.composing.launching import is_serial
 from igrpo.processes import wait_ended
-from igrpo.runs.claim import CONFIG_FILE, CONSOLE_FILE, LOG_FILE
 from igrpo.runs.console import get_console
-from igrpo.runs.job import RunError, execute
+from igrpo.runs.execution import execute
+from igrpo.runs.lifecycle import RunError
 from igrpo.runs.printing import print_tree
 from igrpo.runs.resume import finished_summary, has_begun
 from igrpo.runs.run_directory import RunDirectory, RunRecord
@@ -67,10 +67,10 @@ def _run_cell(settings: DictConfig, hydra: HydraConf) -> float | None:
     if record.is_search:
         _join_search(sweep, record, RunDirectory(run_dir), settings, hydra)
         record = sweep.read()
-        if not (run_dir / CONFIG_FILE).exists():
+        if not RunDirectory(run_dir).config.exists():
             return None  # refused
     cell = next(cell for cell in record.cells if cell.folder == run_dir.name)
-    config = read_config(run_dir / CONFIG_FILE)
+    config = read_config(RunDirectory(run_dir).config)
     if finished_summary(run_dir, config) is None:
         serial = is_serial(str(hydra.launcher["_target_"]))
         done = _here(config, run_dir, cell, record) if serial else _in_own_process(run_dir, record)
@@ -108,7 +108,7 @@ def _join_search(
     try:
         directory.save_config(config_values(checked(settings)))
     except ConfigError as error:
-        (directory.path / LOG_FILE).write_text(f"{error}\n", encoding="utf-8")
+        directory.log.write_text(f"{error}\n", encoding="utf-8")
         directory.begin(command=[])
         directory.finish("FAILED", error="; ".join(error.problems))
     sweep.add_cell(CellRecord(number=hydra.job.num, folder=directory.path.name, swept=swept, overrides=overrides))
@@ -128,7 +128,7 @@ def _here(config: RunConfig, run_dir: Path, cell: CellRecord, record: SweepRecor
 def _in_own_process(run_dir: Path, record: SweepRecord) -> bool:
     """Execute a run in its own process, so that a crash does not affect other runs in a launcher's pool."""
     command = [sys.executable, "-m", "igrpo", "train", f"resume={run_dir}"]
-    with (run_dir / CONSOLE_FILE).open("ab") as console:
+    with RunDirectory(run_dir).console.open("ab") as console:
         process = subprocess.Popen(
             command, cwd=record.working_directory, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT
         )
@@ -182,7 +182,7 @@ def _write_end(directory: RunDirectory, code: int) -> None:
     if not directory.record_file.exists():
         with directory.acquire():
             directory.begin(command=[])
-            directory.finish("FAILED", error=f"{reason}: {_last_line(directory.path / CONSOLE_FILE)}")
+            directory.finish("FAILED", error=f"{reason}: {_last_line(directory.console)}")
     elif repair_stale_runs(None, [directory.path]):  # empty if the run wrote its own status
         with directory.acquire():
             directory.finish("KILLED", ended=directory.last_sign_of_life(), error=reason)

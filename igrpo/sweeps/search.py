@@ -22,7 +22,6 @@ from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.launching import is_serial
 from igrpo.config.composing.overrides import quoted
 from igrpo.files import write_json_atomic
-from igrpo.runs.claim import CONFIG_FILE
 from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord
 from igrpo.sweeps.cell import development_accuracy, hydra_job, jobs_of
 from igrpo.sweeps.watch import Watch, wait_for
@@ -153,7 +152,7 @@ def _value(sweep: SweepDirectory, cell: CellRecord) -> float | None:
 
 
 def _config(sweep: SweepDirectory, cell: CellRecord) -> RunConfig:
-    return read_config(sweep.run_directory(cell).path / CONFIG_FILE)
+    return read_config(sweep.run_directory(cell).config)
 
 
 def _storage(sweep: SweepDirectory) -> str:

@@ -16,9 +16,10 @@ from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.launching import is_serial
 from igrpo.config.composing.overrides import quoted
 from igrpo.config.composing.planned import Sweep
-from igrpo.runs.claim import CONFIG_FILE, claim, remove_if_empty
+from igrpo.runs.claim import claim, remove_if_empty
 from igrpo.runs.console import get_console
-from igrpo.runs.job import RunError, resume_command, terminate_by_exception
+from igrpo.runs.execution import resume_command
+from igrpo.runs.lifecycle import RunError, SignalHandlers
 from igrpo.runs.links import absolute_tracking_uri
 from igrpo.runs.resume import finished_summary, has_setting, require_files, resumed_config
 from igrpo.runs.run_lock import RunDirectoryLockedError
@@ -118,7 +119,7 @@ def _drive(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) 
     with open_parent(sweep) as parent:
         master = [*overrides, f"hydra.sweep.dir={quoted(sweep.path)}"]
         try:
-            with terminate_by_exception():
+            with SignalHandlers():
                 if sweep.read().is_search:
                     continue_search(composer, sweep, master)
                 else:
@@ -170,8 +171,8 @@ def _may_try(sweep: SweepDirectory, cell: CellRecord, attempts: int, allowed: in
 
 def _is_done(sweep: SweepDirectory, cell: CellRecord) -> bool:
     """True if the run is finished under its current settings, since a resumed sweep may have more steps."""
-    run_dir = sweep.run_directory(cell).path
-    return finished_summary(run_dir, read_config(run_dir / CONFIG_FILE)) is not None
+    directory = sweep.run_directory(cell)
+    return finished_summary(directory.path, read_config(directory.config)) is not None
 
 
 def _launch(composer: Composer, sweep: SweepDirectory, cells: Sequence[CellRecord], master: Sequence[str]) -> list[str]:

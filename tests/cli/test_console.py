@@ -62,7 +62,7 @@ def test_summary() -> None:
     assert row(lines, "seconds rollout")[1:] == ["30.0", "75%"]
     assert not any("seconds evaluation" in line for line in lines)
     assert any("256 questions" in line for line in lines)
-    assert lines[-3:] == ["the run lies in   /runs/x", "its curves: run   mlflow ui", "and open          http://link"]
+    assert lines[-3:] == ["Run directory:  /runs/x", "MLflow UI:      mlflow ui", "Run in MLflow:  http://link"]
 
 
 def test_what_the_judge_took_is_in_the_cost_table() -> None:
@@ -106,7 +106,7 @@ def test_a_summary_of_a_baseline_and_of_nothing() -> None:
     lines = printed(print_summary, baseline, Path("x"), None, None)
     assert row(lines, "draft-conditioned")[1:] == ["-", "-", "-"]
     assert row(lines, "stage 2")[1:] == ["-", "-", "-"]
-    assert lines[-1] == "the run lies in   x"
+    assert lines[-1] == "Run directory:  x"
     empty = printed(print_summary, {}, Path("x"), None, None)
     assert row(empty, "single-shot, sampled")[1:] == ["-", "-", "-"]
     assert row(empty, "samples")[1] == row(empty, "FLOPs")[1] == "-"

@@ -55,10 +55,10 @@ def test_a_run_pauses_at_its_limit_within_a_step_and_goes_on_as_if_it_had_not(
         runs.run_here(runs.train(tmp_path, "run", *settings, f"reward.max_cost={limit:.6f}"), code=75)
         told = capsys.readouterr().err
         assert f"igrpo: paused: reward.max_cost={limit:.6f}"[:30] in told
-        assert f"go on with: igrpo train resume={run_dir} reward.max_cost=MORE" in told
+        assert f"resume with: igrpo train resume={run_dir} reward.max_cost=MORE" in told
         assert "never retrieved" not in told
         assert runs.status(run_dir) == "KILLED"
-        assert json.loads((run_dir / "run.json").read_text())["error"].startswith("RewardPausedError: reward.max_cost=")
+        assert json.loads((run_dir / "run.json").read_text())["error"].startswith("reward.max_cost=")
         assert runs.steps_done(run_dir) == 2
         assert [trace["step"] for trace in runs.rollouts(run_dir)] == [1] * 4 + [2] * 4, "no half-scored step is kept"
         paused_at = len(server.requests) - asked

@@ -42,7 +42,7 @@ def assert_tables(output: str, run_dir: Path, name: str) -> None:
         "what they resolve to", "on-policy: clipping is inert", "step 1/6", "step 6/6",
         f"algorithm {name} · objective grpo · seed 0 · steps 6", "single-shot, mean of 2", "single-shot, greedy", "draft-conditioned",
         "8 questions; intervals of 95 %", "entropy, nats a token", "stage 1", "samples │ 96", "tokens trained",
-        "seconds generation", "seconds update", f"the run lies in {run_dir}", "mlflow ui --backend-store-uri sqlite:",
+        "seconds generation", "seconds update", f"Run directory: {run_dir}", "mlflow ui --backend-store-uri sqlite:",
         "?workflowType=machine_learning",
     ):  # fmt: skip
         assert part in text, part
@@ -170,7 +170,7 @@ def test_wrong_input_is_one_line_that_says_where(tmp_path: Path, capsys: pytest.
     runs.run_here(math_local(run_dir, bad), code=1)
     printed = capsys.readouterr()
     assert printed.err.startswith(f"igrpo: {bad}:2: not valid JSON (")
-    assert printed.err.endswith(f"\n  the whole story: {run_dir / 'log.txt'}\n")
+    assert printed.err.endswith(f"\n  details: {run_dir / 'log.txt'}\n")
     assert "Traceback" not in printed.out + printed.err
     assert "Traceback" in (run_dir / "log.txt").read_text()
     assert runs.status(run_dir) == "FAILED"

@@ -88,7 +88,7 @@ def test_where_else_a_model_is_read(tmp_path: Path, capsys: pytest.CaptureFixtur
         shape_of(run.model)
     monkeypatch.setattr("igrpo.generation.vllm.environment.find_spec", lambda name: object())
     assert main(["serve", "--judge", f"model.name_or_path={tmp_path}", f"model.gguf_file={FILE}"]) == 2
-    assert f"model.gguf_file={FILE}: igrpo serve --judge reads no GGUF" in capsys.readouterr().err
+    assert f"model.gguf_file={FILE}: igrpo serve --judge does not read GGUF" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kept", [0, 3, 21, 200, 1400, 5000, -40])

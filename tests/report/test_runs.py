@@ -110,7 +110,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda p: (p / "evaluations" / "test-000000.json").write_text("{}"),
         "test-000000.json does not fit",
     ),
-    "torn metrics": (_cut_metrics, "metrics.jsonl, line 4 is no JSON"),
+    "torn metrics": (_cut_metrics, "metrics.jsonl, line 4 is not JSON"),
     "no metrics": (lambda p: (p / "metrics.jsonl").unlink(), "metrics.jsonl"),
     "no steps": (lambda p: (p / "metrics.jsonl").write_text('{"step":0,"time":1}\n'), "has no training step"),
     "words": (lambda p: (p / "metrics.jsonl").write_text('{"step":0,"time":1,"a":"b"}\n'), "a is 'b', which is no num"),

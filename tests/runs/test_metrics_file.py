@@ -114,5 +114,5 @@ def test_bad_names_are_refused_before_anything_is_written(tmp_path: Path, name: 
 def test_a_bad_line_in_the_middle_is_an_error_that_names_it(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 1, "time": 0}\n' + line + b'{"step": 3, "time": 0}\n')
-    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2 is no JSON"):
+    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2 is not"):
         list(read_metrics(path))

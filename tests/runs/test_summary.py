@@ -84,7 +84,7 @@ def test_not_a_number_is_refused() -> None:
         ("{", r"summary\.json is broken"),
         ('{"schema_version": 2}', r"summary\.json has schema version 2, this igrpo reads up to 1"),
         ("{}", r"summary\.json has no valid schema_version"),
-        ('{"schema_version": 1, "colour": "red"}', r"summary\.json does not fit: (?s:.)*colour"),
+        ('{"schema_version": 1, "colour": "red"}', r"summary\.json does not match the schema: (?s:.)*colour"),
     ],
 )
 def test_a_summary_that_cannot_be_read_is_a_clear_error(tmp_path: Path, text: str | None, message: str) -> None:
