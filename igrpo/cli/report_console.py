@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from igrpo.report.labels import quantity
-from igrpo.report.model import Comparison, Final, Report
-from igrpo.report.words import points
+from igrpo.report.budget_axes import budget_words
+from igrpo.report.labels import points, quantity
+from igrpo.report.model import Comparison, Final, Report, by_metric
 from igrpo.runs.console import get_console
 
 _LABELS = {"page": "page", "figures": "figures", "markdown": "tables", "latex": "in LaTeX", "numbers": "numbers"}
@@ -22,10 +22,8 @@ def print_report(report: Report, paths: Mapping[str, Path], console: Console | N
     out = get_console() if console is None else console
     metrics = list(dict.fromkeys(final.metric for final in report.finals))
     out.print(_finals(report, metrics))
-    for metric in metrics:
-        of_metric = [c for c in report.comparisons if c.metric == metric]
-        if of_metric:
-            out.print(_comparisons(metric, of_metric))
+    for metric, comparisons in by_metric(report.comparisons).items():
+        out.print(_comparisons(metric, comparisons))
     headline = [c for c in report.comparisons if c.metric == metrics[0]]
     for comparison in headline:
         out.print(Text(f"- {comparison.verdict}"), soft_wrap=False)
@@ -75,7 +73,7 @@ def _comparisons(metric: str, comparisons: list[Comparison]) -> Table:
             f"{points(c.difference)}{interval}",
             "-" if c.p_adjusted is None else "< 0.001" if c.p_adjusted < 0.001 else f"{c.p_adjusted:.3f}",
             _percent(c.minimum_detectable_effect),
-            c.matched_by.replace("_", " "),
+            budget_words(c.matched_by),
         )
     table.caption = "MDE: the smallest true difference that is found with 80 % power"
     if any(c.interval is None for c in comparisons):

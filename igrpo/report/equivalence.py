@@ -15,6 +15,13 @@ from igrpo.settings.reward import RewardConfig
 
 _Config = dict[str, Any]
 
+#: Settings of the objective that add no term to the loss. A setting that is not listed here, such as a new coefficient,
+#: is taken to add one unless it is 0 or None, so that no two losses are called equal by mistake.
+_SURROGATE = {
+    *("name", "advantage", "ratio", "surrogate", "clip_low", "clip_high", "aggregation", "constant_divisor"),
+    *("kl_estimator", "mask_truncated", "overlong_buffer"),
+}
+
 _ALGORITHM: TypeAdapter[AlgorithmConfig] = TypeAdapter(AlgorithmConfig)
 _REWARD: TypeAdapter[RewardConfig] = TypeAdapter(RewardConfig)
 
@@ -82,6 +89,12 @@ def _controls_entropy(objective: _Config) -> bool:
     return objective.get("entropy_control", {}).get("target") is not None
 
 
+def _has_other_terms(objective: _Config) -> bool:
+    """True if the loss may have a term besides the surrogate: any setting that is not in ``_SURROGATE`` is on."""
+    others = objective.keys() - _SURROGATE - {"entropy_control"}
+    return _controls_entropy(objective) or any(objective[name] for name in others)
+
+
 def _up_to_a_factor(config: _Config) -> None:
     """Unify settings that only scale the gradient.
 
@@ -90,7 +103,7 @@ def _up_to_a_factor(config: _Config) -> None:
     """
     objective = config["objective"]
     of_one_size = _groups_of_one_size(config)
-    if objective["kl_beta"] == 0 and objective["entropy_bonus"] == 0 and not _controls_entropy(objective):
+    if not _has_other_terms(objective):
         if objective["advantage"]["baseline"] != "none" and of_one_size:
             objective["advantage"]["baseline"] = "any"  # leave-one-out: G / (G - 1) times the group mean's advantages
         if objective["aggregation"] == "constant":
@@ -127,13 +140,13 @@ def _groups_of_one_size(config: _Config) -> bool:
 _RULES = [
     _Rule("no draft is ever shown, so that iGRPO trains as GRPO does on as many answers", _without_drafts),
     _Rule(
-        "with one update a step the ratio is 1: clipping, surrogate and level of the ratio change no gradient",
+        "with one update per step the ratio is 1: clipping, surrogate and level of the ratio change no gradient",
         _one_update,
     ),
     _Rule(
         "the gradients differ by a constant factor (leave-one-out baseline, kind of standard deviation, divisor), "
-        "which AdamW takes out but for gradient clipping",
+        "which AdamW cancels except for gradient clipping",
         _up_to_a_factor,
     ),
-    _Rule("what differs is not used", _inert),  # last, since it removes settings that the other rules read
+    _Rule("the settings that differ are not used", _inert),  # last, since it removes settings that the other rules read
 ]

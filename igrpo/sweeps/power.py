@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from igrpo.report.words import count
+from igrpo.report.labels import count
 
 #: Standard deviations of the true differences between seeds, in accuracy, for which the plan shows the detectable
 #: effect.

@@ -19,9 +19,7 @@ PROMPT = [1, 5, 9, 12, 20]
 CALLS = [(PROMPT, params(max_new_tokens=12), range(9)), (PROMPT[:2], params(max_new_tokens=20), range(20, 27))]
 
 
-def test_a_shared_prompt_is_counted_once_and_tokens_by_their_context(
-    engine: LocalEngine, model: PreTrainedModel
-) -> None:
+def test_flops_count_a_shared_prompt_once(engine: LocalEngine, model: PreTrainedModel) -> None:
     shape = model_shape(model)
     groups = sample_all(engine, *CALLS)
     expected = Work()

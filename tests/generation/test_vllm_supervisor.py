@@ -132,7 +132,7 @@ def test_a_server_that_dies_is_started_again(start: Start, pids: Path) -> None:
     assert urllib.request.urlopen(f"{supervisor.url}/health").status == 200
 
 
-def test_one_that_cannot_start_is_given_up_with_the_end_of_its_log(start: Start, tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_shows_the_end_of_its_log(start: Start, tmp_path: Path) -> None:
     supervisor = start("print('no such model'); raise SystemExit(3)", max_restarts=1)
     with pytest.raises(ServerError, match=r"ended by itself, 2 times in a row.*server\.log.*(?s:.*)no such model"):
         supervisor.wait_ready()

@@ -29,6 +29,7 @@ from igrpo.tools.doctor.shapes import shape_of
 from igrpo.types import Completion, Question, Score
 from tests.assembly.parts import write_model, write_problems
 from tests.composed import config as composed
+from tests.fake_engine import FakeEngine
 from tests.prompts.test_prompts import builder, byte_tokenizer, sampled
 from tests.trained_runs import BYTE_LEVEL, BYTES, written_run
 
@@ -47,14 +48,12 @@ PARAMS = SamplingParams(temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=99, 
 
 
 @dataclass
-class Writing:
-    """An engine that writes ``text``, decoded as the real ones decode."""
+class WritingEngine(FakeEngine):
+    """An engine that writes ``text``, decoded as the real engines do."""
 
     tokenizer: Any
     text: str = THOUGHT
     prompts: list[str] = field(default_factory=list)
-    prefilled_tokens = generated_tokens = flops = 0
-    busy_seconds = 0.0
 
     async def sample(self, prompt_ids: Any, params: Any, seeds: Any) -> tuple[Completion, ...]:
         self.prompts.append(self.tokenizer.decode(list(prompt_ids)))
@@ -63,13 +62,6 @@ class Writing:
         maker = CompletionMaker(self.tokenizer)
         one = maker.make(ids, (1,), zeros, sampling_entropies=zeros, policy_entropies=zeros, version=0)
         return (one,) * len(seeds)
-
-    def sync_weights(self, version: int) -> None: ...
-
-    def fingerprints(self) -> dict[str, str]:
-        return {}
-
-    def close(self) -> None: ...
 
 
 @dataclass
@@ -121,9 +113,9 @@ def test_what_a_plain_layout_opens(ending: str, opened: str) -> None:
     assert prompts.refinement_prompt(QUESTION, [sampled(byte_tokenizer(), "1")]).opened == ""
 
 
-def opening(draft_thinking: str = "keep", **changes: Any) -> tuple[Writing, PromptBuilder]:
+def opening(draft_thinking: str = "keep", **changes: Any) -> tuple[WritingEngine, PromptBuilder]:
     tokenizer = byte_tokenizer(OPENS)
-    return Writing(tokenizer), builder(tokenizer, draft_thinking=draft_thinking, max_draft_tokens=99, **changes)
+    return WritingEngine(tokenizer), builder(tokenizer, draft_thinking=draft_thinking, max_draft_tokens=99, **changes)
 
 
 ALGORITHMS: dict[str, Any] = {
@@ -189,7 +181,7 @@ def test_critiques_show_answers_as_they_were_opened() -> None:
     assert "Draft: <think>\nNo idea\nCritique: <think>\nNo idea\nBetter:" in revision
 
 
-def test_a_verified_answer_keeps_what_was_opened_and_thinking_is_no_verdict() -> None:
+def test_a_verified_answer_keeps_its_opened_thinking() -> None:
     engine, prompts = opening()
     engine.text = "Surely \\boxed{Yes}"  # in thinking that never ends
     context = RolloutContext(engine, Seeing(), prompts, PARAMS, 0, 1)
@@ -236,7 +228,7 @@ def test_chat_reads_and_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     written_run(tmp_path / "run", *BYTE_LEVEL, changes=BYTES)
     speaker = model_of_run(tmp_path / "run", "last")
     speaker.policy.tokenizer.chat_template = OPENS
-    engine = Writing(speaker.policy.tokenizer)
+    engine = WritingEngine(speaker.policy.tokenizer)
     monkeypatch.setattr("igrpo.tools.chat.LocalEngine", lambda *args, **kwargs: engine)
     chat = Chat(speaker, ChatOptions(refine=True, drafts=2, temperature=None, max_tokens=None, seed=None))
     reply = asyncio.run(chat.ask("1+1?"))

@@ -43,14 +43,28 @@ CONTROLS: dict[str, tuple[str | None, tuple[str, ...], dict[str, Any], tuple[str
         (),
         {"objective.entropy_control.target": 0.5, "objective.advantage.baseline": "leave_one_out"},
     ),
-    "settings of no control": ("is not used", (), {}, (), {"objective.entropy_control.step": 0.5}),
+    "settings of no control": ("are not used", (), {}, (), {"objective.entropy_control.step": 0.5}),
+    "leave one out, a term of a later version": (
+        None,
+        (),
+        {"objective.new_coefficient": 0.1},
+        (),
+        {"objective.new_coefficient": 0.1, "objective.advantage.baseline": "leave_one_out"},
+    ),
+    "leave one out, a term of a later version that is off": (
+        "constant factor",
+        (),
+        {"objective.new_coefficient": 0.0},
+        (),
+        {"objective.new_coefficient": 0.0, "objective.advantage.baseline": "leave_one_out"},
+    ),
     "entropy control": (None, (), {}, (), {"objective.entropy_control.target": 0.5}),
     "dynamic sampling": (None, (), {}, ("dynamic_sampling=refill",), {}),
     "rloo": ("constant factor", ("objective=dr_grpo",), {}, ("objective=rloo",), {}),
-    "estimator": ("is not used", (), {}, (), {"objective.kl_estimator": "k1"}),
+    "estimator": ("are not used", (), {}, (), {"objective.kl_estimator": "k1"}),
     "two names": ("the same settings under two names", (), {}, (), {}),
     "dapo": (None, (), {}, ("objective=dapo",), {}),
-    "unused cap": ("is not used", (), {}, (), {"algorithm.transfer.cap": 2.0}),
+    "unused cap": ("are not used", (), {}, (), {"algorithm.transfer.cap": 2.0}),
     "cap": (
         None,
         ("condition=igrpo_internalize",),
@@ -137,7 +151,7 @@ SIZES: dict[str, tuple[tuple[str, ...], bool]] = {
 
 
 def loss_gradient(settings: RunConfig, sizes: list[int]) -> torch.Tensor:
-    """Of the policy loss of a batch of groups of these sizes, three tokens a completion; the same draws every time."""
+    """Return the gradient of the policy loss for groups of these sizes, with three tokens per completion."""
     objective, draw = settings.objective, torch.Generator().manual_seed(0)
     rewards = [torch.rand(size, generator=draw, dtype=torch.float64) for size in sizes]
     logprobs_BT = -torch.rand(sum(sizes), 3, generator=draw, dtype=torch.float64).requires_grad_()
@@ -184,7 +198,7 @@ def test_a_reason_is_named_only_where_it_is_needed() -> None:
     assert found == "no draft is ever shown, so that iGRPO trains as GRPO does on as many answers"
     both = identical_by_construction(changed({}, "algorithm=grpo", "objective=gspo"), changed({"algorithm.drafts": 0}))
     assert both is not None
-    assert both.startswith(f"{found}; with one update a step the ratio is 1")
+    assert both.startswith(f"{found}; with one update per step the ratio is 1")
 
 
 def test_the_configurations_are_left_as_they_are() -> None:

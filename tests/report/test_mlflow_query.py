@@ -1,4 +1,4 @@
-"""Runs found through a real MLflow store: read from their folders where these are here, else from what was sent."""
+"""Runs found through a real MLflow store are read from their folders, or from MLflow if these are gone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def sent(uri: str, path: Path, *, artifacts: bool = True) -> MlflowRun:
-    """The run of a folder, as a training sends it."""
+    """Send the run of a folder to MLflow as training does."""
     directory = RunDirectory(path)
     run = open_run(
         RunTarget(uri, EXPERIMENT, path.name, tags={"igrpo.run_directory": str(path), "test": str(path.parent)})
@@ -141,13 +141,11 @@ def test_wrong_addresses_names_and_filters(store: str, tmp_path: Path) -> None:
     assert not (tmp_path / "gone.db").exists()
     with pytest.raises(ValueError, match="nothing answers there"):
         runs_from_mlflow("http://127.0.0.1:9", EXPERIMENT, "")
-    with pytest.raises(ValueError, match=f"--experiment nosuch: there is no such experiment; there are .*{EXPERIMENT}"):
+    with pytest.raises(ValueError, match=f"--experiment nosuch: .*{EXPERIMENT}"):
         runs_from_mlflow(store, "nosuch", "")
     with pytest.raises(ValueError, match="--mlflow 'seed is 3': MLflow says: "):
         runs_from_mlflow(store, EXPERIMENT, "seed is 3")
-    with pytest.raises(
-        ValueError, match=f"no run of igrpo in experiment '{EXPERIMENT}'; 1 others there were not made by"
-    ):
+    with pytest.raises(ValueError, match=f"experiment '{EXPERIMENT}'; 1 others"):
         runs_from_mlflow(store, EXPERIMENT, "tags.algorithm = 'none'")
 
 

@@ -92,7 +92,7 @@ def test_mistakes(sweep: Path, capsys: pytest.CaptureFixture[str], arguments: li
     assert message in error
 
 
-def test_every_table_fits_80_columns_with_many_conditions_and_long_names(tmp_path: Path) -> None:
+def test_every_table_of_the_console_fits_80_columns(tmp_path: Path) -> None:
     for size in (4, 8, 16, 32):
         for name in ("grpo", "igrpo"):
             changes = {"completions_per_question": size, "condition": f"a-rather-long-label-of-{name}-with-{size}"}

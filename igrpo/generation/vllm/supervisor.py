@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import http.client
 import logging
 import os
 import signal
@@ -12,13 +11,13 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from igrpo.generation.vllm import guard
+from igrpo.generation.vllm.health import is_healthy
 from igrpo.processes import members_of_group, wait_ended
 
 log = logging.getLogger(__name__)
@@ -160,7 +159,7 @@ class Supervisor:
     def _await_health(self, process: subprocess.Popen[bytes]) -> bool:
         deadline = time.monotonic() + self._ready_timeout_s
         while time.monotonic() < deadline and process.poll() is None and not self._closing.is_set():
-            if _is_healthy(self.url):
+            if is_healthy(self.url, timeout_s=5):
                 return True
             self._closing.wait(_POLL_S)
         return False
@@ -211,14 +210,3 @@ def free_port(host: str) -> int:
     with socket.socket(family) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
-
-
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy could answer while the server is down
-
-
-def _is_healthy(url: str) -> bool:
-    try:
-        with _OPENER.open(f"{url}/health", timeout=5) as reply:
-            return bool(reply.status == 200)
-    except (OSError, http.client.HTTPException):
-        return False
