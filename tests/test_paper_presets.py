@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from igrpo.cli.doctor import diagnose, parser
 from igrpo.config import RunConfig, config_hash
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import choices, shipped
 from igrpo.settings.model import HuggingFaceModelConfig
 from igrpo.settings.reward import JudgeConfig
 from igrpo.settings.rollout import VllmServerConfig
+from igrpo.tools.doctor.diagnosis import Options, diagnose
 from igrpo.tools.doctor.page import print_page
 from igrpo.tools.doctor.paper import paper_tables
 
@@ -116,7 +116,7 @@ def test_the_judge_takes_the_rule_s_place_in_the_reward_alone() -> None:
 
 @pytest.mark.parametrize("name", [*METHODS, JUDGED])
 def test_another_method_s_preset_has_nothing_that_would_fail(name: str) -> None:
-    found = diagnose(checked(f"experiment=paper/{name}"), parser().parse(["--memory", "80", "--no-load"]))
+    found = diagnose(checked(f"experiment=paper/{name}"), Options(memory=80, load=False))
     out = StringIO()
     print_page(found, Console(file=out, width=160))
     assert found.well, out.getvalue()
@@ -125,7 +125,7 @@ def test_another_method_s_preset_has_nothing_that_would_fail(name: str) -> None:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_every_preset_gets_a_page_and_fits_the_paper_s_devices(name: str) -> None:
-    found = diagnose(checked(f"experiment=paper/{name}"), parser().parse(["--memory", "80", "--no-load"]))
+    found = diagnose(checked(f"experiment=paper/{name}"), Options(memory=80, load=False))
     out = StringIO()
     print_page(found, Console(file=out, width=160))
     page = out.getvalue()
@@ -140,7 +140,7 @@ def test_every_preset_gets_a_page_and_fits_the_paper_s_devices(name: str) -> Non
 
 
 def test_the_printed_cost_stands_beside_the_modelled_one() -> None:
-    found = diagnose(checked("experiment=paper/cost"), parser().parse(["--memory", "80", "--no-load"]))
+    found = diagnose(checked("experiment=paper/cost"), Options(memory=80, load=False))
     assert [(row.algorithm, row.printed_gpu_hours, row.printed_gb) for row in found.references] == [
         ("GRPO", 83.3, 54.9286), ("iGRPO", 94.1, 54.9349)
     ]  # fmt: skip

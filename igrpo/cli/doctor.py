@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from igrpo.cli.arguments import Parser, number, whole_number
-from igrpo.config import RunConfig
-
-if TYPE_CHECKING:
-    from igrpo.tools.doctor.page import Diagnosis
 
 EXIT_WELL, EXIT_FAILS = 0, 1
 
@@ -34,7 +25,7 @@ _EXAMPLES = (
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    from igrpo.tools.doctor.cost import DEVICES
+    from igrpo.tools.doctor.device import DEVICES
     from igrpo.tools.doctor.static_checks import DRAFT_SECONDS
 
     made = Parser("doctor", _DESCRIPTION, _EXAMPLES, settings="settings as for `igrpo train`")
@@ -72,91 +63,17 @@ def run(asked: argparse.Namespace) -> int:
     with Composer("train") as composer:
         config = composer.check_run(asked.settings).config
     from igrpo.runs.console import get_console
+    from igrpo.tools.doctor.diagnosis import Options, diagnose
     from igrpo.tools.doctor.page import print_page
 
-    with _offline():
-        diagnosis = diagnose(config, asked)
+    options = Options(
+        memory=asked.memory,
+        device=asked.device,
+        mean_tokens=asked.mean_tokens,
+        server_devices=asked.server_devices,
+        load=False if asked.no_load else asked.load or None,
+        draft_seconds=asked.draft_seconds,
+    )
+    diagnosis = diagnose(config, options)
     print_page(diagnosis, get_console())
     return EXIT_WELL if diagnosis.well else EXIT_FAILS
-
-
-def diagnose(config: RunConfig, asked: argparse.Namespace) -> Diagnosis:
-    """Run the checks and estimates that the page shows."""
-    from igrpo.tools.doctor.advice import memory_of, plans
-    from igrpo.tools.doctor.cost import DEVICES, compared_runs, default_assumptions, step_cost
-    from igrpo.tools.doctor.device import GIB, on_cpu
-    from igrpo.tools.doctor.page import Diagnosis
-    from igrpo.tools.doctor.paper import references
-    from igrpo.tools.doctor.shape import Shape, UnknownShapeError
-    from igrpo.tools.doctor.shapes import shape_of
-    from igrpo.tools.doctor.static_checks import NOT_MEASURED, Check, static_checks
-
-    checks: list[Check] = []
-    shape: Shape | None = None
-    try:
-        shape = shape_of(config.model)
-    except UnknownShapeError as error:
-        checks.append(Check("memory and cost", "not checked", str(error)))
-    else:
-        checks += static_checks(config, shape)
-    if not asked.no_load:
-        from igrpo.tools.doctor.live_checks import live_checks
-
-        checks += live_checks(config, shape, load=asked.load, draft_seconds=asked.draft_seconds)
-    else:
-        checks.append(NOT_MEASURED)
-    if shape is None:
-        return Diagnosis(config, None, None, (), {}, None, (), checks, timed=False)
-    assumed = default_assumptions(config, DEVICES[asked.device or "a100"])
-    if asked.mean_tokens is not None:
-        assumed = replace(assumed, completion_tokens=min(asked.mean_tokens, config.sampling.max_completion_tokens))
-    if asked.server_devices is not None:
-        assumed = replace(assumed, server_devices=asked.server_devices)
-    limit = GIB * (asked.memory or _memory_here(config, asked) or assumed.device.memory)
-    return Diagnosis(
-        config=config,
-        shape=shape,
-        memory=memory_of(config, shape, limit),
-        plans=plans(config, shape, limit),
-        costs={name: step_cost(run, shape, assumed) for name, run in compared_runs(config).items()},
-        assumed=assumed,
-        references=references(config, shape, assumed),
-        checks=checks,
-        timed=not on_cpu(config),
-    )
-
-
-def _memory_here(config: RunConfig, asked: argparse.Namespace) -> float | None:
-    """Return the GiB of memory of this machine's CUDA device, or of the machine if the run uses the CPU.
-
-    None if there is no CUDA device, or if another device was asked for.
-    """
-    from igrpo.tools.doctor.device import GIB, on_cpu
-
-    if on_cpu(config):
-        import psutil
-
-        return float(psutil.virtual_memory().total) / GIB
-    if asked.device is not None:
-        return None
-    import torch
-
-    if not torch.cuda.is_available():
-        return None
-    return float(torch.cuda.get_device_properties(0).total_memory) / GIB
-
-
-@contextmanager
-def _offline() -> Iterator[None]:
-    """Forbid downloads from Hugging Face within the context."""
-    names = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

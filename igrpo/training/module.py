@@ -16,7 +16,7 @@ from igrpo.budget import Budget
 from igrpo.generation.base import Sleeper
 from igrpo.losses import Objective
 from igrpo.metrics.alarms import Alarms
-from igrpo.models.shape import model_shape
+from igrpo.models.flops import model_shape
 from igrpo.settings.trainer import TrainerConfig
 from igrpo.training.batching import Overlong, question_rows
 from igrpo.training.checkpoint_content import PlainState, check_names, trained_tensors

@@ -10,8 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from igrpo.generation.local.engine import LocalEngine
-from igrpo.models.flops import Work, decode_work, prefill_work
-from igrpo.models.shape import model_shape
+from igrpo.models.flops import Work, decode_work, model_shape, prefill_work
 
 from .conftest import EOS, make_model, params, rule_out, sample_all
 

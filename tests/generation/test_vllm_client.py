@@ -17,8 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from igrpo.generation.base import Engine
 from igrpo.generation.vllm.client import LostError, VllmClient, parse_answer
 from igrpo.generation.vllm.server import VllmServerEngine
-from igrpo.models.flops import decode_work, prefill_work
-from igrpo.models.shape import model_shape
+from igrpo.models.flops import decode_work, model_shape, prefill_work
 from tests.composed import config
 from tests.generation.conftest import GREEDY, params
 from tests.generation.vllm_fake import CACHED, FakeServer, fake_tokens

@@ -15,8 +15,7 @@ from igrpo.cli.main import main
 from igrpo.config.checks import missing_files
 from igrpo.models.load import load_policy, load_shape
 from igrpo.runs.file_prints import file_print, folder_prints
-from igrpo.tools.doctor.shape import UnknownShapeError
-from igrpo.tools.doctor.shapes import shape_of
+from igrpo.tools.doctor.shape import UnknownShapeError, shape_of
 from tests.composed import config
 from tests.tiny_gguf import SAME, TEMPLATE, write_gguf
 

@@ -23,8 +23,8 @@ from transformers import (
 
 from igrpo.models.byte_level import ByteLevelShape, build_byte_level_tokenizer, make_byte_level_model
 from igrpo.models.encoding import encode_exact
+from igrpo.models.flops import model_shape
 from igrpo.models.load import load_policy, load_shape, reference_copy
-from igrpo.models.shape import model_shape
 from igrpo.models.tiny import TinyShape, build_tiny_model
 from igrpo.models.tiny_tokenizer import build_tiny_tokenizer
 

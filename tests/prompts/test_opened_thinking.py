@@ -25,7 +25,7 @@ from igrpo.rewards.format import FormatReward
 from igrpo.runs.trace_lines import trace_line
 from igrpo.tools.chat import Chat, ChatOptions, model_of_run
 from igrpo.tools.doctor.live_checks import live_checks
-from igrpo.tools.doctor.shapes import shape_of
+from igrpo.tools.doctor.shape import shape_of
 from igrpo.types import Completion, Question, Score
 from tests.assembly.parts import write_model, write_problems
 from tests.composed import config as composed

@@ -14,8 +14,7 @@ from torch.distributed.tensor import DTensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from igrpo.losses import Objective
-from igrpo.models.flops import Work, row_work
-from igrpo.models.shape import model_shape
+from igrpo.models.flops import Work, model_shape, row_work
 from igrpo.settings.importance_weights import CrossPromptConfig
 from igrpo.training.batching import Row, collate, normaliser, question_rows, split_rows
 from igrpo.training.forward import PolicyForward, check_head

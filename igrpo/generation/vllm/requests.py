@@ -12,8 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from igrpo.generation.base import SamplingParams
 from igrpo.generation.completions import CompletionMaker
 from igrpo.generation.local.checks import check_request
-from igrpo.models.flops import Work, decode_work, prefill_work
-from igrpo.models.shape import model_shape
+from igrpo.models.flops import Work, decode_work, model_shape, prefill_work
 from igrpo.types import Completion
 
 #: vLLM raises lower temperatures to this one, with a warning.

@@ -18,29 +18,10 @@ from igrpo.settings.algorithm import GRPOConfig, IGRPOConfig
 from igrpo.settings.importance_weights import CrossPromptWeightsConfig
 from igrpo.settings.rollout import LocalRolloutConfig, VllmConfig, VllmServerConfig
 from igrpo.tools.doctor.activations import widths_of
-from igrpo.tools.doctor.device import GIB
+from igrpo.tools.doctor.device import GIB, Device
 from igrpo.tools.doctor.engine import engine_memory
 from igrpo.tools.doctor.memory import kv_bytes
 from igrpo.tools.doctor.shape import Shape
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """Values of a device from its data sheet: memory in GiB, dense bfloat16 operations and bytes per second."""
-
-    name: str
-    memory: float
-    flops: float
-    bandwidth: float
-
-
-DEVICES = {
-    "a100": Device("A100 80 GB", 80, 312e12, 2.039e12),
-    "h100": Device("H100 80 GB", 80, 989e12, 3.35e12),
-    "h200": Device("H200 141 GB", 141, 989e12, 4.8e12),
-    "l40s": Device("L40S 48 GB", 48, 362e12, 0.864e12),
-}
-
 
 #: Names of algorithms in tables.
 NAMES = {

@@ -12,7 +12,7 @@ from igrpo.config import RunConfig
 from igrpo.models.byte_level import build_byte_level_tokenizer
 from igrpo.tools.doctor.live_checks import live_checks
 from igrpo.tools.doctor.reward_checks import gold_text
-from igrpo.tools.doctor.shapes import shape_of
+from igrpo.tools.doctor.shape import shape_of
 from igrpo.tools.doctor.static_checks import Check, static_checks
 from tests.assembly.parts import TINY_SHAPE, write_model, write_problems
 from tests.composed import config as composed

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from igrpo.models.flops import Work, known_shape
-from igrpo.tools.doctor.cost import DEVICES, both_algorithms, compared_runs, default_assumptions, step_cost
-from igrpo.tools.doctor.shapes import shape_of
+from igrpo.tools.doctor.cost import both_algorithms, compared_runs, default_assumptions, step_cost
+from igrpo.tools.doctor.device import DEVICES
+from igrpo.tools.doctor.shape import shape_of
 from tests.composed import config as composed
 
 SEVEN = (
