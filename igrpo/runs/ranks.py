@@ -23,6 +23,7 @@ import psutil
 
 from igrpo.config import ConfigError, RunConfig, config_values
 from igrpo.files import write_json_atomic
+from igrpo.processes import wait_ended
 from igrpo.runs.lifecycle import EXIT_FAILED, EndedError, Ending, Terminated
 from igrpo.runs.lifeline import starter_variables, tied
 from igrpo.runs.log_file import FILE_ONLY
@@ -39,6 +40,7 @@ WORKER = ("-m", "igrpo.runs.worker")
 
 #: Seconds that the processes of a stopped run have to write their status.
 _STOP_S = 60.0
+_KILLED_WITHIN_S = 10.0
 
 #: Seconds that a process may outlive torchrun, which it watches.
 _LAST_S = 5.0
@@ -206,12 +208,15 @@ def _stop(process: subprocess.Popen[Any]) -> None:
     try:
         process.wait(_STOP_S)
     except (subprocess.TimeoutExpired, KeyboardInterrupt, Terminated):
+        killed: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
             torchrun = psutil.Process(process.pid)
-            for each in (*torchrun.children(recursive=True), torchrun):  # each is in its own process group
-                with suppress(psutil.NoSuchProcess):
-                    each.kill()
+            killed = [*torchrun.children(recursive=True), torchrun]  # each is in its own process group
+        for each in killed:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
         process.wait()
+        wait_ended(killed, _KILLED_WITHIN_S)  # the run's files are theirs until they are gone
 
 
 def _records(run_dir: Path) -> dict[int, RankRecord]:
