@@ -4,7 +4,6 @@ All parts are built in this package. Each part receives its own section, never t
 add its section to the schema, its YAML file, and a line here.
 """
 
-from igrpo.assembly.algorithms import build_algorithm
 from igrpo.assembly.cycle import (
     Parts,
     build_benchmark_evaluator,
@@ -24,7 +23,6 @@ __all__ = [
     "FittingSource",
     "Parts",
     "Policy",
-    "build_algorithm",
     "build_benchmark_evaluator",
     "build_collector",
     "build_device",

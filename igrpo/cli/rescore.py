@@ -145,7 +145,7 @@ def _show(comparison: RescoreResult, old: str, new: str, path: Path) -> None:
     for name, text in (
         ("same verdict", _share(comparison.agreement, comparison.verdicts)),
         ("correlation of the values", _number(comparison.correlation)),
-        ("another best draft", _share(comparison.other_best, comparison.drafted_groups)),
+        ("another best draft", _share(comparison.other_best, comparison.drafted_rounds)),
         ("written to", str(path)),
     ):
         console.print(Text.assemble((f"{name}   ", "cyan"), text), soft_wrap=True)

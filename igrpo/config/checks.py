@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from igrpo.config.algorithm_checks import algorithm_problems
 from igrpo.config.data_checks import data_problems, missing_data
 from igrpo.config.judge_checks import judge_problems, missing_for_judges
 from igrpo.config.objective_checks import objective_problems
@@ -26,7 +25,7 @@ TINY_POSITIONS = 512
 def cross_field_problems(config: RunConfig) -> list[str]:
     """Return a message for each contradiction between settings: the setting, its value and what to change."""
     return [
-        *algorithm_problems(config),
+        *config.algorithm.problems(config.completions_per_question),
         *_minibatches(config),
         *_sampling(config),
         *prompt_problems(config.prompt),
@@ -168,15 +167,10 @@ def longest_row(config: RunConfig) -> int:
     Question and drafts count as often as the longest layout repeats them. The layout's own text is not counted.
     """
     prompt = config.prompt
-    later = config.algorithm.layouts or (("refinement",) if config.shown else ())
-    texts = {"question": 0} | {key: prompt.texts_shown(key, _drafts(config, key)) for key in later}
-    longest = max(
-        prompt.problems_shown(key) * prompt.max_question_tokens + shown * prompt.max_draft_tokens
-        for key, shown in texts.items()
-    )
+    longest = prompt.problems_shown("question") * prompt.max_question_tokens
+    for part in config.plan.parts:
+        # only a refinement's mark may stand for several drafts
+        texts = prompt.texts_shown(part.layout, part.shown if part.layout == "refinement" else 1)
+        asked = prompt.problems_shown(part.layout) * prompt.max_question_tokens + texts * prompt.max_draft_tokens
+        longest = max(longest, asked)
     return longest + config.sampling.max_completion_tokens
-
-
-def _drafts(config: RunConfig, key: str) -> int:
-    """Return the number of drafts that one mark of a layout stands for; only refinements may show several."""
-    return config.shown if key == "refinement" else 1

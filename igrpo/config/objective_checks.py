@@ -1,4 +1,4 @@
-"""Checks of the loss: surrogate, advantages, importance weights, overlong penalty, entropy control."""
+"""Checks of the loss: ratio, surrogate, advantages, importance weights, overlong penalty, entropy control."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ def objective_problems(config: RunConfig) -> Iterator[str]:
     """Yield a message for each contradiction: the setting, its value and what to change."""
     yield from _surrogate(config)
     yield from _advantage(config)
+    yield from _ratio(config)
     yield from _overlong(config)
     yield from _entropy(config)
     yield from _dynamic_sampling(config)
@@ -56,6 +57,15 @@ def _surrogate(config: RunConfig) -> Iterator[str]:
         yield (
             f"objective.constant_divisor={objective.constant_divisor} is ignored by objective.aggregation="
             f"{objective.aggregation}; set it to null"
+        )
+
+
+def _ratio(config: RunConfig) -> Iterator[str]:
+    if config.algorithm.transferring is not None and config.objective.ratio == "sequence":
+        yield (
+            f"algorithm.name={config.algorithm.name} trains samples as answers to a prompt other than their own "
+            "(algorithm.transfer), which cannot go with objective.ratio=sequence, whose clip is made for samples of "
+            "the prompt that is trained; choose an objective with objective.ratio=token"
         )
 
 

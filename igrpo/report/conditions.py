@@ -109,17 +109,6 @@ def other_seeds(config: Mapping[str, Any]) -> dict[str, int]:
     return {name: int(flat[name]) for name in OTHER_SEEDS if name in flat}
 
 
-def drafts(config: Mapping[str, Any]) -> int:
-    """Return N, the number of drafts per question; 0 if there is no Stage 1."""
-    return int(config["algorithm"].get("drafts", 0))
-
-
-def group_size(config: Mapping[str, Any]) -> int:
-    """Return G, the number of completions per group."""
-    algorithm, total = config["algorithm"], int(config["completions_per_question"])
-    return int(algorithm.get("answers", (total - drafts(config)) // algorithm.get("rounds", 1)))
-
-
 def _label(config: Mapping[str, Any]) -> str:
     return str(config.get("condition") or config["algorithm"]["name"])
 

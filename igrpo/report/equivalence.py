@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from igrpo.report.conditions import compared_settings, drafts, group_size
-from igrpo.settings.algorithm import AlgorithmConfig
+from igrpo.algorithms.base import Algorithm
+from igrpo.algorithms.grpo import GRPO
+from igrpo.algorithms.plan import PlannedSamples
+from igrpo.algorithms.registry import AlgorithmConfig
+from igrpo.report.conditions import compared_settings
 from igrpo.settings.reward import RewardConfig
 
 _Config = dict[str, Any]
@@ -58,13 +61,15 @@ def _form(config: Mapping[str, Any], rules: list[_Rule]) -> dict[str, str]:
 
 
 def _without_drafts(config: _Config) -> None:
-    algorithm = config["algorithm"]
-    if algorithm["name"] not in {"grpo", "igrpo"}:
+    algorithm = _algorithm(config)
+    if algorithm is None:
         return
-    plain = algorithm.get("rounds", 1) == 1 and algorithm.get("train_on", ["refine"]) == ["refine"]
-    if drafts(config) == 0 or (algorithm["selection"] == "none" and plain and not algorithm.get("bare_fraction")):
-        answers = group_size(config)
-        config |= {"algorithm": {"name": "grpo", "answers": answers}, "completions_per_question": answers}
+    plan = algorithm.plan(int(config["completions_per_question"]))
+    trained = [part for part in plan.parts if part.trained]
+    plain = PlannedSamples("answer", 1, trained[0].samples, trained=(0,))
+    if [replace(part, role="answer") for part in trained] == [plain] and not plan.varies and not plan.other:
+        same = GRPO(name="grpo", answers=plain.samples)
+        config |= {"algorithm": same.model_dump(), "completions_per_question": plain.samples}
 
 
 def _one_update(config: _Config) -> None:
@@ -80,9 +85,9 @@ def _inert(config: _Config) -> None:
         objective["entropy_control"] = {"target": None}
     if objective["advantage"]["scale"] == "none":
         objective["advantage"] |= {"std": "any", "std_eps": 0.0}
-    algorithm = config["algorithm"]
-    if "internalize" not in algorithm.get("train_on", ["internalize"]):
-        algorithm.pop("transfer", None)
+    algorithm = _algorithm(config)
+    if algorithm is not None and algorithm.transferring is None:
+        config["algorithm"].pop("transfer", None)
 
 
 def _controls_entropy(objective: _Config) -> bool:
@@ -117,10 +122,16 @@ def learns_from_drafts(config: Mapping[str, Any]) -> bool:
 
     False if the settings cannot be read, for example those of another version.
     """
+    algorithm = _algorithm(config)
+    return algorithm is not None and algorithm.plan(int(config["completions_per_question"])).learns_from_drafts
+
+
+def _algorithm(config: Mapping[str, Any]) -> Algorithm | None:
+    """Return the algorithm of a run; None if its settings cannot be read, for example those of another version."""
     try:
-        return _ALGORITHM.validate_python(config["algorithm"]).learns_from_drafts
+        return _ALGORITHM.validate_python(config["algorithm"])
     except ValidationError:
-        return False
+        return None
 
 
 def _groups_of_one_size(config: _Config) -> bool:
@@ -129,12 +140,14 @@ def _groups_of_one_size(config: _Config) -> bool:
     Otherwise the factors G / (G - 1) differ between groups. This happens where drafts and refinements, or different
     questions, have groups of different sizes, and where the reward may leave completions without a score.
     """
+    algorithm = _algorithm(config)
     try:
-        algorithm = _ALGORITHM.validate_python(config["algorithm"])
         reward = _REWARD.validate_python(config["reward"])
     except ValidationError:  # settings written by another version
         return False
-    return reward.scores_all and len(algorithm.cohorts(config["completions_per_question"])) == 1
+    if algorithm is None or not reward.scores_all:
+        return False
+    return len(algorithm.plan(int(config["completions_per_question"])).group_sizes) == 1
 
 
 _RULES = [

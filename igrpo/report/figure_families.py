@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from igrpo.report.budget_axes import BUDGET_AXES
 from igrpo.report.labels import capital, quantity, stem
 from igrpo.report.model import Curve
+from igrpo.types import ANSWER_ROLES
 
 _ACCURACY = "development/single_shot/accuracy"
 _REFINED = "development/draft_conditioned/accuracy"
-_STAGE_1, _STAGE_2 = "stage 1: answers to the bare question", "stage 2: refinements"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ FAMILIES = (
     ),
     Family(
         "entropy",
-        "Policy entropy by stage",
-        (("stage1/entropy", _STAGE_1), ("stage2/entropy", _STAGE_2)),
+        "Policy entropy",
+        (("train/entropy", "trained samples"), *((f"{role}/entropy", f"{role}s") for role in ANSWER_ROLES)),
         "Look whether the entropy collapses early, and remember that it falls as accuracy rises.",
         axes=("steps", _ACCURACY),
         y_label="entropy, nats per token",
@@ -99,15 +99,15 @@ FAMILIES = (
     ),
     Family(
         "length",
-        "Completion length by stage",
-        (("stage1/length_mean", _STAGE_1), ("stage2/length_mean", _STAGE_2)),
+        "Completion length by role",
+        tuple((f"{role}/length_mean", f"{role}s") for role in ANSWER_ROLES),
         "Look for answers that grow or shrink while accuracy stays, and for a budget that tokens would match better.",
         y_label="length, tokens",
     ),
     Family(
         "reward",
-        "Training reward by stage",
-        (("stage1/reward_mean", _STAGE_1), ("stage2/reward_mean", _STAGE_2)),
+        "Training reward",
+        (("train/reward", "trained samples"), *((f"{role}/reward_mean", f"{role}s") for role in ANSWER_ROLES)),
         "If the training reward rises and held-out accuracy does not, the policy exploits the reward.",
         y_label="reward",
     ),

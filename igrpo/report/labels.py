@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from igrpo.types import ANSWER_ROLES
+
 _MINUS = "\N{MINUS SIGN}"
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
@@ -18,14 +20,14 @@ _METRICS: dict[str, str] = {
     "greedy/accuracy": "greedy accuracy",
     "draft_conditioned/accuracy": "draft-conditioned accuracy",
     "draft_conditioned_oracle/accuracy": "draft-conditioned accuracy, best of N drafts",
-    "stage1/entropy": "entropy in stage 1",
-    "stage2/entropy": "entropy in stage 2",
-    "stage1/length_mean": "length in stage 1",
-    "stage2/length_mean": "length in stage 2",
-    "stage1/reward_mean": "reward in stage 1",
-    "stage2/reward_mean": "reward in stage 2",
-    "stage1/accuracy": "accuracy of training samples in stage 1",
-    "stage2/accuracy": "accuracy of training samples in stage 2",
+    "train/entropy": "entropy of trained samples",
+    "train/reward": "reward of trained samples",
+    **{
+        f"{role}/{name}": f"{words} of {role}s"
+        for name, words in (("entropy", "entropy"), ("length_mean", "length"), ("reward_mean", "reward"))
+        for role in ANSWER_ROLES
+    },
+    **{f"{role}/accuracy": f"accuracy of {role}s in training" for role in ANSWER_ROLES},
     "groups/zero_variance_share": "groups without variance",
     "transfer/right_given_wrong": "right, given a wrong draft",
     "copy/answer_rate": "draft's answer repeated",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from igrpo.report.conditions import RunGroup, compared_settings, group_size
+from igrpo.report.conditions import RunGroup, compared_settings
 from igrpo.report.labels import listed
 
 
@@ -37,8 +37,9 @@ def _is_plain(group: RunGroup) -> bool:
     """True for GRPO that spends the whole budget on one group and trains on every completion."""
     config = group.config
     imitates = config["objective"].get("advantage", {}).get("select", "all") != "all"
-    whole = group_size(config) == config["completions_per_question"]
-    return config["algorithm"]["name"] == "grpo" and whole and not imitates
+    algorithm = config["algorithm"]
+    whole = algorithm.get("answers") == config["completions_per_question"]
+    return algorithm["name"] == "grpo" and whole and not imitates
 
 
 def _plainness(group: RunGroup) -> tuple[bool, int]:

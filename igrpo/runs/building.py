@@ -67,7 +67,7 @@ def build_module(
         policy.model,
         reference_copy(policy.model) if config.objective.kl_beta > 0 else None,
         assembly.build_collector(config, parts, assembly.build_dynamic_sampling(config, data)),
-        objective=Objective(config.objective, config.correction, config.transfer),
+        objective=Objective(config.objective, config.correction, config.algorithm.transferring),
         trainer=config.trainer,
         stopping=StoppingRule(config.trainer.steps, config.budget),
         pad_id=policy.tokenizer.pad_token_id,

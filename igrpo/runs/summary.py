@@ -43,7 +43,7 @@ class DraftWorths(_Part):
 
 
 class FirstLast(_Part):
-    """Entropy of a stage (nats per token) at the first and at the last step."""
+    """Entropy of the samples of a role (nats per token) at the first and at the last step."""
 
     first: float | None = None
     last: float | None = None

@@ -15,8 +15,8 @@ from igrpo.runs.mlflow_client import SENT_TAG, MlflowRun, RunTarget, open_run
 from igrpo.runs.naming import short_params
 from igrpo.runs.params import flatten_params
 from igrpo.runs.process import ProcessMark
+from igrpo.runs.rollout_lines import table_columns
 from igrpo.runs.run_directory import RunDirectory, RunStatus
-from igrpo.runs.trace_lines import table_columns
 
 
 class Tracker:
@@ -113,7 +113,7 @@ class Tracker:
         self._submit(lambda run: run.set_tags(copy))
 
     def log_table(self, name: str, rows: Sequence[dict[str, Any]]) -> Path:
-        """Write a table (see trace_lines.table_row) to evaluations/NAME.json and to MLflow.
+        """Write a table (see rollout_lines.table_row) to evaluations/NAME.json and to MLflow.
 
         Use a different name for each evaluation. Returns the file.
 

@@ -108,7 +108,7 @@ def write_best(sweep: SweepDirectory, record: SweepRecord) -> None:
         sweep.path / BEST_FILE,
         {
             "condition": config.condition,
-            "with_drafts": config.drafts > 0,
+            "with_drafts": config.plan.drafts > 0,
             "model": config.model.name,
             "data": config.data.name,
             "best": best["settings"],

@@ -209,8 +209,9 @@ def idle(run_dir: Path) -> set[int]:
     """The steps in which one of two processes, with a question each, has a gradient and the other none."""
     learns: dict[int, list[bool]] = {step: [] for step in range(1, STEPS + 1)}
     for trace in runs.rollouts(run_dir):
-        trained = [group["completions"] for group in trace["groups"] if group["trained"]]
-        learns[trace["step"]].append(any(len({c["score"]["value"] for c in group}) > 1 for group in trained))
+        values = {tuple(one["id"]): one["score"]["value"] for one in trace["samples"]}
+        trained = [{values[tuple(one)] for one in group["samples"]} for group in trace["groups"]]
+        learns[trace["step"]].append(any(len(group) > 1 for group in trained))
     return {step for step, of_questions in learns.items() if set(of_questions) == {True, False}}
 
 

@@ -178,10 +178,10 @@ def test_off_means_not_sampled() -> None:
     result = run(engine, greedy=False, draft_conditioned=False)
     assert len(engine.calls) == 2
     assert (result.greedy, result.draft_conditioned, result.draft_conditioned_oracle) == (None, None, None)
-    assert (result.entropy_stage2, result.draft_cut_share) == (None, None)
+    assert (result.refinement_entropy, result.draft_cut_share) == (None, None)
     assert result.per_question[0].greedy is None
     assert result.per_question[0].draft_conditioned == ()
-    assert not [name for name in result.metrics() if "greedy" in name or "draft" in name or "stage2" in name]
+    assert not [name for name in result.metrics() if "greedy" in name or "draft" in name or "refinement" in name]
 
 
 def test_wrap_is_told_how_many_calls_each_stage_makes() -> None:

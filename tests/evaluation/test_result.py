@@ -17,7 +17,7 @@ from tests.evaluation.fakes import QUESTIONS, DigitEngine, EqualityReward, run, 
 
 def test_what_is_counted() -> None:
     result = run(DigitEngine())
-    assert (result.entropy_stage1, result.entropy_stage2) == (1.0, 2.0)
+    assert (result.answer_entropy, result.refinement_entropy) == (1.0, 2.0)
     assert (result.length_mean, result.truncated_share) == (2.0, 0.0)
     assert result.generated_tokens == 2 * 2 * (4 + 1 + 4)  # two tokens an answer, two questions
     assert result.outcomes["right"] == result.single_shot.value

@@ -20,8 +20,8 @@ AXES = {
 STEPS = 60
 HOSTILE = ("<script>alert(1)</script>", "50% & _x", 'a$b$ #2 {y} ^~\\ | `z` [l](u) "q" \'id="k"\'')
 
-_GROUP_METRICS = ("groups/zero_variance_share", "stage1/length_mean", "stage1/reward_mean")
-_DRAFT_METRICS = ("transfer/right_given_wrong", "copy/answer_rate", "stage2/length_mean", "stage2/reward_mean")
+_GROUP_METRICS = ("groups/zero_variance_share", "answer/length_mean", "train/reward")
+_DRAFT_METRICS = ("transfer/right_given_wrong", "copy/answer_rate", "refinement/length_mean", "refinement/reward_mean")
 
 
 def wave(*place: float) -> float:
@@ -78,9 +78,9 @@ def curves(condition: str, number: int, seeds: tuple[int, ...], *, drafts: bool,
     stepwise = _GROUP_METRICS + (_DRAFT_METRICS if drafts else ())
     found += [curve(condition, number, metric, "steps", seeds=seeds, steps=every) for metric in stepwise]
     if entropy:
-        for stage in (1, 2) if drafts else (1,):
-            found.append(curve(condition, number, f"stage{stage}/entropy", "steps", seeds=seeds, steps=every))
-            found.append(curve(condition, number, f"stage{stage}/entropy", accuracy, seeds=seeds, steps=evaluated))
+        for source in ("train", "refinement") if drafts else ("train",):
+            found.append(curve(condition, number, f"{source}/entropy", "steps", seeds=seeds, steps=every))
+            found.append(curve(condition, number, f"{source}/entropy", accuracy, seeds=seeds, steps=evaluated))
     return found
 
 

@@ -153,10 +153,15 @@ def change_json(path: Path, **values: Any) -> None:
 
 
 def _training_line(step: int, costs: Mapping[str, float], *, drafts: bool) -> dict[str, float]:
-    line = {"stage1/entropy": 1 / step, "stage1/reward_mean": step / 10, "stage1/length_mean": 20.0}
+    first = "draft" if drafts else "answer"
+    line = {f"{first}/entropy": 1 / step, f"{first}/reward_mean": step / 10, f"{first}/length_mean": 20.0}
     line["groups/zero_variance_share"] = 0.25
     if drafts:
-        line |= {"stage2/entropy": 0.5 / step, "stage2/reward_mean": step / 8, "stage2/length_mean": 21.0}
+        line |= {
+            "refinement/entropy": 0.5 / step,
+            "refinement/reward_mean": step / 8,
+            "refinement/length_mean": 21.0,
+        }
         line["copy/answer_rate"] = 0.5
         if step != 3:  # no wrong draft was shown in this step
             line["transfer/right_given_wrong"] = step / 20

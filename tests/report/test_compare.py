@@ -145,17 +145,17 @@ def test_accuracy_along_every_budget(plain: Report, axis: str, x: tuple[float, .
 
 
 def test_other_curves(plain: Report) -> None:
-    entropy = curve(plain, "igrpo", "stage2/entropy", "steps")
+    entropy = curve(plain, "igrpo", "refinement/entropy", "steps")
     assert (entropy.x, entropy.mean) == ((1, 2, 3, 4), pytest.approx((0.5, 0.25, 0.5 / 3, 0.125)))
-    against = curve(plain, "igrpo", "stage1/entropy", "development/single_shot/accuracy")
+    against = curve(plain, "igrpo", "draft/entropy", "development/single_shot/accuracy")
     reached = sum(sum(row) for row in IGRPO.values()) / 12
     assert (against.x, against.mean) == (pytest.approx(((0.5 + reached) / 2, reached)), pytest.approx((0.5, 0.25)))
     repaired = curve(plain, "igrpo", "transfer/right_given_wrong", "steps")
     assert repaired.x == (1, 2, 4)  # at step 3 no wrong draft was shown
     names = {(c.metric, c.axis) for c in plain.curves if c.condition == "grpo"}
     assert ("development/draft_conditioned/accuracy", "development/single_shot/accuracy") in names
-    assert {metric for metric, _ in names} >= {"groups/zero_variance_share", "stage1/length_mean", "stage1/reward_mean"}
-    assert not any(metric.startswith(("stage2", "copy", "transfer")) for metric, _ in names)
+    assert {metric for metric, _ in names} >= {"groups/zero_variance_share", "answer/length_mean", "answer/reward_mean"}
+    assert not any(metric.startswith(("draft/", "refinement/", "copy", "transfer")) for metric, _ in names)
 
 
 def test_a_budget_that_one_seed_did_not_count_is_no_axis(tmp_path: Path) -> None:

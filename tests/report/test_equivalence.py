@@ -178,7 +178,7 @@ def test_two_losses_are_one_up_to_a_factor(name: str, change: dict[str, str]) ->
     changes = {"objective.advantage.std_eps": 0.0}
     others = changes | {f"objective.advantage.{key}": value for key, value in change.items()}
     first, second = config(changes, *overrides), config(others, *overrides)
-    sizes = sorted(first.algorithm.cohorts(first.completions_per_question)) * 2
+    sizes = sorted(first.plan.group_sizes) * 2
     if not first.reward.scores_all:
         sizes[0] -= 1  # a completion left its group
     assert (len(set(sizes)) == 1) == of_one_size

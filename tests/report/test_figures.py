@@ -165,18 +165,18 @@ def test_step_by_step_metrics_have_a_raw_line_and_say_the_window() -> None:
     assert "running mean" not in drawn("two")["accuracy-by-steps"].caption
 
 
-def test_stages_have_panels_and_a_metric_axis_makes_a_path() -> None:
+def test_roles_have_panels_and_a_metric_axis_makes_a_path() -> None:
     first, second = axes_of("two", "entropy-by-development-single-shot-accuracy")
     (curve,) = [
         c
         for c in TWO.curves
-        if (c.condition, c.metric, c.axis) == ("iGRPO", "stage2/entropy", "development/single_shot/accuracy")
+        if (c.condition, c.metric, c.axis) == ("iGRPO", "refinement/entropy", "development/single_shot/accuracy")
     ]
     line = labelled(second, "iGRPO")
     assert tuple(line.get_xdata()) == curve.x
     assert tuple(line.get_ydata()) == pytest.approx(curve.mean, abs=1e-15)
     assert "GRPO" in [line.get_label() for line in first.lines]
-    assert "GRPO" not in [line.get_label() for line in second.lines]  # it has no second stage
+    assert "GRPO" not in [line.get_label() for line in second.lines]  # it has no refinements
     assert not second.collections  # a band has no meaning where the curve may turn back
     assert len(axes_of("two", "transfer-by-steps")) == 2
 

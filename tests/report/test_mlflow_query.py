@@ -93,11 +93,11 @@ def test_only_what_a_report_shows_is_asked_for() -> None:
 def test_of_a_step_that_was_done_twice_the_newer_value_counts(store: str, tmp_path: Path) -> None:
     path = write_run(tmp_path / "run", after=[1.0])
     run = sent(store, path)
-    line = {"step": 2, "time": 4e9, "stage1/entropy": 0.125}  # resumed: later than everything in the file
+    line = {"step": 2, "time": 4e9, "draft/entropy": 0.125}  # resumed: later than everything in the file
     run.log_points([line], 0)
     shutil.rmtree(path)
     (away,) = found(store, tmp_path)
-    assert [one["stage1/entropy"] for one in away.metrics if "stage1/entropy" in one] == [1.0, 0.125, 1 / 3, 0.25]
+    assert [one["draft/entropy"] for one in away.metrics if "draft/entropy" in one] == [1.0, 0.125, 1 / 3, 0.25]
 
 
 @pytest.mark.parametrize(

@@ -203,11 +203,11 @@ def test_latex_takes_a_leading_bracket_and_two_hyphens_literally() -> None:
 
 
 def test_a_metric_that_is_no_share_keeps_its_unit() -> None:
-    entropy = final("GRPO", 0, "test/stage1/entropy", (0,)).model_copy(update={"mean": 0.0294, "before": 0.17})
+    entropy = final("GRPO", 0, "test/answer/entropy", (0,)).model_copy(update={"mean": 0.0294, "before": 0.17})
     report = TWO.model_copy(update={"finals": (entropy, *TWO.finals)})
     (table,) = [table for table in all_tables(report) if table.key == "results"]
     assert [heading for heading, _ in table.groups] == [
-        "Entropy in stage 1, test (nats per token)",
+        "Entropy of answers, test (nats per token)",
         "Single-shot accuracy, test (%)",
         "Draft-conditioned accuracy, test (%)",
     ]

@@ -19,7 +19,8 @@ from igrpo.settings.importance_weights import CrossPromptConfig
 from igrpo.training.batching import Row, collate, normaliser, question_rows, split_rows
 from igrpo.training.forward import PolicyForward, check_head
 from igrpo.training.update import NonFiniteError, Updater, UpdateResult
-from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
+from igrpo.types import Completion, Prompt, Rollout, Score
+from tests.rollouts import rollout, samples
 from tests.training.models import (
     ADVANTAGE,
     IMITATION,
@@ -381,10 +382,10 @@ def completion(tokens: tuple[int, ...], *, truncated: bool = False) -> Completio
 
 def test_question_rows_train_refinements_given_the_refinement_prompt() -> None:
     scores = tuple(Score(value, value == 1.0, "right" if value else "wrong") for value in (1.0, 0.0))
-    drafts = Group(1, Prompt((1,)), (completion((2,)), completion((3,))), scores, trained=False)
-    refined = (completion((4, 5)), completion((6,), truncated=True))
-    group = Group(2, Prompt((1, 9, 2)), refined, scores, trained=True, shown=(0,))
-    made = question_rows(Trace(Question("q", "", ""), (drafts, group)), ADVANTAGE, mask_truncated=True)
+    drafts = samples("draft", (completion((2,)), completion((3,))), scores)
+    made_of = (completion((4, 5)), completion((6,), truncated=True))
+    refined = samples("refinement", made_of, scores, number=2, prompt=Prompt((1, 9, 2)), shows=drafts[:1])
+    made = question_rows(rollout(drafts, refined, trained=[refined]), ADVANTAGE, mask_truncated=True)
     # mean 0.5, sample std sqrt(((0.5)^2 + (0.5)^2) / 1) = 0.7071; (1 - 0.5) / 0.7071 = 0.7071
     assert [row.prompt_ids for row in made] == [(1, 9, 2)] * 2
     assert [row.completion_ids for row in made] == [(4, 5), (6,)]
@@ -394,11 +395,12 @@ def test_question_rows_train_refinements_given_the_refinement_prompt() -> None:
     assert normaliser(made).tokens == 2
 
 
-def scored(*scores: tuple[float, bool | None]) -> Trace:
+def scored(*scores: tuple[float, bool | None]) -> Rollout:
     """One trained group whose completions are the tokens 3, 4, ... twice, with these values and verdicts."""
     completions = tuple(completion((3 + i, 3 + i)) for i in range(len(scores)))
     made = tuple(Score(value, correct, "right" if correct else "wrong") for value, correct in scores)
-    return Trace(Question("q", "", ""), (Group(1, Prompt((1, 2)), completions, made, trained=True),))
+    answers = samples("answer", completions, made, prompt=Prompt((1, 2)))
+    return rollout(answers, trained=[answers])
 
 
 @pytest.mark.parametrize(
@@ -433,12 +435,12 @@ def cross_entropy(model: Any, chosen: Sequence[Row]) -> torch.Tensor:
 
 
 def test_the_gradient_of_best_of_n_is_that_of_cross_entropy_on_the_chosen() -> None:
-    traces = [
+    rollouts = [
         scored((0.0, False), (1.0, True), (0.0, False)),
         scored((1.0, True), (1.0, True), (1.0, True)),
         scored((0.0, False), (0.0, False), (0.0, False)),
     ]
-    questions = [question_rows(trace, IMITATION, mask_truncated=False) for trace in traces]
+    questions = [question_rows(one, IMITATION, mask_truncated=False) for one in rollouts]
     model = qwen()
     changes = {"advantage": IMITATION, "surrogate": "reinforce", "clip_low": None, "clip_high": None}
     optimizer, result = update(model, questions, objective_changes=changes)

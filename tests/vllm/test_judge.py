@@ -124,8 +124,8 @@ def test_a_judge_in_the_trainer_s_process_says_what_the_local_engine_makes_it_sa
     for line in measured:
         assert line["judge/requests"] >= 16, "each completion of a step"
         assert line["judge/output_tokens"] > 0
-    groups = [group for trace in runs.rollouts(tmp_path / "run") for group in trace["groups"]]
-    values = {completion["score"]["value"] for group in groups for completion in group["completions"]}
+    samples = [one for trace in runs.rollouts(tmp_path / "run") for one in trace["samples"]]
+    values = {one["score"]["value"] for one in samples if one["score"] is not None}
     assert values, "it was taught to say what can be read"
     assert all(0 <= value < 1 for value in values)
     greedy = (f"reward.model={model}", "reward.max_tokens=24", "reward.cache=null")

@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from igrpo.algorithms.grpo import GRPO
+from igrpo.algorithms.igrpo import IGRPO
 from igrpo.config.facts import planned_steps
 from igrpo.config.schema import RunConfig
 from igrpo.models.flops import FORWARD_AND_BACKWARD, Work, decode_work, prefill_work, row_work
-from igrpo.settings.algorithm import GRPOConfig, IGRPOConfig
 from igrpo.settings.importance_weights import CrossPromptWeightsConfig
 from igrpo.settings.rollout import LocalRolloutConfig, VllmConfig, VllmServerConfig
 from igrpo.tools.doctor.activations import widths_of
@@ -166,8 +167,8 @@ def step_cost(config: RunConfig, shape: Shape, assumed: Assumptions) -> StepCost
 def both_algorithms(config: RunConfig) -> dict[str, RunConfig]:
     """Return GRPO and iGRPO with equal samples per question; the run's own settings replace those of its algorithm."""
     total = config.completions_per_question
-    grpo = GRPOConfig(name="grpo", answers=total)
-    igrpo = IGRPOConfig(
+    grpo = GRPO(name="grpo", answers=total)
+    igrpo = IGRPO(
         name="igrpo",
         drafts=total // 2,
         rounds=1,
@@ -192,18 +193,18 @@ def compared_runs(config: RunConfig) -> dict[str, RunConfig]:
 
 def _stages(config: RunConfig, assumed: Assumptions) -> list[Stage]:
     """Return the stages of a step; the numbers of critiques and verifications are upper bounds."""
-    questions, completion, algorithm = config.trainer.questions_per_step, assumed.completion_tokens, config.algorithm
-    mean = algorithm.answered_once(questions)
+    questions, completion, plan = config.trainer.questions_per_step, assumed.completion_tokens, config.plan
+    mean = questions * plan.other_share
     once = int(mean) if mean.denominator == 1 else float(mean)
 
     def prompt(texts: int) -> int:
         return assumed.question_tokens + texts * min(completion, config.prompt.max_draft_tokens)
 
-    answered = [Stage(once, config.samples_per_question, prompt(0), completion, (prompt(0),))] if once else []
-    return answered + [
-        Stage(questions - once, one.each, prompt(one.texts), completion, tuple(map(prompt, one.given)))
-        for one in config.sampled
-        for _ in range(one.prompts)
+    return [
+        Stage(count, part.per_prompt, prompt(part.shown), completion, tuple(map(prompt, part.trained)))
+        for count, parts in ((once, plan.other), (questions - once, plan.parts))
+        for part in parts
+        for _ in range(part.prompts)
     ]
 
 

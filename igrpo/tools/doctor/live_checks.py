@@ -188,11 +188,11 @@ def _rollout(config: RunConfig, policy: Policy, prompts: PromptBuilder, question
         with closing(assembly.build_reward(without_judges(config.reward), None)) as reward:
             engine = assembly.build_engine(short, policy, prompts, Path())
             parts = assembly.Parts(policy, engine, reward, prompts)
-            (trace,) = assembly.build_collector(short, parts).collect(1, questions, budget)
+            (rollout,) = assembly.build_collector(short, parts).collect(1, questions, budget)
     except (ValueError, RewardError, FloatingPointError) as error:
         counts = isinstance(config.rollout, LocalRolloutConfig) or not isinstance(error, ValueError)
         return Check("rollout", "failed" if counts else "not checked", str(error))
-    asked = ", ".join(f"{len(group.completions + group.unscored)} in stage {group.stage}" for group in trace.groups)
+    asked = ", ".join(f"{len(samples)} {samples[0].role}s" for samples in rollout.rounds)
     own = config.rollout.name
     untried = "" if own == "local" else f"; the run's own engine (rollout={own}) was not tried"
     return Check("rollout", "ok", f"with rollout=local: {asked}, {tokens} tokens each at most{untried}")

@@ -165,7 +165,9 @@ def _rollout(config: RunConfig, shape: Shape, widths: Widths, limit: float) -> P
     rollout = config.rollout
     if not isinstance(rollout, LocalRolloutConfig):
         return Phase("rollout", tuple(_colocated(config, limit, while_training=False)))
-    asked = math.ceil(config.trainer.questions_per_step / config.processes) * max(one.each for one in config.sampled)
+    asked = math.ceil(config.trainer.questions_per_step / config.processes) * max(
+        part.per_prompt for part in config.plan.parts
+    )
     rows = min(rollout.max_batch_rows, asked)
     width = widths.weight if config.trainer.strategy == "fsdp2" else widths.compute  # the copy is not cast
     cache = rows * (longest_row(config) * kv_bytes(shape, width) + shape.state_bytes)
