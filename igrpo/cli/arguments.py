@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from igrpo.config import ConfigError
-from igrpo.config.composing.suggest import nearest
+from igrpo.messages import nearest
 
 
 class Parser(argparse.ArgumentParser):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from igrpo.config import ConfigError, RunConfig
-from igrpo.config.composing.suggest import nearest
+from igrpo.messages import nearest
 
 if TYPE_CHECKING:
     from igrpo.tools.doctor.page import Diagnosis

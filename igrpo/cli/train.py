@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from igrpo.config import ConfigError, RunConfig
-from igrpo.config.composing.suggest import nearest
+from igrpo.messages import nearest
 
 #: File that marks the directory of a sweep (written by igrpo.runs.sweep_directory).
 SWEEP_FILE = "sweep.json"

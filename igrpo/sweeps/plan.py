@@ -14,6 +14,7 @@ from rich.text import Text
 from igrpo.config import RunConfig
 from igrpo.config.composing.planned import Cell, Sweep
 from igrpo.config.facts import planned_steps, too_short
+from igrpo.messages import count
 from igrpo.runs.console import get_console
 from igrpo.sweeps.power import Design, can_detect, weakness
 from igrpo.sweeps.split_sizes import SplitSizes, split_sizes
@@ -84,8 +85,8 @@ def print_plan(plan: Plan, cells: Sequence[Cell], note: str | None = None, conso
     table = Table(title="the plan", title_style="bold", title_justify="left", show_header=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column()
-    combinations = _count(plan.combinations, "combination")
-    table.add_row("runs", f"{plan.runs} ({combinations}, {_count(plan.seeds, 'seed')} each)")
+    combinations = count(plan.combinations, "combination")
+    table.add_row("runs", f"{plan.runs} ({combinations}, {count(plan.seeds, 'seed')} each)")
     table.add_row(
         "samples", f"{_BOUND[plan.is_limited, plan.is_dynamic]}{plan.samples:,} in training, all runs together"
     )
@@ -151,16 +152,12 @@ def _parallel(sweep: Sweep) -> int:
     runs = max(len(sweep.cells), 1)
     if sweep.launcher.endswith(".JoblibLauncher"):
         jobs = int(sweep.options.get("n_jobs") or 1)
-        return min(runs, (os.cpu_count() or 1) + 1 + jobs if jobs < 0 else jobs)
+        return min(runs, (os.cpucount() or 1) + 1 + jobs if jobs < 0 else jobs)
     return 1 if sweep.is_serial else runs
 
 
 def _label(cell: Cell) -> str:
     return " ".join(f"{key}={value}" for key, value in cell.swept.items())
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _duration(seconds: float) -> str:

@@ -25,7 +25,7 @@ from igrpo.config.composing.overrides import (
     quoted,
     setting,
 )
-from igrpo.config.composing.suggest import hint, nearest, setting_hint
+from igrpo.messages import hint, nearest, setting_hint
 
 #: Exceptions that a user's mistake can cause in composition (KeyError: hydra.job.env_copy of an unset variable).
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, KeyError)

@@ -5,7 +5,7 @@ import pytest
 
 from igrpo.config.composing.folders import choices, defaults, groups, shipped
 from igrpo.config.composing.resolvers import env, half
-from igrpo.config.composing.suggest import hint, setting_hint
+from igrpo.messages import hint, setting_hint
 
 
 def test_half_is_rounded_down_and_at_least_one() -> None:
