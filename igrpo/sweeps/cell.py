@@ -27,9 +27,9 @@ from igrpo.runs.console import get_console
 from igrpo.runs.job import RunError, execute
 from igrpo.runs.printing import print_tree
 from igrpo.runs.resume import finished_summary, has_begun
-from igrpo.runs.run_directory import RunDirectory, RunRecord
+from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.stale import repair_stale_runs
-from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord, run_state
+from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord, find_record, run_state
 from igrpo.sweeps.watch import line
 
 #: Seconds that a stopped run has to write its status.
@@ -145,7 +145,7 @@ def stop_runs(sweep: SweepDirectory) -> None:
     marks = [
         record.process
         for cell in sweep.read().cells
-        if (record := _record(sweep.run_directory(cell))) is not None and record.status == "RUNNING"
+        if (record := find_record(sweep.run_directory(cell))) is not None and record.status == "RUNNING"
     ]
     processes = [psutil.Process(mark.pid) for mark in marks if mark.is_here() and not mark.is_dead()]
     others = [process for process in processes if process.pid != os.getpid()]
@@ -156,10 +156,6 @@ def stop_runs(sweep: SweepDirectory) -> None:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     repair_stale_runs(None, [sweep.path])
-
-
-def _record(directory: RunDirectory) -> RunRecord | None:
-    return directory.read_record() if directory.record_file.exists() else None
 
 
 def _stop(process: subprocess.Popen[Any]) -> None:

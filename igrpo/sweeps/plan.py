@@ -152,7 +152,7 @@ def _parallel(sweep: Sweep) -> int:
     runs = max(len(sweep.cells), 1)
     if sweep.launcher.endswith(".JoblibLauncher"):
         jobs = int(sweep.options.get("n_jobs") or 1)
-        return min(runs, (os.cpucount() or 1) + 1 + jobs if jobs < 0 else jobs)
+        return min(runs, (os.cpu_count() or 1) + 1 + jobs if jobs < 0 else jobs)
     return 1 if sweep.is_serial else runs
 
 

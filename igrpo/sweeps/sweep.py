@@ -25,8 +25,9 @@ from igrpo.runs.run_lock import RunDirectoryLockedError
 from igrpo.runs.stale import repair_stale_runs
 from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord, plan_cell
 from igrpo.sweeps.cell import hydra_job, jobs_of, stop_runs
+from igrpo.sweeps.mlflow_parent import open_parent
 from igrpo.sweeps.plan import Plan, plan_of, print_plan, print_time
-from igrpo.sweeps.result import open_parent, publish, show, to_go_on
+from igrpo.sweeps.result import publish, resume_arguments, show
 from igrpo.sweeps.search import continue_search, is_refused, write_best
 from igrpo.sweeps.tuned import tuned_overrides
 from igrpo.sweeps.watch import Watch, wait_for
@@ -133,7 +134,7 @@ def _drive(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) 
             write_best(sweep, record)
         publish(sweep, record, parent)
         if failed:
-            print(f"go on with: {' '.join((resume_command(sweep.path / '_'), *to_go_on(sweep, record)))}")
+            print(f"go on with: {' '.join((resume_command(sweep.path / '_'), *resume_arguments(sweep, record)))}")
             raise RunError(f"{failed} of {len(record.cells)} runs did not finish")
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from igrpo.runs.rollout_log import RolloutLog, read_rollouts, rollout_files
-from igrpo.runs.trace_lines import table_columns, table_row, trace_line
+from igrpo.runs.trace_lines import table_row, trace_line
 from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
 
 
@@ -190,10 +190,3 @@ def test_table_row_shows_the_draft_that_was_shown() -> None:
     assert table_row(rounds)["best_draft"] == "d"  # the last group was shown the refinement before it
     unshown = Trace(QUESTION, (IGRPO.groups[0], group(2, ("f",), (1.0,))))
     assert table_row(unshown)["best_draft"] is None
-
-
-def test_table_columns_refuses_rows_that_differ() -> None:
-    assert table_columns([{"a": 1, "b": 2}, {"b": 4, "a": 3}]) == {"a": [1, 3], "b": [2, 4]}
-    assert table_columns([]) == {}
-    with pytest.raises(ValueError, match="table row 1 has the columns"):
-        table_columns([{"a": 1}, {"c": 1}])
