@@ -58,7 +58,7 @@ def plan_of(sweep: Sweep) -> Plan:
     Raises:
         ConfigError: the data cannot be read, or has too few questions.
     """
-    configs = [cell.config for cell in sweep.cells] or [sweep.base] * sweep.trials
+    configs = sweep.configs
     seeds, sizes = _seeds(sweep.cells), split_sizes(configs)
     return Plan(
         runs=len(configs),
