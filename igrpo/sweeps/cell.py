@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +92,30 @@ def _in_own_process(run_dir: Path, record: SweepRecord) -> None:
 
 
 def stop_runs(sweep: SweepDirectory) -> None:
-    """Stop the runs of a sweep that are still active on this machine, and correct their statuses."""
+    """Stop the runs of a sweep that are still active on this machine, and correct their statuses.
+
+    Takes a bounded time, in which signals are ignored, so that a second Ctrl-C does not leave runs behind.
+    """
+    with _signals_ignored():
+        _stop_runs(sweep)
+
+
+@contextmanager
+def _signals_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop_runs(sweep: SweepDirectory) -> None:
     marks = [
         record.process
         for cell in sweep.read().cells

@@ -110,7 +110,7 @@ def print_time(plan: Plan, seconds: Sequence[float], step: float, console: Conso
     wall = max(sum(seconds) / plan.parallel, *seconds)
     at_once = "" if plan.parallel == 1 else f" with {plan.parallel} at a time"
     out.print(
-        f"estimated time: {_duration(wall)}{at_once}, {_duration(sum(seconds) / len(seconds))} a run "
+        f"estimated time: {_duration(wall)}{at_once}, {_duration(sum(seconds) / len(seconds))} per run "
         f"(a measured step takes {step:.2f} s; downloads and first-time preparations not included)",
         highlight=False,
         soft_wrap=True,

@@ -30,7 +30,7 @@ _SPENT = re.compile(r"(\S+)=\S+ is spent: ")
 def show(sweep: SweepDirectory, record: SweepRecord) -> int:
     """Print the table of all runs, and the errors of those that did not finish. Returns their number."""
     failed = print_sweep([(cell, sweep.state(cell)) for cell in record.cells], sweep.path)
-    print(f"the sweep lies in {sweep.path}")
+    print(f"sweep directory: {sweep.path}")
     return failed
 
 
