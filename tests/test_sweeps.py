@@ -92,7 +92,7 @@ def differing(cells: Sequence[RunConfig]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_runs_of_one_seed_differ_in_what_is_swept_and_share_the_rest(name: str) -> None:
+def test_runs_of_one_seed_differ_only_in_what_is_swept(name: str) -> None:
     varied = VARIED[name.removeprefix("quick/")]
     found = differing(configs(name)) - {"condition", "run_name"}
     assert {key for key in varied if any(part == key or part.startswith(f"{key}.") for part in found)} == varied
@@ -147,7 +147,7 @@ def test_the_wrapper_takes_several_updates_a_batch(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["draft_selection", "split", "draft_budget"])
-def test_sweeps_over_drafts_need_igrpo_whatever_the_experiment_says(
+def test_sweeps_over_drafts_choose_igrpo_by_themselves(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "experiments").mkdir()
@@ -160,9 +160,7 @@ def test_sweeps_over_drafts_need_igrpo_whatever_the_experiment_says(
     assert {cell.config.samples_per_question for cell in cells} == ({8} if name == "split" else {12})
 
 
-def test_a_condition_decides_after_the_experiment_and_the_command_line_has_the_last_word(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_line_wins_over_condition_and_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "experiments").mkdir()
     text = "# @package _global_\ndefaults:\n  - override /algorithm: grpo\n  - override /objective: dapo\ncondition: mine\n"
     (tmp_path / "experiments" / "mine.yaml").write_text(text)

@@ -101,7 +101,7 @@ def test_every_point_and_parameter_arrives(endings: Endings, name: str) -> None:
     }
 
 
-def test_nothing_is_said_and_nothing_appears_in_the_working_directory(endings: Endings) -> None:
+def test_nothing_appears_in_the_working_directory(endings: Endings) -> None:
     assert endings.errors["normal"] == ""
     assert sorted(path.name for path in endings.folder.iterdir()) == ["db", "runs"]
     artifacts = endings.mlflow_run("normal").info.artifact_uri

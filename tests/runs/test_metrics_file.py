@@ -70,7 +70,7 @@ def test_a_torn_last_line_is_left_out_and_repaired(tmp_path: Path, cut: int) -> 
 
 
 @given(last=st.integers(0, 12), cut=st.integers(-1, 14))
-def test_truncate_after_keeps_exactly_the_steps_up_to_the_checkpoint(last: int, cut: int) -> None:
+def test_truncation_keeps_the_steps_up_to_the_checkpoint(last: int, cut: int) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:

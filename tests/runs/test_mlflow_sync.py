@@ -129,7 +129,7 @@ def test_points_are_gathered_and_batches_fit_mlflow(sync: Sync, tmp_path: Path) 
     assert len(run.batches) == 7  # 6,000 points, 900 a batch
 
 
-def test_a_resumed_run_sends_from_the_newest_point_on_and_never_half_a_line(sync: Sync, tmp_path: Path) -> None:
+def test_a_resumed_run_sends_from_the_newest_point_on(sync: Sync, tmp_path: Path) -> None:
     run, file = FakeRun(), MetricsFile(tmp_path / "metrics.jsonl")
     for step in (1, 2, 3):
         file.append(step, {"loss": 1.0})
@@ -156,7 +156,7 @@ def test_files_are_sent_when_they_are_new_or_have_changed(sync: Sync, tmp_path: 
     assert run.done == ["folder/summary.json old", "folder/summary.json new"]
 
 
-def test_an_action_that_mlflow_refuses_is_dropped_one_that_met_an_outage_is_kept(
+def test_a_refused_action_is_dropped_but_not_in_an_outage(
     sync: Sync, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run, file = FakeRun(), MetricsFile(tmp_path / "metrics.jsonl")
@@ -246,7 +246,7 @@ def test_an_action_that_meets_a_lock_is_tried_again(
     assert caplog.records == []
 
 
-def test_a_server_that_never_answers_does_not_hold_up_start_or_end(
+def test_a_server_that_never_answers_holds_nothing_up(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, release = MetricsFile(tmp_path / "metrics.jsonl"), threading.Event()

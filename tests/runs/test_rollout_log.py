@@ -79,7 +79,7 @@ def test_append_after_a_tear_cuts_it_off(tmp_path: Path, tail: int, caplog: pyte
 
 
 @given(last=st.integers(1, 12), cut=st.integers(0, 13), per_file=st.integers(1, 5))
-def test_truncate_after_keeps_exactly_the_steps_up_to_the_checkpoint(last: int, cut: int, per_file: int) -> None:
+def test_truncation_keeps_the_steps_up_to_the_checkpoint(last: int, cut: int, per_file: int) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as name:

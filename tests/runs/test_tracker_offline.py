@@ -69,9 +69,7 @@ def test_training_goes_on_and_says_so_once(tmp_path: Path, caplog: pytest.LogCap
     assert "The run goes on" in warning.getMessage()
 
 
-def test_a_server_that_accepts_and_is_silent_does_not_hold_up_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_server_does_not_hold_up_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     directory = begun(tmp_path / "run")
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -82,9 +80,7 @@ def test_a_server_that_accepts_and_is_silent_does_not_hold_up_the_run(
     assert_complete(directory)
 
 
-def test_stale_repair_with_a_server_that_is_down_is_quick_and_quiet(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_stale_repair_without_its_server_is_quick_and_quiet(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     directory = begun(tmp_path / "runs" / "a" / "run")
     record = directory.read_record()
@@ -113,9 +109,7 @@ def test_a_dead_record_in_a_held_folder_is_left_alone(tmp_path: Path) -> None:
     assert repair_stale_runs(None, [tmp_path]) == [str(directory)]
 
 
-def test_a_run_that_was_put_right_while_we_waited_for_its_lock_stays_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_was_repaired_meanwhile_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = begun(tmp_path / "run")
     record = directory.read_record()
     directory.record_file.write_text(record.model_copy(update={"pid_started": 1.0}).model_dump_json())
