@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 from uuid import uuid4
@@ -24,8 +24,6 @@ from igrpo.runs.strict_json import compact_json
 if TYPE_CHECKING:
     from mlflow.store.entities import PagedList
     from mlflow.tracking import MlflowClient
-
-T = TypeVar("T")
 
 #: Tag with a name chosen before the run is created. It finds the run again if the server's response is lost.
 _OPENING_TAG = "igrpo.opening"
@@ -49,8 +47,7 @@ _ENVIRONMENT = {
 _POINTS_PER_REQUEST = 999
 _PARAMS_PER_REQUEST = 100
 
-_CONNECT_TIMEOUT_S = 3.0
-_CREATION_TIMEOUT_S = 120.0
+_CONNECT_TIMEOUT_S, _CREATION_TIMEOUT_S = 3.0, 120.0
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ def _import_mlflow() -> type[MlflowClient]:
     return MlflowClient
 
 
-def all_pages(search: Callable[[str | None], PagedList[T]]) -> Iterator[T]:
+def all_pages(search: Callable[[str | None], PagedList[Any]]) -> Iterator[Any]:
     """Yield the results of all pages. ``search`` returns the page of a token (None: the first page)."""
     token: str | None = None
     while token != "":
@@ -111,9 +108,7 @@ class MlflowRun:
     """An MLflow run that is open for writing."""
 
     def __init__(self, client: MlflowClient, run_id: str, experiment_id: str) -> None:
-        self.client = client
-        self.run_id = run_id
-        self.experiment_id = experiment_id
+        self.client, self.run_id, self.experiment_id = client, run_id, experiment_id
 
     def log_points(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Log lines of metrics.jsonl. MLflow drops a point that it already has."""
@@ -205,13 +200,11 @@ def open_run(target: RunTarget) -> MlflowRun:
 
 def _has_experiment(database: Path, name: str) -> bool:
     """True if the experiment exists already, so that the runs of a sweep need not wait for each other."""
-    if not database.is_file():
-        return False
     try:
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             query = "SELECT 1 FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
             return connection.execute(query, (name,)).fetchone() is not None
-    except sqlite3.Error:  # another process is creating it, or it is locked
+    except sqlite3.Error:  # there is none, another process is creating it, or it is locked
         return False
 
 
