@@ -67,7 +67,7 @@ ANSWERS = {
 
 FAMILY_SEEDS, FAMILIES, CHUNK = (2, 3, 4, 5, 10), (1, 2, 3, 4, 6, 13), 50
 
-#: Logit, samples a problem and standard deviations as in ANSWERS; samples None: Gaussian values in place of answers.
+#: Logit, samples per problem and standard deviations as in ANSWERS; samples None: Gaussian values in place of answers.
 EQUALS: dict[str, tuple[float, int | None, tuple[float, ...]]] = {
     **{
         f"Gaussian, seeds {seed:g}, problems {problem:g}": (0.0, None, (0.0, seed, problem, 1.0))

@@ -1,11 +1,11 @@
-"""Data of a training step: questions, prompts, completions, scores, groups and traces. All classes are frozen.
+"""Data of a training step: questions, prompts, completions, scores, samples and rollouts. All classes are frozen.
 
 Dimension suffixes, used throughout the package:
 
 ==  =============================================================
 S   questions of one rollout cycle
-N   drafts of one question (Stage 1)
-G   completions of one group (Stage 2 of iGRPO; all of GRPO)
+N   drafts of one question
+G   samples of one training group (refinements in iGRPO, answers in GRPO)
 T   tokens of one completion
 B   rows of a packed tensor
 V   vocabulary entries
@@ -15,17 +15,24 @@ H   hidden size
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Literal
 
 FinishReason = Literal["stop", "length"]
 
 #: Outcome of scoring an answer. The first three are verdicts. The others mean that there is no verdict; for the last,
-#: there is no reward either, and the completion leaves its group.
+#: there is no reward either, and the completion is not trained.
 Outcome = Literal["right", "wrong", "unparsable", "refused", "timed_out", "crashed", "unscored"]
 OUTCOMES: tuple[Outcome, ...] = ("right", "wrong", "unparsable", "refused", "timed_out", "crashed", "unscored")
 
+#: Purpose of a sample. The first three answer the question: from the bare question (``answer``), from the bare question
+#: in order to be shown to refinements (``draft``), or given earlier samples (``refinement``). A ``critique`` comments
+#: on an answer, and a ``verification`` says whether an earlier answer, usually to another question, is right.
+Role = Literal["answer", "draft", "refinement", "critique", "verification"]
+ROLES: tuple[Role, ...] = ("answer", "draft", "refinement", "critique", "verification")
+ANSWER_ROLES: tuple[Role, ...] = ("answer", "draft", "refinement")
 
 #: Why dynamic sampling drops a question: nothing that it would train on has an advantage.
 Dropped = Literal["all_right", "all_wrong", "no_variance"]
@@ -108,89 +115,111 @@ class Verified:
     correct: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Completions of one prompt that share a baseline.
+#: Identity of a sample within its rollout: the sampling round (from 1), and the index within the round (from 0).
+SampleId = tuple[int, int]
 
-    ``stage`` is 1 if the prompt is the bare question, 2 if it shows a draft (or takes the place of such a prompt), and
-    3 if it asks to judge an answer: for a critique, or for a verdict about what was ``verified``.
-    ``shown`` are the indices of the drafts that the prompt shows, first choice first, within the group that is
-    ``shown_from`` places earlier.
-    ``trained``: the tokens get gradients, as answers to the prompt that they were sampled from, with the group's own
-    baseline (see ``Trace.lessons`` for other ways).
-    ``unscored`` are completions without a Score, which no statistic of rewards includes: the reward gave none, or they
-    are critiques.
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One completion with the prompt that it was sampled from.
+
+    ``score`` is None if the reward gave none, or if the sample does not answer the question. ``context`` has the ids of
+    the samples that the prompt shows, first choice first. ``verified`` is what a verification is about.
     """
 
-    stage: int
-    prompt: Prompt
-    completions: tuple[Completion, ...]
-    scores: tuple[Score, ...]
-    trained: bool
-    shown: tuple[int, ...] = ()
-    unscored: tuple[Completion, ...] = ()
-    shown_from: int = 1
-    verified: Verified | None = None
-
-    def __post_init__(self) -> None:
-        assert len(self.completions) == len(self.scores), "one score a completion"
-
-    @property
-    def rewards_G(self) -> list[float]:
-        return [score.value for score in self.scores]
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """A completion that is trained as an answer to ``prompt``. ``transferred``: it was sampled from another prompt."""
-
+    id: SampleId
+    role: Role
     prompt: Prompt
     completion: Completion
-    score: Score
-    transferred: bool
-
-
-#: Lessons that share a baseline.
-Cohort = tuple[Lesson, ...]
+    score: Score | None
+    context: tuple[SampleId, ...] = ()
+    verified: Verified | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
-    """Everything that happened to one question in one step: its groups, in sampling order.
+class TrainingGroup:
+    """Samples that are trained with a common baseline. All of them have a score.
 
-    ``lessons`` are trained in addition to the groups with ``trained`` set. ``attempt`` is the number of questions that
-    were asked before it in the same place of the step. A ``dropped`` question is measured, logged and counted in the
-    budget, but not trained on (see `igrpo.training.dynamic_sampling`).
+    ``prompt``: the samples are trained as answers to this prompt (None: each to the prompt that it was sampled from).
+    """
+
+    samples: tuple[Sample, ...]
+    prompt: Prompt | None = None
+
+    def __post_init__(self) -> None:
+        assert all(sample.score is not None for sample in self.samples), "a trained sample has a score"
+
+    @property
+    def scores_G(self) -> list[Score]:
+        return scores(self.samples)
+
+    def trained_prompt(self, sample: Sample) -> Prompt:
+        """Return the prompt that a sample of the group is trained as an answer to."""
+        return sample.prompt if self.prompt is None else self.prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Everything that happened to one question in one step: its samples in sampling order, and the groups to train.
+
+    ``attempt`` is the number of questions that were asked before it in the same place of the step. A ``dropped``
+    question is measured, logged and counted in the budget, but not trained on (see
+    `igrpo.training.dynamic_sampling`).
     """
 
     question: Question
-    groups: tuple[Group, ...]
-    lessons: tuple[Cohort, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    groups: tuple[TrainingGroup, ...] = ()
     attempt: int = 0
     dropped: Dropped | None = None
 
-    @property
-    def cohorts(self) -> tuple[Cohort, ...]:
-        """Everything that is trained: groups with ``trained`` set, then the lessons."""
-        trained = [group for group in self.groups if group.trained]
-        return (*(lessons(group, group.prompt) for group in trained), *self.lessons)
+    def of(self, *roles: Role) -> tuple[Sample, ...]:
+        """Return the samples of these roles."""
+        return tuple(sample for sample in self.samples if sample.role in roles)
 
     @property
-    def sampled(self) -> int:
-        """Number of completions sampled for the question."""
-        return sum(len(group.completions) + len(group.unscored) for group in self.groups)
+    def rounds(self) -> tuple[tuple[Sample, ...], ...]:
+        """Samples by sampling round. The samples of a round have the same role and prompt."""
+        return tuple(tuple(samples) for _, samples in groupby(self.samples, key=lambda sample: sample.id[0]))
 
-    def drafts_of(self, index: int) -> Group | None:
-        """Return the group whose completions the prompt of group ``index`` could show; None for the first."""
-        before = index - self.groups[index].shown_from
-        return self.groups[before] if before >= 0 else None
+    def shown(self, sample: Sample) -> Sample | None:
+        """Return the first sample that the prompt of ``sample`` shows, or None."""
+        return self._by_id[sample.context[0]] if sample.context else None
 
-    def stage(self, number: int) -> Group | None:
-        """Return the first group of a stage; None if the question has none."""
-        return next((group for group in self.groups if group.stage == number), None)
+    def candidates(self, sample: Sample) -> tuple[Sample, ...]:
+        """Return the samples from which those that the prompt of ``sample`` shows were chosen.
+
+        They are the round of the first sample shown or, if none is shown, the latest earlier round of answers.
+        """
+        earlier = [samples for samples in self.rounds if samples[0].id[0] < sample.id[0]]
+        if sample.context:
+            return next(samples for samples in earlier if samples[0].id[0] == sample.context[0][0])
+        return next((samples for samples in reversed(earlier) if samples[0].role in ANSWER_ROLES), ())
+
+    @property
+    def trained_ids(self) -> frozenset[SampleId]:
+        """Ids of the samples in training groups."""
+        return frozenset(sample.id for group in self.groups for sample in group.samples)
+
+    def with_completions(self, completions: Mapping[SampleId, Completion]) -> Rollout:
+        """Return a copy in which the samples with these ids have other completions."""
+
+        def changed(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+            return tuple(replace(s, completion=completions[s.id]) if s.id in completions else s for s in samples)
+
+        groups = tuple(replace(group, samples=changed(group.samples)) for group in self.groups)
+        return replace(self, samples=changed(self.samples), groups=groups)
+
+    @property
+    def _by_id(self) -> dict[SampleId, Sample]:
+        return {sample.id: sample for sample in self.samples}
 
 
-def lessons(group: Group, prompt: Prompt) -> Cohort:
-    """Return a group's completions as training samples for ``prompt``, with the group's baseline."""
-    moved = prompt != group.prompt
-    return tuple(Lesson(prompt, c, s, moved) for c, s in zip(group.completions, group.scores, strict=True))
+def scored(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    """Return the samples that have a score."""
+    return tuple(sample for sample in samples if sample.score is not None)
+
+
+def scores(samples: Iterable[Sample]) -> list[Score]:
+    """Return the scores of the samples that have one."""
+    return [sample.score for sample in samples if sample.score is not None]

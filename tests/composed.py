@@ -32,6 +32,12 @@ def changed(changes: Mapping[str, Any], *overrides: str) -> dict[str, Any]:
     return result
 
 
+def group_size(config: RunConfig) -> int:
+    """The size of training groups, where all of them have the same."""
+    (size,) = config.plan.group_sizes
+    return size
+
+
 def config(changes: Mapping[str, Any] | None = None, *overrides: str) -> RunConfig:
     """The checked configuration of `changed`."""
     return parse_config(changed(changes or {}, *overrides))

@@ -25,7 +25,7 @@ def test_a_file_and_a_model_are_enough() -> None:
     assert len({one.run_name for one in cells}) == 15
     for one in cells:
         assert list(too_short(one)) == []
-        samples = one.trainer.steps * one.trainer.questions_per_step * one.samples_per_question
+        samples = one.trainer.steps * one.trainer.questions_per_step * one.plan.samples
         assert (one.data.name, one.model.name, samples) == ("jsonl", "huggingface", 12_800)
         assert one.sampling.max_completion_tokens >= 512
         assert (one.evaluation.questions, one.evaluation.samples) >= (200, 4)

@@ -7,6 +7,7 @@ import pytest
 from igrpo.config import ConfigError
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import MOUNTED, choices, groups, shipped
+from tests.composed import group_size
 
 HUB_SETS = ("math", "acereason_math", "openr1_math", "gsm8k", "dapo_math", "deepscaler")
 JUDGE = ["reward.base_url=http://127.0.0.1:1/v1", "reward.model=x"]
@@ -66,7 +67,7 @@ def test_a_reward_without_verdicts_is_refused_alone() -> None:
 def test_matched_budget() -> None:
     with Composer("train") as composer:
         baseline, method = (composer.check_run([f"algorithm={name}"]).config for name in ("grpo", "igrpo"))
-    assert baseline.group_size == method.drafts + method.group_size
+    assert group_size(baseline) == method.plan.drafts + group_size(method)
     same = {"algorithm", "condition", "run_name"}
     assert baseline.model_dump(exclude=same) == method.model_dump(exclude=same)
 

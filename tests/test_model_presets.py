@@ -14,8 +14,7 @@ from igrpo.config.composing.folders import choices, shipped
 from igrpo.models.files import SMOLLM2
 from igrpo.models.load import load_policy
 from igrpo.settings.model import HuggingFaceModelConfig
-from igrpo.tools.doctor.shape import UnknownShapeError
-from igrpo.tools.doctor.shapes import shape_of
+from igrpo.tools.doctor.shape import UnknownShapeError, shape_of
 from igrpo.tools.doctor.static_checks import static_checks
 from tests.composed import config
 

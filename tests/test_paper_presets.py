@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from igrpo.cli.doctor import diagnose, parse_arguments
 from igrpo.config import RunConfig, config_hash
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import choices, shipped
 from igrpo.settings.model import HuggingFaceModelConfig
 from igrpo.settings.reward import JudgeConfig
 from igrpo.settings.rollout import VllmServerConfig
+from igrpo.tools.doctor.diagnosis import Options, diagnose
 from igrpo.tools.doctor.page import print_page
 from igrpo.tools.doctor.paper import paper_tables
+from tests.composed import group_size
 
 PRESETS = [choice.name for choice in choices("experiment") if choice.name.startswith("paper/")]
 SWEEPS = [choice.name for choice in choices("sweep") if choice.name.startswith("paper/")]
@@ -67,7 +68,7 @@ def test_the_facts_of_the_paper(name: str) -> None:
     config = checked(f"experiment=paper/{name}")
     assert isinstance(config.model, HuggingFaceModelConfig)
     assert (config.model.name_or_path, config.model.attention) == (model, "flash_attention_2")
-    assert (config.drafts, config.group_size, config.objective.kl_beta) == (4, 4, 0.0)
+    assert (config.plan.drafts, group_size(config), config.objective.kl_beta) == (4, 4, 0.0)
     assert (config.sampling.temperature, config.sampling.top_p) == (0.7, 1.0)
     assert config.sampling.max_completion_tokens == (2_048 if name == "cost" else 4_096)
     assert config.prompt.max_question_tokens == 1_024
@@ -77,7 +78,7 @@ def test_the_facts_of_the_paper(name: str) -> None:
     )  # fmt: skip
     assert (trainer.precision, trainer.activation_checkpointing, config.updates_per_step) == ("bf16", True, 1)
     assert (trainer.strategy, config.processes) == ("fsdp2", processes)
-    assert trainer.questions_per_step * config.samples_per_question == 1_024
+    assert trainer.questions_per_step * config.plan.samples == 1_024
     assert trainer.steps == questions // trainer.questions_per_step  # one pass
     assert isinstance(config.rollout, VllmServerConfig)
     assert config.rollout.gpu_memory_utilization == 0.85
@@ -86,7 +87,7 @@ def test_the_facts_of_the_paper(name: str) -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_the_control_has_the_same_samples_and_settings(name: str) -> None:
     method, control = checked(f"experiment=paper/{name}"), checked(f"experiment=paper/{name}", "condition=grpo")
-    assert (control.drafts, control.group_size) == (0, 8)
+    assert (control.plan.drafts, group_size(control)) == (0, 8)
     labels = {"algorithm", "condition", "run_name"}
     assert method.model_dump(exclude=labels) == control.model_dump(exclude=labels)
     assert method.run_name != control.run_name
@@ -98,7 +99,7 @@ def test_another_method_is_the_same_run_under_its_condition(name: str) -> None:
     shorter = ("prompt.max_draft_tokens=1280",) if name == "nemotron_h_8b_base_8k_critique_grpo" else ()
     assert checked(f"experiment=paper/{name}") == checked(f"experiment=paper/{model}", f"condition={method}", *shorter)
     config = checked(f"experiment=paper/{name}")
-    assert (config.algorithm.name, config.condition, config.samples_per_question) == (method, method, 8)
+    assert (config.algorithm.name, config.condition, config.plan.samples) == (method, method, 8)
 
 
 def test_the_judge_takes_the_rule_s_place_in_the_reward_alone() -> None:
@@ -116,7 +117,7 @@ def test_the_judge_takes_the_rule_s_place_in_the_reward_alone() -> None:
 
 @pytest.mark.parametrize("name", [*METHODS, JUDGED])
 def test_another_method_s_preset_has_nothing_that_would_fail(name: str) -> None:
-    found = diagnose(checked(f"experiment=paper/{name}"), parse_arguments(["--memory", "80", "--no-load"]))
+    found = diagnose(checked(f"experiment=paper/{name}"), Options(memory=80, load=False))
     out = StringIO()
     print_page(found, Console(file=out, width=160))
     assert found.well, out.getvalue()
@@ -125,7 +126,7 @@ def test_another_method_s_preset_has_nothing_that_would_fail(name: str) -> None:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_every_preset_gets_a_page_and_fits_the_paper_s_devices(name: str) -> None:
-    found = diagnose(checked(f"experiment=paper/{name}"), parse_arguments(["--memory", "80", "--no-load"]))
+    found = diagnose(checked(f"experiment=paper/{name}"), Options(memory=80, load=False))
     out = StringIO()
     print_page(found, Console(file=out, width=160))
     page = out.getvalue()
@@ -140,7 +141,7 @@ def test_every_preset_gets_a_page_and_fits_the_paper_s_devices(name: str) -> Non
 
 
 def test_the_printed_cost_stands_beside_the_modelled_one() -> None:
-    found = diagnose(checked("experiment=paper/cost"), parse_arguments(["--memory", "80", "--no-load"]))
+    found = diagnose(checked("experiment=paper/cost"), Options(memory=80, load=False))
     assert [(row.algorithm, row.printed_gpu_hours, row.printed_gb) for row in found.references] == [
         ("GRPO", 83.3, 54.9286), ("iGRPO", 94.1, 54.9349)
     ]  # fmt: skip
@@ -172,7 +173,7 @@ def test_the_grids_hold_the_values_of_the_paper() -> None:
     tables = paper_tables()
     betas = {config.objective.kl_beta for config in grid("paper/beta")}
     assert betas == {float(value) for value in tables["tableS4_beta"]}
-    totals = {str(config.samples_per_question) for config in grid("paper/total_completions")}
+    totals = {str(config.plan.samples) for config in grid("paper/total_completions")}
     assert totals == set(tables["tableS4_total_completions"])
     losses = {config.objective.name.upper() for config in grid("paper/wrapper")}
     assert losses == {row["method"] for row in tables["table2_wrapper"]}

@@ -14,6 +14,7 @@ from igrpo.config import ConfigError, RunConfig, config_hash
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import choices, shipped
 from igrpo.config.composing.planned import Sweep
+from tests.composed import group_size
 
 #: Runs of each seed of a grid; trials of each search.
 RUNS = {
@@ -113,16 +114,16 @@ def test_a_seed_covers_the_warm_start_and_nothing_of_the_data() -> None:
 @pytest.mark.parametrize("name", [name for name in RUNS if "group_size" not in name])
 def test_the_samples_of_a_comparison_are_matched(name: str) -> None:
     cells = configs(name)
-    samples = {c.condition: c.trainer.steps * c.trainer.questions_per_step * c.samples_per_question for c in cells}
+    samples = {c.condition: c.trainer.steps * c.trainer.questions_per_step * c.plan.samples for c in cells}
     half = samples.pop("grpo_half", None)
     (whole,) = set(samples.values())
     assert half in {None, whole // 2}
-    assert {cell.samples_per_question for cell in cells} == ({4, 8} if half else {8})
+    assert {cell.plan.samples for cell in cells} == ({4, 8} if half else {8})
 
 
 @pytest.mark.parametrize("name", ["group_size", "quick/group_size"])
 def test_sizes_are_split_evenly_and_match_the_baseline(name: str) -> None:
-    found = {(c.completions_per_question, c.algorithm.name, c.drafts, c.group_size) for c in configs(name)}
+    found = {(c.completions_per_question, c.algorithm.name, c.plan.drafts, group_size(c)) for c in configs(name)}
     sizes = (4, 8, 16) if name.startswith("quick/") else (4, 8, 16, 32)
     expected = {("igrpo", size // 2, size // 2) for size in sizes} | {("grpo", 0, size) for size in sizes}
     assert found == {(drafts + group, algorithm, drafts, group) for algorithm, drafts, group in expected}
@@ -130,10 +131,10 @@ def test_sizes_are_split_evenly_and_match_the_baseline(name: str) -> None:
 
 def test_the_controls_are_what_they_are_called() -> None:
     by_name = {cell.condition: cell for cell in configs("grpo_vs_igrpo")}
-    assert {name: (c.drafts, c.group_size) for name, c in by_name.items()} == {
+    assert {name: (c.plan.drafts, group_size(c)) for name, c in by_name.items()} == {
         "grpo": (0, 8), "igrpo": (4, 4), "grpo_half": (0, 4), "bare": (0, 8), "best_of_n": (0, 8),
     }  # fmt: skip
-    assert by_name["grpo_half"].group_size == by_name["igrpo"].group_size  # as many trained completions
+    assert group_size(by_name["grpo_half"]) == group_size(by_name["igrpo"])  # as many trained completions
     assert differing([by_name["best_of_n"], by_name["grpo"]]) - {"condition", "run_name"} == {
         f"objective.{key}" for key in (
             "name", "advantage.baseline", "advantage.scale", "advantage.select", "surrogate", "clip_low", "clip_high",
@@ -157,7 +158,7 @@ def test_sweeps_over_drafts_choose_igrpo_by_themselves(
     with Composer("train") as composer:
         cells = composer.check_sweep(["experiment=mine", f"sweep={name}", "seed=0"]).cells
     assert {(cell.config.algorithm.name, cell.config.objective.name) for cell in cells} == {("igrpo", "dapo")}
-    assert {cell.config.samples_per_question for cell in cells} == ({8} if name == "split" else {12})
+    assert {cell.config.plan.samples for cell in cells} == ({8} if name == "split" else {12})
 
 
 def test_the_command_line_wins_over_condition_and_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,10 @@
 
 Differences from GRPO: if all n first answers to a question fail, some of them get a critique. Each critique yields one
 refinement, given the question, the answer and its critique. k < n refinements, right ones first, join the first answers
-in one cohort: A = R - mean over the union. All of them are trained as answers to the bare question. A refinement was
+in one group: A = R - mean over the union. All of them are trained as answers to the bare question. A refinement was
 sampled from another prompt. Its per-token term is therefore A * pi / (pi + gamma), where pi is conditioned on the
-question ALONE and carries the gradient (`igrpo.losses.shaping`). The absence of std, length term and KL is set by the
-objective (objective=dr_grpo, which condition=critique_grpo selects).
+question ALONE and carries the gradient (`igrpo.losses.surrogates`). The absence of std, length term and KL is set by
+the objective (objective=dr_grpo, which condition=critique_grpo selects).
 
 The paper was read in excerpts, together with the code that its authors released. The following points were unclear or
 not available, and are resolved here as stated:
@@ -29,58 +29,111 @@ not available, and are resolved here as stated:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
-from igrpo.algorithms.base import RolloutContext
-from igrpo.types import Cohort, Group, Lesson, Question, Trace, lessons
+from pydantic import PositiveInt
+
+from igrpo.algorithms.base import Algorithm, RolloutContext
+from igrpo.algorithms.plan import PlannedSamples, SamplingPlan
+from igrpo.settings.importance_weights import CrossPromptConfig
+from igrpo.settings.objective import ObjectiveConfig
+from igrpo.types import Question, Rollout, Sample, TrainingGroup, scored
 
 
-@dataclass(frozen=True, slots=True)
-class CritiqueGRPO:
-    """Critique-GRPO algorithm: ``answers`` (n) completions of q and, if all fail, ``critiques`` pairs.
+class CritiqueGRPO(Algorithm):
+    """Critique-GRPO: ``answers`` (n) completions of q and, if all fail, critiques with one refinement each.
 
-    A pair is a critique and a refinement. ``kept`` (k) of the refinements are trained.
+    ``kept`` (k < n) of the refinements are trained beside the answers, as answers to the question, using ``transfer``.
     """
 
-    answers: int
-    critiques: int
-    kept: int
+    name: Literal["critique_grpo"]
+    answers: PositiveInt
+    kept: PositiveInt
+    transfer: CrossPromptConfig
 
-    async def __call__(self, question: Question, context: RolloutContext) -> Trace:
-        bare = context.prompts.question_prompt(question)
+    def critiques(self, total: int) -> int:
+        """Return the maximum number of critiques per question, which is also that of refinements."""
+        return max(total - self.answers, 0) // 2
+
+    def plan(self, total: int) -> SamplingPlan:
+        critiques, n = self.critiques(total), self.answers
+        return SamplingPlan(
+            (
+                PlannedSamples("answer", 1, n, trained=(0,)),
+                PlannedSamples("critique", critiques, 1, "critique", 1, always=False),
+                PlannedSamples("refinement", self.kept, 1, "revision", 2, (0,), always=False),
+                PlannedSamples("refinement", critiques - self.kept, 1, "revision", 2, always=False),
+            ),
+            frozenset({n, n + self.kept}),
+        )
+
+    async def rollout(self, question: Question, context: RolloutContext) -> Rollout:
+        q = context.prompts.question_prompt(question)
         # y_1..y_n ~ pi_old(. | q)
-        first = await context.group(question, bare, self.answers, turn=1, stage=1, trained=True)
-        if not first.completions or any(score.correct for score in first.scores):
-            return Trace(question, (first,))  # as in GRPO
+        answers = await context.sample(question, q, self.answers, sampling_round=1, role="answer")
+        known = scored(answers)
+        if not known or any(answer.score is not None and answer.score.correct for answer in known):
+            return Rollout(question, answers, (TrainingGroup(known),))  # as in GRPO
 
-        groups: list[Group] = [replace(first, trained=False)]  # no baseline of its own: trained in the joint cohort
-        for turn, index in enumerate(self._criticised(question, context, len(first.completions))):
-            answer = first.completions[index]
+        samples, refinements = list(answers), []
+        for i, answer in enumerate(self._criticised(question, context, known)):
             # c ~ pi_old(. | q, y_i)
-            asked = context.prompts.critique_prompt(question, answer)
-            (critique,) = await context.sample(question, asked, 1, 2 + 2 * turn)
-            groups.append(
-                Group(3, asked, (), (), trained=False, shown=(index,), shown_from=len(groups), unscored=(critique,))
+            asked = context.prompts.critique_prompt(question, answer.completion)
+            (critique,) = await context.sample(
+                question, asked, 1, sampling_round=2 + 2 * i, role="critique", context=[answer]
             )
             # y' ~ pi_old(. | q, y_i, c)
-            prompt = context.prompts.revision_prompt(question, answer, critique)
-            back, shown = len(groups), (index,)
-            refined = await context.group(
-                question, prompt, 1, turn=3 + 2 * turn, stage=2, trained=False, shown=shown, shown_from=back
+            prompt = context.prompts.revision_prompt(question, answer.completion, critique.completion)
+            (refinement,) = await context.sample(
+                question, prompt, 1, sampling_round=3 + 2 * i, role="refinement", context=[answer, critique]
             )
-            groups.append(refined)
-        refinements = [one for group in groups if group.stage == 2 for one in lessons(group, bare)]
+            samples += [critique, refinement]
+            refinements.append(refinement)
         # A = R - mean over the union of the first answers and the k refinements, all conditioned on q
-        return Trace(question, tuple(groups), ((*lessons(first, bare), *self._best(refinements)),))
+        return Rollout(question, tuple(samples), (TrainingGroup((*known, *self._best(refinements)), q),))
 
-    def _criticised(self, question: Question, context: RolloutContext, answers: int) -> list[int]:
-        """Return the indices of the answers to criticise, in random order; each occurs once before any is repeated."""
-        order = list(range(answers))
+    def _criticised(self, question: Question, context: RolloutContext, answers: Sequence[Sample]) -> list[Sample]:
+        """Return the answers to criticise, in random order; each occurs once before any is repeated."""
+        order = list(range(len(answers)))
         context.rng(question, "criticised").shuffle(order)
-        return [order[i % answers] for i in range(self.critiques)]
+        return [answers[order[i % len(answers)]] for i in range(self.critiques(context.total))]
 
-    def _best(self, refinements: Sequence[Lesson]) -> Cohort:
+    def _best(self, refinements: Sequence[Sample]) -> list[Sample]:
         """Return the k refinements to train: right ones first, then by reward, then in sampling order."""
-        ranked = sorted(refinements, key=lambda one: (one.score.correct is not True, -one.score.value))
-        return tuple(ranked[: self.kept])
+        ranks = [(s.score.correct is not True, -s.score.value) for s in refinements if s.score is not None]
+        ranked = sorted(zip(ranks, scored(refinements), strict=True), key=lambda pair: pair[0])
+        return [sample for _, sample in ranked[: self.kept]]
+
+    @property
+    def transferring(self) -> CrossPromptConfig | None:
+        return self.transfer
+
+    def problems(self, total: int) -> Iterator[str]:
+        answers, kept, left = self.answers, self.kept, total - self.answers
+        if answers < 2 or left < 2:
+            yield (
+                f"algorithm.answers={answers} leaves {max(left, 0)} of completions_per_question={total}; there must be "
+                "2 answers or more, for a baseline, and 2 completions left, for a critique and a refinement: set "
+                "completions_per_question to 4 or more, and algorithm.answers to at most 2 less"
+            )
+            return
+        if left % 2:
+            yield (
+                f"algorithm.answers={answers} leaves {left} of completions_per_question={total}, which critiques and "
+                "refinements cannot share evenly; change one of them by 1"
+            )
+        if kept > self.critiques(total) or kept >= answers:
+            yield (
+                f"algorithm.kept={kept} must be less than algorithm.answers={answers}, and at most the "
+                f"{self.critiques(total)} refinements that the budget leaves to a question; lower it"
+            )
+
+    def notes(self, objective: ObjectiveConfig) -> Iterator[str]:
+        yield "critiques and refinements are sampled where no answer is known to be right"
+        own = objective.advantage.scale == "none" and objective.aggregation == "constant" and objective.kl_beta == 0
+        if not own:
+            yield (
+                f"objective={objective.name} is not Critique-GRPO's own, which has no standard deviation, no length "
+                "term and no KL term: condition=critique_grpo, or objective=dr_grpo"
+            )

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import Literal
 
-from igrpo.algorithms.base import RolloutContext
-from igrpo.types import Question, Trace
+from pydantic import PositiveInt
+
+from igrpo.algorithms.base import Algorithm, RolloutContext
+from igrpo.algorithms.plan import PlannedSamples, SamplingPlan
+from igrpo.types import Question, Rollout, TrainingGroup, scored
 
 
-@dataclass(frozen=True, slots=True)
-class GRPO:
-    """GRPO algorithm with a single stage: G completions of q, all of them trained."""
+class GRPO(Algorithm):
+    """GRPO: ``answers`` (G) completions of q, all of them trained."""
 
-    group_size: int
+    name: Literal["grpo"]
+    answers: PositiveInt
 
-    async def __call__(self, question: Question, context: RolloutContext) -> Trace:
-        prompt = context.prompts.question_prompt(question)
-        answers = await context.group(question, prompt, self.group_size, turn=1, stage=1, trained=True)
-        return Trace(question, (answers,))
+    def plan(self, total: int) -> SamplingPlan:
+        return SamplingPlan((PlannedSamples("answer", 1, self.answers, trained=(0,)),), frozenset({self.answers}))
+
+    def problems(self, total: int) -> Iterator[str]:
+        if self.answers > total:
+            yield (
+                f"algorithm.answers={self.answers} is more than completions_per_question={total}, the budget of a "
+                "question; lower it, or raise the budget"
+            )
+        if self.answers < 2:
+            yield (
+                f"algorithm.answers={self.answers}, of completions_per_question={total}, is a group of {self.answers}; "
+                "a baseline within the group needs at least 2: raise algorithm.answers, or completions_per_question if "
+                "it follows it"
+            )
+
+    async def rollout(self, question: Question, context: RolloutContext) -> Rollout:
+        q = context.prompts.question_prompt(question)
+        answers = await context.sample(question, q, self.answers, sampling_round=1, role="answer")
+        return Rollout(question, answers, (TrainingGroup(scored(answers)),))

@@ -28,13 +28,17 @@ unclear or not available, and are resolved here as stated:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
-from igrpo.algorithms.base import RolloutContext
+from pydantic import PositiveInt
+
+from igrpo.algorithms.base import Algorithm, AlgorithmState, RolloutContext
+from igrpo.algorithms.plan import PlannedSamples, SamplingPlan
 from igrpo.data.boxed import last_boxed
-from igrpo.types import Completion, Group, Question, Score, Trace, Verified
+from igrpo.settings.objective import ObjectiveConfig
+from igrpo.types import Completion, Question, Rollout, Score, TrainingGroup, Verified, scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,64 +57,107 @@ class Pair:
         return Completion(self.token_ids, self.text, (), None, None, "stop", 0, self.opened)
 
 
-@dataclass(slots=True)
-class SelfVerification:
-    """Self-Verification algorithm: ``answers`` (n) completions of q, and ``verifications`` of one earlier pair.
+class AnswerBuffer(AlgorithmState):
+    """The newest ``capacity`` answers with a known verdict, oldest first."""
 
-    The pair is drawn from the ``buffer`` newest pairs, which are kept in ``pairs``.
-    """
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.pairs: list[Pair] = []
 
-    answers: int
-    verifications: int
-    buffer: int
-    balanced: bool
-    pairs: list[Pair] = field(default_factory=list)
-
-    async def __call__(self, question: Question, context: RolloutContext) -> Trace:
-        # o_1..o_n ~ pi_old(. | q), as in GRPO
-        prompt = context.prompts.question_prompt(question)
-        answers = await context.group(question, prompt, self.answers, turn=1, stage=1, trained=True)
-        pair = self._chosen(question, context)
-        if pair is None:
-            return Trace(question, (answers,))
-        # v_1..v_m ~ pi_old(. | q', o'): is o' right? Rewarded for being right about it.
-        prompt = context.prompts.verification_prompt(pair.question, pair.answer)
-        verifications = await context.sample(question, prompt, self.verifications, 2)
-        scores = tuple(verification_score(v.text, pair.correct, context.prompts.verdicts) for v in verifications)
-        verified = Verified(pair.question.id, pair.text, pair.correct)
-        return Trace(question, (answers, Group(3, prompt, verifications, scores, trained=True, verified=verified)))
-
-    def _chosen(self, question: Question, context: RolloutContext) -> Pair | None:
-        """Return a random pair of the buffer, or None if it is empty."""
-        rng = context.rng(question, "verified")
-        wanted = rng.random() < 0.5
-        pairs = [pair for pair in self.pairs if pair.correct is wanted] if self.balanced else []
-        pairs = pairs or self.pairs
-        return rng.choice(pairs) if pairs else None
-
-    def extract_state(self, trace: Trace) -> list[Pair]:
+    def extract_state(self, rollout: Rollout) -> list[Pair]:
         """Return the question's answers with a known verdict."""
-        answers = trace.groups[0]
         return [
-            Pair(trace.question, completion.token_ids, completion.text, score.correct, completion.opened)
-            for completion, score in zip(answers.completions, answers.scores, strict=True)
-            if score.correct is not None
+            Pair(rollout.question, c.token_ids, c.text, score.correct, c.opened)
+            for c, score in ((sample.completion, sample.score) for sample in rollout.of("answer"))
+            if score is not None and score.correct is not None
         ]
 
     def update_state(self, states_S: Sequence[list[Pair]]) -> None:
-        """Append the pairs of a step, in the order of its questions, and keep the newest ``buffer`` pairs."""
-        self.pairs = [*self.pairs, *(pair for extract_state in states_S for pair in extract_state)][-self.buffer :]
+        """Append the pairs of a step, in the order of its questions, and keep the newest."""
+        self.pairs = [*self.pairs, *(pair for pairs in states_S for pair in pairs)][-self.capacity :]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the buffer, oldest pair first."""
         return {"pairs": [asdict(pair) | {"token_ids": list(pair.token_ids)} for pair in self.pairs]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the buffer of a checkpoint."""
         self.pairs = [
             Pair(**(pair | {"question": Question(**pair["question"]), "token_ids": tuple(pair["token_ids"])}))
             for pair in state["pairs"]
         ]
+
+
+class SelfVerification(Algorithm):
+    """Self-Verification: ``answers`` (n) completions of q, and with the rest of the budget verifications.
+
+    They verify one earlier answer, drawn from the ``buffer`` newest ones. ``balanced``: draw a right or a wrong one
+    with equal probability (if the buffer has both); otherwise, draw uniformly.
+    """
+
+    name: Literal["self_verification"]
+    answers: PositiveInt
+    buffer: PositiveInt
+    balanced: bool
+
+    def verifications(self, total: int) -> int:
+        """Return the number of verifications of one earlier answer, per question."""
+        return max(total - self.answers, 0)
+
+    def plan(self, total: int) -> SamplingPlan:
+        answers, verifications = self.answers, self.verifications(total)
+        return SamplingPlan(
+            (
+                PlannedSamples("answer", 1, answers, trained=(0,)),
+                PlannedSamples("verification", 1, verifications, "verification", 1, (1,), always=False),
+            ),
+            frozenset({answers, verifications}),
+        )
+
+    def new_state(self) -> AnswerBuffer:
+        return AnswerBuffer(self.buffer)
+
+    async def rollout(self, question: Question, context: RolloutContext) -> Rollout:
+        # o_1..o_n ~ pi_old(. | q), as in GRPO
+        q = context.prompts.question_prompt(question)
+        answers = await context.sample(question, q, self.answers, sampling_round=1, role="answer")
+        group, pair = TrainingGroup(scored(answers)), self._chosen(question, context)
+        if pair is None:
+            return Rollout(question, answers, (group,))
+        # v_1..v_m ~ pi_old(. | q', o'): is o' right? Rewarded for being right about it.
+        prompt = context.prompts.verification_prompt(pair.question, pair.answer)
+        about = Verified(pair.question.id, pair.text, pair.correct)
+        sampled = await context.sample(
+            question, prompt, self.verifications(context.total), sampling_round=2, role="verification"
+        )
+        verifications = tuple(
+            replace(
+                sample,
+                score=verification_score(sample.completion.text, pair.correct, context.prompts.verdicts),
+                verified=about,
+            )
+            for sample in sampled
+        )
+        return Rollout(question, (*answers, *verifications), (group, TrainingGroup(verifications)))
+
+    def _chosen(self, question: Question, context: RolloutContext) -> Pair | None:
+        """Return a random pair of the buffer, or None if it is empty."""
+        assert isinstance(context.state, AnswerBuffer)
+        rng = context.rng(question, "verified")
+        wanted = rng.random() < 0.5
+        pairs = [pair for pair in context.state.pairs if pair.correct is wanted] if self.balanced else []
+        pairs = pairs or context.state.pairs
+        return rng.choice(pairs) if pairs else None
+
+    def problems(self, total: int) -> Iterator[str]:
+        verifications = self.verifications(total)
+        if self.answers < 2 or verifications < 2:
+            yield (
+                f"algorithm.answers={self.answers} leaves {verifications} verifications of completions_per_question="
+                f"{total}; a baseline within the group needs at least 2 of each: set completions_per_question to 4 or "
+                "more, and algorithm.answers to at most 2 less"
+            )
+
+    def notes(self, objective: ObjectiveConfig) -> Iterator[str]:
+        yield "verifications are of one earlier answer per question; there is none in the first step"
 
 
 def verification_score(text: str, correct: bool, verdicts: Mapping[str, bool]) -> Score:

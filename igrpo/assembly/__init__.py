@@ -4,7 +4,6 @@ All parts are built in this package. Each part receives its own section, never t
 add its section to the schema, its YAML file, and a line here.
 """
 
-from igrpo.assembly.algorithms import build_algorithm
 from igrpo.assembly.cycle import (
     Parts,
     build_benchmark_evaluator,
@@ -17,14 +16,13 @@ from igrpo.assembly.cycle import (
 )
 from igrpo.assembly.lengths import check_lengths, longest_prompt
 from igrpo.assembly.policy import Policy, build_device, build_policy, build_prompts
-from igrpo.assembly.questions import FittingSource, build_source, evaluated_questions, fitting_source, read_splits
+from igrpo.assembly.questions import FittingSource, evaluated_questions, fitting_source, read_splits
 from igrpo.assembly.reward import build_reward
 
 __all__ = [
     "FittingSource",
     "Parts",
     "Policy",
-    "build_algorithm",
     "build_benchmark_evaluator",
     "build_collector",
     "build_device",
@@ -35,7 +33,6 @@ __all__ = [
     "build_policy",
     "build_prompts",
     "build_reward",
-    "build_source",
     "build_weight_sync_check",
     "check_lengths",
     "evaluated_questions",

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from igrpo.assembly.algorithms import build_algorithm
 from igrpo.assembly.policy import Policy, build_device
 from igrpo.config.facts import evaluated_tokens
 from igrpo.config.schema import RunConfig
@@ -77,7 +76,9 @@ def build_collector(config: RunConfig, parts: Parts, refill: DynamicSampling | N
         stop_token_ids=parts.policy.stop_token_ids,
     )
     return Collector(
-        algorithm=build_algorithm(config),
+        algorithm=config.algorithm,
+        total=config.completions_per_question,
+        state=config.algorithm.new_state(),
         engine=parts.engine,
         reward=parts.reward,
         prompts=parts.prompts,

@@ -21,19 +21,12 @@ from igrpo.models.cache import cache_root
 from igrpo.models.load import load_policy, load_shape
 from igrpo.rewards.base import Reward
 from igrpo.rewards.judge.backend import Backend
-from igrpo.rewards.judge.cache import ScoreCache
 from igrpo.rewards.judge.engine import EngineBackend, Sampler
-from igrpo.rewards.judge.judge import Judge, Judgement
-from igrpo.rewards.judge.openai_client import Endpoint, OpenAIBackend
+from igrpo.rewards.judge.judge import Judge
+from igrpo.rewards.judge.openai_client import OpenAIBackend
 from igrpo.rewards.judge.parsing import SCHEMA
-from igrpo.rewards.judge.prompt import JudgePrompt
-from igrpo.rewards.judge.spending import Prices, Spending
-from igrpo.settings.reward import (
-    GenerativeJudgeConfig,
-    JudgeConfig,
-    JudgeLocalConfig,
-    JudgeVllmConfig,
-)
+from igrpo.rewards.judge.store import Prices, ScoreCache, Spending
+from igrpo.settings.reward import GenerativeJudgeConfig, JudgeConfig, JudgeLocalConfig, JudgeVllmConfig
 
 _FREE = Prices(input=0.0, output=0.0, max_cost=None)
 
@@ -54,21 +47,15 @@ def build_judge(
         today: see `igrpo.rewards.judge.engine.EngineBackend`.
 
     Raises:
-        ValueError: a layout lacks a placeholder, or a model cannot be loaded here.
+        ValueError: a model cannot be loaded here.
     """
-    prompt = JudgePrompt(
-        **config.prompt.model_dump(),
-        use_reference=config.use_reference,
-        max_solution_chars=config.max_solution_chars,
-    )
     backend, prices, concurrency = _backend(config, setting, today)
     rank, world = distributed.rank(), distributed.world()
     return Judge(
+        config,
         backend,
-        prompt,
-        Judgement(config.votes, config.threshold, config.verdict, config.partial_credit),
         cache=ScoreCache(_cache_file(config.cache)),
-        spending=Spending(ledger, config.model, prices, process=rank, processes=world, setting=f"{setting}.max_cost"),
+        spending=Spending(ledger, config.model, prices, process=rank, processes=world, setting=setting),
         verifier=verifier,
         concurrency=concurrency,
     )
@@ -80,17 +67,13 @@ def _cache_file(setting: str | None) -> Path | None:
     return cache_root() / "judge.sqlite" if setting == "auto" else Path(setting).expanduser().absolute()
 
 
-def _remote(config: JudgeConfig) -> Backend:
-    host = urlsplit(config.base_url).hostname or ""
-    names = set(Endpoint.__dataclass_fields__) - {"trust_env"}
-    # proxies in the environment are for other machines
-    return OpenAIBackend(Endpoint(**config.model_dump(include=names), trust_env=not is_loopback(host)))
-
-
 def _backend(config: GenerativeJudgeConfig, setting: str, today: date | None) -> tuple[Backend, Prices, int]:
     """Return the backend, its prices and the number of concurrent requests (for an engine, twice its batch size)."""
     if isinstance(config, JudgeConfig):
-        return _remote(config), Prices(config.input_price, config.output_price, config.max_cost), config.concurrency
+        # proxies in the environment are for other machines
+        remote = not is_loopback(urlsplit(config.base_url).hostname or "")
+        prices = Prices(config.input_price, config.output_price, config.max_cost)
+        return OpenAIBackend(config, setting=setting, trust_env=remote), prices, config.concurrency
     if isinstance(config, JudgeVllmConfig):
         return _vllm(config, setting, today), _FREE, 2 * config.max_num_seqs
     assert isinstance(config, JudgeLocalConfig)

@@ -11,8 +11,9 @@ from igrpo.prompts.builder import PromptBuilder
 
 def longest_prompt(config: RunConfig, prompts: PromptBuilder) -> int:
     """Return the maximum number of tokens of a training prompt."""
-    layouts = config.algorithm.layouts
-    return prompts.max_prompt_tokens(drafts=0 if layouts else config.shown, layouts=layouts)
+    parts = config.plan.parts
+    drafts = max((part.shown for part in parts if part.layout == "refinement"), default=0)
+    return prompts.max_prompt_tokens(drafts=drafts, layouts={part.layout for part in parts} - {"refinement"})
 
 
 def check_lengths(config: RunConfig, model: Any, prompts: PromptBuilder) -> None:

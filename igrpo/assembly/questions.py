@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from igrpo.config.schema import RunConfig
-from igrpo.data.benchmarks import read_benchmark
 from igrpo.data.decontamination import Decontaminated, decontaminate
-from igrpo.data.records import choose
-from igrpo.data.sources import ChainSource, Fields, HubSource, JsonlSource, Source
-from igrpo.data.times_tables import TimesTablesSource
+from igrpo.data.sources import read_benchmark, read_source
+from igrpo.data.splits import Splits, choose
 from igrpo.prompts.builder import PromptBuilder
-from igrpo.settings.data import ChainsDataConfig, DataConfig, JsonlDataConfig, MadeDataConfig, TimesTablesDataConfig
+from igrpo.settings.data import DataConfig, MadeDataConfig
 from igrpo.types import Question
 
 log = logging.getLogger(__name__)
@@ -22,26 +20,10 @@ log = logging.getLogger(__name__)
 _BENCHMARK = "benchmark "
 
 
-def build_source(data: DataConfig) -> Source:
-    """Build the source of the questions and their splits."""
-    if isinstance(data, ChainsDataConfig):
-        return ChainSource(
-            seed=data.seed, operations=data.operations, train=data.train, development=data.development, test=data.test
-        )
-    if isinstance(data, TimesTablesDataConfig):
-        return TimesTablesSource(**data.model_dump(exclude={"name"}))
-    if isinstance(data, JsonlDataConfig):
-        return JsonlSource(data.path, Fields(**data.fields.model_dump()), data.development, data.test)
-    return HubSource(data)
-
-
 @dataclass(frozen=True, slots=True)
-class FittingSource:
+class FittingSource(Splits):
     """Questions that a run trains on and is evaluated on. ``decontamination`` is None if it did not take place."""
 
-    train: Sequence[Question]
-    development: Sequence[Question]
-    test: Sequence[Question]
     benchmarks: Mapping[str, Sequence[Question]] = field(default_factory=dict)
     decontamination: Decontaminated | None = None
 
@@ -52,7 +34,7 @@ def read_splits(config: RunConfig) -> dict[str, Sequence[Question]]:
     Raises:
         ValueError: a data set cannot be read.
     """
-    source = build_source(config.data)
+    source = read_source(config.data)
     splits = {"train": tuple(source.train), "development": source.development, "test": source.test}
     benchmarks = {name: read_benchmark(name, one) for name, one in config.evaluation.benchmarks.items()}
     return splits | {f"{_BENCHMARK}{name}": questions for name, questions in benchmarks.items()}

@@ -1,9 +1,11 @@
-"""Argument parser for verbs that take options instead of settings; it reports errors as the other verbs do."""
+"""Argument parser of all verbs: one form of options, help pages and errors."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import shutil
+import textwrap
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from igrpo.config import ConfigError
@@ -11,17 +13,29 @@ from igrpo.messages import nearest
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse parser that raises ConfigError, with `--help` as a plain flag."""
+    """argparse parser that raises ConfigError, suggests the nearest option, and has `--help` as a plain flag.
 
-    def __init__(self, prog: str, description: str, examples: Sequence[str]) -> None:
-        super().__init__(
-            prog=prog,
-            description=description,
-            epilog="\n".join(["examples:", *(f"  {example}" for example in examples)]),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            add_help=False,
-            allow_abbrev=False,
-        )
+    Args:
+        verb: the verb, such as ``train``.
+        description: what it does; paragraphs are separated by an empty line.
+        examples: command lines for the end of the help page.
+        settings: description of the ``SETTING=VALUE`` arguments; None if the verb takes none.
+        notes: returns a text for the help page, before the examples, that fits a width in characters.
+    """
+
+    def __init__(
+        self,
+        verb: str,
+        description: str,
+        examples: Sequence[str],
+        *,
+        settings: str | None = None,
+        notes: Callable[[int], str] | None = None,
+    ) -> None:
+        super().__init__(prog=f"igrpo {verb}", add_help=False, allow_abbrev=False, formatter_class=_formatter)
+        self._text, self._examples, self._notes = description, examples, notes
+        if settings is not None:
+            self.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help=settings)
 
     def read(self, arguments: Sequence[str]) -> argparse.Namespace | None:
         """Parse the arguments. If they ask for the help page, print it and return None.
@@ -29,24 +43,79 @@ class Parser(argparse.ArgumentParser):
         Raises:
             ConfigError: an argument is invalid; the message suggests the nearest known option.
         """
-        self.add_argument("--help", "-h", action="store_true", help="this page")
-        before_text = list(arguments)[: arguments.index("--")] if "--" in arguments else arguments
-        if "--help" in before_text or "-h" in before_text:
+        self.add_argument("--help", "-h", action="store_true", help="print this page")  # the last one on the page
+        options = list(arguments)[: arguments.index("--")] if "--" in arguments else arguments
+        if "--help" in options or "-h" in options:
             print(self.format_help(), end="")
             return None
-        asked, rest = self.parse_known_intermixed_args(arguments)  # options may appear between positional arguments
-        if rest:
-            raise ConfigError([self._unknown(word) for word in rest], self.prog)
+        return self.parse(arguments)
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse arguments that do not ask for the help page.
+
+        Raises:
+            ConfigError: see ``read``.
+        """
+        asked, rest = self.parse_known_intermixed_args(arguments)  # options may stand between positional arguments
+        unknown = [text for text in rest if text.startswith("-")] or rest  # the others may be values of unknown options
+        if unknown:
+            raise ConfigError([self._unknown(text) for text in unknown], self.prog)
         return asked
 
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError([message], self.prog)
+    def format_help(self) -> str:
+        """Return the help page."""
+        width = _width()
+        self.description = "\n\n".join(textwrap.fill(part, width) for part in self._text.split("\n\n"))
+        notes = [] if self._notes is None else [self._notes(width)]
+        self.epilog = "\n\n".join([*notes, "\n".join(["examples:", *(f"  {text}" for text in self._examples)])])
+        return super().format_help()
 
-    def _unknown(self, word: str) -> str:
-        if not word.startswith("-"):
-            return f"{word!r}: one argument too many; put quotes around a text of several words"
+    def error(self, message: str) -> NoReturn:
+        """Raise a ConfigError."""
+        raise ConfigError([message.removeprefix("argument ")], self.prog)
+
+    def _unknown(self, text: str) -> str:
+        if not text.startswith("-"):
+            return f"{text!r}: one argument too many; put quotes around a text of several words"
         options = [option for action in self._actions for option in action.option_strings]
-        near = nearest(word.partition("=")[0], options)
-        if near is not None:
-            return f"{word}: no such option; did you mean '{near}'?"
-        return f"{word}: no such option (a text that starts with '-' comes after --)"
+        near = nearest(text.partition("=")[0], options)
+        known = f"{', '.join(options)} are known; put -- before a text that starts with '-'"
+        return f"{text}: no such option; {known if near is None else f'did you mean {near!r}?'}"
+
+
+def _width() -> int:
+    return min(shutil.get_terminal_size((100, 24)).columns, 120)
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, width=_width() - 2, max_help_position=28)
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """Return a converter for an option's value, for argparse's ``type``."""
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"give a whole number of at least {least}, not {text!r}")
+        return value
+
+    return convert
+
+
+def number(*, positive: bool) -> Callable[[str], float]:
+    """Return a converter for a finite number that is above 0 (``positive``) or at least 0, for argparse's ``type``."""
+
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < float("inf") or (positive and value == 0):
+            raise argparse.ArgumentTypeError(f"give a number {'above' if positive else 'of at least'} 0, not {text!r}")
+        return value
+
+    return convert

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from igrpo.cli.arguments import Parser
+from igrpo.cli.arguments import Parser, number, whole_number
 from igrpo.cli.terminal import printable
 from igrpo.config import ConfigError
 from igrpo.runs.console import reader_left
@@ -26,15 +26,37 @@ _EXAMPLES = (
 _MAX_TOKENS = 1024
 
 
-def run(arguments: Sequence[str]) -> int:
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    made = Parser(
+        "chat",
+        "Ask a trained model. Without a QUESTION, questions are read from the standard input, one per line. The "
+        "prompts of the run and the sampling settings of its evaluations are used.",
+        _EXAMPLES,
+    )
+    add = made.add_argument
+    add("model", type=Path, metavar="RUN_DIR|MODEL_DIR", help="a run, or a Hugging Face directory")
+    add("question", nargs="?", metavar="QUESTION", help="the question; put -- before one that starts with '-'")
+    add("--refine", action="store_true", help="sample drafts, pick one with the most frequent answer, and refine it")
+    add("--drafts", type=whole_number(1), metavar="N", help="number of drafts for --refine (default: the run's)")
+    sampling = made.add_mutually_exclusive_group()
+    sampling.add_argument(
+        "--temperature", type=number(positive=False), metavar="T", help="sampling temperature (default: the run's)"
+    )
+    sampling.add_argument("--greedy", action="store_true", help="take the most likely token; drafts are still sampled")
+    add("--max-tokens", type=whole_number(1), metavar="N", help="maximum length of an answer (default: the run's)")
+    add("--seed", type=whole_number(0), metavar="N", help="seed of the samples (default: the run's)")
+    add("--checkpoint", metavar="best|last|STEP", help="checkpoint of a run (default: last)")
+    add("--prompt", metavar="NAME", help="for a MODEL_DIR: conf/prompt/NAME.yaml (default: boxed)")
+    return made
+
+
+def run(asked: argparse.Namespace) -> int:
     """Run the command and return the exit code.
 
     Raises:
-        ConfigError: invalid arguments, or a model or question that does not fit them.
+        ConfigError: a model or question that does not fit the arguments.
     """
-    asked = _parser().read(arguments)
-    if asked is None:
-        return 0
     if asked.question is not None and not asked.question.strip():
         raise ConfigError(["the question is empty"], _PROG)
 
@@ -60,51 +82,6 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> Parser:
-    parser = Parser(
-        _PROG,
-        "Ask a trained model. Without a QUESTION it reads them from the standard input, one a line. A run's prompts "
-        "and the sampling settings of its evaluations are used.",
-        _EXAMPLES,
-    )
-    add = parser.add_argument
-    add("model", type=Path, metavar="RUN_DIR|MODEL_DIR", help="a run, or a Hugging Face directory")
-    add("question", nargs="?", metavar="QUESTION", help="what to ask; one that starts with '-' comes after --")
-    add("--refine", action="store_true", help="sample drafts, pick one of the most frequent answer, and refine it")
-    add("--drafts", type=_number("--drafts", 1), metavar="N", help="for --refine (default: as many as the run had)")
-    heat = parser.add_mutually_exclusive_group()
-    heat.add_argument("--temperature", type=_temperature, metavar="T", help="of the sampling (default: the run's)")
-    heat.add_argument("--greedy", action="store_true", help="the most likely token each time; drafts are sampled still")
-    add("--max-tokens", type=_number("--max-tokens", 1), metavar="N", help="of an answer (default: the run's)")
-    add("--seed", type=_number("--seed", 0), metavar="N", help="another one, other samples (default: the run's)")
-    add("--checkpoint", metavar="best|last|STEP", help="of a run: which weights (default: last)")
-    add("--prompt", metavar="NAME", help="of a model that no run tells about: conf/prompt/NAME.yaml (default: boxed)")
-    return parser
-
-
-def _number(name: str, least: int) -> type:
-    """Return a converter for argparse's `type`: an integer of at least ``least``."""
-
-    def read(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
-        return value
-
-    read.__name__ = "whole number"
-    return read  # type: ignore[return-value]
-
-
-def _temperature(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no temperature: give 0 (greedy) or above")
-    return value
-
-
-_temperature.__name__ = "number"
-
-
 def _chat_model(asked: argparse.Namespace) -> ChatModel:
     from igrpo.tools.chat import model_of_directory, model_of_run
 
@@ -114,9 +91,9 @@ def _chat_model(asked: argparse.Namespace) -> ChatModel:
             raise ConfigError([f"--checkpoint {asked.checkpoint}: {directory} is a model, not a run"], _PROG)
         return model_of_directory(directory, asked.prompt, _MAX_TOKENS)
     if (directory / "adapter_config.json").is_file():
-        raise ConfigError([f"{directory} holds adapters alone; export the run again without --adapters"], _PROG)
+        raise ConfigError([f"{directory} contains only adapters; export the run again without --adapters"], _PROG)
     if asked.prompt is not None:
-        raise ConfigError([f"--prompt {asked.prompt}: a run has prompts of its own; leave it out"], _PROG)
+        raise ConfigError([f"--prompt {asked.prompt}: a run has its own prompts; leave it out"], _PROG)
     return model_of_run(directory, asked.checkpoint or "last")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
 from pathlib import Path
 
 from igrpo.cli.arguments import Parser
@@ -16,16 +16,38 @@ _EXAMPLES = (
 )
 
 
-def run(arguments: Sequence[str]) -> int:
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    made = Parser(
+        "export",
+        "Write a trained model as a directory that transformers and vLLM load: weights, tokenizer, chat template, "
+        "generation settings and a README.",
+        _EXAMPLES,
+    )
+    add = made.add_argument
+    add("run_dir", type=Path, metavar="RUN_DIR", help="directory of a run")
+    add(
+        "--checkpoint",
+        default="last",
+        metavar="best|last|STEP",
+        help="best on the development questions, last, or a step (default: last, whose test accuracy the run reports)",
+    )
+    add("--out", type=Path, metavar="DIR", help="output directory, new or empty (default: RUN_DIR/export/step-NUMBER)")
+    form = made.add_mutually_exclusive_group()
+    form.add_argument(
+        "--merge", action="store_true", help="one model, with LoRA adapters merged into its weights (the default)"
+    )
+    form.add_argument("--adapters", action="store_true", help="only the LoRA adapters, in the format of peft")
+    add("--dtype", choices=("float32", "bfloat16"), help="data type of the weights (default: as they were trained)")
+    return made
+
+
+def run(asked: argparse.Namespace) -> int:
     """Run the command and return the exit code.
 
     Raises:
         ConfigError: invalid arguments, nothing to export, or an output directory that cannot be written.
     """
-    asked = _parser().read(arguments)
-    if asked is None:
-        return 0
-
     from rich.text import Text
 
     from igrpo.disk import DiskFullError
@@ -40,32 +62,6 @@ def run(arguments: Sequence[str]) -> int:
         raise
     except (ValueError, DiskFullError) as error:
         raise ConfigError([str(error)], _PROG) from error
-    what = "the adapters lie in" if asked.adapters else "the model lies in"
-    get_console().print(Text.assemble((f"{what}   ", "cyan"), str(path)), soft_wrap=True)
+    label = "Adapter directory:" if asked.adapters else "Model directory:"
+    get_console().print(Text.assemble((f"{label} ", "cyan"), str(path)), soft_wrap=True)
     return 0
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        _PROG,
-        "Write a trained model as a directory that transformers and vLLM load: weights, tokenizer, chat template, "
-        "generation settings and a README.",
-        _EXAMPLES,
-    )
-    add = parser.add_argument
-    add("run_dir", type=Path, metavar="RUN_DIR", help="the directory of a run")
-    add(
-        "--checkpoint",
-        default="last",
-        metavar="best|last|STEP",
-        help="which weights: the best on the development questions, the last, or those after a step (default: last, "
-        "which the run's test accuracy belongs to)",
-    )
-    add("--out", type=Path, metavar="DIR", help="where to, new or empty (default: RUN_DIR/export/step-NUMBER)")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument(
-        "--merge", action="store_true", help="one model, LoRA adapters merged into its weights (the default)"
-    )
-    form.add_argument("--adapters", action="store_true", help="the LoRA adapters alone, in peft's format")
-    add("--dtype", choices=("float32", "bfloat16"), help="of the weights (default: as they were trained)")
-    return parser

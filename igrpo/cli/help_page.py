@@ -1,55 +1,34 @@
-"""Help page of `igrpo train --help`, built from the YAML folders without importing Hydra or other heavy modules."""
+"""Groups, choices and settings on the help page of `igrpo train`, read from the YAML folders without Hydra."""
 
 from __future__ import annotations
 
-import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from igrpo.config.composing.folders import MOUNTED, Choice, choices, defaults, groups
 
 #: Column in which the description of a choice begins.
 _TEXT_AT = 27
 
-_USAGE = """\
-usage: igrpo train [SETTING=VALUE ...] [--check] [--multirun] [--plan]
-
-  --check         check the settings, show what they resolve to, and train nothing
-  --multirun, -m  one run for every combination of comma-separated values
-  --plan          of a sweep: measure a step, print what the sweep will take, and train nothing
-  --no-measure    of a sweep: start without measuring a step first
-  --help, -h      this page"""
-
-_VALUES = """\
+_SETTINGS = """\
 Settings
-  GROUP=CHOICE           picks a part, such as algorithm=grpo
-  SECTION.KEY=VALUE      sets a value, such as trainer.steps=40 (`igrpo train --check` shows all of them)
-  KEY=[A,B]  KEY=null    lists and nothing; a value with signs in it wants two pairs of quotes: KEY="'a, b'"
-  KEY=A,B --multirun     a sweep over values; sweep=NAME, or an experiment with a grid, is one that a file describes
+  GROUP=CHOICE           select a part, such as algorithm=grpo
+  SECTION.KEY=VALUE      set a value, such as trainer.steps=40 (`igrpo train --check` shows all of them)
+  KEY=[A,B]  KEY=null    lists, and no value; a value with special characters needs two pairs of quotes: KEY="'a, b'"
+  KEY=A,B --multirun     a sweep over values; sweep=NAME, or an experiment with a grid, is a sweep defined in a file
+  resume=DIR             resume a run or a sweep; a few settings may change, such as trainer.steps
+  tuned=SEARCH_DIR,...   use what sweep=search_lr found for each condition
 
-Examples
-  igrpo train experiment=quickstart
-  igrpo train experiment=quickstart algorithm=grpo seed=1
-  igrpo train experiment=compare data.path=FILE model.name_or_path=DIRECTORY --plan
-  igrpo train resume=RUN_DIR                     go on from the last checkpoint
-  igrpo train resume=RUN_DIR trainer.steps=200   and further than first planned
-  igrpo train experiment=quickstart sweep=grpo_vs_igrpo
-  igrpo train sweep=grpo_vs_igrpo hydra/launcher=joblib hydra.launcher.n_jobs=4
-  igrpo train resume=SWEEP_DIR                   go on with what is left of a sweep
-  igrpo train sweep=grpo_vs_igrpo tuned=SEARCH_DIR,SEARCH_DIR
-                                                 with what sweep=search_lr found for each condition
-
-Every run keeps its settings, checkpoints, metrics and log in runs/DATE/TIME_NAME (hydra.run.dir=DIR: elsewhere)."""
+Every run keeps its settings, checkpoints, metrics and log in runs/DATE/TIME_NAME (hydra.run.dir=DIR changes it)."""
 
 
-def page() -> str:
-    """Return the help page, wrapped to the width of the terminal."""
-    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
-    parts = [_USAGE, "\n".join(["Groups and their choices", *_groups(width)])]
+def settings_help(width: int) -> str:
+    """Return the groups with their choices, and the forms of settings, wrapped to ``width`` columns."""
+    parts = ["\n".join(["Groups and their choices", *_groups(width)])]
     for group, folder in MOUNTED.items():
-        title = f"{folder.capitalize()} ({group}=NAME; your own files in ./{folder} come first)"
+        title = f"{folder.capitalize()} ({group}=NAME; your own files in ./{folder} take precedence)"
         parts.append("\n".join([title, *_lines(choices(group), width)]))
-    return "\n\n".join([*parts, _VALUES])
+    return "\n\n".join([*parts, _SETTINGS])
 
 
 def _groups(width: int) -> Iterator[str]:
@@ -60,8 +39,8 @@ def _groups(width: int) -> Iterator[str]:
             yield from _lines(choices(group), width, default.get(group))
 
 
-def _lines(found: list[Choice], width: int, default: str | None = None) -> Iterator[str]:
-    for choice in found:
+def _lines(listed: Sequence[Choice], width: int, default: str | None = None) -> Iterator[str]:
+    for choice in listed:
         name = f"{choice.name}{' (default)' if choice.name == default else ''}"
         text = f"{choice.description}{' (yours)' if choice.own else ''}".strip()
         start, indent = f"    {name} ".ljust(_TEXT_AT), " " * _TEXT_AT

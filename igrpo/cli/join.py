@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from igrpo.config import ConfigError, parse_config
-from igrpo.runs.lifeline import starter_variables, tied
-from igrpo.runs.ranks import FOLDER, Launch, torchrun
+from igrpo.cli.arguments import Parser
+from igrpo.config import ConfigError
 
-_USAGE = """\
-usage: igrpo join RUN_DIR
-
-Lends this node's devices to the run in RUN_DIR (on a file system that the nodes share), which `igrpo train
-trainer.nodes=N hydra.run.dir=RUN_DIR` starts on node 0. Both need MASTER_ADDR (the name of node 0), MASTER_PORT (29500
-unless set) and NODE_RANK (or SLURM_NODEID) in the environment. Waits up to 10 minutes for the run to begin."""
+if TYPE_CHECKING:
+    from igrpo.runs.ranks import Launch
 
 _WAIT_S = 600.0
 
 
-def run(arguments: Sequence[str]) -> int:
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    made = Parser(
+        "join",
+        "Add the devices of this node to the run in RUN_DIR, on a file system that the nodes share. Node 0 starts the "
+        "run with `igrpo train trainer.nodes=N hydra.run.dir=RUN_DIR`. All nodes need the environment variables "
+        "MASTER_ADDR (name of node 0), MASTER_PORT (default: 29500) and NODE_RANK (or SLURM_NODEID). Waits up to "
+        f"{_WAIT_S / 60:.0f} minutes for the run to start.",
+        ["NODE_RANK=1 MASTER_ADDR=node0 igrpo join RUN_DIR"],
+    )
+    made.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="directory of the run")
+    return made
+
+
+def run(asked: argparse.Namespace) -> int:
     """Run the command and return the exit code.
 
     Raises:
-        ConfigError: invalid usage, or the run does not begin.
+        ConfigError: the run needs no other node, or does not start in time.
     """
-    if "--help" in arguments or "-h" in arguments:
-        print(_USAGE)
-        return 0
-    if len(arguments) != 1:
-        raise ConfigError(["join: give it one run directory, as in igrpo join RUN_DIR"], "the command line")
-    run_dir = Path(arguments[0]).absolute()
+    from igrpo.config import parse_config
+    from igrpo.runs.lifeline import starter_variables, tied
+    from igrpo.runs.ranks import WORKER, torchrun
+
+    run_dir = asked.run_dir.absolute()
     config = parse_config(_launch(run_dir, time.time()).config)
     if config.trainer.nodes == 1:
         raise ConfigError([f"{run_dir}: trainer.nodes=1, its run needs no other node"], "join")
     process = subprocess.Popen(
-        tied([*torchrun(config), "-m", "igrpo.cli.worker", str(run_dir)]),
+        tied([*torchrun(config), *WORKER, str(run_dir)]),
         stdin=subprocess.DEVNULL,
         start_new_session=True,
         env=os.environ | starter_variables(),
@@ -54,9 +63,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def _launch(run_dir: Path, since: float) -> Launch:
     """Wait for the launch file that node 0 writes, and read it; a file of an earlier start is ignored."""
+    from igrpo.runs.ranks import FOLDER, Launch
+
     path = run_dir / FOLDER / "launch.json"
     while time.time() < since + _WAIT_S:
         if path.exists() and path.stat().st_mtime > since - _WAIT_S:
             return Launch.read(run_dir)
         time.sleep(0.5)
-    raise ConfigError([f"{run_dir}: no run has begun there within {_WAIT_S:.0f} s"], "join")
+    raise ConfigError([f"{run_dir}: no run has started there within {_WAIT_S:.0f} s"], "join")

@@ -12,28 +12,27 @@ from igrpo.config import ConfigError
 from igrpo.messages import nearest
 from igrpo.runs.console import outlive_reader
 
-#: Verbs and their descriptions. Each verb is a module igrpo/cli/<verb>.py with a function
-#: `run(arguments) -> exit code`. The module is imported when the verb is called.
+#: Verbs and their descriptions. Each verb is a module igrpo/cli/<verb>.py with the functions `parser() -> Parser` and
+#: `run(asked) -> exit code`. The module is imported when the verb is called.
 VERBS = {
     "train": "train a model; `igrpo train --help` lists every setting's choices",
-    "serve": "run a vLLM server for a training that samples from it",
-    "join": "lend this node's devices to a run that another node has started",
-    "doctor": "say what a run needs in memory, time and cost, and whether it would work",
+    "serve": "run a vLLM server for a training process that samples from it",
+    "join": "add this node's devices to a run that another node has started",
+    "doctor": "estimate a run's memory, time and cost, and check that it would work",
     "report": "compare runs: tables, curves and intervals as one HTML page",
-    "rescore": "put a run's rollouts before another reward, and compare the two",
+    "rescore": "score a run's rollouts with another reward, and compare the two",
     "export": "write a trained model as a plain Hugging Face directory",
-    "chat": "ask a trained model, with drafts and a refinement if wished",
+    "chat": "ask a trained model, optionally with drafts and a refinement",
 }
 
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
     Exit codes: 0 success, 1 failure, 2 invalid usage or settings, 75 paused at a limit (resume=RUN_DIR continues the
-    run), 130 interrupted.
+    run), 130 interrupted, 143 terminated.
     """
     if arguments is None:
         outlive_reader()
@@ -52,24 +51,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(verb: str, rest: Sequence[str]) -> int:
+    module = import_module(f"igrpo.cli.{verb}")
     try:
-        return int(import_module(f"igrpo.cli.{verb}").run(rest))
+        asked = module.parser().read(rest)
+        return 0 if asked is None else int(module.run(asked))
     except ConfigError as error:
-        print(f"igrpo: {error}", file=sys.stderr)
+        print(f"igrpo: {error.problems[0] if len(error.problems) == 1 else error}", file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt:
+        from igrpo.runs.lifecycle import EXIT_INTERRUPTED
+
         print("igrpo: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except SystemExit as stop:  # a signal, or a run that has already reported its end
+        return stop.code if isinstance(stop.code, int) else 1
 
 
 def _overview() -> str:
     verbs = "\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items())
-    return f"usage: igrpo VERB [SETTING=VALUE ...]\n\n{verbs}\n\n  --version  print the version\n  --help     this page"
+    flags = "  --version  print the version\n  --help     print this page; igrpo VERB --help: the page of a command"
+    return f"usage: igrpo VERB [SETTING=VALUE ...]\n\n{verbs}\n\n{flags}"
 
 
 def _unknown(verb: str) -> str:
     if "=" in verb:
-        return f"{verb!r} is no command; did you mean `igrpo train {shlex.quote(verb)}`?"
+        return f"{verb!r} is not a command; did you mean `igrpo train {shlex.quote(verb)}`?"
     near = nearest(verb, VERBS)
     known = f"did you mean '{near}'?" if near else f"commands: {', '.join(VERBS)}"
     return f"no such command {verb!r}; {known}"

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from igrpo.report.labels import quantity
-from igrpo.report.model import Comparison, Final, Report
-from igrpo.report.words import points
+from igrpo.report.budget_axes import budget_words
+from igrpo.report.labels import points, quantity
+from igrpo.report.model import Comparison, Final, Report, by_metric
 from igrpo.runs.console import get_console
 
-_WHAT = {"page": "page", "figures": "figures", "markdown": "tables", "latex": "in LaTeX", "numbers": "numbers"}
+_LABELS = {"page": "page", "figures": "figures", "markdown": "tables", "latex": "in LaTeX", "numbers": "numbers"}
 
 
 def print_report(report: Report, paths: Mapping[str, Path], console: Console | None = None) -> None:
@@ -22,17 +22,15 @@ def print_report(report: Report, paths: Mapping[str, Path], console: Console | N
     out = get_console() if console is None else console
     metrics = list(dict.fromkeys(final.metric for final in report.finals))
     out.print(_finals(report, metrics))
-    for metric in metrics:
-        of_metric = [c for c in report.comparisons if c.metric == metric]
-        if of_metric:
-            out.print(_comparisons(metric, of_metric))
+    for metric, comparisons in by_metric(report.comparisons).items():
+        out.print(_comparisons(metric, comparisons))
     headline = [c for c in report.comparisons if c.metric == metrics[0]]
     for comparison in headline:
         out.print(Text(f"- {comparison.verdict}"), soft_wrap=False)
     for note in report.notes:
         out.print(Text(f"note: {note}", style="yellow"))
-    for name, words in _WHAT.items():
-        out.print(Text.assemble((f"{words:<9}", "cyan"), str(paths[name])), soft_wrap=True)
+    for name, label in _LABELS.items():
+        out.print(Text.assemble((f"{label:<9}", "cyan"), str(paths[name])), soft_wrap=True)
 
 
 def _finals(report: Report, metrics: list[str]) -> Table:
@@ -40,7 +38,7 @@ def _finals(report: Report, metrics: list[str]) -> Table:
 
     The first metric is the headline: it is shown with its interval and its value before training.
     """
-    found = {(final.condition, final.metric): final for final in report.finals}
+    by_name = {(final.condition, final.metric): final for final in report.finals}
     table = _table(report.title)
     table.add_column("condition", style="cyan", overflow="fold")
     for name in ("seeds", "before", "after [95 %]"):
@@ -48,14 +46,14 @@ def _finals(report: Report, metrics: list[str]) -> Table:
     for metric in metrics[1:]:
         table.add_column(_word(metric), justify="right")
     for condition in report.conditions:
-        head = found.get((condition.name, metrics[0]))
-        others = [found.get((condition.name, metric)) for metric in metrics[1:]]
+        head = by_name.get((condition.name, metrics[0]))
+        others = [by_name.get((condition.name, metric)) for metric in metrics[1:]]
         table.add_row(
             Text(condition.name),
             str(len(condition.seeds)),
             _percent(None if head is None else head.before),
             "-" if head is None else f"{_percent(head.mean)} {_interval(head)}",
-            *(_percent(None if one is None else one.mean) for one in others),
+            *(_percent(None if final is None else final.mean) for final in others),
         )
     problems = sorted({final.problems for final in report.finals})
     table.caption = f"{quantity(metrics[0]).words} in %, {' or '.join(map(str, problems))} problems of the test split"
@@ -69,13 +67,13 @@ def _comparisons(metric: str, comparisons: list[Comparison]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("matched by", overflow="fold")
     for c in comparisons:
-        ends = "" if c.interval is None else f" [{points(c.interval[0])}, {points(c.interval[1])}]"
+        interval = "" if c.interval is None else f" [{points(c.interval[0])}, {points(c.interval[1])}]"
         table.add_row(
             Text(f"{c.pair[1]} - {c.pair[0]}"),
-            f"{points(c.difference)}{ends}",
+            f"{points(c.difference)}{interval}",
             "-" if c.p_adjusted is None else "< 0.001" if c.p_adjusted < 0.001 else f"{c.p_adjusted:.3f}",
             _percent(c.minimum_detectable_effect),
-            c.matched_by.replace("_", " "),
+            budget_words(c.matched_by),
         )
     table.caption = "MDE: the smallest true difference that is found with 80 % power"
     if any(c.interval is None for c in comparisons):

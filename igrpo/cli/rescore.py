@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -23,34 +25,46 @@ _EXAMPLES = (
 _REWARD = re.compile(r"\+{0,2}(reward|judge_prompt@reward)[.=@]")
 
 
-def run(arguments: Sequence[str]) -> int:
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    made = Parser(
+        "rescore",
+        "Score the stored answers, drafts and refinements of a run with another reward, and show where it disagrees "
+        "with the run's own. The rollouts are not changed; the result is written to RUN_DIR/rescore-NAME-HASH.json.",
+        _EXAMPLES,
+    )
+    add = made.add_argument
+    add("run_dir", type=Path, metavar="RUN_DIR", help="directory of a run")
+    add("settings", nargs="*", metavar="SETTING=VALUE", help="the other reward: reward=NAME, reward.KEY=VALUE ...")
+    add("--steps", metavar="A:B", help="steps to score, both ends included; A or B may be omitted (default: all)")
+    return made
+
+
+def run(asked: argparse.Namespace) -> int:
     """Run the command and return the exit code.
 
     Raises:
         ConfigError: invalid arguments or settings, nothing to score, or a reward that fails.
     """
-    asked = _parser().read(arguments)
-    if asked is None:
-        return 0
     steps = None if asked.steps is None else _steps(asked.steps)
     config = _composed(asked.settings)
     from igrpo.config import read_config
 
-    run = read_config(asked.run_dir / "config.yaml")
-    old = run.reward
+    trained = read_config(asked.run_dir / "config.yaml")
+    old = trained.reward
 
     from igrpo.assembly import build_reward
     from igrpo.disk import DiskFullError
     from igrpo.rewards.base import RewardError, RewardPausedError
     from igrpo.runs.fingerprints import kept_date
-    from igrpo.runs.job import EXIT_PAUSED
+    from igrpo.runs.lifecycle import EXIT_PAUSED
     from igrpo.runs.run_directory import RunDirectory
     from igrpo.tools.rescore import compare, disagreements, rescore
 
     try:
         today = kept_date(RunDirectory(asked.run_dir))
         with closing(build_reward(config.reward, None, today=today)) as reward:
-            pairs = rescore(asked.run_dir, reward, steps, best_is_shown=run.algorithm.best_is_shown)
+            pairs = rescore(asked.run_dir, reward, steps, best_is_shown=trained.algorithm.best_is_shown)
         comparison = compare(pairs)
         report = {
             "old": old.model_dump(mode="json"),
@@ -61,28 +75,13 @@ def run(arguments: Sequence[str]) -> int:
         }
         path = _write(asked.run_dir, config, report)
     except RewardPausedError as pause:
-        import sys
-
-        print(f"igrpo: paused: {pause}; what was scored is kept in the cache: go on with more", file=sys.stderr)
+        again = f"the scores so far are cached, so run it again with {pause.setting}=MORE"
+        print(f"igrpo: paused: {pause}; {again}", file=sys.stderr)
         return EXIT_PAUSED
     except (ValueError, RewardError, DiskFullError) as error:
         raise ConfigError([str(error)], _PROG) from error
     _show(comparison, old.name, config.reward.name, path)
     return 0
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        _PROG,
-        "Score the stored answers, drafts and refinements of a run with another reward, and say where it disagrees "
-        "with the run's own. The rollouts stay as they are; the result is written to RUN_DIR/rescore-NAME-HASH.json.",
-        _EXAMPLES,
-    )
-    add = parser.add_argument
-    add("run_dir", type=Path, metavar="RUN_DIR", help="the directory of a run")
-    add("settings", nargs="*", metavar="SETTING=VALUE", help="the other reward: reward=NAME, reward.KEY=VALUE ...")
-    add("--steps", metavar="A:B", help="only these steps, both included; A or B may be missing (default: all)")
-    return parser
 
 
 def _steps(text: str) -> range:
@@ -98,7 +97,7 @@ def _steps(text: str) -> range:
 def _composed(settings: Sequence[str]) -> RunConfig:
     others = [text for text in settings if _REWARD.match(text) is None]
     if others:
-        raise ConfigError([f"{text}: only settings of the reward go here" for text in others], _PROG)
+        raise ConfigError([f"{text}: only settings of the reward are allowed here" for text in others], _PROG)
     if not any(text.lstrip("+").startswith("reward=") for text in settings):
         raise ConfigError(["give the other reward, such as reward=judge or reward=math_verify"], _PROG)
     from igrpo.config.composing.composer import Composer
@@ -139,14 +138,14 @@ def _show(comparison: RescoreResult, old: str, new: str, path: Path) -> None:
     right_old = comparison.both_right + comparison.only_old_right
     right_new = comparison.both_right + comparison.only_new_right
     table.add_row(f"right, of {comparison.verdicts} verdicts", str(right_old), str(right_new))
-    table.add_row("right by this one alone", str(comparison.only_old_right), str(comparison.only_new_right))
+    table.add_row("right only by this reward", str(comparison.only_old_right), str(comparison.only_new_right))
     table.add_row("without a score", str(comparison.unscored_old), str(comparison.unscored_new))
     console = get_console()
     console.print(table)
     for name, text in (
         ("same verdict", _share(comparison.agreement, comparison.verdicts)),
         ("correlation of the values", _number(comparison.correlation)),
-        ("another best draft", _share(comparison.other_best, comparison.drafted_groups)),
+        ("another best draft", _share(comparison.other_best, comparison.drafted_rounds)),
         ("written to", str(path)),
     ):
         console.print(Text.assemble((f"{name}   ", "cyan"), text), soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from collections.abc import Sequence
@@ -9,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from igrpo.cli.arguments import Parser
 from igrpo.config import ConfigError, RunConfig
-from igrpo.config.composing.overrides import in_shell, setting
 from igrpo.settings.model import HuggingFaceModelConfig
 from igrpo.settings.rollout import VllmServerConfig
 
@@ -18,27 +19,18 @@ if TYPE_CHECKING:
     from igrpo.generation.vllm.served import ServedModel
     from igrpo.generation.vllm.supervisor import Supervisor
 
-_HELP = """usage: igrpo serve [--judge] [SETTING=VALUE ...]
+_EXAMPLES = (
+    "igrpo serve experiment=NAME rollout.port=8000",
+    "igrpo train experiment=NAME rollout=vllm_server rollout.url=http://127.0.0.1:8000",
+    "igrpo serve --judge model.name_or_path=DIRECTORY rollout.port=8001 rollout.api_key_env=IGRPO_JUDGE_API_KEY",
+    "igrpo train experiment=NAME reward=judge reward.base_url=http://127.0.0.1:8001/v1 reward.model=DIRECTORY",
+)
 
-Starts a vLLM server and keeps it running until Ctrl-C. Give it the settings of the training that will use it: model,
-lengths and rollout are read. It has no weights of its own; the training hands over its own after every step.
-
-  igrpo serve experiment=NAME rollout.port=8000
-  igrpo train experiment=NAME rollout=vllm_server rollout.url=http://127.0.0.1:8000
-
-settings of its own (conf/rollout/vllm_server.yaml has all):
-  rollout.host, rollout.port   where it listens; other addresses than this machine's own need rollout.allow_remote=true
-                               and a key in the environment variable that rollout.api_key_env names, on both sides
-  rollout.weights_dir          a folder that server and training both see, for training on another machine
-
-With --judge it serves another model, with that model's own weights, behind OpenAI's chat API: a judge for reward=judge.
-Of the settings it reads model.* and rollout.*.
-
-  igrpo serve --judge model.name_or_path=DIRECTORY rollout.port=8001 rollout.api_key_env=IGRPO_JUDGE_API_KEY
-  igrpo train experiment=NAME reward=judge reward.base_url=http://127.0.0.1:8001/v1 reward.model=DIRECTORY
-
-  --judge an OpenAI-compatible server of a judge
-  --help  this page"""
+_NOTES = """\
+Settings of a server (all are in conf/rollout/vllm_server.yaml)
+  rollout.host, rollout.port   address; other addresses than those of this machine need rollout.allow_remote=true and a
+                               key in the environment variable rollout.api_key_env, on both sides
+  rollout.weights_dir          a folder that the server and a training on another machine share"""
 
 #: Default settings for a judge, so that its model name is enough. The prompt is a placeholder: a judge uses none.
 _OF_A_JUDGE = ("model=huggingface", "prompt=boxed", "trainer.tokens_per_microbatch=16384")
@@ -46,21 +38,30 @@ _OF_A_JUDGE = ("model=huggingface", "prompt=boxed", "trainer.tokens_per_microbat
 _ROLLOUT = re.compile(r"\+{0,2}rollout=")
 
 
-def run(arguments: Sequence[str]) -> int:
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    made = Parser(
+        "serve",
+        "Run a vLLM server until Ctrl-C. Give it the settings of the training that will use it: the model, the lengths "
+        "and the rollout are used. The training sends its weights after every step.\n\n"
+        "With --judge, serve a model with its own weights behind OpenAI's chat API: a judge for reward=judge. Only the "
+        "settings model.* and rollout.* are used.",
+        _EXAMPLES,
+        settings="settings of the training, or of the judge",
+        notes=lambda width: _NOTES,
+    )
+    made.add_argument("--judge", action="store_true", help="run an OpenAI-compatible server of a judge")
+    return made
+
+
+def run(asked: argparse.Namespace) -> int:
     """Serve until stopped, and return the exit code.
 
     Raises:
         ConfigError: invalid settings, or something that they require is missing; nothing was started.
+        KeyboardInterrupt, Terminated: the server was stopped.
     """
-    if any(text in {"-h", "--help"} for text in arguments):
-        print(_HELP)
-        return 0
-    for_judge = "--judge" in arguments
-    arguments = [text for text in arguments if text != "--judge"]
-    unknown = [text for text in arguments if text.startswith("-")]
-    if unknown:
-        raise ConfigError([f"{text}: no such flag; see igrpo serve --help" for text in unknown], "the command line")
-    config = _configuration([*_OF_A_JUDGE, *arguments] if for_judge else arguments)
+    config = _configuration([*_OF_A_JUDGE, *asked.settings] if asked.judge else asked.settings)
     from igrpo.generation.vllm.environment import require_vllm
     from igrpo.generation.vllm.launch import check_exposure
 
@@ -70,15 +71,10 @@ def run(arguments: Sequence[str]) -> int:
         check_exposure(config.rollout)
     except ValueError as error:
         raise ConfigError([str(error)]) from error
-    from igrpo.runs.job import EXIT_INTERRUPTED, EXIT_TERMINATED, terminate_by_exception
+    from igrpo.runs.lifecycle import SignalHandlers
 
-    with TemporaryDirectory(prefix="igrpo-serve-") as folder, terminate_by_exception():
-        try:
-            return _serve(config, Path(folder), for_judge=for_judge)
-        except KeyboardInterrupt:
-            return EXIT_INTERRUPTED
-        except SystemExit:
-            return EXIT_TERMINATED
+    with TemporaryDirectory(prefix="igrpo-serve-") as folder, SignalHandlers():
+        return _serve(config, Path(folder), for_judge=asked.judge)
 
 
 def _configuration(overrides: Sequence[str]) -> RunConfig:
@@ -105,7 +101,7 @@ def _serve(config: RunConfig, folder: Path, *, for_judge: bool) -> int:
             print(f"starting vLLM at {server.url} (its log: {folder / 'server.log'}) ...", flush=True)
             server.wait_ready()
             print(f"ready; {_settings_of_judge(config, server.url) if for_judge else _settings(config, server.url)}")
-            print("Ctrl-C ends the server", flush=True)
+            print("stop the server with Ctrl-C", flush=True)
             server.wait()
     except ServerError as error:
         print(f"igrpo: {error}", file=sys.stderr)
@@ -153,11 +149,15 @@ def _judge(config: RunConfig) -> ServedModel:
     if not isinstance(model, HuggingFaceModelConfig):
         raise ConfigError([f"model={model.name}: igrpo serve --judge is for model=huggingface; leave it out"])
     if model.gguf_file is not None:
-        raise ConfigError([f"model.gguf_file={model.gguf_file}: igrpo serve --judge reads no GGUF; give a directory"])
+        raise ConfigError(
+            [f"model.gguf_file={model.gguf_file}: igrpo serve --judge does not read GGUF; give a directory"]
+        )
     return ServedModel.named(model.name_or_path, model.revision, trust_remote_code=model.trust_remote_code)
 
 
 def _settings_of_judge(config: RunConfig, url: str) -> str:
+    from igrpo.config.composing.overrides import in_shell, setting
+
     rollout = config.rollout
     assert isinstance(rollout, VllmServerConfig)
     model = in_shell(setting("reward.model", _judge(config).path))
@@ -166,6 +166,8 @@ def _settings_of_judge(config: RunConfig, url: str) -> str:
 
 
 def _settings(config: RunConfig, url: str) -> str:
+    from igrpo.config.composing.overrides import in_shell, setting
+
     rollout = config.rollout
     assert isinstance(rollout, VllmServerConfig)
     settings = f"rollout=vllm_server rollout.url={url}"

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from igrpo.config.algorithm_checks import algorithm_problems
-from igrpo.config.correction_checks import correction_problems
 from igrpo.config.data_checks import data_problems, missing_data
 from igrpo.config.judge_checks import judge_problems, missing_for_judges
 from igrpo.config.objective_checks import objective_problems
@@ -27,17 +25,14 @@ TINY_POSITIONS = 512
 def cross_field_problems(config: RunConfig) -> list[str]:
     """Return a message for each contradiction between settings: the setting, its value and what to change."""
     return [
-        *algorithm_problems(config),
+        *config.algorithm.problems(config.completions_per_question),
         *_minibatches(config),
-        *_objective(config),
-        *_advantage(config),
         *_sampling(config),
         *prompt_problems(config.prompt),
         *_lengths(config),
         *_parts(config),
         *_processes(config),
         *objective_problems(config),
-        *correction_problems(config),
         *judge_problems(config),
         *data_problems(config),
     ]
@@ -48,47 +43,6 @@ def _minibatches(config: RunConfig) -> Iterator[str]:
         yield (
             f"trainer.minibatches={config.trainer.minibatches} is more than trainer.questions_per_step="
             f"{config.trainer.questions_per_step}; every minibatch needs a question"
-        )
-
-
-def _advantage(config: RunConfig) -> Iterator[str]:
-    advantage = config.objective.advantage
-    if advantage.select == "best":
-        for key, value in (("baseline", advantage.baseline), ("scale", advantage.scale)):
-            if value != "none":
-                yield (
-                    f"objective.advantage.{key}={value} is ignored by objective.advantage.select=best; set it to none"
-                )
-    elif advantage.baseline == "none" and advantage.scale != "none":
-        yield (
-            f"objective.advantage.scale={advantage.scale} cannot go with objective.advantage.baseline=none: rewards "
-            "that are all equal have no standard deviation; set it to none"
-        )
-
-
-def _objective(config: RunConfig) -> Iterator[str]:
-    objective = config.objective
-    clips = {"objective.clip_low": objective.clip_low, "objective.clip_high": objective.clip_high}
-    if objective.surrogate == "reinforce":
-        for key, value in clips.items():
-            if value is not None:
-                yield f"{key}={value} is ignored by objective.surrogate=reinforce; set it to null"
-        if objective.ratio != "token":
-            yield f"objective.ratio={objective.ratio} is ignored by objective.surrogate=reinforce; set it to token"
-    elif objective.clip_high is None:
-        yield f"objective.clip_high=null: objective.surrogate={objective.surrogate} needs an upper bound, such as 0.2"
-    if objective.surrogate == "clip" and objective.clip_low is None:
-        yield "objective.clip_low=null: objective.surrogate=clip needs a lower bound, such as 0.2"
-    if objective.surrogate == "clip" and objective.clip_low is not None and objective.clip_low >= 1:
-        yield f"objective.clip_low={objective.clip_low} must be below 1: a ratio cannot fall to 0 or less"
-    if objective.surrogate == "detached" and objective.ratio == "sequence":
-        yield "objective.ratio=sequence cannot go with objective.surrogate=detached; set objective.ratio=token"
-    if objective.aggregation == "constant" and objective.constant_divisor is None:
-        yield "objective.constant_divisor=null: objective.aggregation=constant needs a number of tokens to divide by"
-    if objective.aggregation != "constant" and objective.constant_divisor is not None:
-        yield (
-            f"objective.constant_divisor={objective.constant_divisor} is ignored by objective.aggregation="
-            f"{objective.aggregation}; set it to null"
         )
 
 
@@ -213,15 +167,10 @@ def longest_row(config: RunConfig) -> int:
     Question and drafts count as often as the longest layout repeats them. The layout's own text is not counted.
     """
     prompt = config.prompt
-    later = config.algorithm.layouts or (("refinement",) if config.shown else ())
-    texts = {"question": 0} | {key: prompt.texts_shown(key, _drafts(config, key)) for key in later}
-    longest = max(
-        prompt.problems_shown(key) * prompt.max_question_tokens + shown * prompt.max_draft_tokens
-        for key, shown in texts.items()
-    )
+    longest = prompt.problems_shown("question") * prompt.max_question_tokens
+    for part in config.plan.parts:
+        # only a refinement's mark may stand for several drafts
+        texts = prompt.texts_shown(part.layout, part.shown if part.layout == "refinement" else 1)
+        asked = prompt.problems_shown(part.layout) * prompt.max_question_tokens + texts * prompt.max_draft_tokens
+        longest = max(longest, asked)
     return longest + config.sampling.max_completion_tokens
-
-
-def _drafts(config: RunConfig, key: str) -> int:
-    """Return the number of drafts that one mark of a layout stands for; only refinements may show several."""
-    return config.shown if key == "refinement" else 1

@@ -8,10 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from igrpo.config.algorithm_facts import most_rows, split, variants, varies
 from igrpo.config.checks import longest_row
+from igrpo.config.plan_facts import answered_once, most_rows, other_questions, split, trained_on
 from igrpo.config.schema import RunConfig
-from igrpo.settings.algorithm import CritiqueGRPOConfig
 from igrpo.settings.data import MadeDataConfig
 
 #: Number of tokens below which the thinking and answer of a real model seldom fit.
@@ -33,21 +32,20 @@ def resolved_facts(config: RunConfig) -> list[tuple[str, str]]:
 
 
 def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
-    trainer = config.trainer
+    trainer, plan = config.trainer, config.plan
     questions = trainer.questions_per_step
     yield "questions a step (S)", f"{questions:,}"
     yield "completions a question", split(config)
     rows, attempts = most_rows(config), config.dynamic_sampling.max_attempts
-    only_best = rows < config.rows_per_question
-    rows_once = rows if only_best else config.samples_per_question
-    once = config.algorithm.answered_once(questions)
-    counts = sorted({(questions - n) * rows + n * rows_once for n in (math.floor(once), math.ceil(once))})
+    only_best = rows < plan.rows
+    rows_once = rows if only_best else sum(part.samples for part in plan.other)
+    counts = sorted({(questions - n) * rows + n * rows_once for n in other_questions(config)})
     trained = " or ".join(f"{count:,}" for count in counts)
-    if attempts or only_best or varies(config):
+    if attempts or only_best or plan.varies:
         trained = f"up to {counts[-1]:,}"
-    each = questions * config.samples_per_question
+    each = questions * config.plan.samples
     bound = f"at least {each:,}" if attempts else f"{each:,}"
-    if varies(config):
+    if plan.varies:
         bound = f"at most {config.most_samples_per_step:,}"
     yield "completions a step", f"{bound}, of which {trained} are trained on"
     if attempts:
@@ -56,7 +54,8 @@ def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
             f"up to {_count(attempts, 'further question')} in place of each that is answered all right or all wrong: "
             f"up to {config.most_samples_per_step:,} completions a step",
         )
-    yield from variants(config)
+    yield "trained on", trained_on(config)
+    yield from answered_once(config)
     if config.processes > 1:
         least, most = questions // config.processes, math.ceil(questions / config.processes)
         share = f"{most}" if least == most else f"{least} or {most}"
@@ -64,7 +63,7 @@ def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
     passes = "1 pass" if trainer.epochs == 1 else f"{trainer.epochs} passes"
     parts = "1 minibatch" if trainer.minibatches == 1 else f"{trainer.minibatches} minibatches"
     yield "updates a step", f"{config.updates_per_step} ({passes} x {parts})"
-    update = math.ceil(questions / trainer.minibatches) * (max(rows, rows_once) if once else rows)
+    update = math.ceil(questions / trainer.minibatches) * max(rows, rows_once)
     at_least = min(trainer.tokens_per_microbatch // longest_row(config), update)
     yield (
         "sequences a micro-batch",
@@ -77,19 +76,20 @@ def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
 def _samples(config: RunConfig) -> str:
     """Describe the number of training samples, as far as the settings determine it."""
     steps = config.trainer.steps
-    samples = steps * config.trainer.questions_per_step * config.samples_per_question
+    samples = steps * config.trainer.questions_per_step * config.plan.samples
     if config.dynamic_sampling.max_attempts:
         most = f"at most {steps * config.most_samples_per_step:,}"
-        return f"{most} samples" if varies(config) else f"at least {samples:,} samples, {most}"
-    return f"{'at most ' if varies(config) else ''}{samples:,} samples"
+        return f"{most} samples" if config.plan.varies else f"at least {samples:,} samples, {most}"
+    return f"{'at most ' if config.plan.varies else ''}{samples:,} samples"
 
 
 def _tokens(config: RunConfig) -> Iterator[tuple[str, str]]:
     prompt = config.prompt
     yield "tokens, at most: question", f"{prompt.max_question_tokens:,}"
-    if config.shown:
-        each = f"{config.shown} x " if config.shown > 1 else ""
-        what = "draft" if config.drafts else "text"
+    shown = config.plan.shown
+    if shown:
+        each = f"{shown} x " if shown > 1 else ""
+        what = "draft" if config.plan.drafts else "text"
         yield f"tokens, at most: shown {what}", f"{each}{prompt.max_draft_tokens:,} (a longer one loses its middle)"
     yield "tokens, at most: completion", f"{config.sampling.max_completion_tokens:,}"
     yield "tokens, at most: trained row", f"{longest_row(config):,}, and the layout of the prompt"
@@ -134,7 +134,7 @@ def planned_steps(config: RunConfig) -> int:
     """
     if config.budget.max_samples is None:
         return config.trainer.steps
-    each = config.trainer.questions_per_step * config.samples_per_question
+    each = config.trainer.questions_per_step * config.plan.samples
     return min(config.trainer.steps, math.ceil(config.budget.max_samples / each))
 
 
@@ -160,11 +160,11 @@ def _budget(config: RunConfig) -> Iterator[tuple[str, str]]:
 
 
 def _end_at_max_samples(config: RunConfig, limit: int) -> str:
-    steps, each = config.trainer.steps, config.trainer.questions_per_step * config.samples_per_question
+    steps, each = config.trainer.steps, config.trainer.questions_per_step * config.plan.samples
     first, last = math.ceil(limit / config.most_samples_per_step), math.ceil(limit / each)
     if first >= steps:
         return "never: trainer.steps end it"
-    if varies(config):
+    if config.plan.varies:
         return f"after {first:,} steps or more, {first * config.most_samples_per_step:,} samples"
     if first == last:
         return f"after {last:,} steps, {last * each:,} samples"
@@ -191,12 +191,7 @@ def cut_thinking(config: RunConfig) -> Iterator[str]:
 def _notes(config: RunConfig) -> Iterator[str]:
     """Yield remarks on the settings, such as objectives that coincide when there is one update per step."""
     objective = config.objective
-    own = objective.advantage.scale == "none" and objective.aggregation == "constant" and objective.kl_beta == 0
-    if isinstance(config.algorithm, CritiqueGRPOConfig) and not own:
-        yield (
-            f"objective={objective.name} is not Critique-GRPO's own, which has no standard deviation, no length term "
-            "and no KL term: condition=critique_grpo, or objective=dr_grpo"
-        )
+    yield from config.algorithm.notes(objective)
     reinforce = objective.surrogate == "reinforce"
     if objective.kl_beta == 0:
         yield "reference model: none (objective.kl_beta=0)"
@@ -208,7 +203,7 @@ def _notes(config: RunConfig) -> Iterator[str]:
         yield "imitation: the best right completion of each group has weight 1, all others have none"
     if objective.entropy_control.target is not None:
         yield (
-            f"entropy control: the bonus is on below {objective.entropy_control.target:g} nats a token, at most "
+            f"entropy control: the bonus is on below {objective.entropy_control.target:g} nats per token, at most "
             f"{objective.entropy_control.maximum:g}"
         )
     if objective.overlong_buffer is not None:
@@ -227,7 +222,7 @@ def _notes(config: RunConfig) -> Iterator[str]:
         yield same + "GSPO and GRPO with sequence mean"
     if objective.surrogate == "detached" and objective.aggregation == "token_mean":
         yield same + "CISPO and the DAPO loss, both with token mean (at the same mask_truncated)"
-    sizes = config.algorithm.cohorts(config.completions_per_question)
+    sizes = config.plan.group_sizes
     if objective.advantage.baseline == "leave_one_out" and len(sizes) == 1 and config.reward.scores_all:
         (size,) = sizes
         yield (

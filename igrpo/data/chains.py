@@ -10,9 +10,11 @@ problem, even across runs with different seeds.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from random import Random
-from typing import Final, Literal, get_args
+from typing import Final, Literal, get_args, overload
 
+from igrpo.data.splits import Splits
 from igrpo.seeding import derive_seed
 from igrpo.types import Question
 
@@ -77,6 +79,49 @@ def chain_question(seed: int, split: str, index: int, operations: int) -> Questi
         problem = _draw_problem(rng, operations)
         if split_of_problem(problem) == split:
             return Question(f"chain{operations}/{split}/{seed}/{index}", problem, _answer(problem))
+
+
+def chain_splits(seed: int, operations: int, train: int, development: int, test: int) -> Splits:
+    """Return splits of chains, which need no download and are unlimited in number.
+
+    Args:
+        seed: seed of the questions (not of the order in which a run sees them).
+        operations: operations per chain; more are harder.
+        train, development, test: number of questions of each split. Training questions are generated on access.
+
+    Raises:
+        ValueError: there is no operation, or a split is empty.
+    """
+    sizes = {"train": train, "development": development, "test": test}
+    for name, size in {"operations": operations, **sizes}.items():
+        if size < 1:
+            raise ValueError(f"data.{name}={size}: it must be at least 1")
+    chains = {name: _Chains(seed, name, size, operations) for name, size in sizes.items()}
+    return Splits(chains["train"], tuple(chains["development"]), tuple(chains["test"]))
+
+
+class _Chains(Sequence[Question]):
+    """Split of the chains that generates its questions on access."""
+
+    def __init__(self, seed: int, split: str, size: int, operations: int) -> None:
+        self._seed, self._split, self._size, self._operations = seed, split, size, operations
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, index: int) -> Question: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Question]: ...
+    def __getitem__(self, index: int | slice) -> Question | list[Question]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._size))]
+        if not -self._size <= index < self._size:
+            raise IndexError(f"question {index} of {self._size}")
+        return chain_question(self._seed, self._split, index % self._size, self._operations)
+
+    def __iter__(self) -> Iterator[Question]:
+        return (self[index] for index in range(self._size))
 
 
 def _draw_problem(rng: Random, operations: int) -> str:

@@ -1,101 +1,36 @@
-"""Conversion of a row of a data set to a question: names of fields and forms of answers."""
+"""Values of a row's fields: paths into nested fields, texts, numbers and chat messages.
+
+A problem may be a list of chat messages, ``[{"role": "user", "content": "What is 2+2?"}]``. Its text is that of the
+user's messages, joined by empty lines. System messages are left out, since the run's own prompt says how to answer.
+Assistant messages after the user's last message (the solution, in data for fine-tuning) are left out, too. A dialogue
+with an earlier assistant message is not accepted as a question.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import math
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import Final, Literal
+from typing import Final
 
-from igrpo.data.boxed import last_boxed
-from igrpo.data.messages import DialogueError, user_text
-from igrpo.types import Question
-
-AnswerForm = Literal["plain", "boxed", "hashes"]
-
-#: Default name of the id field.
-_USUAL_ID: Final = "id"
+_USER: Final = ("user", "human")
+_SYSTEM: Final = ("system", "developer")
+#: Possible names of the two fields of a message.
+_KEYS: Final = (("role", "content"), ("from", "value"))
 #: Whole floats below this are exact.
 _EXACT: Final = 2**53
-_THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 class UnusableRowError(ValueError):
     """A row has no usable problem or answer; the message gives the place of the row and the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """Names and forms of the fields of a row.
-
-    A name may be a path into a field: keys and positions, separated by dots (``prompt.0.content``). With ``id=None``,
-    and for rows without an id, the id is a hash of the problem. A problem may be a list of chat messages
-    (`igrpo.data.messages`). ``answer_form``: ``plain`` is the field itself, ``boxed`` the content of its last
-    ``\\boxed{}``, ``hashes`` the text after its last ``####``, without thousands separators. The prefix and the suffix
-    must be present in every problem, and are removed.
-    """
-
-    id: str | None = "id"
-    problem: str = "problem"
-    answer: str = "answer"
-    answer_form: AnswerForm = "plain"
-    problem_prefix: str = ""
-    problem_suffix: str = ""
-
-
-def read_question(where: str, row: Mapping[str, object], fields: Fields, section: str) -> Question:
-    """Convert a row to a question.
-
-    Args:
-        where: the place of the row, for messages.
-        row: the row.
-        fields: the names of its fields.
-        section: the section of the configuration that contains ``fields``, for messages (``data``).
+def field_value(row: Mapping[str, object], path: str, setting: str, place: str) -> object:
+    """Return the value of a row under a name, or a path of keys and positions (``prompt.0.content``).
 
     Raises:
-        ValueError: the row lacks a field.
-        UnusableRowError: a field is empty or not text, or its text does not have the configured form.
-    """
-    identifier = read_id(where, row, fields, section)
-    problem = _problem(row, fields.problem, f"{section}.fields.problem", where)
-    for setting, mark in (("problem_prefix", fields.problem_prefix), ("problem_suffix", fields.problem_suffix)):
-        if not (problem.startswith(mark) if setting == "problem_prefix" else problem.endswith(mark)):
-            raise UnusableRowError(f"{where}: the field '{fields.problem}' lacks the text of {section}.{setting}")
-    if fields.problem_prefix or fields.problem_suffix:
-        problem = problem.removeprefix(fields.problem_prefix).removesuffix(fields.problem_suffix).strip()
-        if not problem:
-            raise UnusableRowError(
-                f"{where}: the field '{fields.problem}' holds no problem beside its prefix and suffix"
-            )
-    answer = _answer(_text(row, fields.answer, f"{section}.fields.answer", where), fields, section, where)
-    return Question(_hash(problem) if identifier is None else identifier, problem, answer)
-
-
-def read_id(where: str, row: Mapping[str, object], fields: Fields, section: str) -> str | None:
-    """Return the id of a row; None if ``fields.id`` is None, the field is empty, or the default field is missing.
-
-    Raises:
-        ValueError: the row lacks the field, and its name is not the default ``id``.
-        UnusableRowError: the id is neither text nor a number.
-    """
-    if fields.id is None or (fields.id == _USUAL_ID and fields.id not in row):
-        return None
-    setting = f"{section}.fields.id"
-    value = field_value(row, fields.id, setting, where)
-    if value is None or value != value or (isinstance(value, str) and not value.strip()):  # noqa: PLR0124 - NaN
-        return None
-    return _text(row, fields.id, setting, where)
-
-
-def field_value(row: Mapping[str, object], path: str, setting: str, where: str) -> object:
-    """Return the value of a row under a name or a path.
-
-    Raises:
-        ValueError: there is none; the message names the setting and the fields that exist.
+        ValueError: there is none; the message names the place, the setting and the fields that exist.
     """
     if path in row:
         return row[path]
@@ -106,8 +41,75 @@ def field_value(row: Mapping[str, object], path: str, setting: str, where: str) 
         elif isinstance(node, list | tuple) and key.isdecimal() and int(key) < len(node):
             node = node[int(key)]
         else:
-            raise ValueError(f"{where}: there is no field '{path}' ({setting}); {_advice(node, key)}")
+            raise ValueError(f"{place}: there is no field '{path}' ({setting}); {_advice(node, key)}")
     return node
+
+
+def text_of(value: object, path: str, setting: str, place: str) -> str:
+    """Return the value of a field, a text or a number, as text.
+
+    Raises:
+        UnusableRowError: the value is empty, or neither text nor a finite number.
+    """
+    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool) and math.isfinite(value)
+    if not (number or isinstance(value, str)):
+        raise UnusableRowError(f"{place}: the field '{path}' ({setting}) must be text or a number, not {_kind(value)}")
+    # a column of integers becomes one of floats if a row has no value
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else str(value)
+    if not text.strip():
+        raise UnusableRowError(f"{place}: the field '{path}' ({setting}) is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UnusableRowError(f"{place}: the field '{path}' contains half a character (a lone surrogate)") from error
+    return text
+
+
+def problem_of(value: object, path: str, setting: str, place: str) -> str:
+    """Return the text of a problem: a text, a number, or chat messages (see the module's docstring).
+
+    Raises:
+        UnusableRowError: as `text_of`; or there is no user message, a user message is not text, or an assistant message
+            precedes the last user message.
+    """
+    messages = _messages(value)
+    if messages is None:
+        return text_of(value, path, setting, place)
+    where = f"{place}: the field '{path}' ({setting})"
+    turns = [turn for turn, (role, _) in enumerate(messages) if role in _USER]
+    if not turns:
+        raise UnusableRowError(f"{where} has no user message (its roles: {', '.join(role for role, _ in messages)})")
+    others = [role for role, _ in messages[: turns[-1]] if role not in (*_USER, *_SYSTEM)]
+    if others:
+        raise UnusableRowError(
+            f"{where} is a dialogue ({others[0]!r} speaks before the user's last message), not one question"
+        )
+    texts = [_content(messages[turn][1]) for turn in turns]
+    if None in texts:
+        raise UnusableRowError(f"{where} has a user message that is not text")
+    return text_of("\n\n".join(map(str, texts)), path, setting, place)
+
+
+def has_system_message(value: object) -> bool:
+    """True if the value is a list of messages that contains a system message."""
+    return any(role in _SYSTEM for role, _ in _messages(value) or ())
+
+
+def _messages(value: object) -> list[tuple[str, object]] | None:
+    """Return (role, content) of every message; None if the value is not a list of messages."""
+    if not isinstance(value, list | tuple) or not value:
+        return None
+    for role, content in _KEYS:
+        if all(isinstance(one, Mapping) and isinstance(one.get(role), str) and content in one for one in value):
+            return [(one[role], one[content]) for one in value]
+    return None
+
+
+def _content(content: object) -> str | None:
+    """Return the text of a message, with the parts of its content joined; None if a part is not text."""
+    parts = content if isinstance(content, list | tuple) else [content]
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+    return "".join(map(str, texts)) if all(isinstance(text, str) for text in texts) else None
 
 
 def _advice(node: object, key: str) -> str:
@@ -116,32 +118,8 @@ def _advice(node: object, key: str) -> str:
         meant = f"did you mean '{close[0]}'? " if close else ""
         return f"{meant}The fields are {', '.join(sorted(map(str, node))) or 'none'}"
     if isinstance(node, list | tuple):
-        return f"'{key}' is looked for in a list of {len(node)}, whose items are 0, 1 and so on"
-    return f"'{key}' is looked for in {_kind(node)}"
-
-
-def _problem(row: Mapping[str, object], path: str, setting: str, where: str) -> str:
-    try:
-        text = user_text(field_value(row, path, setting, where))
-    except DialogueError as error:
-        raise UnusableRowError(f"{where}: the field '{path}' ({setting}) {error}") from error
-    return _text(row, path, setting, where) if text is None else _text({path: text}, path, setting, where)
-
-
-def _text(row: Mapping[str, object], path: str, setting: str, where: str) -> str:
-    value = field_value(row, path, setting, where)
-    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool) and math.isfinite(value)
-    if not (number or isinstance(value, str)):
-        raise UnusableRowError(f"{where}: the field '{path}' ({setting}) must be text or a number, not {_kind(value)}")
-    # a column of integers becomes one of floats if a row has no value
-    text = str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else str(value)
-    if not text.strip():
-        raise UnusableRowError(f"{where}: the field '{path}' ({setting}) is empty")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UnusableRowError(f"{where}: the field '{path}' holds half a character (a lone surrogate)") from error
-    return text
+        return f"'{key}' was looked up in a list of {len(node)}, whose items are 0, 1 and so on"
+    return f"'{key}' was looked up in {_kind(node)}"
 
 
 def _kind(value: object) -> str:
@@ -150,24 +128,3 @@ def _kind(value: object) -> str:
     if isinstance(value, float | Decimal) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "infinity"
     return type(value).__name__
-
-
-def _answer(text: str, fields: Fields, section: str, where: str) -> str:
-    if fields.answer_form == "plain":
-        return text
-    place = f"{where}: the field '{fields.answer}'"
-    if fields.answer_form == "boxed":
-        found = last_boxed(text) or ""
-        if not found.strip():
-            raise UnusableRowError(
-                f"{place} has no \\boxed{{}} with an answer in it ({section}.fields.answer_form=boxed)"
-            )
-        return found.strip()
-    _, mark, found = text.rpartition("####")
-    if not mark or not found.strip():
-        raise UnusableRowError(f"{place} has no #### with an answer after it ({section}.fields.answer_form=hashes)")
-    return _THOUSANDS.sub("", found.strip())
-
-
-def _hash(problem: str) -> str:
-    return hashlib.sha256(problem.strip().encode()).hexdigest()[:16]

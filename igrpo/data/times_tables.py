@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from random import Random
 
+from igrpo.data.splits import Splits
 from igrpo.seeding import derive_seed
 from igrpo.types import Question
 
 
-class TimesTablesSource:
-    """Products of two ranges. ``seed`` determines the splits.
+def times_tables_splits(
+    seed: int, first: tuple[int, int], second: tuple[int, int], development: int, test: int
+) -> Splits:
+    """Return all products of two ranges, in splits.
 
     Args:
         seed: seed of the splits.
@@ -23,30 +25,25 @@ class TimesTablesSource:
     Raises:
         ValueError: a range is empty, or a split is empty.
     """
-
-    def __init__(self, seed: int, first: tuple[int, int], second: tuple[int, int], development: int, test: int) -> None:
-        for name, (low, high) in (("first", first), ("second", second)):
-            if low > high:
-                raise ValueError(f"data.{name}=[{low},{high}]: the range from {low} to {high} is empty")
-        groups = _commuting(first, second)
-        Random(derive_seed("times tables", seed)).shuffle(groups)
-        splits: dict[str, list[Question]] = {"test": [], "development": [], "train": []}
-        room = {"test": test, "development": development}
-        for group in groups:
-            split = next((name for name, size in room.items() if len(splits[name]) + len(group) <= size), "train")
-            splits[split] += group
-        total = sum(map(len, groups))
-        if not all(splits.values()):
-            raise ValueError(
-                f"data.development={development} and data.test={test} of {total} products leave "
-                f"{len(splits['train'])} to train on; every split needs some"
-            )
-        order = Random(derive_seed("order of the times tables", seed))
-        for questions in splits.values():
-            order.shuffle(questions)
-        self.train: Sequence[Question] = tuple(splits["train"])
-        self.development: Sequence[Question] = tuple(splits["development"])
-        self.test: Sequence[Question] = tuple(splits["test"])
+    for name, (low, high) in (("first", first), ("second", second)):
+        if low > high:
+            raise ValueError(f"data.{name}=[{low},{high}]: the range from {low} to {high} is empty")
+    groups = _commuting(first, second)
+    Random(derive_seed("times tables", seed)).shuffle(groups)
+    splits: dict[str, list[Question]] = {"test": [], "development": [], "train": []}
+    room = {"test": test, "development": development}
+    for group in groups:
+        split = next((name for name, size in room.items() if len(splits[name]) + len(group) <= size), "train")
+        splits[split] += group
+    if not all(splits.values()):
+        raise ValueError(
+            f"data.development={development} and data.test={test} of {sum(map(len, groups))} products leave "
+            f"{len(splits['train'])} to train on; every split needs some"
+        )
+    order = Random(derive_seed("order of the times tables", seed))
+    for questions in splits.values():
+        order.shuffle(questions)
+    return Splits(tuple(splits["train"]), tuple(splits["development"]), tuple(splits["test"]))
 
 
 def _commuting(first: tuple[int, int], second: tuple[int, int]) -> list[list[Question]]:

@@ -68,7 +68,7 @@ class DraftWorth:
         """Reason why the worth of a right draft cannot be estimated, or None if it can."""
         right = self.given_right
         if right.drafts < ENOUGH:
-            return f"too few right drafts ({right.drafts} of at least {ENOUGH}) to tell what one is worth"
+            return f"too few right drafts ({right.drafts} of at least {ENOUGH}) to estimate the worth of one"
         if right.gain is None:
             return "with one sample per question (evaluation.samples=1) there is no other answer to compare with"
         if right.right == 1.0 and not right.gain.is_positive:
@@ -137,7 +137,7 @@ def no_worth(worth: DraftWorth, layout: str) -> str:
     """Return the warning for drafts that are worth nothing. ``layout`` is the setting that chose the prompt layout."""
     return (
         f"a right draft does not raise the accuracy of this model with {layout} ({worth.given_right.gain} against the "
-        "other bare answers to the same questions), so that training on refinements has little to work with; try "
+        "other bare answers to the same questions), so that training on refinements has little to learn from; try "
         "another layout: prompt=turns shows the draft as the assistant's own turn, and prompt.refinement takes one of "
         "your own"
     )

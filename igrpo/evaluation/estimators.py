@@ -44,7 +44,7 @@ def pass_at_k(correct_QK: Sequence[Sequence[bool]], k: int) -> float:
     """
     n = _samples(correct_QK)
     if not 1 <= k <= n:
-        raise ValueError(f"pass@k with k={k} needs at least that many samples a question, and there are {n}")
+        raise ValueError(f"pass@k with k={k} needs at least {k} samples per question, and there are {n}")
     return fmean(1.0 - math.comb(n - sum(row), k) / math.comb(n, k) for row in correct_QK)
 
 
@@ -79,7 +79,7 @@ def accuracy_interval(correct_QK: Sequence[Sequence[bool]], level: float = 0.95)
         ValueError: ``level`` is not between 0 and 1.
     """
     if not 0.0 < level < 1.0:
-        raise ValueError(f"level={level} must lie between 0 and 1, for example 0.95")
+        raise ValueError(f"level={level} must be between 0 and 1, for example 0.95")
     k, q = _samples(correct_QK), len(correct_QK)
     means_Q = [fmean(row) for row in correct_QK]
     p = fmean(means_Q)

@@ -181,6 +181,6 @@ def _check(questions: Sequence[Question], sampling: SamplingParams, samples: int
         )
     if oracle_drafts < 0 or oracle_drafts > samples:
         raise ValueError(
-            f"evaluation.oracle_drafts={oracle_drafts} must lie between 0 (off) and evaluation.samples={samples}, "
-            "whose answers are the drafts it picks from"
+            f"evaluation.oracle_drafts={oracle_drafts} must be between 0 (off) and evaluation.samples={samples}, "
+            "whose answers are the drafts"
         )

@@ -46,8 +46,8 @@ EVALUATION_METRIC_DOCS: dict[str, str] = {
         for draft in _DRAFTS
         for name, text in _WORTH.items()
     },
-    "stage1/entropy": "nats; of the policy at temperature 1, mean over the tokens of the single-shot samples",
-    "stage2/entropy": "nats; likewise over the draft-conditioned samples",
+    "answer/entropy": "nats per token; of the policy at temperature 1, mean over the tokens of the single-shot samples",
+    "refinement/entropy": "nats per token; likewise over the draft-conditioned samples",
     "generated_tokens": "tokens; sampled in the whole evaluation",
     **{f"outcome/{outcome}": f"share; single-shot answers scored '{outcome}'" for outcome in OUTCOMES},
 }
@@ -97,8 +97,8 @@ class QuestionResult:
 class EvaluationResult:
     """Result of ``Evaluator.run``. None: that part is off, has no data, or no answer has a score.
 
-    Entropies (nats, temperature 1) are means over tokens: of the single-shot samples for stage 1, and of the
-    draft-conditioned samples for stage 2. Lengths (tokens), truncation and outcomes (shares) are those of the
+    Entropies (nats, temperature 1) are means over tokens: of the single-shot samples (``answer_entropy``) and of the
+    draft-conditioned ones (``refinement_entropy``). Lengths (tokens), truncation and outcomes (shares) are those of the
     single-shot samples. ``draft_cut_share`` is the share of drafts whose middle was cut out to fit the draft budget.
     """
 
@@ -108,8 +108,8 @@ class EvaluationResult:
     greedy: AccuracyEstimate | None
     draft_conditioned: AccuracyEstimate | None
     draft_conditioned_oracle: AccuracyEstimate | None
-    entropy_stage1: float | None
-    entropy_stage2: float | None
+    answer_entropy: float | None
+    refinement_entropy: float | None
     length_mean: float
     truncated_share: float
     draft_cut_share: float | None
@@ -137,8 +137,8 @@ class EvaluationResult:
         found |= {
             "single_shot/pass_at_k": self.pass_at_k,
             "single_shot/majority_at_k": self.majority_at_k,
-            "stage1/entropy": self.entropy_stage1,
-            "stage2/entropy": self.entropy_stage2,
+            "answer/entropy": self.answer_entropy,
+            "refinement/entropy": self.refinement_entropy,
             "single_shot/length_mean": self.length_mean,
             "single_shot/truncated_share": self.truncated_share,
             "draft_conditioned/cut_share": self.draft_cut_share,
@@ -197,8 +197,8 @@ def summarise(records: Sequence[QuestionRecord], reward_name: str) -> Evaluation
         greedy=greedy,
         draft_conditioned=draft_conditioned,
         draft_conditioned_oracle=oracle,
-        entropy_stage1=_entropy(sampled),
-        entropy_stage2=_entropy(refined),
+        answer_entropy=_entropy(sampled),
+        refinement_entropy=_entropy(refined),
         length_mean=fmean(len(completion.token_ids) for completion in completions),
         truncated_share=fmean(completion.truncated for completion in completions),
         draft_cut_share=sum(r.drafts_cut for r in records) / len(completions) if refined else None,

@@ -67,7 +67,7 @@ class BatchBarrier:
             if entry in self._held:
                 self._held.remove(entry)
             raise
-        # Woken one after the other, in order: the engine hears the whole wave before it can start on it.
+        # Woken one after the other, in order: the engine receives the whole wave before it starts to decode.
         return await self._engine.sample(prompt_ids, params, seeds)
 
     def unregister(self) -> None:
@@ -90,7 +90,7 @@ class BatchBarrier:
         self._engine.close()
 
     def _open_if_complete(self, loop: asyncio.AbstractEventLoop) -> None:
-        # Not at once: the last to come must wait for its turn like the others.
+        # Not at once: the last request must wait for its turn like the others.
         if len(self._held) >= self._workers and not self._opening:
             self._opening = True
             loop.call_soon(self._open)

@@ -1,40 +1,37 @@
-"""The objective: pure tensor functions from rewards to advantages and from log-probs to a loss."""
+"""The objective: pure tensor functions from rewards to advantages, and from log-probs to a loss."""
 
-from igrpo.losses.advantages import Baseline, Scale, Std, group_advantages, has_variance, imitation_weights
-from igrpo.losses.aggregation import Aggregation, Normaliser, aggregate, batch_normaliser
-from igrpo.losses.kl import KLEstimator, kl_estimate
+from igrpo.losses.accumulator import Accumulator
+from igrpo.losses.advantages import group_advantages, has_variance, imitation_weights
+from igrpo.losses.aggregation import Normaliser, aggregate, batch_normaliser
+from igrpo.losses.importance_weights import ImportanceWeights, MismatchMetrics, importance_weights
+from igrpo.losses.kl import kl_estimate
 from igrpo.losses.logprobs import TokenStats, entropy_from_logits, token_logprobs
-from igrpo.losses.losses import LossOutput, Ratio, Surrogate, importance_ratio, policy_loss
 from igrpo.losses.metrics import LossMetrics
-from igrpo.losses.mismatch import Correction, MismatchMetrics, correction_weights
+from igrpo.losses.objective import LossOutput, LossTensors, Objective
 from igrpo.losses.overlong import overlong_penalty
-from igrpo.losses.shaping import policy_shaping
+from igrpo.losses.surrogates import RATIOS, SURROGATES, policy_shaping
 
 __all__ = [
-    "Aggregation",
-    "Baseline",
-    "Correction",
-    "KLEstimator",
+    "RATIOS",
+    "SURROGATES",
+    "Accumulator",
+    "ImportanceWeights",
     "LossMetrics",
     "LossOutput",
+    "LossTensors",
     "MismatchMetrics",
     "Normaliser",
-    "Ratio",
-    "Scale",
-    "Std",
-    "Surrogate",
+    "Objective",
     "TokenStats",
     "aggregate",
     "batch_normaliser",
-    "correction_weights",
     "entropy_from_logits",
     "group_advantages",
     "has_variance",
     "imitation_weights",
-    "importance_ratio",
+    "importance_weights",
     "kl_estimate",
     "overlong_penalty",
-    "policy_loss",
     "policy_shaping",
     "token_logprobs",
 ]

@@ -16,15 +16,11 @@ Best-of-N fine-tuning (RAFT, 2304.06767) uses weights instead: 1 for the best co
 Pass groups of different sizes one by one; groups of equal size can be stacked in leading dimensions.
 """
 
-from typing import Literal
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-Baseline = Literal["mean", "leave_one_out", "none"]
-Scale = Literal["std", "none"]
-Std = Literal["sample", "population"]
+from igrpo.settings.objective import Baseline, Scale, Std
 
 
 def has_variance(rewards_G: Float[Tensor, "*S G"], tolerance: float) -> Bool[Tensor, "*S"]:

@@ -11,13 +11,12 @@ sequences; to do that, exclude them when building the Normaliser.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-Aggregation = Literal["sequence_mean", "token_mean", "constant"]
+from igrpo.settings.objective import Aggregation
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,11 @@ def batch_normaliser(mask_BT: Bool[Tensor, "B T"]) -> Normaliser:
     return Normaliser(sequences=mask_BT.shape[0], tokens=int(mask_BT.sum()))
 
 
+def zero_masked(values_BT: Float[Tensor, "B T"], mask_BT: Bool[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+    """Return zeros where the mask is False, so that padding reaches neither the loss nor (0 * inf) the gradient."""
+    return torch.where(mask_BT, values_BT, torch.zeros_like(values_BT))
+
+
 def aggregate(
     values_BT: Float[Tensor, "B T"],
     mask_BT: Bool[Tensor, "B T"],
@@ -50,17 +54,18 @@ def aggregate(
 ) -> Float[Tensor, ""]:
     """Return this micro-batch's share of the batch's loss.
 
-    ``sequence_mean`` (GRPO): mean over a row's tokens, then over sequences; a row without tokens adds 0.
-    ``token_mean`` (DAPO): mean over all valid tokens of the batch.
-    ``constant`` (Dr. GRPO): a row's sum divided by ``constant_divisor``, then the mean over sequences; a divisor of 1
-    gives the plain sequence sum of RLOO.
+    ``sequence_mean`` (GRPO, arXiv 2402.03300, Eq. 3): mean over a row's tokens, then over sequences; a row without
+    tokens adds 0.
+    ``token_mean`` (DAPO, arXiv 2503.14476, Eq. 12): mean over all valid tokens of the batch.
+    ``constant`` (Dr. GRPO, arXiv 2503.20783): a row's sum divided by ``constant_divisor``, then the mean over
+    sequences; a divisor of 1 gives the plain sequence sum of RLOO.
 
     Values at masked positions, including NaN and infinity, affect neither the result nor its gradient.
 
     Raises:
         ValueError: ``constant`` without a positive ``constant_divisor``.
     """
-    values_BT = torch.where(mask_BT, values_BT, torch.zeros_like(values_BT))
+    values_BT = zero_masked(values_BT, mask_BT)
     sequences, tokens = normaliser.sequences or 1, normaliser.tokens or 1  # an empty batch: 0 / 1
     if aggregation == "sequence_mean":
         lengths_B = mask_BT.sum(dim=-1).clamp(min=1)

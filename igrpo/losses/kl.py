@@ -1,11 +1,9 @@
 """Per-token estimators of KL(policy || reference) from samples of the policy (http://joschu.net/blog/kl-approx.html)."""
 
-from typing import Literal
-
 from jaxtyping import Float
 from torch import Tensor
 
-KLEstimator = Literal["k1", "k2", "k3"]
+from igrpo.settings.objective import KLEstimator
 
 
 def kl_estimate(
@@ -14,8 +12,8 @@ def kl_estimate(
     """Return the estimate at each token, in nats, differentiable in both arguments.
 
     With ``rho = exp(ref_logprobs - logprobs)``: k1 is ``-ln rho``, k2 is ``(ln rho)^2 / 2``, k3 is
-    ``rho - ln rho - 1`` (GRPO's and iGRPO's; its gradient in ``logprobs`` is ``1 - rho``). Nothing is clamped:
-    verl clamps ``|ln rho|`` at 20 and k3 at 10, TRL does not.
+    ``rho - ln rho - 1`` (GRPO, arXiv 2402.03300, Eq. 4, and iGRPO; its gradient in ``logprobs`` is ``1 - rho``).
+    Nothing is clamped: verl clamps ``|ln rho|`` at 20 and k3 at 10, TRL does not.
     """
     log_rho = ref_logprobs - logprobs
     if estimator == "k1":

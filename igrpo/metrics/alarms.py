@@ -1,15 +1,15 @@
 """Alarms for problems of a run that its reward does not show yet. Each alarm is a metric, a warning and a tag.
 
 The rules are pure functions of the metrics that a run has logged so far. These are metrics of the trained completions,
-separately for each stage (`igrpo.metrics.trained_stages`), because a mean over all stages would change with their
-mixture. ``start`` and ``now`` are means over the first and the latest ``window`` steps that train the stage. They are
-compared from ``2 * window`` such steps on, so that they have no step in common. An alarm goes off if its rule holds in
-one of the stages.
+separately for each role of samples (`igrpo.metrics.trained`), because a mean over all roles would change with their
+mixture. ``start`` and ``now`` are means over the first and the latest ``window`` steps that train the role. They are
+compared from ``2 * window`` such steps on, so that they have no step in common. An alarm goes off if its rule holds for
+one of the roles.
 
 The compared values must differ by more than the threshold plus the sampling error of both sides
 (`igrpo.metrics.sampling_error`). One answer out of 16, or one unusual step, sets off no alarm.
 
-``start`` and ``now`` are compared only if the stage was trained on similar shares of the questions (see
+``start`` and ``now`` are compared only if the role was trained on similar shares of the questions (see
 ``_SAME_SHARE``). Otherwise the two sets of questions may differ: Critique-GRPO refines only questions without a right
 answer, and these become fewer and harder. Its first answers are to all questions.
 
@@ -26,27 +26,25 @@ from statistics import fmean
 from typing import NamedTuple
 
 from igrpo.metrics.sampling_error import SamplingError, is_above
-from igrpo.metrics.trained_stages import STAGES, TrainedStage, read_trained_stages, trained_stage_metrics
+from igrpo.metrics.trained import TrainedRole, read_trained_roles, trained_role_metrics
 from igrpo.settings.alarms import AlarmsConfig
-from igrpo.types import Trace
+from igrpo.types import ANSWER_ROLES, ROLES, Role, Rollout
 
 ACCURACY = "development/single_shot/accuracy"
 _LOW, _HIGH = "development/single_shot/low", "development/single_shot/high"
 
 #: Largest ratio of the shares of questions at the two ends of a series.
 _SAME_SHARE = 1.25
-#: The stages that answer the question. Stage 3 is left out: a higher reward for verdicts is no sign of copying.
-_ANSWERING = (1, 2)
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A training step, with the metrics of its trained completions by stage."""
+    """A training step, with the metrics of its trained completions by role."""
 
     number: int
-    stages: Mapping[int, TrainedStage]
+    roles: Mapping[Role, TrainedRole]
 
 
 @dataclass(slots=True)
@@ -59,7 +57,7 @@ class Past:
     def add(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add one line of metrics.jsonl."""
         if "budget/samples" in metrics:
-            self.steps.append(Step(step, read_trained_stages(metrics)))
+            self.steps.append(Step(step, read_trained_roles(metrics)))
         if ACCURACY in metrics:
             accuracy = SamplingError.with_interval(metrics[ACCURACY], metrics.get(_LOW), metrics.get(_HIGH))
             self.evaluations.append((step, accuracy))
@@ -72,8 +70,8 @@ Rule = Callable[[Past, int, float], str | None]
 def entropy_collapse(past: Past, window: int, share: float) -> str | None:
     """Report if the entropy now is below ``share`` times the entropy at the start."""
     return _all(
-        f"the entropy of trained tokens of stage {stage} fell from {start.value:.3g} to {now.value:.3g} nats"
-        for stage, start, now in _ends(past.steps, window, lambda one: one.entropy)
+        f"the entropy of trained {role}s fell from {start.value:.3g} to {now.value:.3g} nats per token"
+        for role, start, now in _ends(past.steps, window, lambda one: one.entropy)
         if is_above(start, now, factor=1 / share)
     )
 
@@ -81,8 +79,8 @@ def entropy_collapse(past: Past, window: int, share: float) -> str | None:
 def length_drift(past: Past, window: int, ratio: float) -> str | None:
     """Report if the mean length of completions rose or fell by a factor of more than ``ratio`` since the start."""
     return _all(
-        f"the length of trained completions of stage {stage} went from {start.value:.3g} to {now.value:.3g} tokens"
-        for stage, start, now in _ends(past.steps, window, lambda one: one.length)
+        f"the length of trained {role}s went from {start.value:.3g} to {now.value:.3g} tokens"
+        for role, start, now in _ends(past.steps, window, lambda one: one.length)
         if is_above(now, start, factor=ratio) or is_above(start, now, factor=ratio)
     )
 
@@ -90,8 +88,8 @@ def length_drift(past: Past, window: int, ratio: float) -> str | None:
 def answer_differs_from_last_step(past: Past, window: int, rise: float) -> str | None:
     """Report if the share of answers that differ from their own last step rose by more than ``rise``."""
     return _all(
-        f"answers of stage {stage} that differ from their own last step rose from {start.value:.0%} to {now.value:.0%}"
-        for stage, start, now in _ends(past.steps, window, lambda one: one.differs)
+        f"boxed answers of {role}s that differ from their own last step rose from {start.value:.0%} to {now.value:.0%}"
+        for role, start, now in _ends(past.steps, window, lambda one: one.differs)
         if is_above(now, start, margin=rise)
     )
 
@@ -110,13 +108,13 @@ def copying(past: Past, window: int, fall: float) -> str | None:
     if not is_above(best, accuracy, margin=fall, choices=max(1, len(past.evaluations) - 1)):
         return None
     ends = [
-        (stage, _reward_at(past.steps, stage, at_best, window), _reward_at(past.steps, stage, now, window))
-        for stage in _ANSWERING
+        (role, _reward_at(past.steps, role, at_best, window), _reward_at(past.steps, role, now, window))
+        for role in ANSWER_ROLES  # a higher reward for verdicts is no sign of copying
     ]
     return _all(
-        f"since step {at_best} the reward of stage {stage} rose from {before.mean.value:.3f} to {after.mean.value:.3f} "
+        f"since step {at_best} the reward of {role}s rose from {before.mean.value:.3f} to {after.mean.value:.3f} "
         f"while single-shot accuracy fell from {best.value:.3f} to {accuracy.value:.3f}"
-        for stage, before, after in ends
+        for role, before, after in ends
         if before is not None and after is not None and is_above(after.mean, before.mean) and _comparable(before, after)
     )
 
@@ -129,38 +127,38 @@ class _End(NamedTuple):
 
 
 def _ends(
-    steps: Sequence[Step], window: int, value: Callable[[TrainedStage], float | None]
-) -> Iterator[tuple[int, SamplingError, SamplingError]]:
-    """Yield (stage, start, now) for each stage whose two ends can be compared."""
-    for stage in STAGES:
-        known = _known(steps, stage, value)
+    steps: Sequence[Step], window: int, value: Callable[[TrainedRole], float | None]
+) -> Iterator[tuple[Role, SamplingError, SamplingError]]:
+    """Yield (role, start, now) for each role whose two ends can be compared."""
+    for role in ROLES:
+        known = _known(steps, role, value)
         if len(known) < 2 * window:
             continue
-        start = _end(steps, stage, known[:window], known[window - 1][0], window)
-        now = _end(steps, stage, known[-window:], len(steps) - 1, window)
+        start = _end(steps, role, known[:window], known[window - 1][0], window)
+        now = _end(steps, role, known[-window:], len(steps) - 1, window)
         if _comparable(start, now):
-            yield stage, start.mean, now.mean
+            yield role, start.mean, now.mean
 
 
-def _reward_at(steps: Sequence[Step], stage: int, at: int, window: int) -> _End | None:
-    known = _known(steps, stage, lambda one: one.reward)
+def _reward_at(steps: Sequence[Step], role: Role, at: int, window: int) -> _End | None:
+    known = _known(steps, role, lambda one: one.reward)
     behind = [(i, reward) for i, reward in known if steps[i].number <= at][-window:]
     if behind:
         last = max(i for i, step in enumerate(steps) if step.number <= at)
-        return _end(steps, stage, behind, last, window)
-    return _end(steps, stage, known[:window], known[:window][-1][0], window) if known else None
+        return _end(steps, role, behind, last, window)
+    return _end(steps, role, known[:window], known[:window][-1][0], window) if known else None
 
 
-def _known(steps: Sequence[Step], stage: int, value: Callable[[TrainedStage], float | None]) -> list[tuple[int, float]]:
-    """Return (index, value) of the steps that have a value of the stage."""
-    found = ((i, value(step.stages[stage])) for i, step in enumerate(steps) if stage in step.stages)
+def _known(steps: Sequence[Step], role: Role, value: Callable[[TrainedRole], float | None]) -> list[tuple[int, float]]:
+    """Return (index, value) of the steps that have a value of the role."""
+    found = ((i, value(step.roles[role])) for i, step in enumerate(steps) if role in step.roles)
     return [(i, one) for i, one in found if one is not None]
 
 
-def _end(steps: Sequence[Step], stage: int, values: Sequence[tuple[int, float]], last: int, window: int) -> _End:
+def _end(steps: Sequence[Step], role: Role, values: Sequence[tuple[int, float]], last: int, window: int) -> _End:
     """Return the mean of the values, and the mean share of questions from the first value's step to ``last``."""
     among = steps[values[0][0] : last + 1]
-    shares = [step.stages[stage].share if stage in step.stages else 0.0 for step in among]
+    shares = [step.roles[role].share if role in step.roles else 0.0 for step in among]
     return _End(SamplingError.of_steps([value for _, value in values], window), fmean(shares))
 
 
@@ -198,11 +196,11 @@ class Alarms:
             judged = {name.removeprefix("alarm/") for name in line if name.startswith("alarm/")}
             self._going_off = (self._going_off - judged) | off
 
-    def after_step(self, step: int, metrics: Mapping[str, float], traces: Sequence[Trace]) -> dict[str, float]:
+    def after_step(self, step: int, metrics: Mapping[str, float], rollouts: Sequence[Rollout]) -> dict[str, float]:
         """Return the alarm metrics of a training step with these ``metrics``. Raises nothing."""
 
         def judged() -> dict[str, float]:
-            own = trained_stage_metrics(traces)
+            own = trained_role_metrics(rollouts)
             self._past.add(step, {**metrics, **own})
             return own | self._judge(step, self._after_step)
 

@@ -54,7 +54,16 @@ def make_byte_level_model(directory: Path, shape: ByteLevelShape, seed: int, *, 
     if directory.exists() and any(directory.iterdir()):
         raise ValueError(f"{directory} is not empty: give a new directory for the byte-level model")
     tokenizer = build_byte_level_tokenizer(chat_template=chat_template)
-    config = LlamaConfig(
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(byte_level_config(shape, tokenizer))  # type: ignore[no-untyped-call]
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+
+
+def byte_level_config(shape: ByteLevelShape, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+    """Return the configuration of a byte-level model."""
+    return LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden,
         num_hidden_layers=shape.layers,
@@ -68,11 +77,6 @@ def make_byte_level_model(directory: Path, shape: ByteLevelShape, seed: int, *, 
         pad_token_id=tokenizer.pad_token_id,
         dtype=torch.float32,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
-    model.save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
 
 
 def build_byte_level_tokenizer(*, chat_template: bool) -> PreTrainedTokenizerFast:

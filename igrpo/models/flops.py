@@ -79,6 +79,21 @@ class ModelShape:
         return 2 * (self.layers * work.tokens + self.attention * work.attended + self.head * work.logits)
 
 
+def model_shape(model: Any) -> ModelShape:
+    """Return the shape of a Hugging Face causal language model.
+
+    A family that `known_shape` does not know is estimated as 2 operations per non-embedding parameter and token,
+    plus the output head (``exact`` is then False).
+    """
+    known = known_shape(model.config.get_text_config(decoder=True).to_dict())
+    if known is not None:
+        return known
+    head = model.get_output_embeddings().weight
+    embeddings = {id(weight): weight.numel() for weight in (model.get_input_embeddings().weight, head)}  # tied: once
+    everything = sum(parameter.numel() for parameter in model.parameters())
+    return unknown_shape(everything - sum(embeddings.values()), head.numel())
+
+
 def known_shape(config: Mapping[str, Any]) -> ModelShape | None:
     """Return the shape of a decoder, from the values of its Hugging Face configuration.
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -19,6 +20,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from igrpo.models.files import gguf_problem, no_directory
 from igrpo.models.tokenizer import check_fit, first_line, load_tokenizer, model_error
@@ -117,6 +119,11 @@ def load_shape(
     return model, tokenizer
 
 
+def decoder_layers(model: Any) -> list[nn.Module]:
+    """Return the repeated layers of a transformers model."""
+    return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+
+
 def reference_copy(model: PreTrainedModel) -> PreTrainedModel:
     """Return a frozen copy in eval mode: the reference policy of the KL penalty, needed only when beta > 0."""
     reference = copy.deepcopy(model)
@@ -157,7 +164,7 @@ def _load_model(
             source,
             config=config,
             dtype=_DTYPES[dtype],
-            attn_implementation=_attention(config, attention),
+            attn_implementation=checked_attention(config, attention),
             **chosen,
             output_loading_info=True,
         )
@@ -205,8 +212,12 @@ def set_attention(model: PreTrainedModel, attention: Attention) -> None:
         raise AttentionError(attention, f"{type(model).__name__} has no such attention")
 
 
-def _attention(config: Any, wanted: Attention | None) -> Attention | None:
-    """Return ``wanted`` after checking it; if it is None, the implementation that is correct for the family."""
+def checked_attention(config: Any, wanted: Attention | None) -> Attention | None:
+    """Return ``wanted``, or the implementation that is correct for the family if it is None.
+
+    Raises:
+        AttentionError: the model caps its attention scores, and ``wanted`` is an implementation without a cap.
+    """
     cap = getattr(config.get_text_config(), "attn_logit_softcapping", None)
     if cap is None or wanted not in (None, "sdpa"):
         return wanted

@@ -30,8 +30,8 @@ def add_adapters(model: Any, rank: int, alpha: float, targets: str | Sequence[st
     if wrong or not names:
         # adapters of the output head or of other kinds of layers would be trained but not merged
         raise ValueError(
-            f"lora.targets={wrong or targets}: adapters go beside linear layers other than the output head; this model "
-            f"has {sorted(linear) or 'none, set lora=none'}"
+            f"lora.targets={wrong or targets}: adapters can only be added to linear layers other than the "
+            f"output head; this model has {sorted(linear) or 'none, set lora=none'}"
         )
     model.requires_grad_(requires_grad=False)
     # no dropout: the trained policy must be the one that sampled

@@ -44,7 +44,16 @@ def build_tiny_model(shape: TinyShape, seed: int) -> Qwen2ForCausalLM:
 
     The same seed gives the same weights; the global random state is unchanged.
     """
-    config = Qwen2Config(
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: Qwen2ForCausalLM = Qwen2ForCausalLM(tiny_config(shape))  # type: ignore[no-untyped-call]
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
+
+
+def tiny_config(shape: TinyShape) -> Qwen2Config:
+    """Return the configuration of a tiny model."""
+    return Qwen2Config(
         vocab_size=len(VOCABULARY),
         hidden_size=shape.hidden,
         num_hidden_layers=shape.layers,
@@ -59,8 +68,3 @@ def build_tiny_model(shape: TinyShape, seed: int) -> Qwen2ForCausalLM:
         pad_token_id=VOCABULARY.index(PAD),
         dtype=torch.float32,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model: Qwen2ForCausalLM = Qwen2ForCausalLM(config)  # type: ignore[no-untyped-call]
-    model.eval()  # type: ignore[no-untyped-call]
-    return model

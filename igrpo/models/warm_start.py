@@ -115,10 +115,10 @@ def train_tiny(model: Qwen2ForCausalLM, settings: WarmStart, on_progress: Progre
     with _one_thread(), torch.inference_mode(False), torch.enable_grad():
         for step in range(settings.steps):
             for group in optimizer.param_groups:
-                group["lr"] = _learning_rate(settings, step)
+                group["lr"] = learning_rate_at(settings, step)
             # Two sub-batches, each with rows of one length, so that no padding is needed.
-            singles = _loss(model, tokenizer, _single_pass_examples(settings, step))
-            refinements = _loss(model, tokenizer, _refinement_examples(settings, step))
+            singles = target_loss(model, tokenizer, single_pass_examples(settings, step))
+            refinements = target_loss(model, tokenizer, refinement_examples(settings, step))
             loss = (singles + refinements) / 2
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -130,14 +130,14 @@ def train_tiny(model: Qwen2ForCausalLM, settings: WarmStart, on_progress: Progre
     model.eval()  # type: ignore[no-untyped-call]
 
 
-def _learning_rate(settings: WarmStart, step: int) -> float:
+def learning_rate_at(settings: WarmStart, step: int) -> float:
     """Return the learning rate: linear warm-up times a cosine from 1 to its floor of 0.1."""
     cosine = 0.55 + 0.45 * math.cos(math.pi * step / settings.schedule_steps)
     return settings.learning_rate * min(1.0, (step + 1) / settings.warmup_steps) * cosine
 
 
-def _single_pass_examples(settings: WarmStart, step: int) -> list[tuple[str, str]]:
-    """Return (prompt, target) pairs of bare questions; half a batch."""
+def single_pass_examples(settings: WarmStart, step: int) -> list[tuple[str, str]]:
+    """Return (prompt, target) pairs of bare questions, which are half of a batch."""
     examples = []
     for index in range(step * settings.batch, step * settings.batch + settings.batch // 2):
         question = chain_question(settings.seed, "warm_start", index, settings.operations)
@@ -147,7 +147,7 @@ def _single_pass_examples(settings: WarmStart, step: int) -> list[tuple[str, str
     return examples
 
 
-def _refinement_examples(settings: WarmStart, step: int) -> list[tuple[str, str]]:
+def refinement_examples(settings: WarmStart, step: int) -> list[tuple[str, str]]:
     """Return (prompt, target) pairs of questions with drafts, the same number for each; the other half of the batch."""
     shown = 1 + step % settings.max_shown
     examples = []
@@ -169,7 +169,7 @@ def _draft(question: Question, rng: Random, settings: WarmStart) -> str:
     return teacher_solution(question, rng, slip, settings.misconception)
 
 
-def _loss(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, examples: list[tuple[str, str]]) -> Tensor:
+def target_loss(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, examples: list[tuple[str, str]]) -> Tensor:
     """Return the mean cross-entropy (nats) of the target tokens; logits are computed only at those."""
     prompt_tokens = len(tokenizer.encode(examples[0][0]))
     tokens_BT = torch.tensor([tokenizer.encode(f"{prompt}{target}{EOS}") for prompt, target in examples])

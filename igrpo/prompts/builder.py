@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any, Literal, NamedTuple
 
 from igrpo.models.encoding import control_token_ids
-from igrpo.prompts.layouts import Layout, LayoutBuilder, PromptError, fill, fixed_tokens
+from igrpo.prompts.layouts import LayoutBuilder, PromptError, PromptLayout, fill, fixed_tokens
 from igrpo.settings.prompt import LayoutConfig
 from igrpo.types import Completion, Prompt, Question
 
@@ -94,7 +94,7 @@ class PromptBuilder:
         self._control_tokens = control_token_ids(tokenizer)
 
     @property
-    def layouts(self) -> Mapping[str, Layout]:
+    def layouts(self) -> Mapping[str, PromptLayout]:
         """Rendered layouts by the names of their settings."""
         return self._layouts
 
@@ -150,7 +150,7 @@ class PromptBuilder:
             shown["refinement"] = drafts * each + (drafts - 1) * len(self._draft_separator)
         return max(self._longest(self._layouts[key], draft, each) for key, draft in shown.items())
 
-    def _longest(self, layout: Layout, draft: int, critique: int) -> int:
+    def _longest(self, layout: PromptLayout, draft: int, critique: int) -> int:
         most = {"problem": self.max_question_tokens, "draft": draft, "critique": critique}
         return fixed_tokens(layout) + sum(most[piece] for piece in layout.pieces if isinstance(piece, str))
 

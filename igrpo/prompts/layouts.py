@@ -25,7 +25,7 @@ _OPENED_BY_LAYOUT = re.compile(r"(?:<think>\s*|^<think>(?:(?!</?think>).)*)\Z", 
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PromptLayout:
     """A rendered layout: pieces of token ids, and between them the names of the parts to insert.
 
     ``opened`` is the thinking that the layout opens at its end for the completion: ``<think>`` and the text after it,
@@ -60,7 +60,7 @@ class LayoutBuilder:
         self._chat = chat_template != "off" and has_template
         self._warned = False
 
-    def layout(self, key: str, layout: LayoutConfig) -> Layout:
+    def layout(self, key: str, layout: LayoutConfig) -> PromptLayout:
         """Render the layout of ``prompt.key`` as a whole, and tokenise the text between its marks.
 
         Raises:
@@ -81,7 +81,7 @@ class LayoutBuilder:
             raise PromptError(
                 f"the tokenizer's chat template loses or repeats a part of prompt.{key}; set prompt.chat_template=off"
             )
-        return Layout(
+        return PromptLayout(
             tuple(piece[1:-1] if i % 2 else self.encode(key, piece) for i, piece in enumerate(pieces)),
             self._opened(pieces[-1], _MARK.split(turns[-1][1])),
         )
@@ -140,7 +140,7 @@ class LayoutBuilder:
         self._warned = True
 
 
-def fill(layout: Layout, parts: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+def fill(layout: PromptLayout, parts: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
     """Return the prompt's tokens, with the tokens of its parts inserted."""
     return tuple(token for piece in layout.pieces for token in (parts[piece] if isinstance(piece, str) else piece))
 
@@ -151,6 +151,6 @@ def _marked(text: str) -> str:
     return text
 
 
-def fixed_tokens(layout: Layout) -> int:
+def fixed_tokens(layout: PromptLayout) -> int:
     """Return the number of tokens of a prompt without its parts."""
     return sum(len(piece) for piece in layout.pieces if not isinstance(piece, str))

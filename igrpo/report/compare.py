@@ -8,15 +8,15 @@ from importlib.metadata import version
 from itertools import combinations
 from typing import Literal
 
-from igrpo.report.conditions import Group, group_runs
+from igrpo.report.conditions import RunGroup, group_runs
 from igrpo.report.curves import curves_of, spent
-from igrpo.report.estimates import METRICS, Metric, comparisons, final
+from igrpo.report.estimates import METRICS, comparisons, final
+from igrpo.report.labels import count, listed
 from igrpo.report.model import Comparison, Condition, Report
 from igrpo.report.notes import notes
 from igrpo.report.origins import check_origins
-from igrpo.report.pairing import choose_baseline, pairs_with_baselines, stand_in
+from igrpo.report.pairing import choose_baseline, pairs_with_baselines, substitute_note
 from igrpo.report.runs import LoadedRun
-from igrpo.report.words import count, listed
 from igrpo.runs.fingerprints import Part
 
 Pairs = Literal["baseline", "all"]
@@ -28,7 +28,6 @@ def build_report(
     title: str | None,
     sources: Sequence[str],
     baseline: str | None = None,
-    metrics: Sequence[Metric] = METRICS,
     pairs: Pairs = "baseline",
     allow_different: Collection[Part] = (),
 ) -> Report:
@@ -62,8 +61,8 @@ def build_report(
     else:
         two = pairs_with_baselines(groups, base)
     two, origins = check_origins(groups, two, allow_different)
-    compared = tuple(one for metric in metrics for one in comparisons(two, metric, budgets))
-    finals = tuple(found for metric in metrics for group in groups if (found := final(group, metric)) is not None)
+    compared = tuple(one for metric in METRICS for one in comparisons(two, metric, budgets))
+    finals = tuple(found for metric in METRICS for group in groups if (found := final(group, metric)) is not None)
     if not finals:
         raise ValueError(
             "one problem at one seed is all that was tested: an interval needs more problems or more seeds"
@@ -85,25 +84,25 @@ def build_report(
         notes=(
             *origins,
             *_not_compared(two, compared),
-            *_not_named(groups, base, baseline, pairs),
+            *_substitute(groups, base, baseline, pairs),
             *notes(grouping, compared),
         ),
     )
 
 
-def _title(groups: Sequence[Group], base: Group) -> str:
+def _title(groups: Sequence[RunGroup], base: RunGroup) -> str:
     others = [group.name for group in groups if group is not base]
     if not others:
         return base.name
     return f"{listed(others) if len(others) < 4 else f'{len(others)} conditions'} against {base.name}"
 
 
-def _not_named(groups: Sequence[Group], base: Group, asked: str | None, pairs: Pairs) -> Iterator[str]:
-    if asked is None and pairs == "baseline" and (note := stand_in(groups, base)) is not None:
+def _substitute(groups: Sequence[RunGroup], base: RunGroup, asked: str | None, pairs: Pairs) -> Iterator[str]:
+    if asked is None and pairs == "baseline" and (note := substitute_note(groups, base)) is not None:
         yield note
 
 
-def _not_compared(pairs: Sequence[tuple[Group, Group]], compared: Sequence[Comparison]) -> Iterator[str]:
+def _not_compared(pairs: Sequence[tuple[RunGroup, RunGroup]], compared: Sequence[Comparison]) -> Iterator[str]:
     done = {comparison.pair for comparison in compared}
     for first, second in pairs:
         if (first.name, second.name) not in done:

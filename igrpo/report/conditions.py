@@ -37,7 +37,7 @@ _LONGEST_VALUE = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RunGroup:
     """Runs of one condition, by seed in ascending order. ``settings``: see ``model.Condition``."""
 
     name: str
@@ -54,7 +54,7 @@ class Group:
 class Grouping:
     """Conditions in the order in which their first runs were found, and an entry for every run, used or not."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[RunGroup, ...]
     entries: tuple[RunEntry, ...]
 
 
@@ -63,7 +63,7 @@ _Key = tuple[str, frozenset[tuple[str, str]]]
 
 
 def group_runs(runs: Sequence[LoadedRun]) -> Grouping:
-    """Group runs into conditions. If several runs have the same condition and seed, the newest is used."""
+    """RunGroup runs into conditions. If several runs have the same condition and seed, the newest is used."""
     keys = _keys(runs)
     chosen: dict[_Key, dict[int, LoadedRun]] = {}
     for run, key in zip(runs, keys, strict=True):
@@ -75,7 +75,7 @@ def group_runs(runs: Sequence[LoadedRun]) -> Grouping:
     names = _names(list(chosen))
     settings = _differing([dict(key[1]) for key in chosen])
     groups = tuple(
-        Group(names[key], of_group, dict(sorted(by_seed.items())))
+        RunGroup(names[key], of_group, dict(sorted(by_seed.items())))
         for (key, by_seed), of_group in zip(chosen.items(), settings, strict=True)
     )
     entries = []
@@ -107,17 +107,6 @@ def other_seeds(config: Mapping[str, Any]) -> dict[str, int]:
     """Return the seeds other than the run's own, by the name of their setting."""
     flat = flatten_params(config)
     return {name: int(flat[name]) for name in OTHER_SEEDS if name in flat}
-
-
-def drafts(config: Mapping[str, Any]) -> int:
-    """Return N, the number of drafts per question; 0 if there is no Stage 1."""
-    return int(config["algorithm"].get("drafts", 0))
-
-
-def group_size(config: Mapping[str, Any]) -> int:
-    """Return G, the number of completions per group."""
-    algorithm, total = config["algorithm"], int(config["completions_per_question"])
-    return int(algorithm.get("answers", (total - drafts(config)) // algorithm.get("rounds", 1)))
 
 
 def _label(config: Mapping[str, Any]) -> str:

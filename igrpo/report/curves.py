@@ -3,48 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, get_args
+from typing import Any
 
-from igrpo.report.conditions import Group
-from igrpo.report.model import Axis, Curve, Line, Spent
+from igrpo.report.budget_axes import BUDGET_AXES
+from igrpo.report.conditions import RunGroup
+from igrpo.report.figure_families import FAMILIES
+from igrpo.report.model import Curve, SeedCurve, Spent
 from igrpo.report.runs import LoadedRun
 
-AXES: tuple[Axis, ...] = get_args(Axis)
-
-_ACCURACY = "development/single_shot/accuracy"
-_REFINED = "development/draft_conditioned/accuracy"
-_ENTROPIES = ("stage1/entropy", "stage2/entropy")
-
-#: Metrics measured at every training step and plotted against steps.
-_BY_STEP = (
-    *_ENTROPIES,
-    "stage1/reward_mean",
-    "stage2/reward_mean",
-    "groups/zero_variance_share",
-    "transfer/right_given_wrong",
-    "copy/answer_rate",
-    "stage1/length_mean",
-    "stage2/length_mean",
-)
-
 #: (metric, axis) of every curve.
-CURVES: tuple[tuple[str, str], ...] = (
-    *((_ACCURACY, axis) for axis in AXES),
-    (_REFINED, "steps"),
-    (_REFINED, _ACCURACY),
-    *((metric, "steps") for metric in _BY_STEP),
-    *((metric, _ACCURACY) for metric in _ENTROPIES),
+CURVES: tuple[tuple[str, str], ...] = tuple(
+    dict.fromkeys(
+        (metric, axis) for family in FAMILIES for metric, _ in family.panels for axis in family.axes if metric != axis
+    )
 )
-
-_COUNTERS = {
-    "samples": "budget/samples",
-    "generated_tokens": "budget/generated_tokens",
-    "trained_tokens": "budget/trained_tokens",
-    "flops": "budget/flops",
-}
 
 _PHASE = "seconds/"
 _NOT_TRAINING = frozenset({"seconds/evaluation", "seconds/checkpoint"})
@@ -80,7 +55,7 @@ class Course:
 
         On a budget axis an evaluation has the value of the training step before it, and 0 before the first step.
         """
-        if axis not in AXES:
+        if axis not in BUDGET_AXES:
             return {step: values[axis] for step, values in self.at.items() if axis in values}
         x = {step: found for step, values in self.at.items() if (found := _spent(axis, step, values)) is not None}
         return {0: 0.0, **x} if 0 in self.at and x else x
@@ -91,10 +66,12 @@ def _spent(axis: str, step: int, values: Mapping[str, float]) -> float | None:
         return float(step)
     if axis == "seconds":
         return seconds_of_training(values) if "budget/samples" in values else None
-    return values.get(_COUNTERS[axis])
+    counter = BUDGET_AXES[axis].counter
+    assert counter is not None
+    return values.get(counter)
 
 
-def curves_of(group: Group) -> Iterator[Curve]:
+def curves_of(group: RunGroup) -> Iterator[Curve]:
     """Yield every curve of ``CURVES`` for which the condition's runs have points."""
     courses = [Course.of(seed, run.metrics) for seed, run in group.runs.items()]
     for metric, axis in CURVES:
@@ -111,7 +88,7 @@ def _curve(condition: str, courses: Sequence[Course], metric: str, axis: str) ->
     if not all(along) or not any(points):
         return None
     lines = tuple(
-        Line(seed=course.seed, x=tuple(x[step] for step in steps), y=tuple(y[step] for step in steps))
+        SeedCurve(seed=course.seed, x=tuple(x[step] for step in steps), y=tuple(y[step] for step in steps))
         for course, x, y, steps in zip(courses, along, values, points, strict=True)
         if steps
     )
@@ -134,24 +111,19 @@ def _union(points: Sequence[Sequence[int]]) -> list[int]:
     return sorted({step for steps in points for step in steps})
 
 
-def spent(group: Group) -> Spent:
+def spent(group: RunGroup) -> Spent:
     """Return the budgets that the condition's runs spent in total, as means over seeds."""
     runs = list(group.runs.values())
     last = [_last_counters(run) for run in runs]
     phases = sorted({phase for run in runs if run.summary for phase in run.summary.seconds})
     flops = [line.get("budget/flops") for line in last]
 
-    def mean(read: Callable[[Mapping[str, Any]], float]) -> float:
-        return fmean(read(line) for line in last)
-
+    counters = ("samples", "generated_tokens", "prefilled_tokens", "trained_tokens")
     return Spent(
-        steps=mean(lambda line: line["step"]),
-        samples=mean(lambda line: line["budget/samples"]),
-        generated_tokens=mean(lambda line: line["budget/generated_tokens"]),
-        prefilled_tokens=mean(lambda line: line["budget/prefilled_tokens"]),
-        trained_tokens=mean(lambda line: line["budget/trained_tokens"]),
+        **{name: fmean(line[f"budget/{name}"] for line in last) for name in counters},
+        steps=fmean(line["step"] for line in last),
         flops=fmean(known) if len(known := [value for value in flops if value is not None]) == len(flops) else None,
-        seconds=mean(seconds_of_training),
+        seconds=fmean(map(seconds_of_training, last)),
         seconds_by_phase={p: fmean(r.summary.seconds.get(p, 0.0) for r in runs if r.summary) for p in phases},
     )
 

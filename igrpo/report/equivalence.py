@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from igrpo.report.conditions import compared_settings, drafts, group_size
-from igrpo.settings.algorithm import AlgorithmConfig
+from igrpo.algorithms.base import Algorithm
+from igrpo.algorithms.grpo import GRPO
+from igrpo.algorithms.plan import PlannedSamples
+from igrpo.algorithms.registry import AlgorithmConfig
+from igrpo.report.conditions import compared_settings
 from igrpo.settings.reward import RewardConfig
 
 _Config = dict[str, Any]
+
+#: Settings of the objective that add no term to the loss. A setting that is not listed here, such as a new coefficient,
+#: is taken to add one unless it is 0 or None, so that no two losses are called equal by mistake.
+_SURROGATE = {
+    *("name", "advantage", "ratio", "surrogate", "clip_low", "clip_high", "aggregation", "constant_divisor"),
+    *("kl_estimator", "mask_truncated", "overlong_buffer"),
+}
 
 _ALGORITHM: TypeAdapter[AlgorithmConfig] = TypeAdapter(AlgorithmConfig)
 _REWARD: TypeAdapter[RewardConfig] = TypeAdapter(RewardConfig)
@@ -51,13 +61,15 @@ def _form(config: Mapping[str, Any], rules: list[_Rule]) -> dict[str, str]:
 
 
 def _without_drafts(config: _Config) -> None:
-    algorithm = config["algorithm"]
-    if algorithm["name"] not in {"grpo", "igrpo"}:
+    algorithm = _algorithm(config)
+    if algorithm is None:
         return
-    plain = algorithm.get("rounds", 1) == 1 and algorithm.get("train_on", ["refine"]) == ["refine"]
-    if drafts(config) == 0 or (algorithm["selection"] == "none" and plain and not algorithm.get("bare_fraction")):
-        answers = group_size(config)
-        config |= {"algorithm": {"name": "grpo", "answers": answers}, "completions_per_question": answers}
+    plan = algorithm.plan(int(config["completions_per_question"]))
+    trained = [part for part in plan.parts if part.trained]
+    plain = PlannedSamples("answer", 1, trained[0].samples, trained=(0,))
+    if [replace(part, role="answer") for part in trained] == [plain] and not plan.varies and not plan.other:
+        same = GRPO(name="grpo", answers=plain.samples)
+        config |= {"algorithm": same.model_dump(), "completions_per_question": plain.samples}
 
 
 def _one_update(config: _Config) -> None:
@@ -73,13 +85,19 @@ def _inert(config: _Config) -> None:
         objective["entropy_control"] = {"target": None}
     if objective["advantage"]["scale"] == "none":
         objective["advantage"] |= {"std": "any", "std_eps": 0.0}
-    algorithm = config["algorithm"]
-    if "internalize" not in algorithm.get("train_on", ["internalize"]):
-        algorithm.pop("transfer", None)
+    algorithm = _algorithm(config)
+    if algorithm is not None and algorithm.transferring is None:
+        config["algorithm"].pop("transfer", None)
 
 
 def _controls_entropy(objective: _Config) -> bool:
     return objective.get("entropy_control", {}).get("target") is not None
+
+
+def _has_other_terms(objective: _Config) -> bool:
+    """True if the loss may have a term besides the surrogate: any setting that is not in ``_SURROGATE`` is on."""
+    others = objective.keys() - _SURROGATE - {"entropy_control"}
+    return _controls_entropy(objective) or any(objective[name] for name in others)
 
 
 def _up_to_a_factor(config: _Config) -> None:
@@ -90,7 +108,7 @@ def _up_to_a_factor(config: _Config) -> None:
     """
     objective = config["objective"]
     of_one_size = _groups_of_one_size(config)
-    if objective["kl_beta"] == 0 and objective["entropy_bonus"] == 0 and not _controls_entropy(objective):
+    if not _has_other_terms(objective):
         if objective["advantage"]["baseline"] != "none" and of_one_size:
             objective["advantage"]["baseline"] = "any"  # leave-one-out: G / (G - 1) times the group mean's advantages
         if objective["aggregation"] == "constant":
@@ -104,10 +122,16 @@ def learns_from_drafts(config: Mapping[str, Any]) -> bool:
 
     False if the settings cannot be read, for example those of another version.
     """
+    algorithm = _algorithm(config)
+    return algorithm is not None and algorithm.plan(int(config["completions_per_question"])).learns_from_drafts
+
+
+def _algorithm(config: Mapping[str, Any]) -> Algorithm | None:
+    """Return the algorithm of a run; None if its settings cannot be read, for example those of another version."""
     try:
-        return _ALGORITHM.validate_python(config["algorithm"]).learns_from_drafts
+        return _ALGORITHM.validate_python(config["algorithm"])
     except ValidationError:
-        return False
+        return None
 
 
 def _groups_of_one_size(config: _Config) -> bool:
@@ -116,24 +140,26 @@ def _groups_of_one_size(config: _Config) -> bool:
     Otherwise the factors G / (G - 1) differ between groups. This happens where drafts and refinements, or different
     questions, have groups of different sizes, and where the reward may leave completions without a score.
     """
+    algorithm = _algorithm(config)
     try:
-        algorithm = _ALGORITHM.validate_python(config["algorithm"])
         reward = _REWARD.validate_python(config["reward"])
     except ValidationError:  # settings written by another version
         return False
-    return reward.scores_all and len(algorithm.cohorts(config["completions_per_question"])) == 1
+    if algorithm is None or not reward.scores_all:
+        return False
+    return len(algorithm.plan(int(config["completions_per_question"])).group_sizes) == 1
 
 
 _RULES = [
     _Rule("no draft is ever shown, so that iGRPO trains as GRPO does on as many answers", _without_drafts),
     _Rule(
-        "with one update a step the ratio is 1: clipping, surrogate and level of the ratio change no gradient",
+        "with one update per step the ratio is 1: clipping, surrogate and level of the ratio change no gradient",
         _one_update,
     ),
     _Rule(
         "the gradients differ by a constant factor (leave-one-out baseline, kind of standard deviation, divisor), "
-        "which AdamW takes out but for gradient clipping",
+        "which AdamW cancels except for gradient clipping",
         _up_to_a_factor,
     ),
-    _Rule("what differs is not used", _inert),  # last, since it removes settings that the other rules read
+    _Rule("the settings that differ are not used", _inert),  # last, since it removes settings that the other rules read
 ]

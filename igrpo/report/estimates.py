@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from igrpo.report import statistics
-from igrpo.report.conditions import Group
-from igrpo.report.curves import AXES
+from igrpo.report.budget_axes import BUDGET_AXES
+from igrpo.report.conditions import RunGroup
 from igrpo.report.equivalence import identical_by_construction
 from igrpo.report.model import Comparison, Final, Spent
-from igrpo.report.run_files import Verdicts
-from igrpo.report.words import verdict
+from igrpo.report.verdict import verdict
 
 Metric = Literal["single_shot", "greedy", "draft_conditioned"]
 
 #: Compared metrics; the first is the headline.
-METRICS: tuple[Metric, ...] = ("single_shot", "greedy", "draft_conditioned")
+METRICS: tuple[Metric, ...] = get_args(Metric)
 
 LEVEL, POWER = 0.95, 0.8
 
@@ -39,30 +38,23 @@ _Matrix = NDArray[np.float64]
 _BySeed = dict[int, Mapping[str, float]]
 
 
-def _by_seed(group: Group, metric: Metric, *, before: bool = False) -> _BySeed | None:
+def _by_seed(group: RunGroup, metric: Metric, *, before: bool = False) -> _BySeed | None:
     """Return the share of right answers by seed and problem; None if a seed has no verdicts of this metric."""
     found: _BySeed = {}
     for seed, run in group.runs.items():
         verdicts = run.before if before else run.after
-        if verdicts is None or not (of_metric := _of(verdicts, metric)):
+        shares = {} if verdicts is None else getattr(verdicts, metric)
+        if not shares:
             return None
-        found[seed] = of_metric
+        found[seed] = shares
     return found
-
-
-def _of(verdicts: Verdicts, metric: Metric) -> Mapping[str, float]:
-    return {
-        "single_shot": verdicts.single_shot,
-        "greedy": verdicts.greedy,
-        "draft_conditioned": verdicts.draft_conditioned,
-    }[metric]
 
 
 def _metric_name(metric: Metric) -> str:
     return f"test/{metric}/accuracy"
 
 
-def final(group: Group, metric: Metric) -> Final | None:
+def final(group: RunGroup, metric: Metric) -> Final | None:
     """Return the results of a condition on one metric, before and after training.
 
     None if a run has no verdicts of this metric, or if only one problem was tested at one seed.
@@ -106,33 +98,28 @@ class Difference:
     ``values_SQ`` holds S x Q differences in the share of right answers.
     """
 
-    first: Group
-    second: Group
+    first: RunGroup
+    second: RunGroup
     seeds: tuple[int, ...]
     values_SQ: _Matrix
     problems: int
 
     @classmethod
-    def of(cls, first: Group, second: Group, metric: Metric) -> Difference | None:
+    def of(cls, first: RunGroup, second: RunGroup, metric: Metric) -> Difference | None:
         """Pair two conditions; None if one has no verdicts of this metric, or if they share too little."""
         a, b = _by_seed(first, metric), _by_seed(second, metric)
         if a is None or b is None:
             return None
         seeds = tuple(sorted(a.keys() & b.keys()))
-        common = {seed: a[seed].keys() & b[seed].keys() for seed in seeds}
-        if not seeds or not all(common.values()):
+        rows_S = [{q: b[seed][q] - a[seed][q] for q in sorted(a[seed].keys() & b[seed].keys())} for seed in seeds]
+        if not rows_S or not all(rows_S):
             return None
-        if set.intersection(*map(set, common.values())):
-            _, problems, values_SQ = statistics.paired_differences(a, b)
-            found = cls(first, second, seeds, values_SQ, len(problems))
-        else:  # each seed was tested on different problems
-            rows = [{problem: b[seed][problem] - a[seed][problem] for problem in common[seed]} for seed in seeds]
-            found = cls(first, second, seeds, *_matrix(rows))
-        return found if found.values_SQ.size >= _FEWEST else None
+        values_SQ, problems = _matrix(rows_S)
+        return cls(first, second, seeds, values_SQ, problems) if values_SQ.size >= _FEWEST else None
 
 
 def comparisons(
-    pairs: Sequence[tuple[Group, Group]], metric: Metric, spent: Mapping[str, Spent]
+    pairs: Sequence[tuple[RunGroup, RunGroup]], metric: Metric, spent: Mapping[str, Spent]
 ) -> Iterator[Comparison]:
     """Yield the comparisons of one metric.
 
@@ -183,11 +170,11 @@ def _certainty(one: Difference, estimate: statistics.Estimate, p_adjusted: float
 
 def budget_ratios(first: Spent, second: Spent) -> dict[str, float]:
     """Return the ratio second / first for every budget axis that both conditions recorded."""
-    both = {axis: (getattr(first, axis), getattr(second, axis)) for axis in AXES}
+    both = {axis: (getattr(first, axis), getattr(second, axis)) for axis in BUDGET_AXES}
     return {axis: b / a for axis, (a, b) in both.items() if a and b is not None}
 
 
 def matched_by(ratios: Mapping[str, float]) -> str:
     """Return the first budget, in the order of ``model.Comparison``, that both spent equally; "nothing" if none."""
-    equal = (axis for axis in AXES if axis != "steps" and abs(ratios.get(axis, 0.0) - 1) <= MATCH_TOLERANCE)
+    equal = (axis for axis in BUDGET_AXES if axis != "steps" and abs(ratios.get(axis, 0.0) - 1) <= MATCH_TOLERANCE)
     return next(equal, "nothing")

@@ -11,10 +11,11 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from igrpo.report.budget_axes import BUDGET_AXES
 from igrpo.report.figure_families import Plot
 from igrpo.report.figure_layout import number_values, number_x, panels, place
 from igrpo.report.figure_style import FAINT, Drawing, Look, legend_below
-from igrpo.report.labels import AXES, quantity
+from igrpo.report.labels import quantity
 from igrpo.report.model import Curve
 
 #: Largest number of seed lines per panel. With more, the lines would hide the means, and no seed is drawn.
@@ -93,7 +94,7 @@ def _manner(plot: Plot, curves: Sequence[Curve]) -> _Manner:
     held_out = quantity(curves[0].metric).split is not None
     smooth = longest > _SMOOTH_FROM and not held_out
     window = min(max(3, longest // 10 | 1), (shortest - 1) | 1) if smooth else 1
-    path = plot.axis not in AXES
+    path = plot.axis not in BUDGET_AXES
     several = any(len(curve.lines) > 1 for curve in curves)
     lines = max(sum(len(curve.lines) for curve in group) for _, group in plot.panels)
     return _Manner(window, several, seeds=several and not smooth and not path and lines <= _MAX_SEED_LINES, path=path)

@@ -11,13 +11,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from igrpo.report.figure_layout import number_values
+from igrpo.report.figure_layout import BELOW, number_values, place_boxes
 from igrpo.report.figure_style import DPI, FAINT, INK, WIDTH, Drawing, Look, legend_below
 from igrpo.report.labels import bracket, pair_words, printable, quantity, shortened, signed, stem
 from igrpo.report.model import Comparison, Final
 
 _ROW = 0.6  # height of a row in inches: text, marks and spacing
-_SIDE, _TOP, _BELOW = 0.22, 0.08, 0.56
+_SIDE, _TOP = 0.22, 0.08
 #: Vertical positions of a row's text and marks above its lower edge, as fractions of the row height.
 _WORDS_AT, _MARKS_AT = 0.7, 0.28
 _ZONE = "#dcdcdc"
@@ -36,7 +36,7 @@ def draw_differences(metric: str, comparisons: Sequence[Comparison]) -> Drawing:
         y = len(comparisons) - 1 - row + _MARKS_AT
         if c.interval is None or c.bootstrap_interval is None or c.minimum_detectable_effect is None:
             _dots(axes, y, list(c.seed_differences.values()), INK)
-            _say(axes, y, pair_words(c.pair), f"{what.change(c.difference)} (one seed)")
+            _label_row(axes, y, pair_words(c.pair), f"{what.change(c.difference)} (one seed)")
             continue
         mde, by_chance = c.minimum_detectable_effect, c.identical_by_construction is not None
         axes.fill_between((-mde, mde), y - 0.2, y + 0.2, color=_ZONE, linewidth=0, label=f"mde {row}")
@@ -44,7 +44,7 @@ def draw_differences(metric: str, comparisons: Sequence[Comparison]) -> Drawing:
         _interval(axes, y, c.difference, c.interval, colour=INK, marker="D", hollow=by_chance)
         _dots(axes, y + 0.17, list(c.seed_differences.values()), INK)
         low, high = (what.change(edge) for edge in c.interval)
-        _say(axes, y, pair_words(c.pair), f"{what.change(c.difference)} {bracket(low, high)}")
+        _label_row(axes, y, pair_words(c.pair), f"{what.change(c.difference)} {bracket(low, high)}")
     axes.axvline(0, color=INK, linewidth=1)
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda value, _: signed(100 * value, 1).removesuffix(".0") if what.share else signed(value, 2))
@@ -61,12 +61,12 @@ def draw_differences(metric: str, comparisons: Sequence[Comparison]) -> Drawing:
         handles = seeds
     if any(c.identical_by_construction for c in tested):
         hollow = Line2D([], [], color=INK, marker="D", markerfacecolor="white", markersize=6, linewidth=2.2)
-        handles.append((hollow, "alike by construction"))
-    _finish(canvas, axes, f"difference, {what.change_unit}".removesuffix(", "), handles, len(comparisons))
+        handles.append((hollow, "identical by construction"))
+    _lay_out(canvas, axes, f"difference, {what.change_unit}".removesuffix(", "), handles, len(comparisons))
     captions = {
-        "Look whether an interval leaves out 0, and whether it could have: a true difference inside the grey zone is "
-        "smaller than what this design finds with 80 % power.": bool(tested),
-        "A pair of one seed has a point alone: another seed may say otherwise.": len(tested) < len(comparisons),
+        "Look whether an interval excludes 0, and how wide the grey zone is: this design finds a true difference "
+        "inside it with less than 80 % power.": bool(tested),
+        "A pair with one seed has no interval: another seed may give another result.": len(tested) < len(comparisons),
     }
     caption = " ".join(text for text, applies in captions.items() if applies)
     return Drawing(f"difference-{stem(metric)}", f"Differences in {what.full}", caption, canvas)
@@ -84,7 +84,7 @@ def draw_finals(metric: str, finals: Sequence[Final], looks: Mapping[str, Look])
         if final.before is not None:
             axes.plot((final.before,) * 2, (y - 0.16, y + 0.16), color=FAINT, linewidth=2, label=f"before {row}")
         edges = (what.value(edge) for edge in final.interval)
-        _say(axes, y, look.label, f"{what.value(final.mean)} {bracket(*edges)}")
+        _label_row(axes, y, look.label, f"{what.value(final.mean)} {bracket(*edges)}")
     label = number_values(axes.xaxis.set_major_formatter, metric)
     handles: Handles = [
         (Line2D([], [], color=INK, marker="o", markersize=6, linewidth=2.2), _interval_words(finals)),
@@ -93,16 +93,16 @@ def draw_finals(metric: str, finals: Sequence[Final], looks: Mapping[str, Look])
     if any(final.before is not None for final in finals):
         before = Line2D([], [], color=FAINT, marker="|", markersize=11, markeredgewidth=2, linestyle="")
         handles.append((before, "before training"))
-    _finish(canvas, axes, label, handles, len(finals))
+    _lay_out(canvas, axes, label, handles, len(finals))
     caption = (
-        "Look at the spread of the seeds beside the distance between conditions; intervals that overlap may still "
-        "belong to a clear difference, since conditions are compared seed by seed and problem by problem."
+        "Look at the spread of the seeds beside the distance between conditions; intervals may overlap "
+        "although the difference is clear, since conditions are compared seed by seed and problem by problem."
     )
     return Drawing(f"final-{stem(metric)}", f"After training: {what.full}", caption, canvas)
 
 
 def _interval_words(finals: Sequence[Final]) -> str:
-    over = " (one seed: over its test questions alone)" if any(len(final.per_seed) == 1 for final in finals) else ""
+    over = " (one seed: over its test questions only)" if any(len(final.per_seed) == 1 for final in finals) else ""
     return f"mean, 95 % interval{over}"
 
 
@@ -130,7 +130,7 @@ def _dots(axes: Axes, y: float, values: list[float], colour: str) -> None:
     axes.plot(values, [y] * len(values), "o", color=colour, markersize=3, alpha=0.6, label=f"seeds {int(y)}")
 
 
-def _say(axes: Axes, y: float, words: str, numbers: str) -> None:
+def _label_row(axes: Axes, y: float, words: str, numbers: str) -> None:
     """Write a row's words on the left and its numbers on the right, above its marks."""
     at = y - _MARKS_AT + _WORDS_AT
     place = axes.get_yaxis_transform()
@@ -139,11 +139,9 @@ def _say(axes: Axes, y: float, words: str, numbers: str) -> None:
     axes.text(1.0, at, numbers, transform=place, ha="right", va="center", bbox=clear)
 
 
-def _finish(canvas: Canvas, axes: Axes, label: str, handles: Handles, rows: int) -> None:
+def _lay_out(canvas: Canvas, axes: Axes, label: str, handles: Handles, rows: int) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
     axes.margins(x=0.04)
     legend = legend_below(canvas, [handle for handle, _ in handles], [words for _, words in handles])
-    height = _TOP + rows * _ROW + _BELOW + legend
-    canvas.set_size_inches(WIDTH, height)
-    axes.set_position((_SIDE / WIDTH, (legend + _BELOW) / height, 1 - 2 * _SIDE / WIDTH, rows * _ROW / height))
-    canvas.text(0.5, (legend + 0.1) / height, label, ha="center", va="bottom", size=10.5)
+    box = (_SIDE, legend + BELOW, WIDTH - 2 * _SIDE, rows * _ROW)
+    place_boxes(canvas, [axes], [box], label, legend, above=_TOP)

@@ -8,12 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from igrpo.report.budget_axes import BUDGET_AXES
 from igrpo.report.figure_style import DPI, WIDTH
-from igrpo.report.labels import AXES, AXIS_LABELS, percent, quantity, superscript
+from igrpo.report.labels import percent, quantity, superscript
 
-_LEFT, _RIGHT, _TOP, _BELOW = 0.74, 0.2, 0.12, 0.56  # around the panels
+#: Space in inches between the legend and the panels: tick labels and the common label.
+BELOW = 0.56
+_LEFT, _RIGHT, _TOP = 0.74, 0.2, 0.12  # around the panels
 _TITLE = 0.22  # above a panel that has one
 _SINGLE, _STACKED, _BESIDE = 2.7, 1.85, 2.5  # heights of panels
+
+#: Position in inches: left, bottom, width and height.
+Box = tuple[float, float, float, float]
+
 _WORDS = {3: "thousands", 6: "millions", 9: "billions"}
 
 
@@ -28,7 +35,7 @@ def panels(count: int, *, side_by_side: bool) -> tuple[Canvas, list[Axes]]:
 def place(canvas: Canvas, axes: Sequence[Axes], x_label: str, legend: float, *, side_by_side: bool) -> None:
     """Set the height of the canvas, and place the panels and their common label above a legend of ``legend`` inches."""
     title = _TITLE if any(panel.get_title(loc="left") for panel in axes) else 0.0
-    bottom = legend + _BELOW
+    bottom = legend + BELOW
     wide = WIDTH - _LEFT - _RIGHT
     if side_by_side:
         gap = 0.2
@@ -38,9 +45,20 @@ def place(canvas: Canvas, axes: Sequence[Axes], x_label: str, legend: float, *, 
         tall = _SINGLE if len(axes) == 1 else _STACKED
         step = tall + title + 0.14
         boxes = [(_LEFT, bottom + i * step, wide, tall) for i in reversed(range(len(axes)))]
-    height = max(low + tall for _, low, _, tall in boxes) + title + _TOP
+    place_boxes(canvas, axes, boxes, x_label, legend, above=title + _TOP)
+
+
+def place_boxes(
+    canvas: Canvas, axes: Sequence[Axes], boxes: Sequence[Box], x_label: str, legend: float, *, above: float
+) -> None:
+    """Place each panel in its box, and their common label above a legend of ``legend`` inches.
+
+    The canvas gets the height of the boxes and ``above`` inches over them.
+    """
+    height = max(low + tall for _, low, _, tall in boxes) + above
+    start, end = min(left for left, *_ in boxes), max(left + width for left, _, width, _ in boxes)
     canvas.set_size_inches(WIDTH, height)
-    canvas.text((_LEFT + wide / 2) / WIDTH, (legend + 0.1) / height, x_label, ha="center", va="bottom", size=10.5)
+    canvas.text((start + end) / 2 / WIDTH, (legend + 0.1) / height, x_label, ha="center", va="bottom", size=10.5)
     for panel, (left, low, width, tall) in zip(axes, boxes, strict=True):
         panel.set_position((left / WIDTH, low / height, width / WIDTH, tall / height))
 
@@ -48,12 +66,12 @@ def place(canvas: Canvas, axes: Sequence[Axes], x_label: str, legend: float, *, 
 def number_x(axes: Axes, name: str, largest: float, ticks: int) -> str:
     """Format the ticks of the horizontal axis of a budget or a metric, and return its label."""
     axes.xaxis.set_major_locator(MaxNLocator(nbins=ticks, integer=name == "steps", steps=[1, 2, 2.5, 5, 10]))
-    if name not in AXES:
+    if name not in BUDGET_AXES:
         return number_values(axes.xaxis.set_major_formatter, name)
     power = _power(largest, always=name == "flops")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 10.0**power:,.6g}"))
     unit = f", {_WORDS.get(power, '10' + superscript(power))}" if power else ""
-    return AXIS_LABELS[name] + unit
+    return BUDGET_AXES[name].label + unit
 
 
 def _power(largest: float, *, always: bool) -> int:

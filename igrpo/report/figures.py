@@ -8,7 +8,7 @@ from igrpo.report import figure_curves
 from igrpo.report.figure_families import plots
 from igrpo.report.figure_forest import draw_differences, draw_finals
 from igrpo.report.figure_style import Drawing, Figure, house_style, looks, render
-from igrpo.report.model import Report
+from igrpo.report.model import Report, by_metric
 
 __all__ = ["Figure", "draw_figures", "drawings"]
 
@@ -33,11 +33,9 @@ def _drawings(report: Report) -> list[Drawing]:
     named = [condition.name for condition in report.conditions]
     seen = [*(final.condition for final in report.finals), *(curve.condition for curve in report.curves)]
     look = looks(list(dict.fromkeys((*named, *seen))), report.baseline)
-    finals = {final.metric: [f for f in report.finals if f.metric == final.metric] for final in report.finals}
-    compared = {c.metric: [d for d in report.comparisons if d.metric == c.metric] for c in report.comparisons}
     return [
-        *(draw_finals(metric, group, look) for metric, group in finals.items()),
-        *(draw_differences(metric, group) for metric, group in compared.items()),
+        *(draw_finals(metric, group, look) for metric, group in by_metric(report.finals).items()),
+        *(draw_differences(metric, group) for metric, group in by_metric(report.comparisons).items()),
         *(figure_curves.draw(plot, look) for plot in plots(report.curves)),
     ]
 

@@ -214,4 +214,4 @@ def seed_problem_matrix(values_SQ: ArrayLike) -> Array:
 def check_share(name: str, value: float) -> None:
     """Raise ValueError unless ``value`` is strictly between 0 and 1."""
     if not 0.0 < value < 1.0:
-        raise ValueError(f"{name}={value} must lie between 0 and 1, for example 0.95")
+        raise ValueError(f"{name}={value} must be between 0 and 1, for example 0.95")

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
-from igrpo.report.model import Axis
-
-#: Budget axes in the order in which the report shows them.
-AXES: tuple[str, ...] = get_args(Axis)
-
-AXIS_LABELS: dict[str, str] = {
-    "steps": "training steps",
-    "samples": "training samples",
-    "generated_tokens": "generated tokens",
-    "trained_tokens": "trained tokens",
-    "flops": "training FLOPs",
-    "seconds": "seconds of training",
-}
+from igrpo.types import ANSWER_ROLES
 
 _MINUS = "\N{MINUS SIGN}"
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -32,21 +20,21 @@ _METRICS: dict[str, str] = {
     "greedy/accuracy": "greedy accuracy",
     "draft_conditioned/accuracy": "draft-conditioned accuracy",
     "draft_conditioned_oracle/accuracy": "draft-conditioned accuracy, best of N drafts",
-    "stage1/entropy": "entropy in stage 1",
-    "stage2/entropy": "entropy in stage 2",
-    "stage1/length_mean": "length in stage 1",
-    "stage2/length_mean": "length in stage 2",
-    "stage1/reward_mean": "reward in stage 1",
-    "stage2/reward_mean": "reward in stage 2",
-    "stage1/accuracy": "accuracy of training samples in stage 1",
-    "stage2/accuracy": "accuracy of training samples in stage 2",
+    "train/entropy": "entropy of trained samples",
+    "train/reward": "reward of trained samples",
+    **{
+        f"{role}/{name}": f"{words} of {role}s"
+        for name, words in (("entropy", "entropy"), ("length_mean", "length"), ("reward_mean", "reward"))
+        for role in ANSWER_ROLES
+    },
+    **{f"{role}/accuracy": f"accuracy of {role}s in training" for role in ANSWER_ROLES},
     "groups/zero_variance_share": "groups without variance",
     "transfer/right_given_wrong": "right, given a wrong draft",
     "copy/answer_rate": "draft's answer repeated",
 }
 _SPLITS = ("development", "test", "eval")
 _SHARE_ENDS = ("accuracy", "pass_at_k", "majority_at_k", "_share", "_rate", "_given_right", "_given_wrong")
-_UNITS = {"entropy": "nats a token", "length": "tokens"}
+_UNITS = {"entropy": "nats per token", "length": "tokens"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +109,7 @@ def probability(p: float) -> str:
     return f"{p:.3f}"
 
 
-def count(number: float) -> str:
+def integer(number: float) -> str:
     """Format a number as an integer with thousands separators (a mean over seeds is rounded)."""
     return f"{number:,.0f}"
 
@@ -135,6 +123,7 @@ def scientific(number: float) -> str:
 
 
 def superscript(exponent: int) -> str:
+    """Format an exponent in superscript digits."""
     return str(exponent).translate(_SUPERSCRIPTS)
 
 
@@ -154,6 +143,7 @@ def stem(metric: str) -> str:
 
 
 def capital(words: str) -> str:
+    """Return the words with a capital first letter."""
     return words[:1].upper() + words[1:]
 
 
@@ -163,3 +153,26 @@ def shortened(text: str, length: int) -> str:
         return text
     tail = (length - 1) // 2
     return f"{text[: length - 1 - tail]}…{text[-tail:]}"
+
+
+def points(share: float) -> str:
+    """Format a share as percentage points with a sign, in ASCII."""
+    return signed(100 * share, 1).replace(_MINUS, "-")
+
+
+def count(number: int, noun: str) -> str:
+    """Format a number with a noun: '1 seed', '5 seeds'."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Join parts to an enumeration: 'a', 'a and b', 'a, b and c'."""
+    return " and ".join(part for part in (", ".join(parts[:-1]), *parts[-1:]) if part)
+
+
+def shortlist(texts: Sequence[str], separator: str = ", ", most: int = 5) -> str:
+    """Join at most ``most`` texts, followed by the number of the others: 'a, b, and 3 more'."""
+    rest = len(texts) - most
+    if rest > 0:
+        return separator.join([*texts[:most], f"and {rest} more"])
+    return listed(texts) if separator == ", " else separator.join(texts)

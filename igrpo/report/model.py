@@ -5,15 +5,13 @@ Accuracies and differences of accuracies are shares in [0, 1]; entropies are in 
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 #: Version of report.json that this code writes.
 SCHEMA_VERSION = 2
-
-#: Budgets of a run. Each can be the x axis of a curve, and each except steps can match two conditions.
-Axis = Literal["steps", "samples", "generated_tokens", "trained_tokens", "flops", "seconds"]
 
 
 class _Part(BaseModel):
@@ -73,8 +71,8 @@ class Final(_Part):
     samples_per_problem: int
 
 
-class Line(_Part):
-    """Curve of one run."""
+class SeedCurve(_Part):
+    """Curve of the run of one seed."""
 
     seed: int
     x: tuple[float, ...]
@@ -84,14 +82,14 @@ class Line(_Part):
 class Curve(_Part):
     """Metric of one condition against an axis: the line of each seed, their mean, and the lowest and highest seed.
 
-    ``x`` is the mean over seeds of x at the same step. ``axis`` may also be the name of a metric (entropy against
-    accuracy, for example).
+    ``x`` is the mean over seeds of x at the same step. ``axis`` is a key of ``BUDGET_AXES``, or the name of a metric
+    (to plot entropy against accuracy, for example).
     """
 
     condition: str
     metric: str
     axis: str
-    lines: tuple[Line, ...]
+    lines: tuple[SeedCurve, ...]
     x: tuple[float, ...]
     mean: tuple[float, ...]
     low: tuple[float, ...]
@@ -106,9 +104,9 @@ class Comparison(_Part):
     are then None (null in report.json).
 
     Attributes:
-        matched_by: the first budget of samples, generated_tokens, trained_tokens, flops and seconds that both spent
-            equally (within 2 %); "nothing" if there is none.
-        budget_ratios: ratio second / first for every axis that both counted.
+        matched_by: the first budget of ``BUDGET_AXES``, except steps, that both spent equally (within 2 %); "nothing"
+            if there is none.
+        budget_ratios: ratio second / first for every budget that both counted.
         interval: 95 % interval from two-way random effects (seeds and problems crossed), see intervals.half_width.
         degrees_of_freedom: degrees of freedom of its variance, weighted by the parts of seeds and problems; near
             seeds - 1 if seeds dominate.
@@ -145,6 +143,17 @@ class Comparison(_Part):
     seed_differences: dict[int, float]
     identical_by_construction: str | None
     verdict: str
+
+
+_Measured = TypeVar("_Measured", Final, Comparison)
+
+
+def by_metric(parts: Iterable[_Measured]) -> dict[str, list[_Measured]]:
+    """Return the parts of each metric, in order."""
+    found: dict[str, list[_Measured]] = {}
+    for part in parts:
+        found.setdefault(part.metric, []).append(part)
+    return found
 
 
 class Report(_Part):

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
 
-from igrpo.report.conditions import OTHER_SEEDS, Group, Grouping, compared_settings, other_seeds
+from igrpo.report.conditions import OTHER_SEEDS, Grouping, RunGroup, compared_settings, other_seeds
 from igrpo.report.equivalence import learns_from_drafts
+from igrpo.report.labels import count, shortlist
 from igrpo.report.model import Comparison
-from igrpo.report.words import FEW_SEEDS, count, listed, spent_words
-
-_LISTED = 5
+from igrpo.report.verdict import FEW_SEEDS, spent_words
 
 #: Settings that determine how an answer is requested and whether it counts as right, by the beginnings of their names.
 _MEASURING = ("reward.", "evaluation.", "sampling.max_completion_tokens", "data.")
@@ -37,21 +36,21 @@ def notes(grouping: Grouping, comparisons: Sequence[Comparison]) -> tuple[str, .
     )
 
 
-def _measured_differently(groups: Sequence[Group]) -> Iterator[str]:
+def _measured_differently(groups: Sequence[RunGroup]) -> Iterator[str]:
     settings = [
         {name: text for name, text in compared_settings(group.config).items() if _measures(name)} for group in groups
     ]
     names = sorted({name for one in settings for name in one if len({other.get(name) for other in settings}) > 1})
     if any(name.startswith("reward.") for name in names):
         yield (
-            f"Conditions have different rewards ({_some(names)}): what counts as right is not the same, and their "
+            f"Conditions have different rewards ({shortlist(names)}): they count different answers as right, and their "
             "accuracies are not comparable."
         )
     elif names:
-        yield f"Conditions are tested differently ({_some(names)}): their accuracies are not comparable."
+        yield f"Conditions are tested differently ({shortlist(names)}): their accuracies are not comparable."
 
 
-def _started_differently(groups: Sequence[Group]) -> Iterator[str]:
+def _started_differently(groups: Sequence[RunGroup]) -> Iterator[str]:
     """Warn if accuracies before training differ: the same weights and seeds give the same answers on the test split."""
     worst: tuple[float, str] = (0.0, "")
     for one, other in combinations(groups, 2):
@@ -65,11 +64,11 @@ def _started_differently(groups: Sequence[Group]) -> Iterator[str]:
     if worst[0] > 0:
         yield (
             f"Before training the single-shot accuracy differs between conditions of the same seed ({worst[1]}): they "
-            "did not start from the same weights, or were not asked in the same way."
+            "did not start from the same weights, or their prompts or sampling differ."
         )
 
 
-def _worthless_drafts(groups: Sequence[Group]) -> Iterator[str]:
+def _worthless_drafts(groups: Sequence[RunGroup]) -> Iterator[str]:
     """Warn if a right draft did not raise accuracy on the test split before training.
 
     The runs themselves give this warning for the development split.
@@ -79,8 +78,8 @@ def _worthless_drafts(groups: Sequence[Group]) -> Iterator[str]:
         seeds = [str(seed) for seed, worth in starts.items() if worth is not None and worth.is_nothing]
         if seeds and learns_from_drafts(group.config):
             yield (
-                f"Before training a right draft did not raise the accuracy of {group.name} (seed {_some(seeds)}): "
-                "training on refinements had little to work with."
+                f"Before training a right draft did not raise the accuracy of {group.name} (seed {shortlist(seeds)}): "
+                "training on refinements had little to learn from."
             )
 
 
@@ -99,23 +98,23 @@ def _unmatched(comparisons: Sequence[Comparison]) -> Iterator[str]:
     ratios = {c.pair: c.budget_ratios for c in comparisons if c.matched_by == "nothing"}
     if ratios:
         texts = [spent_words(second, first, found) for (first, second), found in ratios.items()]
-        yield f"Budgets are not matched on any axis: {_some(texts, '; ')}."
+        yield f"Budgets are not matched on any axis: {shortlist(texts, '; ')}."
 
 
-def _few_seeds(groups: Sequence[Group]) -> Iterator[str]:
+def _few_seeds(groups: Sequence[RunGroup]) -> Iterator[str]:
     for number in range(1, FEW_SEEDS):
         names = [group.name for group in groups if len(group.runs) == number]
         if names:
             what = (
-                "nothing here tells how much seeds differ. Differences to them have no interval and no p, and the "
-                "interval of what each reached is about that seed's test questions alone"
+                "the spread between seeds is unknown. Their differences have no interval and no p-value, and the "
+                "intervals of their results cover that seed's test questions only"
                 if number == 1
-                else "that is too few to tell how they differ, and the intervals cannot be trusted"
+                else "too few to estimate how they differ, so that the intervals are unreliable"
             )
-            yield f"{count(number, 'seed')} only ({_some(names)}): {what}."
+            yield f"{count(number, 'seed')} only ({shortlist(names)}): {what}."
 
 
-def _one_start(groups: Sequence[Group]) -> Iterator[str]:
+def _one_start(groups: Sequence[RunGroup]) -> Iterator[str]:
     for name in OTHER_SEEDS:
         if not name.startswith("model."):
             continue  # the data should be the same for all seeds
@@ -125,22 +124,22 @@ def _one_start(groups: Sequence[Group]) -> Iterator[str]:
         if fixed:
             value = f"={next(iter(fixed.values()))}" if len(set(fixed.values())) == 1 else ""
             yield (
-                f"All seeds of {_some(list(fixed))} start from the same weights ({name}{value}): the seeds do not "
-                f"cover the warm start; {name}='${{seed}}' would."
+                f"All seeds of {shortlist(list(fixed))} start from the same weights ({name}{value}): the seeds do not "
+                f"vary the warm start; {name}='${{seed}}' would."
             )
 
 
-def _values(group: Group, name: str) -> set[int]:
+def _values(group: RunGroup, name: str) -> set[int]:
     return {seeds[name] for run in group.runs.values() if name in (seeds := other_seeds(run.config))}
 
 
-def _different_seeds(groups: Sequence[Group]) -> Iterator[str]:
+def _different_seeds(groups: Sequence[RunGroup]) -> Iterator[str]:
     if len({tuple(group.runs) for group in groups}) > 1:
         texts = [f"{group.name}: {', '.join(map(str, group.runs))}" for group in groups]
-        yield f"Conditions have different seeds ({_some(texts, '; ')}): a comparison uses those that both have."
+        yield f"Conditions have different seeds ({shortlist(texts, '; ')}): a comparison uses those that both have."
 
 
-def _different_problems(groups: Sequence[Group]) -> Iterator[str]:
+def _different_problems(groups: Sequence[RunGroup]) -> Iterator[str]:
     tested = [run.after.single_shot.keys() for group in groups for run in group.runs.values() if run.after is not None]
     common = set(tested[0]).intersection(*tested) if tested else set()
     if any(len(problems) != len(common) for problems in tested):
@@ -156,11 +155,4 @@ def _different_problems(groups: Sequence[Group]) -> Iterator[str]:
 def _excluded(grouping: Grouping) -> Iterator[str]:
     texts = [f"{entry.name} ({entry.excluded})" for entry in grouping.entries if entry.excluded is not None]
     if texts:
-        yield f"{len(texts)} of {count(len(grouping.entries), 'run')} take no part: {_some(texts, '; ')}."
-
-
-def _some(texts: Sequence[str], separator: str = ", ") -> str:
-    rest = len(texts) - _LISTED
-    if rest > 0:
-        return separator.join([*texts[:_LISTED], f"and {rest} more"])
-    return listed(texts) if separator == ", " else separator.join(texts)
+        yield f"{len(texts)} of {count(len(grouping.entries), 'run')} are not used: {shortlist(texts, '; ')}."

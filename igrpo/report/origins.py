@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from igrpo.report.conditions import Group, compared_settings, other_seeds
+from igrpo.report.conditions import RunGroup, compared_settings, other_seeds
+from igrpo.report.labels import count, listed, shortlist
 from igrpo.report.runs import LoadedRun
-from igrpo.report.words import count, listed
 from igrpo.runs.fingerprints import PARTS, Part, Prints, differences
 
 #: Settings that determine a part, by the beginnings of their names.
@@ -27,15 +27,13 @@ _DECIDING: dict[Part, tuple[str, ...]] = {
 #: Pieces of a part that are compared when other settings differ: those that both conditions have with any algorithm.
 _PIECES: Mapping[Part, Collection[str]] = {"questions": ("train", "development", "test"), "prompts": ("question",)}
 
-_LISTED = 3
-
 
 #: Two conditions; the second is compared with the first.
-Pair = tuple[Group, Group]
+Pair = tuple[RunGroup, RunGroup]
 
 
 def check_origins(
-    groups: Sequence[Group], pairs: Sequence[Pair], allowed: Collection[Part]
+    groups: Sequence[RunGroup], pairs: Sequence[Pair], allowed: Collection[Part]
 ) -> tuple[list[Pair], tuple[str, ...]]:
     """Reject runs that differ in a part other than the compared one.
 
@@ -51,8 +49,12 @@ def check_origins(
             allows the comparison.
     """
     runs = [run for group in groups for run in group.runs.values()]
-    found = [(part, text) for part in PARTS for text in (*_changed_on_the_way(runs, part), *_silent(runs, part))]
-    second = {number: list(_beside(*pair)) for number, pair in enumerate(pairs)}
+    found = [
+        (part, text)
+        for part in PARTS
+        for text in (*_changed_within_a_run(runs, part), *_silent_differences(runs, part))
+    ]
+    second = {number: list(_second_differences(*pair)) for number, pair in enumerate(pairs)}
     wrong = {number for number, texts in second.items() if any(part not in allowed for part, _ in texts)}
     compared = {group.name for number, pair in enumerate(pairs) if number not in wrong for group in pair}
     left_out = {number for number in wrong if {group.name for group in pairs[number]} <= compared}
@@ -62,25 +64,25 @@ def check_origins(
     if refused:
         flags = " ".join(f"--allow-different {part}" for part in dict.fromkeys(part for part, _ in refused))
         raise ValueError(
-            "these runs were not made of the same, and what they differ in would be a part of the result: "
-            f"{_some([f'{part}: {text}' for part, text in refused])}. Leave out or repeat the runs that are not meant; "
-            f"to compare them all the same: {flags}"
+            "the runs differ in more than what is compared, and this would be part of the result: "
+            f"{shortlist([f'{part}: {text}' for part, text in refused], '; ')}. Leave out or repeat the runs that are "
+            f"not meant; to compare them nevertheless: {flags}"
         )
     return [pair for number, pair in enumerate(pairs) if number not in left_out], (
         *(f"Compared although they differ in {part}: {text}." for part, text in found),
         *(f"Not compared: {second[number][0][1]}." for number in sorted(left_out)),
-        *_unknown(runs),
+        *_without_fingerprints(runs),
     )
 
 
-def _changed_on_the_way(runs: Sequence[LoadedRun], part: Part) -> Iterator[str]:
+def _changed_within_a_run(runs: Sequence[LoadedRun], part: Part) -> Iterator[str]:
     for run in runs:
         for change in () if run.fingerprints is None else run.fingerprints.changes:
             if change.part == part:
-                yield f"{run.name} was resumed after step {change.step} with another one: {change.what}"
+                yield f"{run.name} was resumed after step {change.step} with a change: {change.what}"
 
 
-def _silent(runs: Sequence[LoadedRun], part: Part) -> Iterator[str]:
+def _silent_differences(runs: Sequence[LoadedRun], part: Part) -> Iterator[str]:
     """Yield runs whose part differs although the settings that determine it are the same."""
     first: dict[frozenset[tuple[str, str]], tuple[LoadedRun, Prints]] = {}
     for run in runs:
@@ -100,7 +102,7 @@ def _is_compared(part: Part, piece: str) -> bool:
     return part != "questions" or piece in _PIECES[part]
 
 
-def _beside(first: Group, second: Group) -> Iterator[tuple[Part, str]]:
+def _second_differences(first: RunGroup, second: RunGroup) -> Iterator[tuple[Part, str]]:
     """Yield the parts whose settings differ in a pair that differs in other settings, too."""
     if _sweeps(first) & _sweeps(second):
         return
@@ -115,12 +117,12 @@ def _beside(first: Group, second: Group) -> Iterator[tuple[Part, str]]:
         if own and rest and (changed := _pair_differences(first, second, part)):
             yield (
                 part,
-                f"{second.name} differs from {first.name} in {_some(rest, ', ')}, and in {_some(own, ', ')} as well "
-                f"({_some(changed)})",
+                f"{second.name} differs from {first.name} in {shortlist(rest)}, and in {shortlist(own)} as well "
+                f"({shortlist(changed, '; ')})",
             )
 
 
-def _pair_differences(first: Group, second: Group, part: Part) -> list[str]:
+def _pair_differences(first: RunGroup, second: RunGroup, part: Part) -> list[str]:
     """Compare the first common seed for which both runs have fingerprints."""
     for seed in sorted(first.runs.keys() & second.runs.keys()):
         one, other = first.runs[seed].fingerprints, second.runs[seed].fingerprints
@@ -134,16 +136,16 @@ def _pair_differences(first: Group, second: Group, part: Part) -> list[str]:
     return []
 
 
-def _unknown(runs: Sequence[LoadedRun]) -> Iterator[str]:
+def _without_fingerprints(runs: Sequence[LoadedRun]) -> Iterator[str]:
     without = [run.name for run in runs if run.fingerprints is None]
     if without and len(runs) > 1:
         yield (
-            f"{len(without)} of {count(len(runs), 'run')} keep no fingerprints, for an older igrpo made them "
-            f"({_some(without)}): whether they had the same questions, prompts, reward and model is not known."
+            f"{len(without)} of {count(len(runs), 'run')} have no fingerprints, since an older igrpo made them "
+            f"({shortlist(without)}): whether they had the same questions, prompts, reward and model is not known."
         )
 
 
-def _sweeps(group: Group) -> set[str]:
+def _sweeps(group: RunGroup) -> set[str]:
     return {run.sweep for run in group.runs.values() if run.sweep is not None}
 
 
@@ -153,8 +155,3 @@ def _deciding(settings: Mapping[str, str], part: Part) -> dict[str, str]:
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in values.items()}
-
-
-def _some(texts: Sequence[str], separator: str = "; ") -> str:
-    rest = len(texts) - _LISTED
-    return separator.join([*texts[:_LISTED], *([f"and {rest} more"] if rest > 0 else [])])

@@ -8,37 +8,37 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from igrpo.report.budget_axes import BUDGET_AXES
 from igrpo.report.figure_style import Figure
-from igrpo.report.headlines import difference_words, headline, sentence
-from igrpo.report.labels import AXIS_LABELS, pair_words, quantity
+from igrpo.report.labels import pair_words, quantity
 from igrpo.report.model import Comparison, Report
 from igrpo.report.table_contents import budgets, conditions, runs
 from igrpo.report.table_results import comparisons, results
-from igrpo.report.words import SIGNIFICANCE
+from igrpo.report.verdict import SIGNIFICANCE, difference_words, headline, sentence
 
 #: Sections of the page: (key, title, lead, beginnings of figure names). The last section takes the remaining figures.
 _SECTIONS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     (
         "accuracy",
         "Accuracy in the course of training",
-        "Development accuracy, once for each way of counting what was spent. A lead that changes with the axis is a "
-        "statement about cost.",
+        "Development accuracy against each budget. A lead that changes with the axis is due to a difference in cost.",
         ("accuracy-by-",),
     ),
     (
         "entropy",
         "Entropy",
-        "Of the policy at temperature 1, mean over all tokens of a stage. It falls as answers get surer, so read it "
-        "against accuracy before calling a difference exploration.",
+        "Entropy of the policy at temperature 1, mean over all tokens of a stage. It falls as accuracy rises, so "
+        "compare it at equal accuracy before you attribute a difference to exploration.",
         ("entropy-by-",),
     ),
     (
         "transfer",
         "Transfer and copying",
-        "Whether what the refiner learns reaches the bare answer, and whether refinements repair or repeat.",
+        "Does training on refinements also improve the answers to the bare question, and do refinements correct drafts "
+        "or copy them?",
         ("transfer-by-", "right-given-wrong-by-", "copy-by-"),
     ),
-    ("further", "Further measurements", "What else was measured at each step.", ("",)),
+    ("further", "Further measurements", "Other metrics of each step.", ("",)),
 )
 
 
@@ -91,7 +91,7 @@ def html(report: Report, figures: Iterable[Figure]) -> str:
 
 
 def _finding(c: Comparison) -> _Finding:
-    matched = f"at equal {AXIS_LABELS[c.matched_by]}" if c.matched_by in AXIS_LABELS else ""
+    matched = f"at equal {BUDGET_AXES[c.matched_by].label}" if c.matched_by in BUDGET_AXES else ""
     shown = c.p_adjusted is not None and c.p_adjusted < SIGNIFICANCE
     return _Finding(pair_words(c.pair), difference_words(c), matched, sentence(c.verdict), shown)
 

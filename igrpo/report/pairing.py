@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from igrpo.report.conditions import Group, compared_settings, group_size
-from igrpo.report.words import listed
+from igrpo.report.conditions import RunGroup, compared_settings
+from igrpo.report.labels import listed
 
 
-def choose_baseline(groups: Sequence[Group], wanted: str | None) -> Group:
+def choose_baseline(groups: Sequence[RunGroup], wanted: str | None) -> RunGroup:
     """Return the condition named ``wanted``, else GRPO on the whole budget, else the first condition.
 
     Raises:
@@ -23,43 +23,44 @@ def choose_baseline(groups: Sequence[Group], wanted: str | None) -> Group:
     return max(plain, key=_plainness) if plain else groups[0]
 
 
-def stand_in(groups: Sequence[Group], base: Group) -> str | None:
+def substitute_note(groups: Sequence[RunGroup], base: RunGroup) -> str | None:
     """Return a note if the baseline of `choose_baseline` is not GRPO with its own objective; else None."""
     if len(groups) < 2 or (_is_plain(base) and _plainness(base)[0]):
         return None
     return (
-        f"No run is GRPO with its own objective on the whole budget: {base.name} stands in as the baseline "
+        f"No run is GRPO with its own objective on the whole budget: {base.name} is the baseline instead "
         "(--baseline NAME: another)."
     )
 
 
-def _is_plain(group: Group) -> bool:
+def _is_plain(group: RunGroup) -> bool:
     """True for GRPO that spends the whole budget on one group and trains on every completion."""
     config = group.config
     imitates = config["objective"].get("advantage", {}).get("select", "all") != "all"
-    whole = group_size(config) == config["completions_per_question"]
-    return config["algorithm"]["name"] == "grpo" and whole and not imitates
+    algorithm = config["algorithm"]
+    whole = algorithm.get("answers") == config["completions_per_question"]
+    return algorithm["name"] == "grpo" and whole and not imitates
 
 
-def _plainness(group: Group) -> tuple[bool, int]:
+def _plainness(group: RunGroup) -> tuple[bool, int]:
     """Sort key: GRPO's own objective before others, then the larger budget; on ties ``max`` takes the first."""
     return group.config["objective"].get("name") == "grpo", int(group.config["completions_per_question"])
 
 
-def pairs_with_baselines(groups: Sequence[Group], base: Group) -> list[tuple[Group, Group]]:
+def pairs_with_baselines(groups: Sequence[RunGroup], base: RunGroup) -> list[tuple[RunGroup, RunGroup]]:
     """Return (baseline, condition) pairs: conditions with their own baseline, then the rest with the report's."""
     own = [(plain, group) for group in groups if (plain := _own_baseline(group, groups, base)) is not None]
     rest = [(base, group) for group in groups if group is not base and (base, group) not in own]
     return [*own, *rest]
 
 
-def _own_baseline(group: Group, groups: Sequence[Group], base: Group) -> Group | None:
+def _own_baseline(group: RunGroup, groups: Sequence[RunGroup], base: RunGroup) -> RunGroup | None:
     if group is base or _is_plain(group):
         return None
     alike = [one for one in groups if _is_plain(one) and _but_for_algorithm(one) == _but_for_algorithm(group)]
     return base if base in alike else next(iter(alike), None)
 
 
-def _but_for_algorithm(group: Group) -> dict[str, str]:
+def _but_for_algorithm(group: RunGroup) -> dict[str, str]:
     settings = compared_settings(group.config)
     return {name: text for name, text in settings.items() if not name.startswith("algorithm.")}

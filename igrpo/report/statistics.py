@@ -6,14 +6,13 @@ The intervals are computed in ``intervals``.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
 from igrpo.report.intervals import (
-    Array,
     Estimate,
     bootstrap_interval,
     check_share,
@@ -31,7 +30,6 @@ __all__ = [
     "holm",
     "minimum_detectable_effect",
     "p_better",
-    "paired_differences",
     "planned_minimum_detectable_effect",
     "two_sided_p",
 ]
@@ -96,7 +94,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """
     wrong = [p for p in p_values if not 0.0 <= p <= 1.0]
     if wrong:
-        raise ValueError(f"p-values must lie between 0 and 1, and {wrong[0]} does not")
+        raise ValueError(f"p-values must be between 0 and 1, and {wrong[0]} does not")
     adjusted = [0.0] * len(p_values)
     highest = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
@@ -155,7 +153,7 @@ def planned_minimum_detectable_effect(
     if seed_sd < 0:
         raise ValueError(f"seed_sd={seed_sd} must be 0 or more")
     if not 0.0 <= problem_correlation <= 1.0:
-        raise ValueError(f"problem_correlation={problem_correlation} must lie between 0 and 1")
+        raise ValueError(f"problem_correlation={problem_correlation} must be between 0 and 1")
     spread = 2 * accuracy * (1 - accuracy)
     between = spread * PROBLEM_SHARE * (1 - problem_correlation)
     residual = spread * (1 - PROBLEM_SHARE) / samples
@@ -184,44 +182,3 @@ def _detectable(terms: Sequence[tuple[float, float]], power: float, level: float
     bounds = half_width(drawn, level) / error
     effect = optimize.brentq(lambda effect: stats.norm.sf(bounds - effect).mean() - power, 0.0, bounds.max() + 10)
     return error * float(effect)
-
-
-def paired_differences(
-    a: Mapping[int, Mapping[str, float]], b: Mapping[int, Mapping[str, float]]
-) -> tuple[tuple[int, ...], tuple[str, ...], Array]:
-    """Return ``b`` minus ``a`` over the seeds that both have and the problems that all runs of these seeds have.
-
-    Args:
-        a, b: values by seed and problem id.
-
-    Returns:
-        seeds (S,) and problem ids (Q,), both sorted, and the differences [S, Q].
-
-    Raises:
-        ValueError: no seed or no problem in common; the message says which runs do not match.
-    """
-    seeds = tuple(sorted(a.keys() & b.keys()))
-    if not seeds:
-        raise ValueError(
-            f"the two conditions share no seed: the first has {sorted(a)}, the second {sorted(b)}; "
-            "run both with the same seeds"
-        )
-    common: set[str] | None = None
-    for name, condition in (("first", a), ("second", b)):
-        for seed in seeds:
-            found = condition[seed].keys()
-            if common is not None and not common & found:
-                raise ValueError(
-                    f"no problem is in every run of both conditions: seed {seed} of the {name} has {_some(found)}, the "
-                    f"runs before it share {_some(common)}; evaluate both on the same problems"
-                )
-            common = set(found) if common is None else common & found
-    problems = tuple(sorted(common or ()))
-    if not problems:
-        raise ValueError(f"seed {seeds[0]} of the first condition has no problem; it was not evaluated")
-    return seeds, problems, np.array([[b[seed][q] - a[seed][q] for q in problems] for seed in seeds], dtype=np.float64)
-
-
-def _some(ids: Set[str]) -> str:
-    first = sorted(ids)[:3]
-    return f"{len(ids)} problems ({', '.join(first)}{', ...' if len(ids) > 3 else ''})" if ids else "no problem"

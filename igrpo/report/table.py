@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 #: Text of a cell without a number.
 NONE = "–"
+
+#: Rows of cells.
+Rows = tuple[tuple[str, ...], ...]
+
+#: (heading, rows) pairs.
+Groups = tuple[tuple[str, Rows], ...]
+
+
+def ungrouped(rows: Iterable[tuple[str, ...]]) -> Groups:
+    """Return all rows as one group without a heading."""
+    return (("", tuple(rows)),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,24 +28,19 @@ class Table:
         key: name of the table in links.
         title: title of the table.
         head: title of every column.
-        rows: rows with as many cells as ``head``.
+        groups: rows under each heading (empty for a table without headings); a row has as many cells as ``head``.
         note: explanation for the reader; may be empty.
         words: number of leading columns that contain words (left-aligned); the others contain numbers.
-        headings: (heading, number of rows under it) pairs in order; empty for a table without groups.
     """
 
     key: str
     title: str
     head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    groups: Groups
     note: str = ""
     words: int = 1
-    headings: tuple[tuple[str, int], ...] = ()
 
-    def groups(self) -> list[tuple[str, tuple[tuple[str, ...], ...]]]:
-        """Return (heading, rows) pairs in order; one group with an empty heading if there are no headings."""
-        found, start = [], 0
-        for heading, size in self.headings or (("", len(self.rows)),):
-            found.append((heading, self.rows[start : start + size]))
-            start += size
-        return found
+    @property
+    def rows(self) -> Rows:
+        """All rows, without the headings."""
+        return tuple(row for _, rows in self.groups for row in rows)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from igrpo.report.labels import AXES, count, scientific
+from igrpo.report.budget_axes import BUDGET_AXES
+from igrpo.report.labels import integer, scientific
 from igrpo.report.model import Report
-from igrpo.report.table import NONE, Table
+from igrpo.report.table import NONE, Table, ungrouped
 from igrpo.report.table_results import comparisons, results
 
 
@@ -15,10 +16,10 @@ def budgets(report: Report) -> list[Table]:
         "budget",
         "Budget spent by a run",
         ("condition", "steps", "samples", "generated tokens", "prefilled", "trained", "FLOPs", "seconds"),
-        tuple(
+        ungrouped(
             (
                 name,
-                *(count(n) for n in (s.steps, s.samples, s.generated_tokens, s.prefilled_tokens, s.trained_tokens)),
+                *(integer(n) for n in (s.steps, s.samples, s.generated_tokens, s.prefilled_tokens, s.trained_tokens)),
                 NONE if s.flops is None else scientific(s.flops),
                 f"{s.seconds:,.1f}",
             )
@@ -33,11 +34,11 @@ def budgets(report: Report) -> list[Table]:
         "seconds",
         "Seconds by phase",
         ("condition", *(phase.replace("_", " ") for phase in phases)),
-        tuple(
+        ungrouped(
             (name, *(f"{s.seconds_by_phase[p]:,.1f}" if p in s.seconds_by_phase else NONE for p in phases))
             for name, s in spent
         ),
-        "Wall time, means over seeds; it holds for one machine and its load.",
+        "Wall time, means over seeds; it depends on the machine and its load.",
     )
     return [counters, *([by_phase] if phases else []), *_ratios(report)]
 
@@ -45,7 +46,7 @@ def budgets(report: Report) -> list[Table]:
 def conditions(report: Report) -> Table:
     """Return the table of the settings in which conditions differ."""
     names = tuple(dict.fromkeys(name for condition in report.conditions for name in condition.settings))
-    rows = tuple(
+    rows = ungrouped(
         (
             c.name + (" (baseline)" if c.name == report.baseline else ""),
             ", ".join(str(seed) for seed in c.seeds),
@@ -53,26 +54,26 @@ def conditions(report: Report) -> Table:
         )
         for c in report.conditions
     )
-    note = "Settings that all share are left out; runs of one condition differ by their seed alone."
+    note = "Settings that all conditions share are left out; runs of one condition differ only in their seed."
     return Table("conditions", "Conditions", ("condition", "seeds", *names), rows, note, words=len(names) + 2)
 
 
 def runs(report: Report) -> Table:
     """Return the table of all runs that were found, with the reason if a run is not used."""
-    rows = tuple(
+    rows = ungrouped(
         (
             r.name,
             r.condition,
             NONE if r.seed is None else str(r.seed),
             r.status,
-            count(r.steps),
+            integer(r.steps),
             "yes" if r.excluded is None else f"no: {r.excluded}",
         )
         for r in report.runs
     )
     used = sum(run.excluded is None for run in report.runs)
-    note = f"{used} of {len(rows)} runs take part."
-    return Table("runs", "Runs", ("run", "condition", "seed", "status", "steps", "takes part"), rows, note, words=6)
+    note = f"{used} of {len(report.runs)} runs are used."
+    return Table("runs", "Runs", ("run", "condition", "seed", "status", "steps", "used"), rows, note, words=6)
 
 
 def all_tables(report: Report) -> list[Table]:
@@ -82,13 +83,13 @@ def all_tables(report: Report) -> list[Table]:
 
 def _ratios(report: Report) -> list[Table]:
     pairs = {c.pair: c for c in report.comparisons}
-    axes = [axis for axis in AXES if any(axis in c.budget_ratios for c in pairs.values())]
+    axes = [axis for axis in BUDGET_AXES if any(axis in c.budget_ratios for c in pairs.values())]
     if not axes:
         return []
-    rows = tuple(
+    rows = ungrouped(
         (f"{second} / {first}", *(f"{c.budget_ratios[a]:.3f}" if a in c.budget_ratios else NONE for a in axes))
         for (first, second), c in pairs.items()
     )
-    head = ("pair", *(axis.replace("_", " ").replace("flops", "FLOPs") for axis in axes))
+    head = ("pair", *(BUDGET_AXES[axis].words for axis in axes))
     note = "A ratio within 2 % of 1 counts as matched."
-    return [Table("ratios", "Budget ratios of what is compared", head, rows, note)]
+    return [Table("ratios", "Budget ratios of the compared conditions", head, rows, note)]

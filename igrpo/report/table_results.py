@@ -6,20 +6,14 @@ Shares are in %, differences of shares in percentage points, both with one decim
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
+from igrpo.report.budget_axes import budget_words
 from igrpo.report.labels import bracket, capital, pair_words, probability, quantity, signed
-from igrpo.report.model import Comparison, Final, Report
-from igrpo.report.table import NONE, Table
+from igrpo.report.model import Comparison, Final, Report, by_metric
+from igrpo.report.table import NONE, Groups, Table
 
 _Part = TypeVar("_Part", Final, Comparison)
-
-
-class _Rows(NamedTuple):
-    """Rows of a table and its headings."""
-
-    rows: tuple[tuple[str, ...], ...]
-    headings: tuple[tuple[str, int], ...]
 
 
 def results(report: Report) -> list[Table]:
@@ -28,13 +22,12 @@ def results(report: Report) -> list[Table]:
         return []
     note = (
         "Shares in %, changes in percentage points, both rounded to 0.1. Per seed: in ascending order of the seed "
-        f"({_seed_words(report.finals)}). Size: problems × samples a problem."
+        f"({_seed_words(report.finals)}). Size: problems × samples per problem."
     )
     if any(len(final.per_seed) == 1 for final in report.finals):
-        note += " With one seed the interval is about that seed's test questions alone."
+        note += " With one seed the interval covers that seed's test questions only."
     head = ("condition", "after", "95 % interval", "before", "change", "per seed", "size")
-    rows = _by_metric(report.finals, _final_row, change=False)
-    return [Table("results", "Results after training", head, rows.rows, note, headings=rows.headings)]
+    return [Table("results", "Results after training", head, _groups(report.finals, _final_row, change=False), note)]
 
 
 def comparisons(report: Report) -> list[Table]:
@@ -43,13 +36,13 @@ def comparisons(report: Report) -> list[Table]:
     if not compared:
         return []
     size_head = ("pair", "matched by", "difference", "95 % interval", "bootstrap interval", "per seed", "size")
-    sizes = _by_metric(compared, _size_row, change=True)
+    sizes = _groups(compared, _size_row, change=True)
     head = ("pair", "P(better)", "p", "p adjusted", "effect size", "MDE", "df")
-    tables = [Table("differences", "Differences", size_head, sizes.rows, _size_note(compared), 2, sizes.headings)]
+    tables = [Table("differences", "Differences", size_head, sizes, _size_note(compared), words=2)]
     tested = [c for c in compared if c.interval is not None]
     if tested:
-        tests, note = _by_metric(tested, _certainty_row, change=True), _certainty_note(tested)
-        tables.append(Table("certainty", "Certainty and power", head, tests.rows, note, 1, tests.headings))
+        tests = _groups(tested, _certainty_row, change=True)
+        tables.append(Table("certainty", "Certainty and power", head, tests, _certainty_note(tested)))
     return tables
 
 
@@ -70,8 +63,14 @@ def _size_row(c: Comparison) -> tuple[str, ...]:
         NONE if edges is None else bracket(*map(what.change, edges)) for edges in (c.interval, c.bootstrap_interval)
     )
     seeds = ", ".join(what.change(value) for _, value in sorted(c.seed_differences.items()))
-    matched = c.matched_by.replace("_", " ").replace("flops", "FLOPs")
-    return (pair_words(c.pair), matched, what.change(c.difference), *intervals, seeds, f"{c.seeds} × {c.problems}")
+    return (
+        pair_words(c.pair),
+        budget_words(c.matched_by),
+        what.change(c.difference),
+        *intervals,
+        seeds,
+        f"{c.seeds} × {c.problems}",
+    )
 
 
 def _certainty_row(c: Comparison) -> tuple[str, ...]:
@@ -85,15 +84,15 @@ def _or_none(number: float | None, words: Callable[[float], str]) -> str:
     return NONE if number is None else words(number)
 
 
-def _by_metric(parts: Sequence[_Part], row: Callable[[_Part], tuple[str, ...]], *, change: bool) -> _Rows:
-    """Return the rows grouped by metric, and the heading of each metric with its unit."""
-    groups = {part.metric: [p for p in parts if p.metric == part.metric] for part in parts}
-    headings = []
-    for metric, group in groups.items():
+def _groups(parts: Sequence[_Part], row: Callable[[_Part], tuple[str, ...]], *, change: bool) -> Groups:
+    """Return the rows of each metric under a heading with its unit."""
+    groups = []
+    for metric, measured in by_metric(parts).items():
         what = quantity(metric)
         unit = what.change_unit if change else what.unit
-        headings.append((capital(what.full) + (f" ({unit})" if unit else ""), len(group)))
-    return _Rows(tuple(row(part) for group in groups.values() for part in group), tuple(headings))
+        heading = capital(what.full) + (f" ({unit})" if unit else "")
+        groups.append((heading, tuple(row(part) for part in measured)))
+    return tuple(groups)
 
 
 def _seed_words(finals: Sequence[Final]) -> str:
@@ -107,12 +106,12 @@ def _size_note(compared: Sequence[Comparison]) -> str:
         "order of the seed. Size: seeds × problems."
     )
     if any(c.interval is None for c in compared):
-        note += " Pairs of one seed have no interval: another seed may say otherwise."
+        note += " Pairs of one seed have no interval: another seed may give another result."
     chance = {pair_words(c.pair): c.identical_by_construction for c in compared if c.identical_by_construction}
     if not chance:
         return note
     pairs = "; ".join(f"{pair} ({reason})" for pair, reason in chance.items())
-    return f"{note} Alike by construction, so that chance alone parts them: {pairs}."
+    return f"{note} Identical by construction, so that they can differ only by chance: {pairs}."
 
 
 def _certainty_note(compared: Sequence[Comparison]) -> str:
@@ -121,5 +120,5 @@ def _certainty_note(compared: Sequence[Comparison]) -> str:
         f"P(better): probability that the true difference is above 0. p adjusted: Holm, over the "
         f"comparisons of a metric ({families}). Effect size: difference over the standard deviation of the seeds' "
         "differences. MDE: minimum detectable effect, at 80 % power and 5 % over the family. "
-        "df: degrees of freedom of the variance; near the number of seeds less one where the seeds decide."
+        "df: degrees of freedom of the variance; near the number of seeds minus one if seeds cause most of it."
     )

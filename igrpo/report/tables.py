@@ -1,16 +1,18 @@
-"""Markdown and LaTeX versions of a report's tables. All text is escaped, since names come from outside."""
+"""Markdown and LaTeX versions of a report's tables. All text is escaped, since names come from outside.
+
+They are written without pandas: its ``to_latex`` has no rows of headings, notes or scaling and escapes fewer
+characters, and its ``to_markdown`` needs another package and does not escape, so that most of this file would remain.
+"""
 
 from __future__ import annotations
 
 import re
 
-from igrpo.report.headlines import difference_words, headline, sentence
 from igrpo.report.labels import pair_words, printable
 from igrpo.report.model import Report
 from igrpo.report.table import Table
 from igrpo.report.table_contents import all_tables
-
-__all__ = ["Table", "all_tables", "latex", "markdown"]
+from igrpo.report.verdict import difference_words, headline, sentence
 
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_#|~$]|(?<=\])\()")
 _LATEX_SPECIAL = {
@@ -54,7 +56,7 @@ def latex(report: Report) -> str:
 def _markdown_table(table: Table) -> str:
     rule = (":--" if i < table.words else "--:" for i in range(len(table.head)))
     rows = [tuple(_md(title) for title in table.head), tuple(rule)]
-    for heading, group in table.groups():
+    for heading, group in table.groups:
         if heading:
             rows.append((f"**{_md(heading)}**", *[""] * (len(table.head) - 1)))
         rows += [tuple(_md(cell) for cell in row) for row in group]
@@ -70,7 +72,7 @@ def _md(text: str) -> str:
 def _latex_table(table: Table) -> str:
     columns = "l" * table.words + "r" * (len(table.head) - table.words)
     body = [_latex_row(table.head)]
-    for heading, group in table.groups():
+    for heading, group in table.groups:
         body.append("\\midrule")
         if heading:
             body.append(f"\\multicolumn{{{len(table.head)}}}{{l}}{{\\emph{{{_tex(heading)}}}}} \\\\")

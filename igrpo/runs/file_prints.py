@@ -30,7 +30,7 @@ def folder_prints(name_or_path: str, revision: str | None, gguf_file: str | None
     if not folder.is_dir():
         cached = try_to_load_from_cache(name_or_path, gguf_file or "config.json", revision=revision)
         if not isinstance(cached, str):
-            log.warning("%s: its commit is not known, so that its fingerprint is its name alone", name_or_path)
+            log.warning("%s: commit not known, so the fingerprint is the name only", name_or_path)
             return {"commit": "unknown"}
         return {"commit": Path(cached).parent.name}  # .../snapshots/COMMIT/FILE
     if gguf_file is not None:
@@ -45,17 +45,17 @@ def file_print(path: Path) -> str:
     Fine-tuning changes nearly every weight, so the blocks detect it. An edit of single weights may go undetected.
     """
     size = path.stat().st_size
-    found = hashlib.sha256(str(size).encode())
+    sha = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
         if size <= _WHOLE_BYTES:
-            found.update(file.read())
-            return found.hexdigest()
+            sha.update(file.read())
+            return sha.hexdigest()
         step = (size - 2 * _END_BYTES) // _BLOCKS
         between = [(_END_BYTES + number * step, _BLOCK_BYTES) for number in range(_BLOCKS)]
         for start, length in [(0, _END_BYTES), *between, (size - _END_BYTES, _END_BYTES)]:
             file.seek(start)
-            found.update(file.read(length))
-    return f"sampled {found.hexdigest()}"
+            sha.update(file.read(length))
+    return f"sampled {sha.hexdigest()}"
 
 
 def user_files(module: str) -> Iterator[tuple[str, Path]]:

@@ -69,8 +69,8 @@ def ui_command(uri: str, port: int = _UI_PORT) -> str:
 def _mlflow_program() -> str:
     """Return ``mlflow`` if the shell finds the program of this environment, else its path."""
     beside = Path(sys.executable).with_name("mlflow")
-    found = shutil.which("mlflow")
-    if not beside.exists() or (found is not None and Path(found).samefile(beside)):
+    program = shutil.which("mlflow")
+    if not beside.exists() or (program is not None and Path(program).samefile(beside)):
         return "mlflow"
     inside = beside.is_relative_to(Path.cwd())
     return shlex.quote(str(beside.relative_to(Path.cwd()) if inside else beside))

@@ -77,11 +77,11 @@ class MetricsFile:
         self.last_step = None
         with self.path.open("rb") as lines:
             for line in lines:
-                found = json.loads(line)["step"]
-                if found > step:
+                line_step = json.loads(line)["step"]
+                if line_step > step:
                     break
                 size += len(line)
-                self.last_step = found
+                self.last_step = line_step
         self._file.truncate(size)
 
     def close(self) -> None:
@@ -110,8 +110,8 @@ def parse_line(line: bytes, where: str) -> dict[str, Any]:
     try:
         values = json.loads(line)
     except ValueError as error:
-        raise ValueError(f"{where} is no JSON: {error}") from None
+        raise ValueError(f"{where} is not JSON: {error}") from None
     step = values.get("step") if isinstance(values, dict) else None
     if step is None or isinstance(step, bool) or not isinstance(step, int):
-        raise ValueError(f"{where} is no JSON object with a whole number as its step")
+        raise ValueError(f"{where} is not a JSON object with an integer step")
     return {name: decode_number(value) for name, value in values.items()}

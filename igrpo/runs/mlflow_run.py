@@ -16,7 +16,7 @@ from igrpo.runs.tracker import Tracker
 class RunLogger(Logger):
     """Lightning logger that forwards to a Tracker. Only rank 0 logs, so other ranks need no RunLogger.
 
-    It ignores the status that Lightning reports: ``tracked`` writes the run's status.
+    It ignores the status that Lightning reports: ``run_lifecycle`` records the run's status.
     """
 
     def __init__(self, tracker: Tracker) -> None:

@@ -57,8 +57,8 @@ def folder_name(number: int, swept: Mapping[str, str]) -> str:
     It has at most 80 characters of [A-Za-z0-9._-], and is unique by its number. It contains no '=', because a path with
     '=' would have to be quoted in an override.
     """
-    words = (re.sub(r"[^A-Za-z0-9.]+", "-", word).strip("-") for word in short_name(swept).split())
-    return f"{number:03d}-{'_'.join(words)}"[:_MAX_FOLDER_NAME].rstrip("-_.")
+    parts = (re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-") for part in short_name(swept).split())
+    return f"{number:03d}-{'_'.join(parts)}"[:_MAX_FOLDER_NAME].rstrip("-_.")
 
 
 def _leaves(swept: Mapping[str, str]) -> dict[str, str]:

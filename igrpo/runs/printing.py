@@ -57,11 +57,11 @@ def print_summary(
     head += [f"stopped by {summary['stopped_by']}"] if _has(summary, "stopped_by") else []
     out.print(_accuracy_table(summary, " · ".join(head) or "result"))
     out.print(_cost_table(summary))
-    out.print(Text.assemble(("the run lies in   ", "cyan"), str(run_dir)), soft_wrap=True)
+    out.print(Text.assemble(("Run directory:  ", "cyan"), str(run_dir)), soft_wrap=True)
     if ui_command is not None:
-        out.print(Text.assemble(("its curves: run   ", "cyan"), ui_command), soft_wrap=True)
+        out.print(Text.assemble(("MLflow UI:      ", "cyan"), ui_command), soft_wrap=True)
     if run_link is not None:
-        out.print(Text.assemble(("and open          ", "cyan"), run_link), soft_wrap=True)
+        out.print(Text.assemble(("Run in MLflow:  ", "cyan"), run_link), soft_wrap=True)
 
 
 def print_sweep(cells: Sequence[tuple[CellRecord, CellState]], directory: Path, console: Console | None = None) -> int:
@@ -111,12 +111,11 @@ def _accuracy_table(summary: Mapping[str, Any], title: str) -> Table:
         table.add_row(f"  {name}", *cells)
     entropy = summary.get("entropy") or {}
     table.add_section()
-    table.add_row(Text("entropy, nats a token", style="bold"), "first step", "last step", "")
-    for stage, name in (("stage1", "stage 1"), ("stage2", "stage 2")):
-        values = entropy.get(stage) or {}
+    table.add_row(Text("entropy, nats per token", style="bold"), "first step", "last step", "")
+    for role, values in entropy.items():
         first, last = values.get("first"), values.get("last")
         change = "-" if first is None or last is None else f"{last - first:+.3f}"
-        table.add_row(f"  {name}", _number(first, ".3f"), _number(last, ".3f"), change)
+        table.add_row(f"  {role}s", _number(first, ".3f"), _number(last, ".3f"), change)
     if _has(single, "questions"):
         table.caption = f"{single['questions']:,} questions; intervals of 95 %"
     return table

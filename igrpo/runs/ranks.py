@@ -17,15 +17,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 
 from igrpo.config import ConfigError, RunConfig, config_values
 from igrpo.files import write_json_atomic
-from igrpo.rewards.base import RewardPausedError
-from igrpo.runs.claim import FILE_ONLY
+from igrpo.processes import wait_ended
+from igrpo.runs.lifecycle import EXIT_FAILED, EndedError, Ending, Terminated
 from igrpo.runs.lifeline import starter_variables, tied
+from igrpo.runs.log_file import FILE_ONLY
 from igrpo.runs.mlflow_client import mlflow_client
 from igrpo.runs.run_directory import RunDirectory, RunStatus
 from igrpo.runs.run_lock import RunDirectoryLockedError
@@ -34,14 +35,15 @@ log = logging.getLogger(__name__)
 
 FOLDER = "ranks"
 
+#: Module that each process runs, as arguments of torchrun.
+WORKER = ("-m", "igrpo.runs.worker")
+
 #: Seconds that the processes of a stopped run have to write their status.
 _STOP_S = 60.0
+_KILLED_WITHIN_S = 10.0
 
 #: Seconds that a process may outlive torchrun, which it watches.
 _LAST_S = 5.0
-
-
-EndStatus = Literal["finished", "failed", "paused", "lost", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +65,22 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
-class EndOfRank:
-    """End of a process: status, Unix time and reason. The first process that failed gives the reason for the run.
+class RankRecord:
+    """Record of how a process ended, at which Unix time, and the run's summary if it is the main process."""
 
-    ``paused``: its reward has reached a limit. ``lost``: it waited for a process that had ended, which is never the
-    original cause.
-    """
-
-    status: EndStatus
+    ending: Ending
     time: float
-    message: str = ""
-    setting: str = ""
     summary: Mapping[str, Any] | None = None
 
+    def write(self, run_dir: Path, rank: int) -> None:
+        """Write the record to the run's directory."""
+        write_json_atomic(rank_file(run_dir, rank, ".json"), asdict(self))
 
-class RanksError(RuntimeError):
-    """A process of the run failed."""
+    @classmethod
+    def read(cls, path: Path) -> RankRecord:
+        """Read what ``write`` wrote."""
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return cls(Ending(**values["ending"]), values["time"], values["summary"])
 
 
 def rank_file(run_dir: Path, rank: int, suffix: str) -> Path:
@@ -86,26 +88,21 @@ def rank_file(run_dir: Path, rank: int, suffix: str) -> Path:
     return run_dir / FOLDER / f"rank-{rank}{suffix}"
 
 
-def write_end(run_dir: Path, rank: int, end: EndOfRank) -> None:
-    """Write how a process ended."""
-    write_json_atomic(rank_file(run_dir, rank, ".json"), asdict(end))
-
-
 def train_in_processes(config: RunConfig, run_dir: Path, *, resume: bool) -> Mapping[str, Any]:
     """Run `training_run.train` in ``trainer.devices`` processes on this node (and those that joined on others).
 
     Raises:
-        RanksError: a process failed; the message is that of the first one that failed.
-        RewardPausedError: the reward has reached a limit.
-        KeyboardInterrupt, SystemExit: the run was stopped; its processes have ended.
+        EndedError: a process failed, or its reward paused, or all were stopped by others; the reason is that of the
+            first one that failed.
+        KeyboardInterrupt, Terminated: this process was stopped; the others have ended.
     """
     for old in (run_dir / FOLDER).glob("rank-*"):
         old.unlink()
     Launch(config_values(config), resume).write(run_dir)
-    words = run_dir / FOLDER / "torchrun.txt"
-    with words.open("wb") as output:
+    errors = run_dir / FOLDER / "torchrun.txt"
+    with errors.open("wb") as output:
         process = subprocess.Popen(
-            tied([*torchrun(config), "-m", "igrpo.cli.worker", str(run_dir)]),
+            tied([*torchrun(config), *WORKER, str(run_dir)]),
             stdin=subprocess.DEVNULL,
             stderr=output,
             start_new_session=True,  # Ctrl-C must reach it only through this process
@@ -117,57 +114,55 @@ def train_in_processes(config: RunConfig, run_dir: Path, *, resume: bool) -> Map
             code = process.wait()
         except BaseException as stop:
             _stop(process)
-            ends = _ends(run_dir)
-            if 0 not in ends or ends[0].status == "lost":  # it was waiting for another process
-                _correct_status(RunDirectory(run_dir), ends, f"stopped: {type(stop).__name__}")
+            records = _records(run_dir)
+            if 0 not in records or records[0].ending.kind == "lost":  # it was waiting for another process
+                _correct_status(RunDirectory(run_dir), records, Ending.of(stop))
             raise
-    ends = _ends(run_dir)
-    if code == 0 and 0 in ends and ends[0].summary is not None:
-        return ends[0].summary
-    pause = next((end for end in ends.values() if end.status == "paused"), None)
-    if pause is not None:
-        _correct_status(RunDirectory(run_dir), ends, pause.message)
-        raise RewardPausedError(pause.message, pause.setting)
-    reason = _reason(ends, config.processes)
-    if reason is None:
-        if any(end.status == "stopped" for end in ends.values()):
-            raise SystemExit(128 + signal.SIGTERM)  # they were stopped, but not by this process
-        reason = f"torchrun ended with exit code {code}; its last words are in {words}"
-    for path in sorted((run_dir / FOLDER).glob("rank-*.txt")):
-        log.error("%s: %s", path.stem, path.read_text(encoding="utf-8"), extra={FILE_ONLY: True})
-    _correct_status(RunDirectory(run_dir), ends, reason)
-    raise RanksError(reason)
+    records = _records(run_dir)
+    if code == 0 and 0 in records and records[0].summary is not None:
+        return records[0].summary
+    ending = _cause(records, config.processes)
+    if ending is None:
+        reason = f"torchrun ended with exit code {code}; its error output is in {errors}"
+        ending = Ending("lost", reason, EXIT_FAILED)
+    if ending.kind in {"failed", "lost"}:
+        for path in sorted((run_dir / FOLDER).glob("rank-*.txt")):
+            log.error("%s: %s", path.stem, path.read_text(encoding="utf-8"), extra={FILE_ONLY: True})
+    if ending.kind != "stopped":
+        _correct_status(RunDirectory(run_dir), records, ending)
+    raise EndedError(ending)
 
 
-def _reason(ends: Mapping[int, EndOfRank], processes: int) -> str | None:
-    """Return the reason why the run ended; None if there is none.
+def _cause(records: Mapping[int, RankRecord], processes: int) -> Ending | None:
+    """Return the ending of the process that ended the run; None if no process left a record.
 
-    It is the first error of a process, else the processes that were killed, else the first process that was ``lost``.
+    In this order: a reward that paused, the first error, a killed process, a stop by others, a lost connection.
     """
 
-    def first(status: str) -> str | None:
-        found = sorted((end for end in ends.values() if end.status == status), key=lambda end: end.time)
-        return found[0].message if found else None
+    def first(kind: str) -> Ending | None:
+        of_kind = sorted((record for record in records.values() if record.ending.kind == kind), key=lambda r: r.time)
+        return of_kind[0].ending if of_kind else None
 
-    silent = [str(number) for number in range(processes) if number not in ends]
-    killed = (
-        f"process {', '.join(silent)} of {processes} (they count from 0) died without a word, as one does that is "
-        "killed: by hand, or by the system when memory runs out"
+    silent = [str(rank) for rank in range(processes) if rank not in records]
+    reason = (
+        f"process {', '.join(silent)} of {processes} (counted from 0) left no record of its end: it was killed, "
+        "by hand or because memory ran out"
     )
-    return first("failed") or (killed if 0 < len(silent) < processes else None) or first("lost")
+    killed = Ending("lost", reason, EXIT_FAILED) if 0 < len(silent) < processes else None
+    return first("paused") or first("failed") or killed or first("lost") or first("stopped")
 
 
-def _correct_status(directory: RunDirectory, ends: Mapping[int, EndOfRank], reason: str) -> None:
+def _correct_status(directory: RunDirectory, records: Mapping[int, RankRecord], ending: Ending) -> None:
     """Correct the run's status and reason if the main process was killed, or ended because of another process."""
-    main_knew = 0 in ends and ends[0].status == "failed"
+    main_knew = 0 in records and records[0].ending.kind == "failed"
     if main_knew or not directory.record_file.exists() or directory.read_record().status == "FINISHED":
         return
-    status: RunStatus = "FAILED" if any(end.status == "failed" for end in ends.values()) else "KILLED"
+    status: RunStatus = "FAILED" if any(record.ending.kind == "failed" for record in records.values()) else "KILLED"
     deadline = time.monotonic() + _LAST_S
     while True:
         try:
             with directory.acquire():
-                record = directory.finish(status, error=reason)
+                record = directory.finish(status, error=ending.reason)
             break
         except RunDirectoryLockedError:  # the main process has not noticed yet that torchrun has ended
             if time.monotonic() > deadline:
@@ -178,7 +173,7 @@ def _correct_status(directory: RunDirectory, ends: Mapping[int, EndOfRank], reas
     try:
         mlflow_client(record.mlflow_tracking_uri).set_terminated(record.mlflow_run_id, status)
     except Exception as error:  # whatever MLflow, its database driver or its HTTP client raises
-        log.warning("could not write into MLflow that the run has ended (%s): %s", status, error)
+        log.warning("could not write to MLflow that the run has ended (%s): %s", status, error)
 
 
 def torchrun(config: RunConfig) -> list[str]:
@@ -205,26 +200,25 @@ def _many_nodes(nodes: int) -> list[str]:
 
 
 def _stop(process: subprocess.Popen[Any]) -> None:
-    """Interrupt the processes, so that they write how the run ended, and kill those that do not end in time.
+    """Interrupt the processes, so that they write how the run ended; kill them after a deadline or a second signal.
 
     Always uses SIGINT: on SIGTERM, Lightning starts a collective in the middle of other work.
     """
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    process.send_signal(signal.SIGINT)
     try:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
+        process.wait(_STOP_S)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt, Terminated):
+        killed: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):
+            torchrun = psutil.Process(process.pid)
+            killed = [*torchrun.children(recursive=True), torchrun]  # each is in its own process group
+        for each in killed:
             with suppress(psutil.NoSuchProcess):
-                torchrun = psutil.Process(process.pid)
-                for each in (*torchrun.children(recursive=True), torchrun):  # each is in its own process group
-                    with suppress(psutil.NoSuchProcess):
-                        each.kill()
-            process.wait()
-    finally:
-        signal.signal(signal.SIGINT, before)
+                each.kill()
+        process.wait()
+        wait_ended(killed, _KILLED_WITHIN_S)  # the run's files are theirs until they are gone
 
 
-def _ends(run_dir: Path) -> dict[int, EndOfRank]:
+def _records(run_dir: Path) -> dict[int, RankRecord]:
     paths = (run_dir / FOLDER).glob("rank-*.json")
-    return {int(p.stem.removeprefix("rank-")): EndOfRank(**json.loads(p.read_text(encoding="utf-8"))) for p in paths}
+    return {int(path.stem.removeprefix("rank-")): RankRecord.read(path) for path in paths}

@@ -17,15 +17,15 @@ from igrpo.evaluation.result import EvaluationResult
 from igrpo.files import atomic_path, write_json_atomic
 from igrpo.runs.fingerprints import read_fingerprints
 from igrpo.runs.metrics_file import read_metrics
+from igrpo.runs.rollout_lines import rollout_line, table_row
 from igrpo.runs.rollout_log import RolloutLog
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.strict_json import compact_json
 from igrpo.runs.summary import Accuracy, DraftWorths, FirstLast, JudgeUse, Summary, Tokens, write_summary
-from igrpo.runs.trace_lines import table_row, trace_line
 from igrpo.runs.tracker import Tracker
 from igrpo.runs.versions import git_commit, versions
 from igrpo.training.stopping import StoppingRule
-from igrpo.types import Trace
+from igrpo.types import ROLES, Rollout
 
 
 class RunRecorder:
@@ -42,17 +42,17 @@ class RunRecorder:
         self._config, self._budget = config, budget
         self._versions, self._commit = versions(), git_commit()
         self._fingerprints = read_fingerprints(directory.fingerprints)
-        self._latest: Sequence[Trace] = ()
+        self._latest: Sequence[Rollout] = ()
 
-    def record(self, step: int, traces: Sequence[Trace]) -> None:
-        """Write every draft and refinement of a step to the rollout log."""
-        self._latest = traces
-        self._rollouts.append(step, [trace_line(step, trace) for trace in traces])
+    def record(self, step: int, rollouts: Sequence[Rollout]) -> None:
+        """Write every sample of a step to the rollout log."""
+        self._latest = rollouts
+        self._rollouts.append(step, [rollout_line(step, rollout) for rollout in rollouts])
 
-    def record_failure(self, step: int, traces: Sequence[Trace], reason: str) -> Path:
+    def record_failure(self, step: int, rollouts: Sequence[Rollout], reason: str) -> Path:
         """Write the data of the step that stopped the run, with the reason in the first line. Returns the file."""
         target = self._directory.failures / f"step-{step:06d}.jsonl.gz"
-        lines = [{"step": step, "reason": reason}, *(trace_line(step, trace) for trace in traces)]
+        lines = [{"step": step, "reason": reason}, *(rollout_line(step, rollout) for rollout in rollouts)]
         with (
             disk_errors(target),
             atomic_path(target) as temporary,
@@ -71,7 +71,7 @@ class RunRecorder:
         target = self._evaluation_file(split, step)
         with disk_errors(target):
             write_json_atomic(target, {"step": step, "split": split, **asdict(result)})
-        examples = [table_row(trace) for trace in self._latest[: self._config.tracking.example_questions]]
+        examples = [table_row(rollout) for rollout in self._latest[: self._config.tracking.example_questions]]
         if split == "development" and examples:
             table = {"columns": list(examples[0]), "data": [list(row.values()) for row in examples]}
             target = self._evaluation_file("samples", step)
@@ -136,12 +136,12 @@ class RunRecorder:
 
 
 def _entropies(rows: Sequence[Mapping[str, float]]) -> dict[str, FirstLast]:
-    """Return the entropy of each stage's sampled tokens at the first and last training step in metrics.jsonl."""
+    """Return the entropy of each role's sampled tokens at the first and last training step in metrics.jsonl."""
     entropies: dict[str, FirstLast] = {}
-    for stage in ("stage1", "stage2"):
-        seen = [row[f"{stage}/entropy"] for row in rows if f"{stage}/entropy" in row]
+    for role in ROLES:
+        seen = [row[f"{role}/entropy"] for row in rows if f"{role}/entropy" in row]
         if seen:
-            entropies[stage] = FirstLast(first=seen[0], last=seen[-1])
+            entropies[role] = FirstLast(first=seen[0], last=seen[-1])
     return entropies
 
 

@@ -16,8 +16,8 @@ from igrpo.config.checks import missing_files
 from igrpo.config.composing.diagnosis import syntax_problem
 from igrpo.config.composing.overrides import is_readable, parse
 from igrpo.messages import setting_hint
-from igrpo.runs.claim import CONFIG_FILE
 from igrpo.runs.metrics_file import read_metrics
+from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.run_lock import RunDirectoryLockedError, run_lock
 from igrpo.settings.reward import JUDGE_SERVICE
 from igrpo.training.stopping import first_stop
@@ -55,7 +55,7 @@ def resumed_config(run_dir: Path, overrides: Sequence[str]) -> RunConfig:
         ConfigError: there is no run, a living process works on it, a change is not allowed, or the schema refuses a
             value.
     """
-    config = read_config(run_dir / CONFIG_FILE)
+    config = read_config(RunDirectory(run_dir).config)
     try:
         with run_lock(run_dir):  # checks the lock, since a killed process leaves its note behind
             pass
@@ -66,11 +66,11 @@ def resumed_config(run_dir: Path, overrides: Sequence[str]) -> RunConfig:
     if problems:
         raise ConfigError(problems, "resume")
     changed = parse_config(values)
-    done = steps_behind(run_dir)
+    done = checkpoint_step(run_dir)
     if changed.trainer.steps < done:
         steps = changed.trainer.steps
         raise ConfigError(
-            [f"trainer.steps={steps}: {run_dir} has {done} steps behind it; give at least that"], "resume"
+            [f"trainer.steps={steps}: {run_dir} has completed {done} steps; set at least {done}"], "resume"
         )
     stop = _stop(run_dir, changed)
     if stop is not None and stop[0] < done:
@@ -78,8 +78,8 @@ def resumed_config(run_dir: Path, overrides: Sequence[str]) -> RunConfig:
         limit = values["budget"][setting.removeprefix("budget.")]
         raise ConfigError(
             [
-                f"{setting}={limit}: {run_dir} came to that after step {step} and has {done} steps behind it; give "
-                "more, or null"
+                f"{setting}={limit}: {run_dir} reached this limit after step {step} and has completed {done} steps; "
+                "raise it, or set null"
             ],
             "resume",
         )
@@ -90,7 +90,7 @@ def has_setting(run_dir: Path, text: str) -> bool:
     """True if the run in ``run_dir`` has the setting that an override changes."""
     item = parse(text)
     section, _, name = ("" if item is None else item.key_or_group).rpartition(".")
-    node = _node(config_values(read_config(run_dir / CONFIG_FILE)), section)
+    node = _node(config_values(read_config(RunDirectory(run_dir).config)), section)
     return node is not None and name in node
 
 
@@ -107,20 +107,22 @@ def require_files(configs: Sequence[RunConfig]) -> None:
 
 def has_begun(run_dir: Path) -> bool:
     """True if a run has started. In a sweep, a run's folder with its settings exists before the run starts."""
-    return any((run_dir / name).exists() for name in ("run.json", "metrics.jsonl"))
+    directory = RunDirectory(run_dir)
+    return directory.record_file.exists() or directory.metrics.exists()
 
 
-def steps_behind(run_dir: Path) -> int:
+def checkpoint_step(run_dir: Path) -> int:
     """Return the step of the newest checkpoint, by file name; 0 without a checkpoint."""
-    names = (path.stem.removeprefix("step-") for path in (run_dir / "checkpoints").glob("step-*.ckpt"))
+    names = (path.stem.removeprefix("step-") for path in RunDirectory(run_dir).checkpoints.glob("step-*.ckpt"))
     return max((int(name) for name in names if name.isdigit()), default=0)
 
 
 def finished_summary(run_dir: Path, config: RunConfig) -> dict[str, Any] | None:
     """Return the summary of a run that is complete under ``config``; None if it is not complete or has no summary."""
+    directory = RunDirectory(run_dir)
     try:
-        summary: dict[str, Any] = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
-        status = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))["status"]
+        summary: dict[str, Any] = json.loads(directory.summary.read_text(encoding="utf-8"))
+        status = directory.read_record().status
     except (OSError, ValueError):
         return None
     complete = status == "FINISHED" and summary["single_shot"]["after"] is not None
@@ -129,21 +131,21 @@ def finished_summary(run_dir: Path, config: RunConfig) -> dict[str, Any] | None:
     return summary if complete and summary["steps"] == last else None
 
 
-def how_to_go_on(run_dir: Path, config: RunConfig) -> str:
+def finished_message(run_dir: Path, config: RunConfig) -> str:
     """Return a message for a finished run: the limit that ended it, and the setting that lets it continue."""
     stop, steps = _stop(run_dir, config), config.trainer.steps
     if stop is None or stop[0] >= steps:
-        return f"already finished ({steps} steps); to go on, give more: trainer.steps=NUMBER"
+        return f"already finished ({steps} steps); to continue, give a larger trainer.steps=NUMBER"
     step, setting = stop
     return (
-        f"already finished ({setting} ended it after {step} of {steps} steps); to go on, give more: "
-        f"{setting}=NUMBER or null"
+        f"already finished ({setting} ended it after {step} of {steps} steps); to continue, give a larger "
+        f"{setting}=NUMBER, or null"
     )
 
 
 def _stop(run_dir: Path, config: RunConfig) -> tuple[int, str] | None:
     """Return the step at which a limit of ``config.budget`` ends the run, and the limit; None: not reached so far."""
-    metrics = run_dir / "metrics.jsonl"
+    metrics = RunDirectory(run_dir).metrics
     return first_stop(config.budget, read_metrics(metrics)) if metrics.exists() else None
 
 
@@ -163,8 +165,8 @@ def _apply(text: str, values: dict[str, Any]) -> str | None:
     allowed = [*CHANGEABLE, *(f"{section}.{known}" for known in JUDGE_SERVICE if of_a_judge)]
     if not plain or node is None or (key not in allowed and f"{section}.*" not in allowed):
         return (
-            f"{text}: resume may change only {', '.join(allowed)}; anything else is another run: start it without "
-            "resume"
+            f"{text}: resuming may change only {', '.join(allowed)}; with another change it is another run: start "
+            "it without resume="
         )
     node[name] = item.value()
     return None

@@ -71,6 +71,7 @@ class RunDirectory:
         self.judge_ledger = self.path / "judge.sqlite"
         self.record_file = self.path / "run.json"
         self.log = self.path / "log.txt"
+        self.console = self.path / "console.txt"  # output of a sweep's run that has its own process
         self._writing = threading.Lock()  # the tracking thread writes MLflow's ids, the main thread the status
 
     def __str__(self) -> str:
@@ -87,9 +88,9 @@ class RunDirectory:
                 try:
                     folder.mkdir(parents=True, exist_ok=True)
                 except (FileExistsError, NotADirectoryError):
-                    raise ValueError(f"run directory {self.path}: {folder} or a parent of it is no folder") from None
+                    raise ValueError(f"run directory {self.path}: {folder} or a parent of it is not a folder") from None
                 except PermissionError:
-                    raise ValueError(f"run directory {self.path}: no permission to make {folder}") from None
+                    raise ValueError(f"run directory {self.path}: no permission to create {folder}") from None
 
     @contextmanager
     def acquire(self) -> Iterator[None]:
@@ -115,7 +116,7 @@ class RunDirectory:
         Raises:
             ValueError: it is missing or broken, or a newer igrpo wrote it.
         """
-        missing = f"{self.path} is no run directory: it has no run.json"
+        missing = f"{self.path} is not a run directory: it has no run.json"
         return RunRecord.model_validate(read_versioned(self.record_file, SCHEMA_VERSION, missing=missing))
 
     def begin(self, command: Sequence[str] | None = None) -> RunRecord:

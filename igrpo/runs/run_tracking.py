@@ -27,7 +27,7 @@ def tracking_uri(config: RunConfig, directory: RunDirectory, *, resume: bool) ->
     return directory.read_record().mlflow_tracking_uri or uri
 
 
-def ways_to_run(tracker: Tracker) -> dict[str, str] | None:
+def mlflow_links(tracker: Tracker) -> dict[str, str] | None:
     """Return the link to the run's page, and without a server the command that starts the UI; None without MLflow."""
     run = tracker.run
     if run is None or tracker.tracking_uri is None:

@@ -43,7 +43,7 @@ class DraftWorths(_Part):
 
 
 class FirstLast(_Part):
-    """Entropy of a stage (nats per token) at the first and at the last step."""
+    """Entropy of the samples of a role (nats per token) at the first and at the last step."""
 
     first: float | None = None
     last: float | None = None
@@ -116,9 +116,9 @@ def read_summary(path: Path) -> Summary:
         ValueError: the file is missing or broken, or has an unknown schema version or wrong fields; the message names
             the file.
     """
-    missing = f"there is no {path}: the run has not been evaluated yet, or this is no run"
+    missing = f"there is no {path}: the run has not been evaluated yet, or this is not a run directory"
     raw = read_versioned(path, SCHEMA_VERSION, missing=missing)
     try:
         return Summary.model_validate(raw)
     except ValidationError as error:
-        raise ValueError(f"{path} does not fit: {error}") from None
+        raise ValueError(f"{path} does not match the schema: {error}") from None

@@ -155,7 +155,7 @@ class SweepDirectory:
         Raises:
             ValueError: it is missing or broken, or a newer igrpo wrote it.
         """
-        missing = f"{self.path} is no sweep directory: it has no {SWEEP_FILE}"
+        missing = f"{self.path} is not a sweep directory: it has no {SWEEP_FILE}"
         return SweepRecord.model_validate(read_versioned(self.record_file, SCHEMA_VERSION, missing=missing))
 
     def run_directory(self, cell: CellRecord) -> RunDirectory:

@@ -13,13 +13,13 @@ _GIT_DEADLINE_S = 5.0
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on, if installed. Imports none of them."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def git_commit(file: Path | None = None) -> str | None:

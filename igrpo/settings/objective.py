@@ -8,11 +8,19 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from igrpo.settings.base import Section
 
+Baseline = Literal["mean", "leave_one_out", "none"]
+Scale = Literal["std", "none"]
+Std = Literal["sample", "population"]
+Ratio = Literal["token", "sequence"]
+Surrogate = Literal["clip", "detached", "reinforce"]
+Aggregation = Literal["sequence_mean", "token_mean", "constant"]
+KLEstimator = Literal["k1", "k2", "k3"]
+
 
 class AdvantageConfig(Section):
-    baseline: Literal["mean", "leave_one_out", "none"]
-    scale: Literal["std", "none"]
-    std: Literal["sample", "population"]
+    baseline: Baseline
+    scale: Scale
+    std: Std
     std_eps: NonNegativeFloat
     tolerance: NonNegativeFloat
     select: Literal["all", "best"]
@@ -38,14 +46,14 @@ class ObjectiveConfig(Section):
 
     name: str
     advantage: AdvantageConfig
-    ratio: Literal["token", "sequence"]
-    surrogate: Literal["clip", "detached", "reinforce"]
+    ratio: Ratio
+    surrogate: Surrogate
     clip_low: PositiveFloat | None
     clip_high: PositiveFloat | None
-    aggregation: Literal["sequence_mean", "token_mean", "constant"]
+    aggregation: Aggregation
     constant_divisor: PositiveFloat | None
     kl_beta: NonNegativeFloat
-    kl_estimator: Literal["k1", "k2", "k3"]
+    kl_estimator: KLEstimator
     entropy_bonus: float
     entropy_control: EntropyControlConfig
     mask_truncated: bool

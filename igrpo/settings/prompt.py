@@ -102,3 +102,9 @@ def prompt_problems(prompt: PromptConfig) -> Iterator[str]:
     """Yield model-independent problems of all layouts of ``prompt``."""
     for key in SHOWS:
         yield from layout_problems(key, getattr(prompt, key), prompt.chat_template)
+    right, wrong = prompt.verdict_right, prompt.verdict_wrong
+    if right.strip().casefold() == wrong.strip().casefold():
+        yield (
+            f"prompt.verdict_right={right} and prompt.verdict_wrong={wrong} are the same word; a verdict could not be "
+            "read: change one of them"
+        )

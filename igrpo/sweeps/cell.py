@@ -21,9 +21,10 @@ from igrpo.config import RunConfig, read_config
 from igrpo.config.composing import resolvers
 from igrpo.config.composing.checking import checked
 from igrpo.config.composing.launching import is_serial
-from igrpo.runs.claim import CONFIG_FILE, CONSOLE_FILE
+from igrpo.processes import wait_ended
 from igrpo.runs.console import get_console
-from igrpo.runs.job import RunError, execute
+from igrpo.runs.execution import execute
+from igrpo.runs.lifecycle import RunError
 from igrpo.runs.printing import print_tree
 from igrpo.runs.resume import finished_summary, has_begun
 from igrpo.runs.run_directory import RunDirectory
@@ -33,6 +34,7 @@ from igrpo.sweeps.watch import line
 
 #: Seconds that a stopped run has to write its status.
 _STOP_S = 30.0
+_KILLED_WITHIN_S = 10.0
 
 # A launcher with its own processes imports this module there before it resolves a job's settings.
 resolvers.register()
@@ -56,7 +58,7 @@ def _run_cell(run_dir: Path, launcher: str) -> None:
     """Start or resume one run of a sweep, with the settings in its folder, which were checked before."""
     record = SweepDirectory(run_dir.parent).read()
     cell = next(cell for cell in record.cells if cell.folder == run_dir.name)
-    config = read_config(run_dir / CONFIG_FILE)
+    config = read_config(RunDirectory(run_dir).config)
     if finished_summary(run_dir, config) is not None:
         return
     if is_serial(launcher):
@@ -78,7 +80,7 @@ def _here(config: RunConfig, run_dir: Path, cell: CellRecord, record: SweepRecor
 def _in_own_process(run_dir: Path, record: SweepRecord) -> None:
     """Execute a run in its own process, so that a crash does not affect other runs in a launcher's pool."""
     command = [sys.executable, "-m", "igrpo", "train", f"resume={run_dir}"]
-    with (run_dir / CONSOLE_FILE).open("ab") as console:
+    with RunDirectory(run_dir).console.open("ab") as console:
         process = subprocess.Popen(
             command, cwd=record.working_directory, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT
         )
@@ -126,9 +128,11 @@ def _stop_runs(sweep: SweepDirectory) -> None:
     for process in others:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
-    for process in psutil.wait_procs(others, timeout=_STOP_S)[1]:
+    stubborn = wait_ended(others, _STOP_S)
+    for process in stubborn:
         with suppress(psutil.NoSuchProcess):
             process.kill()
+    wait_ended(stubborn, _KILLED_WITHIN_S)  # the status of a run that is still alive is not repaired
     repair_stale_runs(None, [sweep.path])
 
 
@@ -148,7 +152,7 @@ def _write_end(directory: RunDirectory, code: int) -> None:
     if not directory.record_file.exists():
         with directory.acquire():
             directory.begin(command=[])
-            directory.finish("FAILED", error=f"{reason}: {_last_line(directory.path / CONSOLE_FILE)}")
+            directory.finish("FAILED", error=f"{reason}: {_last_line(directory.console)}")
     elif repair_stale_runs(None, [directory.path]):  # empty if the run wrote its own status
         with directory.acquire():
             directory.finish("KILLED", ended=directory.last_sign_of_life(), error=reason)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 CHARTS = (
     "development/single_shot/accuracy",
     "development/draft_conditioned/accuracy",
-    "stage1/entropy",
-    "stage2/entropy",
+    "train/entropy",
+    "train/reward",
 )
 _TAG_PREFIX = "mlflow.sharedViewState."
 _SECTION = "igrpo"
@@ -99,7 +99,7 @@ def compare_view(
         "compareRunSections": [
             {
                 "uuid": _SECTION,
-                "name": "Accuracy and entropy",
+                "name": "Accuracy, entropy and reward",
                 "display": True,
                 "isReordered": True,
                 "deleted": False,

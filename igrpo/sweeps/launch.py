@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from igrpo.config import read_config
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.launching import is_serial
-from igrpo.runs.claim import CONFIG_FILE
 from igrpo.runs.resume import finished_summary
 from igrpo.runs.stale import repair_stale_runs
 from igrpo.runs.sweep_directory import CellRecord, SweepDirectory
@@ -51,8 +50,8 @@ def _may_try(sweep: SweepDirectory, cell: CellRecord, attempts: int, allowed: in
 
 def _is_done(sweep: SweepDirectory, cell: CellRecord) -> bool:
     """True if the run is finished under its current settings, since a resumed sweep may have more steps."""
-    run_dir = sweep.run_directory(cell).path
-    return finished_summary(run_dir, read_config(run_dir / CONFIG_FILE)) is not None
+    directory = sweep.run_directory(cell)
+    return finished_summary(directory.path, read_config(directory.config)) is not None
 
 
 def _launch(

@@ -137,7 +137,7 @@ def _seeds(cells: Sequence[Cell]) -> list[int]:
 
 
 def _samples(config: RunConfig) -> int:
-    planned = planned_steps(config) * config.trainer.questions_per_step * config.samples_per_question
+    planned = planned_steps(config) * config.trainer.questions_per_step * config.plan.samples
     if config.dynamic_sampling.max_attempts and config.budget.max_samples is not None:
         return min(planned, config.budget.max_samples)  # a lower bound: the last step may exceed the limit by less
     return planned

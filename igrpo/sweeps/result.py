@@ -23,7 +23,7 @@ from igrpo.sweeps.mlflow_parent import REPORT_FOLDER
 #: Tag by which the curves are grouped; by default it is the algorithm.
 _GROUP_BY = "condition"
 
-#: Matches the error of a run that was paused by its judge's limit (see `igrpo.rewards.judge.spending`).
+#: Matches the error of a run that was paused by its judge's limit (see `igrpo.rewards.judge.store`).
 _SPENT = re.compile(r"(\S+)=\S+ is spent: ")
 
 

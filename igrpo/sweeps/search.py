@@ -22,7 +22,6 @@ from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.overrides import is_hydras
 from igrpo.config.composing.planned import Search
 from igrpo.files import write_json_atomic
-from igrpo.runs.claim import CONFIG_FILE, LOG_FILE
 from igrpo.runs.resume import finished_summary
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord, plan_cell
@@ -112,7 +111,7 @@ def _add_trial(composer: Composer, sweep: SweepDirectory, cell: CellRecord, over
         sweep.write_config(cell, run.config)
     except ConfigError as error:
         directory.create()
-        (directory.path / LOG_FILE).write_text(f"{error}\n", encoding="utf-8")
+        directory.log.write_text(f"{error}\n", encoding="utf-8")
         directory.begin(command=[])
         directory.finish("FAILED", error="; ".join(error.problems))
     sweep.add_cell(cell)
@@ -136,7 +135,7 @@ def write_best(sweep: SweepDirectory, record: SweepRecord) -> None:
         sweep.path / BEST_FILE,
         {
             "condition": config.condition,
-            "with_drafts": config.drafts > 0,
+            "with_drafts": config.plan.drafts > 0,
             "model": config.model.name,
             "data": config.data.name,
             "best": best["settings"],
@@ -176,7 +175,7 @@ def _value(sweep: SweepDirectory, cell: CellRecord) -> float | None:
 
 
 def _config(sweep: SweepDirectory, cell: CellRecord) -> RunConfig:
-    return read_config(sweep.run_directory(cell).path / CONFIG_FILE)
+    return read_config(sweep.run_directory(cell).config)
 
 
 def development_accuracy(run_dir: Path, config: RunConfig) -> float | None:

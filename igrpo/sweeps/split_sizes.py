@@ -46,16 +46,10 @@ def _sizes(data: DataConfig) -> SplitSizes | None:
         return SplitSizes(data.train, data.development, data.test)
     if not isinstance(data, JsonlDataConfig | TimesTablesDataConfig):
         return None
-    from igrpo.data.fields import Fields
-    from igrpo.data.jsonl import JsonlSource
-    from igrpo.data.times_tables import TimesTablesSource
+    from igrpo.data.sources import read_source
 
-    source: JsonlSource | TimesTablesSource
     try:
-        if isinstance(data, TimesTablesDataConfig):
-            source = TimesTablesSource(**data.model_dump(exclude={"name"}))
-        else:
-            source = JsonlSource(data.path, Fields(**data.fields.model_dump()), data.development, data.test)
+        splits = read_source(data)
     except ValueError as error:
         raise ConfigError([str(error)], "the data") from error
-    return SplitSizes(len(source.train), len(source.development), len(source.test))
+    return SplitSizes(len(splits.train), len(splits.development), len(splits.test))

@@ -44,7 +44,7 @@ class StepTime:
 
 def completions_per_step(config: RunConfig) -> int:
     """Return the number of completions of one rollout cycle, over all stages."""
-    return config.trainer.questions_per_step * config.samples_per_question
+    return config.trainer.questions_per_step * config.plan.samples
 
 
 def measure_step(config: RunConfig) -> StepTime:

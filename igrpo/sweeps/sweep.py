@@ -16,7 +16,8 @@ from igrpo.config.composing.overrides import quoted
 from igrpo.config.composing.planned import Sweep
 from igrpo.runs.claim import claim, remove_if_empty
 from igrpo.runs.console import get_console
-from igrpo.runs.job import RunError, resume_command, terminate_by_exception
+from igrpo.runs.execution import resume_command
+from igrpo.runs.lifecycle import RunError, SignalHandlers
 from igrpo.runs.links import absolute_tracking_uri
 from igrpo.runs.resume import finished_summary, has_setting, require_files, resumed_config
 from igrpo.runs.run_lock import RunDirectoryLockedError
@@ -117,7 +118,7 @@ def _drive(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) 
     with open_parent(sweep) as parent:
         master = [*overrides, f"hydra.sweep.dir={quoted(sweep.path)}"]
         try:
-            with terminate_by_exception():
+            with SignalHandlers():
                 if sweep.read().is_search:
                     continue_search(composer, sweep, master)
                 else:

@@ -51,7 +51,7 @@ def tuned_overrides(directories: Sequence[Path], given: Sequence[str]) -> Extras
 
 
 def _fitting(found: Sequence[dict[str, Any]], config: RunConfig) -> dict[str, Any]:
-    for key, value in (("condition", config.condition), ("with_drafts", config.drafts > 0)):
+    for key, value in (("condition", config.condition), ("with_drafts", config.plan.drafts > 0)):
         for search in found:
             if search[key] == value:
                 return search

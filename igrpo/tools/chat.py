@@ -116,7 +116,7 @@ def model_of_directory(directory: Path, prompt: str | None, max_tokens: int) -> 
 def _chat_model(policy: Policy, config: RunConfig) -> ChatModel:
     """Build the chat model, on a GPU if one is available, whatever the run used."""
     policy.model.to(build_device(config.trainer.model_copy(update={"device": "auto", "devices": 1})))
-    return ChatModel(policy, config.prompt, evaluation_sampling(config), config.reward, config.drafts, config.seed)
+    return ChatModel(policy, config.prompt, evaluation_sampling(config), config.reward, config.plan.drafts, config.seed)
 
 
 def _composed(directory: Path, prompt: str | None) -> RunConfig:

@@ -64,7 +64,7 @@ def export_record(
         step=step,
         development_accuracy=development_accuracy,
         test_accuracy=test_accuracy,
-        drafts=config.drafts,
+        drafts=config.plan.drafts,
         prompt=config.prompt,
         sampling=evaluation_sampling(config),
         reward=config.reward,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from statistics import StatisticsError, correlation, fmean
 from typing import Any
@@ -17,10 +18,8 @@ from igrpo.rewards.base import Reward, checked_score
 from igrpo.rewards.judge.own_loop import together
 from igrpo.runs.rollout_log import read_rollouts
 from igrpo.runs.strict_json import decode_number
-from igrpo.types import Completion, Question, Score
+from igrpo.types import ANSWER_ROLES, Completion, Question, Score
 
-#: Stage of completions that are not answers to the question (see `igrpo.types.Group`).
-_JUDGEMENT = 3
 #: Number of questions that are scored concurrently.
 _AT_A_TIME = 32
 #: Maximum number of disagreements that are returned, and of characters of each text.
@@ -32,13 +31,13 @@ _SHOWN_CHARS = 400
 class ScorePair:
     """A completion with the scores of both rewards (None: it could not be scored).
 
-    ``group`` is the index of its group in the question's trace. ``is_draft``: the reward chose a completion of this
-    group for a later prompt.
+    ``sampling_round`` and ``index`` are its id among the question's samples. ``is_draft``: the reward chose a
+    completion of this round for a later prompt.
     """
 
     step: int
     question: str
-    group: int
+    sampling_round: int
     index: int
     is_draft: bool
     text: str
@@ -51,7 +50,7 @@ class RescoreResult:
     """Comparison of the old and the new reward; None if a value is undefined.
 
     Values are compared on the completions that both rewards scored, verdicts on those of which both know whether they
-    are right. ``other_best`` is the share, among groups that the reward chose drafts from, in which no draft that is
+    are right. ``other_best`` is the share, among rounds that the reward chose drafts from, in which no draft that is
     best by the old reward (by value, right ones first) is best by the new one.
     """
 
@@ -67,7 +66,7 @@ class RescoreResult:
     only_old_right: int
     only_new_right: int
     neither_right: int
-    drafted_groups: int
+    drafted_rounds: int
     other_best: float | None
 
 
@@ -96,7 +95,7 @@ def compare(pairs: Sequence[ScorePair]) -> RescoreResult:
     both = [(pair.old, pair.new) for pair in pairs if pair.old is not None and pair.new is not None]
     old, new = [one.value for one, _ in both], [other.value for _, other in both]
     known = [(one.correct, other.correct) for one, other in both if None not in (one.correct, other.correct)]
-    changed = [_chooses_another(group) for group in _drafted(pairs)]
+    changed = [_chooses_another(drafts) for drafts in _drafted(pairs)]
     return RescoreResult(
         completions=len(pairs),
         unscored_old=sum(pair.old is None for pair in pairs),
@@ -110,7 +109,7 @@ def compare(pairs: Sequence[ScorePair]) -> RescoreResult:
         only_old_right=known.count((True, False)),
         only_new_right=known.count((False, True)),
         neither_right=known.count((False, False)),
-        drafted_groups=len(changed),
+        drafted_rounds=len(changed),
         other_best=fmean(changed) if changed else None,
     )
 
@@ -122,7 +121,7 @@ def disagreements(pairs: Iterable[ScorePair]) -> list[dict[str, Any]]:
         if pair.old is None or pair.new is None or None in (pair.old.correct, pair.new.correct):
             continue
         if pair.old.correct != pair.new.correct:
-            place = {"step": pair.step, "question": pair.question, "group": pair.group, "completion": pair.index}
+            place = {"step": pair.step, "question": pair.question, "round": pair.sampling_round, "index": pair.index}
             scores = {"old": pair.old.value, "new": pair.new.value, "old_right": pair.old.correct}
             found.append({**place, **scores, "text_end": pair.text[-_SHOWN_CHARS:]})
     return found[:_EXAMPLES]
@@ -139,22 +138,24 @@ async def _score_all(lines: Sequence[dict[str, Any]], reward: Reward, *, best_is
 
 async def _score_line(line: dict[str, Any], reward: Reward, *, best_is_shown: bool) -> list[ScorePair]:
     question = Question(**line["question"])
-    groups = line["groups"]
-    # older rollouts lack the distance: in them it is always 1
-    shown_from = (number - group.get("shown_from", 1) for number, group in enumerate(groups) if group["shown"])
-    chosen_from = set(shown_from) if best_is_shown else set()
+    answers = [stored for stored in line["samples"] if stored["role"] in ANSWER_ROLES]
+    chosen_from = {shown[0] for stored in answers for shown in stored["context"]} if best_is_shown else set()
     pairs: list[ScorePair] = []
-    for number, group in enumerate(groups):
-        if group["stage"] == _JUDGEMENT:
-            continue
-        kept: list[tuple[Completion, Score | None]] = [
-            (_completion(one), _score(one["score"])) for one in group["completions"]
-        ]
-        kept += [(_completion(one), None) for one in group["unscored"]]
-        scores = await checked_score(reward, question, [completion for completion, _ in kept])
+    for number, samples in groupby(answers, key=lambda stored: stored["id"][0]):
+        stored = list(samples)
+        scores = await checked_score(reward, question, [_completion(one) for one in stored])
         pairs += [
-            ScorePair(line["step"], question.id, number, i, number in chosen_from, completion.text, old, new)
-            for i, ((completion, old), new) in enumerate(zip(kept, scores, strict=True))
+            ScorePair(
+                line["step"],
+                question.id,
+                number,
+                one["id"][1],
+                number in chosen_from,
+                one["text"],
+                None if one["score"] is None else _score(one["score"]),
+                new,
+            )
+            for one, new in zip(stored, scores, strict=True)
         ]
     return pairs
 
@@ -176,14 +177,14 @@ def _score(stored: dict[str, Any]) -> Score:
 
 
 def _drafted(pairs: Iterable[ScorePair]) -> Iterator[list[tuple[Score, Score]]]:
-    """Yield both scores of all drafts per group, for groups with a chosen draft that both rewards scored completely."""
-    groups: dict[tuple[int, str, int], list[ScorePair]] = {}
+    """Yield both scores of all drafts per round, for rounds with a chosen draft that both rewards scored completely."""
+    rounds: dict[tuple[int, str, int], list[ScorePair]] = {}
     for pair in pairs:
         if pair.is_draft:
-            groups.setdefault((pair.step, pair.question, pair.group), []).append(pair)
-    for group in groups.values():
-        scores = [(pair.old, pair.new) for pair in group if pair.old is not None and pair.new is not None]
-        if len(scores) == len(group):
+            rounds.setdefault((pair.step, pair.question, pair.sampling_round), []).append(pair)
+    for drafts in rounds.values():
+        scores = [(pair.old, pair.new) for pair in drafts if pair.old is not None and pair.new is not None]
+        if len(scores) == len(drafts):
             yield scores
 
 

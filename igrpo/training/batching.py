@@ -1,9 +1,10 @@
-"""Conversion of traces into training tensors: rows, and micro-batches within a token budget."""
+"""Conversion of rollouts into training tensors: rows, and micro-batches within a token budget."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from igrpo.losses import Normaliser, group_advantages, imitation_weights, overlong_penalty
 from igrpo.models.flops import Work, row_work
 from igrpo.settings.objective import AdvantageConfig
-from igrpo.types import Cohort, Score, Trace
+from igrpo.types import Rollout, Score, TrainingGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,57 +70,58 @@ class Overlong:
     limit: int
     buffer: int
 
-    def penalties(self, cohort: Cohort) -> torch.Tensor:
+    def penalties(self, group: TrainingGroup) -> torch.Tensor:
         """Return the penalty of each completion, from 0 to -1. It is added to the reward for training only."""
         return overlong_penalty(
-            torch.tensor([len(lesson.completion.token_ids) for lesson in cohort]),
-            torch.tensor([lesson.completion.truncated for lesson in cohort]),
+            torch.tensor([len(sample.completion.token_ids) for sample in group.samples]),
+            torch.tensor([sample.completion.truncated for sample in group.samples]),
             limit=self.limit,
             buffer=self.buffer,
         )
 
 
 def question_rows(
-    trace: Trace, advantage: AdvantageConfig, *, mask_truncated: bool, overlong: Overlong | None = None
+    rollout: Rollout, advantage: AdvantageConfig, *, mask_truncated: bool, overlong: Overlong | None = None
 ) -> list[Row]:
-    """Return the rows of one question: every trained completion, with its advantage within its cohort.
+    """Return the rows of one question: every trained sample, with its advantage within its group.
 
-    With ``advantage.select=best``, the best right completion of a cohort has the advantage 1 and the others 0.
+    With ``advantage.select=best``, the best right completion of a group has the advantage 1 and the others 0.
     With ``mask_truncated``, the tokens of a truncated completion are left out of the loss, but its reward still counts
-    in the baseline of its cohort. ``overlong`` is added to the reward here only: drafts are selected, and scores are
-    recorded, without it. A cohort of fewer than two completions (the reward could not score the others) has no
+    in the baseline of its group. ``overlong`` is added to the reward here only: drafts are selected, and scores are
+    recorded, without it. A group of fewer than two completions (the reward could not score the others) has no
     baseline and yields no rows.
     """
     rows: list[Row] = []
-    for cohort in trace.cohorts:
-        if len(cohort) < 2:
+    for group in rollout.groups:
+        if len(group.samples) < 2:
             continue
-        advantages_G = _advantages(cohort, advantage, overlong)
+        advantages_G = _advantages(group, advantage, overlong)
         rows += [
             Row(
-                lesson.prompt.token_ids,
-                lesson.completion.token_ids,
-                lesson.completion.logprobs,
+                group.trained_prompt(sample).token_ids,
+                sample.completion.token_ids,
+                sample.completion.logprobs,
                 value,
-                valid=not (mask_truncated and lesson.completion.truncated),
-                transferred=lesson.transferred,
+                valid=not (mask_truncated and sample.completion.truncated),
+                transferred=group.trained_prompt(sample) != sample.prompt,
             )
-            for lesson, value in zip(cohort, advantages_G.tolist(), strict=True)
+            for sample, value in zip(group.samples, advantages_G.tolist(), strict=True)
         ]
     return rows
 
 
-def mean_penalty(traces: Sequence[Trace], overlong: Overlong) -> float | None:
+def mean_penalty(rollouts: Sequence[Rollout], overlong: Overlong) -> float | None:
     """Return the mean overlong penalty of the trained completions, or None if there are none."""
-    cohorts = [cohort for trace in traces if trace.dropped is None for cohort in trace.cohorts if len(cohort) > 1]
-    return torch.cat([overlong.penalties(cohort) for cohort in cohorts]).mean().item() if cohorts else None
+    kept = [rollout for rollout in rollouts if rollout.dropped is None]
+    groups = [group for rollout in kept for group in rollout.groups if len(group.samples) > 1]
+    return torch.cat([overlong.penalties(group) for group in groups]).mean().item() if groups else None
 
 
-def _advantages(cohort: Cohort, advantage: AdvantageConfig, overlong: Overlong | None) -> torch.Tensor:
-    scores_G = [lesson.score for lesson in cohort]
+def _advantages(group: TrainingGroup, advantage: AdvantageConfig, overlong: Overlong | None) -> torch.Tensor:
+    scores_G = group.scores_G
     rewards_G = torch.tensor([score.value for score in scores_G], dtype=torch.float64)
     if overlong is not None:
-        rewards_G = rewards_G + overlong.penalties(cohort)
+        rewards_G = rewards_G + overlong.penalties(group)
     if advantage.select == "best":
         return imitation_weights(rewards_G, torch.tensor([_accepted(score) for score in scores_G]))
     return group_advantages(
@@ -147,13 +149,23 @@ def normaliser(rows: Sequence[Row]) -> Normaliser:
     return Normaliser(sequences=len(rows), tokens=sum(len(row.completion_ids) for row in rows if row.valid))
 
 
-def split_rows(rows: Sequence[Row], token_budget: int) -> list[list[Row]]:
+class HasLength(Protocol):
+    """Anything with a number of tokens."""
+
+    @property
+    def length(self) -> int: ...
+
+
+R = TypeVar("R", bound=HasLength)
+
+
+def split_rows(rows: Sequence[R], token_budget: int) -> list[list[R]]:
     """Split rows into micro-batches of similar length, each of at most ``token_budget`` tokens, padding included.
 
     Raises:
         ValueError: a single row exceeds the budget.
     """
-    parts: list[list[Row]] = []
+    parts: list[list[R]] = []
     for row in sorted(rows, key=lambda row: row.length, reverse=True):
         if row.length > token_budget:
             raise ValueError(

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from igrpo.algorithms.base import Algorithm, StatefulAlgorithm
+from igrpo.algorithms.base import AlgorithmState
 from igrpo.budget import Budget
 from igrpo.training.entropy_control import EntropyControl
 
@@ -28,7 +28,7 @@ class PlainState:
 
     budget: Budget
     control: EntropyControl | None
-    algorithm: Algorithm
+    algorithm: AlgorithmState | None
 
     def save(self, rollout_step: int) -> dict[str, Any]:
         """Return the state after ``rollout_step`` steps."""
@@ -39,7 +39,7 @@ class PlainState:
         }
         if self.control is not None:
             state["entropy_coefficient"] = self.control.coefficient
-        if isinstance(self.algorithm, StatefulAlgorithm):
+        if self.algorithm is not None:
             state["algorithm"] = self.algorithm.state_dict()
         return state
 
@@ -48,7 +48,7 @@ class PlainState:
         self.budget.load_state_dict(state["budget"])
         if self.control is not None:
             self.control.coefficient = state["entropy_coefficient"]
-        if isinstance(self.algorithm, StatefulAlgorithm):
+        if self.algorithm is not None:
             self.algorithm.load_state_dict(state["algorithm"])
         step: int = state["rollout_step"]
         return step

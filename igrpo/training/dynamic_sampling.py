@@ -18,8 +18,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from igrpo.distributed import shares_at_main
-from igrpo.metrics.samples import has_no_variance
-from igrpo.types import Cohort, Dropped, Question, Trace
+from igrpo.metrics.trained import has_no_variance
+from igrpo.types import Dropped, Question, Rollout, TrainingGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,66 +47,66 @@ class DynamicSampling:
         question: Question,
         place: int,
         spare: Sequence[Question],
-        ask: Callable[[Question], Awaitable[Trace]],
-    ) -> list[Trace]:
-        """Fill place number ``place`` of the step; return the dropped traces, then the one to train on, if any.
+        ask: Callable[[Question], Awaitable[Rollout]],
+    ) -> list[Rollout]:
+        """Fill place number ``place`` of the step; return the dropped rollouts, then the one to train on, if any.
 
         Args:
             spare: replacement questions of the step.
             ask: samples and scores a question.
         """
         asked = [question, *spare[place :: self.places]]
-        traces: list[Trace] = []
+        rollouts: list[Rollout] = []
         for attempt, one in enumerate(asked[: 1 + self.max_attempts]):
-            trace = replace(await ask(one), attempt=attempt)
-            reason = why_dropped(trace, self.tolerance)
-            traces.append(replace(trace, dropped=reason))
+            rollout = replace(await ask(one), attempt=attempt)
+            reason = why_dropped(rollout, self.tolerance)
+            rollouts.append(replace(rollout, dropped=reason))
             if reason is None:
                 break
-        return traces
+        return rollouts
 
 
-def why_dropped(trace: Trace, tolerance: float) -> Dropped | None:
-    """Return why a question is dropped, or None if at least one of its cohorts has a training signal."""
-    reasons = {_why(cohort, tolerance) for cohort in trace.cohorts}
+def why_dropped(rollout: Rollout, tolerance: float) -> Dropped | None:
+    """Return why a question is dropped, or None if at least one of its training groups has a training signal."""
+    reasons = {_why(group, tolerance) for group in rollout.groups}
     if None in reasons:
         return None
     return next(iter(reasons)) if len(reasons) == 1 else "no_variance"
 
 
-def _why(cohort: Cohort, tolerance: float) -> Dropped | None:
-    if len(cohort) < 2:  # the reward could not score the others: no baseline
+def _why(group: TrainingGroup, tolerance: float) -> Dropped | None:
+    if len(group.samples) < 2:  # the reward could not score the others: no baseline
         return "no_variance"
-    verdicts = {lesson.score.correct for lesson in cohort}
+    verdicts = {score.correct for score in group.scores_G}
     if verdicts == {True}:
         return "all_right"
     if verdicts == {False}:
         return "all_wrong"
     if None in verdicts and not {True, False} <= verdicts:
-        return "no_variance" if has_no_variance([lesson.score.value for lesson in cohort], tolerance) else None
+        return "no_variance" if has_no_variance([score.value for score in group.scores_G], tolerance) else None
     return None
 
 
-def everyones_traces(mine: Sequence[Trace]) -> list[Trace] | None:
-    """Return all processes' traces in the order of the step's places, in the main process; None in the others."""
-    places: list[list[Trace]] = []
-    for trace in mine:
-        if trace.attempt == 0:
+def everyones_rollouts(mine: Sequence[Rollout]) -> list[Rollout] | None:
+    """Return all processes' rollouts in the order of the step's places, in the main process; None in the others."""
+    places: list[list[Rollout]] = []
+    for rollout in mine:
+        if rollout.attempt == 0:
             places.append([])
-        places[-1].append(trace)
+        places[-1].append(rollout)
     shares = shares_at_main(places)
-    return None if shares is None else [trace for place in shares for trace in place]
+    return None if shares is None else [rollout for place in shares for rollout in place]
 
 
-def dynamic_metrics(traces: Sequence[Trace]) -> dict[str, float]:
-    """Return the dynamic sampling metrics of a step from the traces of all processes; `metric_docs` has the names."""
-    dropped = Counter(trace.dropped for trace in traces if trace.dropped is not None)
-    places = sum(trace.attempt == 0 for trace in traces)
+def dynamic_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
+    """Return the dynamic sampling metrics of a step from the rollouts of all processes; `metric_docs` has the names."""
+    dropped = Counter(rollout.dropped for rollout in rollouts if rollout.dropped is not None)
+    places = sum(rollout.attempt == 0 for rollout in rollouts)
     return {
-        "dynamic/sampled_questions": float(len(traces)),
-        "dynamic/attempts": float(max((trace.attempt for trace in traces), default=0)),
+        "dynamic/sampled_questions": float(len(rollouts)),
+        "dynamic/attempts": float(max((rollout.attempt for rollout in rollouts), default=0)),
         "dynamic/dropped": float(dropped.total()),
         "dynamic/dropped_all_right": float(dropped["all_right"]),
         "dynamic/dropped_all_wrong": float(dropped["all_wrong"]),
-        "dynamic/missing": float(places - (len(traces) - dropped.total())),
+        "dynamic/missing": float(places - (len(rollouts) - dropped.total())),
     }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -12,14 +12,26 @@ from igrpo.distributed import gather
 from igrpo.models.weights import is_sharded
 from igrpo.training.batching import NOTHING, Row, collate, split_rows
 from igrpo.training.forward import PolicyForward
-from igrpo.types import Completion, Trace
+from igrpo.types import Completion, Rollout, Sample, SampleId, scored
+
+
+class _Missing(NamedTuple):
+    """Sample without entropies, the index of its rollout, and its row."""
+
+    rollout: int
+    sample: Sample
+    row: Row
+
+    @property
+    def length(self) -> int:
+        return self.row.length
 
 
 @dataclass(frozen=True, slots=True)
 class EntropyMeter:
-    """Runs the policy without gradients over the first ``completions`` completions of each group.
+    """Runs the policy without gradients over the first ``completions`` scored samples of each round.
 
-    The mean entropy of these tokens estimates the mean over all tokens of the stage (paper, Eq. 7) without a forward
+    The mean entropy of these tokens estimates the mean over all tokens of a role (paper, Eq. 7) without a forward
     pass over every draft. ``temperature`` is the sampling temperature.
     """
 
@@ -30,40 +42,36 @@ class EntropyMeter:
     pad_id: int
 
     @torch.no_grad()
-    def measure(self, traces: Sequence[Trace], policy: Any, device: torch.device) -> list[Trace]:
-        """Return the traces with missing entropies filled in. With sharded weights, every process must call this."""
-        forward = PolicyForward(self.temperature, self.chunk, with_entropy=True, entropy_grad=False)
-        rows = {id(c): Row(prompt, c.token_ids, c.logprobs, 0.0, valid=True) for prompt, c in self._missing(traces)}
-        owners = {id(row): key for key, row in rows.items()}
-        batches = split_rows(list(rows.values()), self.tokens_per_microbatch)
+    def measure(self, rollouts: Sequence[Rollout], policy: Any, device: torch.device) -> list[Rollout]:
+        """Return the rollouts with missing entropies filled in. With sharded weights, every process must call this."""
+        forward = PolicyForward(self.temperature, self.chunk)
+        missing = [
+            _Missing(i, sample, _row(sample)) for i, rollout in enumerate(rollouts) for sample in self._missing(rollout)
+        ]
+        batches = split_rows(missing, self.tokens_per_microbatch)
         if is_sharded(policy.parameters()):
-            batches += [[NOTHING]] * (max(gather(len(batches))) - len(batches))
-        found: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = {}
+            batches += [[]] * (max(gather(len(batches))) - len(batches))
+        found: list[dict[SampleId, Completion]] = [{} for _ in rollouts]
         for batch in batches:
-            stats = forward(policy, collate(batch, self.pad_id).to(device))
+            rows = [one.row for one in batch] or [NOTHING]
+            stats = forward(policy, collate(rows, self.pad_id).to(device), entropies="value")
             assert stats.entropies_BT is not None
             assert stats.sampling_entropies_BT is not None
-            values = zip(batch, stats.sampling_entropies_BT.tolist(), stats.entropies_BT.tolist(), strict=True)
-            for row, sampling, plain in values:
-                size = len(row.completion_ids)
-                if id(row) in owners:
-                    found[owners[id(row)]] = tuple(sampling[:size]), tuple(plain[:size])
-        return [_filled(trace, found) for trace in traces]
+            # strict=False: the dummy row of an empty batch belongs to no sample
+            values = zip(batch, stats.sampling_entropies_BT.tolist(), stats.entropies_BT.tolist(), strict=False)
+            for one, sampling, plain in values:
+                completion, size = one.sample.completion, len(one.row.completion_ids)
+                found[one.rollout][one.sample.id] = replace(
+                    completion, sampling_entropies=tuple(sampling[:size]), policy_entropies=tuple(plain[:size])
+                )
+        return [rollout.with_completions(own) for rollout, own in zip(rollouts, found, strict=True)]
 
-    def _missing(self, traces: Sequence[Trace]) -> Iterator[tuple[tuple[int, ...], Completion]]:
-        for trace in traces:
-            for group in trace.groups:
-                for completion in group.completions[: self.completions]:
-                    if completion.policy_entropies is None and completion.token_ids:
-                        yield group.prompt.token_ids, completion
+    def _missing(self, rollout: Rollout) -> list[Sample]:
+        """Return the samples to measure."""
+        first = [sample for samples in rollout.rounds for sample in scored(samples)[: self.completions]]
+        return [s for s in first if s.completion.policy_entropies is None and s.completion.token_ids]
 
 
-def _filled(trace: Trace, found: dict[int, tuple[tuple[float, ...], tuple[float, ...]]]) -> Trace:
-    def filled(completion: Completion) -> Completion:
-        if id(completion) not in found:
-            return completion
-        sampling, plain = found[id(completion)]
-        return replace(completion, sampling_entropies=sampling, policy_entropies=plain)
-
-    groups = [replace(group, completions=tuple(map(filled, group.completions))) for group in trace.groups]
-    return replace(trace, groups=tuple(groups))
+def _row(sample: Sample) -> Row:
+    completion = sample.completion
+    return Row(sample.prompt.token_ids, completion.token_ids, completion.logprobs, 0.0, valid=True)

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from igrpo.distributed import gather
-from igrpo.metrics.trained_stages import STAGES, trained_completions
+from igrpo.metrics.trained import trained_samples
 from igrpo.settings.objective import ObjectiveConfig
-from igrpo.types import Trace
+from igrpo.types import Rollout
 
 
 @dataclass(slots=True)
@@ -29,13 +29,13 @@ class EntropyControl:
     maximum: float
     coefficient: float
 
-    def control(self, traces: Sequence[Trace]) -> dict[str, float]:
+    def control(self, rollouts: Sequence[Rollout]) -> dict[str, float]:
         """Process one step; return its bonus weight and its entropy under their metric names.
 
-        If nothing is trained, the weight is 0 and there is no entropy. With several processes, ``traces`` are those of
-        this process; the entropy and the state are computed over all processes.
+        If nothing is trained, the weight is 0 and there is no entropy. With several processes, ``rollouts`` are those
+        of this process; the entropy and the state are computed over all processes.
         """
-        sums, counts = zip(*gather(trained_entropy(traces)), strict=True)
+        sums, counts = zip(*gather(trained_entropy(rollouts)), strict=True)
         if not sum(counts):
             return {"train/entropy_coefficient": 0.0}
         entropy = math.fsum(sums) / sum(counts)
@@ -61,9 +61,8 @@ def entropy_control(objective: ObjectiveConfig) -> EntropyControl | None:
     return EntropyControl(settings.target, settings.step, settings.maximum, objective.entropy_bonus)
 
 
-def trained_entropy(traces: Sequence[Trace]) -> tuple[float, int]:
+def trained_entropy(rollouts: Sequence[Rollout]) -> tuple[float, int]:
     """Return the entropy sum (nats) and the number of measured tokens of the trained completions, as sampled."""
-    kept = [trace for trace in traces if trace.dropped is None]
-    trained = [pair for trace in kept for stage in STAGES for pair in trained_completions(trace, stage)]
-    values = [value for completion, _ in trained for value in completion.policy_entropies or ()]
+    trained = [sample for rollout in rollouts if rollout.dropped is None for sample in trained_samples(rollout)]
+    values = [value for sample in trained for value in sample.completion.policy_entropies or ()]
     return math.fsum(values), len(values)

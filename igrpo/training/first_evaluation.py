@@ -31,7 +31,7 @@ def tell_draft_worth(
     line = f"a draft's worth before training: {worth}"
     log.info("%s", line)
     console.print(line, soft_wrap=True)
-    if config.algorithm.learns_from_drafts and worth.is_nothing:
+    if config.plan.learns_from_drafts and worth.is_nothing:
         words = no_worth(worth, f"prompt={config.prompt.name}")
         log.warning("%s", words)
         tell(ALARM, f"before training: {words}")

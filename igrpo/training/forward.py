@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from torch.nn import functional
 from igrpo.losses import token_logprobs
 from igrpo.models.logits import logit_transform
 from igrpo.training.batching import MicroBatch
+
+Entropies = Literal["none", "value", "gradient"]
 
 #: Size to which the check scales the head's outputs: a cap of 30 changes small outputs by less than rounding.
 _CHECKED_LOGITS = 100.0
@@ -41,13 +43,15 @@ class PolicyForward:
 
     temperature: float
     chunk: int
-    with_entropy: bool
-    entropy_grad: bool
 
-    def __call__(self, model: Any, batch: MicroBatch) -> RowStats:
-        """Return the statistics of a micro-batch under ``model``. Gradients flow unless the caller disables them."""
-        found = model(batch, self) if isinstance(model, PolicyRoot) else _statistics(model, batch, self)
-        return RowStats(*found) if self.with_entropy else RowStats(found[0], None, None)
+    def __call__(self, model: Any, batch: MicroBatch, entropies: Entropies = "none") -> RowStats:
+        """Return the statistics of a micro-batch under ``model``. Gradients flow unless the caller disables them.
+
+        ``entropies``: do not compute entropies, compute their value, or let gradients flow through ``entropies_BT``.
+        """
+        arguments = (batch, self, entropies)
+        found = model(*arguments) if isinstance(model, PolicyRoot) else _statistics(model, *arguments)
+        return RowStats(*found) if entropies != "none" else RowStats(found[0], None, None)
 
 
 class PolicyRoot(nn.Module):
@@ -60,12 +64,12 @@ class PolicyRoot(nn.Module):
         super().__init__()
         self.policy = policy
 
-    def forward(self, batch: MicroBatch, how: PolicyForward) -> tuple[Tensor, ...]:
+    def forward(self, batch: MicroBatch, how: PolicyForward, entropies: Entropies) -> tuple[Tensor, ...]:
         """Return the tensors of `RowStats`."""
-        return _statistics(self.policy, batch, how)
+        return _statistics(self.policy, batch, how, entropies)
 
 
-def _statistics(model: Any, batch: MicroBatch, how: PolicyForward) -> tuple[Tensor, ...]:
+def _statistics(model: Any, batch: MicroBatch, how: PolicyForward, entropies: Entropies) -> tuple[Tensor, ...]:
     hidden_BLH = decoder_hidden(model, batch.input_ids_BL, batch.attention_mask_BL)
     index = batch.mask_BT.nonzero(as_tuple=True)
     hidden_MH = hidden_BLH[index[0], batch.positions_BT[index]]
@@ -80,8 +84,8 @@ def _statistics(model: Any, batch: MicroBatch, how: PolicyForward) -> tuple[Tens
         chunk=how.chunk,
         logit_scale=transform.scale,
         logit_softcap=transform.softcap,
-        with_entropy=how.with_entropy,
-        entropy_grad=how.entropy_grad,
+        with_entropy=entropies != "none",
+        entropy_grad=entropies == "gradient",
     )
     zeros = torch.zeros(batch.mask_BT.shape, dtype=stats.logprobs.dtype, device=stats.logprobs.device)
     found = (stats.logprobs, stats.policy_entropies, stats.sampling_entropies)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,19 +11,16 @@ import lightning
 import torch
 
 from igrpo import distributed
-from igrpo.algorithms.base import StatefulAlgorithm
 from igrpo.budget import Budget
 from igrpo.generation.base import Sleeper
+from igrpo.losses import Objective
 from igrpo.metrics.alarms import Alarms
-from igrpo.models.shape import model_shape
-from igrpo.settings.correction import CorrectionConfig
-from igrpo.settings.objective import ObjectiveConfig
+from igrpo.models.flops import model_shape
 from igrpo.settings.trainer import TrainerConfig
-from igrpo.settings.transfer import TransferConfig
 from igrpo.training.batching import Overlong, question_rows
 from igrpo.training.checkpoint_content import PlainState, check_names, trained_tensors
 from igrpo.training.collect import Collector
-from igrpo.training.dynamic_sampling import everyones_traces
+from igrpo.training.dynamic_sampling import everyones_rollouts
 from igrpo.training.entropies import EntropyMeter
 from igrpo.training.entropy_control import entropy_control
 from igrpo.training.forward import PolicyForward, PolicyRoot
@@ -36,7 +32,7 @@ from igrpo.training.stopping import StoppingRule
 from igrpo.training.strategies import checkpoint_activations, shard
 from igrpo.training.update import NonFiniteError, Updater, UpdateResult
 from igrpo.training.weight_sync_check import WeightSyncCheck
-from igrpo.types import Question, Trace
+from igrpo.types import Question, Rollout
 
 _ADVICE = "Lower trainer.learning_rate, or set trainer.on_nonfinite=skip to leave such updates out and count them"
 
@@ -46,11 +42,11 @@ log = logging.getLogger(__name__)
 class Recorder(Protocol):
     """Destination of a step's data (the run directory). The module itself writes no files."""
 
-    def record(self, step: int, traces: Sequence[Trace]) -> None:
-        """Store every draft and refinement of a step."""
+    def record(self, step: int, rollouts: Sequence[Rollout]) -> None:
+        """Store every sample of a step."""
         ...
 
-    def record_failure(self, step: int, traces: Sequence[Trace], reason: str) -> Path:
+    def record_failure(self, step: int, rollouts: Sequence[Rollout], reason: str) -> Path:
         """Store the data of a step that stopped the run, and return its path."""
         ...
 
@@ -68,12 +64,10 @@ class IGRPOModule(lightning.LightningModule):
         reference: Any | None,
         collector: Collector,
         *,
-        objective: ObjectiveConfig,
-        correction: CorrectionConfig,
+        objective: Objective,
         trainer: TrainerConfig,
         stopping: StoppingRule,
         pad_id: int,
-        transfer: TransferConfig | None = None,
         entropies: EntropyMeter | None = None,
         weight_sync_check: WeightSyncCheck | None = None,
     ) -> None:
@@ -88,7 +82,7 @@ class IGRPOModule(lightning.LightningModule):
         self.alarms: Alarms | None = None
         # checkpoints of adapters lack the frozen weights; `check_names` checks the other names
         self.strict_loading = all(parameter.requires_grad for parameter in policy.parameters())
-        self._objective, self._correction, self._transfer = objective, correction, transfer
+        self._objective = objective
         self._trainer_config, self._pad_id = trainer, pad_id
         self._stopping = stopping
         self._entropies, self._weight_sync_check = entropies, weight_sync_check
@@ -99,14 +93,8 @@ class IGRPOModule(lightning.LightningModule):
                 "non-embedding parameter and token",
                 type(policy).__name__,
             )
-        self._forward = PolicyForward(
-            temperature=collector.params.temperature,
-            chunk=trainer.head_chunk,
-            with_entropy=objective.has_entropy_bonus,
-            entropy_grad=objective.has_entropy_bonus,
-        )
-        self._control = entropy_control(objective)
-        buffer = objective.overlong_buffer
+        self._control = entropy_control(objective.settings)
+        buffer = objective.settings.overlong_buffer
         self._overlong = None if buffer is None else Overlong(collector.params.max_new_tokens, buffer)
         self.budget = Budget()
         self.rollout_step = 0
@@ -125,66 +113,63 @@ class IGRPOModule(lightning.LightningModule):
         mine_S = self._collect(step, distributed.share(questions_S))
         measured = reward_metrics(self._collector.reward)
         rate = self._set_learning_rate(step)
+        settings = self._objective.settings
         rows_S = [
-            question_rows(
-                trace,
-                self._objective.advantage,
-                mask_truncated=self._objective.mask_truncated,
-                overlong=self._overlong,
-            )
-            for trace in mine_S
-            if trace.dropped is None
+            question_rows(rollout, settings.advantage, mask_truncated=settings.mask_truncated, overlong=self._overlong)
+            for rollout in mine_S
+            if rollout.dropped is None
         ]
         controlled = {} if self._control is None else self._control.control(mine_S)
-        self._remember(mine_S)
-        traces_S = everyones_traces(mine_S)
-        if traces_S is not None and self.recorder is not None:
-            self.recorder.record(step, traces_S)
+        entropy_coefficient = controlled.get("train/entropy_coefficient", settings.entropy_bonus)
+        self._update_state(mine_S)
+        rollouts_S = everyones_rollouts(mine_S)
+        if rollouts_S is not None and self.recorder is not None:
+            self.recorder.record(step, rollouts_S)
         with self.budget.phase("update"):
             try:
-                result = self._updater(controlled).run(rows_S, self._optimizer())
+                result = self._updater().run(rows_S, self._optimizer(), entropy_coefficient)
             except NonFiniteError as error:
-                raise self._failure(step, traces_S, str(error), _ADVICE) from None
+                raise self._failure(step, rollouts_S, str(error), _ADVICE) from None
         with self.budget.phase("weight_sync"):
             synced = self._sync_weights(step)
         self._count(result, before)
 
         self.rollout_step = step
-        if traces_S is not None:
-            warn_without_scores(step, traces_S, self._collector.reward.name)
+        if rollouts_S is not None:
+            warn_without_scores(step, rollouts_S, self._collector.reward.name)
             sampled = sample_metrics(
-                traces_S,
-                variance_tolerance=self._objective.advantage.tolerance,
+                rollouts_S,
+                variance_tolerance=settings.advantage.tolerance,
                 refills=self._collector.refill is not None,
                 overlong=self._overlong,
             )
             self.latest = {**sampled, **controlled, "train/learning_rate": rate, **measured, **synced}
             self.latest |= {**peak_memory(self.device), **result.metrics, **self.budget.metrics()}
             if self.alarms is not None:
-                self.latest |= self.alarms.after_step(step, self.latest, traces_S)
+                self.latest |= self.alarms.after_step(step, self.latest, rollouts_S)
             if self.logger is not None:
                 self.logger.log_metrics(self.latest, step)
         self.budget.begin_step()  # evaluation and checkpoint follow; their seconds are logged with the next step
 
-    def _collect(self, step: int, questions: Sequence[Question]) -> list[Trace]:
+    def _collect(self, step: int, questions: Sequence[Question]) -> list[Rollout]:
         """Sample and score the questions, and measure the entropies that the engine does not report."""
         try:
-            traces = self._collector.collect(step, questions, self.budget)
+            rollouts = self._collector.collect(step, questions, self.budget)
         except FloatingPointError as error:
-            asked = [Trace(question, ()) for question in questions]
+            asked = [Rollout(question) for question in questions]
             raise self._failure(step, asked, f"while sampling: {error}", "Lower trainer.learning_rate") from None
         if isinstance(self._collector.engine, Sleeper):
             self._collector.engine.sleep()
         if self._entropies is None:
-            return traces
+            return rollouts
         with self.budget.phase("entropies"):
-            return self._entropies.measure(traces, self._run_policy, self.device)
+            return self._entropies.measure(rollouts, self._run_policy, self.device)
 
-    def _remember(self, mine_S: Sequence[Trace]) -> None:
+    def _update_state(self, mine_S: Sequence[Rollout]) -> None:
         """Update the algorithm's state with all questions of the step, in every process."""
-        algorithm = self._collector.algorithm
-        if isinstance(algorithm, StatefulAlgorithm):
-            algorithm.update_state(distributed.gather_shares([algorithm.extract_state(trace) for trace in mine_S]))
+        state = self._collector.state
+        if state is not None:
+            state.update_state(distributed.gather_shares([state.extract_state(rollout) for rollout in mine_S]))
 
     def _count(self, result: UpdateResult, before: Mapping[str, int]) -> None:
         """Add the cost of the update to the budget, over all processes. Seconds are those of the main process."""
@@ -260,14 +245,14 @@ class IGRPOModule(lightning.LightningModule):
 
     @property
     def _plain_state(self) -> PlainState:
-        return PlainState(self.budget, self._control, self._collector.algorithm)
+        return PlainState(self.budget, self._control, self._collector.state)
 
     def _stop_at_the_end(self) -> None:
         if self.is_last:
             self.trainer.should_stop = True
 
-    def _failure(self, step: int, traces: Sequence[Trace] | None, reason: str, advice: str) -> NonFiniteError:
-        kept = None if self.recorder is None else self.recorder.record_failure(step, traces or (), reason)
+    def _failure(self, step: int, rollouts: Sequence[Rollout] | None, reason: str, advice: str) -> NonFiniteError:
+        kept = None if self.recorder is None else self.recorder.record_failure(step, rollouts or (), reason)
         return NonFiniteError(f"step {step}: {reason}; the step's data: {kept or 'not kept'}. {advice}")
 
     def _set_learning_rate(self, step: int) -> float:
@@ -281,17 +266,13 @@ class IGRPOModule(lightning.LightningModule):
         assert not isinstance(optimizer, list), "one optimizer"
         return optimizer
 
-    def _updater(self, controlled: Mapping[str, float]) -> Updater:
-        """Build the updater of a step. Entropy control (``controlled``) sets the bonus; at 0, entropies are skipped."""
-        bonus = controlled.get("train/entropy_coefficient", self._objective.entropy_bonus)
+    def _updater(self) -> Updater:
         return Updater(
             policy=self._run_policy,
             reference=self._reference[0],
-            objective=self._objective.model_copy(update={"entropy_bonus": bonus}),
-            correction=self._correction,
-            transfer=self._transfer,
+            objective=self._objective,
             trainer=self._trainer_config,
-            forward=replace(self._forward, with_entropy=bonus != 0, entropy_grad=bonus != 0),
+            forward=PolicyForward(self._collector.params.temperature, self._trainer_config.head_chunk),
             backward=self.manual_backward,
             shape=self._shape,
             pad_id=self._pad_id,

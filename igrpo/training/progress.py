@@ -12,17 +12,11 @@ from igrpo.training.module import IGRPOModule
 
 
 def step_line(metrics: dict[str, float], accuracy: float | None) -> str:
-    """Format the reward, entropy and accuracy of a step.
-
-    The values are those of the refinements, if there are any, else of the answers. If only failed questions are refined
-    (Critique-GRPO), they are those of the answers, too. If none of these completions has a score, there is no reward.
-    """
-    refined = any(name.startswith("stage2/") for name in metrics) and "critique/asked_share" not in metrics
-    stage = "stage2" if refined else "stage1"
-    reward = metrics.get(f"{stage}/reward_mean")
+    """Format the reward and entropy of the samples that are trained (if any), and the accuracy."""
+    reward = metrics.get("train/reward")
     parts = ["no reward" if reward is None else f"reward {reward:.3f}"]
-    if f"{stage}/entropy" in metrics:
-        parts.append(f"entropy {metrics[f'{stage}/entropy']:.3f}")
+    if "train/entropy" in metrics:
+        parts.append(f"entropy {metrics['train/entropy']:.3f}")
     if accuracy is not None:
         parts.append(f"development accuracy {accuracy:.3f}")
     return "  ".join(parts)

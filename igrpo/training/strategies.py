@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, SingleDeviceStrategy, Strategy
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from igrpo.distributed import is_main, world
+from igrpo.models.load import decoder_layers
 from igrpo.models.weights import whole
 from igrpo.settings.trainer import TrainerConfig
 from igrpo.training.forward import PolicyRoot
@@ -134,11 +134,6 @@ def checkpoint_activations(policy: Any) -> None:
     policy.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     for layer in layers:
         layer.training = True
-
-
-def decoder_layers(policy: Any) -> list[nn.Module]:
-    """Return the repeated layers of a transformers model."""
-    return [module for module in policy.modules() if isinstance(module, GradientCheckpointingLayer)]
 
 
 def _gathered(state: Mapping[str, Any]) -> dict[str, Any]:

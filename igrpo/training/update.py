@@ -1,4 +1,4 @@
-"""Optimizer steps of one rollout cycle, and their metrics."""
+"""Optimizer steps of one rollout cycle."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ import torch
 from torch import Tensor
 
 from igrpo.distributed import gather, positions, world
-from igrpo.losses import LossMetrics, MismatchMetrics, Normaliser, correction_weights, policy_loss
+from igrpo.losses import LossMetrics, LossOutput, LossTensors, Normaliser, Objective
 from igrpo.models.flops import FORWARD_AND_BACKWARD, ModelShape, Work
 from igrpo.models.weights import is_sharded
-from igrpo.settings.correction import CorrectionConfig
-from igrpo.settings.objective import ObjectiveConfig
 from igrpo.settings.trainer import TrainerConfig
-from igrpo.settings.transfer import ShapeConfig, TransferConfig, TruncateConfig
 from igrpo.training.batching import NOTHING, MicroBatch, Row, collate, normaliser, split_rows
-from igrpo.training.forward import PolicyForward
+from igrpo.training.forward import Entropies, PolicyForward
 from igrpo.training.gradients import add_up, clip
+from igrpo.training.update_metrics import OptimizerStep, total, update_metrics
 
 
 class NonFiniteError(RuntimeError):
@@ -52,15 +50,12 @@ class Updater:
         backward: ``loss -> None``; Lightning's ``manual_backward``.
         shape: shape of the policy (and of the reference), used to count operations.
         reference: frozen policy of the KL term; None if beta is 0.
-        transfer: treatment of rows that were sampled from another prompt; None if there are none.
         pad_id: id of the padding token.
     """
 
     policy: Any
     reference: Any | None
-    objective: ObjectiveConfig
-    correction: CorrectionConfig
-    transfer: TransferConfig | None
+    objective: Objective
     trainer: TrainerConfig
     forward: PolicyForward
     backward: Callable[[Tensor], None]
@@ -68,59 +63,62 @@ class Updater:
     pad_id: int
     device: torch.device
 
-    def run(self, questions_S: Sequence[Sequence[Row]], optimizer: Any) -> UpdateResult:
+    def run(self, questions_S: Sequence[Sequence[Row]], optimizer: Any, entropy_coefficient: float) -> UpdateResult:
         """Update on the rows of S questions, ``trainer.epochs`` times in ``trainer.minibatches`` parts.
 
         With several processes, ``questions_S`` are the questions of this process (see `distributed.share`).
         Denominators, gradients and metrics are computed over all questions; tokens and operations are those of this
-        process.
+        process. ``entropy_coefficient`` is the weight of the entropy bonus.
 
         Raises:
             NonFiniteError: see ``trainer.on_nonfinite``; the weights are those before that update.
         """
-        count = self.trainer.minibatches
-        total, position_S = positions(len(questions_S))
-        # parts are blocks of adjacent questions, so that each process has a share of every part
-        part_S = [position * count // total for position in position_S]
-        parts = [
-            [row for part, rows in zip(part_S, questions_S, strict=True) if part == i for row in rows]
-            for i in range(count)
+        epochs, count = self.trainer.epochs, self.trainer.minibatches
+        uses_all = self.objective.uses_zero_advantages(entropy_coefficient)
+        parts = _parts(questions_S, count)
+        several = epochs * count > 1
+        prepared = [
+            [(batch, self._old(batch) if several else None) for batch in self._batches(part, uses_all=uses_all)]
+            for part in parts
         ]
-        several = count * self.trainer.epochs > 1
-        prepared = [[(batch, self._old(batch) if several else None) for batch in self._batches(part)] for part in parts]
-        taken: list[tuple[LossMetrics | None, float]] = []
-        tokens, skipped = 0, 0
-        flops = sum(self.shape.flops(batch.work) for batches in prepared for batch, old in batches if old is not None)
-        passes = FORWARD_AND_BACKWARD + (self.reference is not None)
-        gaps = _Gaps(MismatchMetrics.empty(self.device), MismatchMetrics.empty(self.device))
-        for epoch in range(self.trainer.epochs):
+        steps: list[OptimizerStep] = []
+        measured: list[LossOutput] = []
+        skipped = 0
+        for epoch in range(epochs):
             for part, batches in zip(parts, prepared, strict=True):
                 optimizer.zero_grad()
-                metrics, denominators = None, reduce(operator.add, gather(normaliser(part)))
-                for batch, old in batches:
-                    output, gap = self._loss(batch, old, denominators)
-                    metrics = output if metrics is None else metrics + output
-                    gaps = gaps + gap if epoch == 0 else gaps
-                    tokens += batch.work.tokens
-                    flops += passes * self.shape.flops(batch.work)
-                metrics = _everyones(metrics)
+                denominators = reduce(operator.add, gather(normaliser(part)))
+                outputs = [self._loss(batch, old_BT, denominators, entropy_coefficient) for batch, old_BT in batches]
+                measured += outputs if epoch == 0 else []  # later epochs have the same mismatch
+                metrics = total([output.metrics for output in outputs])
                 norm = self._step(optimizer, metrics)
                 if norm is None:
                     skipped += 1
                 else:
-                    taken.append((metrics, norm))
-        gaps = gaps if world() == 1 else reduce(operator.add, gather(gaps.to("cpu")))
-        return UpdateResult(_report(taken, self.trainer.clip_norm, gaps), tokens, flops, skipped)
+                    steps.append(OptimizerStep(metrics, norm))
+        sampler = total([output.sampler for output in measured])
+        cross_prompt = None
+        if self.objective.cross_prompt is not None:
+            cross_prompt = total([output.cross_prompt for output in measured if output.cross_prompt is not None])
+        works = [batch.work for batches in prepared for batch, _ in batches]
+        passes = epochs * (FORWARD_AND_BACKWARD + (self.reference is not None)) + several
+        return UpdateResult(
+            metrics=update_metrics(steps, self.trainer.clip_norm, sampler, cross_prompt),
+            trained_tokens=epochs * sum(work.tokens for work in works),
+            flops=passes * sum(self.shape.flops(work) for work in works),
+            skipped=skipped,
+        )
 
-    def _batches(self, rows: Sequence[Row]) -> list[MicroBatch]:
+    def _batches(self, rows: Sequence[Row], *, uses_all: bool) -> list[MicroBatch]:
         """Return the micro-batches of the rows that have a gradient.
 
-        Without a KL term and an entropy bonus, the loss of a row is proportional to its advantage. Rows of advantage 0
-        are then left out here; they still count in the denominators.
+        Unless ``uses_all``, rows of advantage 0 have none. They are left out, and still count in the denominators.
         """
-        if self.objective.kl_beta == 0 and self.objective.entropy_bonus == 0:
+        if not uses_all:
             rows = [row for row in rows if row.advantage != 0]
         rows = [row for row in rows if row.valid and row.completion_ids]
+        known = self.objective.cross_prompt is not None or not any(row.transferred for row in rows)
+        assert known, "completions of another prompt, and no settings for them"
         batches = [collate(part, self.pad_id) for part in split_rows(rows, self.trainer.tokens_per_microbatch)]
         if is_sharded(self.policy.parameters()):  # each pass gathers weights: all processes must make the same number
             passes = max(gather(len(batches)))
@@ -131,62 +129,31 @@ class Updater:
     def _old(self, batch: MicroBatch) -> Tensor:
         return self.forward(self.policy, batch).logprobs_BT
 
-    def _loss(self, batch: MicroBatch, old_BT: Tensor | None, denominators: Normaliser) -> tuple[LossMetrics, _Gaps]:
-        """Add the gradient of a micro-batch. ``old_BT`` is None for a single update, where pi_old is pi (ratio 1)."""
-        stats = self.forward(self.policy, batch)
-        old_BT = stats.logprobs_BT.detach() if old_BT is None else old_BT
+    def _loss(
+        self, batch: MicroBatch, old_BT: Tensor | None, denominators: Normaliser, entropy_coefficient: float
+    ) -> LossOutput:
+        """Add the gradient of a micro-batch, and return its loss without the graph.
+
+        ``old_BT`` is None for a single update, where pi_old is pi (ratio 1).
+        """
+        entropies: Entropies = "gradient" if entropy_coefficient != 0 else "none"
+        stats = self.forward(self.policy, batch, entropies)
         with torch.no_grad():
             reference = None if self.reference is None else self.forward(self.reference, batch).logprobs_BT
-        weights, gaps = self._weights(batch, old_BT)
-        objective, shape = self.objective, self.transfer if isinstance(self.transfer, ShapeConfig) else None
-        output = policy_loss(
-            stats.logprobs_BT,
-            old_BT,
-            batch.advantages_B.to(stats.logprobs_BT.dtype),
-            batch.mask_BT,
-            ratio=objective.ratio,
-            surrogate=objective.surrogate,
-            clip_low=objective.clip_low,
-            clip_high=objective.clip_high,
-            kl_beta=objective.kl_beta,
-            kl_estimator=objective.kl_estimator,
+        tensors = LossTensors(
+            logprobs_BT=stats.logprobs_BT,
+            old_logprobs_BT=stats.logprobs_BT.detach() if old_BT is None else old_BT,
+            sampler_logprobs_BT=batch.sampler_logprobs_BT,
+            advantages=batch.advantages_B.to(stats.logprobs_BT.dtype),
+            mask_BT=batch.mask_BT,
+            cross_prompt_B=batch.transferred_B,
             ref_logprobs_BT=reference,
-            entropy_bonus=objective.entropy_bonus,
             entropies_BT=stats.entropies_BT,
-            aggregation=objective.aggregation,
-            constant_divisor=objective.constant_divisor,
-            normaliser=denominators,
-            weights_BT=weights,
-            shaped_B=None if shape is None else batch.transferred_B,
-            shaping_gamma=None if shape is None else shape.gamma,
         )
+        output = self.objective(tensors, denominators, entropy_coefficient)
         # fully_shard averages over processes, but the denominators are already summed over them
         self.backward(output.loss * world() if is_sharded(self.policy.parameters()) else output.loss)
-        return output.metrics, gaps
-
-    def _weights(self, batch: MicroBatch, old_BT: Tensor) -> tuple[Tensor | None, _Gaps]:
-        """Return the importance weights (None: all are 1) and the gaps between sampler and trainer.
-
-        Rows sampled from the trained prompt are weighted by ``correction``. Rows sampled from another prompt are
-        weighted by ``transfer`` if it truncates; if it shapes, their weight is 1.
-        """
-        sampler_BT, moved_B1 = batch.sampler_logprobs_BT, batch.transferred_B.unsqueeze(-1)
-        own = correction_weights(old_BT, sampler_BT, batch.mask_BT & ~moved_B1, **self.correction.model_dump())
-        if self.transfer is None:
-            assert not bool(moved_B1.any()), "rows from another prompt, and nothing says how to weigh them"
-            none = MismatchMetrics.empty(self.device)
-            return (None if self.correction.level == "none" else own.weights_BT), _Gaps(own.metrics, none)
-        truncate = self.transfer if isinstance(self.transfer, TruncateConfig) else None
-        other = correction_weights(
-            old_BT,
-            sampler_BT,
-            batch.mask_BT & moved_B1,
-            level="none" if truncate is None else truncate.level,
-            bound="truncate",
-            low=None,
-            high=None if truncate is None else truncate.cap,
-        )
-        return own.weights_BT + other.weights_BT, _Gaps(own.metrics, other.metrics)
+        return replace(output, loss=output.loss.detach())
 
     def _step(self, optimizer: Any, metrics: LossMetrics | None) -> float | None:
         """Clip and step; return the gradient norm before clipping, or None if the update was skipped."""
@@ -205,49 +172,13 @@ class Updater:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Gaps:
-    """Mismatch between sampler and trainer, for rows of the sampled prompt and for rows of another prompt."""
+def _parts(questions_S: Sequence[Sequence[Row]], count: int) -> list[list[Row]]:
+    """Split this process's questions into minibatches: blocks of adjacent questions of all processes.
 
-    own: MismatchMetrics
-    transferred: MismatchMetrics
-
-    def __add__(self, other: _Gaps) -> _Gaps:
-        return _Gaps(self.own + other.own, self.transferred + other.transferred)
-
-    def to(self, device: str) -> _Gaps:
-        return _Gaps(self.own.to(device), self.transferred.to(device))
-
-    def report(self) -> dict[str, float]:
-        own, moved = self.own.finalise(), self.transferred.finalise()
-        names = {
-            "logprob_gap_mean": "sampler_logprob_gap_mean",
-            "kl": "sampler_kl_k3",
-            "ess": "sampler_ess",
-            "capped_share": "correction_share_high",
-        }
-        found = {f"train/{name}": value for name, value in own.items()}
-        return found | {f"transferred/{name}": moved[key] for name, key in names.items() if moved}
-
-
-def _report(taken: list[tuple[LossMetrics | None, float]], clip_norm: float, gaps: _Gaps) -> dict[str, float]:
-    """Return the metrics of the performed updates. An update without gradient has no loss metrics and norm 0."""
-    report: dict[str, float] = {}
-    measured = [metrics for metrics, _ in taken if metrics is not None]
-    if measured:
-        total = reduce(operator.add, measured)
-        report = {f"train/{name}": value for name, value in total.finalise().items()}
-        report["train/loss"] /= len(taken)  # losses add up over micro-batches, and are averaged over updates
-    if taken:
-        norms = [norm for _, norm in taken]
-        report["train/gradient_norm"] = sum(norms) / len(norms)
-        report["train/gradient_clipped_share"] = sum(norm > clip_norm for norm in norms) / len(norms)
-    return report | gaps.report()
-
-
-def _everyones(mine: LossMetrics | None) -> LossMetrics | None:
-    """Return the sum of all processes' metrics, or None if no process has a row."""
-    if world() == 1:
-        return mine
-    found = [metrics for metrics in gather(None if mine is None else mine.to("cpu")) if metrics is not None]
-    return reduce(operator.add, found) if found else None
+    So each process has a share of every minibatch.
+    """
+    questions, position_S = positions(len(questions_S))
+    parts: list[list[Row]] = [[] for _ in range(count)]
+    for position, rows in zip(position_S, questions_S, strict=True):
+        parts[position * count // questions] += rows
+    return parts

@@ -76,7 +76,7 @@ class WeightSyncCheck:
         completion = run_coroutine(_sample(self.engine, self.prompt_ids, params, seed))
         row = Row(self.prompt_ids, completion.token_ids, completion.logprobs, 0.0, valid=True)
         batch = collate([row], self.pad_id).to(device)
-        forward = PolicyForward(params.temperature, self.chunk, with_entropy=False, entropy_grad=False)
+        forward = PolicyForward(params.temperature, self.chunk)
         gaps = (forward(run_policy, batch).logprobs_BT - batch.sampler_logprobs_BT).abs()
         gap = float(gaps.double().mean())
         return gap if gap == gap else float("inf"), completion.policy_version  # noqa: PLR0124 (NaN)

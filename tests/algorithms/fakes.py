@@ -1,15 +1,75 @@
-"""A scripted engine and reward: what is asked for is recorded, what comes back is decided by the test."""
+"""Algorithms with few settings to give, and a scripted engine and reward for them."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from igrpo.algorithms.base import Algorithm, RolloutContext
+from igrpo.algorithms.critique_grpo import CritiqueGRPO
+from igrpo.algorithms.grpo import GRPO
+from igrpo.algorithms.igrpo import IGRPO
+from igrpo.algorithms.plan import SamplingPlan
+from igrpo.algorithms.self_verification import SelfVerification
 from igrpo.generation.base import SamplingParams
-from igrpo.types import Completion, Prompt, Question, Score
+from igrpo.settings.importance_weights import CrossPromptWeightsConfig, PolicyShapingConfig
+from igrpo.types import Completion, Prompt, Question, Rollout, Score
 
 PARAMS = SamplingParams(temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=8, stop_token_ids=(2,))
+QUESTION = Question("q1", "1 + 1", "2")
+
+
+def grpo(answers: int) -> GRPO:
+    return GRPO(name="grpo", answers=answers)
+
+
+def igrpo(drafts: int = 4, **changes: Any) -> IGRPO:
+    """As in the paper, with the first of equal drafts."""
+    settings: dict[str, Any] = {
+        "name": "igrpo", "drafts": drafts, "rounds": 1, "show": 1, "selection": "best", "ties": "first",
+        "all_failed": "show", "train_on": ("refine",), "joint_baseline": False, "bare_fraction": 0.0,
+        "transfer": CrossPromptWeightsConfig(method="truncate", level="token", cap=1.0),
+    }  # fmt: skip
+    return IGRPO(**(settings | changes))
+
+
+def critique_grpo(answers: int = 4, kept: int = 2) -> CritiqueGRPO:
+    transfer = PolicyShapingConfig(method="shape", gamma=0.1)
+    return CritiqueGRPO(name="critique_grpo", answers=answers, kept=kept, transfer=transfer)
+
+
+def self_verification(answers: int = 4, buffer: int = 8, *, balanced: bool = True) -> SelfVerification:
+    return SelfVerification(name="self_verification", answers=answers, buffer=buffer, balanced=balanced)
+
+
+class Scripted(Algorithm):
+    """Does what ``answer(question, context)`` says, a function or a coroutine function; its plan is of no account."""
+
+    name: str = "scripted"
+    answer: Any
+
+    def __init__(self, answer: Callable[[Question, RolloutContext], Any]) -> None:
+        super().__init__(answer=answer)
+
+    def plan(self, total: int) -> SamplingPlan:
+        raise NotImplementedError
+
+    async def rollout(self, question: Question, context: RolloutContext) -> Rollout:
+        found = self.answer(question, context)
+        return await found if asyncio.iscoroutine(found) else found
+
+
+def context(engine: Any, total: int = 8, *, reward: Any = None, prompts: Any = None, **changes: Any) -> RolloutContext:
+    """Step 3 of run 0, whose only right text is "good"."""
+    settings = {"run_seed": 0, "step": 3} | changes
+    right = TextReward(frozenset({"good"}))
+    return RolloutContext(engine, reward or right, prompts or PlainPrompts(), PARAMS, total, **settings)
+
+
+def run(algorithm: Algorithm, given: RolloutContext, question: Question = QUESTION) -> Rollout:
+    return asyncio.run(algorithm.rollout(question, given))
 
 
 def completion(text: str, *, tokens: int = 3, truncated: bool = False) -> Completion:

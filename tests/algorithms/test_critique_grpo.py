@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from igrpo.algorithms.base import RolloutContext
-from igrpo.algorithms.critique_grpo import CritiqueGRPO
 from igrpo.seeding import sample_seed
 from igrpo.settings.objective import AdvantageConfig
 from igrpo.training.batching import question_rows
-from igrpo.types import Completion, Question, Score, Trace
-from tests.algorithms.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward, score
+from igrpo.types import Completion, Question, Rollout, Sample, Score
+from tests.algorithms import fakes
+from tests.algorithms.fakes import ScriptedEngine, TextReward, context, critique_grpo, score
+from tests.rollouts import shape
 
-QUESTION = Question("q1", "1 + 1", "2")
 BARE = (1,)
 MEAN_ONLY = AdvantageConfig(baseline="mean", scale="none", std="sample", std_eps=0.0, tolerance=1e-6, select="all")
 
@@ -41,51 +39,56 @@ def script(answers: Sequence[str], refinements: Sequence[str] = ()) -> ScriptedE
 
 def run(
     engine: ScriptedEngine, *, answers: int = 4, critiques: int = 3, kept: int = 2, reward: Any = None, step: int = 3
-) -> Trace:
-    prompts: Any = PlainPrompts()
-    context = RolloutContext(engine, reward or TextReward(frozenset({"good"})), prompts, PARAMS, 0, step)
-    return asyncio.run(CritiqueGRPO(answers, critiques, kept)(QUESTION, context))
+) -> Rollout:
+    given = context(engine, answers + 2 * critiques, reward=reward, step=step)
+    return fakes.run(critique_grpo(answers, kept), given)
+
+
+def text(sample: Sample) -> str:
+    return sample.completion.text
 
 
 def test_one_right_answer_and_nothing_else_is_sampled() -> None:
     engine = script(["a", "good", "c", "d"])
-    trace = run(engine)
+    rollout = run(engine)
     assert [(prompt, len(seeds)) for prompt, seeds in engine.calls] == [(BARE, 4)]
-    (group,) = trace.groups
-    assert (group.stage, group.trained, trace.lessons, trace.sampled) == (1, True, (), 4)  # GRPO, to the letter
+    assert shape(rollout) == [("answer", True, 4)]
+    assert [group.prompt for group in rollout.groups] == [None]  # GRPO, to the letter
 
 
 def test_where_all_fail_each_refinement_sees_an_answer_and_its_own_critique() -> None:
     engine = script(["a", "b", "c", "d"], ["x", "y", "z"])
-    trace = run(engine)
-    assert trace.sampled == 4 + 2 * 3  # critiques are paid for like all others
+    rollout = run(engine)
+    assert len(rollout.samples) == 4 + 2 * 3  # critiques are paid for like all others
     calls = [prompt for prompt, seeds in engine.calls if len(seeds) == 1]
     criticised = [chr(prompt[2]) for prompt in calls[::2]]
     assert len(set(criticised)) == 3  # distinct answers
     assert calls[::2] == [(1, 0, ord(a), -1) for a in criticised]
     assert calls[1::2] == [(1, 0, ord(a), -2, *codes(f"not {a}")) for a in criticised]
-    # the answers' turn, then two for each pair of a critique and a refinement
-    turns = [(1, 4), *((turn, 1) for turn in range(2, 8))]
+    # the round of answers, then two for each pair of a critique and a refinement
+    rounds = [(1, 4), *((number, 1) for number in range(2, 8))]
     assert [seeds for _, seeds in engine.calls] == [
-        tuple(sample_seed(0, 3, "q1", turn, i) for i in range(n)) for turn, n in turns
+        tuple(sample_seed(0, 3, "q1", number, i) for i in range(n)) for number, n in rounds
     ]
     assert len({seed for _, seeds in engine.calls for seed in seeds}) == 10
 
-    assert [(group.stage, group.trained) for group in trace.groups] == [(1, False), *[(3, False), (2, False)] * 3]
-    for index, group in enumerate(trace.groups[1:], start=1):
-        assert trace.drafts_of(index) is trace.groups[0]
-        (shown,) = group.shown
-        assert trace.groups[0].completions[shown].text == criticised[(index - 1) // 2]
-    for critique in trace.groups[1::2]:
-        assert (critique.scores, len(critique.unscored)) == ((), 1)  # it has no reward
+    assert [role for role, _, _ in shape(rollout)] == ["answer", *["critique", "refinement"] * 3]
+    pairs = zip(rollout.of("critique"), rollout.of("refinement"), strict=True)
+    for name, (critique, refinement) in zip(criticised, pairs, strict=True):
+        answer = rollout.shown(critique)
+        assert answer is not None
+        assert text(answer) == name
+        assert critique.context == (answer.id,)
+        assert refinement.context == (answer.id, critique.id)
+        assert rollout.candidates(critique) == rollout.candidates(refinement) == rollout.of("answer")
+        assert critique.score is None  # it has no reward
 
 
 def test_all_is_trained_given_the_question_alone_with_one_baseline_and_the_critiques_not_at_all() -> None:
-    trace = run(script(["a", "b", "c", "d"], ["x", "good", "z"]))
-    (cohort,) = trace.cohorts
-    assert [one.completion.text for one in cohort] == ["a", "b", "c", "d", "good", "x"]  # the right one first
-    assert [one.transferred for one in cohort] == [False] * 4 + [True] * 2
-    rows = question_rows(trace, MEAN_ONLY, mask_truncated=False)
+    rollout = run(script(["a", "b", "c", "d"], ["x", "good", "z"]))
+    (group,) = rollout.groups
+    assert [text(sample) for sample in group.samples] == ["a", "b", "c", "d", "good", "x"]  # the right one first
+    rows = question_rows(rollout, MEAN_ONLY, mask_truncated=False)
     assert [row.prompt_ids for row in rows] == [BARE] * 6
     assert [row.transferred for row in rows] == [False] * 4 + [True] * 2
     # R - mean over the union of n = 4 and k = 2: one of six is right
@@ -99,8 +102,8 @@ def test_fewer_refinements_are_kept_than_there_are_right_ones_first_then_by_rewa
             return [score(*values.get(one.text, (0.0, False))) for one in completions]
 
     def kept(k: int) -> list[str]:
-        trace = run(script(["a", "b", "c", "d"], ["x", "y", "z"]), kept=k, reward=Graded(frozenset()))
-        return [one.completion.text for one in trace.lessons[0] if one.transferred]
+        rollout = run(script(["a", "b", "c", "d"], ["x", "y", "z"]), kept=k, reward=Graded(frozenset()))
+        return [text(sample) for sample in rollout.groups[0].samples if sample.role == "refinement"]
 
     assert [kept(k) for k in (1, 2, 3)] == [["y"], ["y", "z"], ["y", "z", "x"]]
 
@@ -131,7 +134,7 @@ def test_an_answer_that_is_not_known_to_be_right_has_failed(unknown: bool) -> No
             return [Score(0.0, None, "refused") if unknown else None for _ in completions]
 
     engine = script(["a", "b", "c", "d"], ["x", "y", "z"])
-    trace = run(engine, reward=Mute(frozenset()))
-    # an answer without a Score is in no group: there is nothing to criticise
-    assert trace.sampled == (10 if unknown else 4)
-    assert len(trace.cohorts[0]) == (6 if unknown else 0)
+    rollout = run(engine, reward=Mute(frozenset()))
+    # of answers without a Score there is nothing to criticise
+    assert len(rollout.samples) == (10 if unknown else 4)
+    assert len(rollout.groups[0].samples) == (6 if unknown else 0)

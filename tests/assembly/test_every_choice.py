@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,28 +16,26 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from rich.console import Console
 
 from igrpo import assembly
-from igrpo.algorithms.critique_grpo import CritiqueGRPO
-from igrpo.algorithms.grpo import GRPO
-from igrpo.algorithms.igrpo import IGRPO
-from igrpo.algorithms.selection import best, wrong
-from igrpo.algorithms.self_verification import SelfVerification
 from igrpo.config import RunConfig
 from igrpo.config.composing.folders import choices, groups
 from igrpo.data.module import QuestionDataModule
+from igrpo.data.sources import read_source
 from igrpo.generation.batch_barrier import BatchBarrier
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.generation.local.replica import ReplicaEngine
-from igrpo.losses import correction_weights
+from igrpo.losses import importance_weights
 from igrpo.models.cache import cached_model
 from igrpo.models.files import SMOLLM2
 from igrpo.rewards.judge.prompt import JudgePrompt
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.tracker import Tracker
+from igrpo.settings.importance_weights import CrossPromptWeightsConfig
 from igrpo.settings.model import HuggingFaceModelConfig
 from igrpo.settings.reward import JudgeConfig, RewardConfig, WeightedConfig
 from igrpo.training.checkpoints import CheckpointCallback
 from igrpo.training.dynamic_sampling import DynamicSampling
 from igrpo.training.strategies import ReplicaStrategy, ShardStrategy, build_strategy
+from tests.algorithms.fakes import critique_grpo, grpo, igrpo, self_verification
 from tests.assembly.parts import (
     TINY_SHAPE,
     byte_policy,
@@ -59,41 +56,44 @@ WHOLE_RUNS = {"experiment", "sweep", "debug"}
 BYTES = ("model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=16384")
 
 
+#: What conf/algorithm says, for a budget of eight.
+IGRPO = igrpo(4, ties="random")
+ALGORITHMS = {
+    "grpo": grpo(8),
+    "igrpo": IGRPO,
+    "critique_grpo": critique_grpo(4, kept=1),
+    "self_verification": self_verification(4, 256),
+}
+
+
 def _algorithm(name: str, folder: Path) -> None:
-    made = assembly.build_algorithm(composed(None, f"algorithm={name}"))
-    expected = {
-        "grpo": GRPO(8),
-        "igrpo": IGRPO(4, 4, best, "random", "show"),  # N + G = 8 either way
-        "critique_grpo": CritiqueGRPO(4, 2, 1),  # 4 + 2 x 2 = 8, of which 4 + 1 are trained
-        "self_verification": SelfVerification(4, 4, 256, balanced=True),
-    }
-    assert made == expected[name]
+    assert composed(None, f"algorithm={name}").algorithm == ALGORITHMS[name]
 
 
 def _condition(name: str, folder: Path) -> None:
     config = composed(None, f"condition={name}")
-    igrpo = IGRPO(4, 4, best, "random", "show")
-    joint = replace(igrpo, train_on=frozenset({"draft", "internalize"}), joint_baseline=True)
-    expected = {
-        "grpo": GRPO(8), "igrpo": igrpo, "grpo_half": GRPO(4), "bare": replace(igrpo, drafts=0, group_size=8),
-        "best_of_n": GRPO(8), "igrpo_quarter": replace(igrpo, drafts=2, group_size=6),
-        "igrpo_both": replace(igrpo, train_on=frozenset({"draft", "refine"})),
-        "igrpo_two_rounds": replace(igrpo, rounds=2, group_size=2), "igrpo_show_two": replace(igrpo, show=2),
-        "igrpo_wrong": replace(igrpo, select=wrong), "igrpo_no_thinking": igrpo,
-        "igrpo_internalize": replace(igrpo, train_on=frozenset({"refine", "internalize"})),
-        "igrpo_internalize_only": replace(igrpo, train_on=frozenset({"internalize"})),
-        "igrpo_internalize_unweighted": replace(igrpo, train_on=frozenset({"internalize"})),
-        "igrpo_answers": joint, "igrpo_answers_unweighted": joint,
-        "igrpo_bare_half": replace(igrpo, bare_fraction=0.5), "critique_grpo": CritiqueGRPO(4, 2, 1),
-        "self_verification": SelfVerification(4, 4, 256, balanced=True), "dapo": GRPO(8), "igrpo_dapo": igrpo,
-        "igrpo_both_dapo": replace(igrpo, train_on=frozenset({"draft", "refine"})),
+    unweighted = CrossPromptWeightsConfig(method="truncate", level="none", cap=1.0)
+    changes: dict[str, dict[str, Any]] = {
+        "igrpo": {}, "igrpo_dapo": {}, "igrpo_no_thinking": {}, "bare": {"drafts": 0}, "igrpo_quarter": {"drafts": 2},
+        "igrpo_both": {"train_on": ("draft", "refine")}, "igrpo_both_dapo": {"train_on": ("draft", "refine")},
+        "igrpo_two_rounds": {"rounds": 2}, "igrpo_show_two": {"show": 2}, "igrpo_wrong": {"selection": "wrong"},
+        "igrpo_internalize": {"train_on": ("refine", "internalize")},
+        "igrpo_internalize_only": {"train_on": ("internalize",)},
+        "igrpo_internalize_unweighted": {"train_on": ("internalize",), "transfer": unweighted},
+        "igrpo_answers": {"train_on": ("draft", "internalize"), "joint_baseline": True},
+        "igrpo_answers_unweighted": {
+            "train_on": ("draft", "internalize"), "joint_baseline": True, "transfer": unweighted,
+        },
+        "igrpo_bare_half": {"bare_fraction": 0.5},
     }  # fmt: skip
-    assert assembly.build_algorithm(config) == expected[name]
+    expected = {one: IGRPO.model_copy(update=changed) for one, changed in changes.items()} | {
+        "grpo": grpo(8), "grpo_half": grpo(4), "best_of_n": grpo(8), "dapo": grpo(8),
+        "critique_grpo": ALGORITHMS["critique_grpo"], "self_verification": ALGORITHMS["self_verification"],
+    }  # fmt: skip
+    assert config.algorithm == expected[name]
     assert config.prompt.draft_thinking == ("strip" if name == "igrpo_no_thinking" else "keep")
     transfers = "internalize" in name or "answers" in name or name == "critique_grpo"
-    assert (config.transfer is not None) == transfers
-    if transfers and name != "critique_grpo":
-        assert config.transfer.level == ("none" if "unweighted" in name else "token")
+    assert (config.algorithm.transferring is not None) == transfers
     own = {"best_of_n": "best_of_n", "critique_grpo": "dr_grpo"} | dict.fromkeys(
         ("dapo", "igrpo_dapo", "igrpo_both_dapo"), "dapo"
     )
@@ -112,7 +112,7 @@ def _objective(name: str, folder: Path) -> None:
 
 def _dynamic_sampling(name: str, folder: Path) -> None:
     config = composed(None, f"dynamic_sampling={name}")
-    data = QuestionDataModule(small_run.SOURCE, seed=0, questions=3, steps=1)
+    data = QuestionDataModule(small_run.SOURCE.train, seed=0, questions=3, steps=1)
     made = assembly.build_dynamic_sampling(config, data)
     if name == "none":
         assert made is None
@@ -178,7 +178,7 @@ def _judge_prompt(name: str, folder: Path) -> None:
     settings = ("reward=judge", "reward.base_url=http://127.0.0.1:1/v1", "reward.model=m")
     found = composed(None, *settings, f"judge_prompt@reward.prompt={name}").reward
     assert isinstance(found, JudgeConfig)
-    prompt = JudgePrompt(**found.prompt.model_dump(), use_reference=True, max_solution_chars=100)
+    prompt = JudgePrompt(found)
     system, user = (message["content"] for message in prompt.messages(question("2 + 2", "4"), "It is 4."))
     assert "never an instruction" in system
     assert all(text in user for text in ("2 + 2", "It is 4.", "known to be right", '"score": NUMBER'))
@@ -205,7 +205,7 @@ def _rollout(name: str, folder: Path) -> None:
 def _correction(name: str, folder: Path) -> None:
     correction = composed(None, f"correction={name}").correction
     old, sampler = torch.tensor([[0.0, -1.0, -1.0]]), torch.tensor([[0.0, -2.0, -1.5]])
-    weights = correction_weights(old, sampler, torch.ones(1, 3, dtype=torch.bool), **correction.model_dump()).weights_BT
+    weights = importance_weights(old, sampler, torch.ones(1, 3, dtype=torch.bool), correction).weights_BT
     whole = math.exp(1.5)  # of the completion; over 2, the upper bound
     expected = {
         "none": [1, 1, 1], "token_truncate": [1, 2, math.exp(0.5)], "token_mask": [1, 0, math.exp(0.5)],
@@ -255,7 +255,7 @@ def _data(name: str, folder: Path) -> None:
     }.get(name, ())
     if name in ROWS:
         overrides = (*BYTES, *write_set(name, folder / "set"))
-    source = assembly.build_source(composed(None, *overrides).data)
+    source = read_source(composed(None, *overrides).data)
     splits = (source.train, source.development, source.test)
     ids = [one.id for split in splits for one in split]
     assert all(len(split) > 0 for split in splits)

@@ -85,7 +85,7 @@ def named(prefix: str, *problems: str) -> list[Question]:
 
 def fit(source: Listed, monkeypatch: pytest.MonkeyPatch) -> FittingSource:
     """At most two questions of a split, of at most ten tokens."""
-    monkeypatch.setattr(questions, "build_source", lambda data: source)
+    monkeypatch.setattr(questions, "read_source", lambda data: source)
     return fitting_source(composed({"evaluation.questions": 2}), layout(max_question_tokens=10))
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,30 +13,29 @@ from typing import Any
 import pytest
 import torch
 
-from igrpo import assembly
-from igrpo.algorithms.base import RolloutContext
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.training.batching import Row
 from igrpo.training.update import Updater
-from igrpo.types import Completion, Group, Question, Trace
-from tests.algorithms.fakes import PARAMS, PlainPrompts, ScriptedEngine, TextReward
+from igrpo.types import Completion, Rollout, Sample
+from tests.algorithms.fakes import ScriptedEngine, context, run
 from tests.composed import config as composed
+from tests.rollouts import shape, values
 from tests.training import small_run
 
-#: (stage, trained, completions) of a question's groups, with eight completions in the budget.
+#: (role, trained, samples) of a question's rounds, with eight completions in the budget.
 SAMPLED = {
-    "igrpo": [(1, False, 4), (2, True, 4)],
-    "igrpo_both": [(1, True, 4), (2, True, 4)],
-    "igrpo_two_rounds": [(1, False, 4), (2, True, 2), (2, True, 2)],
-    "igrpo_show_two": [(1, False, 4), (2, True, 4)],
-    "igrpo_wrong": [(1, False, 4), (2, True, 4)],
-    "igrpo_quarter": [(1, False, 2), (2, True, 6)],
-    "igrpo_internalize": [(1, False, 4), (2, True, 4)],
-    "igrpo_internalize_only": [(1, False, 4), (2, False, 4)],
-    "igrpo_internalize_unweighted": [(1, False, 4), (2, False, 4)],
-    "igrpo_answers": [(1, False, 4), (2, False, 4)],
-    "igrpo_answers_unweighted": [(1, False, 4), (2, False, 4)],
-    "igrpo_no_thinking": [(1, False, 4), (2, True, 4)],
+    "igrpo": [("draft", False, 4), ("refinement", True, 4)],
+    "igrpo_both": [("draft", True, 4), ("refinement", True, 4)],
+    "igrpo_two_rounds": [("draft", False, 4), ("refinement", True, 2), ("refinement", True, 2)],
+    "igrpo_show_two": [("draft", False, 4), ("refinement", True, 4)],
+    "igrpo_wrong": [("draft", False, 4), ("refinement", True, 4)],
+    "igrpo_quarter": [("draft", False, 2), ("refinement", True, 6)],
+    "igrpo_internalize": [("draft", False, 4), ("refinement", True, 4)],
+    "igrpo_internalize_only": [("draft", False, 4), ("refinement", True, 4)],
+    "igrpo_internalize_unweighted": [("draft", False, 4), ("refinement", True, 4)],
+    "igrpo_answers": [("draft", True, 4), ("refinement", True, 4)],
+    "igrpo_answers_unweighted": [("draft", True, 4), ("refinement", True, 4)],
+    "igrpo_no_thinking": [("draft", False, 4), ("refinement", True, 4)],
 }
 
 
@@ -52,33 +50,41 @@ def seldom(completion: Completion) -> float:
 
 
 @pytest.fixture
-def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, list[Trace], list[list[Row]]]]:
-    """``trained(condition)``: the module after two steps, its traces, and the rows of each question that is trained."""
+def trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Any, list[Rollout], list[list[Row]]]]:
+    """``trained(condition)``: the module after two steps, its rollouts, and the rows of each question that is trained."""
 
-    def run(name: str, value: Callable[[Completion], float] = mixed) -> tuple[Any, list[Trace], list[list[Row]]]:
+    def two_steps(
+        name: str, value: Callable[[Completion], float] = mixed
+    ) -> tuple[Any, list[Rollout], list[list[Row]]]:
         seen: list[list[Row]] = []
         original = Updater.run
 
-        def spy(self: Updater, questions_S: Any, optimizer: Any) -> Any:
+        def spy(self: Updater, questions_S: Any, *rest: Any) -> Any:
             seen.extend(questions_S)
-            return original(self, questions_S, optimizer)
+            return original(self, questions_S, *rest)
 
         monkeypatch.setattr(Updater, "run", spy)
         config = composed(None, f"condition={name}")
-        monkeypatch.setitem(small_run.ALGORITHMS, name, assembly.build_algorithm(config))
         module = small_run.make(
-            name, small_run.ScriptedReward(value), transfer=config.transfer,
+            config.algorithm, small_run.ScriptedReward(value), total=8,
             max_attempts=config.dynamic_sampling.max_attempts, draft_thinking=config.prompt.draft_thinking,
         )  # fmt: skip
         small_run.fit(module, 2, tmp_path)
-        traces = [trace for step in small_run.kept(module).steps.values() for trace in step]
-        return module, traces, seen
+        rollouts = [rollout for step in small_run.kept(module).steps.values() for rollout in step]
+        return module, rollouts, seen
 
-    return run
+    return two_steps
 
 
-def rows_of(group: Group, prompt: tuple[int, ...], *, transferred: bool) -> list[tuple[Any, ...]]:
-    return [(prompt, c.token_ids, c.logprobs, transferred) for c in group.completions]
+def rows_of(
+    samples: Sequence[Sample], prompt: tuple[int, ...] | None = None, *, transferred: bool = False
+) -> list[tuple[Any, ...]]:
+    """As answers to ``prompt``, or to the prompts that they were sampled from."""
+    completions = [sample.completion for sample in samples]
+    prompts = [sample.prompt.token_ids if prompt is None else prompt for sample in samples]
+    return [(p, c.token_ids, c.logprobs, transferred) for p, c in zip(prompts, completions, strict=True)]
 
 
 def plain(rows: list[Row]) -> list[tuple[Any, ...]]:
@@ -87,49 +93,46 @@ def plain(rows: list[Row]) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("name", SAMPLED)
 def test_a_variant_samples_and_trains_what_it_says(name: str, trained: Any) -> None:
-    module, traces, rows = trained(name)
+    module, rollouts, rows = trained(name)
     assert module.budget.samples == 2 * 3 * 8
     assert any(row.advantage for one in rows for row in one)
-    for trace, one in zip(traces, rows, strict=True):
-        assert [(g.stage, g.trained, len(g.completions)) for g in trace.groups] == SAMPLED[name]
-        bare = trace.groups[0].prompt.token_ids
-        expected = []
-        for group, (_, is_trained, _) in zip(trace.groups, SAMPLED[name], strict=True):
-            if is_trained:
-                expected += rows_of(group, group.prompt.token_ids, transferred=False)
-        if "answers" in name:  # the drafts, in one group with what follows
-            expected += rows_of(trace.groups[0], bare, transferred=False)
-        if (
-            "internalize" in name or "answers" in name
-        ):  # the refinements' tokens, after the bare question, with the log-probs given q'
-            expected += rows_of(trace.groups[1], bare, transferred=True)
+    for rollout, one in zip(rollouts, rows, strict=True):
+        assert shape(rollout) == SAMPLED[name]
+        drafts, refinements = rollout.of("draft"), rollout.of("refinement")
+        bare = drafts[0].prompt.token_ids
+        only_answers = "answers" in name or name in {"igrpo_internalize_only", "igrpo_internalize_unweighted"}
+        expected = rows_of(drafts) if SAMPLED[name][0][1] else []
+        expected += [] if only_answers else rows_of(refinements)
+        if "internalize" in name or "answers" in name:
+            # the refinements' tokens, after the bare question, with the log-probs given q'
+            expected += rows_of(refinements, bare, transferred=True)
         assert plain(one) == expected
         assert {row.prompt_ids for row in one if row.transferred} <= {bare}
 
 
 @pytest.mark.parametrize("name", [name for name in SAMPLED if name != "igrpo_wrong"])
-def test_the_prompt_shows_the_best_of_the_group_before(name: str, trained: Any) -> None:
-    _, traces, _ = trained(name)
+def test_the_prompt_shows_the_best_of_the_round_before(name: str, trained: Any) -> None:
+    _, rollouts, _ = trained(name)
     count = 2 if name == "igrpo_show_two" else 1
     separator = small_run.TOKENIZER.encode("Draft:", add_special_tokens=False)
-    for trace in traces:
-        for before, after in zip(trace.groups, trace.groups[1:], strict=False):
-            assert len(after.shown) == count
-            best = sorted((score.value for score in before.scores), reverse=True)[:count]
-            assert [before.scores[i].value for i in after.shown] == best
-            texts = [visible(before.completions[i])[:8] for i in after.shown]
-            if all(len(visible(before.completions[i])) <= 8 for i in after.shown):  # of small_run's draft budget
+    for rollout in rollouts:
+        for before, (after, *_) in zip(rollout.rounds, rollout.rounds[1:], strict=False):
+            assert len(after.context) == count
+            shown = [before[index] for _, index in after.context]
+            assert values(shown) == sorted(values(before), reverse=True)[:count]
+            texts = [visible(sample.completion) for sample in shown]
+            if all(len(text) <= 8 for text in texts):  # of small_run's draft budget
                 joined = [*texts[0], *(token for text in texts[1:] for token in (*separator, *text))]
                 assert contains(after.prompt.token_ids, joined)
 
 
 @pytest.mark.parametrize("name", ["igrpo_answers", "igrpo_answers_unweighted"])
 def test_drafts_and_refinements_as_answers_share_a_baseline(name: str, trained: Any) -> None:
-    _, traces, rows = trained(name)
-    for trace, one in zip(traces, rows, strict=True):
-        values = [score.value for group in trace.groups for score in group.scores]
-        mean, std = statistics.fmean(values), statistics.stdev(values)
-        expected = [(value - mean) / (std + 1e-6) if std else 0.0 for value in values]
+    _, rollouts, rows = trained(name)
+    for rollout, one in zip(rollouts, rows, strict=True):
+        rewards = values(rollout.samples)
+        mean, std = statistics.fmean(rewards), statistics.stdev(rewards)
+        expected = [(reward - mean) / (std + 1e-6) if std else 0.0 for reward in rewards]
         assert [row.advantage for row in one] == pytest.approx(expected, abs=1e-3)
 
 
@@ -143,20 +146,24 @@ def test_the_weight_of_what_is_internalized_can_be_left_out(trained: Any) -> Non
 
 
 def test_a_wrong_draft_goes_before_a_right_one(trained: Any) -> None:
-    _, traces, _ = trained("igrpo_wrong")
-    mixed_groups = [t for t in traces if len({score.correct for score in t.groups[0].scores}) == 2]
-    assert mixed_groups
-    assert all(t.groups[0].scores[t.groups[1].shown[0]].correct is False for t in mixed_groups)
+    _, rollouts, _ = trained("igrpo_wrong")
+    mixed_drafts = [one for one in rollouts if len(set(values(one.of("draft")))) == 2]
+    assert mixed_drafts
+    for one in mixed_drafts:
+        shown = one.shown(one.of("refinement")[0])
+        assert shown is not None
+        assert values([shown]) == [0.0]
 
 
 def test_half_of_the_questions_are_answered_once(trained: Any) -> None:
-    module, traces, rows = trained("igrpo_bare_half")  # of three questions a step, one and then two
-    kinds = [[(g.stage, g.trained, len(g.completions)) for g in trace.groups] for trace in traces]
-    once = [kind == [(1, True, 8)] for kind in kinds]
+    module, rollouts, rows = trained("igrpo_bare_half")  # of three questions a step, one and then two
+    kinds = [shape(rollout) for rollout in rollouts]
+    once = [kind == [("answer", True, 8)] for kind in kinds]
     assert [sum(once[:3]), sum(once[3:])] == [1, 2]
     assert kinds.count(SAMPLED["igrpo"]) == 3
-    for trace, one in zip(traces, rows, strict=True):
-        assert plain(one) == rows_of(trace.groups[-1], trace.groups[-1].prompt.token_ids, transferred=False)
+    for rollout, one in zip(rollouts, rows, strict=True):
+        assert plain(one) == rows_of(rollout.rounds[-1])
+    assert {name.split("/")[0] for name in module.latest} >= {"answer", "draft", "refinement"}
     assert module.budget.samples == 2 * 3 * 8
 
 
@@ -186,20 +193,21 @@ def parts(completion: Completion) -> tuple[list[int], list[int]]:
 @pytest.mark.usefixtures("thinking")
 @pytest.mark.parametrize("name", ["igrpo", "igrpo_no_thinking"])
 def test_a_draft_is_shown_with_its_thinking_or_without(name: str, trained: Any) -> None:
-    _, traces, rows = trained(name)
+    _, rollouts, rows = trained(name)
     space = small_run.TOKENIZER.convert_tokens_to_ids("Ġ")
-    for trace, one in zip(traces, rows, strict=True):
-        drafts, refinements = trace.groups
-        (shown,) = refinements.shown
-        thought, answer = parts(drafts.completions[shown])
+    for rollout, one in zip(rollouts, rows, strict=True):
+        refinements = rollout.of("refinement")
+        shown, prompt = rollout.shown(refinements[0]), refinements[0].prompt
+        assert shown is not None
+        thought, answer = parts(shown.completion)
         while name == "igrpo_no_thinking" and answer[:1] == [space]:
             answer = answer[1:]  # blanks before the answer go with the thinking
         tokens = answer if name == "igrpo_no_thinking" else [*thought, *answer]
-        question = small_run.TOKENIZER.encode(trace.question.problem, add_special_tokens=False)
-        assert list(refinements.prompt.token_ids) == filled(question, tokens)
+        question = small_run.TOKENIZER.encode(rollout.question.problem, add_special_tokens=False)
+        assert list(prompt.token_ids) == filled(question, tokens)
         # what is trained is what was sampled, thinking included
-        assert plain(one) == rows_of(refinements, refinements.prompt.token_ids, transferred=False)
-        assert refinements.prompt.draft_tokens == len(tokens)
+        assert plain(one) == rows_of(refinements)
+        assert prompt.draft_tokens == len(tokens)
 
 
 def filled(question: list[int], draft: list[int]) -> list[int]:
@@ -209,25 +217,24 @@ def filled(question: list[int], draft: list[int]) -> list[int]:
     return [bos, problem, *question, before, *draft, after]
 
 
-def test_both_stages_are_trained_of_the_questions_that_dynamic_sampling_keeps(trained: Any) -> None:
-    module, traces, rows = trained("igrpo_both_dapo", seldom)
-    kept = [trace for trace in traces if trace.dropped is None]
-    assert 0 < len(kept) < len(traces), "some are dropped"
-    assert {trace.dropped for trace in traces} == {None, "all_wrong"}
-    for trace in traces:
-        assert [(g.stage, g.trained, len(g.completions)) for g in trace.groups] == SAMPLED["igrpo_both"]
-        verdicts = [{score.correct for score in group.scores} for group in trace.groups]
-        assert ({True, False} in verdicts) == (trace.dropped is None), "a stage that teaches is enough"
-    for trace, one in zip(kept, rows, strict=True):
-        of_both = [row for g in trace.groups for row in rows_of(g, g.prompt.token_ids, transferred=False)]
-        assert plain(one) == of_both
-    assert module.budget.samples == 8 * len(traces), "dropped ones cost, too"
+def test_drafts_and_refinements_are_trained_of_the_questions_that_dynamic_sampling_keeps(trained: Any) -> None:
+    module, rollouts, rows = trained("igrpo_both_dapo", seldom)
+    kept = [rollout for rollout in rollouts if rollout.dropped is None]
+    assert 0 < len(kept) < len(rollouts), "some are dropped"
+    assert {rollout.dropped for rollout in rollouts} == {None, "all_wrong"}
+    for rollout in rollouts:
+        assert shape(rollout) == SAMPLED["igrpo_both"]
+        verdicts = [set(values(samples)) for samples in rollout.rounds]
+        assert ({0.0, 1.0} in verdicts) == (rollout.dropped is None), "a group that teaches is enough"
+    for rollout, one in zip(kept, rows, strict=True):
+        assert plain(one) == rows_of(rollout.samples)
+    assert module.budget.samples == 8 * len(rollouts), "dropped ones cost, too"
 
 
 @pytest.mark.parametrize("places", [1, 3, 8])
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.29, 0.5, 0.7, 1.0])
 def test_the_bare_fraction_holds_over_steps(fraction: float, places: int) -> None:
-    algorithm = assembly.build_algorithm(composed(None, f"algorithm.bare_fraction={fraction}"))
+    algorithm = composed(None, f"algorithm.bare_fraction={fraction}").algorithm
     share, asked, once = Fraction(str(fraction)), 0, 0
     for step in range(1, 101):
         found = [answered_once(algorithm, step, place, places) for place in range(places)]
@@ -239,12 +246,9 @@ def test_the_bare_fraction_holds_over_steps(fraction: float, places: int) -> Non
 
 
 def answered_once(algorithm: Any, step: int, place: int, places: int) -> bool:
-    prompts: Any = PlainPrompts()
-    context = RolloutContext(
-        ScriptedEngine(lambda prompt, seed: "a"), TextReward(frozenset()), prompts, PARAMS, 0, step
-    )
-    trace = asyncio.run(algorithm(Question("q", "1 + 1", "2"), replace(context, place=place, places=places)))
-    return len(trace.groups) == 1
+    engine = ScriptedEngine(lambda prompt, seed: "a")
+    rollout = run(algorithm, context(engine, 8, step=step, question_index=place, questions=places))
+    return len(rollout.rounds) == 1
 
 
 def visible(completion: Completion) -> list[int]:

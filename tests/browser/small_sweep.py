@@ -20,8 +20,8 @@ def value(metric: str, algorithm: str, seed: float, step: int) -> float:
     start, slope = {
         "development/single_shot/accuracy": (0.1, 0.03),
         "development/draft_conditioned/accuracy": (0.15, 0.04),
-        "stage1/entropy": (1.5, -0.08),
-        "stage2/entropy": (1.2, -0.06),
+        "train/entropy": (1.5, -0.08),
+        "train/reward": (0.2, 0.01),
     }[metric]
     advantage = 0.2 if algorithm == "igrpo" else 0.0
     return start + advantage + slope * step + 0.03 * seed
@@ -77,7 +77,6 @@ def _log(
 
 
 def _metrics(algorithm: str, seed: int, step: int) -> dict[str, float]:
-    names = ["stage1/entropy"]
-    names += ["stage2/entropy"] if algorithm == "igrpo" else []
+    names = ["train/entropy", "train/reward"]
     names += ["development/single_shot/accuracy", "development/draft_conditioned/accuracy"] if step in EVALUATED else []
     return {name: value(name, algorithm, seed, step) for name in names} | {"train/loss": 1 / step}

@@ -38,7 +38,7 @@ def test_grouped_runs_page(browser: Browser, mlflow_server: str, sweep: SmallSwe
     }
     for metric in CHARTS:
         lines = mlflow_pages.chart_lines(page, metric)
-        assert set(lines) == ({"igrpo"} if metric == "stage2/entropy" else set(ALGORITHMS)), metric
+        assert set(lines) == set(ALGORITHMS), metric
         steps = list(EVALUATED if metric.startswith("development/") else STEPS)
         for algorithm, line in lines.items():
             assert line.steps == steps
@@ -57,15 +57,15 @@ def test_grouping_by_a_parameter(browser: Browser, mlflow_server: str, sweep: Sm
         sweep.parent_run_id,
         group_by="seed",
         group_by_kind="param",
-        metrics=["stage1/entropy"],
+        metrics=["train/entropy"],
     )
     page = browser.new_page(viewport=mlflow_pages.VIEWPORT)
-    mlflow_pages.open_grouped_runs(page, link, ["stage1/entropy"])
+    mlflow_pages.open_grouped_runs(page, link, ["train/entropy"])
     page.screenshot(path=screenshots / "mlflow-grouped-by-seed.png")
     assert mlflow_pages.listed_runs(page) == {str(seed): [f"grpo-seed{seed}", f"igrpo-seed{seed}"] for seed in SEEDS}
     # the mean of the two algorithms, which are 0.2 apart: 0.1 above grpo
-    line = mlflow_pages.chart_lines(page, "stage1/entropy")["2"]
-    assert line.mean == pytest.approx([value("stage1/entropy", "grpo", 2, step) + 0.1 for step in STEPS])
+    line = mlflow_pages.chart_lines(page, "train/entropy")["2"]
+    assert line.mean == pytest.approx([value("train/entropy", "grpo", 2, step) + 0.1 for step in STEPS])
     page.close()
 
 
@@ -75,7 +75,7 @@ def test_comparison_page(browser: Browser, mlflow_server: str, sweep: SmallSweep
     seen = watch(page)
     mlflow_pages.open_comparison(page, compare_link(mlflow_server, [sweep.experiment_id], runs))
     # the address cannot choose metrics: entropy is there by itself or not, as MLflow happens to order them
-    wanted = ["stage1/entropy", "development/single_shot/accuracy"]
+    wanted = ["train/entropy", "development/single_shot/accuracy"]
     for metric in wanted:
         if metric not in mlflow_pages.plotted_axes(page):
             mlflow_pages.plot_metric_too(page, metric)

@@ -50,10 +50,10 @@ def test_curves_by_group(browser: Browser, mlflow_server: str, trained: tuple[Pa
     page.screenshot(path=screenshots / "mlflow-trained-grouped.png")
     assert mlflow_pages.listed_runs(page) == {name: [f"{name} s{seed}" for seed in SEEDS] for name in ("grpo", "igrpo")}
     entropy = {
-        path.name.partition("-")[2]: [line["stage1/entropy"] for line in metrics(path) if "stage1/entropy" in line]
+        path.name.partition("-")[2]: [line["train/entropy"] for line in metrics(path) if "train/entropy" in line]
         for path in folders(folder)
     }
-    drawn = mlflow_pages.chart_lines(page, "stage1/entropy")
+    drawn = mlflow_pages.chart_lines(page, "train/entropy")
     for name in ("grpo", "igrpo"):
         both = [entropy[f"{name}_s{seed}"] for seed in SEEDS]
         assert drawn[name].steps == [1, 2, 3, 4]
@@ -69,12 +69,12 @@ def test_runs_side_by_side(browser: Browser, mlflow_server: str, trained: tuple[
     page = browser.new_page(viewport=mlflow_pages.VIEWPORT)
     seen = watch(page)
     mlflow_pages.open_comparison(page, link(printed, "runs side by side"))
-    for metric in ("stage1/entropy", "development/single_shot/accuracy"):
+    for metric in ("train/entropy", "development/single_shot/accuracy"):
         if metric not in mlflow_pages.plotted_axes(page):
             mlflow_pages.plot_metric_too(page, metric)
     page.screenshot(path=screenshots / "mlflow-trained-compare.png")
     assert sorted(mlflow_pages.compared_runs(page)) == sorted(cell.info.run_id for cell in cells)
-    assert {"stage1/entropy", "development/single_shot/accuracy"} <= mlflow_pages.plotted_axes(page).keys()
+    assert {"train/entropy", "development/single_shot/accuracy"} <= mlflow_pages.plotted_axes(page).keys()
     assert mlflow_pages.errors(seen, mlflow_server) == []
     page.close()
 

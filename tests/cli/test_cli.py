@@ -1,14 +1,24 @@
-"""The entry point: verbs, flags and the page of help."""
+"""The entry point: verbs, options and the pages of help."""
 
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from igrpo.cli.main import main
-from igrpo.cli.train import parse_arguments
+from igrpo.cli.main import VERBS, main
+from igrpo.cli.train import Arguments, parser, train_arguments
 from igrpo.config import ConfigError
 from igrpo.config.composing.folders import choices, groups
+
+#: Arguments without which a verb says nothing else.
+NEEDED = {"join": ["RUN_DIR"], "rescore": ["RUN_DIR"], "export": ["RUN_DIR"], "chat": ["RUN_DIR"]}
+
+
+def parsed(*arguments: str) -> Arguments:
+    """The arguments of `igrpo train`."""
+    return train_arguments(parser().parse(arguments))
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,7 +37,7 @@ def test_overview(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> N
     [
         ("trian", "igrpo: no such command 'trian'; did you mean 'train'?\n"),
         ("zzz", "igrpo: no such command 'zzz'; commands: train"),
-        ("algorithm=grpo", "igrpo: 'algorithm=grpo' is no command; did you mean `igrpo train algorithm=grpo`?\n"),
+        ("algorithm=grpo", "igrpo: 'algorithm=grpo' is not a command; did you mean `igrpo train algorithm=grpo`?\n"),
     ],
 )
 def test_unknown_verbs(verb: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,13 +45,43 @@ def test_unknown_verbs(verb: str, message: str, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err.startswith(message)
 
 
-def test_unknown_flags(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--multrun", "--zzzzzzz"]) == 2
-    assert capsys.readouterr().err == (
-        "igrpo: the command line has 2 problems:\n"
-        "  - --multrun: no such flag; did you mean --multirun?\n"
-        "  - --zzzzzzz: no such flag; known: -h, --help, -m, --multirun, --check, --plan, --no-measure\n"
+    title, first, second = capsys.readouterr().err.splitlines()
+    assert title == "igrpo: igrpo train has 2 problems:"
+    assert first == "  - --multrun: no such option; did you mean '--multirun'?"
+    assert second.startswith("  - --zzzzzzz: no such option; --check, ")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_suggests_the_nearest_option_in_one_line(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, *NEEDED.get(verb, []), "--hepl"]) == 2
+    assert capsys.readouterr().err == "igrpo: --hepl: no such option; did you mean '--help'?\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_a_help_page(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    pages = []
+    for flag in ("--help", "-h"):
+        assert main([verb, flag]) == 0
+        pages.append(capsys.readouterr().out)
+    assert pages[0] == pages[1]
+    assert pages[0].startswith(f"usage: igrpo {verb} [")
+    assert "\nexamples:\n  " in pages[0]
+    assert max(map(len, pages[0].splitlines())) <= 120
+
+
+def test_help_pages_import_nothing_heavy() -> None:
+    code = (
+        "import sys; from igrpo.cli.main import VERBS, main; codes = [main([verb, '--help']) for verb in VERBS]\n"
+        "heavy = {'torch', 'lightning', 'transformers', 'mlflow', 'hydra', 'omegaconf', 'pandas', 'numpy', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)), set(codes), file=sys.stderr)"
     )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "[] {0}\n"
 
 
 def test_help_lists_every_choice(
@@ -65,41 +105,41 @@ def test_help_lists_every_choice(
 
 
 def test_sweep_means_multirun() -> None:
-    assert "multirun" in parse_arguments(["sweep=x"]).flags
-    assert "multirun" in parse_arguments(["+sweep=x"]).flags
-    assert "multirun" in parse_arguments(["-m"]).flags
-    assert "multirun" in parse_arguments(["hydra.mode=MULTIRUN"]).flags
-    assert parse_arguments(["sweep=null", "sweeper=1"]).flags == frozenset()
+    assert "multirun" in parsed("sweep=x").flags
+    assert "multirun" in parsed("+sweep=x").flags
+    assert "multirun" in parsed("-m").flags
+    assert "multirun" in parsed("hydra.mode=MULTIRUN").flags
+    assert parsed("sweep=null", "sweeper=1").flags == frozenset()
 
 
 @pytest.mark.parametrize("path", ["runs/a", "'runs/a'", '"runs/a"'])
 def test_resume_is_taken_out_of_the_overrides(path: str) -> None:
-    parsed = parse_arguments(["trainer.steps=3", f"resume={path}", "--check"])
-    assert (parsed.resume, parsed.overrides, parsed.flags) == (Path("runs/a"), ("trainer.steps=3",), {"check"})
+    train = parsed("trainer.steps=3", f"resume={path}", "--check")
+    assert (train.resume, train.overrides, train.flags) == (Path("runs/a"), ("trainer.steps=3",), {"check"})
 
 
 @pytest.mark.parametrize("arguments", [["resume="], ["resume=a", "resume=b"]])
 def test_resume_wants_one_directory(arguments: list[str]) -> None:
-    with pytest.raises(ConfigError, match="give it "):
-        parse_arguments(arguments)
+    with pytest.raises(ConfigError, match="resume: give "):
+        parsed(*arguments)
 
 
 def test_resume_is_no_sweep() -> None:
     with pytest.raises(ConfigError, match="resume=a: no sweep there"):
-        parse_arguments(["resume=a", "sweep=b"])
+        parsed("resume=a", "sweep=b")
 
 
 def test_a_sweep_is_resumed_with_or_without_its_name(tmp_path: Path) -> None:
     (tmp_path / "sweep.json").touch()
     for name in ([], ["sweep=b"]):
-        parsed = parse_arguments([f"resume={tmp_path}", "hydra/launcher=joblib", *name])
-        assert (parsed.resume, parsed.overrides) == (tmp_path, ("hydra/launcher=joblib", *name))
+        train = parsed(f"resume={tmp_path}", "hydra/launcher=joblib", *name)
+        assert (train.resume, train.overrides) == (tmp_path, ("hydra/launcher=joblib", *name))
 
 
 @pytest.mark.parametrize("given", [["tuned=a,b"], ["tuned=[a, b]"], ["tuned=a", "tuned='b'"]])
 def test_searches_to_take_settings_from(given: list[str]) -> None:
-    parsed = parse_arguments(["sweep=x", *given])
-    assert (parsed.tuned, parsed.overrides) == ((Path("a"), Path("b")), ("sweep=x",))
+    train = parsed("sweep=x", *given)
+    assert (train.tuned, train.overrides) == ((Path("a"), Path("b")), ("sweep=x",))
 
 
 @pytest.mark.parametrize("alone", ["--plan", "--no-measure", "tuned=a"])

@@ -39,7 +39,7 @@ SUMMARY = {
         "questions": 256,
     },
     "draft_conditioned": {"before": 0.4, "after": 0.35, "interval_before": [0.3, 0.5], "interval_after": None},
-    "entropy": {"stage1": {"first": 1.5, "last": 0.25}, "stage2": {"first": 1.0, "last": None}},
+    "entropy": {"draft": {"first": 1.5, "last": 0.25}, "refinement": {"first": 1.0, "last": None}},
     "samples": 10240,
     "tokens": {"generated": 1234567, "prefilled": 89, "trained": 0},
     "flops": 1234567890123456,
@@ -53,8 +53,8 @@ def test_summary() -> None:
     assert row(lines, "single-shot, mean of 4")[1:] == ["25.0 % [20.0, 30.0]", "56.2 % [50.0, 62.5]", "+31.2 points"]
     assert row(lines, "single-shot, greedy")[1:] == ["30.0 %", "70.0 %", "+40.0 points"]
     assert row(lines, "draft-conditioned")[1:] == ["40.0 % [30.0, 50.0]", "35.0 %", "-5.0 points"]
-    assert row(lines, "stage 1")[1:] == ["1.500", "0.250", "-1.250"]
-    assert row(lines, "stage 2")[1:] == ["1.000", "-", "-"]
+    assert row(lines, "drafts")[1:] == ["1.500", "0.250", "-1.250"]
+    assert row(lines, "refinements")[1:] == ["1.000", "-", "-"]
     assert row(lines, "samples")[1] == "10,240"
     assert row(lines, "tokens generated")[1] == "1,234,567"
     assert row(lines, "tokens trained")[1] == "0"
@@ -62,7 +62,7 @@ def test_summary() -> None:
     assert row(lines, "seconds rollout")[1:] == ["30.0", "75%"]
     assert not any("seconds evaluation" in line for line in lines)
     assert any("256 questions" in line for line in lines)
-    assert lines[-3:] == ["the run lies in   /runs/x", "its curves: run   mlflow ui", "and open          http://link"]
+    assert lines[-3:] == ["Run directory:  /runs/x", "MLflow UI:      mlflow ui", "Run in MLflow:  http://link"]
 
 
 def test_what_the_judge_took_is_in_the_cost_table() -> None:
@@ -102,11 +102,11 @@ def test_the_worth_of_a_draft_is_in_the_table() -> None:
 
 
 def test_a_summary_of_a_baseline_and_of_nothing() -> None:
-    baseline = SUMMARY | {"draft_conditioned": None, "entropy": {"stage1": {"first": 1.0, "last": 1.0}}, "tokens": None}
+    baseline = SUMMARY | {"draft_conditioned": None, "entropy": {"answer": {"first": 1.0, "last": 1.0}}, "tokens": None}
     lines = printed(print_summary, baseline, Path("x"), None, None)
     assert row(lines, "draft-conditioned")[1:] == ["-", "-", "-"]
-    assert row(lines, "stage 2")[1:] == ["-", "-", "-"]
-    assert lines[-1] == "the run lies in   x"
+    assert row(lines, "answers")[1:] == ["1.000", "1.000", "+0.000"]
+    assert lines[-1] == "Run directory:  x"
     empty = printed(print_summary, {}, Path("x"), None, None)
     assert row(empty, "single-shot, sampled")[1:] == ["-", "-", "-"]
     assert row(empty, "samples")[1] == row(empty, "FLOPs")[1] == "-"

@@ -59,7 +59,7 @@ def test_a_trained_run_comes_back_bit_for_bit(out: Path, capsys: pytest.CaptureF
     run_dir = trained_run()
     capsys.readouterr()
     assert main(["export", str(run_dir), "--out", str(out)]) == 0
-    assert f"the model lies in   {out}" in capsys.readouterr().out
+    assert f"Model directory: {out}" in capsys.readouterr().out
     assert {path.name for path in out.iterdir()} == FILES
     assert [path.name for path in out.parent.iterdir()] == ["mine"]
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o644 for path in out.iterdir())
@@ -196,7 +196,7 @@ def test_wrong_usage(byte_run: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
         ("rum",): "rum is no run directory",
         (str(tmp_path / "runn"),): f"runn is no run directory; did you mean '{byte_run}'?",
         (run_dir, "--adapters"): "was trained without adapters (lora.rank=0); leave it out",
-        (run_dir, "--adapters", "--merge"): "argument --merge: not allowed with argument --adapters",
+        (run_dir, "--adapters", "--merge"): "--merge: not allowed with argument --adapters",
         (run_dir, "--checkpiont", "best"): "--checkpiont: no such option; did you mean '--checkpoint'?",
         (run_dir, "--checkpoint", "lst"): "keeps no such one; did you mean 'last'?",
         (run_dir, "--checkpoint", "9"): "keeps no such one; known here: last, 3",

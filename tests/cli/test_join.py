@@ -35,16 +35,16 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [(), ("one", "two")])
-def test_it_takes_one_run_directory(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    assert "join: give it one run directory, as in igrpo join RUN_DIR" in refused(capsys, *arguments)
+def test_it_takes_one_run_directory(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "arguments are required: RUN_DIR" in refused(capsys)
+    assert "'two': one argument too many" in refused(capsys, "one", "two")
 
 
 def test_a_run_that_does_not_begin_is_waited_for_and_given_up(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     began = time.monotonic()
-    assert f"{tmp_path / 'nowhere'}: no run has begun there within 1 s" in refused(capsys, str(tmp_path / "nowhere"))
+    assert f"{tmp_path / 'nowhere'}: no run has started there within 1 s" in refused(capsys, str(tmp_path / "nowhere"))
     assert time.monotonic() - began >= 1.0
     assert not (tmp_path / "nowhere").exists()
 
@@ -54,7 +54,7 @@ def test_a_run_that_began_long_ago_does_not_wait_for_another_node(
 ) -> None:
     file = begin(tmp_path, nodes=2)
     os.utime(file, (time.time() - 10, time.time() - 10))
-    assert f"{tmp_path}: no run has begun there within 1 s" in refused(capsys, str(tmp_path))
+    assert f"{tmp_path}: no run has started there within 1 s" in refused(capsys, str(tmp_path))
 
 
 def test_a_run_of_one_node_needs_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

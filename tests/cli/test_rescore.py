@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import random
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import pytest
 
-from igrpo.algorithms.base import RolloutContext, StatefulAlgorithm
 from igrpo.assembly import build_reward
-from igrpo.assembly.algorithms import build_algorithm
 from igrpo.cli.main import main
 from igrpo.config import config_values
+from igrpo.runs.rollout_lines import rollout_line
 from igrpo.runs.rollout_log import RolloutLog
 from igrpo.runs.run_directory import RunDirectory
-from igrpo.runs.trace_lines import trace_line
 from igrpo.tools.rescore import ScorePair, compare, disagreements
-from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
-from tests.algorithms.fakes import PARAMS, PlainPrompts, ScriptedEngine
+from igrpo.types import ANSWER_ROLES, Question, Rollout, Sample, Score
+from tests.algorithms import fakes
+from tests.algorithms.fakes import ScriptedEngine, context
 from tests.assembly.parts import completion
 from tests.composed import config
 from tests.rewards.judge.server import JudgeServer, in_turn, score
+from tests.rollouts import RIGHT, WRONG, rollout, samples, values
 
-RIGHT, WRONG = Score(1.0, True, "right"), Score(0.0, False, "wrong")
+
+def drafts(texts: Sequence[str], scores: Sequence[Score | None]) -> tuple[Sample, ...]:
+    return samples("draft", [completion(text) for text in texts], scores)
 
 
-def group(stage: int, texts: list[str], scores: list[Score], *, shown: tuple[int, ...] = (), unscored: tuple[Completion, ...] = ()) -> Group:  # fmt: skip
-    made = tuple(completion(text) for text in texts)
-    return Group(stage, Prompt((1,)), made, tuple(scores), trained=stage == 2, shown=shown, unscored=unscored)
+def refined(
+    texts: Sequence[str], scores: Sequence[Score], shown: Sequence[Sample], number: int = 2
+) -> tuple[Sample, ...]:
+    return samples("refinement", [completion(text) for text in texts], scores, number=number, shows=shown)
 
 
 @pytest.fixture
@@ -44,13 +45,14 @@ def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory.save_config(config_values(config()))
     log = RolloutLog(directory.rollouts, steps_per_file=2)
     question = Question("q", "2 + 2", "4")
+    first, second = drafts(["4", "5"], [RIGHT, WRONG]), drafts(["5", "4.0", "4"], [RIGHT, WRONG, None])
     steps = [
-        (group(1, ["4", "5"], [RIGHT, WRONG]), group(2, ["4", "6"], [RIGHT, WRONG], shown=(0,))),
-        (group(1, ["5", "4.0"], [RIGHT, WRONG], unscored=(completion("4"),)), group(2, ["7"], [WRONG], shown=(0,))),
-        (group(1, ["9", "8"], [WRONG, WRONG]),),
+        (first, refined(["4", "6"], [RIGHT, WRONG], first[:1])),
+        (second, refined(["7"], [WRONG], second[:1])),
+        (drafts(["9", "8"], [WRONG, WRONG]),),
     ]
-    for number, groups in enumerate(steps, 1):
-        log.append(number, [trace_line(number, Trace(question, groups))])
+    for number, rounds in enumerate(steps, 1):
+        log.append(number, [rollout_line(number, rollout(*rounds, question=question))])
     monkeypatch.chdir(tmp_path)
     return directory.path
 
@@ -85,8 +87,8 @@ def test_the_rollouts_are_scored_again_and_stay_as_they_are(run_dir: Path, capsy
         "completions": 10, "unscored_old": 1, "unscored_new": 0, "verdicts": 9, "agreement": 7 / 9,
         "both_right": 2, "only_old_right": 1, "only_new_right": 1, "neither_right": 5,
         "mean_old": 3 / 9, "mean_new": 3 / 9,
-        # only step 1 has a group that was chosen from, with all drafts scored by both: 4 stays the best
-        "drafted_groups": 1, "other_best": 0.0,
+        # only step 1 has a round that was chosen from, with all drafts scored by both: 4 stays the best
+        "drafted_rounds": 1, "other_best": 0.0,
     }  # fmt: skip
     assert {name: found[name] for name in expected} == pytest.approx(expected)
     # both 0 or 1 with 3 ones of 9: (2/9 - 1/9) / (1/3 * 2/3)
@@ -96,7 +98,7 @@ def test_the_rollouts_are_scored_again_and_stay_as_they_are(run_dir: Path, capsy
     assert "another best draft   0.0% of 1" in text
 
 
-def sampled_run(path: Path, *settings: str) -> list[Trace]:
+def sampled_run(path: Path, *settings: str) -> list[Rollout]:
     """Three steps of four questions by the algorithm of the settings, scored by their reward, as a run keeps them."""
 
     def say(prompt: tuple[int, ...], seed: int) -> str:
@@ -107,18 +109,18 @@ def sampled_run(path: Path, *settings: str) -> list[Trace]:
     directory = RunDirectory(path)
     directory.create()
     directory.save_config(config_values(made))
-    log, algorithm, reward = RolloutLog(directory.rollouts), build_algorithm(made), build_reward(made.reward, None)
-    prompts: Any = PlainPrompts()
-    traces: list[Trace] = []
+    log, algorithm, reward = RolloutLog(directory.rollouts), made.algorithm, build_reward(made.reward, None)
+    state = algorithm.new_state()
+    rollouts: list[Rollout] = []
     for step in (1, 2, 3):
-        context = RolloutContext(ScriptedEngine(say), reward, prompts, PARAMS, 0, step)
-        own = [asyncio.run(algorithm(Question(f"q{i}", f"{i}", "4"), context)) for i in range(4)]
-        if isinstance(algorithm, StatefulAlgorithm):
-            algorithm.update_state([algorithm.extract_state(trace) for trace in own])
-        log.append(step, [trace_line(step, trace) for trace in own])
-        traces += own
+        given = context(ScriptedEngine(say), made.completions_per_question, reward=reward, step=step, state=state)
+        own = [fakes.run(algorithm, given, Question(f"q{i}", f"{i}", "4")) for i in range(4)]
+        if state is not None:
+            state.update_state([state.extract_state(one) for one in own])
+        log.append(step, [rollout_line(step, one) for one in own])
+        rollouts += own
     reward.close()
-    return traces
+    return rollouts
 
 
 @pytest.mark.parametrize(
@@ -135,42 +137,32 @@ def sampled_run(path: Path, *settings: str) -> list[Trace]:
 def test_a_run_before_its_own_reward_agrees_with_itself(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: tuple[str, ...], chosen_from: int
 ) -> None:
-    traces = sampled_run(tmp_path / "run", *settings)
-    answers = [group for trace in traces for group in trace.groups if group.stage != 3]
-    judged = [group for trace in traces for group in trace.groups if group.stage == 3]
+    rollouts = sampled_run(tmp_path / "run", *settings)
+    answers = [sample for one in rollouts for sample in one.of(*ANSWER_ROLES)]
+    judged = [sample for one in rollouts for sample in one.of("critique", "verification")]
     assert bool(judged) == any(name in settings[0] for name in ("critique", "verification"))
     code, text = said(capsys, str(tmp_path / "run"), "reward=math_verify")
     assert code == 0, text
     found = report(tmp_path / "run")
-    values = [value for group in answers for value in group.rewards_G]
-    assert 0 < fmean(values) < 1
+    found_values = values(answers)
+    assert 0 < fmean(found_values) < 1
     expected = {
-        "completions": len(values), "unscored_old": 0, "unscored_new": 0, "agreement": 1.0, "correlation": 1.0,
-        "mean_old": fmean(values), "mean_new": fmean(values), "drafted_groups": chosen_from,
+        "completions": len(found_values), "unscored_old": 0, "unscored_new": 0, "agreement": 1.0, "correlation": 1.0,
+        "mean_old": fmean(found_values), "mean_new": fmean(found_values), "drafted_rounds": chosen_from,
         "other_best": 0.0 if chosen_from else None,
     }  # fmt: skip
     assert {name: found[name] for name in expected} == pytest.approx(expected)
 
 
-def test_drafts_lie_where_the_group_that_shows_them_says(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two groups of refinements that were both shown a first draft: the first of them is no group of drafts."""
-    refined = [group(2, ["4", "6"], [RIGHT, WRONG], shown=(0,)) for _ in range(2)]
-    groups = (group(1, ["4.0", "4"], [RIGHT, WRONG]), refined[0], replace(refined[1], shown_from=2))
-    line = trace_line(4, Trace(Question("q", "2 + 2", "4"), groups))
+def test_drafts_are_the_round_of_what_a_prompt_shows(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two rounds of refinements that were both shown a first draft: the first of them is no round of drafts."""
+    first = drafts(["4.0", "4"], [RIGHT, WRONG])
+    later = [refined(["4", "6"], [RIGHT, WRONG], first[:1], number) for number in (2, 3)]
+    line = rollout_line(4, rollout(first, *later, question=Question("q", "2 + 2", "4")))
     RolloutLog(run_dir / "rollouts", steps_per_file=2).append(4, [line])
     assert said(capsys, str(run_dir), *LAST_LINE, "--steps", "4:4")[0] == 0
     found = report(run_dir)
-    assert (found["drafted_groups"], found["other_best"]) == (1, 0.0)
-
-
-def test_rollouts_from_before_there_was_a_distance(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    groups = (group(1, ["4", "5"], [RIGHT, WRONG]), group(2, ["4"], [RIGHT], shown=(0,)))
-    line = trace_line(4, Trace(Question("q", "2 + 2", "4"), groups))
-    for stored in line["groups"]:
-        del stored["shown_from"], stored["verified"]
-    RolloutLog(run_dir / "rollouts", steps_per_file=2).append(4, [line])
-    assert said(capsys, str(run_dir), *LAST_LINE, "--steps", "4:4")[0] == 0
-    assert (report(run_dir)["completions"], report(run_dir)["drafted_groups"]) == (3, 1)
+    assert (found["drafted_rounds"], found["other_best"]) == (1, 0.0)
 
 
 def test_steps_choose_a_part_and_have_a_file_of_their_own(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -240,7 +232,7 @@ def test_another_best_draft_means_that_no_best_one_is_shared() -> None:
     partly = [pair(3, RIGHT, None), pair(3, WRONG, RIGHT)]  # not all are known
     late = [pair(4, RIGHT, WRONG, is_draft=False), pair(4, WRONG, RIGHT, is_draft=False)]  # nobody chose among them
     found = compare([*tied, *changed, *partly, *late])
-    assert (found.drafted_groups, found.other_best) == (2, 0.5)
+    assert (found.drafted_rounds, found.other_best) == (2, 0.5)
     # verdicts: (1, 1), (1, 0), (0, 1) of partly, and the two of late
     assert (found.verdicts, found.both_right, found.only_old_right, found.only_new_right) == (5, 1, 2, 2)
     assert len(disagreements(tied + changed + partly + late)) == 4

@@ -56,7 +56,7 @@ def test_resume_may_change_where_a_judge_is_and_what_it_may_cost(
     for refused in ("reward.votes=3", "reward.model=n", "reward.prompt.system=x", "reward.verifier.workers=2"):
         capsys.readouterr()
         assert main(["train", f"resume={run_dir}", refused]) == 2
-        assert f"{refused}: resume may change only " in capsys.readouterr().err
+        assert f"{refused}: resuming may change only " in capsys.readouterr().err
     assert main(["train", f"resume={run_dir}", "reward.max_cots=5"]) == 2
     assert "reward.max_cots: no such setting; did you mean 'reward.max_cost'?" in capsys.readouterr().err
 
@@ -75,14 +75,14 @@ def test_the_same_of_a_judge_within_a_sum(training: FakeTraining, tmp_path: Path
 
 
 REFUSED = {
-    "seed=1": "seed=1: resume may change only trainer.steps, trainer.device, trainer.devices, trainer.nodes, trainer.strategy, tracking.uri, tracking.experiment, ",
-    "trainer.threads=2": "trainer.threads=2: resume may change only ",
-    "algorithm=grpo": "algorithm=grpo: resume may change only ",
-    "experiment=quickstart": "experiment=quickstart: resume may change only ",
-    "trainer=single": "trainer=single: resume may change only ",
-    "trainer.steps=1,2": "trainer.steps=1,2: resume may change only ",
-    "+trainer.steps=3": "+trainer.steps=3: resume may change only ",
-    "~trainer.steps": "~trainer.steps: resume may change only ",
+    "seed=1": "seed=1: resuming may change only trainer.steps, trainer.device, trainer.devices, trainer.nodes, trainer.strategy, tracking.uri, tracking.experiment, ",
+    "trainer.threads=2": "trainer.threads=2: resuming may change only ",
+    "algorithm=grpo": "algorithm=grpo: resuming may change only ",
+    "experiment=quickstart": "experiment=quickstart: resuming may change only ",
+    "trainer=single": "trainer=single: resuming may change only ",
+    "trainer.steps=1,2": "trainer.steps=1,2: resuming may change only ",
+    "+trainer.steps=3": "+trainer.steps=3: resuming may change only ",
+    "~trainer.steps": "~trainer.steps: resuming may change only ",
     "budget.max_sample=1": "budget.max_sample: no such setting; did you mean 'budget.max_samples'?",
     "checkpoint.evry=1": "checkpoint.evry: no such setting; did you mean 'checkpoint.every'?",
     "trainer.steps": "'trainer.steps' is no setting: write KEY=VALUE, without blanks",
@@ -142,11 +142,11 @@ def test_a_run_that_its_budget_ended_is_finished(
         assert main(["train", f"resume={stopped}", *change]) == 0
         steps = 20 if "trainer.steps=20" in change else 9
         assert (
-            f"already finished (budget.max_samples ended it after 3 of {steps} steps); to go on, give more: "
-            "budget.max_samples=NUMBER or null" in capsys.readouterr().out
+            f"already finished (budget.max_samples ended it after 3 of {steps} steps); to continue, give a larger "
+            "budget.max_samples=NUMBER, or null" in capsys.readouterr().out
         )
     assert main(["train", f"resume={stopped}", "budget.max_samples=null", "trainer.steps=3"]) == 0
-    assert "already finished (3 steps); to go on, give more: trainer.steps=NUMBER" in capsys.readouterr().out
+    assert "already finished (3 steps); to continue, give a larger trainer.steps=NUMBER" in capsys.readouterr().out
     assert training.calls == []
 
 
@@ -181,7 +181,7 @@ def test_a_budget_that_was_spent_before_the_checkpoint_is_refused(
     capsys.readouterr()
     assert main(["train", f"resume={stopped}", f"budget.{limit}"]) == 2
     assert (
-        f"budget.{limit}: {stopped} came to that after step {step} and has 3 steps behind it; give more, or null\n"
+        f"budget.{limit}: {stopped} reached this limit after step {step} and has completed 3 steps"
         in capsys.readouterr().err
     )
     assert training.calls == []

@@ -23,7 +23,7 @@ def test_help_tells_both_command_lines(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--port", "8000"], "--port: no such flag"),
+        (["--port", "8000"], "--port: no such option"),
         (["rollout=local"], "rollout=local: igrpo serve is for rollout=vllm_server"),
         (["rollout=vllm_colocate"], "rollout=vllm_colocate: igrpo serve is for"),
         (["rollout.url=http://127.0.0.1:1"], "is for the training that uses a server"),
@@ -33,7 +33,7 @@ def test_help_tells_both_command_lines(capsys: pytest.CaptureFixture[str]) -> No
         (["--judge", "model.name_or_path=m", "rollout.host=0.0.0.0"], "rollout.allow_remote=true"),
         (["--judge", "model.name_or_path=./m"], "model.name_or_path=./m: there is no such directory"),
         (["--judge", "model=byte_level"], "model=byte_level: igrpo serve --judge is for model=huggingface"),
-        (["--jugde"], "--jugde: no such flag"),
+        (["--jugde"], "--jugde: no such option"),
     ],
 )
 def test_wrong_settings_are_told(

@@ -12,7 +12,8 @@ import pytest
 
 from igrpo.cli.main import main
 from igrpo.config import RunConfig, read_config
-from igrpo.runs.job import where_it_goes_on
+from igrpo.runs.execution import resume_point
+from igrpo.runs.lifecycle import Terminated
 from tests.cli.conftest import FakeTraining
 from tests.composed import config
 
@@ -39,7 +40,7 @@ def test_a_run_from_its_settings_to_its_summary(
     out = capsys.readouterr().out
     for text in ("├── steps: 3", "what they resolve to", "clipping is inert", "10.0 %", "50.0 %", "+40.0 points"):
         assert text in out
-    assert f"the run lies in   {run_dir}" in out
+    assert f"Run directory:  {run_dir}" in out
     assert "http://x" in out
 
 
@@ -84,7 +85,7 @@ def test_an_error_of_the_user_is_one_line_and_the_log_has_the_rest(
     assert main(["train"]) == 1
     log = only_run(tmp_path) / "log.txt"
     printed = capsys.readouterr()
-    assert printed.err == f"igrpo: data.path=x: no such file\n  the whole story: {log}\n"
+    assert printed.err == f"igrpo: data.path=x: no such file\n  details: {log}\n"
     assert "Traceback" not in printed.out
     assert "Traceback (most recent call last)" in log.read_text()
     assert "ValueError: data.path=x: no such file" in log.read_text()
@@ -115,7 +116,7 @@ def test_a_run_stopped_before_it_began_offers_no_resume(
     assert main(["train"]) == 130
     said = capsys.readouterr().err
     assert "resume=" not in said
-    assert "give the same command again" in said
+    assert "had not started" in said
 
 
 @pytest.mark.parametrize(
@@ -123,26 +124,24 @@ def test_a_run_stopped_before_it_began_offers_no_resume(
     [
         (fail(KeyboardInterrupt()), 130),
         (lightnings_exit, 130),
-        (fail(SystemExit(143)), 143),
-        (fail(SystemExit()), 143),
+        (fail(Terminated(signal.SIGHUP)), 129),
         (lambda config: os.kill(os.getpid(), signal.SIGTERM), 143),
     ],
 )
-def test_a_stopped_run_says_how_to_go_on(
+def test_a_stopped_run_says_how_to_resume(
     training: FakeTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str], behave: Any, code: int
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
     training.behave = behave
     assert main(["train"]) == code
     word = "interrupted" if code == 130 else "stopped"
-    assert capsys.readouterr().err == (
-        f"igrpo: {word}; go on with: igrpo train resume={only_run(tmp_path)}\n"
-        "  it has no checkpoint yet (checkpoint.every=10) and will begin again\n"
-    )
-    assert f"WARNING igrpo.runs.job: {word}" in (only_run(tmp_path) / "log.txt").read_text()
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"igrpo: {word}; resume with: igrpo train resume={only_run(tmp_path)}"
+    assert "no checkpoint yet (checkpoint.every=10)" in second
+    assert "WARNING igrpo.runs.execution: stopped: ended by" in (only_run(tmp_path) / "log.txt").read_text()
     (only_run(tmp_path) / "checkpoints").mkdir()
     (only_run(tmp_path) / "checkpoints" / "step-000020.ckpt").touch()
-    assert where_it_goes_on(config(None), only_run(tmp_path)).startswith("it goes on after step 20, its newest")
+    assert resume_point(config(None), only_run(tmp_path)).startswith("it continues after step 20")
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -214,8 +213,8 @@ def test_a_chosen_directory_must_be_empty(
     assert main(["train", f"hydra.run.dir='{quoted}'"]) == 0
     assert training.calls[0][1] == chosen
     assert main(["train", f"hydra.run.dir='{quoted}'"]) == 2
-    assert f"{chosen}: holds files already; choose another directory, or go on with " in capsys.readouterr().err
+    assert f"{chosen}: contains files already; choose another directory, or resume with " in capsys.readouterr().err
     (tmp_path / "file").touch()
     assert main(["train", "hydra.run.dir=file/below"]) == 2
-    assert "file/below: cannot be made (" in capsys.readouterr().err
+    assert "file/below: cannot be created (" in capsys.readouterr().err
     assert len(training.calls) == 1

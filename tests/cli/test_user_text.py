@@ -12,13 +12,14 @@ from rich.table import Table
 
 from igrpo.cli.main import main
 from igrpo.config.composing.composer import Composer
-from igrpo.runs.claim import run_log
 from igrpo.runs.console import get_console
+from igrpo.runs.log_file import run_log
 from igrpo.runs.printing import print_facts, print_summary, print_sweep, print_tree
 from igrpo.runs.sweep_directory import CellRecord, CellState
 from igrpo.sweeps.plan import plan_of, print_plan
 from igrpo.sweeps.watch import line
-from igrpo.tools.doctor.page import Diagnosis, print_page
+from igrpo.tools.doctor.diagnosis import Diagnosis
+from igrpo.tools.doctor.page import print_page
 from igrpo.tools.doctor.static_checks import Check
 from tests.composed import config
 from tests.report.run_dirs import write_run

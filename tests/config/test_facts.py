@@ -29,7 +29,7 @@ def test_numbers_of_igrpo() -> None:
         }
     )
     assert table["questions a step (S)"] == "10"
-    assert table["completions a question"] == "8 = 5 drafts (N) + 3 refinements (G)"
+    assert table["completions a question"] == "8 = 5 drafts + 3 refinements"
     assert table["completions a step"] == "80, of which 30 are trained on"  # 10 x 8, 10 x 3
     assert table["updates a step"] == "8 (2 passes x 4 minibatches)"
     # a row is at most 20 + 30 + 50 = 100: 250 // 100 = 2; an update is ceil(10 / 4) = 3 questions of 3 rows
@@ -57,7 +57,7 @@ def test_too_few_steps_to_learn_anything(changes: dict[str, Any], said: str | No
 
 def test_numbers_of_grpo() -> None:
     table, _ = facts({"completions_per_question": 8, "trainer.questions_per_step": 4}, "algorithm=grpo")
-    assert table["completions a question"] == "8 answers (G), no drafts"
+    assert table["completions a question"] == "8 answers"
     assert table["completions a step"] == "32, of which 32 are trained on"
     assert table["updates a step"] == "1 (1 pass x 1 minibatch)"
     assert table["sequences a micro-batch"] == "32 (all of an update)"
@@ -67,11 +67,11 @@ def test_numbers_of_grpo() -> None:
 def test_numbers_of_the_controls() -> None:
     # 16 questions a step, 80 steps, a budget of 8 a question
     half, _ = facts(None, "condition=grpo_half")
-    assert half["completions a question"] == "4 answers (G) of a budget of 8, no drafts"
+    assert half["completions a question"] == "4 answers of a budget of 8"
     assert half["completions a step"] == "64, of which 64 are trained on"
     assert half["training"] == "80 steps, 5,120 samples"
     bare, _ = facts(None, "condition=bare")
-    assert bare["completions a question"] == "8 answers (G), no drafts"
+    assert bare["completions a question"] == "8 answers"
     assert bare["training"] == "80 steps, 10,240 samples"
     assert "tokens, at most: shown draft" not in bare
     best, notes = facts(None, "condition=best_of_n")
@@ -86,12 +86,12 @@ def test_numbers_of_the_variants() -> None:
     # 16 questions a step, a budget of 8 a question: 4 drafts and 4 refinements
     both, _ = facts(None, "condition=igrpo_both")
     assert both["completions a step"] == "128, of which 128 are trained on"
-    assert both["trained on"] == "drafts, given the question; refinements, given the draft"
+    assert both["trained on"] == "drafts; refinements"
     twice, _ = facts(None, "condition=igrpo_internalize")
     assert twice["completions a step"] == "128, of which 128 are trained on"  # 64 refinements, each after two prompts
     assert twice["trained on"].endswith("refinements as answers to the bare question, weighed by at most 1 (token)")
     rounds, _ = facts(None, "condition=igrpo_two_rounds")
-    assert rounds["completions a question"] == "8 = 4 drafts (N) + 2 rounds of 2 refinements (G)"
+    assert rounds["completions a question"] == "8 = 4 drafts + 2 rounds of 2 refinements"
     assert rounds["completions a step"] == "128, of which 64 are trained on"
     two, _ = facts(None, "condition=igrpo_show_two")
     assert two["tokens, at most: shown draft"] == "2 x 24 (a longer one loses its middle)"
@@ -154,7 +154,7 @@ def test_dynamic_sampling_says_what_it_may_cost() -> None:
 
 def test_notes_of_what_the_objective_adds() -> None:
     _, notes = facts({"objective.overlong_buffer": 5, "objective.entropy_control.target": 0.25})
-    assert "entropy control: the bonus is on below 0.25 nats a token, at most 0.05" in notes
+    assert "entropy control: the bonus is on below 0.25 nats per token, at most 0.05" in notes
     assert "soft overlong penalty: the reward that is trained on falls by up to 1 in the last 5 of 24 tokens" in notes
     assert not [note for note in facts()[1] if "entropy control" in note or "overlong" in note]
     controlled, _ = facts({"objective.entropy_control.target": 0.25}, "condition=best_of_n")
@@ -200,24 +200,22 @@ def test_words_for_what_is_trained_without_a_weight() -> None:
         facts(None, f"condition={name}")[0]["trained on"] for name in ("igrpo_answers", "igrpo_answers_unweighted")
     )
     together = "all of a question are one group"
-    assert weighed == f"drafts, given the question; {refinements}, weighed by at most 1 (token); {together}"
+    assert weighed == f"drafts; {refinements}, weighed by at most 1 (token); {together}"
     without = "without a weight for the prompt that they were sampled from"
-    assert bare == f"drafts, given the question; {refinements}, {without}; {together}"
+    assert bare == f"drafts; {refinements}, {without}; {together}"
 
 
 def test_numbers_of_critique_grpo() -> None:
     # 16 questions a step; n = 4, which leaves 2 pairs of a critique and a refinement, of which one refinement is kept
     table, notes = facts({"budget.max_samples": 1000}, "condition=critique_grpo")
-    assert table["completions a question"] == (
-        "at most 8 = 4 answers (n) + 2 critiques + 2 refinements, where no answer is right; 4 elsewhere. "
-        "budget/samples_per_question is what is realised"
-    )
+    assert table["completions a question"] == ("at most 8 = 4 answers + 2 critiques + 2 refinements; at least 4")
     assert table["completions a step"] == "at most 128, of which up to 80 are trained on"  # 16 x (4 + 1)
     refinements = "up to 1 refinements as answers to the bare question, each token's term A pi / (pi + 0.1)"
     assert table["trained on"] == f"answers; {refinements}"
     assert table["tokens, at most: shown text"].startswith("2 x 24 ")  # an answer and its critique
     assert table["training"] == "80 steps, at most 10,240 samples"
     assert table["ends at max_samples"] == "after 8 steps or more, 1,024 samples"
+    assert "critiques and refinements are sampled where no answer is known to be right" in notes
     assert not any("Critique-GRPO's own" in note for note in notes)
     for change in ("objective=grpo", "objective=rloo", "objective.kl_beta=0.1"):
         foreign = facts(None, "algorithm=critique_grpo", "objective=dr_grpo", change)[1]
@@ -226,12 +224,11 @@ def test_numbers_of_critique_grpo() -> None:
 
 
 def test_numbers_of_self_verification() -> None:
-    table, _ = facts({"algorithm.answers": 5}, "algorithm=self_verification")
-    assert table["completions a question"] == (
-        "8 = 5 answers + 3 verifications of one earlier answer; 5 in the first step, which has no earlier ones"
-    )
+    table, notes = facts({"algorithm.answers": 5}, "algorithm=self_verification")
+    assert table["completions a question"] == ("at most 8 = 5 answers + 3 verifications; at least 5")
     assert table["completions a step"] == "at most 128, of which up to 128 are trained on"
-    assert table["trained on"] == "answers; verifications, given the earlier question and answer"
+    assert table["trained on"] == "answers; up to 3 verifications"
+    assert any("there is none in the first step" in note for note in notes)
 
 
 def test_leave_one_out_is_no_common_factor_where_groups_differ_in_size() -> None:

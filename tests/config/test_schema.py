@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from igrpo.config import ConfigError, config_hash, config_values, parse_config, read_config
-from tests.composed import changed, config, values
+from tests.composed import changed, config, group_size, values
 
 WRONG: list[tuple[str, Any, str]] = [
     ("trainer.stpes", 1, "trainer.stpes: no such setting; did you mean 'steps'?"),
@@ -42,7 +42,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("evaluation.top_p", 0.0, "evaluation.top_p=0.0: input should be greater than 0"),
     ("algorithm.train_on", ["drafts"], "algorithm.train_on.0='drafts': not one of 'draft', 'refine' or 'internalize'"),
     ("algorithm.train_on", [], "algorithm.train_on=[]: tuple should have at least 1 item"),
-    ("schema_version", 1, "schema_version=1: not one of 4"),
+    ("schema_version", 1, "schema_version=1: not one of 5"),
     ("run_name", 3, "run_name=3: input should be a valid string"),
     ("tracking", None, "tracking=None: input should be a valid dictionary"),
 ]
@@ -101,8 +101,8 @@ def test_reading_a_broken_run_directory(tmp_path: Path) -> None:
     for text, message in {
         "a: [": "is no valid YAML",
         "3": "holds no mapping",
-        "a: 1": "has schema_version None; this igrpo reads version 4",
-        "schema_version: 7": "has schema_version 7; this igrpo reads version 4",
+        "a: 1": "has schema_version None; this igrpo reads version 5",
+        "schema_version: 7": "has schema_version 7; this igrpo reads version 5",
     }.items():
         path.write_text(text)
         with pytest.raises(ConfigError, match=message):
@@ -113,11 +113,11 @@ def test_derived_numbers() -> None:
     split = config(
         {"completions_per_question": 8, "algorithm.drafts": 3, "trainer.epochs": 2, "trainer.minibatches": 4}
     )
-    assert (split.drafts, split.group_size, split.updates_per_step) == (3, 5, 8)
-    assert split.samples_per_question == 8
+    assert (split.plan.drafts, group_size(split), split.updates_per_step) == (3, 5, 8)
+    assert split.plan.samples == 8
     baseline = config({"completions_per_question": 8}, "algorithm=grpo")
-    assert (baseline.drafts, baseline.group_size, baseline.updates_per_step) == (0, 8, 1)
+    assert (baseline.plan.drafts, group_size(baseline), baseline.updates_per_step) == (0, 8, 1)
     half = config({"algorithm.answers": 3}, "algorithm=grpo")
-    assert (half.drafts, half.group_size, half.samples_per_question, half.completions_per_question) == (0, 3, 3, 8)
+    assert (half.plan.drafts, group_size(half), half.plan.samples, half.completions_per_question) == (0, 3, 3, 8)
     bare = config({"algorithm.drafts": 0})
-    assert (bare.drafts, bare.group_size, bare.samples_per_question) == (0, 8, 8)
+    assert (bare.plan.drafts, group_size(bare), bare.plan.samples) == (0, 8, 8)

@@ -1,8 +1,8 @@
-"""Error messages, asserted word by word."""
+"""Error messages, asserted by the setting or place that they name and by key phrases."""
 
 import re
 
 
-def exactly(message: str) -> str:
-    """A pattern for ``pytest.raises(match=...)`` that matches this whole message and nothing else."""
-    return rf"\A{re.escape(message)}\Z"
+def says(start: str, *phrases: str) -> str:
+    """Return a pattern for ``pytest.raises(match=...)``: the message begins with ``start`` and has the phrases."""
+    return r"(?s)\A" + ".*".join(map(re.escape, (start, *phrases)))

@@ -9,11 +9,10 @@ from typing import Any
 import datasets
 import pytest
 
-from igrpo.data.benchmarks import read_benchmark
-from igrpo.data.sources import HubSource
+from igrpo.data.sources import read_benchmark, read_source
 from igrpo.settings.data import HubDataConfig
 from tests.composed import config as composed
-from tests.data.messages import exactly
+from tests.data.messages import says
 from tests.data.shipped_sets import ROWS, WITH_TEST, answer, problem, write_set
 
 BYTES = ("model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=16384")
@@ -33,7 +32,7 @@ def shipped(name: str, *overrides: str) -> HubDataConfig:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_shipped_set_reads_its_own_columns(name: str, tmp_path: Path) -> None:
-    source = HubSource(shipped(name, *write_set(name, tmp_path / "set")))
+    source = read_source(shipped(name, *write_set(name, tmp_path / "set")))
     read = {one.problem: one.answer for split in (source.train, source.development, source.test) for one in split}
     numbers = [*range(60), *range(80, 100)] if name in WITH_TEST else range(60)
     assert read == {problem(number): answer(number) for number in numbers}
@@ -45,7 +44,7 @@ def test_the_columns_are_not_the_same_by_chance(tmp_path: Path) -> None:
     """A set that is read with the columns of another is refused."""
     overrides = [one for one in write_set("gsm8k", tmp_path / "set") if one != "data=gsm8k"]
     with pytest.raises(ValueError, match=r"there is no field 'problem' \(data\.fields\.problem\); .*answer, question$"):
-        HubSource(shipped("math", *overrides))
+        read_source(shipped("math", *overrides))
 
 
 def test_rows_without_an_answer_are_left_out_of_math(tmp_path: Path) -> None:
@@ -58,16 +57,16 @@ def test_rows_without_an_answer_are_left_out_of_math(tmp_path: Path) -> None:
     }
     overrides = write_set("math", tmp_path / "set", more=[empty])
     with pytest.raises(
-        ValueError, match=r"^data\.unusable_share=0\.001, but 1 of 61 rows hold no question; the first: "
+        ValueError, match=r"^data\.unusable_share=0\.001, but 1 of 61 rows have no usable question; the first: "
     ):
-        HubSource(shipped("math", *overrides))
-    source = HubSource(shipped("math", *overrides, "data.unusable_share=0.02"))
+        read_source(shipped("math", *overrides))
+    source = read_source(shipped("math", *overrides, "data.unusable_share=0.02"))
     assert len(source.train) + len(source.development) == 60
 
 
 def test_a_hundred_copies_of_dapo_are_one(tmp_path: Path) -> None:
     row = ROWS["dapo_math"]
-    source = HubSource(
+    source = read_source(
         shipped("dapo_math", *write_set("dapo_math", tmp_path / "set", more=[row(n) for n in range(60)] * 5))
     )
     assert len(source.train) + len(source.development) + len(source.test) == 60
@@ -102,10 +101,7 @@ def test_errors_of_a_benchmark_name_its_settings(tmp_path: Path) -> None:
     setting = "evaluation.benchmarks.gsm8k"
     with pytest.raises(
         ValueError,
-        match=exactly(
-            f"{path}[test] row 1: the field 'answer' has no #### with an answer after it "
-            f"({setting}.fields.answer_form=hashes)"
-        ),
+        match=says(f"{path}:2: the field 'answer' has no ####", f"{setting}.fields.answer_form=hashes"),
     ):
         read_benchmark("gsm8k", benchmark.model_copy(update={"dataset": str(path)}))
     fields = benchmark.fields.model_copy(update={"problem": "problem"})

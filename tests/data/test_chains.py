@@ -15,7 +15,7 @@ from igrpo.data.chains import (
     teacher_solution,
 )
 from igrpo.types import Question
-from tests.data.messages import exactly
+from tests.data.messages import says
 
 # Worked by hand, left to right: 6-7=-1=9, 9-1=8, 8-5=3, 3-9=-6=4, 4*8=32=2.
 EXAMPLE = Question("example", "6 -7 -1 -5 -9 *8", "2")
@@ -40,9 +40,7 @@ def test_the_example_of_the_specification() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 2**40), st.sampled_from(SPLITS), st.integers(0, 10**6), st.integers(1, 8))
-def test_a_question_is_a_right_answered_pure_function_in_its_split(
-    seed: int, split: str, index: int, operations: int
-) -> None:
+def test_a_chain_is_a_pure_function_with_its_right_answer(seed: int, split: str, index: int, operations: int) -> None:
     question = chain_question(seed, split, index, operations)
     assert question == chain_question(seed, split, index, operations)
     assert question.answer == naive_answer(question.problem) == boxed(clean_solution(question))
@@ -90,7 +88,7 @@ def test_teacher_without_mistakes_is_clean() -> None:
     assert teacher_solution(EXAMPLE, Random(3), 0.0, 0.0) == clean_solution(EXAMPLE)
 
 
-def test_the_misconception_is_the_absolute_difference_and_is_carried_on() -> None:
+def test_a_misconception_carries_on_to_later_steps() -> None:
     # 6-7 -> |6-7| = 1; 1-1 = 0 borrows nothing; 0-5 -> 5; 5-9 -> 4; 4*8 = 2.
     assert teacher_solution(EXAMPLE, Random(0), 0.0, 1.0) == "6-7=1-1=0-5=5-9=4*8=2\\boxed{2}"
 
@@ -110,17 +108,17 @@ def test_a_certain_slip_makes_every_step_wrong(seed: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, "tset", 0, 5), "unknown split 'tset' of the chains; choose one of train, warm_start, development, test"),
-        ((0, "test", -1, 5), "question -1 of the chains: an index starts at 0"),
-        ((0, "test", 0, 0), "data.operations=0: a chain needs at least one operation"),
+        ((0, "tset", 0, 5), "unknown split 'tset'"),
+        ((0, "test", -1, 5), "question -1 of the chains"),
+        ((0, "test", 0, 0), "data.operations=0"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: tuple[int, str, int, int], message: str) -> None:
-    with pytest.raises(ValueError, match=exactly(message)):
+    with pytest.raises(ValueError, match=says(message)):
         chain_question(*arguments)
 
 
 @pytest.mark.parametrize("text", ["", "6", "6-7", "6 - 7", "6 -17", "6 /7", "6 -7 ", "6 -7\n"])
-def test_what_is_no_chain_is_refused(text: str) -> None:
+def test_a_text_that_is_no_chain_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a chain of digits"):
         parse_chain(text)

@@ -95,7 +95,7 @@ def test_small_edits_are_near_duplicates(paraphrase: str) -> None:
     assert kind(paraphrase, TAPS, EXACT) is None
 
 
-def test_problems_of_one_template_that_differ_in_a_number_are_not_duplicates() -> None:
+def test_problems_that_differ_in_a_number_are_no_duplicates() -> None:
     assert kind(TAPS.replace("9", "8"), TAPS) is None
     assert kind(TAPS.replace("six", "7").replace("6", "seven"), TAPS) is None
     power = "What is the remainder when $7^{40}$ is divided by %d?"
@@ -103,13 +103,13 @@ def test_problems_of_one_template_that_differ_in_a_number_are_not_duplicates() -
     assert kind("Find $f(5)$ if $f(x)=x^2+3x$ for all x.", "Find $f(2.5)$ if $f(x)=x^2+3x$ for all x.") is None
 
 
-def test_the_same_numbers_in_other_places_or_another_word_count_as_near() -> None:
+def test_swapped_numbers_or_another_word_count_as_near() -> None:
     swapped = TAPS.replace("6", "@").replace("9", "6").replace("@", "9")
     assert kind(swapped, TAPS) == "near"
     assert kind(TAPS.replace("need to fill", "need to empty"), TAPS) == "near"
 
 
-def test_a_question_that_goes_on_after_the_held_out_one_is_near_however_long() -> None:
+def test_a_continued_held_out_question_is_near() -> None:
     held_out = "The real number $t$ satisfies $t + 1/t = 5$. Find $t^3 + 1/t^3$."
     suffix = " The answer may be written in the form p/q where p and q have no common factor; please give the sum p+q. "
     match = compare(held_out + 3 * suffix, held_out)
@@ -234,7 +234,7 @@ def test_the_index_finds_what_comparing_every_pair_finds(ngram: int, shorter: fl
     assert 0 < len(expected) < len(train)
 
 
-def test_a_pair_that_shares_just_enough_and_only_common_words_is_found() -> None:
+def test_a_pair_that_shares_just_enough_words_is_found() -> None:
     half = DecontaminationConfig(method="near", ngram=1, shorter_share=0.5, longer_share=0.5)
     held_out = questions("add both rare terms", *["add both of them up now"] * 3)
     found = decontaminate(questions("add both odd sides", prefix="t"), {"test": held_out}, half)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from igrpo.data.fields import Fields, UnusableRowError, read_question
-from tests.data.messages import exactly
+from igrpo.data.fields import UnusableRowError
+from tests.data.making import mapper
+from tests.data.messages import says
 
 
 def answer(text: object, form: str) -> str:
-    fields = Fields(id=None, answer_form=form)  # type: ignore[arg-type]
-    return read_question("row 1", {"problem": "p", "answer": text}, fields, "data").answer
+    return mapper(id=None, answer_form=form).question("row 1", {"problem": "p", "answer": text}).answer
 
 
 @pytest.mark.parametrize(
@@ -43,25 +43,24 @@ def test_the_answer_after_the_hashes(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("text", "form", "message"),
     [
-        ("4", "boxed", r"has no \boxed{} with an answer in it (data.fields.answer_form=boxed)"),
-        (r"\boxed{ }", "boxed", r"has no \boxed{} with an answer in it (data.fields.answer_form=boxed)"),
-        ("it is 4", "hashes", "has no #### with an answer after it (data.fields.answer_form=hashes)"),
-        ("it is 4 ####", "hashes", "has no #### with an answer after it (data.fields.answer_form=hashes)"),
+        ("4", "boxed", "data.fields.answer_form=boxed"),
+        (r"\boxed{ }", "boxed", "data.fields.answer_form=boxed"),
+        ("it is 4", "hashes", "data.fields.answer_form=hashes"),
+        ("it is 4 ####", "hashes", "data.fields.answer_form=hashes"),
         (float("nan"), "plain", "(data.fields.answer) must be text or a number, not NaN"),
         (["4"], "plain", "(data.fields.answer) must be text or a number, not list"),
     ],
 )
 def test_rows_that_hold_no_answer_are_named(text: object, form: str, message: str) -> None:
-    with pytest.raises(UnusableRowError, match=exactly(f"row 1: the field 'answer' {message}")):
+    with pytest.raises(UnusableRowError, match=says("row 1: the field 'answer' ", message)):
         answer(text, form)
 
 
 def test_a_column_whose_name_has_a_dot_is_taken_whole() -> None:
     row = {"a.b": "whole", "a": {"b": "path"}, "answer": "1"}
-    assert read_question("row 1", row, Fields(id=None, problem="a.b"), "data").problem == "whole"
+    assert mapper(id=None, problem="a.b").question("row 1", row).problem == "whole"
 
 
 def test_nothing_beside_prefix_and_suffix() -> None:
-    fields = Fields(id=None, problem_prefix="Solve:", problem_suffix="Now.")
-    with pytest.raises(UnusableRowError, match="holds no problem beside its prefix and suffix"):
-        read_question("row 1", {"problem": "Solve: Now.", "answer": "1"}, fields, "data")
+    with pytest.raises(UnusableRowError, match="has no problem between its prefix and suffix"):
+        mapper("Solve:", "Now.").question("row 1", {"problem": "Solve: Now.", "answer": "1"})

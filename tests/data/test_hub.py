@@ -1,4 +1,4 @@
-"""HubSource on local data sets in the formats of the hub: no network."""
+"""Data sets of data=hub, in local directories and files: no network."""
 
 import hashlib
 import json
@@ -10,10 +10,11 @@ from typing import Any
 import datasets
 import pytest
 
-from igrpo.data.sources import HubSource, Source
+from igrpo.data.sources import read_source
+from igrpo.data.splits import Splits
 from igrpo.settings.data import HubDataConfig
 from tests.composed import config as composed
-from tests.data.messages import exactly
+from tests.data.messages import says
 
 FIELDS = {"id": None, "problem": "question", "answer": "answer", "answer_form": "plain"}
 ROWS = [{"question": f"What is {number}?", "answer": number} for number in range(40)]
@@ -25,14 +26,14 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
 
 
-def load(name: Path | str, **changes: Any) -> HubSource:
+def load(name: Path | str, **changes: Any) -> Splits:
     """The source of conf/data/hub.yaml, with nothing held out, and the changes."""
     settings = {"dataset": str(name), "fields": FIELDS, "development": 0.0, "test": 0.0} | changes
     values = {f"data.{key}": value for key, value in settings.items()}
     data = composed(values, "model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=16384",
                     "data=hub", "data.dataset=x").data  # fmt: skip
     assert isinstance(data, HubDataConfig)
-    return HubSource(data)
+    return read_source(data)
 
 
 def write_jsonl(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
@@ -46,7 +47,6 @@ def test_a_directory_with_splits(tmp_path: Path) -> None:
     write_jsonl(directory / "train.jsonl", ROWS[:30])
     write_jsonl(directory / "test.jsonl", [{**row, "answer": 7} for row in ROWS[30:]])
     source = load(directory, development=0.2, test="test")
-    assert isinstance(source, Source)
     assert len(source.train) + len(source.development) == 30
     assert [len(source.test), source.test[0].problem, source.test[0].answer] == [10, "What is 30?", "7"]
 
@@ -68,9 +68,9 @@ def test_errors_name_what_is_missing(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", ROWS)
     with pytest.raises(
         ValueError,
-        match=exactly(
-            f"{path}[train] row 0: there is no field 'questoin' (data.fields.problem); "
-            "did you mean 'question'? The fields are answer, question"
+        match=says(
+            f"{path}:1: there is no field 'questoin' (data.fields.problem); ",
+            "'question'? The fields are answer, question",
         ),
     ):
         load(path, fields=FIELDS | {"problem": "questoin"})
@@ -78,10 +78,6 @@ def test_errors_name_what_is_missing(tmp_path: Path) -> None:
         ValueError, match=r"^data\.dataset=nobody/nothing \(data\.subset=None, split 'train', .* cannot be loaded: "
     ):
         load("nobody/nothing")
-    text = tmp_path / "a.txt"
-    text.write_text("1")
-    with pytest.raises(ValueError, match=r"a file must end in one of \.jsonl, \.json, \.parquet, \.csv$"):
-        load(text)
     directory = tmp_path / "set"
     directory.mkdir()
     write_jsonl(directory / "train.jsonl", ROWS)
@@ -89,7 +85,7 @@ def test_errors_name_what_is_missing(tmp_path: Path) -> None:
         load(directory, test="tests")
 
 
-def test_paths_into_fields_and_what_stands_around_a_problem(tmp_path: Path) -> None:
+def test_nested_fields_and_the_prefix_of_a_problem(tmp_path: Path) -> None:
     rows = [
         {"prompt": [{"content": f"Solve this.\n\nWhat is {n}?\n\nBe brief."}], "gold": {"truth": str(n)}}
         for n in range(5)
@@ -101,12 +97,12 @@ def test_paths_into_fields_and_what_stands_around_a_problem(tmp_path: Path) -> N
     assert [(one.problem, one.answer) for one in source.train] == [(f"What is {n}?", str(n)) for n in range(5)]
     messages = {
         "gold.truht": "there is no field 'gold.truht' (data.fields.answer); did you mean 'truth'? The fields are truth",
-        "prompt.1.content": "there is no field 'prompt.1.content' (data.fields.answer); '1' is looked for in a list of 1, "
+        "prompt.1.content": "there is no field 'prompt.1.content' (data.fields.answer); '1' was looked up in a list of 1, "
         "whose items are 0, 1 and so on",
-        "gold.truth.x": "there is no field 'gold.truth.x' (data.fields.answer); 'x' is looked for in str",
+        "gold.truth.x": "there is no field 'gold.truth.x' (data.fields.answer); 'x' was looked up in str",
     }
     for name, message in messages.items():
-        with pytest.raises(ValueError, match=exactly(f"{path}[train] row 0: {message}")):
+        with pytest.raises(ValueError, match=says(f"{path} row 1: {message}")):
             load(path, fields=nested | {"answer": name})
 
 
@@ -119,23 +115,20 @@ def test_rows_that_cannot_be_used_are_counted_up_to_a_share(tmp_path: Path, capl
     ]
     path = write_jsonl(tmp_path / "a.jsonl", [*rows, *broken])
     settings = {"fields": FIELDS | {"answer_form": "boxed"}, "problem_prefix": "[Q]"}
-    first = (
-        f"{path}[train] row 10: the field 'answer' has no \\boxed{{}} with an answer in it "
-        "(data.fields.answer_form=boxed)"
-    )
-    with pytest.raises(ValueError, match=exactly(first)):
+    first = f"{path}:11: the field 'answer' has no \\boxed{{}} with an answer in it (data.fields.answer_form=boxed)"
+    with pytest.raises(ValueError, match=says(first)):
         load(path, **settings)
     with pytest.raises(
         ValueError,
-        match=exactly(f"data.unusable_share=0.2, but 3 of 13 rows hold no question; the first: {first}"),
+        match=says(f"data.unusable_share=0.2, but 3 of 13 rows have no usable question; the first: {first}"),
     ):
         load(path, **settings, unusable_share=0.2)  # 3/13 = 0.23
     with caplog.at_level(logging.WARNING):
         source = load(path, **settings, unusable_share=0.25)
     assert [one.answer for one in source.train] == [str(n) for n in range(10)]
-    assert caplog.messages == [f"data: 3 of 13 rows hold no question and are left out; the first: {first}"]
+    assert caplog.messages == [f"data: 3 of 13 rows have no usable question and are left out; the first: {first}"]
     only = write_jsonl(tmp_path / "b.jsonl", [*rows, broken[2]])
-    with pytest.raises(ValueError, match=r"row 10: the field 'question' lacks the text of data\.problem_prefix$"):
+    with pytest.raises(ValueError, match=r"b\.jsonl:11: the field 'question' lacks the text of data\.problem_prefix$"):
         load(only, **settings)
 
 
@@ -155,10 +148,43 @@ def test_only_some_rows(tmp_path: Path) -> None:
     datasets.Dataset.from_list(rows).to_parquet(path)
     source = load(path, where={"kind.name": "odd"})
     assert [one.answer for one in source.train] == [str(n) for n in range(1, 40, 2)]
-    with pytest.raises(ValueError, match=r"its split 'train' has no question that has the values of where$"):
+    with pytest.raises(ValueError, match=r"^data\.dataset=.*a\.parquet has no question that has the values of where$"):
         load(path, where={"kind.name": "prime"})
     with pytest.raises(ValueError, match=r"there is no field 'kidn' \(data\.where\); did you mean 'kind'\? The fields"):
         load(path, where={"kidn": "odd"})
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize(("field", "value"), [("level", 5), ("share", 0.5), ("hard", True), ("kind", "5")])
+def test_where_compares_numbers_in_every_format(
+    field: str, value: str | float | bool, suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    rows = [
+        {
+            **row,
+            "level": 5 if n < 3 else 50,
+            "share": 0.5 if n < 3 else 5.5,
+            "hard": n < 3,
+            "kind": "5" if n < 3 else "5.0",
+        }
+        for n, row in enumerate(ROWS)
+    ]
+    if suffix == "jsonl":
+        write_jsonl(path, rows)
+    elif suffix == "csv":
+        datasets.Dataset.from_list(rows).to_csv(path)
+    else:
+        datasets.Dataset.from_list(rows).to_parquet(path)
+    assert [one.answer for one in load(path, where={field: value}).train] == ["0", "1", "2"]
+
+
+def test_rows_of_a_directory_are_named_by_split_and_number(tmp_path: Path) -> None:
+    directory = tmp_path / "set"
+    directory.mkdir()
+    write_jsonl(directory / "train.jsonl", [*ROWS[:3], {"question": "Why?", "answer": None}])
+    with pytest.raises(ValueError, match=rf"^{directory}\[train\] row 3: the field 'answer' .* not null$"):
+        load(directory)
 
 
 def test_a_limit_chooses_by_id_and_a_lower_one_among_the_same(tmp_path: Path) -> None:
@@ -175,7 +201,7 @@ def test_a_limit_chooses_by_id_and_a_lower_one_among_the_same(tmp_path: Path) ->
     assert held.test == load(path, test=0.3).test  # a limit changes nothing that is held out
 
 
-def test_another_file_can_be_held_out_but_no_split_of_a_single_file(tmp_path: Path) -> None:
+def test_a_single_file_has_no_other_split_to_hold_out(tmp_path: Path) -> None:
     path, other = write_jsonl(tmp_path / "a.jsonl", ROWS[:30]), write_jsonl(tmp_path / "b.jsonl", ROWS[30:])
     assert [one.answer for one in load(path, test=str(other)).test] == [str(n) for n in range(30, 40)]
     with pytest.raises(

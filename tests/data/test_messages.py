@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from igrpo.data.fields import UnusableRowError, read_question
-from igrpo.data.sources import Fields, JsonlSource
+from igrpo.data.fields import UnusableRowError
+from tests.data.making import mapper, read
 
-FIELDS = Fields(id=None, problem="messages")
+FIELDS = {"id": None, "problem": "messages"}
 
 
 def say(role: str, content: object) -> dict[str, object]:
@@ -20,7 +20,7 @@ def say(role: str, content: object) -> dict[str, object]:
 
 
 def problem(value: object) -> str:
-    return read_question("row 1", {"messages": value, "answer": "4"}, FIELDS, "data").problem
+    return mapper(**FIELDS).question("row 1", {"messages": value, "answer": "4"}).problem
 
 
 @pytest.mark.parametrize(
@@ -37,17 +37,17 @@ def problem(value: object) -> str:
         ("What is 2+2?", "What is 2+2?"),
     ],
 )
-def test_the_problem_is_what_the_user_says(messages: object, expected: str) -> None:
+def test_the_problem_is_the_text_of_the_user_messages(messages: object, expected: str) -> None:
     assert problem(messages) == expected
 
 
 @pytest.mark.parametrize(
     ("messages", "message"),
     [
-        ([say("system", "Be brief.")], r"has no message of the user \(its roles: system\)"),
+        ([say("system", "Be brief.")], r"has no user message \(its roles: system\)"),
         ([say("user", "2+2?"), say("assistant", "4"), say("user", "Sure?")], "is a dialogue .*'assistant'"),
-        ([say("user", [{"type": "image", "url": "x"}])], "has a message of the user that is not text"),
-        ([say("user", None)], "has a message of the user that is not text"),
+        ([say("user", [{"type": "image", "url": "x"}])], "has a user message that is not text"),
+        ([say("user", None)], "has a user message that is not text"),
         ([say("user", " ")], "is empty"),
         ([], "must be text or a number, not list"),
         (["What is 2+2?"], "must be text or a number, not list"),
@@ -65,13 +65,12 @@ def test_system_messages_are_left_out_with_a_warning(tmp_path: Path, caplog: pyt
     rows = [{"messages": with_system, "answer": 4}, {"messages": [say("user", "What is 3+3?")], "answer": 6}]
     path.write_text("\n".join(map(json.dumps, rows)))
     with caplog.at_level(logging.WARNING):
-        source = JsonlSource(path, FIELDS, development=0.0, test=0.0)
+        source = read(path, **FIELDS)
     assert [one.problem for one in source.train] == ["What is 2+2?", "What is 3+3?"]
     (told,) = caplog.messages
     assert told.startswith("data: 1 of 2 rows have a system message, which is left out")
 
 
-def test_prefix_and_suffix_stand_around_what_the_user_says() -> None:
-    fields = Fields(id=None, problem="messages", problem_prefix="Solve: ", problem_suffix="Be brief.")
+def test_prefix_and_suffix_are_removed_from_user_messages() -> None:
     row = {"messages": [say("user", "Solve: 2+2? Be brief.")], "answer": "4"}
-    assert read_question("row 1", row, fields, "data").problem == "2+2?"
+    assert mapper("Solve: ", "Be brief.", **FIELDS).question("row 1", row).problem == "2+2?"

@@ -6,10 +6,10 @@ import lightning
 import pytest
 import torch
 
-from igrpo.data.module import QuestionDataModule
-from igrpo.data.sources import ChainSource, questions_of_step
+from igrpo.data.chains import chain_splits
+from igrpo.data.module import QuestionDataModule, questions_of_step
 
-SOURCE = ChainSource(seed=0, operations=3, train=50, development=2, test=2)
+TRAIN = chain_splits(seed=0, operations=3, train=50, development=2, test=2).train
 
 
 class Recorder(lightning.LightningModule):
@@ -39,19 +39,19 @@ def fit(start: int) -> list[Any]:
         max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         accelerator="cpu",
     )  # fmt: skip
-    trainer.fit(recorder, datamodule=QuestionDataModule(SOURCE, seed=4, questions=16, steps=7))
+    trainer.fit(recorder, datamodule=QuestionDataModule(TRAIN, seed=4, questions=16, steps=7))
     return recorder.seen
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_lightning_sees_every_cycle_and_a_resumed_run_the_rest_of_them() -> None:
+def test_a_resumed_run_sees_the_remaining_cycles() -> None:
     whole = fit(0)
-    assert whole == [(step, questions_of_step(SOURCE, 4, step, 16)) for step in range(7)]
+    assert whole == [(step, questions_of_step(TRAIN, 4, step, 16)) for step in range(7)]
     assert fit(5) == whole[5:]
 
 
 def test_impossible_plans_are_errors() -> None:
     with pytest.raises(ValueError, match=r"^trainer\.steps=0: a run has at least one step$"):
-        QuestionDataModule(SOURCE, seed=0, questions=4, steps=0)
-    with pytest.raises(ValueError, match=r"^51 questions a step, but the training split has 50"):
-        QuestionDataModule(SOURCE, seed=0, questions=51, steps=1)
+        QuestionDataModule(TRAIN, seed=0, questions=4, steps=0)
+    with pytest.raises(ValueError, match=r"^51 questions per step, but the training split has 50"):
+        QuestionDataModule(TRAIN, seed=0, questions=51, steps=1)

@@ -1,36 +1,30 @@
 """Which questions a step sees: all of an epoch once, never twice in a step, and the same after a resume."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from igrpo.data import sources
-from igrpo.data.sources import ChainSource, Source, questions_of_step
+from igrpo.data import module
+from igrpo.data.chains import chain_splits
+from igrpo.data.module import questions_of_step
 from igrpo.types import Question
-from tests.data.messages import exactly
+from tests.data.messages import says
 
 
-@dataclass
-class Few:
-    train: list[Question]
-    development: list[Question]
-    test: list[Question]
+def few(size: int) -> list[Question]:
+    return [Question(str(i), f"problem {i}", "1") for i in range(size)]
 
 
-def few(size: int) -> Few:
-    return Few([Question(str(i), f"problem {i}", "1") for i in range(size)], [], [])
-
-
-def ids(source: Source, seed: int, step: int, count: int) -> list[str]:
-    return [question.id for question in questions_of_step(source, seed, step, count)]
+def ids(train: Sequence[Question], seed: int, step: int, count: int) -> list[str]:
+    return [question.id for question in questions_of_step(train, seed, step, count)]
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(1, 13), st.integers(1, 13), st.integers(0, 99))
-def test_every_epoch_shows_every_question_once_and_no_step_repeats_one(size: int, count: int, seed: int) -> None:
+def test_an_epoch_has_every_question_once(size: int, count: int, seed: int) -> None:
     count = min(size, count)
     source, epochs = few(size), 4
     steps = [ids(source, seed, step, count) for step in range(epochs * size // count)]
@@ -46,7 +40,7 @@ def test_a_step_is_the_same_alone_as_after_all_before_it(size: int, count: int, 
     count = min(size, count)
     source = few(size)
     in_order = [ids(source, 5, s, count) for s in range(step + 1)][-1]
-    sources._order.cache_clear()
+    module._order.cache_clear()
     assert ids(source, 5, step, count) == in_order
 
 
@@ -67,17 +61,13 @@ def test_golden_order() -> None:
 def test_a_step_that_cannot_be_filled_is_an_error(count: int) -> None:
     with pytest.raises(
         ValueError,
-        match=exactly(
-            f"{count} questions a step, but the training split has 3: "
-            "lower the number of questions a step to at most that (and to at least 1)"
-        ),
+        match=says(f"{count} questions per step, but the training split has 3: ", "trainer.questions_per_step"),
     ):
         questions_of_step(few(3), 0, 0, count)
 
 
-def test_chain_source() -> None:
-    source = ChainSource(seed=3, operations=2, train=50, development=6, test=7)
-    assert isinstance(source, Source)
+def test_chains_are_generated_on_access() -> None:
+    source = chain_splits(seed=3, operations=2, train=50, development=6, test=7)
     assert [len(source.train), len(source.development), len(source.test)] == [50, 6, 7]
     assert source.train[49] == source.train[-1] == list(source.train)[49]
     assert source.train[2:4] == [source.train[2], source.train[3]]
@@ -85,19 +75,21 @@ def test_chain_source() -> None:
         source.train[50]
     everything = [*source.train, *source.development, *source.test]
     assert len({question.id for question in everything}) == 63
-    step = questions_of_step(source, 0, 3, 16)
+    step = questions_of_step(source.train, 0, 3, 16)
     assert len({question.id for question in step}) == 16
 
 
-def test_the_order_depends_on_the_runs_seed_the_questions_on_the_datas() -> None:
-    one = ChainSource(seed=0, operations=3, train=40, development=5, test=5)
-    other = ChainSource(seed=1, operations=3, train=40, development=5, test=5)
+def test_data_seed_sets_the_questions_and_run_seed_the_order() -> None:
+    one = chain_splits(seed=0, operations=3, train=40, development=5, test=5)
+    other = chain_splits(seed=1, operations=3, train=40, development=5, test=5)
     assert set(one.train).isdisjoint(other.train)
-    assert {q.id for q in questions_of_step(one, 0, 0, 40)} == {q.id for q in questions_of_step(one, 1, 0, 40)}
+    assert {q.id for q in questions_of_step(one.train, 0, 0, 40)} == {
+        q.id for q in questions_of_step(one.train, 1, 0, 40)
+    }
 
 
 @pytest.mark.parametrize("setting", ["operations", "train", "development", "test"])
-def test_an_empty_chain_source_is_an_error(setting: str) -> None:
+def test_empty_splits_of_chains_are_errors(setting: str) -> None:
     sizes = {"operations": 5, "train": 9, "development": 9, "test": 9, setting: 0}
     with pytest.raises(ValueError, match=rf"^data\.{setting}=0: it must be at least 1$"):
-        ChainSource(seed=0, **sizes)
+        chain_splits(seed=0, **sizes)

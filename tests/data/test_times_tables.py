@@ -2,12 +2,13 @@
 
 import pytest
 
-from igrpo.data.times_tables import TimesTablesSource
+from igrpo.data.splits import Splits
+from igrpo.data.times_tables import times_tables_splits
 
 
-def source(**changes: object) -> TimesTablesSource:
+def source(**changes: object) -> Splits:
     settings = {"seed": 0, "first": (2, 20), "second": (2, 12), "development": 24, "test": 48}
-    return TimesTablesSource(**(settings | changes))  # type: ignore[arg-type]
+    return times_tables_splits(**(settings | changes))  # type: ignore[arg-type]
 
 
 def factors(problem: str) -> tuple[int, int]:
@@ -16,7 +17,7 @@ def factors(problem: str) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def test_every_product_of_the_ranges_is_in_one_split_with_its_answer() -> None:
+def test_every_product_is_in_one_split_with_its_answer() -> None:
     made = source()
     questions = [*made.train, *made.development, *made.test]
     assert {factors(question.problem) for question in questions} == {(a, b) for a in range(2, 21) for b in range(2, 13)}
@@ -47,7 +48,7 @@ def test_golden_questions_never_change() -> None:
     assert [question.problem for question in source().test[:4]] == ["17 * 3", "7 * 12", "18 * 6", "9 * 2"]
 
 
-def test_ranges_that_are_empty_and_splits_without_questions_are_refused() -> None:
+def test_empty_ranges_and_splits_are_errors() -> None:
     with pytest.raises(ValueError, match=r"data\.first=\[5,4\]: the range from 5 to 4 is empty"):
         source(first=(5, 4))
     with pytest.raises(ValueError, match=r"data\.development=100 and data\.test=109 of 209 products leave"):

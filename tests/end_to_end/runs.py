@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,11 @@ def status(run_dir: Path) -> str:
         client = MlflowClient(record["mlflow_tracking_uri"])
         assert client.get_run(record["mlflow_run_id"]).info.status == record["status"]
     return str(record["status"])
+
+
+def shape(line: dict[str, Any]) -> list[tuple[str, bool, int]]:
+    """(role, whether it is trained, samples) of each sampling round of a line of the rollout log."""
+    trained = [one for group in line["groups"] for one in group["samples"]]
+    rounds = groupby(line["samples"], key=lambda sample: sample["id"][0])
+    each = [list(samples) for _, samples in rounds]
+    return [(one[0]["role"], all(sample["id"] in trained for sample in one), len(one)) for one in each]

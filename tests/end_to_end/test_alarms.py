@@ -41,7 +41,7 @@ def test_an_alarm_is_told_everywhere(tmp_path: Path, capsys: pytest.CaptureFixtu
     said = capsys.readouterr()
     first = next(step for step, value in series(run_dir) if value)
     assert f"alarm length_drift at step {first}: the length of" in " ".join((said.out + said.err).split())
-    assert f"alarm length_drift at step {first}: the length of trained completions of stage 2 went" in (
+    assert f"alarm length_drift at step {first}: the length of trained refinements went" in (
         run_dir / "log.txt"
     ).read_text(encoding="utf-8")
     lines = runs.metrics(run_dir)

@@ -66,7 +66,10 @@ def test_each_limit_ends_a_run_where_it_is_reached_and_the_run_goes_on_with_more
     runs.run_here(["train", f"resume={run_dir}"])
     assert "already finished (budget.max_samples ended it after 3 of 5 steps)" in capsys.readouterr().out
     runs.run_here(["train", f"resume={run_dir}", f"budget.max_samples={STEP}"], code=2)
-    assert f"budget.max_samples=16: {run_dir} came to that after step 1 and has 3 steps" in capsys.readouterr().err
+    assert (
+        f"budget.max_samples=16: {run_dir} reached this limit after step 1 and has completed 3 steps"
+        in capsys.readouterr().err
+    )
 
     # another limit ends it a step later; without any it does all its steps
     tokens = int(counters(whole, "generated_tokens")[3])

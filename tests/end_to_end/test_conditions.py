@@ -11,13 +11,13 @@ from tests.end_to_end import runs
 
 pytestmark = pytest.mark.slow
 
-#: (stage, trained, completions) of each group, with four completions a question in the budget.
+#: (role, trained, samples) of each round, with four completions per question in the budget.
 SAMPLED = {
-    "grpo": [(1, True, 4)],
-    "igrpo": [(1, False, 2), (2, True, 2)],
-    "grpo_half": [(1, True, 2)],
-    "bare": [(2, True, 4)],
-    "best_of_n": [(1, True, 4)],
+    "grpo": [("answer", True, 4)],
+    "igrpo": [("draft", False, 2), ("refinement", True, 2)],
+    "grpo_half": [("answer", True, 2)],
+    "bare": [("answer", True, 4)],
+    "best_of_n": [("answer", True, 4)],
 }
 
 
@@ -27,11 +27,10 @@ def test_every_condition_runs_to_its_end(tmp_path: Path) -> None:
         runs.run_here(runs.train(tmp_path, name, f"condition={name}", "trainer.steps=3", "tracking=none"))
     for name, run_dir in directories.items():
         for trace in runs.rollouts(run_dir):
-            groups = [(group["stage"], group["trained"], len(group["completions"])) for group in trace["groups"]]
-            assert groups == SAMPLED[name]
+            assert runs.shape(trace) == SAMPLED[name]
         summary = runs.summary(run_dir)
         assert summary["samples"] == 3 * 4 * (2 if name == "grpo_half" else 4)
-        assert set(summary["entropy"]) == {f"stage{stage}" for stage, _, _ in SAMPLED[name]}
+        assert set(summary["entropy"]) == {role for role, _, _ in SAMPLED[name]}
         assert summary["single_shot"]["after"] is not None
     # the same questions from the same weights
     asked = [[trace["question"]["id"] for trace in runs.rollouts(path)] for path in directories.values()]

@@ -45,7 +45,9 @@ def test_what_the_run_says_of_itself_is_what_its_rollouts_hold(whole: Path) -> N
         assert reasons.count("all_wrong") == line["dynamic/dropped_all_wrong"]
         assert PLACES - reasons.count(None) == line["dynamic/missing"]
         for trace in asked:
-            verdicts = {completion["score"]["correct"] for completion in trace["groups"][-1]["completions"]}
+            verdicts = {
+                one["score"]["correct"] for one in trace["samples"] if one["role"] == trace["samples"][-1]["role"]
+            }
             assert {"all_right": {True}, "all_wrong": {False}, None: {True, False}}[trace["dropped"]] == verdicts
         if None in reasons:
             assert -1 <= line["train/overlong_penalty_mean"] <= 0

@@ -55,10 +55,10 @@ def test_a_run_pauses_at_its_limit_within_a_step_and_goes_on_as_if_it_had_not(
         runs.run_here(runs.train(tmp_path, "run", *settings, f"reward.max_cost={limit:.6f}"), code=75)
         told = capsys.readouterr().err
         assert f"igrpo: paused: reward.max_cost={limit:.6f}"[:30] in told
-        assert f"go on with: igrpo train resume={run_dir} reward.max_cost=MORE" in told
+        assert f"resume with: igrpo train resume={run_dir} reward.max_cost=MORE" in told
         assert "never retrieved" not in told
         assert runs.status(run_dir) == "KILLED"
-        assert json.loads((run_dir / "run.json").read_text())["error"].startswith("RewardPausedError: reward.max_cost=")
+        assert json.loads((run_dir / "run.json").read_text())["error"].startswith("reward.max_cost=")
         assert runs.steps_done(run_dir) == 2
         assert [trace["step"] for trace in runs.rollouts(run_dir)] == [1] * 4 + [2] * 4, "no half-scored step is kept"
         paused_at = len(server.requests) - asked
@@ -103,16 +103,16 @@ def test_what_a_step_reports(tmp_path: Path) -> None:
         traces = runs.rollouts(tmp_path / "run")
         for line in steps:
             own = [trace for trace in traces if trace["step"] == line["step"]]
-            missing = sum(len(group["unscored"]) for trace in own for group in trace["groups"])
+            missing = sum(one["score"] is None for trace in own for one in trace["samples"])
             assert {name for name in line if name.startswith("judge/")} == set(METRIC_DOCS)
             assert line["judge/unscored"] == missing
         assert sum(line["judge/unscored"] for line in steps) > 0
         assert all(line["judge/unparsable"] >= line["judge/unscored"] for line in steps)
-        scored = [c["score"] for trace in traces for group in trace["groups"] for c in group["completions"]]
+        scored = [one["score"] for trace in traces for one in trace["samples"] if one["score"]]
         agreed = [s["correct"] == (s["parts"]["rule"] == 1.0) for s in scored]
         shares = [line["judge/agreement"] for line in steps]
         sizes = [
-            sum(len(g["completions"]) for t in traces if t["step"] == line["step"] for g in t["groups"])
+            sum(one["score"] is not None for t in traces if t["step"] == line["step"] for one in t["samples"])
             for line in steps
         ]
         assert sum(a * n for a, n in zip(shares, sizes, strict=True)) == pytest.approx(sum(agreed))
@@ -124,7 +124,7 @@ def test_the_gate_trains_too(tmp_path: Path) -> None:
     with JudgeServer(opinion) as server:
         settings = (*judged(server, tmp_path / "cache.sqlite", "judge_gated"), *SETTINGS, "trainer.steps=1")
         runs.run_here(runs.train(tmp_path, "run", *settings))
-    scores = [c["score"] for t in runs.rollouts(tmp_path / "run") for g in t["groups"] for c in g["completions"]]
+    scores = [one["score"] for t in runs.rollouts(tmp_path / "run") for one in t["samples"] if one["score"]]
     assert scores
     for one in scores:
         expected = 1.0 if one["parts"]["rule"] else 0.5 * one["parts"]["judge"]

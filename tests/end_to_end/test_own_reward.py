@@ -41,16 +41,14 @@ def test_a_plain_function_is_a_reward_and_its_accuracies_are_real(tmp_path: Path
     steps = [line for line in lines if "budget/samples" in line]
     for line in steps:
         # of 1 and 0, the reward is the share of right answers
-        assert line["stage1/accuracy"] == pytest.approx(line["stage1/reward_mean"])
-        assert line["stage1/outcome/right"] == pytest.approx(line["stage1/reward_mean"])
+        assert line["draft/accuracy"] == pytest.approx(line["draft/reward_mean"])
+        assert line["draft/outcome/right"] == pytest.approx(line["draft/reward_mean"])
     summary = runs.summary(run_dir)
     assert summary["single_shot"]["after"] is not None
-    trained = [line["stage1/reward_mean"] for line in steps]
+    trained = [line["draft/reward_mean"] for line in steps]
     assert max(*trained, summary["single_shot"]["after"]) > 0
     rollouts = runs.rollouts(run_dir)
-    verdicts = {
-        one["score"]["correct"] for line in rollouts for group in line["groups"] for one in group["completions"]
-    }
+    verdicts = {one["score"]["correct"] for line in rollouts for one in line["samples"]}
     assert verdicts <= {True, False}
 
 

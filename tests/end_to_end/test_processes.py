@@ -209,8 +209,9 @@ def idle(run_dir: Path) -> set[int]:
     """The steps in which one of two processes, with a question each, has a gradient and the other none."""
     learns: dict[int, list[bool]] = {step: [] for step in range(1, STEPS + 1)}
     for trace in runs.rollouts(run_dir):
-        trained = [group["completions"] for group in trace["groups"] if group["trained"]]
-        learns[trace["step"]].append(any(len({c["score"]["value"] for c in group}) > 1 for group in trained))
+        values = {tuple(one["id"]): one["score"]["value"] for one in trace["samples"]}
+        trained = [{values[tuple(one)] for one in group["samples"]} for group in trace["groups"]]
+        learns[trace["step"]].append(any(len(group) > 1 for group in trained))
     return {step for step, of_questions in learns.items() if set(of_questions) == {True, False}}
 
 
@@ -228,7 +229,7 @@ def test_what_would_make_the_optimizer_state_another_ones_is_refused(
     run_dir = finished.whole("adapters", "single")
     capsys.readouterr()
     runs.run_here(["train", f"resume={run_dir}", "trainer.steps=5", change, *DDP], code=2)
-    assert f"{change}: resume may change only trainer.steps, " in capsys.readouterr().err
+    assert f"{change}: resuming may change only trainer.steps, " in capsys.readouterr().err
     assert not checkpoint_file(run_dir, 5).exists()
 
 
@@ -251,7 +252,7 @@ def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def worker(process: subprocess.Popen[str], rank: int) -> psutil.Process:
     """The process of that rank."""
-    workers = [each for each in family(process) if each.cmdline()[2:4] == ["-m", "igrpo.cli.worker"]]
+    workers = [each for each in family(process) if each.cmdline()[2:4] == ["-m", "igrpo.runs.worker"]]
     (found,) = [each for each in workers if each.environ()["RANK"] == str(rank)]
     return found
 
@@ -273,7 +274,7 @@ def test_a_killed_process_ends_the_run_and_resuming_goes_on_until_ctrl_c(rank: i
     process, run_dir = start(tmp_path, *DDP)
     output = end(process, worker(process, rank).kill)
     assert process.returncode == 1
-    assert output.count(f"igrpo: process {rank} of 2 (they count from 0) died without a word") == 1
+    assert output.count(f"igrpo: process {rank} of 2 (counted from 0) left no record of its end") == 1
     assert "gloo" not in output  # what the other one noticed explains nothing
     assert runs.status(run_dir) == "KILLED"  # in MLflow, too
     assert f"process {rank} of 2" in json.loads((run_dir / "run.json").read_text())["error"]
@@ -285,7 +286,7 @@ def test_a_killed_process_ends_the_run_and_resuming_goes_on_until_ctrl_c(rank: i
     output = end(process, lambda: process.send_signal(signal.SIGINT))
     assert f"resuming after step {reached} of 100000" in output
     assert process.returncode == 130
-    assert f"igrpo: interrupted; go on with: igrpo train resume={run_dir}" in output
+    assert f"igrpo: interrupted; resume with: igrpo train resume={run_dir}" in output
     assert runs.status(run_dir) == "KILLED"
     steps = [line["step"] for line in runs.metrics(run_dir) if "budget/samples" in line]
     assert steps == list(range(1, steps[-1] + 1))  # none lost, none twice
@@ -345,7 +346,7 @@ def test_sigterm_ends_every_process(whom: str, place: str, tmp_path: Path) -> No
     members = family(process) if whom == "every process" else [psutil.Process(process.pid)]
     output = end(process, lambda: [member.terminate() for member in reversed(members)])
     assert process.returncode == 143
-    assert f"igrpo: stopped; go on with: igrpo train resume={run_dir}" in output
+    assert f"igrpo: stopped; resume with: igrpo train resume={run_dir}" in output
     assert runs.status(run_dir) == "KILLED"
 
 

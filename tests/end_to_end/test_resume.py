@@ -116,9 +116,9 @@ def test_a_broken_newest_checkpoint_falls_back_with_a_word_and_more_steps_may_fo
     assert runs.summary(run_dir)["steps"] == 9
     assert runs.summary(run_dir)["samples"] == 9 * 16
     runs.run_here(["train", f"resume={run_dir}"])
-    assert "already finished (9 steps); to go on, give more: trainer.steps=NUMBER" in capsys.readouterr().out
+    assert "already finished (9 steps); to continue, give a larger trainer.steps=NUMBER" in capsys.readouterr().out
     runs.run_here(["train", f"resume={run_dir}", "trainer.steps=2"], code=2)
-    assert f"trainer.steps=2: {run_dir} has 9 steps behind it" in capsys.readouterr().err
+    assert f"trainer.steps=2: {run_dir} has completed 9 steps" in capsys.readouterr().err
     assert runs.summary(run_dir)["steps"] == 9
 
 

@@ -48,11 +48,10 @@ def test_it_is_the_reward_of_a_run(tmp_path: Path) -> None:
     traces = runs.rollouts(tmp_path / "run")
     seen = 0
     for trace in traces:
-        for group in trace["groups"]:
-            for completion in group["completions"]:
-                expected = step_score(trace["question"]["problem"], completion["text"])
-                assert completion["score"]["parts"]["judge"] == pytest.approx(expected)
-                seen += 1
+        for sample in trace["samples"]:
+            expected = step_score(trace["question"]["problem"], sample["text"])
+            assert sample["score"]["parts"]["judge"] == pytest.approx(expected)
+            seen += 1
     assert seen > 0
     steps = [line for line in runs.metrics(tmp_path / "run") if "judge/requests" in line]
     assert len(steps) == 2

@@ -16,13 +16,13 @@ from tests.end_to_end import runs
 pytestmark = pytest.mark.slow
 
 BOTH = {
-    "stage1/entropy", "stage1/reward_mean", "stage1/accuracy", "stage1/length_mean", "stage1/outcome/right",
+    "train/entropy", "train/reward",
     "reward/outcome/wrong", "groups/zero_variance_share", "train/learning_rate", "train/gradient_norm",
     "budget/samples", "budget/trained_tokens", "seconds/generation", "step_seconds/update",
 }  # fmt: skip
 IGRPO_ONLY = {
-    "stage2/entropy", "stage2/reward_mean", "stage2/accuracy", "transfer/lift", "copy/text_similarity",
-    "drafts/all_failed_share", "drafts/shown_share",
+    "draft/entropy", "refinement/entropy", "refinement/reward_mean", "refinement/accuracy", "transfer/lift", "copy/text_similarity",
+    "draft/all_failed_share", "draft/shown_share",
 }  # fmt: skip
 
 
@@ -41,8 +41,8 @@ def assert_tables(output: str, run_dir: Path, name: str) -> None:
     for part in (
         "what they resolve to", "on-policy: clipping is inert", "step 1/6", "step 6/6",
         f"algorithm {name} · objective grpo · seed 0 · steps 6", "single-shot, mean of 2", "single-shot, greedy", "draft-conditioned",
-        "8 questions; intervals of 95 %", "entropy, nats a token", "stage 1", "samples │ 96", "tokens trained",
-        "seconds generation", "seconds update", f"the run lies in {run_dir}", "mlflow ui --backend-store-uri sqlite:",
+        "8 questions; intervals of 95 %", "entropy, nats per token", "drafts" if name == "igrpo" else "answers", "samples │ 96", "tokens trained",
+        "seconds generation", "seconds update", f"Run directory: {run_dir}", "mlflow ui --backend-store-uri sqlite:",
         "?workflowType=machine_learning",
     ):  # fmt: skip
         assert part in text, part
@@ -58,8 +58,8 @@ def assert_summary(summary: dict[str, Any], name: str) -> None:
         assert found["before"] is not None
         assert (found["questions"], found["samples_per_question"]) == (8, 2)
     assert summary["single_shot"]["greedy_after"] is not None
-    assert set(summary["entropy"]) == ({"stage1", "stage2"} if name == "igrpo" else {"stage1"})
-    assert all(0 < value < 4 for stage in summary["entropy"].values() for value in stage.values())
+    assert set(summary["entropy"]) == ({"draft", "refinement"} if name == "igrpo" else {"answer"})
+    assert all(0 < value < 4 for role in summary["entropy"].values() for value in role.values())
     assert min(summary["tokens"].values()) > 0
     assert {"generation", "reward_wait", "update", "evaluation", "checkpoint"} <= set(summary["seconds"])
 
@@ -72,18 +72,16 @@ def assert_metrics(run_dir: Path, name: str) -> None:
         if name == "igrpo":
             assert line.keys() >= IGRPO_ONLY
         else:
-            assert not [key for key in line if key.startswith(("stage2/", "transfer/", "copy/", "drafts/"))]
+            assert not [key for key in line if key.startswith(("refinement/", "transfer/", "copy/", "draft/"))]
 
 
 def assert_rollouts(run_dir: Path, name: str) -> None:
     traces = runs.rollouts(run_dir)
     assert [trace["step"] for trace in traces] == [step for step in range(1, 7) for _ in range(4)]
-    shape = [[(1, False, 2), (2, True, 2)]] if name == "igrpo" else [[(1, True, 4)]]
+    shape = [("draft", False, 2), ("refinement", True, 2)] if name == "igrpo" else [("answer", True, 4)]
     for trace in traces:
-        groups = [(group["stage"], group["trained"], len(group["completions"])) for group in trace["groups"]]
-        assert groups in shape
-        for group in trace["groups"]:
-            assert all(one["policy_version"] == trace["step"] - 1 for one in group["completions"])  # on-policy
+        assert runs.shape(trace) == shape
+        assert all(one["policy_version"] == trace["step"] - 1 for one in trace["samples"])  # on-policy
 
 
 def assert_tracked(run_dir: Path, name: str) -> None:
@@ -93,11 +91,11 @@ def assert_tracked(run_dir: Path, name: str) -> None:
     run = client.get_run(record["mlflow_run_id"])
     assert run.data.params["algorithm.name"] == name
     assert run.data.params["trainer.steps"] == "6"
-    history = client.get_metric_history(record["mlflow_run_id"], "stage1/entropy")
+    history = client.get_metric_history(record["mlflow_run_id"], "train/entropy")
     assert [(point.step, point.value) for point in history] == [
-        (line["step"], line["stage1/entropy"]) for line in measured(run_dir)
+        (line["step"], line["train/entropy"]) for line in measured(run_dir)
     ]
-    assert ("stage2/entropy" in run.data.metrics) == (name == "igrpo")
+    assert ("refinement/entropy" in run.data.metrics) == (name == "igrpo")
     assert {"test/single_shot/accuracy", "development/draft_conditioned/accuracy"} <= run.data.metrics.keys()
     artifacts = {item.path for item in client.list_artifacts(record["mlflow_run_id"])}
     assert {"config.yaml", "summary.json", "tables"} <= artifacts
@@ -160,8 +158,8 @@ def test_real_problems_through_a_chat_template_with_a_reference_model(
         assert line["train/sampler_logprob_gap_max"] < 1e-4
     traces = runs.rollouts(run_dir)
     assert all(trace["question"]["problem"].startswith("A café has") for trace in traces)
-    drafts = [group for trace in traces for group in trace["groups"] if group["stage"] == 2]
-    assert all(group["draft_tokens"] > 0 for group in drafts)
+    refined = [one for trace in traces for one in trace["samples"] if one["role"] == "refinement"]
+    assert all(one["draft_tokens"] > 0 for one in refined)
 
 
 def test_wrong_input_is_one_line_that_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,7 +168,7 @@ def test_wrong_input_is_one_line_that_says_where(tmp_path: Path, capsys: pytest.
     runs.run_here(math_local(run_dir, bad), code=1)
     printed = capsys.readouterr()
     assert printed.err.startswith(f"igrpo: {bad}:2: not valid JSON (")
-    assert printed.err.endswith(f"\n  the whole story: {run_dir / 'log.txt'}\n")
+    assert printed.err.endswith(f"\n  details: {run_dir / 'log.txt'}\n")
     assert "Traceback" not in printed.out + printed.err
     assert "Traceback" in (run_dir / "log.txt").read_text()
     assert runs.status(run_dir) == "FAILED"

@@ -1,4 +1,4 @@
-"""A scripted engine, reward and prompt builder: what is asked for is recorded."""
+"""Engine, reward and prompt builder of a digit task; the engine records its calls."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from igrpo.evaluation.result import EvaluationResult
 from igrpo.generation.base import Engine, SamplingParams
 from igrpo.seeding import derive_seed
 from igrpo.types import Completion, Prompt, Question, Score
+from tests.fake_engine import FakeEngine
 
 SAMPLING = SamplingParams(temperature=0.6, top_p=0.95, top_k=20, max_new_tokens=8, stop_token_ids=(0,))
 QUESTIONS = [Question("a", "3", "3"), Question("b", "4", "4")]
@@ -19,7 +20,7 @@ DRAFT_MARK = 99
 
 @dataclass
 class Call:
-    """One ``sample`` call."""
+    """Arguments of a ``sample`` call."""
 
     prompt: tuple[int, ...]
     params: SamplingParams
@@ -27,14 +28,10 @@ class Call:
 
 
 @dataclass
-class ScriptedEngine:
-    """Answers with one token that depends on the prompt and the seed; remembers its calls."""
+class DigitEngine(FakeEngine):
+    """Answers with a digit that depends on the prompt and the seed, and records its calls."""
 
     calls: list[Call] = field(default_factory=list)
-    prefilled_tokens: int = 0
-    generated_tokens: int = 0
-    flops: int = 0
-    busy_seconds: float = 0.0
     running: int = 0
     most_running: int = 0
 
@@ -53,17 +50,10 @@ class ScriptedEngine:
         entropy = 2.0 if DRAFT_MARK in prompt else 1.0
         return Completion((token, 0), str(token), (-1.0,) * 2, (0.5,) * 2, (entropy,) * 2, "stop", 0)
 
-    def sync_weights(self, version: int) -> None: ...
-
-    def fingerprints(self) -> dict[str, str]:
-        return {}
-
-    def close(self) -> None: ...
-
 
 @dataclass
 class EqualityReward:
-    """Right when the text is the gold answer; a wrong text is worth the more, the larger its digit."""
+    """Reward 1 for the gold answer, and a hundredth of its digit for a wrong text."""
 
     name: str = "equality"
 
@@ -78,7 +68,7 @@ class EqualityReward:
 
 
 class Prompts:
-    """A bare question is its digit; a refinement adds a mark and the draft's tokens. Draft 1 is 'cut'."""
+    """Prompts of a question (its digit) and of a refinement (plus a mark and the draft); draft 1 counts as cut."""
 
     def question_prompt(self, question: Question) -> Prompt:
         return Prompt((int(question.problem),))
@@ -108,5 +98,5 @@ def run(engine: Engine, **changes: object) -> EvaluationResult:
 
 
 def token(question_id: str, stage: int | str, sample: int) -> str:
-    """What the scripted engine answers for that seed."""
+    """Return the answer of the engine for this seed."""
     return str(1 + derive_seed("evaluation", 11, question_id, stage, sample) % 4)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from igrpo.evaluation.draft_worth import DraftWorth, GivenDrafts, draft_worth, no_worth
 from igrpo.generation.base import SamplingParams
 from igrpo.types import Completion
-from tests.evaluation.fakes import DRAFT_MARK, ScriptedEngine, run
+from tests.evaluation.fakes import DRAFT_MARK, DigitEngine, run
 
 Rows = list[list[bool]]
 
@@ -205,7 +205,7 @@ def test_a_part_without_drafts_has_no_share() -> None:
 
 
 @dataclass
-class CopyingEngine(ScriptedEngine):
+class CopyingEngine(DigitEngine):
     """Refines by repeating the draft that the prompt shows."""
 
     def answer(self, prompt: tuple[int, ...], params: SamplingParams, seed: int) -> Completion:
@@ -225,8 +225,8 @@ def test_a_model_that_copies_its_drafts() -> None:
 
 
 def test_one_sample_has_shares_and_no_gain() -> None:
-    metrics = run(ScriptedEngine(), samples=1).metrics()
+    metrics = run(DigitEngine(), samples=1).metrics()
     given_drafts = {name.rpartition("/")[2] for name in metrics if "_given_" in name}
     assert given_drafts <= {"right_given_right", "right_given_wrong"}
     assert given_drafts
-    assert not any("_given_" in name for name in run(ScriptedEngine(), draft_conditioned=False).metrics())
+    assert not any("_given_" in name for name in run(DigitEngine(), draft_conditioned=False).metrics())

@@ -132,7 +132,7 @@ def test_few_questions_that_are_all_right_or_all_wrong(questions: int, samples: 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.95, 0.99])
 def test_rounding_moves_no_bound_past_a_share(level: float) -> None:
-    """All right, and all wrong: the bound at the edge is the edge itself, for every number of questions."""
+    """If all answers are right, or all wrong, the bound at the edge is 1 or 0 for every number of questions."""
     for questions in range(1, 200):
         assert accuracy_interval([[True]] * questions, level)[1] == 1.0
         assert accuracy_interval([[False]] * questions, level)[0] == 0.0

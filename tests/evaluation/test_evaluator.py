@@ -1,4 +1,4 @@
-"""The evaluation with a scripted engine: what is asked for, on what condition, and with which seeds."""
+"""Evaluation with a fake engine: its requests, their settings and their seeds."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.evaluation.fakes import (
     DRAFT_MARK,
     QUESTIONS,
     SAMPLING,
+    DigitEngine,
     EqualityReward,
-    ScriptedEngine,
     evaluator,
     run,
     token,
@@ -26,7 +26,7 @@ from tests.evaluation.fakes import (
 
 
 def test_each_request_is_made_once() -> None:
-    engine = ScriptedEngine()
+    engine = DigitEngine()
     run(engine)
     by_seeds = sorted((call.prompt[0], DRAFT_MARK in call.prompt, len(call.seeds)) for call in engine.calls)
     # Each question: greedy (1 seed), sampled (4 seeds), and four refinements of one seed each.
@@ -35,7 +35,7 @@ def test_each_request_is_made_once() -> None:
 
 
 def test_draft_j_is_what_refinement_j_sees() -> None:
-    engine = ScriptedEngine()
+    engine = DigitEngine()
     run(engine)
     for question in QUESTIONS:
         for j in range(4):
@@ -47,7 +47,7 @@ def test_draft_j_is_what_refinement_j_sees() -> None:
 
 
 def test_greedy_is_one_sample_at_temperature_zero() -> None:
-    engine = ScriptedEngine()
+    engine = DigitEngine()
     result = run(engine)
     greedy = [call for call in engine.calls if call.params.temperature == 0]
     assert [len(call.seeds) for call in greedy] == [1, 1]
@@ -60,7 +60,7 @@ def test_greedy_is_one_sample_at_temperature_zero() -> None:
 
 
 def test_accuracies_are_those_of_the_verdicts() -> None:
-    result = run(ScriptedEngine())
+    result = run(DigitEngine())
     for q, question in zip(result.per_question, QUESTIONS, strict=True):
         assert q.id == question.id
         assert q.answers == tuple(token(question.id, 1, j) for j in range(4))
@@ -77,7 +77,7 @@ def test_accuracies_are_those_of_the_verdicts() -> None:
 
 
 def test_two_evaluations_share_their_random_numbers() -> None:
-    first, second = ScriptedEngine(), ScriptedEngine()
+    first, second = DigitEngine(), DigitEngine()
     one = evaluator(first)
 
     async def twice() -> tuple[EvaluationResult, EvaluationResult]:
@@ -93,26 +93,26 @@ def test_two_evaluations_share_their_random_numbers() -> None:
 
 
 def test_no_two_samples_share_a_seed() -> None:
-    engine = ScriptedEngine()
+    engine = DigitEngine()
     run(engine, oracle_drafts=2)
     seeds = [seed for call in engine.calls for seed in call.seeds]
     assert len(seeds) == len(set(seeds)) == 2 * (4 + 1 + 4 + 2)
 
 
 def test_the_order_of_questions_changes_no_verdict() -> None:
-    forward, backward = run(ScriptedEngine()), run(ScriptedEngine(), questions=QUESTIONS[::-1])
+    forward, backward = run(DigitEngine()), run(DigitEngine(), questions=QUESTIONS[::-1])
     assert forward.per_question == backward.per_question[::-1]
     assert forward.metrics() == pytest.approx(backward.metrics())
 
 
 def test_questions_are_asked_together() -> None:
-    engine = ScriptedEngine()
+    engine = DigitEngine()
     run(engine)
     assert engine.most_running >= 4, "two questions, each sampled and greedy at the same time"
 
 
 def test_the_oracle_shows_the_best_of_each_block_and_is_labelled() -> None:
-    engine = ScriptedEngine()
+    engine = DigitEngine()
     result = run(engine, samples=5, oracle_drafts=2, draft_conditioned=False)
     reward = EqualityReward()
     for question in QUESTIONS:
@@ -141,7 +141,7 @@ def test_the_oracle_picks_by_value_whatever_the_verdict(values: tuple[float, ...
             right = value == min(values)
             return Score(value, right, "right" if right else "wrong", answer=text)
 
-    class Numbered(ScriptedEngine):
+    class Numbered(DigitEngine):
         async def sample(
             self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
         ) -> tuple[Completion, ...]:
@@ -159,7 +159,7 @@ def test_an_oracle_tie_goes_to_the_right_draft() -> None:
         def one(self, question: Question, text: str) -> Score:
             return replace(super().one(question, text), value=1.0)
 
-    class Alternating(ScriptedEngine):
+    class Alternating(DigitEngine):
         async def sample(
             self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
         ) -> tuple[Completion, ...]:
@@ -174,24 +174,24 @@ def test_an_oracle_tie_goes_to_the_right_draft() -> None:
 
 
 def test_off_means_not_sampled() -> None:
-    engine = ScriptedEngine()
+    engine = DigitEngine()
     result = run(engine, greedy=False, draft_conditioned=False)
     assert len(engine.calls) == 2
     assert (result.greedy, result.draft_conditioned, result.draft_conditioned_oracle) == (None, None, None)
-    assert (result.entropy_stage2, result.draft_cut_share) == (None, None)
+    assert (result.refinement_entropy, result.draft_cut_share) == (None, None)
     assert result.per_question[0].greedy is None
     assert result.per_question[0].draft_conditioned == ()
-    assert not [name for name in result.metrics() if "greedy" in name or "draft" in name or "stage2" in name]
+    assert not [name for name in result.metrics() if "greedy" in name or "draft" in name or "refinement" in name]
 
 
 def test_wrap_is_told_how_many_calls_each_stage_makes() -> None:
-    seen: list[tuple[ScriptedEngine, int]] = []
+    seen: list[tuple[DigitEngine, int]] = []
 
     def wrap(engine: Engine, calls: int) -> Engine:
-        seen.append((ScriptedEngine(), calls))
+        seen.append((DigitEngine(), calls))
         return seen[-1][0]
 
-    bare = ScriptedEngine()
+    bare = DigitEngine()
     run(bare, wrap=wrap, oracle_drafts=2)
     assert bare.calls == [], "all goes through the wrapped engines"
     assert [calls for _, calls in seen] == [2 * 2, 2 * (4 + 2)]
@@ -208,7 +208,7 @@ def test_the_batch_barrier_as_wrap_changes_nothing(settings: dict[str, object]) 
                 await asyncio.sleep(0)
             return await super().score(question, completions)
 
-    plain, quick, slow = ScriptedEngine(), ScriptedEngine(), ScriptedEngine()
+    plain, quick, slow = DigitEngine(), DigitEngine(), DigitEngine()
     expected = run(plain, **settings)
     assert run(quick, wrap=BatchBarrier, **settings) == expected
     assert run(slow, wrap=BatchBarrier, reward=Dawdling(), **settings) == expected
@@ -222,10 +222,10 @@ def test_the_batch_barrier_as_wrap_changes_nothing(settings: dict[str, object]) 
         ({"questions": [QUESTIONS[0], QUESTIONS[0]]}, "id 'a' is used more than once"),
         ({"samples": 0}, "evaluation.samples=0 must be at least 1"),
         ({"sampling": replace(SAMPLING, temperature=0.0)}, "evaluation.temperature=0.0 is not positive"),
-        ({"oracle_drafts": 5}, "oracle_drafts=5 must lie between 0 .* evaluation.samples=4"),
+        ({"oracle_drafts": 5}, "oracle_drafts=5 .* evaluation.samples=4"),
         ({"oracle_drafts": -1}, "oracle_drafts=-1"),
     ],
 )
 def test_settings_that_cannot_be_evaluated(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        evaluator(ScriptedEngine(), **settings)
+        evaluator(DigitEngine(), **settings)

@@ -1,4 +1,4 @@
-"""What an evaluation counts and reports, and what it refuses to report."""
+"""Counts and metrics of an evaluation, and results that it refuses to report."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 from igrpo.evaluation.result import EVALUATION_METRIC_DOCS
 from igrpo.rewards.base import RewardError
 from igrpo.types import Completion, Outcome, Question, Score
-from tests.evaluation.fakes import QUESTIONS, EqualityReward, ScriptedEngine, run, token
+from tests.evaluation.fakes import QUESTIONS, DigitEngine, EqualityReward, run, token
 
 
 def test_what_is_counted() -> None:
-    result = run(ScriptedEngine())
-    assert (result.entropy_stage1, result.entropy_stage2) == (1.0, 2.0)
+    result = run(DigitEngine())
+    assert (result.answer_entropy, result.refinement_entropy) == (1.0, 2.0)
     assert (result.length_mean, result.truncated_share) == (2.0, 0.0)
     assert result.generated_tokens == 2 * 2 * (4 + 1 + 4)  # two tokens an answer, two questions
     assert result.outcomes["right"] == result.single_shot.value
@@ -30,7 +30,7 @@ def test_what_is_counted() -> None:
 
 def test_metric_names_are_documented_and_fit_mlflow() -> None:
     questions = [Question(str(i), str(1 + i % 4), str(1 + i % 4)) for i in range(12)]
-    metrics = run(ScriptedEngine(), oracle_drafts=2, questions=questions).metrics("eval/dev")
+    metrics = run(DigitEngine(), oracle_drafts=2, questions=questions).metrics("eval/dev")
     names = {name.removeprefix("eval/dev/") for name in metrics}
     assert names == set(EVALUATION_METRIC_DOCS)
     assert all(re.fullmatch(r"[A-Za-z0-9_\-. /]+", name) for name in metrics)
@@ -38,7 +38,7 @@ def test_metric_names_are_documented_and_fit_mlflow() -> None:
 
 
 def test_metrics_carry_each_value_under_its_own_name() -> None:
-    result = run(ScriptedEngine(), oracle_drafts=2)
+    result = run(DigitEngine(), oracle_drafts=2)
     metrics = result.metrics()
     for name in ("single_shot", "greedy", "draft_conditioned", "draft_conditioned_oracle"):
         estimate = asdict(result)[name]
@@ -48,7 +48,7 @@ def test_metrics_carry_each_value_under_its_own_name() -> None:
 
 @dataclass
 class FixedReward(EqualityReward):
-    """The same word on everything."""
+    """Reward that gives every completion the same score."""
 
     correct: bool | None = None
     outcome: Outcome = "wrong"
@@ -71,7 +71,7 @@ class Unscored(EqualityReward):
 
 
 def test_nothing_scored_is_no_accuracy_and_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    result = run(ScriptedEngine(), reward=Unscored(), oracle_drafts=2)
+    result = run(DigitEngine(), reward=Unscored(), oracle_drafts=2)
     metrics = result.metrics()
     assert not {name for name in metrics if name.endswith(("accuracy", "low", "high", "at_k"))}
     assert metrics["eval/outcome/unscored"] == 1.0
@@ -82,7 +82,7 @@ def test_nothing_scored_is_no_accuracy_and_a_warning(caplog: pytest.LogCaptureFi
 
 
 def test_a_part_without_a_score_has_no_accuracy_alone(caplog: pytest.LogCaptureFixture) -> None:
-    result, whole = run(ScriptedEngine(), reward=Unscored(refinements_only=True)), run(ScriptedEngine())
+    result, whole = run(DigitEngine(), reward=Unscored(refinements_only=True)), run(DigitEngine())
     assert (result.single_shot, result.greedy) == (whole.single_shot, whole.greedy)
     assert result.draft_conditioned is None
     assert all(question.draft_conditioned == () for question in result.per_question)
@@ -90,7 +90,7 @@ def test_a_part_without_a_score_has_no_accuracy_alone(caplog: pytest.LogCaptureF
 
 
 def test_a_failed_check_counts_as_not_right() -> None:
-    result = run(ScriptedEngine(), reward=FixedReward(correct=None, outcome="timed_out"))
+    result = run(DigitEngine(), reward=FixedReward(correct=None, outcome="timed_out"))
     assert result.single_shot.value == 0.0
     assert result.metrics()["eval/outcome/timed_out"] == 1.0
     assert result.majority_at_k is None, "no answer was extracted, so nothing could vote"
@@ -99,7 +99,7 @@ def test_a_failed_check_counts_as_not_right() -> None:
 
 def test_a_reward_without_verdicts_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"reward 'equality' left Score\.correct unknown on all 8"):
-        run(ScriptedEngine(), reward=FixedReward(correct=None, outcome="wrong"))
+        run(DigitEngine(), reward=FixedReward(correct=None, outcome="wrong"))
 
 
 def test_a_broken_reward_is_named_and_not_wrapped_in_a_group() -> None:
@@ -108,4 +108,4 @@ def test_a_broken_reward_is_named_and_not_wrapped_in_a_group() -> None:
             return []
 
     with pytest.raises(RewardError, match=r"reward 'equality' on question '[ab]' returned 0 scores"):
-        run(ScriptedEngine(), reward=Short())
+        run(DigitEngine(), reward=Short())

@@ -113,7 +113,7 @@ Call = tuple[Sequence[int], SamplingParams, Sequence[int]]
 
 
 def sample_all(engine: LocalEngine, *calls: Call) -> list[tuple[Completion, ...]]:
-    """All calls at the same time, in a fresh event loop."""
+    """Make all calls at the same time, in a fresh event loop."""
 
     async def together() -> list[tuple[Completion, ...]]:
         return list(await asyncio.gather(*(engine.sample(*call) for call in calls)))
@@ -122,8 +122,8 @@ def sample_all(engine: LocalEngine, *calls: Call) -> list[tuple[Completion, ...]
 
 
 @dataclass
-class Watch:
-    """The shapes of forward passes: (rows, tokens) each, prefills being those of more than one token a row."""
+class ForwardPasses:
+    """Shapes of forward passes, (rows, tokens) each; a prefill has more than one token per row."""
 
     shapes: list[tuple[int, int]] = field(default_factory=list)
 
@@ -137,11 +137,11 @@ class Watch:
 
 
 @pytest.fixture
-def watch() -> Iterator[Callable[[PreTrainedModel], Watch]]:
+def watch() -> Iterator[Callable[[PreTrainedModel], ForwardPasses]]:
     handles = []
 
-    def attach(model: PreTrainedModel) -> Watch:
-        seen = Watch()
+    def attach(model: PreTrainedModel) -> ForwardPasses:
+        seen = ForwardPasses()
 
         def look(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
             rows, tokens = kwargs["input_ids"].shape

@@ -14,6 +14,7 @@ from igrpo.generation.base import Engine, SamplingParams
 from igrpo.generation.batch_barrier import BatchBarrier
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.types import Completion
+from tests.fake_engine import FakeEngine
 
 from .conftest import EOS, make_model, params, rule_out
 
@@ -65,12 +66,11 @@ def test_timing_changes_no_bit(lone_engine: LocalEngine) -> None:
     assert all(run == runs[0] for run in runs[1:])  # floats compared exactly
 
 
-class Recorder:
-    """An engine that writes down what it is asked, answers in the order that it likes, and can fail."""
-
-    prefilled_tokens, generated_tokens, flops, busy_seconds = 3, 4, 6, 5.0
+class SlowEngine(FakeEngine):
+    """An engine that records the seeds of its requests, answers after different times, and can fail."""
 
     def __init__(self, fails_on: int = -1) -> None:
+        super().__init__(prefilled_tokens=3, generated_tokens=4, flops=6, busy_seconds=5.0)
         self.asked: list[int] = []
         self.fails_on = fails_on
 
@@ -93,7 +93,7 @@ class Recorder:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_waves_come_whole_and_in_the_order_of_the_seeds(seed: int) -> None:
-    recorder = Recorder()
+    recorder = SlowEngine()
     asyncio.run(two_stages(BatchBarrier(recorder, WORKERS), jitter(seed)))
     assert recorder.asked == [0, 10, 20, 30, 40, 50, 2, 12, 32, 42]
 
@@ -101,14 +101,14 @@ def test_waves_come_whole_and_in_the_order_of_the_seeds(seed: int) -> None:
 def test_without_the_barrier_the_order_depends_on_timing() -> None:
     orders = set()
     for seed in range(4):
-        recorder = Recorder()
+        recorder = SlowEngine()
         asyncio.run(two_stages(recorder, jitter(seed)))
         orders.add(tuple(recorder.asked))
     assert len(orders) > 1
 
 
 def test_a_worker_that_fails_or_ends_early_holds_up_nobody() -> None:
-    barrier = BatchBarrier(Recorder(fails_on=1), 4)
+    barrier = BatchBarrier(SlowEngine(fails_on=1), 4)
 
     async def worker(i: int) -> str:
         try:
@@ -134,7 +134,7 @@ def test_a_worker_that_fails_or_ends_early_holds_up_nobody() -> None:
 
 
 def test_a_cancelled_worker_is_not_waited_for() -> None:
-    recorder = Recorder()
+    recorder = SlowEngine()
     barrier = BatchBarrier(recorder, 3)
 
     async def worker(i: int) -> None:
@@ -157,7 +157,7 @@ def test_a_cancelled_worker_is_not_waited_for() -> None:
 
 def test_cancelled_between_the_last_call_and_the_opening() -> None:
     """The wave is complete and about to open when one of it is cancelled: the others go on."""
-    recorder = Recorder()
+    recorder = SlowEngine()
     barrier = BatchBarrier(recorder, 3)
 
     async def worker(i: int) -> None:
@@ -179,7 +179,7 @@ def test_cancelled_between_the_last_call_and_the_opening() -> None:
 
 def test_a_cancelled_worker_that_still_lives_is_waited_for() -> None:
     """It may ask again: until it does, or leaves, the wave is not whole."""
-    recorder = Recorder()
+    recorder = SlowEngine()
     barrier = BatchBarrier(recorder, 2)
 
     async def impatient() -> None:
@@ -209,7 +209,7 @@ def test_a_cancelled_worker_that_still_lives_is_waited_for() -> None:
 
 
 def test_it_is_an_engine_and_passes_on_the_rest() -> None:
-    recorder = Recorder()
+    recorder = SlowEngine()
     barrier = BatchBarrier(recorder, 1)
     assert isinstance(barrier, Engine)
     barrier.sync_weights(9)

@@ -1,4 +1,4 @@
-"""Attention for one query a row against the formula in float64, and when transformers' own is used."""
+"""Attention for one query per row equals the formula in float64; other cases use transformers' own."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .conftest import make_model
 HEADS, KEY_HEADS, WIDTH, DIM = 6, 2, 9, 4
 
 
-class Layer(nn.Module):
-    """What transformers' own attention asks of its layer."""
+class AttentionLayer(nn.Module):
+    """Attributes of a layer that transformers' attention reads."""
 
     num_key_value_groups = HEADS // KEY_HEADS
     is_causal = True
@@ -42,7 +42,7 @@ def by_formula(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling:
 @pytest.mark.parametrize("scaling", [None, 0.3])
 def test_it_is_attention(queries: int, scaling: float | None) -> None:
     query, key, value, mask = tensors(queries)
-    found, weights = decode_attention(Layer(), query, key, value, mask, scaling=scaling)
+    found, weights = decode_attention(AttentionLayer(), query, key, value, mask, scaling=scaling)
     expected = by_formula(query, key, value, mask, DIM**-0.5 if scaling is None else scaling)
     assert weights is None
     torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=0)
@@ -71,7 +71,7 @@ def test_what_it_does_not_compute_itself(
     monkeypatch.setattr(module, "sdpa_attention_forward", theirs)
     query, key, value, mask = tensors(queries)
     given: Any = None if changes.pop("no_mask", False) else mask == 0 if changes.pop("boolean", False) else mask
-    layer = Layer()
+    layer = AttentionLayer()
     decode_attention(layer, query, key, value, given, **changes)
     assert asked == ([] if own else [(layer, query, key, value, given)])
 

@@ -69,7 +69,7 @@ def test_a_failure_and_a_cancellation_reach_who_waits() -> None:
     asyncio.run(cancel(Recorded()))
 
 
-def test_another_loop_is_refused_while_the_first_lives_and_taken_when_it_is_closed() -> None:
+def test_another_event_loop_must_wait_until_the_first_is_closed() -> None:
     recorded = Recorded()
     first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
     try:

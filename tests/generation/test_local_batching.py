@@ -1,8 +1,9 @@
-"""How LocalEngine works: who shares a forward pass, what is computed once, who leaves when, and how it fails."""
+"""Batching in LocalEngine: shared forward passes, work that is done once, removal of rows, and failures."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from transformers import PreTrainedModel
 
 from igrpo.generation.local.admission import Admission, Request, prefill_passes, take_admissions
 from igrpo.generation.local.engine import LocalEngine
+from igrpo.generation.local.kv_cache import SlotCache
 
 from .conftest import EOS, params, rule_out, sample_all
 
@@ -112,9 +114,9 @@ def test_a_fresh_event_loop_each_time_and_nothing_left_over(engine: LocalEngine)
         return {task.get_name() for task in asyncio.all_tasks()}
 
     assert "igrpo-decode" not in asyncio.run(leftovers())
-    assert not engine._live
-    assert len(engine._batch) == 0
-    assert engine._batch._cache is None
+    engine.sync_weights(1)  # refused while a request is being decoded
+    gc.collect()
+    assert not [one for one in gc.get_objects() if type(one) is SlotCache]
 
 
 def test_the_model_is_as_it_was_when_the_last_sample_arrives(engine: LocalEngine, model: PreTrainedModel) -> None:

@@ -1,4 +1,4 @@
-"""What LocalEngine refuses, and in which words."""
+"""Requests and models that LocalEngine refuses, and the messages."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_bad_requests_are_refused_and_others_are_served(
     assert len(sample_all(engine, (PROMPT, params(), [1]))[0]) == 1
 
 
-def test_a_prompt_that_just_fits_is_served_and_no_seed_is_no_work(engine: LocalEngine, model: PreTrainedModel) -> None:
+def test_a_prompt_that_just_fits_is_sampled(engine: LocalEngine, model: PreTrainedModel) -> None:
     rule_out(model, EOS)
     how = params(max_new_tokens=28)
     groups = sample_all(engine, ([1] * (MAX_POSITIONS - 28), how, [1]), (PROMPT, how, []))

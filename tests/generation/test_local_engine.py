@@ -1,4 +1,4 @@
-"""What LocalEngine samples: against ``model.generate``, a fresh forward pass, and itself in other company."""
+"""Samples of LocalEngine compared with ``model.generate``, a fresh forward pass, and other batches."""
 
 from __future__ import annotations
 
@@ -80,9 +80,7 @@ def test_statistics_equal_a_fresh_forward_pass(
                 )
 
 
-def test_greedy_log_probs_are_those_of_a_point_and_the_policy_keeps_its_entropy(
-    engine: LocalEngine, model: PreTrainedModel
-) -> None:
+def test_greedy_log_probs_are_0_and_the_policy_keeps_its_entropy(engine: LocalEngine, model: PreTrainedModel) -> None:
     ((done,),) = sample_all(engine, (PROMPTS[0], GREEDY, [0]))
     assert set(done.logprobs) == set(done.sampling_entropies) == {0.0}
     expected = reference(model, PROMPTS[0], done, params())["policy_entropies"]
@@ -102,7 +100,7 @@ def test_a_seed_gives_its_sample_and_other_seeds_give_others(engine: LocalEngine
 
 
 @pytest.mark.parametrize("rows", [64, 7, 1])
-def test_a_sample_does_not_depend_on_its_company_or_on_the_batch_limit(
+def test_a_sample_does_not_depend_on_its_batch(
     rows: int, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     how = params(max_new_tokens=16)

@@ -10,8 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from igrpo.generation.local.engine import LocalEngine
-from igrpo.models.flops import Work, decode_work, prefill_work
-from igrpo.models.shape import model_shape
+from igrpo.models.flops import Work, decode_work, model_shape, prefill_work
 
 from .conftest import EOS, make_model, params, rule_out, sample_all
 
@@ -19,9 +18,7 @@ PROMPT = [1, 5, 9, 12, 20]
 CALLS = [(PROMPT, params(max_new_tokens=12), range(9)), (PROMPT[:2], params(max_new_tokens=20), range(20, 27))]
 
 
-def test_a_shared_prompt_is_counted_once_and_tokens_by_their_context(
-    engine: LocalEngine, model: PreTrainedModel
-) -> None:
+def test_flops_count_a_shared_prompt_once(engine: LocalEngine, model: PreTrainedModel) -> None:
     shape = model_shape(model)
     groups = sample_all(engine, *CALLS)
     expected = Work()

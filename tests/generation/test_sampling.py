@@ -45,7 +45,7 @@ def test_splitmix64_reference_value() -> None:
     assert splitmix64(0x9E3779B97F4A7C15) == 0xE220A8397B1DCDAF
 
 
-def test_uniforms_are_uniform_and_uncorrelated_over_seeds_and_positions() -> None:
+def test_uniforms_are_uniform_and_uncorrelated() -> None:
     seeds, positions = torch.arange(300)[:, None].expand(300, 100), torch.arange(100).expand(300, 100)
     draws = uniforms(seeds.reshape(-1), positions.reshape(-1)).view(300, 100)
     assert stats.kstest(draws.flatten().numpy(), "uniform").pvalue > 1e-3
@@ -100,7 +100,7 @@ def test_frequencies_match_the_distribution(temperature: float, top_p: float, to
     assert stats.chisquare(counts[possible].numpy(), expected[possible].numpy()).pvalue > 1e-3
 
 
-def test_a_token_without_mass_is_never_drawn_not_even_at_the_edges() -> None:
+def test_a_token_without_mass_is_never_drawn() -> None:
     logits = torch.tensor([[-torch.inf, 1.0, -torch.inf, 2.0, -torch.inf]]).expand(3, 5)
     draws = torch.tensor([0.0, 0.5, 1 - 2.0**-53], dtype=torch.float64)
     sampled = sample_tokens(logits, draws, how(3))

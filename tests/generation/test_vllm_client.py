@@ -15,10 +15,9 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from igrpo.generation.base import Engine
-from igrpo.generation.vllm.client import Client, LostError, parse_answer
+from igrpo.generation.vllm.client import LostError, VllmClient, parse_answer
 from igrpo.generation.vllm.server import VllmServerEngine
-from igrpo.models.flops import decode_work, prefill_work
-from igrpo.models.shape import model_shape
+from igrpo.models.flops import decode_work, model_shape, prefill_work
 from tests.composed import config
 from tests.generation.conftest import GREEDY, params
 from tests.generation.vllm_fake import CACHED, FakeServer, fake_tokens
@@ -324,7 +323,7 @@ def test_an_answer_of_another_form_counts_as_lost(content: bytes) -> None:
 
 def test_a_server_whose_engine_has_died_is_not_ready(server: FakeServer) -> None:
     """Its front, and the gate in it, answer for a while; asking again then would use up the restarts."""
-    client = Client(server.url, None, request_timeout_s=5.0)
+    client = VllmClient(server.url, None, request_timeout_s=5.0)
     assert client.status() is not None
     server.dying = True
     assert client.status() is None

@@ -1,4 +1,4 @@
-"""The gate in front of vLLM, called as vLLM's web server would call it, with an engine that notes what it is asked."""
+"""The gate in front of vLLM, called as vLLM's web server would call it, with an engine that records its calls."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from igrpo.generation.vllm.middleware import GENERATE_PATH, WeightGate
 
 
-class Engine:
-    """Notes the calls; ``fails`` is the one that raises."""
+class FakeVllm:
+    """vLLM's engine client: records the calls; the one named ``fails`` raises."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -62,7 +62,7 @@ class Served:
     """The gate, what is behind it, and what came back of a request."""
 
     def __init__(self) -> None:
-        self.engine = Engine()
+        self.engine = FakeVllm()
         self.reached: list[str] = []
         self.gate = WeightGate(self._behind)
 
@@ -169,7 +169,7 @@ def test_what_several_clients_ask_for_is_loaded_once(served: Served, file: Path)
 
 
 @pytest.mark.parametrize("fails", ["igrpo_load_file", "reset", "no reset", "version"])
-def test_a_load_that_fails_leaves_no_weights_and_a_server_that_goes_on(served: Served, file: Path, fails: str) -> None:
+def test_a_failed_load_leaves_no_weights_and_a_working_server(served: Served, file: Path, fails: str) -> None:
     served.load(file, "run-1")
     served.engine.fails = fails
     status, reply = served.load(file, "run-2")

@@ -1,4 +1,4 @@
-"""How a vLLM server is started: who can reach it, and what it is told."""
+"""Start of a vLLM server: its access checks and its command line."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def command(**changes: Any) -> list[str]:
     return server_command(ServedModel("some/model", "rev", True), rollout(**changes), max_model_len=77, seed=5, port=8)
 
 
-def test_a_judges_server_has_its_own_weights_and_name_and_no_door_for_others() -> None:
+def test_a_judges_server_has_its_own_weights_and_no_gate() -> None:
     parts = judge_command(ServedModel("some/judge", "rev"), rollout(max_num_seqs=9), seed=5, port=8)
     assert (option(parts, "model"), option(parts, "served-model-name"), option(parts, "revision")) == (
         "some/judge", "some/judge", "rev",
@@ -99,7 +99,7 @@ def test_the_gate_and_the_worker_are_where_vllm_looks_for_them() -> None:
         assert isinstance(getattr(import_module(module), attribute), type)
 
 
-def test_a_server_is_no_rank_and_has_its_key_in_the_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_is_no_rank_and_gets_its_key_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "LOCAL_RANK"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")

@@ -1,5 +1,7 @@
-"""Weights by NCCL: when they go that way, and what becomes of the group when the server was away. vLLM's sender is faked
-down to its calls of the server; the tensors go over in memory."""
+"""Transfer of weights by NCCL: when it is chosen, and what happens to the group when the server restarts.
+
+vLLM's sender is faked down to its calls of the server; the tensors are passed in memory.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,10 @@ from tests.generation.vllm_fake import FakeServer, fake_tokens
 PROMPT, SEEDS, NEW = (5, 6, 7), (1, 2, 3), 4
 
 
-class Group:
-    """vLLM's sender. ``made`` are those that were, ``server`` is where their tensors arrive."""
+class NcclSender:
+    """vLLM's sender. ``made`` lists all instances; ``server`` receives their tensors."""
 
-    made: list[Group]
+    made: list[NcclSender]
     server: FakeServer
 
     def __init__(self, info: Any, client: Any, source: Any) -> None:
@@ -35,7 +37,7 @@ class Group:
         self.made.append(self)
 
     @classmethod
-    def trainer_init(cls, info: Any, *, client: Any, source: Any) -> Group:
+    def trainer_init(cls, info: Any, *, client: Any, source: Any) -> NcclSender:
         client.init_weight_transfer_engine({"world_size": info.world_size})
         return cls(info, client, source)
 
@@ -59,10 +61,10 @@ def server() -> Iterator[FakeServer]:
 
 
 @pytest.fixture(autouse=True)
-def groups(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> list[Group]:
+def groups(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> list[NcclSender]:
     """vLLM and CUDA are here, as far as is asked."""
-    monkeypatch.setattr(Group, "made", [], raising=False)
-    monkeypatch.setattr(Group, "server", server, raising=False)
+    monkeypatch.setattr(NcclSender, "made", [], raising=False)
+    monkeypatch.setattr(NcclSender, "server", server, raising=False)
     transfer = "vllm.distributed.weight_transfer"
     modules: dict[str, dict[str, Any]] = {
         "vllm": {"__spec__": ModuleSpec("vllm", None)},
@@ -72,7 +74,10 @@ def groups(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> list[Group]:
             "WeightSource": object,
             "ParamMeta": lambda name, dtype, shape: SimpleNamespace(name=name, dtype=dtype, shape=shape),
         },
-        f"{transfer}.nccl_engine": {"NCCLTrainerInitInfo": SimpleNamespace, "NCCLTrainerWeightTransferEngine": Group},
+        f"{transfer}.nccl_engine": {
+            "NCCLTrainerInitInfo": SimpleNamespace,
+            "NCCLTrainerWeightTransferEngine": NcclSender,
+        },
         "vllm.utils": {},
         "vllm.utils.network_utils": {"get_open_port": lambda: 4321},
     }
@@ -81,7 +86,7 @@ def groups(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> list[Group]:
         vars(module).update(members)
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    return Group.made
+    return NcclSender.made
 
 
 @pytest.fixture
@@ -128,7 +133,7 @@ def die_once(server: FakeServer) -> None:
 
 @pytest.mark.parametrize("transfer", ["auto", "nccl"])
 def test_the_weights_of_the_moment_go_over_without_a_file(
-    transfer: str, start: Any, server: FakeServer, groups: list[Group], model: PreTrainedModel
+    transfer: str, start: Any, server: FakeServer, groups: list[NcclSender], model: PreTrainedModel
 ) -> None:
     engine = start(transfer=transfer)
     for step in range(2):
@@ -146,7 +151,7 @@ def test_the_weights_of_the_moment_go_over_without_a_file(
 
 @pytest.mark.parametrize("reason", ["path", "no CUDA there", "no NCCL there", "no CUDA here", "no vLLM", "own server"])
 def test_else_it_is_a_file(
-    reason: str, start: Any, server: FakeServer, groups: list[Group], monkeypatch: pytest.MonkeyPatch
+    reason: str, start: Any, server: FakeServer, groups: list[NcclSender], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if reason == "no CUDA there":
         server.device = "cpu"
@@ -164,7 +169,7 @@ def test_else_it_is_a_file(
 
 
 def test_one_process_meets_a_server_again_that_died_in_a_step(
-    start: Any, server: FakeServer, groups: list[Group]
+    start: Any, server: FakeServer, groups: list[NcclSender]
 ) -> None:
     engine = start()
     engine.sync_weights(0)
@@ -175,14 +180,14 @@ def test_one_process_meets_a_server_again_that_died_in_a_step(
 
 
 def test_several_processes_stop_where_it_died_in_a_step(
-    start: Any, server: FakeServer, groups: list[Group], monkeypatch: pytest.MonkeyPatch
+    start: Any, server: FakeServer, groups: list[NcclSender], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others would have to take part in sending the weights, and are sampling."""
+    """The other processes would have to help to send the weights, but they are sampling."""
     several(monkeypatch)
     engine = start()
     engine.sync_weights(0)
     die_once(server)
-    with pytest.raises(RuntimeError, match=r"rollout\.transfer=nccl with several trainer processes .* resume=RUN_DIR"):
+    with pytest.raises(RuntimeError, match=r"rollout\.transfer=nccl with several trainer processes .*resume=RUN_DIR"):
         tokens(engine)
     assert server.transfers == ["run-0"]
     assert len(groups) == 1
@@ -190,7 +195,7 @@ def test_several_processes_stop_where_it_died_in_a_step(
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_server_that_died_between_steps_is_met_again_by_all(
-    processes: int, start: Any, server: FakeServer, groups: list[Group], monkeypatch: pytest.MonkeyPatch
+    processes: int, start: Any, server: FakeServer, groups: list[NcclSender], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if processes == 2:
         several(monkeypatch)

@@ -45,7 +45,7 @@ torch.distributed.destroy_process_group()
 """
 
 
-def test_both_processes_get_their_samples_and_the_errors_of_the_main_one(tmp_path: Path) -> None:
+def test_both_ranks_get_their_samples_and_the_errors_of_rank_0(tmp_path: Path) -> None:
     script = tmp_path / "rank.py"
     script.write_text(RANK)
     server = FakeServer()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from igrpo.generation.vllm.supervisor import ServerError, Supervisor, free_port
+from igrpo.generation.vllm.supervisor import ServerError, Supervisor, free_port, stop_group
+from igrpo.processes import is_alive
 
 # Starts a child that ignores SIGTERM, as a worker that hangs would; tells the process ids of both.
 SERVER = """
@@ -73,7 +75,36 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    return not psutil.pid_exists(pid) or not is_alive(psutil.Process(pid))
+
+
+LEADER = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, 1); print(flush=True); time.sleep(300)"])
+time.sleep(300)
+"""
+
+
+def test_stopping_a_group_waits_until_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the kernel takes; here SIGKILL arrives late."""
+    killpg = os.killpg
+
+    def late(group: int, number: int) -> None:
+        if number == signal.SIGKILL:
+            threading.Timer(0.5, killpg, (group, number)).start()
+        else:
+            killpg(group, number)
+
+    monkeypatch.setattr("igrpo.generation.vllm.supervisor.os.killpg", late)
+    leader = subprocess.Popen(
+        [sys.executable, "-c", LEADER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    with leader:
+        assert leader.stdout is not None
+        assert leader.stdout.readline() == b"\n"
+        (child,) = psutil.Process(leader.pid).children()
+        stop_group(leader)
+        assert not is_alive(child)
 
 
 def test_a_server_is_started_and_ends_with_all_that_it_started(start: Start, pids: Path) -> None:
@@ -101,7 +132,7 @@ def test_a_server_that_dies_is_started_again(start: Start, pids: Path) -> None:
     assert urllib.request.urlopen(f"{supervisor.url}/health").status == 200
 
 
-def test_one_that_cannot_start_is_given_up_with_the_end_of_its_log(start: Start, tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_shows_the_end_of_its_log(start: Start, tmp_path: Path) -> None:
     supervisor = start("print('no such model'); raise SystemExit(3)", max_restarts=1)
     with pytest.raises(ServerError, match=r"ended by itself, 2 times in a row.*server\.log.*(?s:.*)no such model"):
         supervisor.wait_ready()

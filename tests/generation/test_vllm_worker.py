@@ -1,4 +1,4 @@
-"""What vLLM's worker says of the weights that it has, without vLLM: classes of its names stand in for its layers."""
+"""Fingerprints that vLLM's worker reports of its weights; classes with the names of vLLM's layers replace vLLM."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Padded(nn.Embedding):
         self.org_vocab_size = vocabulary
 
 
-class Engine(nn.Module):
+class VllmModel(nn.Module):
     """A model as vLLM builds it, of one layer, tied or not; what its mapping lacks is stacked in the checkpoint."""
 
     packed_modules_mapping: ClassVar = {
@@ -53,7 +53,7 @@ class Engine(nn.Module):
         layer.norm, layer.packed = nn.LayerNorm(4), nn.ParameterList([torch.empty(0)])
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Into what there is of these names."""
+        """Copy the tensors into the parameters of these names."""
         own = installed(self)
         with torch.no_grad():
             for name, tensor in weights:
@@ -75,8 +75,8 @@ def _layers_of_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
 
 
-def installed(model: Engine) -> dict[str, Tensor]:
-    """By hand, under the names of a checkpoint."""
+def installed(model: VllmModel) -> dict[str, Tensor]:
+    """Return the installed weights under the names of a checkpoint, written by hand."""
     layer: Any = model.layer
     gate_up = layer.gate_up_proj
     return {
@@ -89,8 +89,8 @@ def installed(model: Engine) -> dict[str, Tensor]:
     }  # fmt: skip
 
 
-def test_what_is_stacked_is_taken_apart_as_the_mapping_says_and_whole_without_one() -> None:
-    model = Engine()
+def test_stacked_weights_are_split_as_the_mapping_says() -> None:
+    model = VllmModel()
     found = dict(readable_weights(model))
     expected = installed(model)
     assert found.keys() == expected.keys()  # neither what is packed nor what no rows are known of
@@ -99,9 +99,9 @@ def test_what_is_stacked_is_taken_apart_as_the_mapping_says_and_whole_without_on
 
 
 class Worker(WeightWorker):
-    """As vLLM's: it hands what comes to the model, which takes it into its own tensors."""
+    """Pass the weights to the model, as vLLM's worker does."""
 
-    def __init__(self, model: Engine, *, tensor_parallel: int = 1) -> None:
+    def __init__(self, model: VllmModel, *, tensor_parallel: int = 1) -> None:
         self.model = model
         self.model_runner = SimpleNamespace(get_model=lambda: model)
         self.model_config = SimpleNamespace(dtype=torch.float32)
@@ -116,7 +116,7 @@ def labels(weights: dict[str, Tensor], end: str = "") -> dict[str, str]:
     return {name: f"float32:{fingerprint(tensor, torch.float32)}{end}" for name, tensor in weights.items()}
 
 
-def checkpoint(model: Engine) -> dict[str, Tensor]:
+def checkpoint(model: VllmModel) -> dict[str, Tensor]:
     """Other values for all that can be read back, one that vLLM has under another name, and one in another shape."""
     torch.manual_seed(1)
     sent = {name: torch.randn_like(tensor) for name, tensor in installed(model).items()}
@@ -137,8 +137,8 @@ def load(worker: Worker, sent: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("way", [load, transfer])
-def test_on_one_device_what_is_installed_is_told_and_else_what_came(way: Any) -> None:
-    worker = Worker(Engine())
+def test_one_device_reports_installed_weights_else_received(way: Any) -> None:
+    worker = Worker(VllmModel())
     sent = checkpoint(worker.model)
     way(worker, sent)
     as_it_came = {name: sent[name] for name in ("layer.A_log", "layer.norm.bias")}
@@ -153,7 +153,7 @@ def test_on_one_device_what_is_installed_is_told_and_else_what_came(way: Any) ->
 @pytest.mark.parametrize("way", [load, transfer])
 def test_on_several_devices_it_is_what_came(way: Any) -> None:
     """Each has a part of a tensor, so that a wrong transfer is all that can be told."""
-    worker = Worker(Engine(), tensor_parallel=2)
+    worker = Worker(VllmModel(), tensor_parallel=2)
     sent = checkpoint(worker.model)
     way(worker, sent)
     assert worker.igrpo_fingerprints() == labels(sent, RECEIVED)
@@ -163,7 +163,7 @@ def test_on_several_devices_it_is_what_came(way: Any) -> None:
 
 
 def test_a_tensor_that_did_not_come_is_not_told() -> None:
-    worker = Worker(Engine(), tensor_parallel=2)
+    worker = Worker(VllmModel(), tensor_parallel=2)
     sent = checkpoint(worker.model)
     worker.igrpo_watch()
     worker.model.load_weights([("layer.A_log", sent["layer.A_log"])])

@@ -20,7 +20,7 @@ CACHED = 2
 
 
 def fake_tokens(prompt: list[int], seed: int, count: int) -> list[int]:
-    """What is 'sampled': a function of prompt and seed, never the end token 2."""
+    """Return sampled tokens as a function of prompt and seed, without the end token 2."""
     return [4 + (sum(prompt) + 7 * seed + 3 * position) % 36 for position in range(count)]
 
 
@@ -59,14 +59,14 @@ class FakeServer:
         return f"http://127.0.0.1:{self.port}"
 
     def has_weights_of(self, model: Any) -> bool:
-        """Whether the weights that it got last are the model's, in bfloat16: no more, no fewer."""
+        """Return True if the last weights received are exactly the model's, in bfloat16."""
         ours = {name: weight.to(torch.bfloat16) for name, weight in named_weights(model)}
         return self.tensors.keys() == ours.keys() and all(
             torch.equal(self.tensors[name], weight) for name, weight in ours.items()
         )
 
     def restart(self) -> None:
-        """As a crashed server that was started again: no weights, another boot."""
+        """Act as a server that crashed and was started again: no weights, another boot."""
         self.label, self.boot = None, uuid.uuid4().hex
         self.in_group = False
 
@@ -94,7 +94,7 @@ class FakeServer:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        self.port = runner.addresses[0][1]
         self._ready.set()
         await self._stop.wait()
         await runner.cleanup()

@@ -1,4 +1,4 @@
-"""The shipped objectives, in the arguments of group_advantages and policy_loss."""
+"""The shipped objectives as plain values, for group_advantages and `batches.loss_of`."""
 
 from typing import Any
 
@@ -9,12 +9,7 @@ MAX_LENGTH = 16
 
 PRESETS = ("grpo", "dr_grpo", "dapo", "gspo", "cispo", "rloo")
 
-_LOSS = (
-    "ratio", "surrogate", "clip_low", "clip_high", "aggregation", "constant_divisor",
-    "kl_beta", "kl_estimator", "entropy_bonus",
-)  # fmt: skip
-
-_OBJECTIVES = {
+LOSSES: dict[str, dict[str, Any]] = {
     name: config(None, f"objective={name}", f"sampling.max_completion_tokens={MAX_LENGTH}").objective.model_dump()
     for name in PRESETS
 }
@@ -22,9 +17,7 @@ _OBJECTIVES = {
 #: A tolerance far below the differences of these tests' rewards.
 ADVANTAGES: dict[str, dict[str, Any]] = {
     name: {key: value for key, value in objective["advantage"].items() if key != "select"} | {"tolerance": 1e-9}
-    for name, objective in _OBJECTIVES.items()
+    for name, objective in LOSSES.items()
 }
 
-LOSSES: dict[str, dict[str, Any]] = {
-    name: {key: objective[key] for key in _LOSS} for name, objective in _OBJECTIVES.items()
-}
+NO_WEIGHTS = config(None, "correction=none").correction

@@ -70,7 +70,9 @@ def policy_loss(
     entropies: Rows | None,
     aggregation: str,
     constant_divisor: float | None,
+    **_others: object,
 ) -> Reference:
+    """The loss by settings of the same names as those of the objective, and others that it does not use."""
     tokens = sum(sum(row) for row in mask)
     loss = 0.0
     grad = [[0.0] * len(row) for row in logprobs]

@@ -1,4 +1,4 @@
-"""policy_loss against TRL's and verl's own numbers: values and gradients, in float64."""
+"""The objective against TRL's and verl's own numbers: values and gradients, in float64."""
 
 from typing import Any
 

@@ -1,11 +1,13 @@
-"""policy_loss against the naive reference, the paper's gradient and finite differences."""
+"""The objective against the naive reference, the paper's gradient and finite differences."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 
-from igrpo.losses import LossOutput, Normaliser, policy_loss
+from igrpo.losses import RATIOS, SURROGATES, aggregate, batch_normaliser
+from igrpo.settings.objective import Ratio, Surrogate
 
 from . import reference
 from .batches import Batch, loss_and_grads, loss_of, random_batch
@@ -158,30 +160,25 @@ def test_metrics_of_what_was_not_measured_are_left_out() -> None:
     batch = random_batch(0)
     output = loss_of(batch.with_(mask=torch.zeros_like(batch.mask)), LOSSES["grpo"])
     assert output.metrics.finalise() == {"loss": 0.0}
-    output = policy_loss(
-        batch.logprobs, batch.old, batch.advantages, batch.mask,
-        ref_logprobs_BT=None, entropies_BT=None, normaliser=None, **LOSSES["grpo"],
-    )  # fmt: skip
-    assert isinstance(output, LossOutput)
-    assert "kl_reference" not in output.metrics.finalise()
+    assert "kl_reference" not in loss_of(batch.with_(ref=None), LOSSES["grpo"]).metrics.finalise()
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"clip_low": -0.1}, "clip_low is -0.1"),
-        ({"clip_high": -1.0}, "clip_high is -1.0"),
-        ({"clip_high": math.nan}, "clip_high is nan"),
-        ({"kl_beta": 0.1}, "kl_beta is 0.1: the KL term needs ref_logprobs_BT"),
-        ({"entropy_bonus": 0.1}, "entropy_bonus is 0.1: it needs entropies_BT"),
-        ({"aggregation": "constant"}, "aggregation=constant needs a positive constant_divisor, not None"),
-        ({"aggregation": "constant", "constant_divisor": 0.0}, "positive constant_divisor, not 0.0"),
-    ],
+    ("changes", "missing"), [({"kl_beta": 0.1}, "reference"), ({"entropy_bonus": 0.1}, "entropies")]
 )
-def test_errors_name_the_setting(changes: dict[str, object], message: str) -> None:
+def test_a_term_without_its_tensor_is_a_mistake(changes: dict[str, float], missing: str) -> None:
+    with pytest.raises(AssertionError, match=missing):
+        loss_of(random_batch(0).with_(ref=None, entropies=None), changes)
+
+
+@pytest.mark.parametrize("divisor", [None, 0.0])
+def test_a_constant_divisor_is_positive(divisor: float | None) -> None:
     batch = random_batch(0)
-    with pytest.raises(ValueError, match=message):
-        policy_loss(
-            batch.logprobs, batch.old, batch.advantages, batch.mask,
-            ref_logprobs_BT=None, entropies_BT=None, normaliser=Normaliser(1, 1), **(LOSSES["grpo"] | changes),
-        )  # fmt: skip
+    normaliser = batch_normaliser(batch.mask)
+    with pytest.raises(ValueError, match=f"aggregation=constant needs a positive constant_divisor, not {divisor}"):
+        aggregate(batch.logprobs, batch.mask, aggregation="constant", constant_divisor=divisor, normaliser=normaliser)
+
+
+def test_every_setting_value_has_its_function() -> None:
+    assert SURROGATES.keys() == set(get_args(Surrogate))
+    assert RATIOS.keys() == set(get_args(Ratio))

@@ -26,7 +26,7 @@ def test_a_wrong_type_is_refused() -> None:
     batch = random_batch(0)
     with pytest.raises(TypeCheckError, match="mask_BT"):
         loss_of(batch.with_(mask=batch.mask.double()), LOSSES["grpo"])
-    with pytest.raises(TypeCheckError, match="aggregation"):
-        loss_of(batch, LOSSES["grpo"] | {"aggregation": "median"})
+    with pytest.raises(TypeCheckError, match="entropies_BT"):
+        loss_of(batch.with_(entropies=batch.entropies.long()), LOSSES["grpo"])
     with pytest.raises(TypeCheckError, match="rewards_G"):
         group_advantages(torch.tensor([1, 0]), **ADVANTAGES["grpo"])

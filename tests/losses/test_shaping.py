@@ -5,21 +5,20 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from igrpo.losses import policy_loss, policy_shaping
+from igrpo.losses import policy_shaping
+from igrpo.settings.importance_weights import PolicyShapingConfig
 
 from . import reference
-from .batches import Batch, random_batch
+from .batches import Batch, loss_of, random_batch
 from .presets import LOSSES, PRESETS
 
 SHAPED = torch.tensor([True, True, False, True, False, False])
 
 
-def loss_of(batch: Batch, settings: dict[str, Any], shaped: torch.Tensor | None, gamma: float | None) -> Any:
-    return policy_loss(
-        batch.logprobs, batch.old, batch.advantages, batch.mask, ref_logprobs_BT=batch.ref,
-        entropies_BT=batch.entropies, normaliser=None, shaped_B=shaped, shaping_gamma=gamma, **settings,
-    )  # fmt: skip
+def shaped_loss(batch: Batch, settings: dict[str, Any], gamma: float, shaped: torch.Tensor = SHAPED) -> Any:
+    return loss_of(batch, settings, cross_prompt_B=shaped, shaping=PolicyShapingConfig(method="shape", gamma=gamma))
 
 
 def naive(batch: Batch, settings: dict[str, Any], gamma: float) -> tuple[float, list[list[float]]]:
@@ -50,7 +49,7 @@ def naive(batch: Batch, settings: dict[str, Any], gamma: float) -> tuple[float, 
 def test_equals_the_naive_reference(name: str, gamma: float, extra: dict[str, Any]) -> None:
     batch, settings = random_batch(3), LOSSES[name] | extra
     leaf = batch.logprobs.clone().requires_grad_()
-    loss = loss_of(batch.with_(logprobs=leaf), settings, SHAPED, gamma).loss
+    loss = shaped_loss(batch.with_(logprobs=leaf), settings, gamma).loss
     expected_loss, expected_grad = naive(batch, settings, gamma)
     assert loss.item() == pytest.approx(expected_loss, abs=1e-13)
     (grad,) = torch.autograd.grad(loss, leaf)
@@ -61,7 +60,7 @@ def test_gradcheck() -> None:
     batch = random_batch(5, rows=6, length=3)
 
     def loss(logprobs: torch.Tensor) -> torch.Tensor:
-        value: torch.Tensor = loss_of(batch.with_(logprobs=logprobs), LOSSES["dr_grpo"], SHAPED, 0.1).loss
+        value: torch.Tensor = shaped_loss(batch.with_(logprobs=logprobs), LOSSES["dr_grpo"], 0.1).loss
         return value
 
     assert torch.autograd.gradcheck(loss, (batch.logprobs.clone().requires_grad_(),))
@@ -77,17 +76,16 @@ def test_the_gradient_is_largest_where_the_probability_is_gamma() -> None:
 
 def test_no_row_to_shape_changes_not_a_bit_and_the_clip_holds_no_shaped_row() -> None:
     batch = random_batch(1)
-    plain, none = (loss_of(batch, LOSSES["grpo"], shaped, 0.1) for shaped in (None, torch.zeros(6, dtype=torch.bool)))
+    plain = loss_of(batch, LOSSES["grpo"])
+    none = shaped_loss(batch, LOSSES["grpo"], 0.1, torch.zeros(6, dtype=torch.bool))
     assert torch.equal(plain.loss, none.loss)
     metrics = plain.metrics.finalise()
     assert metrics["clip_share_low"] + metrics["clip_share_high"] > 0
-    every = loss_of(batch, LOSSES["grpo"], torch.ones(6, dtype=torch.bool), 0.1).metrics.finalise()
+    every = shaped_loss(batch, LOSSES["grpo"], 0.1, torch.ones(6, dtype=torch.bool)).metrics.finalise()
     assert (every["clip_share_low"], every["clip_share_high"]) == (0, 0)
 
 
 @pytest.mark.parametrize("gamma", [0.0, -1.0, math.nan])
 def test_a_gamma_that_makes_no_sense_is_named(gamma: float) -> None:
-    with pytest.raises(ValueError, match=f"gamma is {gamma}; it is compared with a probability"):
-        policy_shaping(torch.zeros(1, 1), gamma)
-    with pytest.raises(ValueError, match="shaping_gamma is not: shaped rows need a gamma"):
-        loss_of(random_batch(0), LOSSES["grpo"], SHAPED, None)
+    with pytest.raises(ValidationError, match="gamma"):
+        PolicyShapingConfig(method="shape", gamma=gamma)

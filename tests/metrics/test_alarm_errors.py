@@ -34,7 +34,7 @@ def skewed(rng: Random, mean: float) -> float:
 
 
 def line(step: int, name: str, value: float) -> dict[str, float]:
-    return {"step": step, "budget/samples": 1.0, "trained/stage1/questions_share": 1.0, f"trained/stage1/{name}": value}
+    return {"step": step, "budget/samples": 1.0, "trained/answer/questions_share": 1.0, f"trained/answer/{name}": value}
 
 
 def rate(rule: Rule, limit: float, name: str, draw: Draw, *, start: float, now: float, trials: int) -> float:
@@ -131,8 +131,8 @@ def test_copying_at_its_limit_and_beyond() -> None:
 def test_one_answer_of_sixteen_is_no_copying() -> None:
     past = Past()
     for look, right in ((0, 9), (1, 8)):
-        past.add(look, {"step": look, "budget/samples": 1, "trained/stage1/questions_share": 1.0,
-                        "trained/stage1/reward_mean": 0.1 + look})  # fmt: skip
+        past.add(look, {"step": look, "budget/samples": 1, "trained/answer/questions_share": 1.0,
+                        "trained/answer/reward_mean": 0.1 + look})  # fmt: skip
         low, high = accuracy_interval([[number < right] for number in range(16)])
         prefix = ACCURACY.removesuffix("accuracy")
         past.add(look, {"step": look, ACCURACY: right / 16, f"{prefix}low": low, f"{prefix}high": high})

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from igrpo.metrics import trained_stages
+from igrpo.metrics import trained
 from igrpo.metrics.alarms import (
     ACCURACY,
     Alarms,
@@ -21,21 +20,22 @@ from igrpo.metrics.alarms import (
     entropy_collapse,
     length_drift,
 )
-from igrpo.metrics.definitions import ALARM_DOCS
-from igrpo.metrics.trained_stages import DIFFERS, trained_stage_metrics
+from igrpo.metrics.definitions import SECTIONS
+from igrpo.metrics.trained import DIFFERS, trained_role_metrics
 from igrpo.settings.alarms import AlarmsConfig
-from igrpo.types import Completion, Group, Prompt, Question, Score, Trace, lessons
+from igrpo.types import Completion, Prompt, Role, Rollout, Sample, Score
 from tests.composed import config as composed
+from tests.rollouts import RIGHT, group, rollout, samples
 from tests.training.small_run import fit, make
 
 CONFIG = AlarmsConfig(window=2, entropy_share=0.5, length_ratio=2.0, answer_differs_rise=0.2, accuracy_fall=0.05)
 
 
-def line(step: int, stage: str = "stage1", **values: float) -> dict[str, float]:
-    """Of metrics.jsonl; ``share`` of the questions train the stage (1.0 unless it is given)."""
+def line(step: int, role: Role = "answer", **values: float) -> dict[str, float]:
+    """Of metrics.jsonl; ``share`` of the questions train the role (1.0 unless it is given)."""
     if set(values) == {"accuracy"}:
         return {"step": step, ACCURACY: values["accuracy"]}
-    at = f"trained/{stage}"
+    at = f"trained/{role}"
     names = {"reward": f"{at}/reward_mean", "entropy": f"{at}/entropy", "length": f"{at}/length_mean",
              "differs": f"{at}/differ_from_last_step_share", "share": f"{at}/questions_share"}  # fmt: skip
     given = {"reward": 0.0, "share": 1.0} | values
@@ -93,7 +93,7 @@ def copies(points: Sequence[tuple[float, float]], start: float = 0.5) -> list[st
     found = []
     for number, (reward, accuracy) in enumerate(points):
         for step in (2 * number + 1, 2 * number + 2):
-            past.add(step, line(step, "stage2", reward=reward))
+            past.add(step, line(step, "refinement", reward=reward))
         past.add(2 * number + 2, line(2 * number + 2, accuracy=accuracy))
         found.append(copying(past, 2, 0.05))
     return found
@@ -103,7 +103,7 @@ def test_copying_is_a_reward_that_rises_while_single_shot_accuracy_falls() -> No
     found = copies([(0.5, 0.55), (0.6, 0.6), (0.7, 0.58), (0.8, 0.5)])
     assert found[:3] == [None, None, None]  # 0.02 below the best is not 0.05
     assert found[3] == (
-        "since step 4 the reward of stage 2 rose from 0.600 to 0.800 while single-shot accuracy fell from 0.600 to 0.500"
+        "since step 4 the reward of refinements rose from 0.600 to 0.800 while single-shot accuracy fell from 0.600 to 0.500"
     )
 
 
@@ -120,10 +120,10 @@ def test_a_fall_from_the_accuracy_before_training_counts_as_well() -> None:
     first, second = copies([(0.2, 0.4), (0.9, 0.3)])
     assert first is None
     assert second is not None
-    assert "since step 0 the reward of stage 2 rose from 0.200 to 0.900" in second
+    assert "since step 0 the reward of refinements rose from 0.200 to 0.900" in second
 
 
-# --- several stages -----------------------------------------------------------------------------------------------
+# --- several roles ------------------------------------------------------------------------------------------------
 
 RULES: tuple[tuple[Rule, float], ...] = (
     (entropy_collapse, 0.5), (length_drift, 2.0), (answer_differs_from_last_step, 0.2), (copying, 0.05),
@@ -146,7 +146,7 @@ def test_steps_with_refinements_and_steps_without_are_not_compared() -> None:
     past.add(0, line(0, accuracy=0.6))
     for step in range(1, 13):
         refines = step % 4 == 0 or step > 8
-        past.add(step, line(step, **ANSWERS) | (line(step, "stage2", **REFINED, share=0.5) if refines else {}))
+        past.add(step, line(step, **ANSWERS) | (line(step, "refinement", **REFINED, share=0.5) if refines else {}))
         if step % 4 == 0:
             past.add(step, line(step, accuracy=0.6 - step / 50))
             assert going_off(past) == []
@@ -157,64 +157,47 @@ def test_refinements_of_fewer_and_harder_questions_are_not_compared_with_those_o
     past.add(0, line(0, accuracy=0.6))
     # more questions fail as accuracy falls, and easier ones among them
     for step, share in enumerate([0.2, 0.2, 0.4, 0.5, 0.5, 0.6], start=1):
-        refined = line(step, "stage2", share=share, reward=share, entropy=0.1 / share, length=4 / share)
+        refined = line(step, "refinement", share=share, reward=share, entropy=0.1 / share, length=4 / share)
         past.add(step, line(step, **ANSWERS) | refined)
         past.add(step, line(step, accuracy=0.6 - step / 50))
         assert going_off(past) == []
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5])
-def test_each_trained_stage_is_watched(share: float) -> None:
+def test_each_trained_role_is_watched(share: float) -> None:
     """igrpo_both, whose drafts collapse while its refinements are as ever; or with half of the questions bare."""
     past = Past()
     for step, entropy in enumerate([1.0, 1.0, 0.6, 0.3, 0.3], start=1):
-        past.add(step, line(step, entropy=entropy, share=share) | line(step, "stage2", entropy=0.8, share=share))
-    assert going_off(past) == ["the entropy of trained tokens of stage 1 fell from 1 to 0.3 nats"]
+        past.add(step, line(step, entropy=entropy, share=share) | line(step, "refinement", entropy=0.8, share=share))
+    assert going_off(past) == ["the entropy of trained answers fell from 1 to 0.3 nats per token"]
     both = Past()
     for step, entropy in enumerate([1.0, 1.0, 0.2, 0.2], start=1):
-        both.add(step, line(step, entropy=entropy) | line(step, "stage2", entropy=entropy / 2))
+        both.add(step, line(step, entropy=entropy) | line(step, "refinement", entropy=entropy / 2))
     (words,) = going_off(both)
     assert words == (
-        "the entropy of trained tokens of stage 1 fell from 1 to 0.2 nats; "
-        "the entropy of trained tokens of stage 2 fell from 0.5 to 0.1 nats"
+        "the entropy of trained answers fell from 1 to 0.2 nats per token; "
+        "the entropy of trained refinements fell from 0.5 to 0.1 nats per token"
     )
 
 
-def test_a_stage_that_begins_a_step_later_is_watched_and_verdicts_are_no_copying() -> None:
+def test_a_role_that_begins_a_step_later_is_watched_and_verdicts_are_no_copying() -> None:
     """Self-Verification has nothing to verify in its first step."""
     past = Past()
     past.add(0, line(0, accuracy=0.6))
     past.add(1, line(1, **ANSWERS))
     for step in range(2, 7):
-        verdicts = line(step, "stage3", reward=step / 10, entropy=0.2 if step < 4 else 0.04)
+        verdicts = line(step, "verification", reward=step / 10, entropy=0.2 if step < 4 else 0.04)
         past.add(step, line(step, **ANSWERS) | verdicts)
         past.add(step, line(step, accuracy=0.6 - step / 50))
-    assert going_off(past) == ["the entropy of trained tokens of stage 3 fell from 0.2 to 0.04 nats"]
+    assert going_off(past) == ["the entropy of trained verifications fell from 0.2 to 0.04 nats per token"]
 
 
-def test_a_stage_that_is_not_trained_any_more_says_nothing_of_now() -> None:
+def test_a_role_that_is_not_trained_any_more_says_nothing_of_now() -> None:
     past = Past()
     for step in range(1, 13):
-        collapsed = line(step, "stage2", entropy=1.0 if step < 3 else 0.1) if step < 5 else {}
+        collapsed = line(step, "refinement", entropy=1.0 if step < 3 else 0.1) if step < 5 else {}
         past.add(step, line(step, **ANSWERS) | collapsed)
         assert (going_off(past) != []) == (step == 4), step
-
-
-def test_lines_from_before_the_stages_were_measured_are_read_as_they_were() -> None:
-    def old(step: int, stage: str, entropy: float) -> dict[str, float]:
-        return {"step": step, "budget/samples": 1.0, f"{stage}/reward_mean": 0.5, f"{stage}/entropy": entropy,
-                "stage1/reward_mean": 0.5, DIFFERS: 0.1}  # fmt: skip
-
-    for stage in ("stage1", "stage2"):
-        past = Past()
-        for step in (1, 2):
-            past.add(step, old(step, stage, 1.0))
-        for step in (3, 4):
-            past.add(step, line(step, stage, entropy=0.1, differs=0.4))
-        assert going_off(past) == [
-            f"the entropy of trained tokens of stage {stage[-1]} fell from 1 to 0.1 nats",
-            f"answers of stage {stage[-1]} that differ from their own last step rose from 10% to 40%",
-        ]
 
 
 # --- telling ------------------------------------------------------------------------------------------------------
@@ -236,7 +219,7 @@ def test_an_alarm_is_told_when_it_goes_off_and_when_it_goes_off_anew(caplog: pyt
         for step, value in enumerate(RISING_AND_FALLING, start=1)
     ]
     assert found == FIRES
-    words = "the entropy of trained tokens of stage 1 fell from 1 to 0.1 nats"
+    words = "the entropy of trained answers fell from 1 to 0.1 nats per token"
     assert told == [("entropy_collapse", f"step 5: {words}"), ("entropy_collapse", f"step 10: {words}")]
     warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert warned == [f"alarm entropy_collapse at step {step}: {words}" for step in (5, 10)]
@@ -276,56 +259,53 @@ def test_what_watches_a_run_does_not_kill_it_and_does_not_fail_in_silence(
     def broken(text: str) -> bool:
         raise RecursionError("too deep")
 
-    monkeypatch.setattr(trained_stages, "answer_differs", broken)
+    monkeypatch.setattr(trained, "answer_differs", broken)
     alarms, _ = made()
-    assert alarms.after_step(4, line(4), [trace("x")]) == {"alarm/failed": 1.0}
+    assert alarms.after_step(4, line(4), [answers("x")]) == {"alarm/failed": 1.0}
     assert "the alarms could not be judged at step 4: RecursionError: too deep" in caplog.text
 
 
-# --- real traces and runs ---------------------------------------------------------------------------------------
+# --- real rollouts and runs ---------------------------------------------------------------------------------------
 
 
-def trace(*texts: str, trained: bool = True) -> Trace:
-    completions = tuple(Completion((1, 2), text, (0.0, 0.0), None, None, "stop", 0) for text in texts)
-    scores = (Score(1.0, True, "right"),) * len(texts)
-    return Trace(Question("q", "", ""), (Group(1, Prompt((1,)), completions, scores, trained=trained),))
+def answers(*texts: str, trained: bool = True) -> Rollout:
+    completions = [Completion((1, 2), text, (0.0, 0.0), None, None, "stop", 0) for text in texts]
+    made = samples("answer", completions, [RIGHT] * len(texts))
+    return rollout(made, trained=[made] if trained else [])
 
 
 def test_the_share_is_of_trained_completions_that_can_be_compared() -> None:
-    traces = [trace(r"1+1=2\boxed{2}", r"1+1=2\boxed{3}", "nothing"), trace(r"1+1=3\boxed{3}", r"=1\boxed{2}")]
-    assert trained_stage_metrics(traces)[DIFFERS] == 2 / 4
-    bare = trained_stage_metrics([trace(r"=1\boxed{2}", trained=False), trace("nothing", "at all")])
+    rollouts = [answers(r"1+1=2\boxed{2}", r"1+1=2\boxed{3}", "nothing"), answers(r"1+1=3\boxed{3}", r"=1\boxed{2}")]
+    assert trained_role_metrics(rollouts)[DIFFERS] == 2 / 4
+    bare = trained_role_metrics([answers(r"=1\boxed{2}", trained=False), answers("nothing", "at all")])
     assert bare == {
-        "trained/stage1/questions_share": 0.5,
-        "trained/stage1/reward_mean": 1,
-        "trained/stage1/length_mean": 2,
+        "trained/answer/questions_share": 0.5,
+        "trained/answer/reward_mean": 1,
+        "trained/answer/length_mean": 2,
     }
 
 
-def of(*parts: tuple[int, float, int], stage: int, trained: bool) -> Group:
+def of(*parts: tuple[int, float, int], role: Role, number: int = 1) -> tuple[Sample, ...]:
     """(first token, entropy, tokens) of each; the reward is a tenth of the first token."""
-    completions = tuple(Completion((k,) * n, "", (-0.1,) * n, None, (h,) * n, "stop", 0) for k, h, n in parts)
-    scores = tuple(Score(k / 10, None, "wrong") for k, _, _ in parts)
-    return Group(stage, Prompt((stage,)), completions, scores, trained=trained)
+    completions = [Completion((k,) * n, "", (-0.1,) * n, None, (h,) * n, "stop", 0) for k, h, n in parts]
+    return samples(role, completions, [Score(k / 10, None, "wrong") for k, _, _ in parts], number=number)
 
 
-def test_each_stage_has_the_means_of_what_is_trained_of_it() -> None:
-    answers = of((1, 1.0, 1), (2, 2.0, 3), stage=1, trained=False)
-    refined = of((7, 0.5, 2), (8, 9.0, 9), stage=2, trained=False)
-    kept = lessons(refined, Prompt((1,)))[:1]
-    # the entropies of what a lesson holds may not be measured
-    bare = tuple(replace(one, completion=replace(one.completion, policy_entropies=None)) for one in kept)
-    criticised = Trace(Question("a", "", ""), (answers, refined), ((*lessons(answers, answers.prompt), *bare),))
-    grpo = Trace(Question("b", "", ""), (of((4, 3.0, 1), stage=1, trained=True), of((9, 9, 9), stage=3, trained=False)))
-    assert trained_stage_metrics([criticised, grpo]) == pytest.approx({
-        "trained/stage1/questions_share": 1.0,
-        "trained/stage1/reward_mean": (0.1 + 0.2 + 0.4) / 3,
-        "trained/stage1/entropy": (1 * 1.0 + 3 * 2.0 + 1 * 3.0) / 5,
-        "trained/stage1/length_mean": (1 + 3 + 1) / 3,
-        "trained/stage2/questions_share": 0.5,
-        "trained/stage2/reward_mean": 0.7,  # the second refinement is not trained
-        "trained/stage2/entropy": 0.5,
-        "trained/stage2/length_mean": 2.0,
+def test_each_role_has_the_means_of_what_is_trained_of_it() -> None:
+    first = of((1, 1.0, 1), (2, 2.0, 3), role="answer")
+    refined = of((7, 0.5, 2), (8, 9.0, 9), role="refinement", number=2)
+    criticised = rollout(first, refined, groups=(group([*first, refined[0]], Prompt((1,))),))
+    alone = of((4, 3.0, 1), role="answer")
+    grpo = rollout(alone, of((9, 9, 9), role="verification", number=2), trained=[alone])
+    assert trained_role_metrics([criticised, grpo]) == pytest.approx({
+        "trained/answer/questions_share": 1.0,
+        "trained/answer/reward_mean": (0.1 + 0.2 + 0.4) / 3,
+        "trained/answer/entropy": (1 * 1.0 + 3 * 2.0 + 1 * 3.0) / 5,
+        "trained/answer/length_mean": (1 + 3 + 1) / 3,
+        "trained/refinement/questions_share": 0.5,
+        "trained/refinement/reward_mean": 0.7,  # the second refinement is not trained
+        "trained/refinement/entropy": 0.5,
+        "trained/refinement/length_mean": 2.0,
     })  # fmt: skip
 
 
@@ -335,9 +315,9 @@ def test_every_step_of_a_run_has_its_alarms(algorithm: str, tmp_path: Path) -> N
     module.alarms = Alarms(composed().alarms, lambda *words: None)
     fit(module, 1, tmp_path)
     found = {name for name in module.latest if name.startswith(("alarm/", "answers/", "trained/"))}
-    assert found <= ALARM_DOCS.keys()
-    stages = {name.split("/")[1] for name in found if name.startswith("trained/")}
-    assert stages == {"grpo": {"stage1"}, "igrpo": {"stage2"}, "self_verification": {"stage1"}}[algorithm]
+    assert found <= SECTIONS["Alarms"].keys()
+    roles = {name.split("/")[1] for name in found if name.startswith("trained/")}
+    assert roles == {"grpo": {"answer"}, "igrpo": {"refinement"}, "self_verification": {"answer"}}[algorithm]
     assert {"alarm/entropy_collapse", "alarm/length_drift", "alarm/answer_differs_from_last_step"} <= found
     assert not any(value for name, value in module.latest.items() if name.startswith("alarm/"))
 
@@ -349,6 +329,6 @@ def test_lengths_of_a_real_run_set_it_off(tmp_path: Path) -> None:
     short._collector.reward.value = lambda completion: float(len(completion.token_ids) == 1)
     short.alarms = Alarms(CONFIG, lambda name, words: told.append(name))
     fit(short, 16, tmp_path)
-    assert short.latest["stage1/length_mean"] == 1.0
+    assert short.latest["answer/length_mean"] == 1.0
     assert "length_drift" in told
     assert short.latest["alarm/length_drift"] == 1.0

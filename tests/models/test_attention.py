@@ -1,4 +1,4 @@
-"""Which attention a policy is loaded with: the one that is asked for, or one error that says what to set."""
+"""A policy is loaded with the requested attention, or one error says what to set."""
 
 from __future__ import annotations
 

@@ -16,11 +16,11 @@ from igrpo.models.flops import (
     ModelShape,
     Work,
     decode_work,
+    model_shape,
     prefill_work,
     row_work,
     unknown_shape,
 )
-from igrpo.models.shape import model_shape
 from igrpo.models.tiny import TinyShape, build_tiny_model
 from igrpo.training.forward import decoder_hidden
 

@@ -15,8 +15,7 @@ from igrpo.cli.main import main
 from igrpo.config.checks import missing_files
 from igrpo.models.load import load_policy, load_shape
 from igrpo.runs.file_prints import file_print, folder_prints
-from igrpo.tools.doctor.shape import UnknownShapeError
-from igrpo.tools.doctor.shapes import shape_of
+from igrpo.tools.doctor.shape import UnknownShapeError, shape_of
 from tests.composed import config
 from tests.tiny_gguf import SAME, TEMPLATE, write_gguf
 
@@ -88,7 +87,7 @@ def test_where_else_a_model_is_read(tmp_path: Path, capsys: pytest.CaptureFixtur
         shape_of(run.model)
     monkeypatch.setattr("igrpo.generation.vllm.environment.find_spec", lambda name: object())
     assert main(["serve", "--judge", f"model.name_or_path={tmp_path}", f"model.gguf_file={FILE}"]) == 2
-    assert f"model.gguf_file={FILE}: igrpo serve --judge reads no GGUF" in capsys.readouterr().err
+    assert f"model.gguf_file={FILE}: igrpo serve --judge does not read GGUF" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kept", [0, 3, 21, 200, 1400, 5000, -40])

@@ -31,7 +31,7 @@ def adapted(model: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "down_proj")])
-def test_the_policy_is_unchanged_and_the_adapters_alone_are_trained(targets: Any) -> None:
+def test_the_policy_is_unchanged_and_only_adapters_are_trained(targets: Any) -> None:
     model = qwen()
     before, names = logits(model), {name for name, _ in model.named_parameters()}
     frozen = {name: value.clone() for name, value in model.state_dict().items()}
@@ -63,7 +63,7 @@ def test_the_policy_is_unchanged_and_the_adapters_alone_are_trained(targets: Any
             assert torch.equal(value, frozen[name.replace(".base_layer", "")])
 
 
-def test_adapters_are_a_function_of_the_seed_and_leave_the_random_state_alone() -> None:
+def test_adapters_depend_on_their_seed_and_not_on_global_state() -> None:
     def a_of(seed: int) -> torch.Tensor:
         model = qwen()
         torch.manual_seed(99)
@@ -120,7 +120,7 @@ def test_an_untied_head_has_no_adapter() -> None:
 )
 def test_other_targets_are_refused(targets: tuple[str, ...], wrong: str) -> None:
     model = qwen()
-    with pytest.raises(ValueError, match=rf"^lora\.targets={wrong}: adapters go beside linear layers .*'down_proj'"):
+    with pytest.raises(ValueError, match=rf"^lora\.targets={wrong}: .*linear layers .*'down_proj'"):
         add_adapters(model, rank=4, alpha=8.0, targets=targets, seed=0)
     assert all(p.requires_grad for p in model.parameters())
     assert not has_adapters(model)
@@ -142,9 +142,7 @@ def test_a_checkpoint_of_all_weights_is_none_of_adapters(tmp_path: Path, monkeyp
         return model
 
     monkeypatch.setattr(small_run, "build_tiny_model", build)
-    with pytest.raises(
-        ValueError, match=r"does not hold what this run trains; \d+ tensors are on one side only: policy\."
-    ):
+    with pytest.raises(ValueError, match="does not hold what this run trains"):
         fit(make(), 2, tmp_path, checkpoint=tmp_path / "all.ckpt", start_step=1)
     fit(make(), 1, tmp_path, callbacks=[SaveAfter(1, tmp_path / "adapters.ckpt")])
     state = torch.load(tmp_path / "adapters.ckpt", weights_only=True)["state_dict"]

@@ -53,7 +53,7 @@ def test_the_prompts_of_the_specification(tokenizer: PreTrainedTokenizerBase) ->
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.sampled_from(list(ORDINARY_IDS)), max_size=40))
-def test_every_sequence_of_ordinary_ids_is_the_encoding_of_its_text(ids: list[int]) -> None:
+def test_every_sequence_of_ids_is_the_encoding_of_its_text(ids: list[int]) -> None:
     assert encode_exact(TOKENIZER, TOKENIZER.decode(ids)) == ids
 
 

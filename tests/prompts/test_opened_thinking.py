@@ -10,26 +10,25 @@ from typing import Any
 
 import pytest
 
-from igrpo.algorithms.base import RolloutContext
-from igrpo.algorithms.critique_grpo import CritiqueGRPO
-from igrpo.algorithms.grpo import GRPO
-from igrpo.algorithms.igrpo import IGRPO
-from igrpo.algorithms.selection import RULES
-from igrpo.algorithms.self_verification import SelfVerification
+from igrpo.algorithms.base import Algorithm
+from igrpo.algorithms.self_verification import AnswerBuffer
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.generation.base import SamplingParams
 from igrpo.generation.completions import CompletionMaker
-from igrpo.metrics.trained_stages import DIFFERS, trained_stage_metrics
+from igrpo.metrics.trained import DIFFERS, trained_role_metrics
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.format import FormatReward
-from igrpo.runs.trace_lines import trace_line
+from igrpo.runs.rollout_lines import rollout_line
 from igrpo.tools.chat import Chat, ChatOptions, model_of_run
 from igrpo.tools.doctor.live_checks import live_checks
-from igrpo.tools.doctor.shapes import shape_of
-from igrpo.types import Completion, Question, Score
+from igrpo.tools.doctor.shape import shape_of
+from igrpo.types import Completion, Question, Rollout, Score
+from tests.algorithms.fakes import context, critique_grpo, grpo, igrpo, run, self_verification
 from tests.assembly.parts import write_model, write_problems
 from tests.composed import config as composed
+from tests.fake_engine import FakeEngine
 from tests.prompts.test_prompts import builder, byte_tokenizer, sampled
+from tests.rollouts import values
 from tests.trained_runs import BYTE_LEVEL, BYTES, written_run
 
 #: The ends of real chat templates: DeepSeek-R1-Distill's; Qwen3's with and without thinking; one that begins to think;
@@ -47,14 +46,12 @@ PARAMS = SamplingParams(temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=99, 
 
 
 @dataclass
-class Writing:
-    """An engine that writes ``text``, decoded as the real ones decode."""
+class WritingEngine(FakeEngine):
+    """An engine that writes ``text``, decoded as the real engines do."""
 
     tokenizer: Any
     text: str = THOUGHT
     prompts: list[str] = field(default_factory=list)
-    prefilled_tokens = generated_tokens = flops = 0
-    busy_seconds = 0.0
 
     async def sample(self, prompt_ids: Any, params: Any, seeds: Any) -> tuple[Completion, ...]:
         self.prompts.append(self.tokenizer.decode(list(prompt_ids)))
@@ -63,13 +60,6 @@ class Writing:
         maker = CompletionMaker(self.tokenizer)
         one = maker.make(ids, (1,), zeros, sampling_entropies=zeros, policy_entropies=zeros, version=0)
         return (one,) * len(seeds)
-
-    def sync_weights(self, version: int) -> None: ...
-
-    def fingerprints(self) -> dict[str, str]:
-        return {}
-
-    def close(self) -> None: ...
 
 
 @dataclass
@@ -121,34 +111,40 @@ def test_what_a_plain_layout_opens(ending: str, opened: str) -> None:
     assert prompts.refinement_prompt(QUESTION, [sampled(byte_tokenizer(), "1")]).opened == ""
 
 
-def opening(draft_thinking: str = "keep", **changes: Any) -> tuple[Writing, PromptBuilder]:
+def opening(draft_thinking: str = "keep", **changes: Any) -> tuple[WritingEngine, PromptBuilder]:
     tokenizer = byte_tokenizer(OPENS)
-    return Writing(tokenizer), builder(tokenizer, draft_thinking=draft_thinking, max_draft_tokens=99, **changes)
+    return WritingEngine(tokenizer), builder(tokenizer, draft_thinking=draft_thinking, max_draft_tokens=99, **changes)
 
 
-ALGORITHMS: dict[str, Any] = {
-    "grpo": GRPO(2),
-    "igrpo": IGRPO(2, 2, RULES["best"], "first", "show"),
-    "critique_grpo": CritiqueGRPO(answers=2, critiques=1, kept=1),
-    "self_verification": SelfVerification(answers=2, verifications=1, buffer=4, balanced=False),
+#: With its budget.
+ALGORITHMS: dict[str, tuple[Algorithm, int]] = {
+    "grpo": (grpo(2), 2),
+    "igrpo": (igrpo(2), 4),
+    "critique_grpo": (critique_grpo(2, kept=1), 4),
+    "self_verification": (self_verification(2, 4, balanced=False), 3),
 }
+
+
+def rolled_out(name: str, engine: Writing, prompts: PromptBuilder, reward: Any, state: Any = None) -> Rollout:
+    algorithm, total = ALGORITHMS[name]
+    return run(algorithm, context(engine, total, reward=reward, prompts=prompts, step=1, state=state), QUESTION)
 
 
 @pytest.mark.parametrize("name", ["grpo", "igrpo"])
 def test_the_format_reward_is_earned_behind_opened_thinking(name: str) -> None:
     engine, prompts = opening()
     reward = Seeing()
-    trace = asyncio.run(ALGORITHMS[name](QUESTION, RolloutContext(engine, reward, prompts, PARAMS, 0, 1)))
+    rollout = rolled_out(name, engine, prompts, reward)
     sampled_ids = (*engine.tokenizer.encode(THOUGHT, add_special_tokens=False), 1)
-    assert {group.stage for group in trace.groups} == ({1} if name == "grpo" else {1, 2})
-    for group in trace.groups:
-        assert [score.value for score in group.scores] == [1.0, 1.0]
-        for completion in group.completions:
-            assert completion.text == "<think>\n" + THOUGHT
-            assert completion.token_ids == sampled_ids
-            assert len(completion.logprobs) == len(sampled_ids)
+    roles = {"grpo": ["answer"] * 2, "igrpo": ["draft"] * 2 + ["refinement"] * 2}[name]
+    assert [sample.role for sample in rollout.samples] == roles
+    assert set(values(rollout.samples)) == {1.0}
+    for completion in (sample.completion for sample in rollout.samples):
+        assert completion.text == "<think>\n" + THOUGHT
+        assert completion.token_ids == sampled_ids
+        assert len(completion.logprobs) == len(sampled_ids)
     assert {completion.text for completion in reward.seen} == {"<think>\n" + THOUGHT}
-    stored = [one["text"] for group in trace_line(1, trace)["groups"] for one in group["completions"]]
+    stored = [one["text"] for one in rollout_line(1, rollout)["samples"]]
     assert set(stored) == {"<think>\n" + THOUGHT}
 
 
@@ -163,8 +159,7 @@ def test_the_format_reward_is_earned_behind_opened_thinking(name: str) -> None:
 def test_a_draft_is_shown_with_or_without_what_was_opened(text: str, thinking: str, shown: str) -> None:
     engine, prompts = opening(thinking)
     engine.text = text
-    context = RolloutContext(engine, Seeing(), prompts, PARAMS, 0, 1)
-    asyncio.run(ALGORITHMS["igrpo"](QUESTION, context))
+    rolled_out("igrpo", engine, prompts, Seeing())
     assert f"\nDraft: {shown}\nBetter:" in engine.prompts[1]
 
 
@@ -182,27 +177,28 @@ def test_what_was_opened_stands_beside_the_budget_of_a_draft() -> None:
 def test_critiques_show_answers_as_they_were_opened() -> None:
     engine, prompts = opening()
     engine.text = "No idea"
-    context = RolloutContext(engine, Seeing(), prompts, PARAMS, 0, 1)
-    asyncio.run(ALGORITHMS["critique_grpo"](QUESTION, context))
+    rolled_out("critique_grpo", engine, prompts, Seeing())
     _, critique, revision = engine.prompts
     assert "Draft: <think>\nNo idea\nCritique:" in critique
     assert "Draft: <think>\nNo idea\nCritique: <think>\nNo idea\nBetter:" in revision
 
 
-def test_a_verified_answer_keeps_what_was_opened_and_thinking_is_no_verdict() -> None:
+def test_a_verified_answer_keeps_its_opened_thinking() -> None:
     engine, prompts = opening()
     engine.text = "Surely \\boxed{Yes}"  # in thinking that never ends
-    context = RolloutContext(engine, Seeing(), prompts, PARAMS, 0, 1)
-    algorithm = SelfVerification(answers=1, verifications=1, buffer=4, balanced=False)
-    algorithm.update_state([algorithm.extract_state(asyncio.run(algorithm(QUESTION, context)))])
-    resumed = SelfVerification(answers=1, verifications=1, buffer=4, balanced=False)
-    resumed.load_state_dict(json.loads(json.dumps(algorithm.state_dict())))
-    assert resumed.pairs == algorithm.pairs
-    trace = asyncio.run(resumed(QUESTION, context))
+    state, resumed = AnswerBuffer(4), AnswerBuffer(4)
+    state.update_state([state.extract_state(rolled_out("self_verification", engine, prompts, Seeing(), state))])
+    resumed.load_state_dict(json.loads(json.dumps(state.state_dict())))
+    assert resumed.pairs == state.pairs
+
+    def outcome() -> str | None:
+        (sample,) = rolled_out("self_verification", engine, prompts, Seeing(), resumed).of("verification")
+        return None if sample.score is None else sample.score.outcome
+
+    assert outcome() == "unparsable"
     assert "Answer: <think>\nSurely \\boxed{Yes}\nRight?" in engine.prompts[-1]
-    assert trace.groups[1].scores[0].outcome == "unparsable"
     engine.text = "Let me see.</think> \\boxed{No}"
-    assert asyncio.run(resumed(QUESTION, context)).groups[1].scores[0].outcome == "right"
+    assert outcome() == "right"
     # a checkpoint of before has no such field
     old = [{name: value for name, value in pair.items() if name != "opened"} for pair in resumed.state_dict()["pairs"]]
     resumed.load_state_dict({"pairs": old})
@@ -211,10 +207,10 @@ def test_a_verified_answer_keeps_what_was_opened_and_thinking_is_no_verdict() ->
 
 def test_alarms_see_the_thinking_that_was_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, prompts = opening()
-    trace = asyncio.run(ALGORITHMS["grpo"](QUESTION, RolloutContext(engine, Seeing(), prompts, PARAMS, 0, 1)))
+    rollout = rolled_out("grpo", engine, prompts, Seeing())
     seen: list[str] = []
-    monkeypatch.setattr("igrpo.metrics.trained_stages.answer_differs", lambda text: bool(seen.append(text)))
-    assert trained_stage_metrics([trace])[DIFFERS] == 0
+    monkeypatch.setattr("igrpo.metrics.trained.answer_differs", lambda text: bool(seen.append(text)))
+    assert trained_role_metrics([rollout])[DIFFERS] == 0
     assert seen == ["<think>\n" + THOUGHT] * 2
 
 
@@ -236,7 +232,7 @@ def test_chat_reads_and_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     written_run(tmp_path / "run", *BYTE_LEVEL, changes=BYTES)
     speaker = model_of_run(tmp_path / "run", "last")
     speaker.policy.tokenizer.chat_template = OPENS
-    engine = Writing(speaker.policy.tokenizer)
+    engine = WritingEngine(speaker.policy.tokenizer)
     monkeypatch.setattr("igrpo.tools.chat.LocalEngine", lambda *args, **kwargs: engine)
     chat = Chat(speaker, ChatOptions(refine=True, drafts=2, temperature=None, max_tokens=None, seed=None))
     reply = asyncio.run(chat.ask("1+1?"))

@@ -86,7 +86,7 @@ ASKS_THE_DATE = (
 
 
 @pytest.mark.parametrize("system", ["", "Be careful."])
-def test_a_template_that_asks_the_clock_is_given_the_date_of_the_run(system: str) -> None:
+def test_a_template_with_a_date_gets_that_of_the_run(system: str) -> None:
     tokenizer = byte_tokenizer(ASKS_THE_DATE)
     prompts = builder(tokenizer, system=system, today=date(2001, 2, 3))
     draft = sampled(tokenizer, DRAFT)
@@ -133,7 +133,7 @@ def test_no_chat_template_changes_the_draft(template: str) -> None:
 @pytest.mark.parametrize(
     ("template", "word"), [(TRIMS_NO_SYSTEM, "takes no system turn"), (IGNORES_SYSTEM, "drops the system turn")]
 )
-def test_a_system_prompt_that_the_template_refuses_moves_with_a_word(
+def test_a_refused_system_prompt_moves_with_a_log_message(
     template: str, word: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     tokenizer = byte_tokenizer(template)
@@ -144,7 +144,7 @@ def test_a_system_prompt_that_the_template_refuses_moves_with_a_word(
 
 
 def test_a_template_that_loses_the_draft_is_an_error() -> None:
-    with pytest.raises(PromptError, match=r"chat template loses or repeats a part of prompt\.question"):
+    with pytest.raises(PromptError, match=r"chat template .*prompt\.question"):
         builder(byte_tokenizer(TRUNCATES))
 
 
@@ -152,7 +152,7 @@ def test_chat_template_off_and_require() -> None:
     assert "<|user|>" not in byte_tokenizer().decode(
         builder(byte_tokenizer(DROPS_THINKING), chat_template="off").question_prompt(QUESTION).token_ids
     )
-    with pytest.raises(PromptError, match=r"prompt\.chat_template=require, but the tokenizer has no chat template"):
+    with pytest.raises(PromptError, match=r"prompt\.chat_template=require"):
         builder(byte_tokenizer(), chat_template="require")
 
 
@@ -207,7 +207,7 @@ def test_a_long_draft_is_cut_in_the_middle_marked_and_counted() -> None:
     assert (exact.draft_tokens, exact.draft_tokens_cut) == (16, 0)
 
 
-def test_several_drafts_stand_one_after_another_each_within_the_budget() -> None:
+def test_each_of_several_drafts_is_cut_to_the_budget() -> None:
     tokenizer = byte_tokenizer()
     prompts = builder(tokenizer, max_draft_tokens=16)
     long, short = sampled(tokenizer, "abcdefghijklmnopqrstuvwxyz"), sampled(tokenizer, "42")
@@ -221,7 +221,7 @@ def test_several_drafts_stand_one_after_another_each_within_the_budget() -> None
     assert len(longest.token_ids) == prompts.max_prompt_tokens(drafts=3)
 
 
-def test_control_tokens_of_problems_and_drafts_never_reach_the_prompt() -> None:
+def test_control_tokens_of_texts_never_reach_the_prompt() -> None:
     tokenizer = byte_tokenizer()
     end = tokenizer.convert_tokens_to_ids("<|end|>")
     prompts = builder(tokenizer)
@@ -231,7 +231,7 @@ def test_control_tokens_of_problems_and_drafts_never_reach_the_prompt() -> None:
     assert "Draft: cd" in tokenizer.decode(prompt.token_ids)
 
 
-def test_tokens_that_are_only_declared_special_are_control_tokens_too() -> None:
+def test_tokens_declared_special_are_control_tokens() -> None:
     tokenizer = byte_tokenizer()
     tokenizer.add_tokens([AddedToken("<|header|>", special=True)])
     header = tokenizer.convert_tokens_to_ids("<|header|>")
@@ -246,16 +246,14 @@ def test_a_question_over_its_budget_is_an_error_that_names_it() -> None:
     prompts = builder(byte_tokenizer(), max_question_tokens=5)
     assert not prompts.fits(QUESTION)
     assert prompts.fits(Question("q", "12345", "1"))
-    with pytest.raises(
-        QuestionTooLongError, match=r"question 'q' has 24 tokens, more than prompt.max_question_tokens=5"
-    ):
+    with pytest.raises(QuestionTooLongError, match=r"'q' has 24 tokens.*prompt\.max_question_tokens=5"):
         prompts.question_prompt(QUESTION)
 
 
 def test_layouts_must_hold_their_marks_and_the_marker_must_fit() -> None:
     with pytest.raises(PromptError, match=r"prompt.refinement must hold \{draft\} at least once"):
         builder(byte_tokenizer(), refinement="{problem} again")
-    with pytest.raises(PromptError, match=r"prompt.max_draft_tokens=6 cannot hold prompt.cut_marker \(5 tokens\)"):
+    with pytest.raises(PromptError, match=r"prompt\.max_draft_tokens=6 .*prompt\.cut_marker"):
         builder(byte_tokenizer(), max_draft_tokens=6)
 
 
@@ -317,14 +315,14 @@ def test_the_longest_prompt_knows_critiques_and_verifications() -> None:
     assert both == len(made["revision"].token_ids)
 
 
-def test_the_layouts_of_judgements_must_hold_their_marks_and_the_verdicts_be_writable() -> None:
+def test_layouts_need_their_marks_and_verdicts_must_be_writable() -> None:
     with pytest.raises(PromptError, match=r"prompt.revision must hold \{critique\} at least once"):
         builder(byte_tokenizer(), revision="{problem}{draft}")
-    with pytest.raises(PromptError, match=r"prompt.verification holds \{critique\}, which nothing fills there"):
+    with pytest.raises(PromptError, match=r"prompt\.verification holds \{critique\}"):
         builder(byte_tokenizer(), verification="{problem}{draft}{critique}")
     from tests.training.small_run import TOKENIZER
 
-    with pytest.raises(PromptError, match=r"prompt.verdict_right cannot be encoded by this model's tokenizer"):
+    with pytest.raises(PromptError, match=r"prompt\.verdict_right cannot be encoded"):
         builder(
             TOKENIZER,
             chat_template="off",
@@ -361,8 +359,8 @@ def test_a_conversation_shows_the_draft_as_the_models_own_turn(template: str) ->
     assert prompt.draft_tokens == len(DRAFT)
 
 
-def test_a_conversation_begins_with_the_prompt_of_the_bare_question() -> None:
-    """So that the engine's prefix cache serves both stages, and the model reads its draft as it wrote it."""
+def test_a_conversation_begins_with_the_bare_question() -> None:
+    """The engine's prefix cache then serves both stages, and the model reads its draft as it wrote it."""
     tokenizer = byte_tokenizer(MARKS_TURNS)
     prompts = builder(tokenizer, system="Be careful.", question="{problem} = ?", refinement=CONVERSATION)
     bare = prompts.question_prompt(QUESTION).token_ids
@@ -392,7 +390,7 @@ def test_parts_may_stand_in_any_turn_and_several_times(template: str, last: str)
         assert len(prompt.token_ids) == prompts.max_prompt_tokens(drafts=1)
 
 
-def test_a_system_prompt_that_the_template_refuses_opens_the_first_turn_alone() -> None:
+def test_a_refused_system_prompt_opens_only_the_first_turn() -> None:
     tokenizer = byte_tokenizer(TRIMS_NO_SYSTEM)
     prompts = builder(tokenizer, system="Be careful.", refinement=CONVERSATION)
     text = tokenizer.decode(prompts.refinement_prompt(QUESTION, [sampled(tokenizer, "1")]).token_ids)
@@ -411,13 +409,13 @@ def test_a_system_prompt_that_the_template_refuses_opens_the_first_turn_alone() 
         ([{"user": "{problem}{critique}"}, {"assistant": "{draft}"}, {"user": "?"}], r"holds \{critique\}, which"),
     ],
 )
-def test_a_conversation_out_of_order_or_without_its_parts_is_refused(layout: Any, message: str) -> None:
+def test_a_conversation_needs_its_order_and_its_parts(layout: Any, message: str) -> None:
     with pytest.raises(PromptError, match=rf"prompt\.refinement .*{message}"):
         builder(byte_tokenizer(MARKS_TURNS), refinement=layout)
 
 
 def test_several_turns_need_a_chat_template() -> None:
-    with pytest.raises(PromptError, match=r"prompt\.refinement has 3 turns, and this model's tokenizer has no chat"):
+    with pytest.raises(PromptError, match=r"prompt\.refinement has 3 turns"):
         builder(byte_tokenizer(), refinement=CONVERSATION)
     with pytest.raises(PromptError, match=r"prompt\.refinement has 3 turns.*prompt\.chat_template=off"):
         builder(byte_tokenizer(MARKS_TURNS), refinement=CONVERSATION, chat_template="off")

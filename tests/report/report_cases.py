@@ -1,4 +1,4 @@
-"""Reports made by hand, for the figures, the tables and the page. Every number is a plain function of its place."""
+"""Synthetic reports for tests of figures, tables and the page; every number is a function of its indices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from igrpo.report.figures import Drawing, Figure, draw_figures, drawings
-from igrpo.report.model import Comparison, Condition, Curve, Final, Line, Report, RunEntry, Spent
+from igrpo.report.model import Comparison, Condition, Curve, Final, Report, RunEntry, SeedCurve, Spent
 
 AXES = {
     "steps": 1.0,
@@ -20,12 +20,12 @@ AXES = {
 STEPS = 60
 HOSTILE = ("<script>alert(1)</script>", "50% & _x", 'a$b$ #2 {y} ^~\\ | `z` [l](u) "q" \'id="k"\'')
 
-_GROUP_METRICS = ("groups/zero_variance_share", "stage1/length_mean", "stage1/reward_mean")
-_DRAFT_METRICS = ("transfer/right_given_wrong", "copy/answer_rate", "stage2/length_mean", "stage2/reward_mean")
+_GROUP_METRICS = ("groups/zero_variance_share", "answer/length_mean", "train/reward")
+_DRAFT_METRICS = ("transfer/right_given_wrong", "copy/answer_rate", "refinement/length_mean", "refinement/reward_mean")
 
 
 def wave(*place: float) -> float:
-    """Noise in [-1, 1] that is the same every time."""
+    """Return deterministic noise in [-1, 1]."""
     return math.sin(sum((i + 1) * 12.9898 * p for i, p in enumerate(place)) * 43.7585)
 
 
@@ -53,7 +53,7 @@ def curve(condition: str, number: int, metric: str, axis: str, *, seeds: tuple[i
             )
         else:
             x = tuple(course(axis, number, seed, step) for step in steps)
-        lines.append(Line(seed=seed, x=x, y=y))
+        lines.append(SeedCurve(seed=seed, x=x, y=y))
     columns = list(zip(*(line.y for line in lines), strict=True))
     xs = list(zip(*(line.x for line in lines), strict=True))
     return Curve(
@@ -78,9 +78,9 @@ def curves(condition: str, number: int, seeds: tuple[int, ...], *, drafts: bool,
     stepwise = _GROUP_METRICS + (_DRAFT_METRICS if drafts else ())
     found += [curve(condition, number, metric, "steps", seeds=seeds, steps=every) for metric in stepwise]
     if entropy:
-        for stage in (1, 2) if drafts else (1,):
-            found.append(curve(condition, number, f"stage{stage}/entropy", "steps", seeds=seeds, steps=every))
-            found.append(curve(condition, number, f"stage{stage}/entropy", accuracy, seeds=seeds, steps=evaluated))
+        for source in ("train", "refinement") if drafts else ("train",):
+            found.append(curve(condition, number, f"{source}/entropy", "steps", seeds=seeds, steps=every))
+            found.append(curve(condition, number, f"{source}/entropy", accuracy, seeds=seeds, steps=evaluated))
     return found
 
 
@@ -137,7 +137,7 @@ def comparison(first: Final, second: Final, family: int, number: int, by_constru
 def report(
     names: tuple[str, ...], seeds: tuple[int, ...], *, entropy: bool = True, notes: tuple[str, ...] = ("Only a test.",)
 ) -> Report:
-    """One condition a name; the first is the baseline and has no drafts."""
+    """Make a report with one condition per name; the first is the baseline and has no drafts."""
     metrics = ("test/single_shot/accuracy", "test/draft_conditioned/accuracy")
     finals = [final(name, i, metric, seeds) for metric in metrics for i, name in enumerate(names)]
     family = (len(names) - 1) * len(metrics)
@@ -209,11 +209,11 @@ CASES = {"two": TWO, "eight": EIGHT, "one-seed": ONE_SEED, "no-entropy": NO_ENTR
 
 @cache
 def figures_of(case: str) -> list[Figure]:
-    """Rendered once for all tests."""
+    """Render the figures of a case, once for all tests."""
     return draw_figures(CASES[case])
 
 
 @cache
 def drawings_of(case: str) -> list[Drawing]:
-    """Drawn once for all tests, not rendered."""
+    """Draw the figures of a case without rendering, once for all tests."""
     return drawings(CASES[case])

@@ -1,14 +1,17 @@
-"""Run directories as a training leaves them, written in milliseconds, with chosen accuracies and costs."""
+"""Run directories as training writes them, made in milliseconds with chosen accuracies and costs, and their report."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from igrpo.files import write_json_atomic
+from igrpo.report.compare import build_report
+from igrpo.report.model import Report
+from igrpo.report.runs import find_runs
 from igrpo.runs.fingerprints import Fingerprints, Part, digest, write_fingerprints
 from igrpo.runs.metrics_file import MetricsFile
 from igrpo.runs.run_directory import RunDirectory, RunStatus
@@ -16,7 +19,11 @@ from igrpo.runs.summary import Accuracy, Summary, Tokens, write_summary
 from igrpo.settings.reward import NOT_SCORING
 from tests import composed
 
-#: Of every step, unless a test says otherwise.
+#: Share of right answers after training, by seed and problem.
+GRPO = {0: [0.75, 0.5, 1.0, 0.25], 1: [0.5, 0.5, 1.0, 0.5], 2: [0.75, 0.75, 0.75, 0.5]}
+IGRPO = {0: [0.5, 0.25, 0.75, 0.25], 1: [0.25, 0.5, 0.5, 0.25], 2: [0.5, 0.5, 0.75, 0.25]}
+
+#: Costs of a step, unless a test gives others.
 COSTS = {"samples": 8.0, "generated_tokens": 160.0, "prefilled_tokens": 40.0, "trained_tokens": 200.0, "flops": 1e9}
 SECONDS = {"generation": 0.5, "update": 0.25, "evaluation": 3.0, "checkpoint": 0.125}
 
@@ -39,17 +46,17 @@ def write_run(
     ids: Sequence[str] | None = None,
     made_of: Mapping[Part, Any] | None = None,
 ) -> Path:
-    """A run directory; returns its path.
+    """Write a run directory and return its path.
 
     Args:
         overrides: Hydra overrides of the shipped configuration; each combination is composed once (a third of a second).
-        seed: the run's, and its warm start's.
+        seed: seed of the run and of its warm start.
         changes: dotted keys of the configuration, set after it was composed.
-        after, before: the share right of each problem of the test split, in multiples of 1/``samples``. Greedy answers
+        after, before: share of right answers to each problem of the test split, in multiples of 1/``samples``. Greedy answers
             are right where the share is over 1/2, refinements where an answer is, and one more of them.
-        costs: of a step, on top of ``COSTS``; a cost of -1 is not counted at all.
-        ids: the problems' ids (default p0, p1, ...).
-        made_of: of the parts that are not what the settings say, something that tells them from others (see `prints`).
+        costs: costs of a step that replace those of ``COSTS``; a cost of -1 is not counted at all.
+        ids: ids of the problems (default: p0, p1, ...).
+        made_of: for a part that is not what its settings say, any value that changes its fingerprint (see `prints`).
     """
     seeds = {"seed": seed, "model.warm_start.seed": seed}
     config = composed.changed(
@@ -85,8 +92,27 @@ def write_run(
     return path
 
 
+def write_condition(
+    folder: Path, name: str, by_seed: Mapping[int, Sequence[float]], *overrides: str, **more: Any
+) -> None:
+    """Write the runs of one condition, one per seed, to ``folder``; ``name`` is its label."""
+    changes = {"condition": name, **more.pop("changes", {})}
+    for seed, after in by_seed.items():
+        write_run(folder / f"{name}-{seed}", *overrides, seed=seed, after=after, changes=changes, **more)
+
+
+def report_of(folder: Path, **more: Any) -> Report:
+    """Build the report of all runs in a folder."""
+    return build_report(find_runs([folder]), title="t", sources=[str(folder)], **more)
+
+
+def of_metric(parts: Iterable[Any], metric: str = "single_shot") -> list[Any]:
+    """Return the results or comparisons of one accuracy on the test split."""
+    return [part for part in parts if part.metric == f"test/{metric}/accuracy"]
+
+
 def prints(config: Mapping[str, Any], made_of: Mapping[Part, Any]) -> Fingerprints:
-    """Of a run whose parts are a function of their settings, and of ``made_of``."""
+    """Return fingerprints that are a function of the settings and of ``made_of``."""
 
     def mark(part: Part, section: str) -> str:
         settings = {name: value for name, value in config[section].items() if name not in NOT_SCORING}
@@ -103,7 +129,7 @@ def prints(config: Mapping[str, Any], made_of: Mapping[Part, Any]) -> Fingerprin
 
 
 def write_evaluation(path: Path, ids: Sequence[str], shares: Sequence[float], samples: int) -> None:
-    """The file of one evaluation of the test split."""
+    """Write the file of one evaluation of the test split."""
     problems = []
     for name, share in zip(ids, shares, strict=True):
         right = round(share * samples)
@@ -127,10 +153,15 @@ def change_json(path: Path, **values: Any) -> None:
 
 
 def _training_line(step: int, costs: Mapping[str, float], *, drafts: bool) -> dict[str, float]:
-    line = {"stage1/entropy": 1 / step, "stage1/reward_mean": step / 10, "stage1/length_mean": 20.0}
+    first = "draft" if drafts else "answer"
+    line = {f"{first}/entropy": 1 / step, f"{first}/reward_mean": step / 10, f"{first}/length_mean": 20.0}
     line["groups/zero_variance_share"] = 0.25
     if drafts:
-        line |= {"stage2/entropy": 0.5 / step, "stage2/reward_mean": step / 8, "stage2/length_mean": 21.0}
+        line |= {
+            "refinement/entropy": 0.5 / step,
+            "refinement/reward_mean": step / 8,
+            "refinement/length_mean": 21.0,
+        }
         line["copy/answer_rate"] = 0.5
         if step != 3:  # no wrong draft was shown in this step
             line["transfer/right_given_wrong"] = step / 20

@@ -1,4 +1,4 @@
-"""Which runs are one condition, what it is called, and which of two equal runs counts."""
+"""Runs are grouped into conditions with unique names; of two equal runs the newer one is used."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ def test_a_group_size_sweep_without_labels_reads_well() -> None:
     assert "algorithm.drafts" not in settings["grpo completions_per_question=8"]
 
 
-def test_labels_are_names_and_two_settings_with_one_label_get_theirs() -> None:
+def test_conditions_with_one_label_are_named_by_their_settings() -> None:
     runs = [run(changes={"condition": "mine"}), run("algorithm=grpo", changes={"condition": "bare"})]
     assert list(shape(group_runs(runs))) == ["mine", "bare"]
     more = run("algorithm.selection=random", "algorithm.drafts=2", changes={"condition": "mine"})
     assert list(shape(group_runs([*runs, more]))) == ["mine drafts=4", "bare", "mine drafts=2"]
 
 
-def test_one_label_is_not_enough_to_be_two_conditions_but_two_labels_are() -> None:
+def test_two_labels_are_two_conditions_with_the_same_settings() -> None:
     one, other = run(seed=0, changes={"condition": "a"}), run(seed=0, changes={"condition": "b"})
     grouping = group_runs([one, other])
     assert shape(grouping) == {"a": [0], "b": [0]}
@@ -132,7 +132,7 @@ def test_a_warm_start_that_follows_the_seed_splits_nothing() -> None:
     assert shape(group_runs([seeded(0, 0), seeded(1, 1), seeded(2, 2)])) == {"igrpo": [0, 1, 2]}
 
 
-def test_a_warm_start_that_all_seeds_share_splits_nothing_even_where_it_equals_one_of_them() -> None:
+def test_a_warm_start_that_all_seeds_share_splits_nothing() -> None:
     assert shape(group_runs([seeded(0, 0), seeded(1, 0), seeded(2, 0)])) == {"igrpo": [0, 1, 2]}
 
 
@@ -141,7 +141,7 @@ def test_two_warm_starts_are_two_conditions() -> None:
     assert shape(grouping) == {"igrpo model.warm_start.seed=7": [0, 1], "igrpo model.warm_start.seed=8": [0, 1]}
 
 
-def test_a_single_seed_that_equals_its_warm_start_goes_along_with_the_other_conditions() -> None:
+def test_an_ambiguous_seed_follows_the_other_conditions() -> None:
     shared = group_runs([*(seeded(seed, 0, "grpo") for seed in (0, 1, 2)), seeded(0, 0)])
     assert [group.settings.get("model.warm_start.seed") for group in shared.groups] == [None, None]
     follows = group_runs([*(seeded(seed, seed, "grpo") for seed in (0, 1, 2)), seeded(0, 0)])
@@ -174,7 +174,7 @@ def test_a_newer_run_that_cannot_be_used_replaces_nothing() -> None:
     assert [entry.condition for entry in grouping.entries] == ["igrpo", "igrpo"]
 
 
-def test_old_settings_without_a_label_are_called_by_their_algorithm(tmp_path: Path) -> None:
+def test_settings_without_a_label_are_named_by_their_algorithm(tmp_path: Path) -> None:
     path = write_run(tmp_path / "run", "algorithm=grpo", after=[1.0])
     text = (path / "config.yaml").read_text()
     (path / "config.yaml").write_text(

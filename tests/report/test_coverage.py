@@ -1,4 +1,4 @@
-"""How often the 95 % intervals cover the truth, and how often a corrected family of tests errs, whatever varies most.
+"""Simulated coverage of the 95 % intervals, and error rate of a corrected family of tests.
 
 For Gaussian effects the mean is independent of the mean squares. The coverage given these is 2 Phi(half / sd) - 1, and
 its mean over 20,000 draws of theirs has a Monte Carlo error below 0.15 points (asserted).
@@ -46,7 +46,7 @@ def expected_mean_squares(seeds: int, problems: int, sds: tuple[float, float, fl
 
 
 def covered(half: Array, seeds: int, problems: int, expected: tuple[float, float, float]) -> tuple[float, float]:
-    """In percent, with its Monte Carlo error."""
+    """Return a share in percent with its Monte Carlo error."""
     a, b, e = expected
     share = 2 * special.ndtr(half / math.sqrt((a + b - e) / (seeds * problems))) - 1
     return 100 * float(share.mean()), 100 * float(share.std()) / math.sqrt(DRAWS)
@@ -145,7 +145,7 @@ def test_the_percentile_bootstrap_falls_short(seeds: int, low: float, high: floa
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize("logits", [(0.0, 0.5), (1.5, 1.5)])
 def test_coverage_of_differences_of_answers(seeds: int, logits: tuple[float, float]) -> None:
-    """4 samples a problem, right with probability logistic(logit + difficulty + seed + problem of this condition).
+    """Simulate 4 samples per problem, right with probability logistic(logit + difficulty + seed + problem of this condition).
 
     2000 matrices: error 0.49 points at 95 %; 93 to 97 with 2 of them.
     """
@@ -168,7 +168,7 @@ def test_coverage_of_differences_of_answers(seeds: int, logits: tuple[float, flo
     assert 93.5 < percent < 98.5
 
 
-#: Conditions that all equal their baseline. Problems, logit, samples a problem (None: Gaussian values in place of
+#: Conditions that all equal their baseline. Problems, logit, samples per problem (None: Gaussian values in place of
 #: answers), and standard deviations: difficulty that all share, seed of a condition, problem of it, one run's problem.
 EQUALS = {
     "seeds alone": (40, 0.0, None, (0.0, 1.0, 0.0, 0.3)),

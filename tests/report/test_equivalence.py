@@ -10,8 +10,7 @@ import torch
 
 from igrpo.config import RunConfig
 from igrpo.config.facts import resolved_facts
-from igrpo.losses import group_advantages
-from igrpo.losses.losses import policy_loss
+from igrpo.losses import LossTensors, Objective, batch_normaliser, group_advantages
 from igrpo.report.equivalence import identical_by_construction
 from tests.composed import changed, config
 
@@ -44,14 +43,28 @@ CONTROLS: dict[str, tuple[str | None, tuple[str, ...], dict[str, Any], tuple[str
         (),
         {"objective.entropy_control.target": 0.5, "objective.advantage.baseline": "leave_one_out"},
     ),
-    "settings of no control": ("is not used", (), {}, (), {"objective.entropy_control.step": 0.5}),
+    "settings of no control": ("are not used", (), {}, (), {"objective.entropy_control.step": 0.5}),
+    "leave one out, a term of a later version": (
+        None,
+        (),
+        {"objective.new_coefficient": 0.1},
+        (),
+        {"objective.new_coefficient": 0.1, "objective.advantage.baseline": "leave_one_out"},
+    ),
+    "leave one out, a term of a later version that is off": (
+        "constant factor",
+        (),
+        {"objective.new_coefficient": 0.0},
+        (),
+        {"objective.new_coefficient": 0.0, "objective.advantage.baseline": "leave_one_out"},
+    ),
     "entropy control": (None, (), {}, (), {"objective.entropy_control.target": 0.5}),
     "dynamic sampling": (None, (), {}, ("dynamic_sampling=refill",), {}),
     "rloo": ("constant factor", ("objective=dr_grpo",), {}, ("objective=rloo",), {}),
-    "estimator": ("is not used", (), {}, (), {"objective.kl_estimator": "k1"}),
+    "estimator": ("are not used", (), {}, (), {"objective.kl_estimator": "k1"}),
     "two names": ("the same settings under two names", (), {}, (), {}),
     "dapo": (None, (), {}, ("objective=dapo",), {}),
-    "unused cap": ("is not used", (), {}, (), {"algorithm.transfer.cap": 2.0}),
+    "unused cap": ("are not used", (), {}, (), {"algorithm.transfer.cap": 2.0}),
     "cap": (
         None,
         ("condition=igrpo_internalize",),
@@ -138,7 +151,7 @@ SIZES: dict[str, tuple[tuple[str, ...], bool]] = {
 
 
 def loss_gradient(settings: RunConfig, sizes: list[int]) -> torch.Tensor:
-    """Of the policy loss of a batch of groups of these sizes, three tokens a completion; the same draws every time."""
+    """Return the gradient of the policy loss for groups of these sizes, with three tokens per completion."""
     objective, draw = settings.objective, torch.Generator().manual_seed(0)
     rewards = [torch.rand(size, generator=draw, dtype=torch.float64) for size in sizes]
     logprobs_BT = -torch.rand(sum(sizes), 3, generator=draw, dtype=torch.float64).requires_grad_()
@@ -150,13 +163,10 @@ def loss_gradient(settings: RunConfig, sizes: list[int]) -> torch.Tensor:
         )
         for one in rewards
     ]  # fmt: skip
-    output = policy_loss(
-        logprobs_BT, logprobs_BT.detach(), torch.cat(advantages), torch.ones_like(logprobs_BT, dtype=torch.bool),
-        ratio=objective.ratio, surrogate=objective.surrogate, clip_low=objective.clip_low,
-        clip_high=objective.clip_high, kl_beta=0.0, kl_estimator="k3", ref_logprobs_BT=None, entropy_bonus=0.0,
-        entropies_BT=None, aggregation=objective.aggregation, constant_divisor=objective.constant_divisor,
-        normaliser=None,
-    )  # fmt: skip
+    old_BT, mask_BT = logprobs_BT.detach(), torch.ones_like(logprobs_BT, dtype=torch.bool)
+    nobody_B = torch.zeros(sum(sizes), dtype=torch.bool)
+    tensors = LossTensors(logprobs_BT, old_BT, old_BT, torch.cat(advantages), mask_BT, nobody_B)
+    output = Objective(objective, settings.correction, None)(tensors, batch_normaliser(mask_BT), 0.0)
     (gradient,) = torch.autograd.grad(output.loss, logprobs_BT)
     return gradient.flatten()
 
@@ -168,7 +178,7 @@ def test_two_losses_are_one_up_to_a_factor(name: str, change: dict[str, str]) ->
     changes = {"objective.advantage.std_eps": 0.0}
     others = changes | {f"objective.advantage.{key}": value for key, value in change.items()}
     first, second = config(changes, *overrides), config(others, *overrides)
-    sizes = sorted(first.algorithm.cohorts(first.completions_per_question)) * 2
+    sizes = sorted(first.plan.group_sizes) * 2
     if not first.reward.scores_all:
         sizes[0] -= 1  # a completion left its group
     assert (len(set(sizes)) == 1) == of_one_size
@@ -188,7 +198,7 @@ def test_a_reason_is_named_only_where_it_is_needed() -> None:
     assert found == "no draft is ever shown, so that iGRPO trains as GRPO does on as many answers"
     both = identical_by_construction(changed({}, "algorithm=grpo", "objective=gspo"), changed({"algorithm.drafts": 0}))
     assert both is not None
-    assert both.startswith(f"{found}; with one update a step the ratio is 1")
+    assert both.startswith(f"{found}; with one update per step the ratio is 1")
 
 
 def test_the_configurations_are_left_as_they_are() -> None:

@@ -1,4 +1,4 @@
-"""Reports of very few runs and problems: intervals end where shares and their differences do, and two values are least."""
+"""Reports of few runs and problems: intervals are clipped to possible values, and need at least two values."""
 
 from __future__ import annotations
 
@@ -8,21 +8,15 @@ from pathlib import Path
 import pytest
 
 from igrpo.report import statistics
-from igrpo.report.compare import build_report
 from igrpo.report.model import Report
-from igrpo.report.runs import find_runs
-from tests.report.run_dirs import write_run
-
-SINGLE_SHOT = "test/single_shot/accuracy"
+from tests.report.run_dirs import of_metric, report_of, write_condition, write_run
 
 
 def report(folder: Path, **conditions: Mapping[int, Sequence[float]]) -> Report:
-    """Of conditions with the given shares right, by seed and problem."""
+    """Build a report of conditions with the given shares of right answers, by seed and problem."""
     for name, by_seed in conditions.items():
-        for seed, after in by_seed.items():
-            changes = {"condition": name}
-            write_run(folder / f"{name}-{seed}", "algorithm=grpo", seed=seed, after=after, changes=changes)
-    return build_report(find_runs([folder]), title="t", sources=[str(folder)])
+        write_condition(folder, name, by_seed, "algorithm=grpo")
+    return report_of(folder)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +32,7 @@ def test_an_accuracys_interval_ends_at_0_and_1(
     rows: list[list[float]], at_low: bool, at_high: bool, tmp_path: Path
 ) -> None:
     found = report(tmp_path, grpo=dict(enumerate(rows)))
-    (final,) = [one for one in found.finals if one.metric == SINGLE_SHOT]
+    (final,) = of_metric(found.finals)
     estimate = statistics.crossed_estimate(rows, 0.95)
     assert (estimate.low < 0, estimate.high > 1) == (at_low, at_high)
     low, high = (0.0 if at_low else estimate.low), (1.0 if at_high else estimate.high)
@@ -58,7 +52,7 @@ def test_a_differences_interval_ends_at_minus_1_and_1(
     first: list[list[float]], second: list[list[float]], at_low: bool, at_high: bool, tmp_path: Path
 ) -> None:
     found = report(tmp_path, a=dict(enumerate(first)), b=dict(enumerate(second)))
-    (comparison,) = [one for one in found.comparisons if one.metric == SINGLE_SHOT]
+    (comparison,) = of_metric(found.comparisons)
     sign = 1 if comparison.pair == ("a", "b") else -1
     values = [[sign * (y - x) for x, y in zip(*rows, strict=True)] for rows in zip(first, second, strict=True)]
     estimate = statistics.crossed_estimate(values, 0.95)
@@ -71,19 +65,19 @@ def test_a_differences_interval_ends_at_minus_1_and_1(
 def test_two_values_are_the_fewest(rows: list[list[float]], tmp_path: Path) -> None:
     other = [[0.25 for _ in row] for row in rows]
     found = report(tmp_path / "two", a=dict(enumerate(rows)), b=dict(enumerate(other)))
-    assert [one.condition for one in found.finals if one.metric == SINGLE_SHOT] == ["a", "b"]
-    assert len([one for one in found.comparisons if one.metric == SINGLE_SHOT]) == 1
+    assert [one.condition for one in of_metric(found.finals)] == ["a", "b"]
+    assert len(of_metric(found.comparisons)) == 1
     with pytest.raises(ValueError, match="one problem at one seed is all that was tested"):
         report(tmp_path / "one", a={0: [0.5]}, b={0: [0.25]})
 
 
 def test_seeds_of_other_problems_count_those_of_the_fewest(tmp_path: Path) -> None:
-    """Nothing is paired over problems then: the seeds' means are compared."""
+    """Without common problems, the means of the seeds are compared."""
     tested = {0: (["a", "b", "c"], [0.5, 0.5, 0.25]), 1: (["d", "e"], [1.0, 0.5]), 2: (["f", "g", "h", "i"], [0.5] * 4)}
     for seed, (ids, after) in tested.items():
         write_run(tmp_path / f"a-{seed}", "algorithm=grpo", seed=seed, after=after, ids=ids, changes={"condition": "a"})
-    found = build_report(find_runs([tmp_path]), title="t", sources=[str(tmp_path)])
-    (final,) = [one for one in found.finals if one.metric == SINGLE_SHOT]
+    found = report_of(tmp_path)
+    (final,) = of_metric(found.finals)
     assert final.problems == 2
     assert final.per_seed == pytest.approx({0: 1.25 / 3, 1: 0.75, 2: 0.5})
     assert final.mean == pytest.approx((1.25 / 3 + 0.75 + 0.5) / 3)

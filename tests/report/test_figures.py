@@ -15,7 +15,7 @@ from igrpo.report.figure_curves import running_mean
 from igrpo.report.figure_families import plots
 from igrpo.report.figure_style import Figure, looks
 from igrpo.report.figures import draw_figures
-from igrpo.report.model import Curve, Line
+from igrpo.report.model import Curve, SeedCurve
 from tests.report.report_cases import EIGHT, HOSTILE, HOSTILE_NAMES, NO_ENTROPY, TWO, drawings_of, figures_of
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -78,7 +78,7 @@ def test_a_hostile_name_is_text_and_nothing_else() -> None:
     assert any("a\ufffd\ufffdb" in text for figure in draw_figures(odd) for text in texts(figure.svg))
 
 
-def test_the_same_report_gives_the_same_bytes_whatever_matplotlibrc_says() -> None:
+def test_figures_are_the_same_bytes_with_any_matplotlibrc() -> None:
     report = TWO.model_copy(update={"curves": TWO.curves[:1] + TWO.curves[7:9], "comparisons": TWO.comparisons[:1]})
     first = draw_figures(report)
     before = dict(mpl.rcParams)
@@ -146,7 +146,7 @@ def test_axis_labels_have_units_and_ticks_are_scaled() -> None:
         assert {"40", "90"} <= set(said)  # in %
     assert {"50", "100", "150"} <= set(texts(drawn("two")["accuracy-by-generated-tokens"].svg))
     assert {"5", "10"} <= set(texts(drawn("two")["accuracy-by-flops"].svg))
-    assert "entropy, nats a token" in texts(drawn("two")["entropy-by-steps"].svg)
+    assert "entropy, nats per token" in texts(drawn("two")["entropy-by-steps"].svg)
 
 
 def test_a_running_mean_is_centred_and_shortens_at_the_ends() -> None:
@@ -165,23 +165,23 @@ def test_step_by_step_metrics_have_a_raw_line_and_say_the_window() -> None:
     assert "running mean" not in drawn("two")["accuracy-by-steps"].caption
 
 
-def test_stages_have_panels_and_a_metric_axis_makes_a_path() -> None:
+def test_roles_have_panels_and_a_metric_axis_makes_a_path() -> None:
     first, second = axes_of("two", "entropy-by-development-single-shot-accuracy")
     (curve,) = [
         c
         for c in TWO.curves
-        if (c.condition, c.metric, c.axis) == ("iGRPO", "stage2/entropy", "development/single_shot/accuracy")
+        if (c.condition, c.metric, c.axis) == ("iGRPO", "refinement/entropy", "development/single_shot/accuracy")
     ]
     line = labelled(second, "iGRPO")
     assert tuple(line.get_xdata()) == curve.x
     assert tuple(line.get_ydata()) == pytest.approx(curve.mean, abs=1e-15)
     assert "GRPO" in [line.get_label() for line in first.lines]
-    assert "GRPO" not in [line.get_label() for line in second.lines]  # it has no second stage
+    assert "GRPO" not in [line.get_label() for line in second.lines]  # it has no refinements
     assert not second.collections  # a band has no meaning where the curve may turn back
     assert len(axes_of("two", "transfer-by-steps")) == 2
 
 
-def test_forest_rows_hold_differences_intervals_seeds_and_the_detectable_effect() -> None:
+def test_forest_rows_show_every_number_of_a_comparison() -> None:
     (axes,) = axes_of("eight", "difference-test-single-shot-accuracy")
     shown = [c for c in EIGHT.comparisons if c.metric == "test/single_shot/accuracy"]
     for row, c in enumerate(shown):
@@ -205,7 +205,7 @@ def test_final_rows_hold_means_intervals_seeds_and_the_start() -> None:
         assert tuple(labelled(axes, f"before {row}").get_xdata()) == (final.before, final.before)
 
 
-def test_what_was_not_measured_has_no_figure_and_everything_else_has_one() -> None:
+def test_every_measured_metric_and_no_other_has_a_figure() -> None:
     names = {plot.name for plot in plots(NO_ENTROPY.curves)}
     assert names
     assert not any("entropy" in name for name in names)
@@ -219,7 +219,7 @@ def test_what_was_not_measured_has_no_figure_and_everything_else_has_one() -> No
 
 
 def test_an_unknown_metric_gets_a_figure_and_names_stay_unique() -> None:
-    line = Line(seed=0, x=(1.0, 2.0), y=(3.0, 4.0))
+    line = SeedCurve(seed=0, x=(1.0, 2.0), y=(3.0, 4.0))
     one = Curve(
         condition="GRPO",
         metric="mine/odd thing",

@@ -1,4 +1,4 @@
-"""Runs found through a real MLflow store: read from their folders where these are here, else from what was sent."""
+"""Runs found through a real MLflow store are read from their folders, or from MLflow if these are gone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def sent(uri: str, path: Path, *, artifacts: bool = True) -> MlflowRun:
-    """The run of a folder, as a training sends it."""
+    """Send the run of a folder to MLflow as training does."""
     directory = RunDirectory(path)
     run = open_run(
         RunTarget(uri, EXPERIMENT, path.name, tags={"igrpo.run_directory": str(path), "test": str(path.parent)})
@@ -93,11 +93,11 @@ def test_only_what_a_report_shows_is_asked_for() -> None:
 def test_of_a_step_that_was_done_twice_the_newer_value_counts(store: str, tmp_path: Path) -> None:
     path = write_run(tmp_path / "run", after=[1.0])
     run = sent(store, path)
-    line = {"step": 2, "time": 4e9, "stage1/entropy": 0.125}  # resumed: later than everything in the file
+    line = {"step": 2, "time": 4e9, "draft/entropy": 0.125}  # resumed: later than everything in the file
     run.log_points([line])
     shutil.rmtree(path)
     (away,) = found(store, tmp_path)
-    assert [one["stage1/entropy"] for one in away.metrics if "stage1/entropy" in one] == [1.0, 0.125, 1 / 3, 0.25]
+    assert [one["draft/entropy"] for one in away.metrics if "draft/entropy" in one] == [1.0, 0.125, 1 / 3, 0.25]
 
 
 @pytest.mark.parametrize(
@@ -141,13 +141,11 @@ def test_wrong_addresses_names_and_filters(store: str, tmp_path: Path) -> None:
     assert not (tmp_path / "gone.db").exists()
     with pytest.raises(ValueError, match="nothing answers there"):
         runs_from_mlflow("http://127.0.0.1:9", EXPERIMENT, "")
-    with pytest.raises(ValueError, match=f"--experiment nosuch: there is no such experiment; there are .*{EXPERIMENT}"):
+    with pytest.raises(ValueError, match=f"--experiment nosuch: .*{EXPERIMENT}"):
         runs_from_mlflow(store, "nosuch", "")
     with pytest.raises(ValueError, match="--mlflow 'seed is 3': MLflow says: "):
         runs_from_mlflow(store, EXPERIMENT, "seed is 3")
-    with pytest.raises(
-        ValueError, match=f"no run of igrpo in experiment '{EXPERIMENT}'; 1 others there were not made by"
-    ):
+    with pytest.raises(ValueError, match=f"experiment '{EXPERIMENT}'; 1 others"):
         runs_from_mlflow(store, EXPERIMENT, "tags.algorithm = 'none'")
 
 

@@ -94,7 +94,7 @@ def test_every_figure_and_table_is_there_once_and_numbered() -> None:
     assert re.findall(r"Table (\d+)\. ", page.text) == [str(i + 1) for i in range(len(tables))]
     for table in tables:
         assert page.text.count(table.title) >= 1
-        for heading, _ in table.headings:
+        for heading, _ in table.groups:
             assert heading in page.text
         for row in table.rows:
             for cell in row:
@@ -142,4 +142,4 @@ def test_what_is_missing_is_said() -> None:
 def test_excluded_runs_are_listed_with_the_reason() -> None:
     text = Page(source("two")).text
     assert "stopped-9 iGRPO 9 failed 17 no: it failed at step 17" in text
-    assert "10 of 11 runs take part." in text
+    assert "10 of 11 runs are used." in text

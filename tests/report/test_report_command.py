@@ -77,9 +77,9 @@ def test_where_it_is_written(sweep: Path, tmp_path: Path) -> None:
         (["gone"], "gone: there is no such folder"),
         (["sweep", "--baseline", "x"], "baseline 'x': there is no such condition; there are grpo and igrpo"),
         (["sweep", "--out", "sweep/grpo-0/log"], "log: it, its folder 'figures' or a parent of it is no folder"),
-        (["sweep", "--uri", "x"], "--uri and --experiment say where --mlflow FILTER looks: give it, too"),
-        (["sweep", "--pairs", "some"], "argument --pairs: invalid choice: 'some'"),
-        (["sweep", "--base", "x"], "unrecognized arguments: --base x"),
+        (["sweep", "--uri", "x"], "--uri and --experiment are for --mlflow FILTER"),
+        (["sweep", "--pairs", "some"], "--pairs: invalid choice: 'some'"),
+        (["sweep", "--base", "x"], "--base: no such option; did you mean '--baseline'?"),
         (["--mlflow", ""], "mlflow.db: there is no database"),
     ],
 )
@@ -87,11 +87,12 @@ def test_mistakes(sweep: Path, capsys: pytest.CaptureFixture[str], arguments: li
     (sweep / "grpo-0" / "log").write_text("")
     assert main(["report", *arguments]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("igrpo: igrpo report has 1 problem:\n  - ")
+    assert error.startswith("igrpo: ")
+    assert error.count("\n") == 1
     assert message in error
 
 
-def test_every_table_fits_80_columns_with_many_conditions_and_long_names(tmp_path: Path) -> None:
+def test_every_table_of_the_console_fits_80_columns(tmp_path: Path) -> None:
     for size in (4, 8, 16, 32):
         for name in ("grpo", "igrpo"):
             changes = {"completions_per_question": size, "condition": f"a-rather-long-label-of-{name}-with-{size}"}

@@ -20,7 +20,6 @@ from igrpo.report.statistics import (
     holm,
     minimum_detectable_effect,
     p_better,
-    paired_differences,
     planned_minimum_detectable_effect,
     two_sided_p,
 )
@@ -86,7 +85,7 @@ def test_mean_squares_of_a_batch() -> None:
         )
 
 
-def test_without_problem_effects_it_is_the_t_test_of_the_seeds_means() -> None:
+def test_without_problem_effects_it_is_the_t_test_of_seeds() -> None:
     # Every problem has the same mean over seeds, so that MS_Q is 0.
     seeds, noise = np.array([[0.1], [0.25], [0.4]]), np.array([[1.0, -1, 0], [0, 1, -1], [-1, 0, 1]]) / 8
     found = crossed_estimate(seeds + noise)
@@ -195,7 +194,7 @@ def test_seeds_whose_means_coincide_do_not_make_it_certain() -> None:
         ([[0.5]], 0.95, r"matrix of seeds x problems with 2 values or more, and the shape is \(1, 1\)"),
         ([0.5, 1.0], 0.95, r"the shape is \(2,\)"),
         ([[0.5, math.nan]], 0.95, "must be finite"),
-        ([[0.5, 1.0]], 95, "level=95 must lie between 0 and 1"),
+        ([[0.5, 1.0]], 95, "level=95 "),
     ],
 )
 def test_what_has_no_interval(values: list[float], level: float, message: str) -> None:
@@ -223,7 +222,7 @@ def test_holm_by_hand() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_lies_between_nothing_and_bonferroni_and_keeps_the_order(p_values: list[float]) -> None:
+def test_holm_is_at_most_bonferroni_and_keeps_the_order(p_values: list[float]) -> None:
     adjusted = holm(p_values)
     for p, q in zip(p_values, adjusted, strict=True):
         assert p <= q <= min(1.0, len(p_values) * p)
@@ -356,28 +355,3 @@ def test_more_of_anything_detects_less() -> None:
 def test_a_plan_out_of_range(setting: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{setting}={value}"):
         planned_minimum_detectable_effect(**({"seeds": 3, "problems": 100, "samples": 4} | {setting: value}))  # type: ignore[arg-type]
-
-
-def test_pairs_by_seed_and_problem() -> None:
-    a = {3: {"p": 0.5, "q": 0.25, "r": 1.0}, 1: {"q": 0.0, "p": 0.75}, 7: {"p": 1.0}}
-    b = {1: {"p": 1.0, "q": 0.5, "r": 0.0}, 3: {"q": 1.0, "p": 0.25}, 2: {"q": 0.0}}
-    seeds, problems, values_SQ = paired_differences(a, b)
-    assert (seeds, problems) == ((1, 3), ("p", "q"))  # r is missing at seed 1 of a; seeds 2 and 7 are one side's
-    assert values_SQ.tolist() == [[1.0 - 0.75, 0.5 - 0.0], [0.25 - 0.5, 1.0 - 0.25]]
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "message"),
-    [
-        ({0: {"p": 1.0}}, {1: {"p": 1.0}, 2: {"p": 1.0}}, r"no seed: the first has \[0\], the second \[1, 2\]"),
-        (
-            {0: {"p": 1.0}, 1: {"p": 1.0}},
-            {0: {"p": 1.0}, 1: {"q": 1.0}},
-            r"seed 1 of the second has 1 problems \(q\), the runs before it share 1 problems \(p\)",
-        ),
-        ({0: {}}, {0: {}}, "no problem"),
-    ],
-)
-def test_nothing_in_common(a: dict[int, dict[str, float]], b: dict[int, dict[str, float]], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        paired_differences(a, b)

@@ -14,8 +14,9 @@ import torch
 from igrpo.evaluation.result import Answers
 from igrpo.metrics.samples import step_metrics
 from igrpo.rewards.base import Reward, RewardError, checked_score
-from igrpo.types import Group, Prompt, Question, Score, Trace
+from igrpo.types import Question, Score
 from tests.rewards.helpers import completion, question
+from tests.rollouts import rollout, samples
 
 GOOD = Score(value=0.5, correct=None, outcome="wrong")
 
@@ -78,7 +79,7 @@ def test_a_good_result_passes_unchanged() -> None:
         ([Score(1.0, True, "right", parts=None)], "parts=None"),  # type: ignore[arg-type]
     ],
 )
-def test_a_broken_result_is_an_error_that_names_reward_and_question(result: Any, says: str) -> None:
+def test_an_invalid_result_names_reward_and_question(result: Any, says: str) -> None:
     with pytest.raises(RewardError, match="reward 'fixed' on question 'q1'") as raised:
         run(result, count=len(result) if "completion 1" in says else 1)
     assert says in str(raised.value)
@@ -119,9 +120,9 @@ def test_verdicts_given_as_numbers_are_counted_as_verdicts() -> None:
     """Such as in every share of right answers, which compares with True."""
     made = [completion("a"), completion("b")]
     scores = run([Score(1.0, 1, "right"), Score(0.0, np.bool_(False), "wrong")], count=2)  # type: ignore[arg-type]
-    group = Group(1, Prompt((1,)), tuple(made), scores, trained=True)
-    metrics = step_metrics([Trace(question("1"), (group,))], variance_tolerance=0.0)
-    assert (metrics["stage1/accuracy"], metrics["groups/all_wrong_share"]) == (0.5, 0.0)
+    answers = samples("answer", made, scores)
+    metrics = step_metrics([rollout(answers, trained=[answers])], variance_tolerance=0.0)
+    assert (metrics["answer/accuracy"], metrics["groups/all_wrong_share"]) == (0.5, 0.0)
     assert Answers(tuple(made), scores).correct == (True, False)
 
 

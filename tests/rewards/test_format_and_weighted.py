@@ -48,7 +48,7 @@ def total(parts: list[tuple[str, Fixed, float]], count: int = 1) -> list[Score]:
 LAYOUT = Score(value=1.0, correct=None, outcome="right")
 
 
-def test_a_sum_weighs_values_and_takes_correctness_from_who_knows() -> None:
+def test_a_sum_weighs_values_and_takes_known_correctness() -> None:
     judged = Score(value=1.0, correct=False, outcome="wrong", answer="7")
     (score,) = total([("format", fixed(LAYOUT), 0.25), ("math", fixed(judged), 2.0)])
     assert score.value == 0.25 * 1.0 + 2.0 * 1.0

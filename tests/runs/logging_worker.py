@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Iterator
 
+from igrpo.runs.lifecycle import run_lifecycle
 from igrpo.runs.run_directory import RunDirectory
-from igrpo.runs.tracked import tracked
 from igrpo.runs.tracker import Tracker
 
 EXPERIMENT = "parallel"
@@ -20,8 +20,8 @@ def main() -> None:
     path, uri, parent_run_id = sys.argv[1:4]
     cell, steps, metrics = (int(text) for text in sys.argv[4:])
     directory = RunDirectory(path)
-    with directory.acquire():
-        directory.begin()
+    with run_lifecycle(directory) as run:
+        run.begin()
         swept = {"algorithm": "igrpo", "seed": str(cell)}
         tracker = Tracker(
             directory,
@@ -31,10 +31,10 @@ def main() -> None:
             parent_run_id=parent_run_id,
             swept=swept,
         )
-        with tracked(tracker, directory):
-            tracker.log_params({"seed": cell, "trainer": {"steps": steps}})
-            for step, found in values(cell, steps, metrics):
-                tracker.log_metrics(step, found)
+        run.on_end(tracker.close)
+        tracker.log_params({"seed": cell, "trainer": {"steps": steps}})
+        for step, found in values(cell, steps, metrics):
+            tracker.log_metrics(step, found)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,10 @@ def write(path: Path, steps: range) -> MetricsFile:
 
 def test_a_line_is_on_disk_as_soon_as_it_is_appended(tmp_path: Path) -> None:
     file = MetricsFile(tmp_path / "metrics.jsonl")
-    file.append(1, {"stage1/entropy": 0.5, "count": 3})
+    file.append(1, {"answer/entropy": 0.5, "count": 3})
     line = json.loads((tmp_path / "metrics.jsonl").read_text())
-    assert list(line) == ["step", "time", "stage1/entropy", "count"]
-    assert (line["step"], line["stage1/entropy"], line["count"]) == (1, 0.5, 3)
+    assert list(line) == ["step", "time", "answer/entropy", "count"]
+    assert (line["step"], line["answer/entropy"], line["count"]) == (1, 0.5, 3)
 
 
 def test_non_finite_values_are_strict_json_and_come_back(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_steps_never_go_back(tmp_path: Path) -> None:
     assert steps_of(file.path) == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("name", ["loss", "eval/aime24/avg_at_16", "a.b-c d/e", "stage2/reward_mean"])
+@pytest.mark.parametrize("name", ["loss", "eval/aime24/avg_at_16", "a.b-c d/e", "refinement/reward_mean"])
 def test_good_names(name: str) -> None:
     check_metric_name(name)
 
@@ -114,7 +114,7 @@ def test_bad_names_are_refused_before_anything_is_written(tmp_path: Path, name: 
 def test_a_bad_line_in_the_middle_is_an_error_that_names_it(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 1, "time": 0}\n' + line + b'{"step": 3, "time": 0}\n')
-    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2 is no JSON"):
+    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2 is not"):
         list(read_metrics(path))
 
 

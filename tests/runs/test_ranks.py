@@ -1,4 +1,4 @@
-"""Several processes for one run: how they are started, how they are stopped, and whose word is passed on."""
+"""Several processes for one run: how they are started and stopped, and which ending is that of the run."""
 
 from __future__ import annotations
 
@@ -11,17 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-import torch.distributed as dist
 
-from igrpo.cli import worker
 from igrpo.config import ConfigError, RunConfig, config_values, parse_config
-from igrpo.rewards.base import RewardPausedError
 from igrpo.runs import ranks
-from igrpo.runs.ranks import EndOfRank, Launch, RanksError, torchrun, train_in_processes, write_end
+from igrpo.runs.lifecycle import EndedError, Ending, SignalHandlers, Terminated
+from igrpo.runs.ranks import Launch, RankRecord, torchrun, train_in_processes
 from igrpo.runs.run_directory import RunDirectory
 from tests.composed import config as composed
 
@@ -33,11 +30,11 @@ import json, os, signal, subprocess, sys, time
 from pathlib import Path
 
 folder = Path(sys.argv[-1]) / "ranks"
-assert sys.argv[1:-1] == ["-m", "igrpo.cli.worker"], sys.argv
+assert sys.argv[1:-1] == ["-m", "igrpo.runs.worker"], sys.argv
 
-def end(rank, status, time=1.0, message="", summary=None, setting=""):
-    record = {"status": status, "time": time, "message": message, "summary": summary, "setting": setting}
-    (folder / f"rank-{rank}.json").write_text(json.dumps(record))
+def end(rank, kind, time=1.0, reason="", summary=None, setting=None, code=1):
+    ending = {"kind": kind, "reason": reason, "exit_code": code, "setting": setting}
+    (folder / f"rank-{rank}.json").write_text(json.dumps({"ending": ending, "time": time, "summary": summary}))
 
 """
 
@@ -65,7 +62,7 @@ def run_dir(tmp_path: Path) -> Path:
     directory = RunDirectory(tmp_path / "run")
     directory.create()
     directory.begin()
-    directory.finish("KILLED", error="Terminated: 143")
+    directory.finish("KILLED", error="ended by SIGTERM")
     return directory.path
 
 
@@ -117,7 +114,7 @@ def test_processes_read_the_very_settings(config: RunConfig, tmp_path: Path) -> 
 
 def test_the_main_process_s_summary_is_the_run_s(fake: Callable[[str], None], config: RunConfig, run_dir: Path) -> None:
     (run_dir / "ranks").mkdir()
-    write_end(run_dir, 5, EndOfRank("failed", 0.0, "of an earlier start"))
+    RankRecord(Ending("failed", "of an earlier start", 1), 0.0).write(run_dir, 5)
     fake("""
         assert not (folder / "rank-5.json").exists()
         assert json.loads((folder / "launch.json").read_text())["resume"] is True
@@ -146,13 +143,13 @@ FAILURES = {
     ),
     "an error, and one that did not end in time": ('end(1, "failed", 1.0, "mine")', "mine", "FAILED"),
     "killed, and the other one ended for it": (
-        'end(0, "stopped")', "process 1 of 2 (they count from 0) died without a word", "KILLED",
+        'end(0, "stopped")', "process 1 of 2 (counted from 0) left no record of its end", "KILLED",
     ),
     "killed, and the other one found it gone": (
-        'end(1, "lost", 1.0, "gloo: connection reset")', "process 0 of 2 (they count from 0) died without a word", "KILLED",
+        'end(1, "lost", 1.0, "gloo: connection reset")', "process 0 of 2 (counted from 0) left no record of its end", "KILLED",
     ),
     "a connection that broke": ('end(0, "lost", 2.0, "b"); end(1, "lost", 1.0, "gloo: a")', "gloo: a", "KILLED"),
-    "none came to a word": ("", "torchrun ended with exit code 3; its last words are in", "KILLED"),
+    "none left a record": ("", "torchrun ended with exit code 3; its error output is in", "KILLED"),
 }  # fmt: skip
 
 
@@ -160,10 +157,10 @@ FAILURES = {
 def test_the_reason_of_a_failure(name: str, fake: Callable[[str], None], config: RunConfig, run_dir: Path) -> None:
     body, message, expected = FAILURES[name]
     fake(f"{body}\nprint('words', file=sys.stderr)\nsys.exit(3)")
-    with pytest.raises(RanksError) as failure:
+    with pytest.raises(EndedError) as failure:
         train_in_processes(config, run_dir, resume=False)
     assert str(failure.value).startswith(message)
-    error = "Terminated: 143" if name == "the first error is the reason" else str(failure.value)
+    error = "ended by SIGTERM" if name == "the first error is the reason" else str(failure.value)
     assert status(run_dir) == (expected, error)
     assert (run_dir / "ranks" / "torchrun.txt").read_text() == "words\n"
 
@@ -171,18 +168,18 @@ def test_the_reason_of_a_failure(name: str, fake: Callable[[str], None], config:
 def test_a_run_that_was_ended_from_outside_is_stopped_and_not_failed(
     fake: Callable[[str], None], config: RunConfig, run_dir: Path
 ) -> None:
-    fake('end(0, "stopped"); end(1, "stopped"); sys.exit(1)')
-    with pytest.raises(SystemExit) as stop:
+    fake('end(0, "stopped", code=143); end(1, "stopped", code=143); sys.exit(1)')
+    with pytest.raises(EndedError) as stop:
         train_in_processes(config, run_dir, resume=False)
-    assert stop.value.code == 143
-    assert status(run_dir) == ("KILLED", "Terminated: 143")
+    assert (stop.value.ending.kind, stop.value.ending.exit_code) == ("stopped", 143)
+    assert status(run_dir) == ("KILLED", "ended by SIGTERM")
 
 
 def test_tracebacks_of_all_processes_go_into_the_log(
     fake: Callable[[str], None], config: RunConfig, run_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake('end(1, "failed", 1.0, "mine"); (folder / "rank-1.txt").write_text("Traceback: line 7"); sys.exit(1)')
-    with pytest.raises(RanksError):
+    with pytest.raises(EndedError):
         train_in_processes(config, run_dir, resume=False)
     (record,) = [record for record in caplog.records if record.name == "igrpo.runs.ranks"]
     assert record.getMessage() == "rank-1: Traceback: line 7"
@@ -192,7 +189,7 @@ def test_tracebacks_of_all_processes_go_into_the_log(
 def test_a_run_that_was_finished_before_stays_so(fake: Callable[[str], None], config: RunConfig, run_dir: Path) -> None:
     RunDirectory(run_dir).finish("FINISHED")
     fake("sys.exit(1)")  # before any process took it up
-    with pytest.raises(RanksError, match="torchrun ended with exit code 1"):
+    with pytest.raises(EndedError, match="torchrun ended with exit code 1"):
         train_in_processes(config, run_dir, resume=True)
     assert status(run_dir) == ("FINISHED", None)
 
@@ -200,12 +197,12 @@ def test_a_run_that_was_finished_before_stays_so(fake: Callable[[str], None], co
 # ---- how they are stopped
 
 
-def stop_once_ready(run_dir: Path, number: signal.Signals) -> threading.Thread:
-    """Send this process a signal as soon as the processes of the run are there."""
+def send_once(file: Path, number: signal.Signals) -> threading.Thread:
+    """Send this process a signal as soon as a process of the run has made ``file``."""
 
     def wait() -> None:
         deadline = time.monotonic() + 20
-        while not (run_dir / "ranks" / "ready").exists() and time.monotonic() < deadline:
+        while not file.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         os.kill(os.getpid(), number)
 
@@ -217,20 +214,14 @@ def stop_once_ready(run_dir: Path, number: signal.Signals) -> threading.Thread:
 @pytest.fixture
 def stopping() -> Iterator[None]:
     """Ctrl-C and SIGTERM raise, as they do in a run."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def terminate(number: int, frame: Any) -> None:
-        raise SystemExit(143)
-
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, terminate)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with SignalHandlers():
+        yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(
-    ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)], ids=["SIGINT", "SIGTERM"]
+    ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)], ids=["SIGINT", "SIGTERM"]
 )
 @pytest.mark.usefixtures("stopping")
 def test_a_signal_stops_all_of_them_and_their_end_is_waited_for(
@@ -246,12 +237,12 @@ def test_a_signal_stops_all_of_them_and_their_end_is_waited_for(
         (folder / "ready").touch()
         time.sleep(60)
     """)
-    thread = stop_once_ready(run_dir, number)
+    thread = send_once(run_dir / "ranks" / "ready", number)
     with pytest.raises(raised):
         train_in_processes(config, run_dir, resume=False)
     thread.join()
-    assert json.loads((run_dir / "ranks" / "rank-0.json").read_text())["status"] == "stopped"
-    assert status(run_dir) == ("KILLED", "Terminated: 143")  # in the main process's own words
+    assert json.loads((run_dir / "ranks" / "rank-0.json").read_text())["ending"]["kind"] == "stopped"
+    assert status(run_dir) == ("KILLED", "ended by SIGTERM")  # in the main process's own words
 
 
 @pytest.mark.parametrize("word", ['end(0, "lost", 1.0, "gloo: connection closed")', "pass"], ids=["lost", "silent"])
@@ -269,115 +260,56 @@ def test_a_main_process_that_only_lost_the_others_was_stopped_too(
         (folder / "ready").touch()
         time.sleep(60)
     """)
-    thread = stop_once_ready(run_dir, signal.SIGTERM)
+    thread = send_once(run_dir / "ranks" / "ready", signal.SIGTERM)
     with pytest.raises(SystemExit):
         train_in_processes(config, run_dir, resume=False)
     thread.join()
-    assert status(run_dir) == ("KILLED", "stopped: SystemExit")
+    assert status(run_dir) == ("KILLED", "ended by SIGTERM")
 
 
 @pytest.mark.usefixtures("stopping")
-def test_who_does_not_end_in_time_is_killed_with_its_children(
-    fake: Callable[[str], None], config: RunConfig, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("cause", ["deadline", "second Ctrl-C"])
+def test_who_does_not_end_is_killed_with_its_children(
+    cause: str, fake: Callable[[str], None], config: RunConfig, run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ranks, "_STOP_S", 0.3)
     fake("""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        def ignore(number, frame):
+            (folder / "ready2").touch()
+
+        signal.signal(signal.SIGINT, ignore)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
         (folder / "pids").write_text(json.dumps([os.getpid(), child.pid]))
         (folder / "ready").touch()
-        time.sleep(60)
+        while True:
+            time.sleep(60)
     """)
-    thread = stop_once_ready(run_dir, signal.SIGINT)
+    threads = [send_once(run_dir / "ranks" / "ready", signal.SIGINT)]
+    if cause == "deadline":
+        monkeypatch.setattr(ranks, "_STOP_S", 0.3)
+    else:
+        threads.append(send_once(run_dir / "ranks" / "ready2", signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         train_in_processes(config, run_dir, resume=False)
-    thread.join()
+    for thread in threads:
+        thread.join()
     pids = json.loads((run_dir / "ranks" / "pids").read_text())
     deadline = time.monotonic() + 5
     while any(map(alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(map(alive, pids))
+    assert status(run_dir) == ("KILLED", "ended by Ctrl-C")
 
 
 def alive(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-# ---- in a process of the run
-
-
-@pytest.mark.parametrize(
-    ("error", "lost"),
-    [
-        (RuntimeError("[.../gloo/transport/tcp/pair.cc:537] Read error: Connection reset by peer"), True),
-        (dist.DistBackendError("NCCL error: remote process exited"), True),
-        (dist.DistNetworkError("the store is gone"), True),
-        (RuntimeError("CUDA out of memory"), False),
-        (ValueError("gloo is a setting's value"), False),
-    ],
-)
-def test_a_lost_connection_is_told_from_an_error(error: Exception, lost: bool) -> None:
-    assert worker._is_lost(error) == lost
-
-
 def test_a_reward_that_pauses_in_one_process_pauses_the_run(
     fake: Callable[[str], None], config: RunConfig, run_dir: Path
 ) -> None:
     fake('end(0, "lost", 1.0, "gloo"); end(1, "paused", 2.0, "spent", setting="reward.max_cost"); sys.exit(1)')
-    with pytest.raises(RewardPausedError, match=r"^spent$") as raised:
+    with pytest.raises(EndedError, match=r"^spent$") as raised:
         train_in_processes(config, run_dir, resume=False)
-    assert raised.value.setting == "reward.max_cost"
+    assert (raised.value.ending.kind, raised.value.ending.setting) == ("paused", "reward.max_cost")
     assert status(run_dir) == ("KILLED", "spent")
-
-
-@pytest.fixture
-def handlers() -> Iterator[None]:
-    """Put back what a process does not need any more when it has ended."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-ENDINGS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "a summary": ({"steps": 3}, {"status": "finished", "message": "", "summary": {"steps": 3}}),
-    "a user's error": (ValueError("a setting"), {"status": "failed", "message": "a setting", "summary": None}),
-    "an error": (LookupError("mine"), {"status": "failed", "message": "LookupError: mine", "summary": None}),
-    "a lost one": (RuntimeError("gloo"), {"status": "lost", "message": "RuntimeError: gloo", "summary": None}),
-    "Ctrl-C": (KeyboardInterrupt(), {"status": "stopped", "message": "", "summary": None}),
-    "SIGTERM": (SystemExit(143), {"status": "stopped", "message": "", "summary": None}),
-    "a pause": (
-        RewardPausedError("spent", "reward.max_cost"),
-        {"status": "paused", "message": "spent", "summary": None, "setting": "reward.max_cost"},
-    ),
-}
-
-
-@pytest.mark.usefixtures("handlers")
-@pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize("name", ENDINGS)
-def test_each_process_leaves_word_of_how_it_ended(
-    name: str, rank: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    outcome, expected = ENDINGS[name]
-
-    def train(folder: Path) -> dict[str, Any]:
-        if isinstance(outcome, BaseException):
-            raise outcome
-        found: dict[str, Any] = outcome
-        return found
-
-    (tmp_path / "ranks").mkdir()
-    monkeypatch.setenv("RANK", str(rank))
-    monkeypatch.setattr(worker, "_train", train)
-    if expected["status"] == "stopped":
-        with pytest.raises(type(outcome)):
-            worker.main(tmp_path)
-    else:
-        assert worker.main(tmp_path) == (0 if expected["status"] == "finished" else 1)
-    kept = json.loads((tmp_path / "ranks" / f"rank-{rank}.json").read_text())
-    assert abs(kept.pop("time") - time.time()) < 60
-    assert kept == {"setting": ""} | expected
-    assert (tmp_path / "ranks" / f"rank-{rank}.txt").exists() == (expected["status"] in {"failed", "lost"})
-    assert (tmp_path / "log.txt").exists() == (rank == 0)

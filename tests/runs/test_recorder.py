@@ -18,8 +18,9 @@ from igrpo.runs.rollout_log import RolloutLog, read_rollouts
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.summary import FirstLast, Summary, Tokens, read_summary
 from igrpo.runs.tracker import Tracker
-from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
+from igrpo.types import Completion, Prompt, Question, Rollout, Score
 from tests.composed import config as composed
+from tests.rollouts import rollout, samples
 
 QUESTIONS = [Question(name, f"problem {name}", "7") for name in "abcd"]
 
@@ -47,17 +48,11 @@ def evaluation(right: int, refined: int) -> EvaluationResult:
     )
 
 
-def trace(question: Question) -> Trace:
-    drafts = Group(1, Prompt((1,)), (completion("d0"), completion("d1")), (score(False), score(True)), trained=False)
-    refined = Group(
-        2,
-        Prompt((1, 2), 1),
-        (completion("r0"), completion("r1")),
-        (score(True), score(False)),
-        trained=True,
-        shown=(1,),
-    )
-    return Trace(question, (drafts, refined))
+def drafted(question: Question) -> Rollout:
+    drafts = samples("draft", (completion("d0"), completion("d1")), (score(False), score(True)))
+    made, scores = (completion("r0"), completion("r1")), (score(True), score(False))
+    refined = samples("refinement", made, scores, number=2, prompt=Prompt((1, 2), 1), shows=drafts[1:])
+    return rollout(drafts, refined, trained=[refined], question=question)
 
 
 @dataclass
@@ -90,8 +85,8 @@ def test_the_summary_grows_with_the_run_and_is_complete_at_its_end(run: Run) -> 
     assert (first.single_shot.interval, first.entropy) == (None, {})
 
     for step, entropy in [(1, 0.9), (2, 0.5), (6, 0.25)]:
-        run.tracker.log_metrics(step, {"stage1/entropy": entropy, "stage2/entropy": entropy / 2})
-    run.tracker.log_metrics(6, {"test/stage1/entropy": 99.0})  # of an evaluation: not the training's
+        run.tracker.log_metrics(step, {"draft/entropy": entropy, "refinement/entropy": entropy / 2})
+    run.tracker.log_metrics(6, {"test/answer/entropy": 99.0})  # of an evaluation: not the training's
     run.budget.samples, run.budget.generated_tokens, run.budget.prefilled_tokens = 48, 100, 200
     run.budget.trained_tokens, run.budget.flops = 300, 10**18 + 1
     run.budget.add_seconds("update", 1.5)
@@ -109,7 +104,10 @@ def test_the_summary_grows_with_the_run_and_is_complete_at_its_end(run: Run) -> 
         assert 0 <= interval[0] < value < interval[1] <= 1
     conditioned = summary.draft_conditioned
     assert (conditioned.before, conditioned.after, conditioned.greedy_before) == (0.5, 1.0, None)
-    assert summary.entropy == {"stage1": FirstLast(first=0.9, last=0.25), "stage2": FirstLast(first=0.45, last=0.125)}
+    assert summary.entropy == {
+        "draft": FirstLast(first=0.9, last=0.25),
+        "refinement": FirstLast(first=0.45, last=0.125),
+    }
     assert summary.samples == 48
     assert summary.tokens == Tokens(generated=100, prefilled=200, trained=300)
     assert summary.flops == 10**18 + 1
@@ -162,9 +160,9 @@ def test_the_summary_of_a_run_that_its_budget_ended(run: Run) -> None:
     assert recorder.write_summary(6).stopped_by is None  # all steps are done
 
 
-def test_grpo_has_no_second_stage(run: Run) -> None:
-    run.tracker.log_metrics(1, {"stage1/entropy": 0.5})
-    assert run.recorder.write_summary(1).entropy == {"stage1": FirstLast(first=0.5, last=0.5)}
+def test_grpo_has_the_entropy_of_answers(run: Run) -> None:
+    run.tracker.log_metrics(1, {"answer/entropy": 0.5})
+    assert run.recorder.write_summary(1).entropy == {"answer": FirstLast(first=0.5, last=0.5)}
 
 
 def test_an_evaluation_is_kept_with_the_verdict_of_each_question(run: Run) -> None:
@@ -191,7 +189,7 @@ def test_an_evaluation_without_any_score_is_no_accuracy_and_is_repeated(run: Run
 
 
 def test_a_table_of_sampled_questions_goes_with_each_development_evaluation(run: Run) -> None:
-    run.recorder.record(3, [trace(question) for question in QUESTIONS])
+    run.recorder.record(3, [drafted(question) for question in QUESTIONS])
     run.recorder.record_evaluation(3, "development", evaluation(1, 1))
     run.recorder.record_evaluation(3, "test", evaluation(1, 1))
     assert [path.name for path in run.directory.evaluations.glob("samples-*")] == ["samples-000003.json"]
@@ -208,27 +206,27 @@ def test_a_table_of_sampled_questions_goes_with_each_development_evaluation(run:
 
 def test_every_completion_of_every_step_is_kept(run: Run) -> None:
     for step in (1, 2, 3):
-        run.recorder.record(step, [trace(question) for question in QUESTIONS])
+        run.recorder.record(step, [drafted(question) for question in QUESTIONS])
     lines = list(read_rollouts(run.directory.rollouts))
     assert [(line["step"], line["question"]["id"]) for line in lines] == [(s, q) for s in (1, 2, 3) for q in "abcd"]
-    assert [len(group["completions"]) for group in lines[0]["groups"]] == [2, 2]
+    assert [one["role"] for one in lines[0]["samples"]] == ["draft", "draft", "refinement", "refinement"]
     assert len(list(run.directory.rollouts.iterdir())) == 2
 
 
 def test_a_failure_is_readable_with_its_reason(run: Run) -> None:
-    path = run.recorder.record_failure(4, [trace(QUESTIONS[0])], "the loss is nan")
+    path = run.recorder.record_failure(4, [drafted(QUESTIONS[0])], "the loss is nan")
     assert path == run.directory.failures / "step-000004.jsonl.gz"
     with gzip.open(path, "rt", encoding="utf-8") as file:
         head, line = map(json.loads, file)
     assert head == {"step": 4, "reason": "the loss is nan"}
     assert line["question"]["id"] == "a"
-    assert [one["text"] for one in line["groups"][1]["completions"]] == ["r0", "r1"]
+    assert [one["text"] for one in line["samples"][2:]] == ["r0", "r1"]
 
 
 def test_a_resumed_run_takes_back_what_came_after_its_checkpoint(run: Run) -> None:
     run.recorder.record_evaluation(0, "test", evaluation(1, 1))
     for step in range(1, 7):
-        run.recorder.record(step, [trace(QUESTIONS[0])])
+        run.recorder.record(step, [drafted(QUESTIONS[0])])
         run.recorder.record_evaluation(step, "development", evaluation(1, 1))
     run.recorder.record_evaluation(6, "test", evaluation(4, 4))
     (run.directory.evaluations / "notes-by-hand.json").write_text("{}")
@@ -247,7 +245,7 @@ def test_a_resumed_run_takes_back_what_came_after_its_checkpoint(run: Run) -> No
 
 def test_a_reward_that_is_no_number_does_not_break_the_record(run: Run) -> None:
     odd: Any = Score(float("inf"), None, "crashed")
-    group = Group(1, Prompt((1,)), (completion("x"),), (odd,), trained=True)
-    path = run.recorder.record_failure(1, [Trace(QUESTIONS[0], (group,))], "x")
+    answers = samples("answer", [completion("x")], [odd])
+    path = run.recorder.record_failure(1, [rollout(answers, trained=[answers])], "x")
     with gzip.open(path, "rt") as file:
-        assert json.loads(list(file)[1])["groups"][0]["completions"][0]["score"]["value"] == "inf"
+        assert json.loads(list(file)[1])["samples"][0]["score"]["value"] == "inf"

@@ -2,6 +2,7 @@ import gzip
 import json
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from igrpo.runs.rollout_lines import rollout_line, table_row
 from igrpo.runs.rollout_log import RolloutLog, read_rollouts, rollout_files
-from igrpo.runs.trace_lines import table_row, trace_line
-from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
+from igrpo.types import Completion, Prompt, Question, Role, Sample, Score
+from tests.rollouts import WRONG, rollout, samples
 
 
 def lines(step: int, count: int = 2) -> list[dict[str, Any]]:
@@ -124,28 +126,41 @@ def completion(text: str, logprobs: tuple[float, ...]) -> Completion:
     return Completion(tuple(range(count)), text, logprobs, (0.25,) * count, (0.5,) * count, "stop", 7)
 
 
-def group(stage: int, texts: tuple[str, ...], rewards: tuple[float, ...], shown: tuple[int, ...] = ()) -> Group:
-    completions = tuple(completion(text, (-0.5, -0.25)) for text in texts)
-    scores = tuple(Score(reward, reward > 0, "right" if reward > 0 else "wrong", "2") for reward in rewards)
-    prompt = Prompt((1, 2, 3), draft_tokens=2 if stage == 2 else 0)
-    return Group(stage, prompt, completions, scores, trained=stage == 2, shown=shown)
+def made(
+    role: Role, texts: str, rewards: Sequence[float], number: int = 1, shows: Sequence[Sample] = ()
+) -> tuple[Sample, ...]:
+    scores = [Score(reward, reward > 0, "right" if reward > 0 else "wrong", "2") for reward in rewards]
+    prompt = Prompt((1, 2, 3), draft_tokens=2 if role == "refinement" else 0)
+    completions = [completion(text, (-0.5, -0.25)) for text in texts]
+    return samples(role, completions, scores, number=number, prompt=prompt, shows=shows)
 
 
 QUESTION = Question("q1", "1+1?", "2")
-IGRPO = Trace(QUESTION, (group(1, ("a", "b", "c"), (0.0, 1.0, 0.0)), group(2, ("d", "e"), (1.0, 0.0), shown=(1,))))
+DRAFTS = made("draft", "abc", (0.0, 1.0, 0.0))
+REFINED = made("refinement", "de", (1.0, 0.0), 2, DRAFTS[1:2])
+IGRPO = rollout(DRAFTS, REFINED, trained=[REFINED], question=QUESTION)
 
 
-def test_recorded_traces_hold_everything(tmp_path: Path) -> None:
-    RolloutLog(tmp_path).append(3, [trace_line(3, IGRPO), trace_line(3, IGRPO)])
+def test_recorded_rollouts_hold_everything(tmp_path: Path) -> None:
+    RolloutLog(tmp_path).append(3, [rollout_line(3, IGRPO), rollout_line(3, IGRPO)])
     first, second = read_rollouts(tmp_path)
     assert first == second
     assert (first["step"], first["question"]) == (3, {"id": "q1", "problem": "1+1?", "answer": "2"})
-    drafts, refinements = first["groups"]
-    assert (drafts["stage"], drafts["trained"], drafts["shown"], drafts["prompt_tokens"]) == (1, False, [], 3)
-    assert (refinements["stage"], refinements["trained"], refinements["shown"]) == (2, True, [1])
-    assert refinements["draft_tokens"] == 2
-    assert [one["text"] for one in drafts["completions"]] == ["a", "b", "c"]
-    assert drafts["completions"][1] == {
+    assert [(one["role"], one["text"]) for one in first["samples"]] == [
+        *(("draft", text) for text in "abc"),
+        *(("refinement", text) for text in "de"),
+    ]
+    assert [(one["context"], one["draft_tokens"]) for one in first["samples"]] == [([], 0)] * 3 + [([[1, 1]], 2)] * 2
+    assert first["groups"] == [{"samples": [[2, 0], [2, 1]], "prompt_tokens": None}]
+    assert first["samples"][1] == {
+        "id": [1, 1],
+        "role": "draft",
+        "context": [],
+        "verified": None,
+        "prompt_tokens": 3,
+        "draft_tokens": 0,
+        "draft_tokens_cut": 0,
+        "critique_tokens": 0,
         "text": "b",
         "token_ids": [0, 1],
         "logprobs": [-0.5, -0.25],
@@ -159,19 +174,17 @@ def test_recorded_traces_hold_everything(tmp_path: Path) -> None:
 
 @given(st.lists(st.floats(width=32), max_size=20))
 def test_logprobs_come_back_as_the_same_float32(values: list[float]) -> None:
-    trace = Trace(
-        QUESTION, (Group(1, Prompt((1,)), (completion("x", tuple(values)),), (Score(0, None, "wrong"),), True),)
-    )
-    text = json.dumps(trace_line(1, trace), allow_nan=False)
-    back = [float(value) for value in json.loads(text)["groups"][0]["completions"][0]["logprobs"]]
+    one = rollout(samples("answer", [completion("x", tuple(values))], [WRONG]))
+    text = json.dumps(rollout_line(1, one), allow_nan=False)
+    back = [float(value) for value in json.loads(text)["samples"][0]["logprobs"]]
     np.testing.assert_array_equal(np.float32(back), np.float32(values))
 
 
 def test_an_empty_completion_has_no_mean_entropy() -> None:
-    trace = Trace(QUESTION, (Group(1, Prompt((1,)), (completion("", ()),), (Score(math.nan, None, "wrong"),), True),))
-    (one,) = trace_line(1, trace)["groups"][0]["completions"]
-    assert one["policy_entropy"] is None
-    assert one["score"]["value"] == "nan"
+    one = rollout(samples("answer", [completion("", ())], [Score(math.nan, None, "wrong")]))
+    (line,) = rollout_line(1, one)["samples"]
+    assert line["policy_entropy"] is None
+    assert line["score"]["value"] == "nan"
 
 
 def test_table_row_shows_the_draft_that_was_shown() -> None:
@@ -184,9 +197,9 @@ def test_table_row_shows_the_draft_that_was_shown() -> None:
         "refinements": ["d", "e"],
         "refinement_scores": [1.0, 0.0],
     }
-    grpo = table_row(Trace(QUESTION, IGRPO.groups[:1]))
+    grpo = table_row(rollout(made("answer", "abc", (0.0, 1.0, 0.0))))
     assert (grpo["drafts"], grpo["best_draft"], grpo["refinements"]) == (["a", "b", "c"], None, [])
-    rounds = Trace(QUESTION, (*IGRPO.groups, group(2, ("f", "g"), (1.0, 1.0), shown=(0,))))
-    assert table_row(rounds)["best_draft"] == "d"  # the last group was shown the refinement before it
-    unshown = Trace(QUESTION, (IGRPO.groups[0], group(2, ("f",), (1.0,))))
+    again = table_row(rollout(DRAFTS, REFINED, made("refinement", "fg", (1.0, 1.0), 3, REFINED[:1])))
+    assert (again["best_draft"], again["refinements"]) == ("d", ["f", "g"])  # of the last round
+    unshown = rollout(DRAFTS, made("refinement", "f", (1.0,), 2))
     assert table_row(unshown)["best_draft"] is None

@@ -41,9 +41,9 @@ def test_create_makes_the_named_folders_once(tmp_path: Path) -> None:
 
 def test_create_refuses_a_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
-    with pytest.raises(ValueError, match=r"run directory .*is no folder"):
+    with pytest.raises(ValueError, match=r"run directory .*is not a folder"):
         RunDirectory(tmp_path / "run").create()
-    with pytest.raises(ValueError, match=r"run directory .*is no folder"):
+    with pytest.raises(ValueError, match=r"run directory .*is not a folder"):
         RunDirectory(tmp_path / "run" / "below").create()
 
 
@@ -64,7 +64,7 @@ def test_record_goes_from_running_to_its_end_and_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "is no run directory: it has no run.json"),
+        (None, "is not a run directory: it has no run.json"),
         ('{"schema_version": 1, "sta', "is broken"),
         ('{"schema_version": 99}', "schema version 99, this igrpo reads up to 1: update igrpo"),
         ("[]", "no valid schema_version"),

@@ -18,7 +18,7 @@ def summary(**changes: Any) -> Summary:
         "steps": 60,
         "single_shot": Accuracy(before=0.25, after=0.5, interval=(0.45, 0.55)),
         "draft_conditioned": Accuracy(),
-        "entropy": {"stage1": FirstLast(first=0.7, last=0.2), "stage2": FirstLast()},
+        "entropy": {"draft": FirstLast(first=0.7, last=0.2), "refinement": FirstLast()},
         "samples": 3840,
         "tokens": Tokens(generated=10, prefilled=20, trained=5),
         "flops": 12_345_678_901_234_567_890,
@@ -60,7 +60,7 @@ def test_summary_comes_back_and_has_exactly_the_agreed_fields(tmp_path: Path) ->
     )
     assert raw["single_shot"].items() >= {"before": 0.25, "after": 0.5, "interval": [0.45, 0.55]}.items()
     assert raw["tokens"] == {"generated": 10, "prefilled": 20, "trained": 5}
-    assert raw["entropy"]["stage1"] == {"first": 0.7, "last": 0.2}
+    assert raw["entropy"]["draft"] == {"first": 0.7, "last": 0.2}
 
 
 def test_a_summary_of_an_older_igrpo_counted_no_flops(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_not_a_number_is_refused() -> None:
         ("{", r"summary\.json is broken"),
         ('{"schema_version": 2}', r"summary\.json has schema version 2, this igrpo reads up to 1"),
         ("{}", r"summary\.json has no valid schema_version"),
-        ('{"schema_version": 1, "colour": "red"}', r"summary\.json does not fit: (?s:.)*colour"),
+        ('{"schema_version": 1, "colour": "red"}', r"summary\.json does not match the schema: (?s:.)*colour"),
     ],
 )
 def test_a_summary_that_cannot_be_read_is_a_clear_error(tmp_path: Path, text: str | None, message: str) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from igrpo.runs.lifecycle import run_lifecycle
 from igrpo.runs.metrics_file import read_metrics
 from igrpo.runs.params import MAX_LENGTH, flatten_params
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.stale import repair_stale_runs
-from igrpo.runs.tracked import tracked
 from igrpo.runs.tracker import Tracker
 
 
@@ -31,7 +31,9 @@ def closed_port() -> int:
 
 
 def work(directory: RunDirectory, tracker: Tracker) -> None:
-    with tracked(tracker, directory):
+    with run_lifecycle(directory) as run:
+        run.begin()
+        run.on_end(tracker.close)
         tracker.log_params({"a": {"b": 1}})
         for step in range(1, 51):
             tracker.log_metrics(step, {"train/loss": 1 / step})

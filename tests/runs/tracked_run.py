@@ -3,8 +3,8 @@
 import sys
 import time
 
+from igrpo.runs.lifecycle import run_lifecycle
 from igrpo.runs.run_directory import RunDirectory
-from igrpo.runs.tracked import tracked
 from igrpo.runs.tracker import Tracker
 
 
@@ -12,21 +12,21 @@ def main() -> None:
     path, uri, mode = sys.argv[1:4]
     resume_step = int(sys.argv[4]) if len(sys.argv) > 4 else None
     directory = RunDirectory(path)
-    with directory.acquire():
-        directory.begin()
+    with run_lifecycle(directory) as run:
+        run.begin()
         tracker = Tracker(directory, tracking_uri=uri, experiment="endings", resume_step=resume_step, interval_s=0.1)
-        with tracked(tracker, directory):
-            assert tracker.run is not None
-            tracker.log_params({"algorithm": {"name": "igrpo", "drafts": 4}, "mode": mode})
-            for step in range(1 + (resume_step or 0), 7):
-                tracker.log_metrics(step, {"train/loss": step / 2})
-            if mode == "exception":
-                raise RuntimeError("boom")
-            if mode == "wait":
-                while not everything_arrived(tracker):
-                    time.sleep(0.05)
-                print("READY", flush=True)
-                time.sleep(60)
+        run.on_end(tracker.close)
+        assert tracker.run is not None
+        tracker.log_params({"algorithm": {"name": "igrpo", "drafts": 4}, "mode": mode})
+        for step in range(1 + (resume_step or 0), 7):
+            tracker.log_metrics(step, {"train/loss": step / 2})
+        if mode == "exception":
+            raise RuntimeError("boom")
+        if mode == "wait":
+            while not everything_arrived(tracker):
+                time.sleep(0.05)
+            print("READY", flush=True)
+            time.sleep(60)
 
 
 def everything_arrived(tracker: Tracker) -> bool:

@@ -20,18 +20,18 @@ SHORT = ("algorithm=grpo", "trainer.steps=1", "trainer.questions_per_step=2", "e
 
 
 def judged(run_dir: Path, reward: Sequence[str], *settings: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The measurements and the groups of a run of one step; its checkpoint is removed."""
+    """The measurements and the samples of a run of one step; its checkpoint is removed."""
     run(arguments(run_dir, *SHORT, *settings, reward=reward), run_dir.parent)
     shutil.rmtree(run_dir / "checkpoints")
     (line,) = [line for line in runs.metrics(run_dir) if "judge/requests" in line]
-    return line, [group for trace in runs.rollouts(run_dir) for group in trace["groups"]]
+    return line, [one for trace in runs.rollouts(run_dir) for one in trace["samples"]]
 
 
 def test_replies_are_read_counted_and_kept(work: Path, smollm2: Path) -> None:
     settings = judge("judge_local", smollm2, work / "cache.sqlite")
-    line, groups = judged(work / "first", settings)
-    scored = [completion["score"] for group in groups for completion in group["completions"]]
-    missing = [completion for group in groups for completion in group["unscored"]]
+    line, samples = judged(work / "first", settings)
+    scored = [one["score"] for one in samples if one["score"] is not None]
+    missing = [one for one in samples if one["score"] is None]
     assert scored, "some can be read"
     assert all(0 <= score["value"] <= 1 and score["parts"]["rule"] in {0.0, 1.0} for score in scored)
     assert len(scored) + len(missing) == 2 * 4
@@ -45,15 +45,14 @@ def test_replies_are_read_counted_and_kept(work: Path, smollm2: Path) -> None:
     again, same = judged(work / "second", settings)
     assert again["judge/cached_share"] == pytest.approx(len(scored) / 8)
     assert again["judge/requests"] == 2 * len(missing), "only of what could not be read"
-    assert [c["score"] for g in same for c in g["completions"]] == scored
+    assert [one["score"] for one in same if one["score"] is not None] == scored
 
 
 def test_a_judge_that_cannot_be_read_at_all_takes_no_step_down(work: Path, smollm2: Path) -> None:
     """With the shipped prompt, greedily, so small a model repeats what it is to grade."""
     shipped = ("reward=judge_local", f"reward.model={smollm2}", f"reward.cache={work / 'none.sqlite'}",
                "reward.max_tokens=24")  # fmt: skip
-    line, groups = judged(work / "unreadable", shipped, "completions_per_question=2", "trainer.questions_per_step=1")
-    assert [len(group["unscored"]) for group in groups] == [2]
-    assert [group["completions"] for group in groups] == [[]]
+    line, samples = judged(work / "unreadable", shipped, "completions_per_question=2", "trainer.questions_per_step=1")
+    assert [one["score"] for one in samples] == [None, None]
     assert (line["judge/unscored"], line["judge/unparsable"], line["judge/requests"]) == (2, 4, 4)
     assert runs.status(work / "unreadable") == "FINISHED"

@@ -35,13 +35,13 @@ def igrpo(work: Path) -> Path:
 @pytest.mark.parametrize("algorithm", ["grpo", "igrpo"])
 def test_three_steps(algorithm: str, request: pytest.FixtureRequest) -> None:
     run_dir: Path = request.getfixturevalue(algorithm)
-    stages = ["stage1", "stage2"] if algorithm == "igrpo" else ["stage1"]
+    roles = ["draft", "refinement"] if algorithm == "igrpo" else ["answer"]
     traces = runs.rollouts(run_dir)
     assert [trace["step"] for trace in traces] == [1] * QUESTIONS + [2] * QUESTIONS + [3] * QUESTIONS
     read, right = 0, 0
     for trace in traces:
-        assert [f"stage{group['stage']}" for group in trace["groups"]] == stages
-        completions = [completion for group in trace["groups"] for completion in group["completions"]]
+        completions = trace["samples"]
+        assert list(dict.fromkeys(completion["role"] for completion in completions)) == roles
         assert len(completions) == SAMPLES
         assert {completion["policy_version"] for completion in completions} == {trace["step"] - 1}
         for completion in completions:
@@ -108,9 +108,7 @@ def test_its_rollouts_before_a_judge(igrpo: Path, work: Path, smollm2: Path) -> 
     run(["rescore", str(igrpo), "--steps", "1:1", *judged], work)
     (path,) = igrpo.glob("rescore-judge_local-*.json")
     found = json.loads(path.read_text())
-    sampled = [
-        c for trace in runs.rollouts(igrpo)[:QUESTIONS] for group in trace["groups"] for c in group["completions"]
-    ]
+    sampled = [one for trace in runs.rollouts(igrpo)[:QUESTIONS] for one in trace["samples"]]
     assert found["steps"] == [1]
     assert found["completions"] == len(sampled) == QUESTIONS * SAMPLES
     verdicts = [found[name] for name in ("both_right", "only_old_right", "only_new_right", "neither_right")]

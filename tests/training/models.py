@@ -16,33 +16,19 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from igrpo.settings.objective import AdvantageConfig, EntropyControlConfig, ObjectiveConfig
+from igrpo.settings.objective import ObjectiveConfig
 from igrpo.settings.trainer import TrainerConfig
 from igrpo.training.batching import Row
+from tests.composed import config
 
-ADVANTAGE = AdvantageConfig(baseline="mean", scale="std", std="sample", std_eps=0.0, tolerance=1e-6, select="all")
-IMITATION = AdvantageConfig(baseline="none", scale="none", std="sample", std_eps=0.0, tolerance=1e-6, select="best")
-CONSTANT_BONUS = EntropyControlConfig(target=None, step=0.005, maximum=0.05)
+SHIPPED = config()
+ADVANTAGE = SHIPPED.objective.advantage
+IMITATION = config(None, "objective=best_of_n").objective.advantage
+NO_WEIGHTS = SHIPPED.correction
 
 
 def objective(**changes: Any) -> ObjectiveConfig:
-    settings: dict[str, Any] = {
-        "name": "grpo",
-        "advantage": ADVANTAGE,
-        "ratio": "token",
-        "surrogate": "clip",
-        "clip_low": 0.2,
-        "clip_high": 0.2,
-        "aggregation": "sequence_mean",
-        "constant_divisor": None,
-        "kl_beta": 0.0,
-        "kl_estimator": "k3",
-        "entropy_bonus": 0.0,
-        "entropy_control": CONSTANT_BONUS,
-        "mask_truncated": False,
-        "overlong_buffer": None,
-    }
-    return ObjectiveConfig(**(settings | changes))
+    return ObjectiveConfig.model_validate(SHIPPED.objective.model_dump() | changes)
 
 
 def trainer(**changes: Any) -> TrainerConfig:

@@ -12,38 +12,34 @@ import lightning
 import torch
 
 from igrpo.algorithms.base import Algorithm
-from igrpo.algorithms.critique_grpo import CritiqueGRPO
-from igrpo.algorithms.grpo import GRPO
-from igrpo.algorithms.igrpo import IGRPO
-from igrpo.algorithms.selection import best
-from igrpo.algorithms.self_verification import SelfVerification
+from igrpo.data.chains import chain_splits
 from igrpo.data.module import QuestionDataModule
-from igrpo.data.sources import ChainSource
 from igrpo.generation.base import SamplingParams
 from igrpo.generation.local.engine import LocalEngine
+from igrpo.losses import Objective
 from igrpo.models.load import reference_copy
 from igrpo.models.lora import add_adapters
 from igrpo.models.tiny import TinyShape, build_tiny_model
 from igrpo.models.tiny_tokenizer import build_tiny_tokenizer
 from igrpo.prompts.builder import PromptBuilder
-from igrpo.settings.algorithm import TransferConfig
-from igrpo.settings.correction import CorrectionConfig
 from igrpo.settings.trainer import BudgetConfig
 from igrpo.training.collect import Collector
 from igrpo.training.dynamic_sampling import DynamicSampling
 from igrpo.training.module import IGRPOModule
 from igrpo.training.stopping import StoppingRule
-from igrpo.types import Completion, Question, Score, Trace
-from tests.training.models import objective, trainer
+from igrpo.types import Completion, Question, Rollout, Score
+from tests.algorithms.fakes import critique_grpo, grpo, igrpo, self_verification
+from tests.training.models import NO_WEIGHTS, objective, trainer
 
 TOKENIZER = build_tiny_tokenizer()
 NO_LIMITS: dict[str, Any] = dict.fromkeys(BudgetConfig.model_fields)
-SOURCE = ChainSource(seed=0, operations=2, train=16, development=4, test=4)
+SOURCE = chain_splits(seed=0, operations=2, train=16, development=4, test=4)
+#: With a budget of four completions per question.
 ALGORITHMS: dict[str, Algorithm] = {
-    "grpo": GRPO(4),
-    "igrpo": IGRPO(drafts=2, group_size=2, select=best, ties="first", all_failed="show"),
-    "critique_grpo": CritiqueGRPO(answers=2, critiques=1, kept=1),
-    "self_verification": SelfVerification(answers=2, verifications=2, buffer=8, balanced=True),
+    "grpo": grpo(4),
+    "igrpo": igrpo(2),
+    "critique_grpo": critique_grpo(2, kept=1),
+    "self_verification": self_verification(2),
 }
 
 
@@ -67,17 +63,17 @@ class ScriptedReward:
 
 
 @dataclass
-class KeptTraces:
+class KeptRollouts:
     """A Recorder in memory."""
 
-    steps: dict[int, list[Trace]] = field(default_factory=dict)
-    failures: list[tuple[int, list[Trace], str]] = field(default_factory=list)
+    steps: dict[int, list[Rollout]] = field(default_factory=dict)
+    failures: list[tuple[int, list[Rollout], str]] = field(default_factory=list)
 
-    def record(self, step: int, traces: Sequence[Trace]) -> None:
-        self.steps[step] = list(traces)
+    def record(self, step: int, rollouts: Sequence[Rollout]) -> None:
+        self.steps[step] = list(rollouts)
 
-    def record_failure(self, step: int, traces: Sequence[Trace], reason: str) -> Path:
-        self.failures.append((step, list(traces), reason))
+    def record_failure(self, step: int, rollouts: Sequence[Rollout], reason: str) -> Path:
+        self.failures.append((step, list(rollouts), reason))
         return Path("failures/kept")
 
 
@@ -95,22 +91,25 @@ def prompts(draft_thinking: Literal["keep", "strip"] = "keep") -> PromptBuilder:
 
 def refill(max_attempts: int) -> DynamicSampling:
     """Dynamic sampling over the questions of ``fit``."""
-    data = QuestionDataModule(SOURCE, seed=0, questions=3, steps=1)
+    data = QuestionDataModule(SOURCE.train, seed=0, questions=3, steps=1)
     return DynamicSampling(3, max_attempts, 1e-6, data.replacements)
 
 
-def make(algorithm: str = "igrpo", reward: ScriptedReward | None = None, *, kl_beta: float = 0.0,
+def make(algorithm: str | Algorithm = "igrpo", reward: ScriptedReward | None = None, *, kl_beta: float = 0.0,
          pipeline: bool = False, objective_changes: dict[str, Any] | None = None,
-         limits: dict[str, Any] | None = None, transfer: TransferConfig | None = None,
+         limits: dict[str, Any] | None = None, total: int = 4,
          max_attempts: int = 0, adapters: bool = False, draft_thinking: Literal["keep", "strip"] = "keep",
          **changes: Any) -> IGRPOModule:  # fmt: skip
     """A module with a fresh policy (always the same one) and a recorder in memory."""
+    algorithm = ALGORITHMS[algorithm] if isinstance(algorithm, str) else algorithm
     settings = trainer(**changes)
     model = build_tiny_model(TinyShape(hidden=16, layers=1, heads=2, mlp=16), seed=0)
     if adapters:
         add_adapters(model, rank=2, alpha=4.0, targets="all-linear", seed=0)
     collector = Collector(
-        algorithm=copy.deepcopy(ALGORITHMS[algorithm]),  # one that remembers starts afresh
+        algorithm=algorithm,
+        total=total,
+        state=algorithm.new_state(),
         engine=LocalEngine(model, TOKENIZER, max_batch_rows=32),
         reward=reward or ScriptedReward(),
         prompts=prompts(draft_thinking),
@@ -123,14 +122,14 @@ def make(algorithm: str = "igrpo", reward: ScriptedReward | None = None, *, kl_b
         model,
         reference_copy(model) if kl_beta else None,
         collector,
-        correction=CorrectionConfig(level="none", bound="truncate", low=None, high=None),
-        objective=objective(**({"kl_beta": kl_beta} | (objective_changes or {}))),
+        objective=Objective(
+            objective(**({"kl_beta": kl_beta} | (objective_changes or {}))), NO_WEIGHTS, algorithm.transferring
+        ),
         trainer=settings,
         stopping=StoppingRule(settings.steps, BudgetConfig(**(NO_LIMITS | (limits or {})))),
         pad_id=TOKENIZER.pad_token_id,
-        transfer=transfer,
     )
-    module.recorder = KeptTraces()
+    module.recorder = KeptRollouts()
     return module
 
 
@@ -152,15 +151,15 @@ def weights(module: IGRPOModule) -> dict[str, torch.Tensor]:
     return copy.deepcopy(module.policy.state_dict())
 
 
-def kept(module: IGRPOModule) -> KeptTraces:
-    assert isinstance(module.recorder, KeptTraces)
+def kept(module: IGRPOModule) -> KeptRollouts:
+    assert isinstance(module.recorder, KeptRollouts)
     return module.recorder
 
 
 def fit(module: IGRPOModule, steps: int, folder: Path, *, callbacks: Sequence[lightning.Callback] = (),
         checkpoint: Path | None = None, start_step: int = 0) -> lightning.Trainer:  # fmt: skip
     """Train up to rollout step ``steps``, as training_run does."""
-    data = QuestionDataModule(SOURCE, seed=0, questions=3, steps=steps)
+    data = QuestionDataModule(SOURCE.train, seed=0, questions=3, steps=steps)
     data.start_step = start_step
     runner = lightning.Trainer(
         accelerator="cpu", devices=1, max_epochs=1, logger=False, callbacks=list(callbacks), default_root_dir=folder,

@@ -12,20 +12,17 @@ from typing import Any
 import pytest
 
 from igrpo.algorithms.base import RolloutContext
-from igrpo.algorithms.grpo import GRPO
-from igrpo.algorithms.igrpo import IGRPO
-from igrpo.algorithms.selection import best
 from igrpo.budget import Budget
 from igrpo.distributed import gather_shares, share
 from igrpo.generation.base import Engine, SamplingParams
 from igrpo.rewards.base import RewardError
 from igrpo.training.collect import Collector, first_leaf
-from igrpo.types import Completion, Prompt, Question, Score, Trace
-from tests.algorithms.fakes import PARAMS, ScriptedEngine, TextReward, score
+from igrpo.types import Completion, Prompt, Question, Rollout, Score
+from tests.algorithms.fakes import PARAMS, Scripted, ScriptedEngine, TextReward, grpo, igrpo, score
 from tests.gloo import in_processes
 
 QUESTIONS = [Question(name, name, "a") for name in ("one", "two", "three")]
-TWO_STAGES = IGRPO(drafts=3, group_size=2, select=best, ties="first", all_failed="show")
+TWO_STAGES, TOTAL = igrpo(3), 5
 DEADLINE_S = 5
 
 
@@ -63,19 +60,21 @@ def letters(prompt: tuple[int, ...], seed: int) -> str:
 
 def collector(engine: Engine, reward: Any, algorithm: Any = TWO_STAGES, *, pipeline: bool = False) -> Collector:
     prompts: Any = NamedPrompts()
-    return Collector(algorithm, engine, reward, prompts, PARAMS, run_seed=7, pipeline=pipeline)
+    return Collector(algorithm, TOTAL, engine, reward, prompts, PARAMS, run_seed=7, pipeline=pipeline)
 
 
 def numbers_of(steps: Sequence[int]) -> list[int]:
     """Those that this process's share of three questions has in each step."""
     numbers = []
 
-    async def algorithm(question: Question, context: RolloutContext) -> Trace:
+    def answer(question: Question, context: RolloutContext) -> Rollout:
         numbers.append(context.number)
-        return Trace(question, (await context.group(question, Prompt((1,)), 1, turn=1, stage=1, trained=True),))
+        return Rollout(question)
 
     for step in steps:
-        collector(CountingEngine(letters), TextReward(frozenset()), algorithm).collect(step, share(QUESTIONS), Budget())
+        collector(CountingEngine(letters), TextReward(frozenset()), Scripted(answer)).collect(
+            step, share(QUESTIONS), Budget()
+        )
     return numbers
 
 
@@ -87,8 +86,8 @@ def test_questions_are_numbered_over_the_steps_of_a_run(tmp_path: Path) -> None:
 def test_counters_are_those_of_the_cycle() -> None:
     before = {"prefilled_tokens": 1000, "generated_tokens": 2000, "flops": 3000}
     engine, budget = CountingEngine(letters, **before, busy_seconds=50.0), Budget()
-    traces = collector(engine, TextReward(frozenset("a"))).collect(1, QUESTIONS, budget)
-    assert [trace.question for trace in traces] == QUESTIONS
+    rollouts = collector(engine, TextReward(frozenset("a"))).collect(1, QUESTIONS, budget)
+    assert [one.question for one in rollouts] == QUESTIONS
     assert budget.samples == 3 * (3 + 2)
     assert budget.generated_tokens == 3 * 5 * 3  # the fake's completions have three tokens
     # letters of 'one', 'two', 'three' = 11, once for the drafts; once more with a 0 and a draft of one letter
@@ -100,7 +99,7 @@ def test_counters_are_those_of_the_cycle() -> None:
 
 def test_grpo_spends_the_same_number_of_samples() -> None:
     budget = Budget()
-    collector(CountingEngine(letters), TextReward(frozenset("a")), GRPO(5)).collect(1, QUESTIONS, budget)
+    collector(CountingEngine(letters), TextReward(frozenset("a")), grpo(5)).collect(1, QUESTIONS, budget)
     assert budget.samples == 3 * 5
 
 
@@ -189,40 +188,38 @@ def test_an_engine_that_fails_does_not_hang_the_others(pipeline: bool) -> None:
     assert time.monotonic() - start < DEADLINE_S
 
 
-class Uneven:
-    """An algorithm whose questions make different numbers of calls; one stops at once."""
-
-    async def __call__(self, question: Question, context: Any) -> Trace:
-        for stage in range({"one": 0, "two": 1, "three": 3}[question.id]):
-            await context.sample(question, Prompt((1,)), 1, turn=stage)
-        return await GRPO(2)(question, context) if question.id == "three" else Trace(question, ())
+async def uneven(question: Question, context: RolloutContext) -> Rollout:
+    """Questions make different numbers of calls; one stops at once."""
+    for number in range({"one": 0, "two": 1, "three": 3}[question.id]):
+        await context.sample(question, Prompt((1,)), 1, sampling_round=number, role="answer")
+    return await grpo(2).rollout(question, context) if question.id == "three" else Rollout(question)
 
 
 def test_a_question_that_is_through_holds_up_nobody() -> None:
     engine = CountingEngine(letters)
 
     async def within_deadline() -> Any:
-        cycle = collector(engine, TextReward(frozenset("a")), Uneven())
+        cycle = collector(engine, TextReward(frozenset("a")), Scripted(uneven))
         return await asyncio.wait_for(cycle._collect(1, QUESTIONS), DEADLINE_S)
 
-    traces = asyncio.run(within_deadline())
-    assert [len(trace.groups) for trace in traces] == [0, 0, 1]
+    rollouts = asyncio.run(within_deadline())
+    assert [len(one.groups) for one in rollouts] == [0, 0, 1]
     assert len(engine.calls) == 1 + 3 + 1
 
 
 def answered_once(pipeline: bool) -> list[tuple[str, int]]:
-    """The questions of all processes, and how many stages each had."""
-    half = IGRPO(drafts=3, group_size=2, select=best, ties="first", all_failed="show", bare_fraction=0.4)
+    """The questions of all processes, and how many sampling rounds each had."""
+    half = igrpo(3, bare_fraction=0.4)
     asked = [Question(f"q{i}", str(i), "a") for i in range(7)]
     cycle = collector(CountingEngine(letters), TextReward(frozenset("a")), half, pipeline=pipeline)
     mine = cycle.collect(1, share(asked), Budget())
-    return gather_shares([(trace.question.id, len(trace.groups)) for trace in mine])
+    return gather_shares([(one.question.id, len(one.rounds)) for one in mine])
 
 
 @pytest.mark.parametrize("pipeline", [True, False])
 def test_a_place_in_the_step_does_not_depend_on_the_processes(pipeline: bool, tmp_path: Path) -> None:
     alone = answered_once(pipeline)
-    assert {stages for _, stages in alone} == {1, 2}
+    assert {rounds for _, rounds in alone} == {1, 2}
     assert in_processes(2, tmp_path, answered_once, pipeline) == [alone, alone]
 
 

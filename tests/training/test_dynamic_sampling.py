@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,79 +13,71 @@ import torch
 from igrpo.algorithms.base import RolloutContext
 from igrpo.budget import Budget
 from igrpo.data.module import QuestionDataModule
-from igrpo.metrics.definitions import DYNAMIC_SAMPLING_DOCS
+from igrpo.metrics.definitions import SECTIONS
 from igrpo.training import collect
 from igrpo.training.collect import Collector
 from igrpo.training.dynamic_sampling import DynamicSampling, dynamic_metrics, why_dropped
-from igrpo.types import Completion, Group, Lesson, Prompt, Question, Score, Trace
-from tests.algorithms.fakes import ScriptedEngine
+from igrpo.types import Completion, Question, Rollout, Score
+from tests.algorithms.fakes import Scripted, ScriptedEngine
+from tests.rollouts import RIGHT, WRONG, rollout, scored_samples
 from tests.training.small_run import SOURCE, SaveAfter, fit, kept, make, spread, weights
 
-PROMPT = Prompt((1,))
-COMPLETION = Completion((5, 2), "5", (-1.0, -1.0), (0.5, 0.5), (0.5, 0.5), "stop", 0)
-R, W = Score(1.0, True, "right"), Score(0.0, False, "wrong")
+R, W = RIGHT, WRONG
 LOW, HIGH = Score(0.1, None, "unparsable"), Score(0.2, None, "unparsable")
 
 
-def group(*scores: Score, trained: bool = True, stage: int = 1) -> Group:
-    return Group(stage, PROMPT, (COMPLETION,) * len(scores), scores, trained=trained)
-
-
-def cohort(*scores: Score) -> tuple[Lesson, ...]:
-    return tuple(Lesson(PROMPT, COMPLETION, score, transferred=False) for score in scores)
+def of(*rounds: tuple[Score, ...], trained: tuple[int, ...] = (0, 1)) -> Rollout:
+    """Rounds with these scores, of which those with these indices are trained."""
+    made = [scored_samples("answer", *scores, number=number) for number, scores in enumerate(rounds, 1)]
+    return rollout(*made, trained=[each for i, each in enumerate(made) if i in trained])
 
 
 @pytest.mark.parametrize(
-    ("groups", "expected"),
+    ("asked", "expected"),
     [
-        ([group(R, W, W)], None),
-        ([group(R, R, R)], "all_right"),
-        ([group(W, W)], "all_wrong"),
+        (of((R, W, W)), None),
+        (of((R, R, R)), "all_right"),
+        (of((W, W)), "all_wrong"),
         # a penalty or a format reward gives right answers a variance, which is not what the filter looks at
-        ([group(R, Score(0.4, True, "right"))], "all_right"),
-        ([group(W, Score(0.4, False, "wrong"))], "all_wrong"),
-        ([group(LOW, HIGH)], None),
-        ([group(LOW, LOW)], "no_variance"),
-        ([group(LOW, R)], None),
-        ([group(Score(1.0, None, "crashed"), R)], "no_variance"),
-        ([group(R, W, LOW)], None),
-        ([group(R)], "no_variance"),  # one alone has no baseline
-        ([group(W, R, trained=False), group(R, R, stage=2)], "all_right"),  # iGRPO: refinements decide, drafts do not
-        ([group(W, W, trained=False), group(R, W, stage=2)], None),
-        ([group(W, R), group(R, R, stage=2)], None),  # both stages are trained, and one of them teaches
-        ([group(W, W), group(R, R, stage=2)], "no_variance"),
+        (of((R, Score(0.4, True, "right"))), "all_right"),
+        (of((W, Score(0.4, False, "wrong"))), "all_wrong"),
+        (of((LOW, HIGH)), None),
+        (of((LOW, LOW)), "no_variance"),
+        (of((LOW, R)), None),
+        (of((Score(1.0, None, "crashed"), R)), "no_variance"),
+        (of((R, W, LOW)), None),
+        (of((R,)), "no_variance"),  # one alone has no baseline
+        (of((W, R), (R, R), trained=(1,)), "all_right"),  # iGRPO: refinements decide, drafts do not
+        (of((W, W), (R, W), trained=(1,)), None),
+        (of((W, R), (R, R)), None),  # both rounds are trained, and one of them teaches
+        (of((W, W), (R, R)), "no_variance"),
+        (of((W, R), trained=()), "no_variance"),  # nothing is trained
     ],
 )
-def test_why_a_question_is_dropped(groups: list[Group], expected: str | None) -> None:
-    assert why_dropped(Trace(Question("q", "", ""), tuple(groups)), 1e-6) == expected
-
-
-def test_lessons_count_like_groups() -> None:
-    dropped = group(R, R)
-    assert why_dropped(Trace(Question("q", "", ""), (dropped,), (cohort(R, W),)), 1e-6) is None
-    assert why_dropped(Trace(Question("q", "", ""), (dropped,), (cohort(R, R),)), 1e-6) == "all_right"
+def test_why_a_question_is_dropped(asked: Rollout, expected: str | None) -> None:
+    assert why_dropped(asked, 1e-6) == expected
 
 
 # --- which questions are offered ---------------------------------------------------------------------------------
 
 
 def test_replacements_are_distinct_and_a_function_of_seed_and_step() -> None:
-    data = QuestionDataModule(SOURCE, seed=4, questions=3, steps=9)
+    data = QuestionDataModule(SOURCE.train, seed=4, questions=3, steps=9)
     for step in range(9):
         found = data.replacements(step, attempts=3)
         ids = [question.id for question in found]
         assert len(ids) == len(set(ids)) == 9
         assert not set(ids) & {question.id for question in data.cycle(step)[1]}
-        assert found == QuestionDataModule(SOURCE, seed=4, questions=3, steps=99).replacements(step, attempts=3)
+        assert found == QuestionDataModule(SOURCE.train, seed=4, questions=3, steps=99).replacements(step, attempts=3)
         assert found[:3] == data.replacements(step, attempts=1)  # more attempts change nothing about the first
     assert data.replacements(0, 3) != data.replacements(1, 3)
-    assert data.replacements(0, 3) != QuestionDataModule(SOURCE, seed=5, questions=3, steps=9).replacements(0, 3)
+    assert data.replacements(0, 3) != QuestionDataModule(SOURCE.train, seed=5, questions=3, steps=9).replacements(0, 3)
     # 16 questions to train on: 13 beside the step's own, however many are wanted
     assert len({question.id for question in data.replacements(0, attempts=50)}) == 13
 
 
 def test_an_epoch_is_walked_through_as_if_nothing_had_been_replaced() -> None:
-    data = QuestionDataModule(SOURCE, seed=4, questions=4, steps=4)
+    data = QuestionDataModule(SOURCE.train, seed=4, questions=4, steps=4)
     walked = []
     for step in range(4):
         data.replacements(step, 3)
@@ -101,20 +93,22 @@ def places(world: int, monkeypatch: pytest.MonkeyPatch, count: int = 5, attempts
 
     asked: dict[int, list[str]] = {}
 
-    async def algorithm(question: Question, context: RolloutContext) -> Trace:
-        asked.setdefault(context.place, []).append(question.id)
-        return Trace(question, (group(R, R),))
+    def answer(question: Question, context: RolloutContext) -> Rollout:
+        asked.setdefault(context.question_index, []).append(question.id)
+        return replace(of((R, R)), question=question)
 
     engine: Any = ScriptedEngine(lambda prompt, seed: "")
     unused: Any = None
-    collector = Collector(algorithm, engine, unused, unused, unused, run_seed=0, pipeline=True, refill=sampler)
+    collector = Collector(
+        Scripted(answer), 2, engine, unused, unused, unused, run_seed=0, pipeline=True, refill=sampler
+    )
     for rank in range(world):
         monkeypatch.setattr(collect, "world", lambda: world)
         monkeypatch.setattr(collect, "rank", lambda rank=rank: rank)
         mine = questions[rank::world]
-        traces = collector.collect(1, mine, Budget())
-        assert [trace.attempt for trace in traces] == [0, 1, 2] * len(mine)
-        assert {trace.dropped for trace in traces} == {"all_right"}
+        rollouts = collector.collect(1, mine, Budget())
+        assert [one.attempt for one in rollouts] == [0, 1, 2] * len(mine)
+        assert {one.dropped for one in rollouts} == {"all_right"}
     return asked
 
 
@@ -150,7 +144,7 @@ def number(question: Question) -> int:
     return [one.id for one in SOURCE.train].index(question.id)
 
 
-def asked(module: Any, step: int) -> list[Trace]:
+def asked(module: Any, step: int) -> list[Rollout]:
     return list(kept(module).steps[step])
 
 
@@ -161,24 +155,24 @@ def test_a_step_is_filled_up_and_everything_is_paid_for(algorithm: str, tmp_path
     fit(module, 2, tmp_path)
     samples = 0
     for step in (1, 2):
-        traces = asked(module, step)
-        samples += sum(trace.sampled for trace in traces)
-        assert len(traces) > 3
-        assert len({trace.question.id for trace in traces}) == len(traces)
-        trained = [trace for trace in traces if trace.dropped is None]
+        rollouts = asked(module, step)
+        samples += sum(len(one.samples) for one in rollouts)
+        assert len(rollouts) > 3
+        assert len({one.question.id for one in rollouts}) == len(rollouts)
+        trained = [one for one in rollouts if one.dropped is None]
         assert len(trained) == 3
-        assert all(number(trace.question) >= 8 for trace in trained)
-        assert {trace.dropped for trace in traces if number(trace.question) < 8} == {"all_wrong"}
+        assert all(number(one.question) >= 8 for one in trained)
+        assert {one.dropped for one in rollouts if number(one.question) < 8} == {"all_wrong"}
     assert module.budget.samples == samples == 4 * sum(len(asked(module, step)) for step in (1, 2))
     assert module.budget.generated_tokens == module._collector.engine.generated_tokens
     last = module.latest
-    assert last.keys() >= DYNAMIC_SAMPLING_DOCS.keys()
+    assert last.keys() >= SECTIONS["Dynamic sampling"].keys()
     assert last["dynamic/sampled_questions"] == len(asked(module, 2))
     assert last["dynamic/dropped"] == last["dynamic/dropped_all_wrong"] == len(asked(module, 2)) - 3
     assert (last["dynamic/dropped_all_right"], last["dynamic/missing"]) == (0, 0)
-    assert last["dynamic/attempts"] == max(trace.attempt for trace in asked(module, 2)) >= 1
-    stage = "stage1" if algorithm == "grpo" else "stage2"
-    assert last[f"{stage}/completions"] == len(asked(module, 2)) * (4 if algorithm == "grpo" else 2)
+    assert last["dynamic/attempts"] == max(one.attempt for one in asked(module, 2)) >= 1
+    role = "answer" if algorithm == "grpo" else "refinement"
+    assert last[f"{role}/completions"] == len(asked(module, 2)) * (4 if algorithm == "grpo" else 2)
 
 
 def test_nothing_is_asked_beyond_the_attempts_and_what_is_missing_stays_missing(tmp_path: Path) -> None:
@@ -199,7 +193,7 @@ def test_a_small_split_runs_out_of_questions_not_of_places(tmp_path: Path) -> No
     reward: Any = ByQuestion(frozenset(range(16)))
     module = make("grpo", reward, max_attempts=50)
     fit(module, 1, tmp_path)
-    assert sorted(number(trace.question) for trace in asked(module, 1)) == list(range(16))  # each of them once
+    assert sorted(number(one.question) for one in asked(module, 1)) == list(range(16))  # each of them once
 
 
 def test_a_step_that_drops_nothing_is_the_step_without_dynamic_sampling(tmp_path: Path) -> None:
@@ -241,13 +235,13 @@ def test_a_resumed_run_replaces_the_same_questions(pipeline: bool, tmp_path: Pat
 
 def test_metrics_by_hand() -> None:
     one, two, three = (Question(name, "", "") for name in "abc")
-    traces = [
-        Trace(one, (), attempt=0, dropped="all_right"), Trace(two, (), attempt=1, dropped="no_variance"),
-        Trace(three, (), attempt=2), Trace(one, (), attempt=0, dropped="all_wrong"), Trace(two, (), attempt=0),
+    rollouts = [
+        Rollout(one, dropped="all_right"), Rollout(two, attempt=1, dropped="no_variance"), Rollout(three, attempt=2),
+        Rollout(one, dropped="all_wrong"), Rollout(two),
     ]  # fmt: skip
     # three places; the second found nothing
-    assert dynamic_metrics(traces) == {
+    assert dynamic_metrics(rollouts) == {
         "dynamic/sampled_questions": 5, "dynamic/attempts": 2, "dynamic/dropped": 3, "dynamic/dropped_all_right": 1,
         "dynamic/dropped_all_wrong": 1, "dynamic/missing": 1,
     }  # fmt: skip
-    assert dynamic_metrics(traces).keys() == DYNAMIC_SAMPLING_DOCS.keys()
+    assert dynamic_metrics(rollouts).keys() == SECTIONS["Dynamic sampling"].keys()

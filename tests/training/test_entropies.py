@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,11 +9,11 @@ import pytest
 import torch
 
 from igrpo.training.entropies import EntropyMeter
-from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
+from igrpo.types import Completion, Prompt, Role, Rollout, Sample
+from tests.rollouts import RIGHT, WRONG, rollout, samples
 from tests.training.models import gpt2, qwen
 
 CPU = torch.device("cpu")
-WRONG = Score(0.0, False, "wrong")
 TEMPERATURE = 0.7
 
 
@@ -23,18 +22,19 @@ def completion(*ids: int, known: bool = False) -> Completion:
     return Completion(ids, "", (-1.0,) * len(ids), entropies, entropies, "stop", 0)
 
 
-def group(stage: int, prompt: Sequence[int], *completions: Completion) -> Group:
-    return Group(stage, Prompt(tuple(prompt)), completions, (WRONG,) * len(completions), trained=stage == 2)
+def made(role: Role, prompt: Sequence[int], *completions: Completion, number: int = 1) -> tuple[Sample, ...]:
+    return samples(role, completions, [WRONG] * len(completions), number=number, prompt=Prompt(tuple(prompt)))
 
 
-def traces() -> list[Trace]:
-    """Two questions of two stages; rows of many lengths."""
-    first = [completion(3, 1, 4), completion(1, 5), completion(9)]
-    second = [completion(2, 6, 5, 3, 5, 8, 9), completion(7, 9), completion(3)]
-    return [
-        Trace(Question("a", "", ""), (group(1, [1, 2], *first), group(2, [1, 2, 3, 1, 4, 2], *second))),
-        Trace(Question("b", "", ""), (group(1, [5], completion(4, 4, 4, 4), completion(8)), group(2, [6, 6], completion(1, 2)))),
-    ]  # fmt: skip
+def rollouts() -> list[Rollout]:
+    """Two questions with drafts and refinements; rows of many lengths."""
+    first = made("draft", [1, 2], completion(3, 1, 4), completion(1, 5), completion(9))
+    second = made(
+        "refinement", [1, 2, 3, 1, 4, 2], completion(2, 6, 5, 3, 5, 8, 9), completion(7, 9), completion(3), number=2
+    )
+    third = made("draft", [5], completion(4, 4, 4, 4), completion(8))
+    fourth = made("refinement", [6, 6], completion(1, 2), number=2)
+    return [rollout(first, second, trained=[second]), rollout(third, fourth, trained=[fourth])]
 
 
 def meter(completions: int = 8, tokens: int = 4096) -> EntropyMeter:
@@ -48,10 +48,8 @@ def naive(model: torch.nn.Module, prompt: Sequence[int], ids: Sequence[int], tem
     return (-(p * p.log()).sum(-1))[len(prompt) - 1 : -1].tolist()
 
 
-def completions(of: Sequence[Trace]) -> list[tuple[Prompt, int, Completion]]:
-    """Each with its prompt and its place in the group."""
-    groups = itertools.chain.from_iterable(trace.groups for trace in of)
-    return [(each.prompt, place, c) for each in groups for place, c in enumerate(each.completions)]
+def sampled(of: Sequence[Rollout]) -> list[Sample]:
+    return [sample for one in of for sample in one.samples]
 
 
 @pytest.mark.parametrize("make", [qwen, gpt2])
@@ -59,54 +57,53 @@ def completions(of: Sequence[Trace]) -> list[tuple[Prompt, int, Completion]]:
 @torch.no_grad()
 def test_they_are_the_naive_ones(make: type, tokens: int) -> None:
     model = make().eval()
-    measured = meter(tokens=tokens).measure(traces(), model, CPU)
-    for prompt, _, found in completions(measured):
-        assert found.policy_entropies == pytest.approx(naive(model, prompt.token_ids, found.token_ids, 1.0), rel=1e-5)
-        expected = naive(model, prompt.token_ids, found.token_ids, TEMPERATURE)
-        assert found.sampling_entropies == pytest.approx(expected, rel=1e-5)
+    measured = meter(tokens=tokens).measure(rollouts(), model, CPU)
+    for sample in sampled(measured):
+        prompt, found = sample.prompt.token_ids, sample.completion
+        assert found.policy_entropies == pytest.approx(naive(model, prompt, found.token_ids, 1.0), rel=1e-5)
+        assert found.sampling_entropies == pytest.approx(naive(model, prompt, found.token_ids, TEMPERATURE), rel=1e-5)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_the_first_of_each_group_are_measured_and_nothing_else_is_touched(count: int) -> None:
-    given = traces()
+def test_the_first_of_each_round_are_measured_and_nothing_else_is_touched(count: int) -> None:
+    given = rollouts()
     measured = meter(count).measure(given, qwen(), CPU)
-    for (_, place, before), (_, _, after) in zip(completions(given), completions(measured), strict=True):
-        if place >= count:
+    for before, after in zip(sampled(given), sampled(measured), strict=True):
+        found = after.completion
+        if before.id[1] >= count:
             assert after is before
         else:
-            assert after.policy_entropies is not None
-            assert after == replace(
-                before, policy_entropies=after.policy_entropies, sampling_entropies=after.sampling_entropies
-            )
-    for before, after in zip(given, measured, strict=True):
-        assert after == replace(
-            before, groups=tuple(replace(g, completions=h.completions) for g, h in zip(before.groups, after.groups, strict=True))
-        )  # fmt: skip
+            assert found.policy_entropies is not None
+            entropies = {name: getattr(found, name) for name in ("policy_entropies", "sampling_entropies")}
+            assert after == replace(before, completion=replace(before.completion, **entropies))
 
 
-def test_known_ones_and_empty_completions_stay() -> None:
-    known, empty, missing = completion(1, 2, known=True), completion(), completion(3)
-    given = [Trace(Question("a", "", ""), (group(1, [1], known, empty, missing),))]
-    ((found,),) = [trace.groups for trace in meter().measure(given, qwen(), CPU)]
-    assert found.completions[0] is known
-    assert found.completions[1] is empty
-    assert found.completions[2].policy_entropies is not None
+def test_training_groups_have_the_measured_samples() -> None:
+    for one in meter().measure(rollouts(), qwen(), CPU):
+        assert [group.samples for group in one.groups] == [one.of("refinement")]
+
+
+def test_known_ones_empty_completions_and_those_without_a_score_stay() -> None:
+    completions = [completion(1, 2, known=True), completion(), completion(4), completion(3)]
+    answers = samples("answer", completions, [RIGHT, RIGHT, None, WRONG])
+    (one,) = meter(3).measure([rollout(answers)], qwen(), CPU)
+    assert one.samples[:3] == answers[:3]
+    assert one.samples[3].completion.policy_entropies is not None
     assert meter().measure([], qwen(), CPU) == []
-    nothing = [Trace(Question("b", "", ""), ())]
-    assert meter().measure(nothing, qwen(), CPU) == nothing
+    assert meter().measure([rollout()], qwen(), CPU) == [rollout()]
 
 
 def test_equal_completions_of_different_prompts_are_measured_apart() -> None:
-    given = [Trace(Question("a", "", ""), (group(1, [1], completion(3, 4)), group(2, [1, 7, 7], completion(3, 4))))]
+    drafts, refined = made("draft", [1], completion(3, 4)), made("refinement", [1, 7, 7], completion(3, 4), number=2)
     model = qwen()
-    (trace,) = meter().measure(given, model, CPU)
-    entropies = [each.completions[0].policy_entropies for each in trace.groups]
-    assert entropies[0] == pytest.approx(naive(model, [1], [3, 4], 1.0), rel=1e-5)
-    assert entropies[1] == pytest.approx(naive(model, [1, 7, 7], [3, 4], 1.0), rel=1e-5)
-    assert entropies[0] != entropies[1]
+    (one,) = meter().measure([rollout(drafts, refined)], model, CPU)
+    first, second = (sample.completion.policy_entropies for sample in one.samples)
+    assert first == pytest.approx(naive(model, [1], [3, 4], 1.0), rel=1e-5)
+    assert second == pytest.approx(naive(model, [1, 7, 7], [3, 4], 1.0), rel=1e-5)
+    assert first != second
 
 
 def test_no_gradient_is_made() -> None:
     model = qwen()
-    meter().measure(traces(), model, CPU)
+    meter().measure(rollouts(), model, CPU)
     assert all(parameter.grad is None for parameter in model.parameters())

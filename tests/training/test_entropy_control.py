@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ import pytest
 import torch
 
 from igrpo.distributed import rank
-from igrpo.metrics.definitions import ENTROPY_CONTROL_DOCS
 from igrpo.training.entropy_control import EntropyControl, entropy_control, trained_entropy
-from igrpo.types import Completion, Group, Lesson, Prompt, Question, Score, Trace
+from igrpo.types import Completion, Prompt, Rollout
 from tests.gloo import in_processes
+from tests.rollouts import BARE, RIGHT, WRONG, group, rollout, samples
 from tests.training.models import objective
 from tests.training.small_run import SaveAfter, ScriptedReward, fit, kept, make, spread, weights
 
@@ -61,44 +60,37 @@ def test_it_begins_with_the_constant_bonus() -> None:
 
 # --- which entropy ------------------------------------------------------------------------------------------------
 
-SCORES = (Score(1.0, True, "right"), Score(0.0, False, "wrong"))
-
 
 def completion(token: int, entropies: tuple[float, ...] | None) -> Completion:
     return Completion((token, 2), "", (-1.0, -1.0), None, entropies, "stop", 0)
 
 
-def trace(*, dropped: Any = None, lessons: Any = (), trained: bool = True) -> Trace:
-    drafts = Group(1, Prompt((1,)), (completion(3, (9.0, 9.0)), completion(4, (9.0, 9.0))), SCORES, trained=False)
-    refined = Group(2, Prompt((1, 1)), (completion(5, (1.0, 2.0)), completion(6, None)), SCORES, trained=trained)
-    return Trace(Question("q", "", ""), (drafts, refined), lessons, dropped=dropped)
+def refined(*, dropped: Any = None, trained: bool = True, internalized: bool = False) -> Rollout:
+    drafts = samples("draft", (completion(3, (9.0, 9.0)), completion(4, (9.0, 9.0))), (RIGHT, WRONG))
+    made = (completion(5, (1.0, 2.0)), completion(6, None))
+    refinements = samples("refinement", made, (RIGHT, WRONG), number=2, prompt=Prompt((1, 1)))
+    groups = [group(refinements)] * trained + [group(refinements, BARE)] * internalized
+    return rollout(drafts, refinements, groups=tuple(groups), dropped=dropped)
 
 
 def test_the_entropy_is_that_of_measured_tokens_of_trained_completions() -> None:
-    assert trained_entropy([trace(), trace(dropped="all_right")]) == (3.0, 2)
-    assert trained_entropy([trace(trained=False)]) == (0.0, 0)
-    # a lesson that still holds the completion as it was before the trainer measured it
-    unmeasured = Lesson(Prompt((1,)), completion(5, None), SCORES[0], transferred=True)
-    assert trained_entropy([trace(trained=False, lessons=((unmeasured, unmeasured),))]) == (3.0, 2)
-    # a refinement that is its draft, token by token: the draft is not trained
-    for copied in (trace(), trace(trained=False, lessons=((unmeasured, unmeasured),))):
-        drafts, refined = copied.groups
-        draft = replace(drafts.completions[0], token_ids=(5, 2), logprobs=(-3.0, -3.0))
-        drafts = replace(drafts, completions=(draft, drafts.completions[1]))
-        assert trained_entropy([replace(copied, groups=(drafts, refined))]) == (3.0, 2)
+    assert trained_entropy([refined(), refined(dropped="all_right")]) == (3.0, 2)
+    assert trained_entropy([refined(trained=False)]) == (0.0, 0)
+    assert trained_entropy([refined(trained=False, internalized=True)]) == (3.0, 2)
+    assert trained_entropy([refined(internalized=True)]) == (3.0, 2)  # once, however often it is trained
     control = EntropyControl(1.0, 0.1, 1.0, 0.5)
     assert control.control([]) == {
         "train/entropy_coefficient": 0.0
     }  # nothing trained: nothing to weigh, nothing learnt
     assert control.coefficient == 0.5
-    assert control.control([trace()]) == {"train/entropy": 1.5, "train/entropy_coefficient": 0.0}
+    assert control.control([refined()]) == {"train/entropy": 1.5, "train/entropy_coefficient": 0.0}
     assert control.coefficient == pytest.approx(0.4)
 
 
 def in_two_processes() -> tuple[dict[str, float], float]:
     """The first process has the measured tokens, the second has none."""
     control = EntropyControl(target=2.0, step=0.1, maximum=1.0, coefficient=0.5)
-    return control.control([trace()] if rank() == 0 else []), control.coefficient
+    return control.control([refined()] if rank() == 0 else []), control.coefficient
 
 
 def test_two_processes_have_one_entropy_and_one_state(tmp_path: Path) -> None:
@@ -131,9 +123,9 @@ def test_the_weight_of_a_run_rises_and_its_entropy_stays_up(tmp_path: Path) -> N
     plain = series(make("grpo", reward, steps=5, learning_rate=0.03), 5, tmp_path)
     held = series(controlled(HIGH, reward, steps=5, learning_rate=0.03), 5, tmp_path)
     assert [line["train/entropy_coefficient"] for line in held] == pytest.approx([0.0, 0.5, 1.0, 1.2, 1.2])
-    assert [line["train/entropy"] for line in held] == pytest.approx([line["stage1/entropy"] for line in held])
-    assert held[-1]["train/entropy"] > plain[-1]["stage1/entropy"]
-    assert held[0].keys() - plain[0].keys() == set(ENTROPY_CONTROL_DOCS)
+    assert [line["train/entropy"] for line in held] == pytest.approx([line["answer/entropy"] for line in held])
+    assert held[-1]["train/entropy"] > plain[-1]["answer/entropy"]
+    assert held[0].keys() - plain[0].keys() == {"train/entropy_coefficient"}
 
 
 def test_above_the_target_a_run_is_the_run_without_control(tmp_path: Path) -> None:
@@ -148,9 +140,9 @@ def test_rows_without_an_advantage_are_trained_on_while_the_bonus_is_on(tmp_path
     module = controlled(HIGH, ScriptedReward(lambda completion: 1.0), steps=2)  # all right: no advantage anywhere
     first, second = series(module, 2, tmp_path)
     assert (first["train/entropy_coefficient"], first["budget/trained_tokens"]) == (0.0, 0)
-    rows = [c for one in kept(module).steps[2] for c in one.groups[0].completions]
-    prompts = [len(one.groups[0].prompt.token_ids) for one in kept(module).steps[2] for _ in range(4)]
-    assert second["budget/trained_tokens"] == sum(len(c.token_ids) for c in rows) + sum(prompts)
+    answers = [sample for one in kept(module).steps[2] for sample in one.samples]
+    tokens = [len(sample.prompt.token_ids) + len(sample.completion.token_ids) for sample in answers]
+    assert second["budget/trained_tokens"] == sum(tokens)
     assert second["train/gradient_norm"] > 0
 
 

@@ -21,8 +21,7 @@ def test_log_probs_and_gradients_are_those_of_the_models_logits(name: str) -> No
     generator = torch.Generator().manual_seed(1)
     prompt, completion = torch.randint(3, 40, (2, 12), generator=generator).tolist()
     batch = collate([Row(tuple(prompt), tuple(completion), (-1.0,) * 12, 1.0, valid=True)], 0)
-    forward = PolicyForward(TEMPERATURE, 5, with_entropy=True, entropy_grad=False)
-    stats = forward(model, batch)
+    stats = PolicyForward(TEMPERATURE, 5)(model, batch, entropies="value")
     logits = model(input_ids=batch.input_ids_BL, use_cache=False).logits[0, len(prompt) - 1 : -1]
     expected = (logits / TEMPERATURE).log_softmax(-1).gather(-1, torch.tensor(completion)[:, None])[:, 0]
     torch.testing.assert_close(stats.logprobs_BT[0], expected, atol=1e-4, rtol=0)

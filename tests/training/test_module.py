@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from igrpo.generation.local.engine import LocalEngine
-from igrpo.training.forward import PolicyForward
 from igrpo.training.module import IGRPOModule
 from igrpo.training.update import NonFiniteError, Updater
 from igrpo.types import Completion
+from tests.rollouts import values
 from tests.training.small_run import TOKENIZER, SaveAfter, ScriptedReward, fit, kept, make, weights
 
 
@@ -22,9 +22,9 @@ def seen_rows(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen: list[Any] = []
     run = Updater.run
 
-    def spy(self: Updater, questions_S: Any, optimizer: Any) -> Any:
+    def spy(self: Updater, questions_S: Any, *rest: Any) -> Any:
         seen.append(questions_S)
-        return run(self, questions_S, optimizer)
+        return run(self, questions_S, *rest)
 
     monkeypatch.setattr(Updater, "run", spy)
     return seen
@@ -50,13 +50,13 @@ def test_one_step_trains_the_trained_group_given_its_own_prompt(
     assert module.budget.samples == 3 * 4  # the matched budget: 4 completions a question, whatever the algorithm
 
     (questions,) = seen_rows
-    traces = kept(module).steps[1]
+    rollouts = kept(module).steps[1]
     assert [len(rows) for rows in questions] == [completions] * 3
-    for rows, trace in zip(questions, traces, strict=True):
-        trained = trace.groups[-1]
-        assert [row.completion_ids for row in rows] == [c.token_ids for c in trained.completions]
-        assert {row.prompt_ids for row in rows} == {trained.prompt.token_ids}
-        assert [row.sampler_logprobs for row in rows] == [c.logprobs for c in trained.completions]
+    for rows, rollout in zip(questions, rollouts, strict=True):
+        trained = rollout.rounds[-1]
+        assert [row.completion_ids for row in rows] == [sample.completion.token_ids for sample in trained]
+        assert [row.prompt_ids for row in rows] == [sample.prompt.token_ids for sample in trained]
+        assert [row.sampler_logprobs for row in rows] == [sample.completion.logprobs for sample in trained]
 
 
 def test_refinements_are_conditioned_on_the_prompt_that_shows_the_best_draft(
@@ -64,12 +64,13 @@ def test_refinements_are_conditioned_on_the_prompt_that_shows_the_best_draft(
 ) -> None:
     module = make("igrpo")
     fit(module, 1, tmp_path)
-    for rows, trace in zip(seen_rows[0], kept(module).steps[1], strict=True):
-        drafts, refined = trace.groups
-        assert refined.shown == (max(range(2), key=lambda i: (drafts.rewards_G[i], -i)),)
-        shown = [i for i in drafts.completions[refined.shown[0]].token_ids if i not in TOKENIZER.all_special_ids]
+    for rows, rollout in zip(seen_rows[0], kept(module).steps[1], strict=True):
+        drafts, refined = rollout.rounds
+        best = max(range(2), key=lambda i: (values(drafts)[i], -i))
+        assert {sample.context for sample in refined} == {((1, best),)}
+        shown = [i for i in drafts[best].completion.token_ids if i not in TOKENIZER.all_special_ids]
         text = TOKENIZER.decode(rows[0].prompt_ids)
-        assert text == f"<bos>Problem:{trace.question.problem}Draft:{TOKENIZER.decode(shown)}Refine:"
+        assert text == f"<bos>Problem:{rollout.question.problem}Draft:{TOKENIZER.decode(shown)}Refine:"
 
 
 def test_the_trainer_agrees_with_the_sampler_and_the_ratio_is_1(tmp_path: Path) -> None:
@@ -86,8 +87,8 @@ def test_each_step_samples_from_the_weights_of_the_step_before(algorithm: str, t
     module = make(algorithm)
     fit(module, 3, tmp_path)
     versions = {
-        step: {c.policy_version for trace in traces for group in trace.groups for c in group.completions}
-        for step, traces in kept(module).steps.items()
+        step: {sample.completion.policy_version for rollout in rollouts for sample in rollout.samples}
+        for step, rollouts in kept(module).steps.items()
     }
     assert versions == {1: {0}, 2: {1}, 3: {2}}
 
@@ -112,8 +113,8 @@ def test_a_non_finite_loss_stops_with_its_data_kept_and_the_weights_unharmed(tmp
     with pytest.raises(NonFiniteError, match=r"^step 1: the loss is .*failures/kept.*trainer\.on_nonfinite=skip"):
         fit(module, 2, tmp_path)
     assert untouched(before, module)
-    ((step, traces, reason),) = kept(module).failures
-    assert (step, traces) == (1, kept(module).steps[1])
+    ((step, rollouts, reason),) = kept(module).failures
+    assert (step, rollouts) == (1, kept(module).steps[1])
     assert "the loss is" in reason
     assert module.rollout_step == 0  # no step was finished, so a checkpoint would say so too
 
@@ -184,7 +185,7 @@ def test_what_an_algorithm_remembers_is_a_part_of_the_checkpoint(tmp_path: Path)
     """Self-Verification asks about the answers of earlier steps: also after a resume."""
     whole, part = make("self_verification"), make("self_verification")
     fit(whole, 3, tmp_path)
-    assert any(group.verified is not None for trace in kept(whole).steps[3] for group in trace.groups)
+    assert any(rollout.of("verification") for rollout in kept(whole).steps[3])
     file = tmp_path / "x.ckpt"
     fit(part, 3, tmp_path, callbacks=[SaveAfter(2, file)])
     resumed = make("self_verification")
@@ -219,9 +220,9 @@ def test_an_engine_sleeps_while_the_policy_is_updated(tmp_path: Path, monkeypatc
 
     run = Updater.run
 
-    def spy(self: Updater, questions_S: Any, optimizer: Any) -> Any:
+    def spy(self: Updater, questions_S: Any, *rest: Any) -> Any:
         happened.append("update")
-        return run(self, questions_S, optimizer)
+        return run(self, questions_S, *rest)
 
     monkeypatch.setattr(Updater, "run", spy)
     monkeypatch.setattr("tests.training.small_run.LocalEngine", Sleepy)
@@ -237,7 +238,6 @@ def test_dropout_stays_off(tmp_path: Path) -> None:
 
 def test_an_entropy_bonus_asks_for_entropies(tmp_path: Path) -> None:
     module = make("grpo", objective_changes={"entropy_bonus": 0.1})
-    assert module._forward == PolicyForward(1.0, 7, with_entropy=True, entropy_grad=True)
     plain = make("grpo")
     for each in (module, plain):
         fit(each, 1, tmp_path)

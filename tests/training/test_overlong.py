@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from igrpo.metrics.definitions import OVERLONG_DOCS
 from igrpo.training.batching import Overlong, mean_penalty, question_rows
-from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
+from igrpo.types import Completion, Rollout, Score
+from tests.rollouts import rollout, samples, values
 from tests.training.models import ADVANTAGE, IMITATION
 from tests.training.small_run import ScriptedReward, fit, kept, make, spread, weights
 
@@ -22,33 +22,34 @@ def completion(length: int, *, truncated: bool = False) -> Completion:
     return Completion(ids, "x", (-1.0,) * length, None, None, reason, 0)  # type: ignore[arg-type]
 
 
-def trace(*lengths: int, values: tuple[float, ...], **changes: Any) -> Trace:
+def answered(*lengths: int, rewards: tuple[float, ...], **changes: Any) -> Rollout:
     completions = tuple(completion(length, truncated=length == 8) for length in lengths)
-    scores = tuple(Score(value, value > 0, "right" if value > 0 else "wrong") for value in values)
-    return Trace(Question("q", "", ""), (Group(1, Prompt((1,)), completions, scores, trained=True),), **changes)
+    scores = [Score(value, value > 0, "right" if value > 0 else "wrong") for value in rewards]
+    answers = samples("answer", completions, scores)
+    return rollout(answers, trained=[answers], **changes)
 
 
-def advantages(one: Trace, overlong: Overlong | None, advantage: Any = ADVANTAGE) -> list[float]:
+def advantages(one: Rollout, overlong: Overlong | None, advantage: Any = ADVANTAGE) -> list[float]:
     return [row.advantage for row in question_rows(one, advantage, mask_truncated=False, overlong=overlong)]
 
 
 def test_answers_that_are_all_right_are_told_apart_by_their_length() -> None:
-    one = trace(4, 6, 8, values=(1, 1, 1))
+    one = answered(4, 6, 8, rewards=(1, 1, 1))
     assert advantages(one, None) == [0, 0, 0]
     # penalties 0, -2/4 and -1: rewards 1, 1/2, 0; mean 1/2, sample standard deviation 1/2
     assert advantages(one, OVERLONG) == pytest.approx([1, 0, -1])
     unscaled = ADVANTAGE.model_copy(update={"scale": "none"})
-    assert advantages(trace(4, 6, values=(0, 1)), OVERLONG, unscaled) == pytest.approx([-0.25, 0.25])  # 0 and 1/2
+    assert advantages(answered(4, 6, rewards=(0, 1)), OVERLONG, unscaled) == pytest.approx([-0.25, 0.25])  # 0 and 1/2
 
 
 def test_the_shorter_of_two_right_answers_is_imitated() -> None:
-    assert advantages(trace(7, 4, values=(1, 1)), None, IMITATION) == [1, 0]
-    assert advantages(trace(7, 4, values=(1, 1)), OVERLONG, IMITATION) == [0, 1]
+    assert advantages(answered(7, 4, rewards=(1, 1)), None, IMITATION) == [1, 0]
+    assert advantages(answered(7, 4, rewards=(1, 1)), OVERLONG, IMITATION) == [0, 1]
 
 
 def test_the_mean_is_over_what_is_trained() -> None:
-    kept_one, alone = trace(4, 6, values=(1, 0)), trace(8, values=(1,))  # one alone has no baseline, and no row
-    dropped = trace(8, 8, values=(0, 0), dropped="all_wrong")
+    kept_one, alone = answered(4, 6, rewards=(1, 0)), answered(8, rewards=(1,))  # one alone has no baseline, and no row
+    dropped = answered(8, 8, rewards=(0, 0), dropped="all_wrong")
     assert mean_penalty([kept_one, alone, dropped], OVERLONG) == pytest.approx(-0.25)  # (0 - 1/2) / 2
     assert mean_penalty([alone, dropped], OVERLONG) is None
 
@@ -64,10 +65,12 @@ def test_in_a_run_it_moves_the_weights_and_neither_scores_nor_selection(tmp_path
     assert kept(plain).steps == kept(penalised).steps  # the same drafts shown, the same scores kept
     assert any(not torch.equal(value, weights(plain)[key]) for key, value in weights(penalised).items())
     names = {name for name in penalised.latest if "overlong" in name}
-    assert names == set(OVERLONG_DOCS)
-    refined = [c for one in kept(penalised).steps[1] for c in one.groups[-1].completions]
-    expected = [-1.0 if c.truncated else -len(c.token_ids) / 6 for c in refined]  # a buffer of the whole limit, 6
+    assert names == {"train/overlong_penalty_mean"}
+    refined = [sample for one in kept(penalised).steps[1] for sample in one.of("refinement")]
+    expected = [
+        -1.0 if c.truncated else -len(c.token_ids) / 6 for c in (sample.completion for sample in refined)
+    ]  # a buffer of the whole limit, 6
     assert penalised.latest["train/overlong_penalty_mean"] == pytest.approx(sum(expected) / len(expected))
     assert not [name for name in plain.latest if "overlong" in name]
-    rewards = [value for one in kept(penalised).steps[1] for value in one.groups[-1].rewards_G]
-    assert penalised.latest["stage2/reward_mean"] == pytest.approx(sum(rewards) / len(rewards))
+    rewards = values(refined)
+    assert penalised.latest["refinement/reward_mean"] == pytest.approx(sum(rewards) / len(rewards))

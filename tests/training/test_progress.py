@@ -22,10 +22,10 @@ def printed(of: Console) -> str:
 
 
 def test_the_line_of_a_step_is_about_what_is_trained() -> None:
-    drafts = {"stage1/reward_mean": 0.25, "stage1/entropy": 0.5}
-    assert step_line(drafts, None) == "reward 0.250  entropy 0.500"
-    both = {**drafts, "stage2/reward_mean": 0.75, "stage2/entropy": 0.125}
-    assert step_line(both, 0.5) == "reward 0.750  entropy 0.125  development accuracy 0.500"
+    drafts = {"draft/reward_mean": 0.25, "draft/entropy": 0.5}
+    assert step_line(drafts, None) == "no reward"
+    trained = {**drafts, "train/reward": 0.75, "train/entropy": 0.125}
+    assert step_line(trained, 0.5) == "reward 0.750  entropy 0.125  development accuracy 0.500"
 
 
 def test_lines_without_a_terminal(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_the_line_of_a_step_that_its_budget_made_the_last(tmp_path: Path) -> Non
 def test_about_twenty_lines_of_a_long_run_and_always_the_last() -> None:
     out, module = console(terminal=False), make("grpo", steps=205)
     progress = ProgressCallback(out, 205)  # 205 // 20 = 10
-    module.latest = {"stage1/reward_mean": 0.0, "stage1/entropy": 1.0}
+    module.latest = {"train/reward": 0.0, "train/entropy": 1.0}
     for step in range(1, 206):
         module.rollout_step = step
         progress.on_train_batch_end(None, module)  # type: ignore[arg-type]

@@ -173,7 +173,7 @@ def test_flops_do_not_depend_on_the_barrier_or_on_micro_batches(algorithm: str, 
         module = make(algorithm, **settings)
         fit(module, 2, tmp_path)
         found.append((module.budget.flops, module.latest["budget/flops"]))
-        tokens.append([c.token_ids for t in kept(module).steps[1] for g in t.groups for c in g.completions])
+        tokens.append([one.completion.token_ids for rollout in kept(module).steps[1] for one in rollout.samples])
     assert tokens[0] == tokens[1] == tokens[2]
     assert found[0] == found[1] == found[2]
     assert found[0][0] > 0

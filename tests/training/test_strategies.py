@@ -20,6 +20,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
 from transformers import CTRLConfig, CTRLLMHeadModel, GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
 
+from igrpo.models.load import decoder_layers
 from igrpo.models.lora import add_adapters
 from igrpo.models.weights import named_weights
 from igrpo.training.batching import collate
@@ -32,7 +33,6 @@ from igrpo.training.strategies import (
     _like,
     build_strategy,
     checkpoint_activations,
-    decoder_layers,
     shard,
 )
 from tests.gloo import alone, group, in_processes
@@ -40,7 +40,7 @@ from tests.training.models import qwen, rows, trainer
 from tests.training.small_run import fit, make, weights
 
 CPU = torch.device("cpu")
-FORWARD = PolicyForward(0.9, 7, with_entropy=False, entropy_grad=False)
+FORWARD = PolicyForward(0.9, 7)
 BATCH = collate(rows(count=6), 0)
 
 

@@ -14,34 +14,28 @@ import torch
 from rich.console import Console
 
 from igrpo.metrics.alarms import Alarms
-from igrpo.metrics.trained_stages import read_trained_stages, trained_stage_metrics
 from igrpo.training.batching import question_rows
 from igrpo.training.progress import ProgressCallback
-from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
+from igrpo.types import Completion, Question, Sample, Score
 from tests.metrics.test_alarms import CONFIG as ALARMS
+from tests.rollouts import rollout, scored_samples
 from tests.training.models import ADVANTAGE, IMITATION
 from tests.training.small_run import ScriptedReward, fit, kept, make, weights
 
 
-def completion(*tokens: int) -> Completion:
-    return Completion(tokens, "", (-1.0,) * len(tokens), None, None, "stop", 0)
-
-
-def trained(scored: int, unscored: int) -> Group:
-    scores = tuple(Score(1.0 + i, True, "right") for i in range(scored))
-    left = tuple(completion(50 + i) for i in range(unscored))
-    return Group(1, Prompt((1,)), tuple(completion(3 + i) for i in range(scored)), scores, trained=True, unscored=left)
+def answers(scored: int, unscored: int, number: int = 1) -> tuple[Sample, ...]:
+    scores = [Score(1.0 + i, True, "right") for i in range(scored)]
+    return scored_samples("answer", *scores, *[None] * unscored, number=number)
 
 
 @pytest.mark.parametrize("advantage", [ADVANTAGE, IMITATION])
 @pytest.mark.parametrize(("scored", "unscored"), [(1, 3), (0, 4)])
 def test_one_score_alone_makes_no_rows(advantage: Any, scored: int, unscored: int) -> None:
-    left, whole = trained(scored, unscored), trained(2, 2)
-    question = Question("q", "", "")
-    assert question_rows(Trace(question, (left,)), advantage, mask_truncated=False) == []
+    left, whole = answers(scored, unscored), answers(2, 2, number=2)
+    assert question_rows(rollout(left, trained=[left]), advantage, mask_truncated=False) == []
     # another group of the question stays, without those that have no score
-    rows = question_rows(Trace(question, (left, whole)), advantage, mask_truncated=False)
-    assert [row.completion_ids for row in rows] == [(3,), (4,)]
+    rows = question_rows(rollout(left, whole, trained=[left, whole]), advantage, mask_truncated=False)
+    assert [row.completion_ids for row in rows] == [sample.completion.token_ids for sample in whole[:2]]
 
 
 @dataclass
@@ -59,15 +53,15 @@ class FirstAlone(ScriptedReward):
 def test_the_run_goes_on_without_such_a_question(algorithm: str, tmp_path: Path) -> None:
     whole = make(algorithm)
     fit(whole, 1, tmp_path / "whole")
-    ids = [trace.question.id for trace in kept(whole).steps[1]]
+    ids = [one.question.id for one in kept(whole).steps[1]]
     module = make(algorithm, FirstAlone(hit=lambda question: question.id == ids[0]))
     before = weights(module)
     fit(module, 2, tmp_path / "run")
     hit, *others = kept(module).steps[1]
-    assert [(len(group.completions), len(group.unscored)) for group in hit.groups] == [
-        (1, len(group.completions) - 1) for group in kept(whole).steps[1][0].groups
+    assert [[sample.score is not None for sample in each] for each in hit.rounds] == [
+        [True, *[False] * (len(each) - 1)] for each in kept(whole).steps[1][0].rounds
     ]
-    assert all(not group.unscored for trace in others for group in trace.groups)
+    assert all(sample.score is not None for one in others for sample in one.samples)
     assert module.rollout_step == 2
     assert math.isfinite(module.latest["train/loss"])
     assert any(not torch.equal(value, weights(module)[name]) for name, value in before.items())
@@ -114,14 +108,12 @@ def test_a_step_without_any_score_is_reported_without_a_reward(
 ) -> None:
     module, out, told = watched(algorithm, Silent(), tmp_path)
     assert module.rollout_step == 2
-    latest = module.latest
+    latest, first = module.latest, "draft" if algorithm == "igrpo" else "answer"
     assert not {name for name in latest if name.endswith(("reward_mean", "reward_std", "reward_best", "accuracy"))}
-    assert latest["reward/outcome/unscored"] == latest["stage1/outcome/unscored"] == 1.0
-    sampled = [
-        c for trace in kept(module).steps[2] for group in trace.groups for c in group.unscored if group.stage == 1
-    ]
-    assert latest["stage1/completions"] == len(sampled)
-    assert latest["stage1/length_mean"] == pytest.approx(sum(len(c.token_ids) for c in sampled) / len(sampled))
+    assert latest["reward/outcome/unscored"] == latest[f"{first}/outcome/unscored"] == 1.0
+    sampled = [sample.completion for one in kept(module).steps[2] for sample in one.of("answer", "draft")]
+    assert latest[f"{first}/completions"] == len(sampled)
+    assert latest[f"{first}/length_mean"] == pytest.approx(sum(len(c.token_ids) for c in sampled) / len(sampled))
     assert latest["alarm/entropy_collapse"] == 0.0
     assert "alarm/failed" not in latest
     assert told == []
@@ -135,27 +127,18 @@ def test_a_step_without_any_score_is_reported_without_a_reward(
 
 def test_only_the_refinements_lack_a_score(tmp_path: Path) -> None:
     module, out, _ = watched("igrpo", Silent(hit=lambda call: (call - 1) // 3 % 2 == 1), tmp_path)
-    assert "stage1/reward_mean" in module.latest
-    assert "stage2/reward_mean" not in module.latest
-    assert module.latest["stage2/completions"] == 3 * 2
+    assert "draft/reward_mean" in module.latest
+    assert "refinement/reward_mean" not in module.latest
+    assert module.latest["refinement/completions"] == 3 * 2
     assert isinstance(out.file, io.StringIO)
     assert "no reward" in out.file.getvalue()  # of what is trained, and not that of the drafts
-
-
-def test_a_line_without_any_score_is_not_taken_for_an_older_one() -> None:
-    question = Question("q", "", "")
-    metrics = trained_stage_metrics([Trace(question, (trained(0, 4),))])
-    stages = read_trained_stages({**metrics, "stage1/length_mean": 5.0, "stage1/entropy": 1.0})
-    assert all(
-        (stage.share, stage.reward, stage.length, stage.entropy) == (0, None, None, None) for stage in stages.values()
-    )
 
 
 def test_a_verdict_about_an_earlier_answer_is_no_score_of_the_reward(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     module, out, _ = watched("self_verification", Silent(hit=lambda call: call > 3), tmp_path)
-    assert any(group.stage == 3 and group.scores for trace in kept(module).steps[2] for group in trace.groups)
+    assert any(sample.score for one in kept(module).steps[2] for sample in one.of("verification"))
     assert "step 2: reward 'scripted' could score none of its 6 completions" in caplog.text
     assert "step 1: reward" not in caplog.text
     assert isinstance(out.file, io.StringIO)

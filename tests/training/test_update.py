@@ -13,17 +13,18 @@ from pydantic import TypeAdapter
 from torch.distributed.tensor import DTensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from igrpo.models.flops import Work, row_work
-from igrpo.models.shape import model_shape
-from igrpo.settings.correction import CorrectionConfig
-from igrpo.settings.transfer import TransferConfig
+from igrpo.losses import Objective
+from igrpo.models.flops import Work, model_shape, row_work
+from igrpo.settings.importance_weights import CrossPromptConfig
 from igrpo.training.batching import Row, collate, normaliser, question_rows, split_rows
 from igrpo.training.forward import PolicyForward, check_head
 from igrpo.training.update import NonFiniteError, Updater, UpdateResult
-from igrpo.types import Completion, Group, Prompt, Question, Score, Trace
+from igrpo.types import Completion, Prompt, Rollout, Score
+from tests.rollouts import rollout, samples
 from tests.training.models import (
     ADVANTAGE,
     IMITATION,
+    NO_WEIGHTS,
     gemma_with_softcap,
     gpt2,
     objective,
@@ -53,26 +54,25 @@ def update(
     objective_changes: dict[str, Any] | None = None, correction: dict[str, Any] | None = None, transfer: dict[str, Any] | None = None, **changes: Any,
 ) -> tuple[Gradients, UpdateResult]:  # fmt: skip
     goal, settings = objective(**(objective_changes or {})), trainer(**changes)
-    bonus = goal.entropy_bonus != 0
     optimizer = Gradients(model, lr)
     updater = Updater(
         policy=model if policy is None else policy,
         reference=reference,
-        objective=goal,
-        correction=CorrectionConfig(
-            **({"level": "none", "bound": "truncate", "low": None, "high": None} | (correction or {}))
+        objective=Objective(
+            goal,
+            NO_WEIGHTS.model_copy(update=correction),
+            None
+            if transfer is None
+            else TypeAdapter(CrossPromptConfig).validate_python({"method": "truncate"} | transfer),
         ),
-        transfer=None
-        if transfer is None
-        else TypeAdapter(TransferConfig).validate_python({"method": "truncate"} | transfer),
         trainer=settings,
-        forward=PolicyForward(temperature, settings.head_chunk, with_entropy=bonus, entropy_grad=bonus),
+        forward=PolicyForward(temperature, settings.head_chunk),
         backward=lambda loss: loss.backward(),
         shape=model_shape(model),
         pad_id=0,
         device=torch.device("cpu"),
     )
-    return optimizer, updater.run(questions, optimizer)
+    return optimizer, updater.run(questions, optimizer, goal.entropy_bonus)
 
 
 def naive_gradient(model: Any, flat: Sequence[Row], temperature: float = 1.0) -> torch.Tensor:
@@ -226,7 +226,7 @@ def test_the_sampler_gap_is_measured_on_completion_tokens() -> None:
     row = rows(count=1)[0]
     batch = collate([row], 0)
     with torch.no_grad():
-        true = PolicyForward(1.0, 8, with_entropy=False, entropy_grad=False)(model, batch).logprobs_BT[0].tolist()
+        true = PolicyForward(1.0, 8)(model, batch).logprobs_BT[0].tolist()
     shifted = Row(row.prompt_ids, row.completion_ids, tuple(x + 0.25 for x in true), 1.0, valid=True)
     _, result = update(model, [[shifted]])
     assert result.metrics["train/sampler_logprob_gap_mean"] == pytest.approx(0.25, abs=1e-5)
@@ -336,6 +336,11 @@ def test_rows_of_another_prompt_may_be_shaped(budget: int, temperature: float) -
     assert torch.equal(again.seen[0], optimizer.seen[0])
 
 
+def test_rows_of_another_prompt_need_settings() -> None:
+    with pytest.raises(AssertionError, match="another prompt"):
+        update(qwen(), [[replace(row, transferred=True) for row in rows()]])
+
+
 def test_non_finite_stops_with_the_weights_unharmed_or_skips_and_counts() -> None:
     bad = [Row(r.prompt_ids, r.completion_ids, r.sampler_logprobs, float("inf"), valid=True) for r in rows(count=2)]
     model = qwen()
@@ -377,10 +382,10 @@ def completion(tokens: tuple[int, ...], *, truncated: bool = False) -> Completio
 
 def test_question_rows_train_refinements_given_the_refinement_prompt() -> None:
     scores = tuple(Score(value, value == 1.0, "right" if value else "wrong") for value in (1.0, 0.0))
-    drafts = Group(1, Prompt((1,)), (completion((2,)), completion((3,))), scores, trained=False)
-    refined = (completion((4, 5)), completion((6,), truncated=True))
-    group = Group(2, Prompt((1, 9, 2)), refined, scores, trained=True, shown=(0,))
-    made = question_rows(Trace(Question("q", "", ""), (drafts, group)), ADVANTAGE, mask_truncated=True)
+    drafts = samples("draft", (completion((2,)), completion((3,))), scores)
+    made_of = (completion((4, 5)), completion((6,), truncated=True))
+    refined = samples("refinement", made_of, scores, number=2, prompt=Prompt((1, 9, 2)), shows=drafts[:1])
+    made = question_rows(rollout(drafts, refined, trained=[refined]), ADVANTAGE, mask_truncated=True)
     # mean 0.5, sample std sqrt(((0.5)^2 + (0.5)^2) / 1) = 0.7071; (1 - 0.5) / 0.7071 = 0.7071
     assert [row.prompt_ids for row in made] == [(1, 9, 2)] * 2
     assert [row.completion_ids for row in made] == [(4, 5), (6,)]
@@ -390,11 +395,12 @@ def test_question_rows_train_refinements_given_the_refinement_prompt() -> None:
     assert normaliser(made).tokens == 2
 
 
-def scored(*scores: tuple[float, bool | None]) -> Trace:
+def scored(*scores: tuple[float, bool | None]) -> Rollout:
     """One trained group whose completions are the tokens 3, 4, ... twice, with these values and verdicts."""
     completions = tuple(completion((3 + i, 3 + i)) for i in range(len(scores)))
     made = tuple(Score(value, correct, "right" if correct else "wrong") for value, correct in scores)
-    return Trace(Question("q", "", ""), (Group(1, Prompt((1, 2)), completions, made, trained=True),))
+    answers = samples("answer", completions, made, prompt=Prompt((1, 2)))
+    return rollout(answers, trained=[answers])
 
 
 @pytest.mark.parametrize(
@@ -429,12 +435,12 @@ def cross_entropy(model: Any, chosen: Sequence[Row]) -> torch.Tensor:
 
 
 def test_the_gradient_of_best_of_n_is_that_of_cross_entropy_on_the_chosen() -> None:
-    traces = [
+    rollouts = [
         scored((0.0, False), (1.0, True), (0.0, False)),
         scored((1.0, True), (1.0, True), (1.0, True)),
         scored((0.0, False), (0.0, False), (0.0, False)),
     ]
-    questions = [question_rows(trace, IMITATION, mask_truncated=False) for trace in traces]
+    questions = [question_rows(one, IMITATION, mask_truncated=False) for one in rollouts]
     model = qwen()
     changes = {"advantage": IMITATION, "surrogate": "reinforce", "clip_low": None, "clip_high": None}
     optimizer, result = update(model, questions, objective_changes=changes)

@@ -17,6 +17,7 @@ import pytest
 
 from igrpo.assembly.judge import build_judge
 from igrpo.generation.vllm.supervisor import free_port
+from igrpo.processes import wait_ended
 from igrpo.rewards.base import measured_values
 from igrpo.rewards.judge.backend import JudgeError, JudgeReply
 from igrpo.rewards.judge.openai_client import OpenAIBackend
@@ -24,8 +25,8 @@ from igrpo.rewards.judge.parsing import parse_score
 from tests.assembly.parts import completion
 from tests.composed import config
 from tests.end_to_end import runs
-from tests.rewards.judge.making import QUESTION, Rule, judge
-from tests.rewards.judge.test_openai_client import MESSAGES, endpoint
+from tests.rewards.judge.making import QUESTION, Rule, judge, settings
+from tests.rewards.judge.test_openai_client import MESSAGES
 from tests.vllm.models import MAX_LEN
 from tests.vllm.random_judge import make_judge, teach
 from tests.vllm.serving import told_until_ready
@@ -51,7 +52,7 @@ def start(folder: Path, model: Path, port: int) -> subprocess.Popen[str]:
 
 def ask(url: str, **changes: Any) -> JudgeReply:
     async def one() -> JudgeReply:
-        backend = OpenAIBackend(endpoint(url, **changes))
+        backend = OpenAIBackend(settings(url, **changes), trust_env=False)
         try:
             return await backend.ask(MESSAGES, 3)
         finally:
@@ -100,7 +101,7 @@ def test_a_served_judge_answers_with_its_own_weights_within_the_schema(
         processes = psutil.Process(serve.pid).children(recursive=True)
         serve.send_signal(signal.SIGTERM)
         assert serve.wait(60) == 128 + signal.SIGTERM
-    assert [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    assert wait_ended(processes, 10) == []
     assert list(work.iterdir()) == []
 
 
@@ -123,8 +124,8 @@ def test_a_judge_in_the_trainer_s_process_says_what_the_local_engine_makes_it_sa
     for line in measured:
         assert line["judge/requests"] >= 16, "each completion of a step"
         assert line["judge/output_tokens"] > 0
-    groups = [group for trace in runs.rollouts(tmp_path / "run") for group in trace["groups"]]
-    values = {completion["score"]["value"] for group in groups for completion in group["completions"]}
+    samples = [one for trace in runs.rollouts(tmp_path / "run") for one in trace["samples"]]
+    values = {one["score"]["value"] for one in samples if one["score"] is not None}
     assert values, "it was taught to say what can be read"
     assert all(0 <= value < 1 for value in values)
     greedy = (f"reward.model={model}", "reward.max_tokens=24", "reward.cache=null")

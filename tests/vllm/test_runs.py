@@ -36,24 +36,22 @@ def check(run_dir: Path, *, algorithm: str) -> None:
     traces = runs.rollouts(run_dir)
     assert len(traces) == 5 * 4
     for trace in traces:
-        completions = [c for group in trace["groups"] for c in group["completions"]]
+        completions = trace["samples"]
         assert [c["policy_version"] for c in completions] == [trace["step"] - 1] * 4
         seeds_differ = {tuple(c["token_ids"]) for c in completions}
-        assert len(seeds_differ) > 1 or trace["groups"][0]["completions"][0]["policy_entropy"] < 0.1
+        assert len(seeds_differ) > 1 or completions[0]["policy_entropy"] < 0.1
     steps = [line for line in runs.metrics(run_dir) if "train/loss" in line]
     assert len(steps) >= 1
     for line in steps:
         assert line["train/sampler_logprob_gap_max"] < 1e-3
         assert line["train/sampler_ess"] > 0.999
-    stages = ("stage1", "stage2") if algorithm == "igrpo" else ("stage1",)
-    measured = [line for line in runs.metrics(run_dir) if "stage1/completions" in line]
+    roles = ("draft", "refinement") if algorithm == "igrpo" else ("answer",)
+    measured = [line for line in runs.metrics(run_dir) if "budget/samples" in line]
     assert len(measured) == 5
-    assert all(line[f"{stage}/entropy"] > 0 for line in measured for stage in stages)
+    assert all(line[f"{role}/entropy"] > 0 for line in measured for role in roles)
     summary = runs.summary(run_dir)
     assert summary["samples"] == 5 * 4 * 4
-    assert summary["tokens"]["generated"] == sum(
-        len(c["token_ids"]) for trace in traces for group in trace["groups"] for c in group["completions"]
-    )
+    assert summary["tokens"]["generated"] == sum(len(c["token_ids"]) for trace in traces for c in trace["samples"])
     assert summary["tokens"]["prefilled"] > 0
     assert summary["single_shot"]["after"] is not None
 

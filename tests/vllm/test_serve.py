@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 
-from igrpo.generation.vllm.client import Client
+from igrpo.generation.vllm.client import VllmClient
 from igrpo.generation.vllm.supervisor import free_port
+from igrpo.processes import wait_ended
 from tests.vllm.serving import told_until_ready
 
 ROOT = Path(__file__).parents[2]
@@ -32,12 +33,12 @@ def test_it_serves_until_it_is_stopped_and_leaves_nothing_behind(tmp_path: Path)
     ) as serve:
         output = told_until_ready(serve)
         assert re.search(rf"rollout=vllm_server rollout\.url=http://127\.0\.0\.1:{port}$", output, re.MULTILINE), output
-        status = Client(f"http://127.0.0.1:{port}", None, request_timeout_s=60.0).status()
+        status = VllmClient(f"http://127.0.0.1:{port}", None, request_timeout_s=60.0).status()
         assert status is not None
         assert status.weights is None
         processes = psutil.Process(serve.pid).children(recursive=True)
         assert len(processes) >= 3
         serve.send_signal(signal.SIGTERM)
         assert serve.wait(60) == 128 + signal.SIGTERM
-    assert [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    assert wait_ended(processes, 10) == []
     assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -17,11 +16,12 @@ import psutil
 import pytest
 
 from igrpo.generation.base import Engine, SamplingParams
-from igrpo.generation.vllm.client import Client
+from igrpo.generation.vllm.client import VllmClient
 from igrpo.generation.vllm.launch import start_server
 from igrpo.generation.vllm.server import VllmServerEngine
 from igrpo.generation.vllm.supervisor import Supervisor
 from igrpo.models.lora import add_adapters
+from igrpo.processes import wait_ended
 from igrpo.settings.rollout import VllmServerConfig
 from igrpo.types import Completion
 from tests.vllm.models import (
@@ -85,7 +85,7 @@ def running(
     left = made.processes
     made.server.close()
     assert len(left) >= 3
-    assert [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
+    assert wait_ended(left, 10) == []
 
 
 def check_samples(engine: Engine, small: Small, version: int) -> None:
@@ -165,7 +165,7 @@ def test_work_is_counted_as_in_this_process(running: Running, tied_qwen: Small) 
 def test_samples_of_other_weights_are_refused(running: Running, tied_qwen: Small) -> None:
     engine = running.engine(session="mine")
     engine.sync_weights(0)
-    client = Client(running.server.url, KEY, request_timeout_s=60.0)
+    client = VllmClient(running.server.url, KEY, request_timeout_s=60.0)
     status = client.status()
     assert status is not None
     assert status.weights == "mine-0"
@@ -227,11 +227,11 @@ def test_a_server_killed_in_a_step_comes_back_and_every_sample_is_of_the_right_w
     params = SamplingParams(1.0, 1.0, 0, 100, ())
     calls = [(prompt, params, tuple(range(10 * i, 10 * i + 6))) for i, prompt in enumerate(PROMPTS)]
     undisturbed = sample_all(engine, calls)
-    before = Client(running.server.url, KEY, request_timeout_s=60.0).status()
+    before = VllmClient(running.server.url, KEY, request_timeout_s=60.0).status()
     assert before is not None
 
     results = asyncio.run(_with_a_kill(engine, calls, _process(running, victim)))
-    after = Client(running.server.url, KEY, request_timeout_s=60.0).status()
+    after = VllmClient(running.server.url, KEY, request_timeout_s=60.0).status()
     assert after is not None
     assert after.boot != before.boot
     assert after.weights == f"killed-{victim}-1"
@@ -256,18 +256,8 @@ async def _with_a_kill(
     await asyncio.sleep(0.5)  # what it had answered arrives
     assert not all(task.done() for task in rest)
     victim.kill()
-    deadline = time.monotonic() + 60
-    while not _is_gone(victim):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
+    assert await asyncio.to_thread(wait_ended, [victim], 60) == []
     return [first, *await asyncio.gather(*rest)]
-
-
-def _is_gone(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _process(running: Running, victim: str) -> psutil.Process:

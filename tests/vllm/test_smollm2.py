@@ -33,19 +33,17 @@ def check(run_dir: Path) -> None:
     """Each step was sampled from the newest weights with the trainer's log-probs, and judged as far as it was readable."""
     traces = runs.rollouts(run_dir)
     assert [trace["step"] for trace in traces] == [1] * QUESTIONS + [2] * QUESTIONS
-    groups = [group for trace in traces for group in trace["groups"]]
-    scored = [completion for group in groups for completion in group["completions"]]
-    missing = [completion for group in groups for completion in group["unscored"]]
+    samples = [one for trace in traces for one in trace["samples"]]
+    scored = [one for one in samples if one["score"] is not None]
+    missing = [one for one in samples if one["score"] is None]
     assert len(scored) + len(missing) == 2 * QUESTIONS * SAMPLES
     for trace in traces:
-        assert {c["policy_version"] for g in trace["groups"] for c in g["completions"]} <= {trace["step"] - 1}
+        assert {one["policy_version"] for one in trace["samples"]} <= {trace["step"] - 1}
     assert scored
     assert all(0 <= completion["score"]["value"] <= 1 for completion in scored)
     steps = [line for line in runs.metrics(run_dir) if "judge/requests" in line]
     assert sum(line["judge/unscored"] for line in steps) == len(missing)
-    different = {
-        (trace["question"]["id"], c["text"]) for trace in traces for g in trace["groups"] for c in g["completions"]
-    }
+    different = {(trace["question"]["id"], one["text"]) for trace in traces for one in trace["samples"]}
     assert sum(line["judge/requests"] for line in steps) >= len(different), "the same solution is asked about once"
     trained = [line for line in runs.metrics(run_dir) if "train/loss" in line]
     assert len(trained) == 2

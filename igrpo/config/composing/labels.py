@@ -4,7 +4,8 @@
 compared. The group's file, an experiment or a sweep sets it. If the label is the name of a file in ``conf/condition``,
 the run must have the settings of that file; other labels are the user's own and are not checked. Settings that the file
 does not set (the objective, for most conditions) can be chosen freely, unless they turn the run into another condition:
-``condition=igrpo algorithm.train_on=[draft,refine]`` is ``condition=igrpo_both``.
+``condition=igrpo algorithm.train_on=[draft,refine]`` is ``condition=igrpo_both``. Nor can a setting take back what the
+condition's choice of a group changes: ``condition=dapo dynamic_sampling.max_attempts=0``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from igrpo.config.composing.folders import choices, shipped
+from igrpo.config.composing.folders import choices, defaults, shipped
 
 #: Default of ``condition``: the name of the algorithm, whatever its settings.
 _DEFAULT = "${algorithm.name}"
@@ -65,6 +66,7 @@ def label_problems(config: DictConfig) -> Iterator[str]:
     settings = OmegaConf.create(values)
     wrong = [(key, chosen.get(key), choice) for key, choice in own.groups.items() if chosen.get(key) != choice]
     wrong = wrong or _differing(settings, own.settings)  # compare settings only if all groups match
+    wrong = wrong or _taken_back(settings, own)
     for key, value, meant in wrong:
         stands_for = f"it stands for {key}={_typed(meant)}"
         yield f"condition={label} cannot go with {key}={_typed(value)}: {stands_for}; {_ADVICE}"
@@ -101,9 +103,32 @@ def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 def _group_value(groups: Mapping[str, str], key: str) -> Any:
     """Return the unresolved value of a setting in the file of its group's choice."""
-    group, _, name = key.partition(".")
-    content = yaml.safe_load((shipped("conf") / group / f"{groups[group]}.yaml").read_text(encoding="utf-8"))
-    return dict(_flat(content, ""))[name]
+    group = key.partition(".")[0]
+    return _group_settings(group, groups[group])[key]
+
+
+def _group_settings(group: str, choice: str) -> dict[str, Any]:
+    """Return the dotted settings of a group's file, with unresolved values, but for its name."""
+    content = yaml.safe_load((shipped("conf") / group / f"{choice}.yaml").read_text(encoding="utf-8"))
+    return {
+        key: value for key, value in _flat(content, f"{group}.") if key not in {f"{group}.name", f"{group}.defaults"}
+    }
+
+
+def _taken_back(config: DictConfig, condition: _Condition) -> list[tuple[str, Any, Any]]:
+    """Return the settings that the condition's choices of groups change, and that have their default value again.
+
+    Groups whose choices have other settings than the default choice (such as another algorithm) are not compared.
+    """
+    found: list[tuple[str, Any, Any]] = []
+    for group, default in defaults("train").items():
+        if condition.groups.get(group, default) == default:
+            continue
+        own, plain = _group_settings(group, condition.groups[group]), _group_settings(group, default)
+        if own.keys() <= plain.keys():
+            changed = {key: value for key, value in own.items() if value != plain[key]}
+            found += [one for one in _differing(config, changed) if one[1] == _resolved(config, plain[one[0]])]
+    return found
 
 
 def _differing(config: DictConfig, expected: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

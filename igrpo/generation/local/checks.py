@@ -76,8 +76,8 @@ def check_decoding(model: PreTrainedModel) -> None:
         gaps = [gap for row in finished for gap in _gaps(model, prompts[row.row.owner], row)]
     if not fmean(gaps) <= (_TOLERANCE if model.dtype == torch.float32 else _HALF_TOLERANCE):
         raise ValueError(
-            f"the local engine cannot sample from {name}: decoded in a batch, its tokens have log-probs that are "
-            f"{fmean(gaps):.3g} nats away from the model's own; {_ADVICE}"
+            f"the local engine cannot sample from {name}: decoded in a batch, its tokens have log-probs that differ "
+            f"by {fmean(gaps):.3g} nats from those of single forward passes; {_ADVICE}"
         )
 
 
@@ -119,4 +119,4 @@ def check_request(
         )
     for seed in seeds:
         if not 0 <= seed < 1 << 63:
-            raise ValueError(f"seed={seed}: must lie in 0 .. 2**63 - 1")
+            raise ValueError(f"seed={seed}: must be 0 to 2**63 - 1")

@@ -21,8 +21,7 @@ from igrpo.generation.local.checks import check_model, check_request
 from igrpo.generation.local.decode_attention import sampling_mode, takes_decode_attention
 from igrpo.generation.local.decode_batch import DecodeBatch, DecodeRow, FinishedRow, embedding_weight, prefill
 from igrpo.generation.local.kv_cache import Prefix
-from igrpo.models.flops import decode_work, prefill_work
-from igrpo.models.shape import model_shape
+from igrpo.models.flops import decode_work, model_shape, prefill_work
 from igrpo.types import Completion
 
 

@@ -30,13 +30,13 @@ def layer_windows(model: Any) -> Mapping[str, int | None]:
     others = sorted({type(layer).__name__ for layer in layers} - {"DynamicLayer", "DynamicSlidingWindowLayer"})
     types = set(getattr(config, "layer_types", None) or ())
     if others or model._is_stateful:
-        raise OtherStateError(f"its layers keep a recurrent or hybrid state ({', '.join(others) or 'of its own'})")
+        raise OtherStateError(f"its layers keep a recurrent or hybrid state ({', '.join(others) or 'custom'})")
     settings = {name: value for name, value in config.to_dict().items() if value not in (None, False, 0)}
     own = [name for name in settings if "window" in name and name.lstrip("_") not in _KNOWN]
     own += [name for name in ("attention_chunk_size", "alibi") if name in settings]
     if own or types - {_FULL, _SLIDING}:
         found = ", ".join(own or sorted(types - {_FULL, _SLIDING}))
-        raise OtherStateError(f"its attention depends on a token's place in a way of its own ({found})")
+        raise OtherStateError(f"its attention uses positions in a way that the engine lacks ({found})")
     windows: dict[str, int | None] = {}
     for layer in layers:
         if isinstance(layer, DynamicSlidingWindowLayer):

@@ -1,4 +1,4 @@
-"""Client of the vLLM server: one request per sample, and a classification of failed requests."""
+"""VllmClient of the vLLM server: one request per sample, and a classification of failed requests."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import Any
 import aiohttp
 
 from igrpo.generation.base import SamplingParams
+from igrpo.generation.vllm.health import OPENER, is_healthy
 from igrpo.generation.vllm.middleware import GENERATE_PATH, WEIGHTS_HEADER
-from igrpo.generation.vllm.requests import Answer, sampling_arguments
+from igrpo.generation.vllm.requests import VllmSample, sampling_arguments
 
 _STATUS_TIMEOUT_S = 10.0
 
@@ -42,7 +43,7 @@ class Status:
     workers: int
 
 
-class Client:
+class VllmClient:
     """Requests to one server. ``sample`` is asynchronous, all other calls block."""
 
     def __init__(self, url: str, api_key: str | None, *, request_timeout_s: float) -> None:
@@ -66,7 +67,7 @@ class Client:
         params: SamplingParams,
         seed: int,
         label: str,
-    ) -> Answer:
+    ) -> VllmSample:
         """Request one sample from the weights ``label``, and return all of its tokens.
 
         Raises:
@@ -145,7 +146,7 @@ class Client:
             method=method,
         )
         try:
-            with _OPENER.open(request, timeout=timeout_s) as reply:
+            with OPENER.open(request, timeout=timeout_s) as reply:
                 content = reply.read()
         except urllib.error.HTTPError as error:
             content = error.read()
@@ -163,20 +164,7 @@ class Client:
         return result
 
 
-def is_healthy(url: str) -> bool:
-    """True if the server at ``url`` reports that its engine is healthy."""
-    try:
-        with _OPENER.open(f"{url}/health", timeout=_STATUS_TIMEOUT_S) as reply:
-            return bool(reply.status == 200)
-    except (OSError, http.client.HTTPException):
-        return False
-
-
-# no proxies: weights and prompts are sent to the server only
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def parse_answer(content: bytes) -> Answer:
+def parse_answer(content: bytes) -> VllmSample:
     """Parse vLLM's answer to a request for one sample.
 
     Raises:
@@ -189,7 +177,7 @@ def parse_answer(content: bytes) -> Answer:
         logprobs = choice["logprobs"]["content"]
         details = reply["usage"]["prompt_tokens_details"] or {}
         of_these = tuple(int(entry["token_id"]) for entry in logprobs) == tokens
-        answer = Answer(
+        answer = VllmSample(
             token_ids=tokens,
             logprobs=tuple(float(entry["logprob"]) for entry in logprobs),
             cached_tokens=int(details.get("cached_tokens") or 0),
@@ -197,15 +185,15 @@ def parse_answer(content: bytes) -> Answer:
             finish_reason=str(choice["finish_reason"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise LostError(f"no answer of the expected form ({type(error).__name__}: {error})") from None
+        raise LostError(f"the answer has an unexpected form ({type(error).__name__}: {error})") from None
     if not of_these:
-        raise LostError("the answer has log-probs of other tokens than its own")
+        raise LostError("the answer has log-probs of other tokens")
     return answer
 
 
 def _refusal(url: str, status: int, content: bytes) -> str:
     if status == 401:
-        return f"{url} wants another API key: rollout.api_key_env names the variable that holds it, on both sides"
+        return f"{url} requires another API key: rollout.api_key_env names the variable that holds it, on both sides"
     return f"{url} refused a request ({status}): {_excerpt(content)}"
 
 

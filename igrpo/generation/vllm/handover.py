@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import torch
 
 from igrpo import distributed
-from igrpo.generation.vllm.client import Client, LostError, ServerRefusedError, Status
+from igrpo.generation.vllm.client import LostError, ServerRefusedError, Status, VllmClient
 from igrpo.generation.vllm.launch import is_loopback
 from igrpo.generation.vllm.nccl import NcclTransfer
 from igrpo.generation.vllm.supervisor import Supervisor
@@ -32,7 +32,7 @@ class Handover:
     def __init__(
         self,
         model: Any,
-        client: Client,
+        client: VllmClient,
         config: VllmServerConfig,
         *,
         session: str,
@@ -88,8 +88,8 @@ class Handover:
             if distributed.world() > 1:
                 raise ServerRefusedError(
                     f"the vLLM server was lost in the middle of a step ({reason}), and rollout.transfer=nccl with "
-                    "several trainer processes cannot load it again there: go on by resume=RUN_DIR, or set "
-                    "rollout.transfer=path"
+                    "several trainer processes cannot load it again within a step: resume the run (resume=RUN_DIR), or "
+                    "set rollout.transfer=path"
                 )
             self._leave_group()
             self._send_by_nccl(self.label)
@@ -184,7 +184,7 @@ class Handover:
             after = self._client.status()
             if after is not None and after.boot == before.boot:
                 raise ServerRefusedError(f"the vLLM server cannot load the weights: {reason}")
-        raise ServerRefusedError(f"the vLLM server dies when it loads the weights: {reason}")
+        raise ServerRefusedError(f"the vLLM server ends when it loads the weights: {reason}")
 
     def _wait_ready(self, reason: str) -> Status:
         deadline = time.monotonic() + self._config.ready_timeout_s

@@ -8,7 +8,7 @@ from typing import Any
 
 from igrpo import distributed
 from igrpo.generation.vllm.environment import set_process_variables
-from igrpo.generation.vllm.requests import Answer
+from igrpo.generation.vllm.requests import VllmSample
 from igrpo.generation.vllm.served import ServedModel
 from igrpo.generation.vllm.worker import WORKER_EXTENSION
 from igrpo.settings.rollout import VllmColocateConfig, VllmEngineConfig
@@ -108,11 +108,11 @@ def shut_down(engine: Any, *, group_is_vllms: bool) -> None:
     destroy_model_parallel()
 
 
-def read_answer(output: Any) -> Answer:
+def read_answer(output: Any) -> VllmSample:
     """Return the answer of a finished request of one sample."""
     (sample,) = output.outputs
     tokens = tuple(sample.token_ids)
-    return Answer(
+    return VllmSample(
         token_ids=tokens,
         logprobs=tuple(float(at[token].logprob) for at, token in zip(sample.logprobs, tokens, strict=True)),
         cached_tokens=output.num_cached_tokens or 0,

@@ -136,7 +136,7 @@ class WeightGate:
             raise _RefusedError(400, f"path={text}: must be absolute and end in .safetensors")
         path = path.resolve()
         if self._folder is not None and not path.is_relative_to(self._folder):
-            raise _RefusedError(403, f"path={text}: lies outside this server's rollout.weights_dir={self._folder}")
+            raise _RefusedError(403, f"path={text}: is outside this server's rollout.weights_dir={self._folder}")
         if not path.is_file():
             raise _RefusedError(404, f"path={text}: the server sees no such file; both need the same folder")
         return path
@@ -199,7 +199,7 @@ async def _read_body(receive: Receive) -> Body:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise _RefusedError(400, "the client went away")
+            raise _RefusedError(400, "the client disconnected")
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > _MAX_BODY:
@@ -218,7 +218,7 @@ async def _read_body(receive: Receive) -> Body:
 def _text(body: Body, name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not value:
-        raise _RefusedError(400, f"{name} is missing, or no text")
+        raise _RefusedError(400, f"{name} is missing, or not a string")
     return value
 
 

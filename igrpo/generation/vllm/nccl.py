@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from igrpo import distributed
-from igrpo.generation.vllm.client import Client
+from igrpo.generation.vllm.client import VllmClient
 from igrpo.models.weights import named_weights
 
 
@@ -25,7 +25,7 @@ class NcclTransfer:
     """
 
     def __init__(
-        self, model: Any, client: Client, dtype: torch.dtype, *, workers: int, address: str, timeout_s: float
+        self, model: Any, client: VllmClient, dtype: torch.dtype, *, workers: int, address: str, timeout_s: float
     ) -> None:
         """Join the group with the server's workers.
 
@@ -77,9 +77,9 @@ class NcclTransfer:
 
 @dataclass
 class _Calls:
-    """Client that vLLM's sender uses to call the server, through the routes of our gate."""
+    """VllmClient that vLLM's sender uses to call the server, through the routes of our gate."""
 
-    client: Client
+    client: VllmClient
     timeout_s: float
     names: list[str]
     label: str = ""
@@ -94,6 +94,6 @@ class _Calls:
         self.client.call("POST", "/igrpo/transfer/update", {"update_info": update_info}, timeout_s=self.timeout_s)
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
-        assert weight_version is None, "the label says it"
+        assert weight_version is None, "the label is the version"
         body = {"label": self.label, "names": self.names}
         self.client.call("POST", "/igrpo/transfer/finish", body, timeout_s=self.timeout_s)

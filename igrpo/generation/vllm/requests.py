@@ -12,8 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from igrpo.generation.base import SamplingParams
 from igrpo.generation.completions import CompletionMaker
 from igrpo.generation.local.checks import check_request
-from igrpo.models.flops import Work, decode_work, prefill_work
-from igrpo.models.shape import model_shape
+from igrpo.models.flops import Work, decode_work, model_shape, prefill_work
 from igrpo.types import Completion
 
 #: vLLM raises lower temperatures to this one, with a warning.
@@ -21,7 +20,7 @@ _LOWEST_TEMPERATURE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class VllmSample:
     """A sample as returned by vLLM.
 
     Holds the tokens, the log-prob of each, the number of prompt tokens that came from vLLM's cache, and the versions of
@@ -94,13 +93,13 @@ class Requests:
                 "or 0 for greedy"
             )
 
-    def completion(self, prompt: Sequence[int], params: SamplingParams, answer: Answer, version: int) -> Completion:
+    def completion(self, prompt: Sequence[int], params: SamplingParams, answer: VllmSample, version: int) -> Completion:
         """Build the completion of a finished answer.
 
         At temperature 0 the distribution is one point, so its log-probs are 0.
         """
-        assert answer.token_ids, "vLLM gave no token"
-        assert len(answer.token_ids) == len(answer.logprobs), "one log-prob a token"
+        assert answer.token_ids, "vLLM returned no token"
+        assert len(answer.token_ids) == len(answer.logprobs), "one log-prob per token"
         self._count(len(prompt), answer)
         logprobs = answer.logprobs if params.temperature > 0 else (0.0,) * len(answer.logprobs)
         return self._completions.make(
@@ -112,7 +111,7 @@ class Requests:
             version=version,
         )
 
-    def _count(self, prompt: int, answer: Answer) -> None:
+    def _count(self, prompt: int, answer: VllmSample) -> None:
         cached = answer.cached_tokens
         whole, before = prefill_work(prompt), prefill_work(cached)
         computed = Work(prompt - cached, whole.attended - before.attended, 1)

@@ -19,9 +19,9 @@ import aiohttp
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from igrpo.generation.base import SamplingParams
-from igrpo.generation.vllm.client import Client, LostError
+from igrpo.generation.vllm.client import LostError, VllmClient
 from igrpo.generation.vllm.handover import Handover
-from igrpo.generation.vllm.requests import Answer, RequestEngine, Requests
+from igrpo.generation.vllm.requests import RequestEngine, Requests, VllmSample
 from igrpo.generation.vllm.supervisor import Supervisor
 from igrpo.settings.rollout import VllmServerConfig
 from igrpo.types import Completion
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 class _Link:
     """State of one event loop: connections, a limit on concurrent requests, and a lock for restoring the server."""
 
-    def __init__(self, client: Client, concurrency: int) -> None:
+    def __init__(self, client: VllmClient, concurrency: int) -> None:
         self.loop = asyncio.get_running_loop()
         self.session: aiohttp.ClientSession = client.session(concurrency)
         self.turns = asyncio.Semaphore(concurrency)
@@ -68,7 +68,7 @@ class VllmServerEngine(RequestEngine):
         """
         super().__init__(Requests(model, tokenizer, max_model_len))
         self._config, self._server = config, server
-        self._client = Client(url, api_key, request_timeout_s=config.request_timeout_s)
+        self._client = VllmClient(url, api_key, request_timeout_s=config.request_timeout_s)
         self._handover = Handover(model, self._client, config, session=session, weights_dir=weights_dir, server=server)
         self._losses = 0  # since the last sync
         self._epoch = 0  # counts restorations
@@ -143,7 +143,7 @@ class VllmServerEngine(RequestEngine):
                 self.busy_seconds += time.perf_counter() - self._busy_since
                 await link.session.close()
 
-    async def _one(self, link: _Link, prompt: tuple[int, ...], params: SamplingParams, seed: int) -> Answer:
+    async def _one(self, link: _Link, prompt: tuple[int, ...], params: SamplingParams, seed: int) -> VllmSample:
         """Repeat the request until it is answered or refused, or the server is given up."""
         label = self._handover.label
         assert label is not None

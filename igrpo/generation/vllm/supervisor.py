@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-import http.client
+import logging
 import os
 import signal
 import socket
@@ -11,17 +11,22 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from igrpo.generation.vllm import guard
+from igrpo.generation.vllm.health import is_healthy
+from igrpo.processes import members_of_group, wait_ended
+
+log = logging.getLogger(__name__)
 
 _POLL_S = 0.2
 _BACK_OFF_S = (0.5, 2.0, 8.0, 30.0)
 _LOG_LINES = 25
+#: Seconds that the kernel may take to end killed processes.
+_KILLED_WITHIN_S = 10.0
 
 
 class ServerError(RuntimeError):
@@ -139,12 +144,12 @@ class Supervisor:
             self._closing.wait(_BACK_OFF_S[min(failures, len(_BACK_OFF_S)) - 1])
 
     def _start(self) -> subprocess.Popen[bytes]:
-        with self._log_file.open("ab") as log:
+        with self._log_file.open("ab") as log_file:
             process = subprocess.Popen(
                 [sys.executable, guard.__file__, *self._command],
                 env=self._environment,
                 stdin=subprocess.PIPE,  # never written to: it closes when this process ends
-                stdout=log,
+                stdout=log_file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -154,7 +159,7 @@ class Supervisor:
     def _await_health(self, process: subprocess.Popen[bytes]) -> bool:
         deadline = time.monotonic() + self._ready_timeout_s
         while time.monotonic() < deadline and process.poll() is None and not self._closing.is_set():
-            if _is_healthy(self.url):
+            if is_healthy(self.url, timeout_s=5):
                 return True
             self._closing.wait(_POLL_S)
         return False
@@ -180,7 +185,10 @@ class Supervisor:
 
 
 def stop_group(process: subprocess.Popen[bytes], patience_s: float = 10.0) -> None:
-    """Send SIGTERM to the leader's process group, then SIGKILL to what is left. ``process`` leads the session."""
+    """Send SIGTERM to the leader's process group, then SIGKILL to what is left, and wait until all have ended.
+
+    ``process`` leads the session.
+    """
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         try:
@@ -190,6 +198,8 @@ def stop_group(process: subprocess.Popen[bytes], patience_s: float = 10.0) -> No
             process.wait()
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # what the leader left behind
+        if left := wait_ended(members_of_group(process.pid), _KILLED_WITHIN_S):
+            log.warning("killed %.0f s ago and still not ended: processes %s", _KILLED_WITHIN_S, [p.pid for p in left])
     assert process.stdin is not None
     process.stdin.close()
 
@@ -200,14 +210,3 @@ def free_port(host: str) -> int:
     with socket.socket(family) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
-
-
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy could answer while the server is down
-
-
-def _is_healthy(url: str) -> bool:
-    try:
-        with _OPENER.open(f"{url}/health", timeout=5) as reply:
-            return bool(reply.status == 200)
-    except (OSError, http.client.HTTPException):
-        return False

@@ -7,19 +7,19 @@ from collections import Counter
 
 from igrpo.rewards.base import Measure
 
-#: One line per metric: unit; definition. Metrics cover one step's training completions, unless they say 'so far'.
+#: One line per metric: unit; definition. Counts and shares are of one step's training completions.
 METRIC_DOCS: dict[str, str] = {
-    "judge/requests": "count; replies that the judge gave, readable or not",
-    "judge/cached_share": "share; of the votes that were wanted, those that the cache held",
-    "judge/retries": "count; tries that failed (busy, broken, too slow) before one was answered",
-    "judge/unparsable": "count; replies that were no score: asked for once more, then the vote is missing",
-    "judge/refused": "count; requests that the judge's server does not take, such as too long ones",
+    "judge/requests": "count; replies of the judge, readable or not",
+    "judge/cached_share": "share; votes that were found in the cache",
+    "judge/retries": "count; failed tries (server busy, broken or too slow) before an answer",
+    "judge/unparsable": "count; replies without a valid score; each vote is requested once more, then it is missing",
+    "judge/refused": "count; requests that the judge's server rejects, for example as too long",
     "judge/cut": "count; completions whose middle was left out (reward.max_solution_chars)",
-    "judge/unscored": "count; completions without any vote: they leave their group",
-    "judge/agreement": "share; the judge's verdict is the rule verifier's, among the completions that have both",
-    "judge/input_tokens": "tokens; read by the judge so far, evaluations and lost steps included",
-    "judge/output_tokens": "tokens; written by the judge so far, likewise",
-    "judge/cost": "currency of reward.input_price; so far, likewise",
+    "judge/unscored": "count; completions without any vote, which are removed from their group",
+    "judge/agreement": "share; same verdict by judge and rule verifier, of the completions that have both",
+    "judge/input_tokens": "tokens; read by the judge since the start of the run, including evaluations and lost steps",
+    "judge/output_tokens": "tokens; written by the judge since the start of the run, likewise",
+    "judge/cost": "currency of reward.input_price; since the start of the run, likewise",
 }
 
 

@@ -14,39 +14,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
 from weakref import WeakValueDictionary
 
 from igrpo.rewards.base import Measure, Reward, checked_score
 from igrpo.rewards.judge.backend import Backend, JudgeRefusedError, JudgeReply
-from igrpo.rewards.judge.cache import ScoreCache, cache_key
 from igrpo.rewards.judge.counts import Counts
 from igrpo.rewards.judge.own_loop import OwnLoop, together
 from igrpo.rewards.judge.parsing import parse_score
 from igrpo.rewards.judge.prompt import JudgePrompt, Message, asked_again
-from igrpo.rewards.judge.spending import Spending
+from igrpo.rewards.judge.store import ScoreCache, Spending, cache_key
 from igrpo.seeding import derive_seed
+from igrpo.settings.reward import GenerativeJudgeConfig
 from igrpo.types import Completion, Question, Score
 
 log = logging.getLogger(__name__)
 
 _TRIES = 2  # requests per vote, if replies cannot be read
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """Settings for turning votes into a Score.
-
-    ``votes``: replies per completion. ``verdict``: the source of ``Score.correct``. It is the judge (a value of
-    ``threshold`` or more is right), or the rule if it has a verdict. ``partial_credit``: see the module's docstring.
-    """
-
-    votes: int
-    threshold: float
-    verdict: Literal["judge", "rule"]
-    partial_credit: float | None
 
 
 class Judge:
@@ -55,6 +39,9 @@ class Judge:
     Thread-safe. It can be used from any number of event loops; the work is done in an event loop of its own.
 
     Args:
+        config: settings of the prompt, the votes and the verdict.
+        backend: answers the requests; closed with this object.
+        cache, spending: scores and costs so far; closed with this object.
         concurrency: maximum number of concurrent requests.
         verifier: the rule verifier; closed with this object.
     """
@@ -63,16 +50,15 @@ class Judge:
 
     def __init__(
         self,
+        config: GenerativeJudgeConfig,
         backend: Backend,
-        prompt: JudgePrompt,
-        judgement: Judgement,
         *,
         cache: ScoreCache,
         spending: Spending,
         verifier: Reward,
         concurrency: int,
     ) -> None:
-        self._backend, self._prompt, self._judgement = backend, prompt, judgement
+        self._config, self._backend, self._prompt = config, backend, JudgePrompt(config)
         self._cache, self._spending, self._verifier = cache, spending, verifier
         self._counts = Counts()
         self._loop = OwnLoop("igrpo-judge")
@@ -88,7 +74,7 @@ class Judge:
             RewardPausedError: ``reward.max_cost`` is spent.
         """
         texts = [completion.text for completion in completions]
-        if self._judgement.partial_credit is None:
+        if self._config.partial_credit is None:
             ruled, judged = await asyncio.gather(self._rule(question, completions), self._judge(question, texts))
         else:  # the judge is not asked about solutions that the rule finds right
             ruled = await self._rule(question, completions)
@@ -114,20 +100,20 @@ class Judge:
 
     def _score(self, rule: Score | None, judged: float | None) -> Score | None:
         """Combine the verdicts of rule and judge into one Score, and count them."""
-        judgement, ruled = self._judgement, None if rule is None else rule.correct
-        gated = judgement.partial_credit is not None
+        config, ruled = self._config, None if rule is None else rule.correct
+        gated = config.partial_credit is not None
         if not (gated and ruled) and judged is None:
             self._counts.add("unscored")
             return None
-        opinion = None if judged is None else judged >= judgement.threshold
+        opinion = None if judged is None else judged >= config.threshold
         if ruled is not None and opinion is not None:
             self._counts.add("compared")
             self._counts.add("agreed", int(ruled == opinion))
-        first = ruled if gated or judgement.verdict == "rule" else opinion
+        first = ruled if gated or config.verdict == "rule" else opinion
         correct = first if first is not None else opinion
         value = judged
-        if judgement.partial_credit is not None:
-            value = 1.0 if ruled or judged is None else judgement.partial_credit * judged
+        if config.partial_credit is not None:
+            value = 1.0 if ruled or judged is None else config.partial_credit * judged
         assert value is not None
         assert correct is not None, "one of the two has a verdict"
         return Score(
@@ -152,7 +138,7 @@ class Judge:
 
     async def _value(self, question: Question, text: str) -> float | None:
         messages = self._prompt.messages(question, text)
-        votes = await together(self._vote(messages, number) for number in range(self._judgement.votes))
+        votes = await together(self._vote(messages, number) for number in range(self._config.votes))
         read = [vote for vote in votes if vote is not None]
         return fmean(read) if read else None
 
@@ -173,7 +159,7 @@ class Judge:
             try:
                 score = await self._ask(asked, derive_seed("judge", number, attempt), key)
             except JudgeRefusedError as error:
-                log.warning("the judge refuses a solution, which stays without this vote: %s", error)
+                log.warning("the judge rejects the request for a vote, which is missing: %s", error)
                 self._counts.add("refused")
                 return None
             if score is not None:
@@ -200,7 +186,7 @@ class Judge:
         await asyncio.to_thread(self._keep, key, reply, score)
         if score is None:
             self._counts.add("unparsable")
-            log.info("the judge's reply is no score: %.300r", reply.text)
+            log.info("the judge's reply contains no valid score: %.300r", reply.text)
         return score
 
     def _keep(self, key: str, reply: JudgeReply, score: float | None) -> None:

@@ -13,9 +13,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import count
 
+from igrpo.settings.reward import GenerativeJudgeConfig
 from igrpo.types import Question
 
 #: Chat message: role and content.
@@ -34,56 +34,43 @@ _OPENING = re.compile(r"<(?=[|｜/<!A-Za-z_])|\[(?=/?[A-Z_]{2,})")
 _MARK = re.compile(r"\{(problem|reference|answer|solution)\}")
 
 
-@dataclass(frozen=True, slots=True)
 class JudgePrompt:
-    """Templates of the judge's messages.
+    """Builder of the judge's messages.
 
-    ``user`` contains ``{problem}``, ``{reference}`` and ``{solution}``. ``{reference}`` is replaced by the template
-    ``reference``, which contains ``{answer}``; it is left empty without an answer, or if ``use_reference`` is False.
-    The middle of a solution longer than ``max_solution_chars`` is left out.
-
-    Raises:
-        ValueError: a template lacks a placeholder, or has it twice.
+    The template ``user`` of ``config.prompt`` contains ``{problem}``, ``{reference}`` and ``{solution}``, each once.
+    ``{reference}`` is replaced by the template ``reference``, which contains ``{answer}``; it is left empty without an
+    answer, or if ``use_reference`` is False. The middle of a solution longer than ``max_solution_chars`` is left out.
     """
 
-    system: str
-    user: str
-    reference: str
-    use_reference: bool
-    max_solution_chars: int
-
-    def __post_init__(self) -> None:
-        marks = {"user": ["problem", "reference", "solution"], "reference": ["answer"]}
-        for key, names in marks.items():
-            found = _MARK.findall(getattr(self, key))
-            if sorted(found) != sorted(names):
-                wanted = ", ".join(f"{{{name}}}" for name in names)
-                raise ValueError(f"reward.prompt.{key} must hold {wanted}, each once; it holds {found}")
+    def __init__(self, config: GenerativeJudgeConfig) -> None:
+        self._templates, self._use_reference = config.prompt, config.use_reference
+        self._max_solution_chars = config.max_solution_chars
 
     def messages(self, question: Question, solution: str) -> list[Message]:
         """Return the system message and the user message for one solution."""
         problem, answer, text = map(harmless, (question.problem, question.answer, self._shortened(solution)))
         key = _key((problem, answer), text)
         reference = ""
-        if self.use_reference and answer.strip():
-            reference = _filled(self.reference, {"answer": fenced("reference answer", answer, key)})
+        if self._use_reference and answer.strip():
+            reference = _filled(self._templates.reference, {"answer": fenced("reference answer", answer, key)})
         parts = {
             "problem": fenced("problem", problem, key),
             "reference": reference,
             "solution": fenced("solution", text, key),
         }
-        return [{"role": "system", "content": self.system}, {"role": "user", "content": _filled(self.user, parts)}]
+        user = _filled(self._templates.user, parts)
+        return [{"role": "system", "content": self._templates.system}, {"role": "user", "content": user}]
 
     def is_cut(self, solution: str) -> bool:
         """True if the solution is longer than ``max_solution_chars``."""
-        return len(solution) > self.max_solution_chars
+        return len(solution) > self._max_solution_chars
 
     def _shortened(self, solution: str) -> str:
         if not self.is_cut(solution):
             return solution
-        head = self.max_solution_chars // 2
-        tail = self.max_solution_chars - head
-        left_out = len(solution) - self.max_solution_chars
+        head = self._max_solution_chars // 2
+        tail = self._max_solution_chars - head
+        left_out = len(solution) - self._max_solution_chars
         return f"{solution[:head]}\n[{left_out} characters left out]\n{solution[-tail:]}"
 
 

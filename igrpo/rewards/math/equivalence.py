@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from igrpo.rewards.math import rules, word_rules
+from igrpo.rewards.math import collection_rules, rules, word_rules
 from igrpo.rewards.math.comparing import Comparing
 from igrpo.rewards.math.conventions import AnswerConventions
 from igrpo.rewards.math.functions import UnparsableError
@@ -43,7 +43,7 @@ class Rule:
 RULES: tuple[Rule, ...] = (
     Rule(
         "definitions by cases",
-        rules.cases,
+        collection_rules.cases,
         ((r"\begin{cases}1&x>0\\0&x<0\end{cases}", r"\begin{cases}0,&x<0\\1,&0<x\end{cases}", True),),
     ),
     Rule("percent signs, by convention", rules.percents, ((r"28\%", "28", True), (r"(10,2)", r"(10\%,2)", False))),
@@ -59,9 +59,13 @@ RULES: tuple[Rule, ...] = (
         rules.chain,
         ((r"16\pi", r"16\pi\approx50.27", True), ("3", r"2\approx3", False), ("5", "x=5", True)),
     ),
-    Rule("membership", rules.membership, ((r"[1,2]", r"x\in[1,2]", True),)),
-    Rule("conditions in any order", rules.conditions, ((r"x<1\text{or}x>2", r"x>2\text{or}x<1", True),)),
-    Rule("sets and solved inequalities", rules.sets, ((r"(2,4)", "2<x<4", True), (r"(-2,4)", "|x-1|<3", False))),
+    Rule("membership", collection_rules.membership, ((r"[1,2]", r"x\in[1,2]", True),)),
+    Rule("conditions in any order", collection_rules.conditions, ((r"x<1\text{or}x>2", r"x>2\text{or}x<1", True),)),
+    Rule(
+        "sets and solved inequalities",
+        collection_rules.sets,
+        ((r"(2,4)", "2<x<4", True), (r"(-2,4)", "|x-1|<3", False)),
+    ),
     Rule("numbers in a base", rules.based, (("52_8", "52_{8}", True), ("52_8", "52_9", False))),
     Rule("the same words", word_rules.same_words, ((r"\text{Tuesday}", "tuesday", True), ("C", "(C) 12", True))),
     Rule(
@@ -75,12 +79,16 @@ RULES: tuple[Rule, ...] = (
     Rule("formulas between words", word_rules.between_words, ((r"x+1\text{ if }x>0", r"1+x\text{ if }x>0", True),)),
     Rule(
         "matrices by their cells",
-        rules.matrices,
+        collection_rules.matrices,
         ((r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{bmatrix}1\\2\end{bmatrix}", True),),
     ),
-    Rule("lists, tuples, assignments", rules.collection, (("1,2", "2,1", True), ("(1,2)", "(2,1)", False))),
+    Rule("lists, tuples, assignments", collection_rules.collection, (("1,2", "2,1", True), ("(1,2)", "(2,1)", False))),
     Rule("equations and inequalities", rules.relation, (("x^2+y^2=4", "x^2+y^2-4=0", True), ("x=5", "2x=10", False))),
-    Rule("two values in one expression", rules.alternatives, ((r"1\pm\sqrt{2}", r"1+\sqrt{2},1-\sqrt{2}", True),)),
+    Rule(
+        "two values in one expression",
+        collection_rules.alternatives,
+        ((r"1\pm\sqrt{2}", r"1+\sqrt{2},1-\sqrt{2}", True),),
+    ),
     Rule("ratios", rules.ratio, (("1:2:3", "2:4:6", True), ("1:2:3", "3:2:1", False))),
     Rule("expressions", rules.expression, (("x^{2}+x", "x(x+1)", True), ("6", r"\gcd(12,18)", False))),
 )

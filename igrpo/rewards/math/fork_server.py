@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+from igrpo.rewards.base import RewardError
 from igrpo.rewards.math import worker
 
 #: Directory that contains the package. `igrpo.__file__` is None if the working directory has a folder named igrpo.
@@ -18,14 +19,18 @@ _START_WALL_S = 120.0
 
 
 class WorkerLostError(RuntimeError):
-    """A process has ended, or did not start."""
+    """A process has ended."""
+
+
+class VerifierStartError(RewardError):
+    """The fork server does not start, so that no answer can be compared: the run has to stop."""
 
 
 class ForkServer:
     """Process that workers are forked from. Thread-safe.
 
     Raises:
-        WorkerLostError: the process did not start.
+        VerifierStartError: the process did not start.
     """
 
     def __init__(self, memory_mb: int) -> None:
@@ -41,23 +46,26 @@ class ForkServer:
         self._socket.settimeout(_START_WALL_S)
         # -P: a file in the working directory must not shadow one of our modules.
         command = [sys.executable, "-P", "-m", "igrpo.rewards.math.worker", str(theirs.fileno()), str(memory_mb)]
-        with theirs:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=environment,
-            )
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env=environment,
+                )
+        except OSError as error:
+            self._socket.close()
+            raise _start_error(worker.described(error), memory_mb) from error
         try:
             started = worker.receive(self._socket)
         except OSError as error:
             started = {"error": worker.described(error)}
         if started is None or started["error"]:
             self.close()
-            why = started["error"] if started else f"exit code {self._process.returncode}"
-            raise WorkerLostError(f"the verifier's processes do not start: {why}")
+            raise _start_error(started["error"] if started else f"exit code {self._process.returncode}", memory_mb)
 
     @property
     def alive(self) -> bool:
@@ -98,3 +106,10 @@ class ForkServer:
             self._process.wait()
         with self._lock:
             self._socket.close()
+
+
+def _start_error(reason: str, memory_mb: int) -> VerifierStartError:
+    return VerifierStartError(
+        f"the rule-based verifier's fork server does not start ({reason}), so no answer can be compared; see that "
+        f"{sys.executable} runs, and that memory_limit_mb={memory_mb} is enough"
+    )

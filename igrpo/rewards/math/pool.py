@@ -16,11 +16,14 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
-from igrpo.rewards.math.fork_server import ForkServer, WorkerLostError
+from igrpo.rewards.math.fork_server import ForkServer, VerifierStartError, WorkerLostError
 from igrpo.rewards.math.processes import Limits, WorkerProcess, WorkerReply
 from igrpo.types import Outcome
 
-__all__ = ["SLOW_AFTER_CPU_S", "SUSPECT_AFTER_CPU_S", "Limits", "PoolClosedError", "WorkerPool", "WorkerReply"]
+__all__ = [
+    "SLOW_AFTER_CPU_S", "SUSPECT_AFTER_CPU_S", "Limits", "PoolClosedError", "VerifierStartError", "WorkerPool",
+    "WorkerReply",
+]  # fmt: skip
 
 #: Nine in ten answers need less.
 SUSPECT_AFTER_CPU_S = 0.05
@@ -86,7 +89,8 @@ class WorkerPool:
         """Queue one comparison.
 
         Raises:
-            PoolClosedError: the pool is closed. If it is closed later, the Future raises this error.
+            PoolClosedError: the pool is closed. If it is closed later, the Future raises this error. The Future raises
+                VerifierStartError if the processes do not start.
         """
         if self._owner != os.getpid():  # after a fork the workers, connections and threads belong to the parent
             self._reset()

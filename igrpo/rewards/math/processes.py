@@ -19,12 +19,14 @@ from typing import Any
 
 import psutil
 
+from igrpo.processes import wait_ended
 from igrpo.rewards.math import worker
 from igrpo.rewards.math.fork_server import ForkServer
 from igrpo.types import Outcome
 
 _POLL_S = 0.05
 _SHORTEST_POLL_S = 0.01  # the resolution of the operating system's CPU times
+_KILLED_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,7 @@ class WorkerProcess:
         if status is None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 self._watched.kill()
+            wait_ended([self._watched], _KILLED_WITHIN_S)
         return status
 
 

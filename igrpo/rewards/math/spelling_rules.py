@@ -3,13 +3,10 @@ r"""Rules that rewrite notation to the normal form, in the order in which they a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 
-from igrpo.rewards.math.spellings import COMMANDS, CURRENCIES, DROPPED, SPACES, TEXT, UPRIGHT_OPERATORS
+from igrpo.rewards.math.spelling import COMMAND, Spelling, bare_powers, letters, money, one_spelling, rows, spelling
+from igrpo.rewards.math.spellings import UPRIGHT_OPERATORS
 
-_COMMAND = re.compile(r"\\([a-zA-Z]+)\*?|\\([!,;:> ~$\\])|~|\$")
-_GLUED = re.compile(r"(arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|ln|log|pi)(?!h)([a-zA-Z])")  # `\cotx`
 _MACRO = r"\\(?!frac|sqrt|text)[a-zA-Z]+"
 _PART = rf"(?:\d|{_MACRO}|(?<=[\s\d}}])[a-zA-Z])"
 _WORD = r"\\text ?\{[^{}]*\}(?:\^\{?\d\}?)?"
@@ -17,187 +14,123 @@ _LAYOUT = r"(?:align|aligned|split|gathered|gather|cases|equation|eqnarray)\*?"
 _AMOUNT = r"[0-9.](?:[0-9.]|(?:,(?:\\!)?|\{,\}|\\[,!])(?=[0-9]))*"
 _COMPARISONS = {"<=": r"\leq ", ">=": r"\geq ", "!=": r"\neq ", "=<": r"\leq ", "**": "^", "==": "="}
 
-
-@dataclass(frozen=True, slots=True)
-class Spelling:
-    """Rule that rewrites one notation to another.
-
-    Attributes:
-        name: name of the rule.
-        pattern: the text to replace.
-        replacement: its replacement.
-        example: a text and its normal form (after all rules).
-    """
-
-    name: str
-    pattern: re.Pattern[str]
-    replacement: str | Callable[[re.Match[str]], str]
-    example: tuple[str, str]
-
-
-def _rule(
-    name: str, pattern: str, replacement: str | Callable[[re.Match[str]], str], before: str, after: str
-) -> Spelling:
-    return Spelling(name, re.compile(pattern, re.DOTALL), replacement, (before, after))
-
-
-def _money(match: re.Match[str]) -> str:
-    mark = match["mark"] or match["behind"] or "$"
-    sign = "-" if "-" in ((match["sign"] or "") + (match["minus"] or "")) else ""
-    currency = CURRENCIES[mark.removeprefix("US").strip("\\ .")]
-    return rf"{sign}{match['amount'] or match['before']}\text{{{currency}}}"
-
-
-def _one_spelling(match: re.Match[str]) -> str:
-    name, symbol = match.groups()
-    if name is None:
-        return {"\\": r"\\", "!": "", "$": ""}.get(symbol or match.group(), " ")
-    if name in TEXT:
-        return r"\text"
-    if name in DROPPED:
-        return ""
-    if (glued := _GLUED.fullmatch(name)) is not None:
-        return rf"\{glued[1]} {glued[2]}"
-    return " " if name in SPACES else COMMANDS.get(name, rf"\{name}") + ("" if name in ("lt", "gt") else " ")
-
-
-def _letters(match: re.Match[str]) -> str:
-    """Return the content of a bold group, unless it is a word."""
-    body = match["body"]
-    return match.group() if re.search(r"(?<!\\)\b[A-Za-z]{2,}", body) else f" {body}"
-
-
-def _bare_powers(match: re.Match[str]) -> str:
-    return match.group().replace("{", "").replace("}", "").replace("\\text", "\\text{", 1) + "}"
-
-
-def _rows(match: re.Match[str]) -> str:
-    """Convert the rows of a layout environment to a list; leave a definition by cases unchanged."""
-    body = match["body"]
-    if match["name"].startswith("cases") and re.search(r"&(?!\s*(?:[=<>]|\\[lg]eq?\b))", body):
-        return match.group()
-    rows = [row.replace("&", "").strip().strip(",;") for row in re.split(r"\\\\", body)]
-    joined = ", ".join(filter(None, rows))
-    return re.sub(r",\s*(?=[=<>]|\\[lg]eq?\b)", " ", joined)
-
-
 #: Applied in this order.
 RULES: tuple[Spelling, ...] = (
-    _rule("emphasis", r"^\s*(\*\*|__|`+|\*)((?:(?!\1).)+)\1([.,;:!]?)\s*$", r"\2\3", "**7**", "7"),
-    _rule(
+    spelling("emphasis", r"^\s*(\*\*|__|`+|\*)((?:(?!\1).)+)\1([.,;:!]?)\s*$", r"\2\3", "**7**", "7"),
+    spelling(
         "money",
         rf"(?P<sign>[-+]?)\s*(?:(?P<mark>\bUS\\?\$|\\\$|[€£¥₹¢]|\bRs\b\.?|^\$(?=[^$]*$))\s*(?P<minus>-?)(?P<amount>{_AMOUNT})"
         rf"|(?P<before>{_AMOUNT})\s*(?P<behind>\\\$|[€£¥₹¢]|Rs\b\.?))",
-        _money,
+        money,
         r"\$5.50",
         r"5.50\text{dollars}",
     ),
-    _rule(
+    spelling(
         "thin thousands",
         r"(?<=\d)(?:\s*\{\s*,\s*\}\s*|,\\!\s*|\\!|\\,|\\ |\\;|\\:|~)(?:\\!\s*)?(?=\d{3}(?!\d))",
         "",
         r"1{,}234",
         "1234",
     ),
-    _rule(
+    spelling(
         "unseen",
         r"\\(?:[hv]?phantom|[hv]space\*?|tag\*?|label)\s*\{[^{}]*\}|(?<=[0-9)])\{\}\s*$",
         "",
         r"\hspace{1cm}7\tag{1}",
         "7",
     ),
-    _rule(
+    spelling(
         "letters in bold",
         r"\\(?:mathbf|boldsymbol|bm|pmb|mathit|mathnormal|ensuremath)\s*\{(?P<body>(?:[^{}]|\{[^{}]*\})*)\}",
-        _letters,
+        letters,
         r"\mathbf{i}+2\mathbf{j}",
         "i+2 j",
     ),
-    _rule(
+    spelling(
         "one cell", r"\\begin\{array\}\s*\{[^{}]*\}([^&\\]*)\\end\{array\}", r"\1", r"\begin{array}{c}7\end{array}", "7"
     ),
-    _rule(
+    spelling(
         "aside", r"(?:\\[,;: ])? ?\( ?(\\approx|≈|=)([^()]*)\) ?$", r" \1\2", r"\pi (\approx 3.14)", r"\pi\approx3.14"
     ),
-    _rule("box", r"\\f?boxed\s*|\\fbox\s*", "", r"\boxed{x}", "x"),
-    _rule("colour", r"\\(?:text)?color\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}", "", r"\color{red}{7}", "7"),
-    _rule(
+    spelling("box", r"\\f?boxed\s*|\\fbox\s*", "", r"\boxed{x}", "x"),
+    spelling("colour", r"\\(?:text)?color\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}", "", r"\color{red}{7}", "7"),
+    spelling(
         "row gap",
         r"\\\\\s*\[[^\]]*(?:ex|em|pt|mm|cm|in)\]",
         r"\\\\",
         r"\begin{matrix}1\\[1ex]2\end{matrix}",
         r"\begin{matrix}1\\2\end{matrix}",
     ),
-    _rule(
+    spelling(
         "small matrix",
         r"\{smallmatrix\}",
         "{matrix}",
         r"\begin{smallmatrix}1\\2\end{smallmatrix}",
         r"\begin{matrix}1\\2\end{matrix}",
     ),
-    _rule(
+    spelling(
         "system behind a brace",
         r"\\left\s*\\\{\s*\\begin\s*\{array\}\s*(?:\{[^{}]*\})?(?P<body>.*?)\\end\s*\{array\}\s*(?:\\right\s*\.)?\s*$",
         r"\\begin{aligned}\g<body>\\end{aligned}",
         r"\left\{\begin{array}{l}x=1\\y=2\end{array}\right.",
         "x=1,y=2",
     ),
-    _rule(
+    spelling(
         "laid out rows",
         rf"\\begin\s*\{{(?P<name>{_LAYOUT})\}}(?P<body>.*?)\\end\s*\{{{_LAYOUT}\}}",
-        _rows,
+        rows,
         r"\begin{cases}x=1\\y=2\end{cases}",
         "x=1,y=2",
     ),
-    _rule("delimiters", r"\\[()\[\]]", " ", r"\(7\)", "7"),
-    _rule(
+    spelling("delimiters", r"\\[()\[\]]", " ", r"\(7\)", "7"),
+    spelling(
         "comparison",
         "|".join(map(re.escape, _COMPARISONS)),
         lambda match: _COMPARISONS[match.group()],
         "x<=3",
         r"x\leq3",
     ),
-    _rule(
+    spelling(
         "upright operator",
         rf"\\(?:operatorname\*?|mathrm|text|mathop)\s*\{{\s*({'|'.join(sorted(UPRIGHT_OPERATORS))})\s*\}}",
         r"\\\1 ",
         r"\operatorname{lcm}(4,6)",
         r"\lcm(4,6)",
     ),
-    _rule("command", _COMMAND.pattern, _one_spelling, r"\dfrac{1}{2}\le x", r"\frac{1}{2}\leq x"),
-    _rule(
+    spelling("command", COMMAND.pattern, one_spelling, r"\dfrac{1}{2}\le x", r"\frac{1}{2}\leq x"),
+    spelling(
         "text in text", r"\\text ?\{\s*\\text ?\{([^{}]*)\}\s*\}", r"\\text{\1}", r"\textbf{\text{red}}", r"\text{red}"
     ),
-    _rule(
+    spelling(
         "fraction of units",
         rf"(?<=[0-9}}\s])\\frac\s*\{{\s*({_WORD})\s*\}}\s*\{{\s*({_WORD})\s*\}}",
         r"\1/\2",
         r"9.8\frac{\text{m}}{\text{s}^2}",
         r"9.8\text{m}/s^2",
     ),
-    _rule(
+    spelling(
         "number in text",
         r"^\s*\\text ?\{\s*(-?[0-9][0-9.,]*)\s+([A-Za-z][^{}0-9]*)\}\s*$",
         r"\1\\text{\2}",
         r"\text{6 ways}",
         r"6\text{ways}",
     ),
-    _rule("pi in text", r"(?i)\\text ?\{\s*pi\s*\}", r"\\pi ", r"2\text{pi}", r"2\pi"),
-    _rule(
+    spelling("pi in text", r"(?i)\\text ?\{\s*pi\s*\}", r"\\pi ", r"2\text{pi}", r"2\pi"),
+    spelling(
         "minus infinity in words",
         r"(?i)\\text ?\{\s*(?:negative|minus)\s+infinity\s*\}",
         r"-\\infty ",
         r"\text{negative infinity}",
         r"-\infty",
     ),
-    _rule(
+    spelling(
         "infinity in words",
         r"(?i)\\text ?\{\s*(?:positive\s+)?infinity\s*\}",
         r"\\infty ",
         r"\text{infinity}",
         r"\infty",
     ),
-    _rule(
+    spelling(
         "percent",
         r"\s*(?:\\text ?\{\s*(?:percent|pct|percentage|%|\\%)\s*\}|\\?%|\b(?:percent|pct|percentage)\b"
         r"|(?<=\d)(?:percent|pct)\b)",
@@ -205,24 +138,24 @@ RULES: tuple[Spelling, ...] = (
         "28 percent",
         r"28\%",
     ),
-    _rule(
+    spelling(
         "degrees",
         r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ)\s*|(?<=[0-9}])\s*\\circ(?![a-zA-Z])\s*",
         r"^\\circ ",
         r"90^{\circ}",
         r"90^\circ",
     ),
-    _rule("temperature", r"\^\\circ\s*([CFK])\s*$", r"^\\circ\\text{\1}", r"10^\circ C", r"10^\circ\text{C}"),
-    _rule("modulus", r"\\pmod\s*([0-9]+)", r"\\pmod{\1}", r"\pmod 4", r"\pmod{4}"),
-    _rule(
+    spelling("temperature", r"\^\\circ\s*([CFK])\s*$", r"^\\circ\\text{\1}", r"10^\circ C", r"10^\circ\text{C}"),
+    spelling("modulus", r"\\pmod\s*([0-9]+)", r"\\pmod{\1}", r"\pmod 4", r"\pmod{4}"),
+    spelling(
         "congruence",
         r"(\\equiv[^\\()]{0,60}?) ?\(? ?(?:\\bmod|\\text ?\{ ?mod ?\}|\bmod\b) {0,2}\{?([0-9]+|[a-z]\b)\}?\)?",
         r"\1\\pmod{\2}",
         r"n\equiv 1 \mod 4",
         r"n\equiv1\pmod{4}",
     ),
-    _rule("dots", r"\.\s?\.\s?\.+", r"\\ldots ", "1,2,...", r"1,2,\ldots"),
-    _rule(
+    spelling("dots", r"\.\s?\.\s?\.+", r"\\ldots ", "1,2,...", r"1,2,\ldots"),
+    spelling(
         "ordinal",
         r"(\d)\s*\^?\s*(?:\{\s*\\text ?\{\s*(?:th|st|nd|rd)\s*\}\s*\}|\\text ?\{\s*(?:th|st|nd|rd)\s*\}"
         r"|\{\s*(?:th|st|nd|rd)\s*\}|(?:th|st|nd|rd)\b)",
@@ -230,40 +163,42 @@ RULES: tuple[Spelling, ...] = (
         r"21^{\text{st}}",
         "21",
     ),
-    _rule("no words in text", r"\\text ?\{([^a-zA-Z{}]*)\}", r"\1", r"\text{13}", "13"),
-    _rule("letter in text", r"(?<![\w\s}.])\\text ?\{\s*([a-zA-Z])\s*\}", r"\1", r"\text{y}", "y"),
-    _rule("constant in text", r"(?<![0-9}\s])\\text ?\{\s*([ei])\s*\}", r"\1", r"2+\text{i}", "2+i"),
-    _rule(
+    spelling("no words in text", r"\\text ?\{([^a-zA-Z{}]*)\}", r"\1", r"\text{13}", "13"),
+    spelling("letter in text", r"(?<![\w\s}.])\\text ?\{\s*([a-zA-Z])\s*\}", r"\1", r"\text{y}", "y"),
+    spelling("constant in text", r"(?<![0-9}\s])\\text ?\{\s*([ei])\s*\}", r"\1", r"2+\text{i}", "2+i"),
+    spelling(
         "prime",
         r"\^\s*(?:\{\s*(?:\\prime\s*)+\}|\\prime)",
         lambda match: "'" * match.group().count("prime"),
         r"f^\prime",
         "f'",
     ),
-    _rule("one digit script", r"([_^])\s*([0-9])(?= [0-9])", r"\1{\2}", "x_1 2", "x_{1}2"),
-    _rule("long exponent", r"\^\s*(-?[0-9]{2,}|-[0-9a-zA-Z])(?![0-9.])", r"^{\1}", "2^10", "2^{10}"),
-    _rule(
+    spelling("one digit script", r"([_^])\s*([0-9])(?= [0-9])", r"\1{\2}", "x_1 2", "x_{1}2"),
+    spelling("long exponent", r"\^\s*(-?[0-9]{2,}|-[0-9a-zA-Z])(?![0-9.])", r"^{\1}", "2^10", "2^{10}"),
+    spelling(
         "power in text",
         r"\\text ?\{(?:[^{}]*\^\{-?\d\})+[^{}]*\}",
-        _bare_powers,
+        bare_powers,
         r"5\text{m s^{-2}}",
         r"5\text{m s^-2}",
     ),
-    _rule("choose", r"\{([^{}]*?)\\choose\s*([^{}]*?)\}", r"\\binom{\1}{\2}", r"{5\choose2}", r"\binom{5}{2}"),
-    _rule("binomial of digits", r"\\binom\s*(\d)\s*(\d)", r"\\binom{\1}{\2}", r"\binom52", r"\binom{5}{2}"),
-    _rule("fraction of digits", r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}", r"\frac12", r"\frac{1}{2}"),
-    _rule("bare numerator", rf"\\frac\s*({_PART})\s*(?=\{{)", r"\\frac{\1}", r"\frac\pi{4}", r"\frac{\pi}{4}"),
-    _rule(
+    spelling("choose", r"\{([^{}]*?)\\choose\s*([^{}]*?)\}", r"\\binom{\1}{\2}", r"{5\choose2}", r"\binom{5}{2}"),
+    spelling("binomial of digits", r"\\binom\s*(\d)\s*(\d)", r"\\binom{\1}{\2}", r"\binom52", r"\binom{5}{2}"),
+    spelling("fraction of digits", r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}", r"\frac12", r"\frac{1}{2}"),
+    spelling("bare numerator", rf"\\frac\s*({_PART})\s*(?=\{{)", r"\\frac{\1}", r"\frac\pi{4}", r"\frac{\pi}{4}"),
+    spelling(
         "bare denominator", rf"(\\frac\s*\{{[^{{}}]*\}})\s*({_PART}|[a-zA-Z])", r"\1{\2}", r"\frac{1}2", r"\frac{1}{2}"
     ),
-    _rule("bare fraction", rf"\\frac\s*({_PART})\s*({_PART})", r"\\frac{\1}{\2}", r"\frac\pi4", r"\frac{\pi}{4}"),
-    _rule("bare root", rf"\\sqrt\s*(\d|[a-zA-Z]|{_MACRO})", r"\\sqrt{\1}", r"\sqrt2", r"\sqrt{2}"),
+    spelling("bare fraction", rf"\\frac\s*({_PART})\s*({_PART})", r"\\frac{\1}{\2}", r"\frac\pi4", r"\frac{\pi}{4}"),
+    spelling("bare root", rf"\\sqrt\s*(\d|[a-zA-Z]|{_MACRO})", r"\\sqrt{\1}", r"\sqrt2", r"\sqrt{2}"),
 )
 #: Applied in this order to text outside ``\text``.
 PLAIN_RULES: tuple[Spelling, ...] = (
-    _rule("plain infinity", r"(?<![A-Za-z\\])(?:[Ii]nfinity|infty|inf)(?![A-Za-z])", r"\\infty ", "-inf", r"-\infty"),
-    _rule("lone pi", r"^\s*[Pp]i\s*$", r"\\pi ", "pi", r"\pi"),
-    _rule(
+    spelling(
+        "plain infinity", r"(?<![A-Za-z\\])(?:[Ii]nfinity|infty|inf)(?![A-Za-z])", r"\\infty ", "-inf", r"-\infty"
+    ),
+    spelling("lone pi", r"^\s*[Pp]i\s*$", r"\\pi ", "pi", r"\pi"),
+    spelling(
         "plain command",
         r"(?<![A-Za-z\\])(?!^\s*[a-z]+\s*$)(sqrt|pi|exp|sin|cos|tan|cot|csc|ln|lg|log|arcsin|arccos|arctan"
         r"|theta|alpha|beta|sec(?=[(^]))(?![A-Za-z])",
@@ -271,13 +206,13 @@ PLAIN_RULES: tuple[Spelling, ...] = (
         "2pi",
         r"2\pi",
     ),
-    _rule("plain root", r"\\sqrt ?\(([^()]*(?:\([^()]*\)[^()]*)*)\)", r"\\sqrt{\1}", "sqrt(2)", r"\sqrt{2}"),
-    _rule(
+    spelling("plain root", r"\\sqrt ?\(([^()]*(?:\([^()]*\)[^()]*)*)\)", r"\\sqrt{\1}", "sqrt(2)", r"\sqrt{2}"),
+    spelling(
         "exponential",
         r"\\exp ?(?:\(([^()]*(?:\([^()]*\)[^()]*)*)\)|\{([^{}]*)\})",
         lambda match: f"e^{{{match[1] or match[2] or ''}}}",
         r"\exp(x)",
         "e^{x}",
     ),
-    _rule("plain power", r"\^ ?\(([^()]*)\)", r"^{\1}", "2^(1/3)", "2^{1/3}"),
+    spelling("plain power", r"\^ ?\(([^()]*)\)", r"^{\1}", "2^(1/3)", "2^{1/3}"),
 )

@@ -4,6 +4,7 @@ Every completion gets one of six outcomes. ``right``, ``wrong`` and ``unparsable
 read) are verdicts. ``refused`` (by the guard), ``timed_out`` (CPU limit) and ``crashed`` (memory, a sleeping or dead
 worker, any exception) mean that there is no verdict: the reward is 0, ``correct`` is None, and the completion is
 counted, logged and saved for inspection. No text raises an error: a failure affects only the outcome of its completion.
+If the worker processes do not start at all, no completion could ever get a verdict: that raises VerifierStartError.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from igrpo.rewards.math.extraction import ANSWER_FORMATS, AnswerFormat, extract_
 from igrpo.rewards.math.guard import refusal
 from igrpo.rewards.math.normalise import normalise, plain_integer
 from igrpo.rewards.math.numbers import numbers_equal, parse_number
-from igrpo.rewards.math.pool import Limits, PoolClosedError, WorkerPool, WorkerReply
+from igrpo.rewards.math.pool import Limits, PoolClosedError, VerifierStartError, WorkerPool, WorkerReply
 from igrpo.rewards.math.restated import restates
 from igrpo.rewards.math.worker import described
 from igrpo.types import OUTCOMES, Completion, Outcome, Question, Score
@@ -110,7 +111,11 @@ class MathVerifier:
         return self._pool.pids
 
     async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score]:
-        """Return one Score per completion. Comparisons in workers do not block the event loop."""
+        """Return one Score per completion. Comparisons in workers do not block the event loop.
+
+        Raises:
+            VerifierStartError: the worker processes do not start.
+        """
         gold, found = self._look(question, [completion.text for completion in completions])
         jobs = self._submitted(gold, found)
         await asyncio.gather(*map(asyncio.wrap_future, jobs.values()), return_exceptions=True)
@@ -181,7 +186,7 @@ class MathVerifier:
         """Wait for the reply of a queued comparison and return it."""
         try:
             reply = job.result()
-        except PoolClosedError:
+        except (PoolClosedError, VerifierStartError):
             raise
         except Exception as error:
             return WorkerReply("crashed", described(error))

@@ -1,15 +1,16 @@
-"""Number of bytes that a forward pass saves for the backward pass, for transformers' modules and autograd.
-
-Tested against the tensors that autograd saves (tests/tools/doctor/test_activations.py). On CUDA, attention kernels save
-about the same; the estimate for Mamba layers assumes their fused kernels.
-"""
+"""Number of bytes that a forward pass saves for the backward pass."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 from igrpo.config.schema import RunConfig
-from igrpo.tools.doctor.shape import Layer, Shape
+
+if TYPE_CHECKING:
+    from igrpo.models.load import Attention
+    from igrpo.tools.doctor.fake_model import FakeModel
 
 FLOAT32 = 4
 
@@ -29,6 +30,40 @@ class Widths:
     compute: int
     residual: int
     autocast: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """Bytes of a row of tokens: ``constant + tokens * (token + pair * tokens)``."""
+
+    constant: float = 0.0
+    token: float = 0.0
+    pair: float = 0.0
+
+    def __add__(self, other: Bytes) -> Bytes:
+        return Bytes(self.constant + other.constant, self.token + other.token, self.pair + other.pair)
+
+    def __sub__(self, other: Bytes) -> Bytes:
+        return Bytes(self.constant - other.constant, self.token - other.token, self.pair - other.pair)
+
+    def per_token(self, row: int) -> float:
+        """Return the bytes per token in rows of ``row`` tokens, without the constant."""
+        return self.token + self.pair * row
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Activations that a forward pass saves for the backward pass, in bytes.
+
+    Attributes:
+        layers: what each layer saves, with its input, without its output; the constants are copies of its weights.
+        outside: what is saved once: by the embedding, the rotary positions and the last norm.
+        widest: bytes per token of the largest saved tensor.
+    """
+
+    layers: tuple[Bytes, ...]
+    outside: Bytes
+    widest: float
 
 
 def widths_of(config: RunConfig) -> Widths:
@@ -51,54 +86,19 @@ def weight_bytes(config: RunConfig) -> int:
     return 2 if config.model.name == "huggingface" and config.model.dtype == "bfloat16" else FLOAT32
 
 
-def layer_bytes(shape: Shape, layer: Layer, widths: Widths, attention: str, row: int) -> float:
-    """Return the bytes that one layer saves per token in rows of ``row`` tokens, with its input, without its output."""
-    norm = FLOAT32 + widths.residual  # the state in float32, and the scaled result
-    saved: float = layer.norms * (norm * shape.hidden + FLOAT32)
-    if layer.attention:
-        copies = 3 if widths.autocast else 1
-        saved += copies * widths.compute * shape.hidden
-        saved += _attention(shape, widths, attention, row)
-    if layer.mlp:
-        copies = 2 if widths.autocast and layer.gated else 1
-        saved += copies * widths.compute * shape.hidden
-        saved += (4 if layer.gated else 2) * widths.compute * layer.mlp
-    if layer.mamba:
-        # the projection, outputs of the convolution and the scan, and the gated norm in float32
-        saved += widths.compute * (shape.hidden + 2 * layer.mamba + 2 * layer.mamba_inner)
-        saved += FLOAT32 * 2 * layer.mamba_inner
-    return saved
+@cache
+def saved_by(model: FakeModel, widths: Widths, attention: Attention) -> Saved:
+    """Return the activations that a forward pass of ``model`` saves (see `FakeModel.saved`)."""
+    import torch
+
+    half = widths.compute < FLOAT32 and not widths.autocast
+    return model.saved(attention, torch.bfloat16 if half else torch.float32, autocast=widths.autocast)
 
 
-def cast_weights(shape: Shape, widths: Widths) -> int:
-    """Return the bytes of the copies of the layers' weights that autograd saves under autocast."""
-    if not widths.autocast:
-        return 0
-    return widths.compute * sum(a * b for layer in shape.layers for a, b in layer.linears)
-
-
-def final_bytes(shape: Shape, widths: Widths) -> int:
-    """Return the bytes saved outside of the layers per token: the last norm, and the input of the head."""
-    return (FLOAT32 + widths.residual) * shape.hidden + widths.residual * shape.hidden
-
-
-def chunk_bytes(shape: Shape, *, with_entropy: bool) -> int:
+def chunk_bytes(vocabulary: int, *, with_entropy: bool) -> int:
     """Return the peak bytes at the output head per token of a chunk, as measured.
 
     These are its logits, their log-softmax and a gradient in float32; with an entropy bonus, those of the entropies
     too.
     """
-    return (25 if with_entropy else 12) * shape.vocabulary
-
-
-def _attention(shape: Shape, widths: Widths, attention: str, row: int) -> float:
-    compute, queries, keys = widths.compute, shape.queries, shape.keys
-    saved: float = compute * 2 * queries + FLOAT32 * shape.heads  # queries, output, sum of the softmax
-    if shape.head_norms:
-        saved += (FLOAT32 + compute) * (queries + keys)
-    if attention == "flash_attention_2":
-        return saved + compute * 2 * keys
-    saved += compute * 2 * queries  # keys and values, repeated for each query head
-    if attention == "eager":
-        return saved + shape.heads * row * (compute + FLOAT32)  # the probabilities, and their softmax in float32
-    return saved + compute * row  # the mask of a padded row
+    return (25 if with_entropy else 12) * vocabulary

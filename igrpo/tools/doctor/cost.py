@@ -11,36 +11,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from igrpo.algorithms.grpo import GRPO
+from igrpo.algorithms.igrpo import IGRPO
 from igrpo.config.facts import planned_steps
 from igrpo.config.schema import RunConfig
 from igrpo.models.flops import FORWARD_AND_BACKWARD, Work, decode_work, prefill_work, row_work
-from igrpo.settings.algorithm import GRPOConfig, IGRPOConfig
+from igrpo.settings.importance_weights import CrossPromptWeightsConfig
 from igrpo.settings.rollout import LocalRolloutConfig, VllmConfig, VllmServerConfig
-from igrpo.settings.transfer import TruncateConfig
 from igrpo.tools.doctor.activations import widths_of
-from igrpo.tools.doctor.device import GIB
+from igrpo.tools.doctor.device import GIB, Device
 from igrpo.tools.doctor.engine import engine_memory
 from igrpo.tools.doctor.memory import kv_bytes
 from igrpo.tools.doctor.shape import Shape
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """Values of a device from its data sheet: memory in GiB, dense bfloat16 operations and bytes per second."""
-
-    name: str
-    memory: float
-    flops: float
-    bandwidth: float
-
-
-DEVICES = {
-    "a100": Device("A100 80 GB", 80, 312e12, 2.039e12),
-    "h100": Device("H100 80 GB", 80, 989e12, 3.35e12),
-    "h200": Device("H200 141 GB", 141, 989e12, 4.8e12),
-    "l40s": Device("L40S 48 GB", 48, 362e12, 0.864e12),
-}
-
 
 #: Names of algorithms in tables.
 NAMES = {
@@ -185,8 +167,8 @@ def step_cost(config: RunConfig, shape: Shape, assumed: Assumptions) -> StepCost
 def both_algorithms(config: RunConfig) -> dict[str, RunConfig]:
     """Return GRPO and iGRPO with equal samples per question; the run's own settings replace those of its algorithm."""
     total = config.completions_per_question
-    grpo = GRPOConfig(name="grpo", answers=total)
-    igrpo = IGRPOConfig(
+    grpo = GRPO(name="grpo", answers=total)
+    igrpo = IGRPO(
         name="igrpo",
         drafts=total // 2,
         rounds=1,
@@ -196,7 +178,7 @@ def both_algorithms(config: RunConfig) -> dict[str, RunConfig]:
         all_failed="show",
         train_on=("refine",),
         joint_baseline=False,
-        transfer=TruncateConfig(method="truncate", level="token", cap=1.0),
+        transfer=CrossPromptWeightsConfig(method="truncate", level="token", cap=1.0),
         bare_fraction=0.0,
     )
     own = {config.algorithm.name: config.algorithm}
@@ -211,18 +193,18 @@ def compared_runs(config: RunConfig) -> dict[str, RunConfig]:
 
 def _stages(config: RunConfig, assumed: Assumptions) -> list[Stage]:
     """Return the stages of a step; the numbers of critiques and verifications are upper bounds."""
-    questions, completion, algorithm = config.trainer.questions_per_step, assumed.completion_tokens, config.algorithm
-    mean = algorithm.answered_once(questions)
+    questions, completion, plan = config.trainer.questions_per_step, assumed.completion_tokens, config.plan
+    mean = questions * plan.other_share
     once = int(mean) if mean.denominator == 1 else float(mean)
 
     def prompt(texts: int) -> int:
         return assumed.question_tokens + texts * min(completion, config.prompt.max_draft_tokens)
 
-    answered = [Stage(once, config.samples_per_question, prompt(0), completion, (prompt(0),))] if once else []
-    return answered + [
-        Stage(questions - once, one.each, prompt(one.texts), completion, tuple(map(prompt, one.given)))
-        for one in config.sampled
-        for _ in range(one.prompts)
+    return [
+        Stage(count, part.per_prompt, prompt(part.shown), completion, tuple(map(prompt, part.trained)))
+        for count, parts in ((once, plan.other), (questions - once, plan.parts))
+        for part in parts
+        for _ in range(part.prompts)
     ]
 
 

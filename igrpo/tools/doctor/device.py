@@ -1,4 +1,4 @@
-"""Memory of one device: resident components, and phases of which only one is active at a time."""
+"""Devices, and the memory of one: resident components, and phases of which only one is active at a time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,24 @@ from dataclasses import dataclass
 from igrpo.config.schema import RunConfig
 
 GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Values of a device from its data sheet: memory in GiB, dense bfloat16 operations and bytes per second."""
+
+    name: str
+    memory: float
+    flops: float
+    bandwidth: float
+
+
+DEVICES = {
+    "a100": Device("A100 80 GB", 80, 312e12, 2.039e12),
+    "h100": Device("H100 80 GB", 80, 989e12, 3.35e12),
+    "h200": Device("H200 141 GB", 141, 989e12, 4.8e12),
+    "l40s": Device("L40S 48 GB", 48, 362e12, 0.864e12),
+}
 
 
 @dataclass(frozen=True, slots=True)

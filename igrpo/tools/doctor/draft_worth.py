@@ -84,6 +84,6 @@ def _told(config: RunConfig, rows: Sequence[QuestionResult], asked: int, seconds
     text = f"{worth}; {of}" + (f", of {asked}: {more}" if len(rows) < asked else "")
     if without_judges(config.reward) != config.reward:
         text += "; a rule decided in the judge's place"
-    if config.algorithm.learns_from_drafts and worth.is_nothing:
+    if config.plan.learns_from_drafts and worth.is_nothing:
         return Check(DRAFT_WORTH, "warning", f"{text}; {no_worth(worth, f'prompt={config.prompt.name}')}")
     return Check(DRAFT_WORTH, "ok" if worth.unknown is None else "not checked", text)

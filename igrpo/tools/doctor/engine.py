@@ -83,7 +83,10 @@ def engine_memory(config: RunConfig, shape: Shape, limit: float) -> EngineMemory
 
 def longest_sequence(config: RunConfig) -> int:
     """Return the maximum sequence length in training and evaluation, without the layout of the prompt."""
-    prompt, key = config.prompt, "refinement" if config.evaluation.shows_drafts or config.drafts > 0 else "question"
+    prompt, key = (
+        config.prompt,
+        "refinement" if config.evaluation.shows_drafts or config.plan.drafts > 0 else "question",
+    )
     asked = prompt.problems_shown(key) * prompt.max_question_tokens + prompt.texts_shown(key) * prompt.max_draft_tokens
     return max(longest_row(config), asked + evaluated_tokens(config))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from igrpo import assembly
 from igrpo.assembly import Policy
 from igrpo.config.schema import RunConfig
+from igrpo.data.sources import read_source
 from igrpo.prompts.builder import PromptBuilder, PromptError
 from igrpo.rewards.base import RewardError
 from igrpo.settings.data import HubDataConfig, MadeDataConfig
@@ -48,7 +49,7 @@ def live_checks(
         yield Check("data", "not checked", absent)
     else:
         try:
-            source = assembly.build_source(config.data)
+            source = read_source(config.data)
             questions, development = list(islice(source.train, _LENGTHS)), source.development
         except (ValueError, OSError) as error:
             yield Check("data", "not checked" if _is_remote(config) else "failed", str(error))
@@ -187,11 +188,11 @@ def _rollout(config: RunConfig, policy: Policy, prompts: PromptBuilder, question
         with closing(assembly.build_reward(without_judges(config.reward), None)) as reward:
             engine = assembly.build_engine(short, policy, prompts, Path())
             parts = assembly.Parts(policy, engine, reward, prompts)
-            (trace,) = assembly.build_collector(short, parts).collect(1, questions, budget)
+            (rollout,) = assembly.build_collector(short, parts).collect(1, questions, budget)
     except (ValueError, RewardError, FloatingPointError) as error:
         counts = isinstance(config.rollout, LocalRolloutConfig) or not isinstance(error, ValueError)
         return Check("rollout", "failed" if counts else "not checked", str(error))
-    asked = ", ".join(f"{len(group.completions + group.unscored)} in stage {group.stage}" for group in trace.groups)
+    asked = ", ".join(f"{len(samples)} {samples[0].role}s" for samples in rollout.rounds)
     own = config.rollout.name
     untried = "" if own == "local" else f"; the run's own engine (rollout={own}) was not tried"
     return Check("rollout", "ok", f"with rollout=local: {asked}, {tokens} tokens each at most{untried}")

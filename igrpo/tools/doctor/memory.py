@@ -11,20 +11,18 @@ import math
 
 from igrpo.config.checks import longest_row
 from igrpo.config.schema import RunConfig
+from igrpo.settings.reward import JudgeLocalConfig, JudgeVllmConfig, reward_parts
 from igrpo.settings.rollout import LocalRolloutConfig, VllmColocateConfig
 from igrpo.tools.doctor.activations import (
     FLOAT32,
     Widths,
-    cast_weights,
     chunk_bytes,
-    final_bytes,
-    layer_bytes,
+    saved_by,
     weight_bytes,
     widths_of,
 )
 from igrpo.tools.doctor.device import GIB, Component, DeviceMemory, Phase, on_cpu
-from igrpo.tools.doctor.judge import judge_memory
-from igrpo.tools.doctor.shape import Shape
+from igrpo.tools.doctor.shape import Shape, UnknownShapeError, named_shape
 
 #: Context, libraries and fragmentation, for a CUDA device and for a process on the CPU.
 OVERHEAD, CPU_OVERHEAD = 2 * GIB, 1 * GIB
@@ -48,7 +46,7 @@ def trainer_memory(config: RunConfig, shape: Shape, limit: float) -> DeviceMemor
     """Return the memory of each training device, which has ``limit`` bytes."""
     widths = widths_of(config)
     resident = [*_weights(config, shape, widths), *_colocated(config, limit, while_training=True)]
-    resident += judge_memory(config, limit)
+    resident += _judges(config, limit)
     overhead = Component("context, libraries, fragmentation", CPU_OVERHEAD if on_cpu(config) else OVERHEAD, "assumed")
     resident.append(overhead)
     phases = [*_backward(config, shape, widths), _optimizer_step(config, shape), _rollout(config, shape, widths, limit)]
@@ -68,7 +66,7 @@ def trained_parameters(config: RunConfig, shape: Shape) -> int:
 
 def kv_bytes(shape: Shape, width: int) -> int:
     """Return the bytes of keys and values per token."""
-    return 2 * width * shape.keys * shape.attention_layers
+    return width * shape.cached
 
 
 def _weights(config: RunConfig, shape: Shape, widths: Widths) -> list[Component]:
@@ -111,26 +109,25 @@ def _backward(config: RunConfig, shape: Shape, widths: Widths) -> list[Phase]:
     trainer = config.trainer
     tokens = trainer.tokens_per_microbatch
     attention = config.model.attention if config.model.name == "huggingface" else "sdpa"
-    row = longest_row(config)
-    each = [layer_bytes(shape, layer, widths, attention, row) for layer in shape.layers]
-    largest = max(each)
-    transient = (
-        2 * widths.compute * max(max(layer.mlp, layer.mamba) for layer in shape.layers)
-    )  # gradients of activations, in transit
-    outside = tokens * final_bytes(shape, widths)
-    chunk = chunk_bytes(shape, with_entropy=config.objective.has_entropy_bonus)
+    saved, row = saved_by(shape.model, widths, attention), longest_row(config)
+    each = [layer.per_token(row) for layer in saved.layers]
+    # outside of the layers: what the model saves there, and the inputs of the output head
+    outside = tokens * (saved.outside.per_token(row) + widths.residual * shape.hidden)
+    transient = 2 * saved.widest  # gradients of activations, in transit
+    chunk = chunk_bytes(shape.vocabulary, with_entropy=config.objective.has_entropy_bonus)
     logits = Component(
         "logits of a chunk", min(trainer.head_chunk, tokens) * chunk, f"trainer.head_chunk={trainer.head_chunk}"
     )
     gathered = _gathered(config, shape, widths)
-    note = f"{tokens:,} tokens a micro-batch"
+    note = f"{tokens:,} tokens per micro-batch"
     if trainer.activation_checkpointing:
         kept = Component(
             "activations: inputs of the layers", tokens * widths.residual * shape.hidden * len(each) + outside, note
         )
-        again = Component("activations: a layer made again", tokens * (largest + transient))
+        again = Component("activations: a layer recomputed", tokens * (max(each) + transient))
     else:
-        kept = Component("activations", tokens * sum(each) + outside + cast_weights(shape, widths), note)
+        copies = sum(layer.constant for layer in saved.layers)  # of weights, by autocast
+        kept = Component("activations", tokens * sum(each) + outside + copies, note)
         again = Component("gradients of activations", tokens * transient)
     return [
         Phase("backward pass, at the head", (kept, logits, *gathered)),
@@ -168,7 +165,9 @@ def _rollout(config: RunConfig, shape: Shape, widths: Widths, limit: float) -> P
     rollout = config.rollout
     if not isinstance(rollout, LocalRolloutConfig):
         return Phase("rollout", tuple(_colocated(config, limit, while_training=False)))
-    asked = math.ceil(config.trainer.questions_per_step / config.processes) * max(one.each for one in config.sampled)
+    asked = math.ceil(config.trainer.questions_per_step / config.processes) * max(
+        part.per_prompt for part in config.plan.parts
+    )
     rows = min(rollout.max_batch_rows, asked)
     width = widths.weight if config.trainer.strategy == "fsdp2" else widths.compute  # the copy is not cast
     cache = rows * (longest_row(config) * kv_bytes(shape, width) + shape.state_bytes)
@@ -188,3 +187,31 @@ def _colocated(config: RunConfig, limit: float, *, while_training: bool) -> list
         return []
     share = rollout.gpu_memory_utilization
     return [Component("vLLM", share * limit, f"rollout.gpu_memory_utilization={share:g}")]
+
+
+def _judges(config: RunConfig, limit: float) -> list[Component]:
+    """Return the memory of generative judges in the trainer's process; a judge behind a URL needs none.
+
+    For vLLM on a GPU, this is its granted share. Otherwise, it is the weights, if the sizes of the model are known
+    (with the cache of vLLM on the CPU). The local engine's keys and values are left out, since the length of the
+    judge's prompts is not known.
+    """
+    found: list[Component] = []
+    for path, part in reward_parts(config.reward).items():
+        if isinstance(part, JudgeVllmConfig) and not on_cpu(config):
+            share = part.gpu_memory_utilization
+            found.append(Component("judge", share * limit, f"{path}.gpu_memory_utilization={share:g}"))
+        elif isinstance(part, JudgeVllmConfig):
+            found.append(_judge_weights(part, path, part.cpu_cache_gib * GIB))
+        elif isinstance(part, JudgeLocalConfig) and (on_cpu(config) or part.device != "cpu"):
+            found.append(_judge_weights(part, path, 0))
+    return found
+
+
+def _judge_weights(part: JudgeLocalConfig | JudgeVllmConfig, path: str, cache: float) -> Component:
+    try:
+        shape = named_shape(part.model, f"{path}.model")
+    except UnknownShapeError:
+        return Component("judge", cache, f"its weights are not counted: the sizes of {path}.model are not known here")
+    width = FLOAT32 if part.dtype == "float32" else FLOAT32 // 2  # auto is the model's own dtype, seldom float32
+    return Component("judge", shape.parameters * width + cache, f"weights of {path}.model, {part.dtype}")

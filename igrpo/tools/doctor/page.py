@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
@@ -13,9 +12,9 @@ from rich.text import Text
 from igrpo.config.checks import longest_row
 from igrpo.config.facts import cut_thinking
 from igrpo.config.schema import RunConfig
-from igrpo.tools.doctor.advice import Memory, Plan
-from igrpo.tools.doctor.cost import NAMES, Assumptions, StepCost
+from igrpo.tools.doctor.cost import NAMES, Assumptions
 from igrpo.tools.doctor.device import GIB, DeviceMemory, on_cpu
+from igrpo.tools.doctor.diagnosis import Diagnosis
 from igrpo.tools.doctor.engine import EngineMemory
 from igrpo.tools.doctor.memory import host_bytes, trained_parameters
 from igrpo.tools.doctor.paper import Reference
@@ -23,32 +22,6 @@ from igrpo.tools.doctor.shape import Shape
 from igrpo.tools.doctor.static_checks import Check
 
 _STYLES = {"ok": "green", "failed": "red", "not checked": "yellow", "missing here": "yellow", "warning": "yellow"}
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """Content of the page. Without ``shape`` there are only ``checks``.
-
-    Attributes:
-        costs: costs of GRPO, of iGRPO, and of the run if it is neither, at equal samples (for the run, at most these).
-        timed: True if seconds are meaningful (the model of time is for accelerators only).
-    """
-
-    config: RunConfig
-    shape: Shape | None
-    memory: Memory | None
-    plans: Sequence[Plan]
-    costs: dict[str, StepCost]
-    assumed: Assumptions | None
-    references: Sequence[Reference]
-    checks: Sequence[Check]
-    timed: bool
-
-    @property
-    def well(self) -> bool:
-        """True if nothing is known that would fail."""
-        fits = self.memory is None or self.memory.fits
-        return fits and all(check.state != "failed" for check in self.checks)
 
 
 def print_page(found: Diagnosis, console: Console) -> None:
@@ -102,7 +75,7 @@ def _trainer_table(config: RunConfig, shape: Shape, memory: DeviceMemory) -> Tab
     table.add_row(Text(f"peak: {worst.name}", style="bold"), _bold(memory.peak), _verdict(memory.peak, memory.limit))
     if not on_cpu(config):
         host = host_bytes(config, shape)
-        table.add_row("on the host while it is loaded", _gib(host), f"{config.trainer.devices} processes a node")
+        table.add_row("on the host while it is loaded", _gib(host), f"{config.trainer.devices} processes per node")
     if others:
         table.add_row("in its place at other times", "", "; ".join(others))
     return table
@@ -145,16 +118,16 @@ def _cost_table(found: Diagnosis) -> Table:
         table.add_column(f"{name} (this run)" if name == own else name, justify="right")
     flops = [f"{c.sampling_flops:.2g} + {c.training_flops:.2g}" for c in found.costs.values()]
     rows: list[tuple[str, list[str]]] = [
-        ("samples a step, of which trained on", [f"{c.samples:,} / {c.trained_rows:,}" for c in found.costs.values()]),
-        ("tokens a step: generated", [f"{c.generated:,}" for c in found.costs.values()]),
+        ("samples per step / trained on", [f"{c.samples:,} / {c.trained_rows:,}" for c in found.costs.values()]),
+        ("tokens per step: generated", [f"{c.generated:,}" for c in found.costs.values()]),
         ("  prefilled / trained", [f"{c.prefilled:,} / {c.trained_tokens:,}" for c in found.costs.values()]),
-        ("FLOPs a step: sampling + training", flops),
+        ("FLOPs per step: sampling + training", flops),
         ("steps, samples of the run", [f"{c.steps:,}, {c.steps * c.samples:,}" for c in found.costs.values()]),
     ]  # fmt: skip
     if found.timed:
         seconds = [f"{c.sampling_seconds:,.0f} + {c.training_seconds:,.0f}" for c in found.costs.values()]
         hours = [f"{c.gpu_hours:,.1f} on {c.devices}" for c in found.costs.values()]
-        rows += [("seconds a step: sampling + training", seconds), ("GPU-hours of the run", hours)]
+        rows += [("seconds per step: sampling + training", seconds), ("GPU-hours of the run", hours)]
     for name, values in rows:
         table.add_row(name, *values)
     return table
@@ -198,8 +171,16 @@ def _notes(found: Diagnosis) -> list[str]:
         notes.append(
             f"the sizes of {shape.name} are those of the model that it was tuned from, not read from its own files"
         )
-    if shape is not None and not shape.flops.exact:
-        notes.append("FLOPs are 2 for each parameter outside of the embeddings and token: an estimate for this family")
+    if shape is not None and shape.flops != shape.budget_flops:
+        notes.append(
+            "the run's own budget/flops counts 2 operations per parameter outside of the embeddings and token, an "
+            "estimate for this family"
+        )
+    if shape is not None and shape.window is not None and shape.window < longest_row(found.config):
+        notes.append(
+            f"the model attends to windows of {shape.window:,} tokens, but FLOPs of attention, keys and values are "
+            "counted over the whole context: an upper bound"
+        )
     return notes
 
 
@@ -237,8 +218,8 @@ def _off(modelled: float, printed: float) -> str:
 
 
 def _token(engine: EngineMemory) -> str:
-    return f"{engine.token / 1024:,.0f} KiB a token" + (
-        f", {engine.state / 2**20:,.0f} MiB a sequence" if engine.state else ""
+    return f"{engine.token / 1024:,.0f} KiB per token" + (
+        f", {engine.state / 2**20:,.0f} MiB per sequence" if engine.state else ""
     )
 
 

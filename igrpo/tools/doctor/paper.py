@@ -10,8 +10,8 @@ from igrpo.config.checks import longest_row
 from igrpo.config.composing.folders import shipped
 from igrpo.config.schema import RunConfig
 from igrpo.settings.rollout import VllmConfig
-from igrpo.tools.doctor.cost import DEVICES, Assumptions, both_algorithms, step_cost
-from igrpo.tools.doctor.device import GIB
+from igrpo.tools.doctor.cost import Assumptions, both_algorithms, step_cost
+from igrpo.tools.doctor.device import DEVICES, GIB
 from igrpo.tools.doctor.memory import trainer_memory
 from igrpo.tools.doctor.shape import Shape
 

@@ -69,7 +69,7 @@ def judge_checks(config: RunConfig) -> Iterator[Check]:
 
 
 def _demand(config: RunConfig, setting: str, judge: GenerativeJudgeConfig) -> str:
-    most = config.trainer.questions_per_step * config.samples_per_question * judge.votes
+    most = config.trainer.questions_per_step * config.plan.samples * judge.votes
     asked = f"a step asks it up to {most:,} times, and evaluations ask it, too"
     if not isinstance(judge, JudgeConfig):
         return asked

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from igrpo.cli.main import main
-from igrpo.cli.train import parse_arguments
+from igrpo.cli.train import parser, train_arguments
 from igrpo.config import ConfigError, config_values
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.overrides import in_shell, quoted, setting
@@ -109,9 +109,9 @@ def test_directories_that_a_message_names_can_be_pasted(name: str, tmp_path: Pat
     (folder / "x").touch()
     with pytest.raises(ConfigError) as raised:
         claim(folder, chosen=True, setting="hydra.run.dir")
-    arguments = shlex.split(raised.value.problems[0].partition("go on with ")[2])
-    assert parse_arguments(arguments).resume == folder
-    assert parse_arguments(["sweep=x", f"tuned={folder}"]).tuned == (folder,)
+    arguments = shlex.split(raised.value.problems[0].partition("resume with ")[2])
+    assert train_arguments(parser().parse(arguments)).resume == folder
+    assert train_arguments(parser().parse(["sweep=x", f"tuned={folder}"])).tuned == (folder,)
 
 
 @pytest.mark.parametrize(

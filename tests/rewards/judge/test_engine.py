@@ -16,16 +16,14 @@ import pytest
 from igrpo.assembly.judge import build_judge
 from igrpo.generation.base import SamplingParams
 from igrpo.rewards.judge.backend import JudgeRefusedError
-from igrpo.rewards.judge.cache import ScoreCache
 from igrpo.rewards.judge.engine import EngineBackend
-from igrpo.rewards.judge.judge import Judge, Judgement
-from igrpo.rewards.judge.prompt import JudgePrompt
-from igrpo.rewards.judge.spending import Prices, Spending
+from igrpo.rewards.judge.judge import Judge
+from igrpo.rewards.judge.store import Prices, ScoreCache, Spending
 from igrpo.settings.reward import JudgeLocalConfig
 from igrpo.types import Completion
 from tests.assembly.parts import byte_policy, tiny_policy, write_model
 from tests.composed import config
-from tests.rewards.judge.making import QUESTION, Rule, completions
+from tests.rewards.judge.making import QUESTION, Rule, completions, settings
 
 PARAMS = SamplingParams(temperature=0.0, top_p=1.0, top_k=0, max_new_tokens=9, stop_token_ids=(1,))
 MESSAGES = [{"role": "system", "content": "Grade."}, {"role": "user", "content": "2 + 2 = 4"}]
@@ -54,7 +52,7 @@ def made(engine: Any, tokenizer: Any) -> EngineBackend:
     return EngineBackend(engine, tokenizer, "m", PARAMS)
 
 
-def test_the_chat_template_makes_the_prompt_and_tokens_are_counted() -> None:
+def test_the_chat_template_renders_the_prompt() -> None:
     engine, tokenizer = ScriptedEngine(), byte_policy().tokenizer
     assert tokenizer.chat_template
     reply = asyncio.run(made(engine, tokenizer).ask(MESSAGES, 5))
@@ -64,7 +62,7 @@ def test_the_chat_template_makes_the_prompt_and_tokens_are_counted() -> None:
     assert (reply.text, reply.input_tokens, reply.output_tokens) == ('{"score": 0.75}', len(prompt), 3)
 
 
-def test_a_template_that_asks_the_clock_is_given_the_date_of_the_run() -> None:
+def test_a_template_with_a_date_gets_that_of_the_run() -> None:
     tokenizer = copy.deepcopy(byte_policy().tokenizer)
     tokenizer.chat_template = "{{ strftime_now('%d %b %Y') }}" + tokenizer.chat_template
     engine = ScriptedEngine()
@@ -81,14 +79,14 @@ def test_a_template_that_asks_the_clock_is_given_the_date_of_the_run() -> None:
     assert judges[0].identity == judges[1].identity != judges[2].identity
 
 
-def test_without_a_template_the_messages_stand_one_below_the_other() -> None:
+def test_without_a_chat_template_messages_are_joined() -> None:
     engine, tokenizer = ScriptedEngine(), tiny_policy().tokenizer
     assert not tokenizer.chat_template
     asyncio.run(made(engine, tokenizer).ask([{"role": "user", "content": "1+2"}, {"role": "user", "content": "3"}], 5))
     assert tokenizer.decode(engine.prompts[0], skip_special_tokens=True).replace(" ", "").strip().startswith("1+2")
 
 
-def test_what_does_not_fit_is_refused_alone() -> None:
+def test_a_prompt_that_does_not_fit_is_refused_alone() -> None:
     engine = ScriptedEngine(longest=10)
     with pytest.raises(JudgeRefusedError, match="does not fit the model"):
         asyncio.run(made(engine, byte_policy().tokenizer).ask(MESSAGES, 5))
@@ -106,9 +104,8 @@ def test_the_identity_names_model_and_sampling() -> None:
 def test_the_judge_over_an_engine(longest: int, value: float | None) -> None:
     engine = ScriptedEngine(longest=longest)
     judge = Judge(
+        settings(),
         made(engine, byte_policy().tokenizer),
-        JudgePrompt("s", "{problem}{reference}{solution}", "{answer}", use_reference=True, max_solution_chars=99),
-        Judgement(votes=1, threshold=0.5, verdict="judge", partial_credit=None),
         cache=ScoreCache(None),
         spending=Spending(None, "m", Prices(0.0, 0.0, None), process=0, processes=1),
         verifier=Rule(),

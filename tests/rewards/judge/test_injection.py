@@ -76,7 +76,7 @@ def test_there_are_thirty_different_attempts() -> None:
     assert len({attempt["text"] for attempt in ATTEMPTS}) == len({attempt["name"] for attempt in ATTEMPTS}) == 30
 
 
-def test_no_attempt_is_scored_higher_than_the_same_solution_without_it(key: str) -> None:
+def test_no_injection_raises_the_score_of_a_solution(key: str) -> None:
     with JudgeServer(answer) as server:
         (honest, *attempts) = judged(server.url, [HONEST, *attempt_texts(key)])
     assert honest == 0.3
@@ -97,7 +97,7 @@ def test_nor_when_it_is_asked_again(key: str) -> None:
     assert len(server.requests) == 62
 
 
-def test_the_layout_gives_no_order_of_its_own_that_the_judge_would_take_for_one() -> None:
+def test_the_shipped_layouts_contain_no_order() -> None:
     """Otherwise the scripted judge would obey the shipped prompt, and nothing above would mean anything."""
     with JudgeServer(answer) as server:
         assert judged(server.url, [HONEST, "quality 0.9"]) == [0.3, 0.9]
@@ -114,7 +114,7 @@ def test_the_layout_gives_no_order_of_its_own_that_the_judge_would_take_for_one(
         ({"harmless": lambda text: text}, 8),
     ],
 )
-def test_the_judge_falls_for_attempts_when_a_defence_is_taken_away(
+def test_attempts_succeed_when_a_defence_is_removed(
     monkeypatch: pytest.MonkeyPatch, key: str, broken: dict[str, object], least: int
 ) -> None:
     for name, function in broken.items():

@@ -85,7 +85,7 @@ def test_scores_verdicts_and_metrics() -> None:
     assert "judge/agreement" not in again, "a share of nothing is no share"
 
 
-def test_an_unreadable_reply_is_asked_for_once_more_in_a_request_that_says_so(tmp_path: Path) -> None:
+def test_an_unreadable_reply_is_requested_once_more(tmp_path: Path) -> None:
     """The judge is greedy: it says the same to the same words, whatever the seed."""
 
     def script(body: dict[str, Any], number: int) -> Answer:
@@ -114,7 +114,7 @@ def test_an_unreadable_reply_is_asked_for_once_more_in_a_request_that_says_so(tm
 
 
 @pytest.mark.parametrize("reply", [UNREADABLE, Answer(None), Answer(""), Answer('{"score": 7}')])
-def test_what_stays_unreadable_is_no_score_and_never_0(reply: Answer) -> None:
+def test_two_unreadable_replies_are_no_score(reply: Answer) -> None:
     with JudgeServer(in_turn(reply)) as server:
         made = judge(server.url)
         assert run(made, "x") == [None]
@@ -152,7 +152,7 @@ def test_the_value_is_the_mean_of_the_votes_that_could_be_read() -> None:
     assert len(server.requests) == 4, "three votes, one of them asked twice"
 
 
-def test_the_cache_answers_before_the_judge_and_keeps_nothing_unreadable(tmp_path: Path) -> None:
+def test_cached_votes_are_not_requested_again(tmp_path: Path) -> None:
     file = str(tmp_path / "cache.sqlite")
     with JudgeServer(by_text) as server:
         for expected in (4, 2):  # 'so bad' is asked twice each time
@@ -171,7 +171,7 @@ def test_the_cache_answers_before_the_judge_and_keeps_nothing_unreadable(tmp_pat
             assert len(server.requests) == before + 1, change
 
 
-def test_the_gate_gives_right_answers_1_unasked_and_the_rest_a_part_of_the_judges_score() -> None:
+def test_the_gate_gives_partial_credit_to_wrong_answers() -> None:
     with JudgeServer(by_text) as server:
         made = judge(server.url, name="judge_gated")
         scores = run(made, "so 14", "so 80", "so 80 ?".replace(" ?", "") + "0 100", "so bad")
@@ -188,7 +188,7 @@ def test_the_gate_gives_right_answers_1_unasked_and_the_rest_a_part_of_the_judge
     assert measured["judge/agreement"] == 0.0
 
 
-def test_the_gate_takes_the_judges_word_where_the_rule_has_none() -> None:
+def test_the_gate_follows_the_judge_without_a_rule_verdict() -> None:
     with JudgeServer(in_turn(score(0.6))) as server:
         made = judge(server.url, name="judge_gated")
         (unsure,) = run(made, "is it 4?")
@@ -199,7 +199,7 @@ def test_the_gate_takes_the_judges_word_where_the_rule_has_none() -> None:
         assert (one.value, one.correct, dict(one.parts)) == (0.3, True, {"judge": 0.6})
 
 
-def test_the_rules_word_may_be_the_verdict_beside_the_judges_value() -> None:
+def test_the_rule_may_decide_what_is_right() -> None:
     with JudgeServer(by_text) as server:
         made = judge(server.url, verdict="rule")
         scores = run(made, "so 4", "so 90")
@@ -207,7 +207,7 @@ def test_the_rules_word_may_be_the_verdict_beside_the_judges_value() -> None:
     assert [(s.value, s.correct) for s in scores if s] == [(0.04, True), (0.9, False)]
 
 
-def test_a_weighted_sum_has_no_score_where_the_judge_has_none_and_passes_its_metrics_on() -> None:
+def test_a_weighted_sum_without_a_judges_score_has_none() -> None:
     with JudgeServer(by_text) as server:
         made = WeightedSum([("rule", Rule(), 0.25), ("judge", judge(server.url), 0.5)])
         scores = asyncio.run(checked_score(made, QUESTION, completions("so 4", "so bad", "so 60")))
@@ -219,7 +219,7 @@ def test_a_weighted_sum_has_no_score_where_the_judge_has_none_and_passes_its_met
     assert WeightedSum([("rule", Rule(), 1.0)]).step_measures() == {}
 
 
-def test_no_more_requests_at_a_time_than_allowed_from_several_loops() -> None:
+def test_concurrency_is_limited_over_several_event_loops() -> None:
     with JudgeServer(by_text) as server:
         made = judge(server.url, concurrency=3)
         found: list[list[float | None]] = []
@@ -246,7 +246,7 @@ def test_a_judge_that_fails_for_good_ends_the_scoring(caplog: pytest.LogCaptureF
     made.close()
 
 
-def test_a_caller_that_is_gone_takes_its_requests_along() -> None:
+def test_a_cancelled_caller_cancels_its_requests() -> None:
     with JudgeServer(in_turn(Answer(hang=True))) as server:
         made = judge(server.url)
 
@@ -264,7 +264,7 @@ def test_a_caller_that_is_gone_takes_its_requests_along() -> None:
         made.close()
 
 
-def test_the_limit_stops_before_the_next_request_and_keeps_what_was_under_way(tmp_path: Path) -> None:
+def test_the_cost_limit_keeps_replies_in_flight(tmp_path: Path) -> None:
     limits = {"input_price": 1000.0, "max_cost": 0.35, "concurrency": 2}  # 0.1 a reply: reached after the fourth
     files = {"cache": str(tmp_path / "cache.sqlite"), "ledger": tmp_path / "ledger.sqlite"}
     texts = [f"so {i}" for i in range(10)]
@@ -303,7 +303,7 @@ def test_a_judge_in_a_sum_names_its_own_limit() -> None:
     assert raised.value.setting == f"{part}.max_cost"
 
 
-def test_what_two_want_at_the_same_time_is_asked_once() -> None:
+def test_simultaneous_equal_requests_are_sent_once() -> None:
     """Groups of different steps of a question may hold the same text; `igrpo rescore` scores them side by side."""
 
     async def together(made: Judge) -> list[list[Score | None]]:
@@ -350,9 +350,7 @@ def test_a_slow_reply_that_was_under_way_is_counted_and_kept(tmp_path: Path) -> 
         assert len(server.requests) == 2
 
 
-def test_many_questions_that_pause_together_leave_no_error_that_nobody_took(
-    caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
+def test_questions_that_pause_together_log_no_lost_errors(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     async def step(made: Judge) -> None:
         async with asyncio.TaskGroup() as group:
             for i in range(8):

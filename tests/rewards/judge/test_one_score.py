@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from statistics import fmean, stdev
-from typing import Any
 
 import pytest
 
-from igrpo.algorithms.base import RolloutContext
-from igrpo.algorithms.igrpo import IGRPO
-from igrpo.algorithms.selection import best
 from igrpo.training.batching import question_rows
-from tests.algorithms.fakes import PARAMS, PlainPrompts, ScriptedEngine
+from igrpo.types import scores
+from tests.algorithms.fakes import ScriptedEngine, context, igrpo, run
 from tests.rewards.judge.making import QUESTION, judge
 from tests.rewards.judge.server import JudgeServer
 from tests.rewards.judge.test_judge import by_text
+from tests.rollouts import values
 from tests.training.models import ADVANTAGE
 
 #: The judge's value is the number in hundredths; right by the rule is what ends in 4, which the judge thinks least of.
@@ -24,25 +21,22 @@ REFINED = ["so 24", "so 80", "so 50", "so 4"]
 
 
 @pytest.mark.parametrize("verdict", ["judge", "rule"])
-def test_the_judges_best_draft_is_shown_and_its_values_make_the_advantages(verdict: str) -> None:
+def test_the_score_that_picks_the_draft_trains_refinements(verdict: str) -> None:
     drafts, refined = iter(DRAFTS), iter(REFINED)
     engine = ScriptedEngine(lambda prompt, seed: next(drafts) if prompt == (1,) else next(refined))
-    prompts: Any = PlainPrompts()
-    algorithm = IGRPO(drafts=4, group_size=4, select=best, ties="first", all_failed="show")
     with JudgeServer(by_text) as server:
         made = judge(server.url, verdict=verdict)
-        trace = asyncio.run(algorithm(QUESTION, RolloutContext(engine, made, prompts, PARAMS, 0, 1)))
+        rollout = run(igrpo(4), context(engine, 8, reward=made, step=1), QUESTION)
         made.close()
-    first, second = trace.groups
-    by_rule = [score.parts["rule"] for score in first.scores]
-    assert by_rule == [1.0, 0.0, 0.0, 1.0]
-    assert first.rewards_G == [0.04, 0.5, 0.9, 0.14]
-    assert second.shown == (2,), "the judge's best, which is wrong by the rule"
-    assert second.prompt.token_ids == (1, 0, *map(ord, "so 90"))
+    first, second = rollout.rounds
+    assert [score.parts["rule"] for score in scores(first)] == [1.0, 0.0, 0.0, 1.0]
+    assert values(first) == [0.04, 0.5, 0.9, 0.14]
+    assert {sample.context for sample in second} == {((1, 2),)}, "the judge's best, which is wrong by the rule"
+    prompt = (1, 0, *map(ord, "so 90"))
 
-    values = [0.24, 0.8, 0.5, 0.04]
-    assert second.rewards_G == values
-    rows = question_rows(trace, ADVANTAGE, mask_truncated=False)
-    assert [row.prompt_ids for row in rows] == [second.prompt.token_ids] * 4
-    mean, std = fmean(values), stdev(values)  # 0.395, 0.3281
-    assert [row.advantage for row in rows] == pytest.approx([(value - mean) / std for value in values])
+    expected = [0.24, 0.8, 0.5, 0.04]
+    assert values(second) == expected
+    rows = question_rows(rollout, ADVANTAGE, mask_truncated=False)
+    assert [row.prompt_ids for row in rows] == [prompt] * 4
+    mean, std = fmean(expected), stdev(expected)  # 0.395, 0.3281
+    assert [row.advantage for row in rows] == pytest.approx([(value - mean) / std for value in expected])

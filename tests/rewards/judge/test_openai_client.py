@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import fields
 from email.utils import formatdate
 from typing import Any
 
 import pytest
 
 from igrpo.rewards.judge.backend import JudgeError, JudgeRefusedError, JudgeReply
-from igrpo.rewards.judge.openai_client import Endpoint, OpenAIBackend
+from igrpo.rewards.judge.openai_client import OpenAIBackend
 from igrpo.rewards.judge.parsing import SCHEMA
-from igrpo.rewards.judge.retries import pause_s
 from tests.rewards.judge.making import settings
 from tests.rewards.judge.server import Answer, JudgeServer, in_turn, score
 
@@ -21,24 +19,20 @@ MESSAGES = [{"role": "user", "content": "Grade."}]
 GOOD = score(0.5)
 
 
-def endpoint(url: str, **changes: Any) -> Endpoint:
-    values = settings(url, **changes).model_dump()
-    return Endpoint(**{f.name: values[f.name] for f in fields(Endpoint) if f.name != "trust_env"}, trust_env=False)
-
-
 class Asked:
     """Calls of one backend in one event loop, with the sleeps recorded and not slept."""
 
-    def __init__(self, url: str, **changes: Any) -> None:
+    def __init__(self, url: str, setting: str = "reward", **changes: Any) -> None:
         self.sleeps: list[float] = []
-        self._endpoint = endpoint(url, **changes)
+        self._config, self._setting = settings(url, **changes), setting
 
     async def _sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
 
     def ask(self, times: int = 1) -> list[JudgeReply | Exception]:
         async def all_of_them() -> list[JudgeReply | Exception]:
-            backend, results = OpenAIBackend(self._endpoint, self._sleep), list[JudgeReply | Exception]()
+            backend = OpenAIBackend(self._config, setting=self._setting, trust_env=False, sleep=self._sleep)
+            results = list[JudgeReply | Exception]()
             for seed in range(times):
                 try:
                     results.append(await backend.ask(MESSAGES, seed))
@@ -51,7 +45,7 @@ class Asked:
         return asyncio.run(all_of_them())
 
 
-def test_what_is_sent_and_what_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_has_the_configured_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IGRPO_JUDGE_API_KEY", "secret")
     monkeypatch.setenv("OPENAI_API_KEY", "of another service")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
@@ -89,7 +83,7 @@ def test_settings_that_are_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
         Answer(body="null"),
     ],
 )  # fmt: skip
-def test_what_passes_is_tried_again(bad: Answer) -> None:
+def test_temporary_errors_are_retried(bad: Answer) -> None:
     with JudgeServer(in_turn(bad, bad, GOOD)) as server:
         asked = Asked(server.url)
         (reply,) = asked.ask()
@@ -111,7 +105,7 @@ def test_a_server_that_hangs_or_drips_meets_the_time_limit() -> None:
     assert "it took longer than reward.timeout_s=0.2" in str(error)
 
 
-def test_a_judge_that_is_down_for_good_is_one_error_that_names_its_address() -> None:
+def test_a_judge_that_is_down_is_an_error_with_its_address() -> None:
     asked = Asked("http://127.0.0.1:9/v1", retries=3)
     (error,) = asked.ask()
     assert isinstance(error, JudgeError)
@@ -120,7 +114,7 @@ def test_a_judge_that_is_down_for_good_is_one_error_that_names_its_address() -> 
     assert len(asked.sleeps) == 3
 
 
-@pytest.mark.parametrize(("told", "slept"), [("7", 7.0), ("0", 0.0), ("2.5", 2.5)])
+@pytest.mark.parametrize(("told", "slept"), [("7", 7.0), ("0", 0.0), ("2.5", 2.5), (formatdate(0), 0.0)])
 def test_retry_after_is_heeded_to_the_second(told: str, slept: float) -> None:
     with JudgeServer(in_turn(Answer(status=429, headers={"Retry-After": told}), GOOD)) as server:
         asked = Asked(server.url)
@@ -128,26 +122,30 @@ def test_retry_after_is_heeded_to_the_second(told: str, slept: float) -> None:
     assert asked.sleeps == [slept]
 
 
-def test_a_server_that_asks_for_more_patience_than_there_is_ends_the_run() -> None:
-    with JudgeServer(in_turn(Answer(status=429, headers={"Retry-After": "3600"}))) as server:
+@pytest.mark.parametrize("told", ["3600", formatdate(4e9)])
+def test_a_longer_pause_than_allowed_ends_the_run(told: str) -> None:
+    with JudgeServer(in_turn(Answer(status=429, headers={"Retry-After": told}))) as server:
         asked = Asked(server.url)
         (error,) = asked.ask()
     assert isinstance(error, JudgeError)
-    assert "asks to wait for 3600 s, more than reward.max_wait_s=120" in str(error)
+    assert f"asks to wait for {told} s, more than reward.max_wait_s=120" in str(error)
     assert asked.sleeps == []
     assert len(server.requests) == 1
 
 
 def test_pauses_grow_up_to_a_bound() -> None:
-    pauses = [pause_s(failures, None, 20.0) for failures in range(1, 9)]
-    for pause, longest in zip(pauses, (1, 2, 4, 8, 16, 20, 20, 20), strict=True):
-        assert pause is not None
+    with JudgeServer(in_turn(Answer(status=503, headers={"Retry-After": "soon"}))) as server:  # nonsense: ignored
+        asked = Asked(server.url, retries=8, max_wait_s=20.0)
+        asked.ask()
+    for pause, longest in zip(asked.sleeps, (1, 2, 4, 8, 16, 20, 20, 20), strict=True):
         assert longest / 2 <= pause <= longest
-    assert pause_s(1, formatdate(0), 20.0) == 0.0, "a date that is over"
-    assert pause_s(1, formatdate(4e9), 20.0) is None, "one that is far away"
-    nonsense = pause_s(1, "soon", 20.0)
-    assert nonsense is not None
-    assert 0.5 <= nonsense <= 1.0
+
+
+def test_errors_name_the_settings_of_a_judge_in_a_sum() -> None:
+    setting = "reward.parts.judge.reward"
+    (error,) = Asked("http://127.0.0.1:9/v1", setting=setting, retries=0).ask()
+    assert str(error).startswith(f"{setting}.base_url=http://127.0.0.1:9/v1: ")
+    assert f"{setting}.retries" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +157,7 @@ def test_pauses_grow_up_to_a_bound() -> None:
         (405, "it answered 405"),
     ],
 )
-def test_what_does_not_pass_is_not_tried_again(status: int, words: str) -> None:
+def test_permanent_errors_are_not_retried(status: int, words: str) -> None:
     with JudgeServer(in_turn(Answer(status=status))) as server:
         (error,) = Asked(server.url).ask()
     assert isinstance(error, JudgeError)
@@ -168,7 +166,7 @@ def test_what_does_not_pass_is_not_tried_again(status: int, words: str) -> None:
     assert len(server.requests) == 1
 
 
-def test_a_first_request_that_is_refused_either_way_says_nothing_about_the_schema() -> None:
+def test_a_refused_first_request_says_nothing_of_the_schema() -> None:
     with JudgeServer(lambda body, number: Answer(status=400) if body["seed"] == 0 else GOOD) as server:
         first, second = Asked(server.url).ask(times=2)
     assert isinstance(first, JudgeError)
@@ -180,7 +178,7 @@ def without_schema(body: dict[str, Any], number: int) -> Answer:
     return Answer(status=400) if "response_format" in body else GOOD
 
 
-def test_a_server_without_json_schemas_is_asked_without_one_from_then_on() -> None:
+def test_a_server_without_json_schemas_is_asked_without_one() -> None:
     with JudgeServer(without_schema) as server:
         asked = Asked(server.url)
         replies = asked.ask(times=3)
@@ -194,7 +192,7 @@ def test_a_server_without_json_schemas_is_asked_without_one_from_then_on() -> No
 
 
 @pytest.mark.parametrize("structured", ["off", "json_schema", "auto"])
-def test_one_request_that_is_refused_costs_one_sample_and_the_first_costs_the_run(structured: str) -> None:
+def test_only_a_refused_first_request_ends_the_run(structured: str) -> None:
     def script(bad: int) -> Callable[[dict[str, Any], int], Answer]:
         return lambda body, number: Answer(status=400) if body["seed"] == bad else GOOD
 

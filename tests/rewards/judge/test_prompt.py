@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from igrpo.rewards.judge.prompt import JudgePrompt, fenced, harmless
 from igrpo.types import Question
+from tests.rewards.judge.making import settings
 
-PROMPT = JudgePrompt(
-    system="Grade.",
-    user="{problem}\n{reference}\n{solution}\nScore it.",
-    reference="Known:\n{answer}",
-    use_reference=True,
-    max_solution_chars=100,
-)
+TEMPLATES = {
+    "system": "Grade.",
+    "user": "{problem}\n{reference}\n{solution}\nScore it.",
+    "reference": "Known:\n{answer}",
+}
+PROMPT = JudgePrompt(settings(prompt=TEMPLATES, max_solution_chars=100))
 QUESTION = Question("q", "2 + 2?", "4")
 _FENCE = re.compile(r"<<<(end of )?(problem|reference answer|solution) ([0-9a-f]{16})>>>")
 
@@ -40,7 +40,7 @@ def test_the_three_texts_stand_in_their_places() -> None:
 
 def test_without_a_reference_nothing_is_said_about_one() -> None:
     assert "Known" not in user(Question("q", "2 + 2?", " "), "4")
-    blind = JudgePrompt("s", PROMPT.user, PROMPT.reference, use_reference=False, max_solution_chars=100)
+    blind = JudgePrompt(settings(prompt=TEMPLATES, use_reference=False))
     assert "Known" not in blind.messages(QUESTION, "4")[1]["content"]
 
 
@@ -52,7 +52,7 @@ def test_a_long_solution_loses_its_middle_and_says_so() -> None:
     assert not PROMPT.is_cut("a" * 100)
 
 
-def test_solutions_of_a_question_share_their_prefix_unless_one_holds_the_key() -> None:
+def test_prompts_of_a_question_share_a_prefix() -> None:
     one, other = user(QUESTION, "4"), user(QUESTION, "5")
     assert one.partition("<<<solution")[0] == other.partition("<<<solution")[0]
     found = _FENCE.search(one)
@@ -106,12 +106,3 @@ def test_no_text_closes_its_delimiters(solution: str, problem: str) -> None:
     assert found == [(end, name) for name in names for end in ("", "end of ")]
     assert "<|" not in text
     assert text.endswith(">>>\nScore it.")
-
-
-@pytest.mark.parametrize(
-    ("user_layout", "reference"),
-    [("{problem}{reference}", "{answer}"), ("{problem}{reference}{solution}{solution}", "{answer}"), (PROMPT.user, "none")],
-)  # fmt: skip
-def test_a_layout_without_its_marks_is_refused(user_layout: str, reference: str) -> None:
-    with pytest.raises(ValueError, match=r"reward\.prompt\.(user|reference) must hold"):
-        JudgePrompt("s", user_layout, reference, use_reference=True, max_solution_chars=10)

@@ -156,7 +156,7 @@ def test_a_step_that_raises_costs_one_completion_its_verdict(
     assert "zzz" in incident["answer"] + incident.get("completion_end", "")
 
 
-def test_a_gold_that_cannot_be_read_crashes_its_own_question_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_gold_answer_crashes_its_question_only(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(answer: str) -> str:
         if answer == "poison":
             raise RecursionError("too deep")

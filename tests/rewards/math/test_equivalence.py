@@ -124,7 +124,7 @@ def test_percent_is_a_policy(policy: PercentPolicy, number: bool, value: bool) -
     assert (verdict("0.28", r"28\%", policy) == "right") is value
 
 
-def test_leaving_out_a_base_is_a_policy_and_a_wrong_base_is_wrong() -> None:
+def test_a_base_may_be_left_out_but_not_be_wrong() -> None:
     assert verdict("52_8", "52") == "right"
     assert verdict("52_8", "52", base="required") == "wrong"
     assert verdict("52_8", "52_9") == "wrong"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from fractions import Fraction
 
 import pytest
@@ -185,20 +184,19 @@ def test_magnitude_of_deep_nesting_is_infinite() -> None:
     assert magnitude("(" * 5000) == magnitude("2^" * 5000) == float("inf")
 
 
-def test_the_guard_is_cheap_on_every_stress_input() -> None:
-    started = time.process_time()
-    for row in rows("stress.jsonl"):
-        refusal(normalise(unrolled(row["prediction"])[:8000]), 4000)
-    for text in (
-        "1" * 1999 + "a!" * 1000,
-        ")!" * 2000,
-        "!" * 4000,
-        "\\sum_{" + "a^" * 1900,
-        "a^{b!}" * 600,
-        "(a!)" * 1000,
-    ):
-        refusal(text, 4000)
-    assert time.process_time() - started < 5
+@pytest.mark.timeout(120)  # a cost that grows exponentially takes far longer
+def test_the_guard_is_fast_on_every_stress_input() -> None:
+    inputs = [unrolled(row["prediction"])[:8000] for row in rows("stress.jsonl")]
+    assert sum(refusal(normalise(text), 4000) is not None for text in inputs) == 42
+    texts = {
+        "1" * 1999 + "a!" * 1000: None,
+        ")!" * 2000: None,
+        "!" * 4000: None,
+        "\\sum_{" + "a^" * 1900: "a tower of more than 20 powers",
+        "a^{b!}" * 600: None,
+        "(a!)" * 1000: None,
+    }
+    assert {text: refusal(text, 4000) for text in texts} == texts
 
 
 @pytest.mark.parametrize("text", ["x^{.}", "2^{.}", ".!", "x^{..}", "3^{\u00b2}", "x^{\uff11}"])

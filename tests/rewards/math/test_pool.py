@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from igrpo.processes import is_alive, wait_ended
 from igrpo.rewards.math.pool import Limits, PoolClosedError, WorkerPool, WorkerReply
 from igrpo.types import Outcome
 
@@ -51,7 +52,7 @@ def test_a_worker_that_hangs_is_killed_and_replaced(shared: WorkerPool) -> None:
     assert not psutil.pid_exists(before[0])
 
 
-def test_a_stopped_worker_is_not_timed_out_since_only_its_cpu_time_counts(shared: WorkerPool) -> None:
+def test_time_asleep_does_not_count_as_cpu_time(shared: WorkerPool) -> None:
     (pid,) = shared.pids
     os.kill(pid, signal.SIGSTOP)
     thread, outcomes = in_thread(shared, request("(a+b)^2", "a^2+2ab+b^2"))
@@ -63,7 +64,7 @@ def test_a_stopped_worker_is_not_timed_out_since_only_its_cpu_time_counts(shared
     assert shared.pids == [pid]
 
 
-def test_kill_9_in_flight_is_a_crash_and_the_next_answer_is_right(shared: WorkerPool) -> None:
+def test_a_worker_killed_while_comparing_is_a_crash(shared: WorkerPool) -> None:
     (pid,) = shared.pids
     os.kill(pid, signal.SIGSTOP)  # so that the request is surely in flight
     thread, outcomes = in_thread(shared, request("2x", "x+x"))
@@ -74,10 +75,11 @@ def test_kill_9_in_flight_is_a_crash_and_the_next_answer_is_right(shared: Worker
     assert shared.ask(request("2x", "x+x")) == "right"
 
 
-def test_a_worker_killed_while_idle_is_replaced_without_a_word(shared: WorkerPool) -> None:
+def test_a_worker_killed_while_idle_is_replaced(shared: WorkerPool) -> None:
     (pid,) = shared.pids
-    psutil.Process(pid).kill()
-    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=5)
+    worker = psutil.Process(pid)
+    worker.kill()
+    assert wait_ended([worker], 5) == []
     assert shared.ask(request("2y", "y+y")) == "right"
 
 
@@ -142,10 +144,7 @@ def test_a_worker_ends_with_its_parent(in_flight: str) -> None:
     command = [sys.executable, "-c", PARENT, in_flight]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     worker = int(done.stdout)
-    deadline = time.monotonic() + 10
-    while psutil.pid_exists(worker) and psutil.Process(worker).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline, "the worker outlived its parent"
-        time.sleep(0.05)
+    assert wait_ended([psutil.Process(worker)] if psutil.pid_exists(worker) else [], 10) == []
 
 
 def slow_ones(pool: WorkerPool, count: int) -> list[Future[WorkerReply]]:
@@ -187,7 +186,7 @@ def test_waiting_for_a_processor_is_not_sleep() -> None:
         pool.close()
 
 
-def test_an_exception_of_a_comparison_is_its_answer_and_the_worker_lives(shared: WorkerPool) -> None:
+def test_a_worker_survives_an_exception_in_a_comparison(shared: WorkerPool) -> None:
     assert shared.ask(request("2y", "y+y")) == "right"
     before = shared.pids
     reply = shared.submit(request("2y", "y+y") | {"conventions": {"percent": "sometimes"}}).result()
@@ -207,19 +206,26 @@ def test_a_killed_fork_server_is_replaced(shared: WorkerPool) -> None:
     server = psutil.Process(shared.pids[0]).parent()
     assert server is not None
     assert server.pid != os.getpid()
-    for process in (server, *map(psutil.Process, shared.pids)):
+    killed = [server, *map(psutil.Process, shared.pids)]
+    for process in killed:
         process.kill()
-    while shared.pids:
-        time.sleep(0.01)
+    assert wait_ended(killed, 10) == []
     assert shared.ask(request("2y", "y+y")) == "right"
 
 
-def test_processes_that_do_not_start_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    pool = WorkerPool(1, Limits(cpu_s=5, wall_s=60, memory_mb=1024))
-    with pytest.raises(RuntimeError, match="do not start: exit code 1"):
-        pool.ask(request("2y", "y+y"))
+def test_closing_waits_for_workers_whose_server_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the kernel takes; here SIGKILL arrives late."""
+    pool = WorkerPool(1, Limits(cpu_s=60, wall_s=120, memory_mb=1024))
+    assert pool.ask(request("2y", "y+y")) == "right"
+    worker = psutil.Process(pool.pids[0])
+    server = worker.parent()
+    assert server is not None
+    worker.suspend()
+    server.kill()
+    assert wait_ended([server], 10) == []
+    monkeypatch.setattr(psutil.Process, "kill", lambda it: threading.Timer(0.5, os.kill, (it.pid, 9)).start())
     pool.close()
+    assert not is_alive(worker)
 
 
 def test_a_worker_imports_neither_torch_nor_the_users_program() -> None:

@@ -66,7 +66,7 @@ def test_boxing_the_longest_formula_of_the_problem_earns_nothing(verifier: MathV
     assert earned == []
 
 
-def test_a_formula_of_the_problem_that_is_the_gold_answer_is_right(verifier: MathVerifier) -> None:
+def test_a_formula_of_the_problem_may_be_the_gold_answer(verifier: MathVerifier) -> None:
     question = Question("q", "Which is larger, $2\\sqrt{3}$ or $3\\sqrt{2}-1$?", "2\\sqrt{3}")
     assert verifier.score_sync(question, ["\\boxed{2\\sqrt 3}"])[0].correct is True
 

@@ -7,6 +7,7 @@ import json
 import logging
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.rewards.base import Reward, checked_score
+from igrpo.rewards.base import Reward, RewardError, checked_score
 from igrpo.rewards.math.verifier import MathVerifier
 from igrpo.types import Score
 from tests.rewards.helpers import completion, question
@@ -41,6 +42,17 @@ def test_it_is_a_reward_and_keeps_the_order(verifier: MathVerifier) -> None:
     assert [s.answer for s in scores] == [r"\frac{x}{2}", "x", r"\frac{x}{2}", None]
 
 
+@pytest.mark.parametrize(("program", "reason"), [("/bin/false", "exit code 1"), ("/no/such/program", "FileNotFound")])
+def test_a_verifier_that_cannot_start_stops_the_run(program: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", program)
+    verifier = MathVerifier(workers=1)
+    for _ in range(2):
+        with pytest.raises(RewardError, match=rf"does not start \({reason}.*{program}.*memory_limit_mb=1024"):
+            score(verifier, "0.5x", r"\boxed{\frac{x}{2}}")
+    assert set(verifier.counts.values()) == {0}
+    verifier.close()
+
+
 def test_simple_answers_start_no_worker() -> None:
     verifier = MathVerifier()
     scores = verifier.score_sync(question("1000"), ["1,000", "1001", "no", r"\boxed{1000.0}", r"\boxed{\frac{1}{2}}"])
@@ -50,7 +62,7 @@ def test_simple_answers_start_no_worker() -> None:
 
 
 @pytest.mark.parametrize(("text", "outcome"), [(r"\boxed{9^{9^9}}", "refused"), (rf"\boxed{{{SLOW}}}", "timed_out")])
-def test_what_has_no_verdict_is_counted_logged_and_saved(
+def test_missing_verdicts_are_counted_logged_and_saved(
     text: str, outcome: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     verifier = MathVerifier(workers=1, cpu_limit_s=0.5, unevaluated="accepted", incident_dir=tmp_path / "incidents")

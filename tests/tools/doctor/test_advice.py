@@ -12,7 +12,7 @@ from igrpo.config.checks import cross_field_problems
 from igrpo.tools.doctor.advice import Plan, applied, memory_of, plans
 from igrpo.tools.doctor.changes import MILD, adapters, eight_bit, half_weights, more_devices
 from igrpo.tools.doctor.device import GIB
-from igrpo.tools.doctor.shapes import shape_of
+from igrpo.tools.doctor.shape import shape_of
 from tests.composed import config as composed
 
 COMMON = ("data=jsonl", "data.path=x", "prompt=think_answer", "sampling.max_completion_tokens=2048")

@@ -12,7 +12,7 @@ from igrpo.config import RunConfig
 from igrpo.models.byte_level import build_byte_level_tokenizer
 from igrpo.tools.doctor.live_checks import live_checks
 from igrpo.tools.doctor.reward_checks import gold_text
-from igrpo.tools.doctor.shapes import shape_of
+from igrpo.tools.doctor.shape import shape_of
 from igrpo.tools.doctor.static_checks import Check, static_checks
 from tests.assembly.parts import TINY_SHAPE, write_model, write_problems
 from tests.composed import config as composed
@@ -38,10 +38,10 @@ def test_a_run_on_one_s_own_problems_is_well(problems: str) -> None:
     checks = found(composed(SHORT, *BYTES, problems))
     well = dict.fromkeys(("data", "reward", "tokenizer", "prompt", "lengths", "questions", "rollout"), "ok")
     assert states(checks) == well | {"a draft's worth": "not checked"}  # random weights answer nothing right
-    assert "4 in stage 1, 4 in stage 2" in checks["rollout"].text
+    assert "4 drafts, 4 refinements" in checks["rollout"].text
     assert "the chat template" in checks["prompt"].text
     grpo = found(composed(SHORT, *BYTES, problems, "condition=grpo"))
-    assert "8 in stage 1, 8 tokens" in grpo["rollout"].text
+    assert "8 answers, 8 tokens" in grpo["rollout"].text
 
 
 def test_an_engine_that_was_not_tried_is_named(problems: str) -> None:

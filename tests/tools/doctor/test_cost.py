@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from igrpo.models.flops import Work, known_shape
-from igrpo.tools.doctor.cost import DEVICES, both_algorithms, compared_runs, default_assumptions, step_cost
-from igrpo.tools.doctor.shapes import shape_of
+from igrpo.tools.doctor.cost import both_algorithms, compared_runs, default_assumptions, step_cost
+from igrpo.tools.doctor.device import DEVICES
+from igrpo.tools.doctor.shape import shape_of
 from tests.composed import config as composed
+from tests.composed import group_size
 
 SEVEN = (
     "model=deepseek_r1_distill_qwen_7b", "data=jsonl", "data.path=x", "prompt=think_answer", "trainer=fsdp2",
@@ -108,7 +110,7 @@ def test_more_rows_than_the_cache_holds_wait() -> None:
 def test_both_algorithms_at_the_same_samples() -> None:
     for name in ("grpo", "igrpo"):
         runs = both_algorithms(composed(None, *SEVEN, f"condition={name}"))
-        assert [(run.drafts, run.group_size) for run in runs.values()] == [(0, 8), (4, 4)]
+        assert [(run.plan.drafts, group_size(run)) for run in runs.values()] == [(0, 8), (4, 4)]
         assert list(runs) == ["GRPO", "iGRPO"]
 
 
@@ -141,5 +143,5 @@ def test_a_step_of_the_baselines_by_hand() -> None:
 def test_a_run_that_is_neither_stands_beside_both() -> None:
     runs = compared_runs(composed(None, *SEVEN, "condition=critique_grpo"))
     assert list(runs) == ["GRPO", "iGRPO", "Critique-GRPO"]
-    assert {run.samples_per_question for run in runs.values()} == {8}
+    assert {run.plan.samples for run in runs.values()} == {8}
     assert list(compared_runs(composed(None, *SEVEN))) == ["GRPO", "iGRPO"]

@@ -12,8 +12,9 @@ from rich.console import Console
 
 from igrpo import assembly
 from igrpo.config import RunConfig
+from igrpo.tools.doctor.diagnosis import Diagnosis
 from igrpo.tools.doctor.live_checks import live_checks
-from igrpo.tools.doctor.page import Diagnosis, print_page
+from igrpo.tools.doctor.page import print_page
 from igrpo.tools.doctor.static_checks import Check
 from tests.assembly.parts import write_problems
 from tests.composed import config as composed

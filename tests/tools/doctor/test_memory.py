@@ -13,8 +13,7 @@ from igrpo.models.lora import add_adapters
 from igrpo.tools.doctor.device import GIB, Component, DeviceMemory
 from igrpo.tools.doctor.engine import ENGINE_OVERHEAD, engine_memory
 from igrpo.tools.doctor.memory import OVERHEAD, host_bytes, trainer_memory
-from igrpo.tools.doctor.shape import Shape
-from igrpo.tools.doctor.shapes import shape_of
+from igrpo.tools.doctor.shape import Shape, shape_of
 from igrpo.training.optimizer import adamw
 from tests.composed import config as composed
 
@@ -48,12 +47,14 @@ def test_seven_billion_parameters_on_eight_devices_by_hand() -> None:
     assert parts["weights"] == parts["gradients"] == P * 4 / 8
     assert parts["AdamW's moments"] == P * 8 / 8
     tokens = 32_768
-    # a layer's input, bfloat16; and outside of them the last norm's float32 input and output, and the head's input
-    assert parts["activations: inputs of the layers"] == tokens * (28 * 2 * 3_584 + (4 + 2 + 2) * 3_584)
+    # a layer's input, bfloat16; outside of them the last norm's float32 input, its output and scale, the head's input,
+    # the token's id, and the cosines and sines of rotary positions
+    outside = (4 + 2 + 2) * 3_584 + 4 + 8 + 2 * 2 * 128
+    assert parts["activations: inputs of the layers"] == tokens * (28 * 2 * 3_584 + outside)
     norms = 2 * (6 * 3_584 + 4)
     attention = 2 * 3_584 + 2 * 2 * 3_584 + 4 * 28 + 2 * 2 * 512  # input; queries, output; sums; keys and values
     mlp = 2 * 3_584 + 4 * 2 * 18_944  # input; gate, its SiLU, up, their product
-    assert parts["activations: a layer made again"] == tokens * (norms + attention + mlp + 2 * 2 * 18_944)
+    assert parts["activations: a layer recomputed"] == tokens * (norms + attention + mlp + 2 * 2 * 18_944)
     assert parts["logits of a chunk"] == 4_096 * 152_064 * 12
     ends = 2 * 152_064 * 3_584 + 3_584
     assert parts["embedding and head, gathered"] == ends * (2 + 2 + 4)  # weights, gradients, and these in float32
@@ -127,11 +128,11 @@ def test_the_engine_by_hand() -> None:
 
 
 def test_a_state_space_model_keeps_a_state_a_sequence() -> None:
-    """24 layers of 128 heads x 64 x 128 states and 3 x 10,240 of the convolution, in float32; 4 layers with keys."""
+    """24 layers of 128 heads x 64 x 128 states and 4 x 10,240 of the convolution, in float32; 4 layers with keys."""
     config = composed(None, "model=nemotron_h_8b_base_8k", *SEVEN[1:5], "rollout=vllm_server")
     engine = engine_memory(config, shape_of(config.model), 80 * GIB)
     assert engine is not None
-    assert engine.state == 24 * 4 * (128 * 64 * 128 + 3 * (8_192 + 2 * 8 * 128))
+    assert engine.state == 24 * 4 * (128 * 64 * 128 + 4 * (8_192 + 2 * 8 * 128))
     assert engine.token == 2 * 2 * 4 * 8 * 128
 
 
