@@ -28,9 +28,9 @@ import numpy as np
 
 from igrpo.files import write_json_atomic
 from igrpo.runs.links import default_tracking_uri
+from igrpo.runs.mlflow_client import RunTarget, open_run
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.tracker import Tracker
-from igrpo.sweeps.mlflow_parent import open_sweep_run
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.mlflow_server import mlflow_server
@@ -95,9 +95,7 @@ def measure(kind: str, processes: int, products: int, steps: int) -> dict[str, f
     with tempfile.TemporaryDirectory() as temporary, address(kind, Path(temporary)) as uri:
         folder = Path(temporary)
         if uri:  # as a sweep does: the database and the experiment exist before the first run
-            open_sweep_run(
-                tracking_uri=uri, experiment="logging_cost", name="sweep", directory=folder, params={}, tags={}
-            ).finish("FINISHED")
+            open_run(RunTarget(uri, "logging_cost", "sweep")).terminate("FINISHED")
         cells = [
             subprocess.Popen(
                 [sys.executable, __file__, "--cell", str(folder / str(cell)), uri, str(products), str(steps)],

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from hydra.core.config_store import ConfigStore
 
 from igrpo.config import ConfigError, RunConfig, config_hash
 from igrpo.config.composing.composer import Composer
@@ -94,7 +93,7 @@ def differing(cells: Sequence[RunConfig]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_runs_of_one_seed_differ_in_what_is_swept_and_share_the_rest(name: str) -> None:
+def test_runs_of_one_seed_differ_only_in_what_is_swept(name: str) -> None:
     varied = VARIED[name.removeprefix("quick/")]
     found = differing(configs(name)) - {"condition", "run_name"}
     assert {key for key in varied if any(part == key or part.startswith(f"{key}.") for part in found)} == varied
@@ -149,7 +148,7 @@ def test_the_wrapper_takes_several_updates_a_batch(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["draft_selection", "split", "draft_budget"])
-def test_sweeps_over_drafts_need_igrpo_whatever_the_experiment_says(
+def test_sweeps_over_drafts_choose_igrpo_by_themselves(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "experiments").mkdir()
@@ -162,9 +161,7 @@ def test_sweeps_over_drafts_need_igrpo_whatever_the_experiment_says(
     assert {cell.config.plan.samples for cell in cells} == ({8} if name == "split" else {12})
 
 
-def test_a_condition_decides_after_the_experiment_and_the_command_line_has_the_last_word(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_line_wins_over_condition_and_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "experiments").mkdir()
     text = "# @package _global_\ndefaults:\n  - override /algorithm: grpo\n  - override /objective: dapo\ncondition: mine\n"
     (tmp_path / "experiments" / "mine.yaml").write_text(text)
@@ -206,7 +203,8 @@ def test_a_sweep_of_the_users_own_wins_in_the_quick_variant_too(
 @pytest.mark.parametrize("condition", ["grpo", "igrpo"])
 def test_a_search_tunes_one_algorithm_on_a_seed_of_its_own(name: str, condition: str) -> None:
     sweep = checked("experiment=quickstart", f"sweep={name}", f"condition={condition}")
-    assert (sweep.is_search, sweep.trials, sweep.cells) == (True, SEARCHES[name], ())
+    assert sweep.search is not None
+    assert (sweep.search.trials, sweep.cells) == (SEARCHES[name], ())
     assert sweep.keys == ("trainer.learning_rate",)
     assert (sweep.base.condition, sweep.base.algorithm.name) == (condition, condition)
     assert str(sweep.base.seed) not in seeds("grpo_vs_igrpo").split(",")
@@ -218,24 +216,25 @@ def test_a_search_has_one_condition_and_one_seed(given: str) -> None:
         composer.check_sweep(["sweep=search_lr", given])
 
 
-def test_the_search_maximises_over_decades_and_leaves_its_storage_to_the_driver() -> None:
-    from hydra import compose
-
-    with Composer("train"):
-        composed = compose("train", ["sweep=quick/search_lr", "condition=igrpo"], return_hydra_config=True)
-    sweeper = composed.hydra.sweeper
-    assert sweeper["_target_"].endswith("OptunaSweeper")
-    assert (sweeper.direction, sweeper.n_jobs, sweeper.storage) == ("maximize", 1, None)
-    assert sweeper.sampler.seed == 0
-    assert dict(sweeper.params) == {"seed": "100", "trainer.learning_rate": "tag(log, interval(1e-5, 1e-2))"}
+def test_the_search_covers_decades_at_a_seed_of_its_own() -> None:
+    search = checked("sweep=quick/search_lr", "condition=igrpo").search
+    assert search is not None
+    assert (search.at_once, search.sampler["seed"], search.sampler["n_startup_trials"]) == (1, 0, 4)
+    assert {key: item.input_line for key, item in search.space.items()} == {
+        "trainer.learning_rate": "trainer.learning_rate=tag(log, interval(1e-5, 1e-2))"
+    }
+    assert search.fixed["seed"] == "seed=100"
 
 
-@pytest.mark.parametrize("name", SEARCHES)
-def test_a_missing_optuna_names_the_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Composer("train") as composer:
-        composer.check_run([])  # by now Hydra has found its plugins
-        for entry in ("optuna.yaml", "sampler"):
-            monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["sweeper"], entry)
-        with pytest.raises(ConfigError) as raised:
-            composer.check_sweep([f"sweep={name}"])
-    assert raised.value.problems == ["hydra/sweeper=optuna: not installed; pip install 'igrpo[search]' brings it"]
+def test_a_missing_optuna_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("igrpo.config.composing.composer.find_spec", lambda name: None)
+    with Composer("train") as composer, pytest.raises(ConfigError) as raised:
+        composer.check_sweep(["sweep=search_lr"])
+    assert raised.value.problems == ["hydra/sweeper=search: not installed; pip install 'igrpo[search]' brings it"]
+
+
+@pytest.mark.parametrize("given", ["hydra.sweeper.n_trials=0", "hydra.sweeper.n_jobs=1.5"])
+def test_a_search_needs_whole_numbers_of_trials(given: str) -> None:
+    with Composer("train") as composer, pytest.raises(ConfigError, match="give a whole number") as raised:
+        composer.check_sweep(["sweep=search_lr", "condition=grpo", given])
+    assert given in str(raised.value)

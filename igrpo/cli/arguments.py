@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from igrpo.config import ConfigError
-from igrpo.config.composing.suggest import nearest
+from igrpo.messages import nearest
 
 
 class Parser(argparse.ArgumentParser):

@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from igrpo.config import ConfigError
-from igrpo.config.composing.suggest import nearest
+from igrpo.messages import nearest
 from igrpo.runs.console import outlive_reader
 
 #: Verbs and their descriptions. Each verb is a module igrpo/cli/<verb>.py with the functions `parser() -> Parser` and

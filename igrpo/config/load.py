@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from igrpo.config.checks import cross_field_problems
 from igrpo.config.schema import SCHEMA_VERSION, RunConfig
+from igrpo.messages import count, did_you_mean, hint
 
 _MISSING = object()
 
@@ -23,8 +23,10 @@ class ConfigError(ValueError):
 
     def __init__(self, problems: Sequence[str], source: str = "the configuration") -> None:
         self.problems = list(problems)
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__(f"{source} has {count}:\n" + "\n".join(f"  - {problem}" for problem in self.problems))
+        super().__init__(
+            f"{source} has {count(len(self.problems), 'problem')}:\n"
+            + "\n".join(f"  - {problem}" for problem in self.problems)
+        )
 
 
 def parse_config(values: Mapping[str, Any], source: str = "the configuration") -> RunConfig:
@@ -84,7 +86,7 @@ def _describe(error: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     key = ".".join(map(str, location))
     kind, given = error["type"], error.get("input")
     if kind == "extra_forbidden":
-        return f"{key}: no such setting{_nearest(error['loc'])}"
+        return f"{key}: no such setting{hint(str(error['loc'][-1]), _known_fields(error['loc'][:-1]))}"
     if kind == "missing":
         return f"{key}: missing; give it a value"
     if kind == "union_tag_invalid":
@@ -98,9 +100,8 @@ def _describe(error: Mapping[str, Any], values: Mapping[str, Any]) -> str:
 
 
 def _suggest(word: str, expected: str) -> str:
-    choices = [choice.strip(" '") for choice in expected.replace(" or ", ", ").split(",")]
-    near = difflib.get_close_matches(word, choices, n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    """Return a hint from pydantic's list of the accepted values, such as ``'a', 'b' or 'c'``."""
+    return did_you_mean(word, [choice.strip(" '") for choice in expected.replace(" or ", ", ").split(",")])
 
 
 def _without_tags(location: Sequence[Any], values: Mapping[str, Any]) -> list[Any]:
@@ -118,15 +119,6 @@ def _without_tags(location: Sequence[Any], values: Mapping[str, Any]) -> list[An
             continue  # a scalar has no parts, so this is the name of the type that was tried
         kept.append(part)
     return kept
-
-
-def _nearest(location: Sequence[Any]) -> str:
-    """Return a hint for an unknown key: the nearest field name in its section, else all of them."""
-    known = _known_fields(location[:-1])
-    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean '{near[0]}'?"
-    return f"; known here: {', '.join(known)}" if known else ""
 
 
 def _known_fields(location: Sequence[Any]) -> list[str]:

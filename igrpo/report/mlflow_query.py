@@ -14,7 +14,7 @@ from igrpo.report.run_files import Reading, read_counters, read_settings, verdic
 from igrpo.report.runs import LoadedRun, load_run
 from igrpo.runs.fingerprints import read_fingerprints
 from igrpo.runs.links import sqlite_path
-from igrpo.runs.mlflow_client import mlflow_client
+from igrpo.runs.mlflow_client import all_pages, mlflow_client
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.summary import read_summary
 
@@ -27,8 +27,6 @@ DIRECTORY_TAG = "igrpo.run_directory"
 
 #: Artifact folder to which training_run logs the evaluations of the test split.
 EVALUATIONS = "evaluations"
-
-_PAGE = 500
 
 
 def runs_from_mlflow(tracking_uri: str, experiment: str, filter_string: str) -> list[LoadedRun]:
@@ -67,16 +65,9 @@ def _search(client: MlflowClient, experiment: str, filter_string: str) -> list[R
         if known is None:
             names = ", ".join(one.name for one in client.search_experiments())
             raise ValueError(f"--experiment {experiment}: there is no such experiment; there are {names}")
-        runs: list[Run] = []
-        token: str | None = None
-        while True:
-            page = client.search_runs(
-                [known.experiment_id], filter_string, max_results=_PAGE, order_by=["start_time"], page_token=token
-            )
-            runs += page
-            token = page.token
-            if not token:
-                return runs
+        ids, order = [known.experiment_id], ["start_time"]
+        pages = all_pages(lambda token: client.search_runs(ids, filter_string, order_by=order, page_token=token))
+        return list(pages)
     except MlflowException as error:
         raise ValueError(f"--mlflow {filter_string!r}: MLflow says: {error.message}") from None
 

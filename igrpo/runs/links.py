@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
+#: MLflow's default port of the UI.
+_UI_PORT = 5000
+
 #: Query parameter without which the MLflow UI opens in its GenAI mode.
 _MODE = {"workflowType": "machine_learning"}
 _QUERY = f"?{urlencode(_MODE)}"
@@ -31,6 +34,11 @@ def is_server(uri: str) -> bool:
     return urlsplit(uri).scheme in {"http", "https"}
 
 
+def ui_address(uri: str) -> str:
+    """Return the address of the MLflow UI: the tracking server's, or the one of ``ui_command``."""
+    return uri if is_server(uri) else f"http://127.0.0.1:{_UI_PORT}"
+
+
 def sqlite_path(uri: str) -> Path | None:
     """Return the database file of a sqlite address; None for any other address."""
     prefix = "sqlite:///"
@@ -47,7 +55,7 @@ def absolute_tracking_uri(uri: str, folder: Path) -> str:
     return f"sqlite:///{(folder / path).absolute()}"
 
 
-def ui_command(uri: str, port: int = 5000) -> str:
+def ui_command(uri: str, port: int = _UI_PORT) -> str:
     """Return the shell command that starts the MLflow UI on a database.
 
     Raises:

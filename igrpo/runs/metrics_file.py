@@ -46,7 +46,10 @@ class MetricsFile:
         whole = data.rfind(b"\n") + 1
         if whole < len(data):
             self._file.truncate(whole)
-        self.last_step: int | None = max((line["step"] for line in read_metrics(path)), default=None)
+        self.last_step: int | None = None
+        self._last_time = 0.0
+        for line in read_metrics(path):
+            self.last_step, self._last_time = line["step"], max(self._last_time, line["time"])
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write one line without buffering, so that nothing is lost if the process is killed afterwards.
@@ -57,12 +60,13 @@ class MetricsFile:
         """
         if self.last_step is not None and step < self.last_step:
             raise ValueError(f"metrics of step {step} after those of step {self.last_step}: log by the rollout step")
-        line: dict[str, Any] = {"step": step, "time": round(time.time(), 3)}
+        # times never decrease, even if the clock is set back, so that the copy in MLflow can be compared by them
+        line: dict[str, Any] = {"step": step, "time": max(round(time.time(), 3), self._last_time)}
         for name, value in metrics.items():
             check_metric_name(name)
             line[name] = encode_number(value if isinstance(value, int) else float(value))
         append_whole(self._file, compact_json(line).encode() + b"\n", self.path)
-        self.last_step = step
+        self.last_step, self._last_time = step, line["time"]
 
     def truncate_after(self, step: int) -> None:
         """Drop the lines after ``step``, which a resumed run computes again from the checkpoint's weights.

@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,16 +22,15 @@ from igrpo.runs.links import is_server, sqlite_path
 from igrpo.runs.strict_json import compact_json
 
 if TYPE_CHECKING:
+    from mlflow.store.entities import PagedList
     from mlflow.tracking import MlflowClient
-
-#: Tag with the number of bytes of metrics.jsonl that the run has. It is written together with the points.
-SENT_TAG = "igrpo.metrics_bytes"
 
 #: Tag with a name chosen before the run is created. It finds the run again if the server's response is lost.
 _OPENING_TAG = "igrpo.opening"
 
-#: MLflow's tag that makes its UI show a file as a table.
+#: MLflow's tag that makes its UI show a file as a table, and the artifact folder of the tables.
 _TABLES_TAG = "mlflow.loggedArtifacts"
+TABLES = "tables"
 
 #: Settings for MLflow, unless the user has set them. A server that is down must cost seconds, not MLflow's four
 #: minutes. A busy one may take as long as its database waits for a lock (20 s). MLflow must not retry a request: that
@@ -48,8 +47,7 @@ _ENVIRONMENT = {
 _POINTS_PER_REQUEST = 999
 _PARAMS_PER_REQUEST = 100
 
-_CONNECT_TIMEOUT_S = 3.0
-_CREATION_TIMEOUT_S = 120.0
+_CONNECT_TIMEOUT_S, _CREATION_TIMEOUT_S = 3.0, 120.0
 
 
 @dataclass(frozen=True)
@@ -92,32 +90,43 @@ def _import_mlflow() -> type[MlflowClient]:
     return MlflowClient
 
 
+def all_pages(search: Callable[[str | None], PagedList[Any]]) -> Iterator[Any]:
+    """Yield the results of all pages. ``search`` returns the page of a token (None: the first page)."""
+    token: str | None = None
+    while token != "":
+        page = search(token)
+        yield from page
+        token = page.token or ""
+
+
+def milliseconds(line: Mapping[str, Any]) -> int:
+    """Return the time of a line of metrics.jsonl as MLflow stores it."""
+    return int(line["time"] * 1000)
+
+
 class MlflowRun:
     """An MLflow run that is open for writing."""
 
     def __init__(self, client: MlflowClient, run_id: str, experiment_id: str) -> None:
-        self.client = client
-        self.run_id = run_id
-        self.experiment_id = experiment_id
+        self.client, self.run_id, self.experiment_id = client, run_id, experiment_id
 
-    def log_points(self, lines: Sequence[Mapping[str, Any]], sent: int) -> None:
-        """Log lines of metrics.jsonl, and with the last of them ``sent``, the position in the file in bytes."""
-        from mlflow.entities import Metric, RunTag
+    def log_points(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Log lines of metrics.jsonl. MLflow drops a point that it already has."""
+        from mlflow.entities import Metric
 
         points = [
-            Metric(name, float(value), int(line["time"] * 1000), line["step"])
+            Metric(name, float(value), milliseconds(line), line["step"])
             for line in lines
             for name, value in line.items()
             if name not in {"step", "time"}
         ]
-        while len(points) > _POINTS_PER_REQUEST:
-            self.client.log_batch(self.run_id, metrics=points[:_POINTS_PER_REQUEST])
-            points = points[_POINTS_PER_REQUEST:]
-        self.client.log_batch(self.run_id, metrics=points, tags=[RunTag(SENT_TAG, str(sent))])
+        for start in range(0, len(points), _POINTS_PER_REQUEST):
+            self.client.log_batch(self.run_id, metrics=points[start : start + _POINTS_PER_REQUEST])
 
-    def sent(self) -> int:
-        """Return the number of bytes of metrics.jsonl that the run has."""
-        return int(self.client.get_run(self.run_id).data.tags.get(SENT_TAG, "0"))
+    def newest_time(self) -> int | None:
+        """Return the largest time among the last points of all metrics, in milliseconds; None without a point."""
+        metrics = self.client.get_run(self.run_id).data.to_proto().metrics
+        return max((metric.timestamp for metric in metrics), default=None)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
@@ -133,21 +142,27 @@ class MlflowRun:
         for start in range(0, len(new), _PARAMS_PER_REQUEST):
             self.client.log_batch(self.run_id, params=new[start : start + _PARAMS_PER_REQUEST])
 
-    def log_table(self, columns: Mapping[str, Sequence[Any]], file: str) -> None:
-        """Write a table. (MLflow's own log_table appends, so a repeated attempt would duplicate the rows.)"""
+    def log_table(self, name: str, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Write the table tables/NAME.json, replacing an existing one.
+
+        (MLflow's own log_table appends, so a repeated attempt would duplicate the rows.)
+        """
         rows = [list(row) for row in zip(*columns.values(), strict=True)]
-        self.client.log_text(self.run_id, compact_json({"columns": list(columns), "data": rows}), file)
+        file, content = f"{TABLES}/{name}.json", {"columns": list(columns), "data": rows}
+        self.client.log_text(self.run_id, compact_json(content), file)
+        self._show_as_table(file)
+
+    def upload(self, path: Path, folder: str | None) -> None:
+        """Copy a file to the artifacts, under ``folder``. In the folder ``tables``, it is shown as a table."""
+        self.client.log_artifact(self.run_id, str(path), folder)
+        if folder == TABLES:
+            self._show_as_table(f"{TABLES}/{path.name}")
+
+    def _show_as_table(self, file: str) -> None:
         tables = json.loads(self.client.get_run(self.run_id).data.tags.get(_TABLES_TAG, "[]"))
         entry = {"path": file, "type": "table"}
         if entry not in tables:
             self.client.set_tag(self.run_id, _TABLES_TAG, json.dumps([*tables, entry]))
-
-    def log_artifact(self, path: Path, folder: str | None) -> None:
-        self.client.log_artifact(self.run_id, str(path), folder)
-
-    def log_artifacts(self, folder: Path, target: str | None) -> None:
-        """Copy the contents of a folder to the artifacts, under ``target``."""
-        self.client.log_artifacts(self.run_id, str(folder), target)
 
     def ping(self) -> None:
         """Raise an error if MLflow cannot be reached."""
@@ -185,13 +200,11 @@ def open_run(target: RunTarget) -> MlflowRun:
 
 def _has_experiment(database: Path, name: str) -> bool:
     """True if the experiment exists already, so that the runs of a sweep need not wait for each other."""
-    if not database.is_file():
-        return False
     try:
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             query = "SELECT 1 FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
             return connection.execute(query, (name,)).fetchone() is not None
-    except sqlite3.Error:  # another process is creating it, or it is locked
+    except sqlite3.Error:  # there is none, another process is creating it, or it is locked
         return False
 
 

@@ -73,7 +73,10 @@ class RunRecorder:
             write_json_atomic(target, {"step": step, "split": split, **asdict(result)})
         examples = [table_row(rollout) for rollout in self._latest[: self._config.tracking.example_questions]]
         if split == "development" and examples:
-            self._tracker.log_table(f"samples-{step:06d}", examples)
+            table = {"columns": list(examples[0]), "data": [list(row.values()) for row in examples]}
+            target = self._evaluation_file("samples", step)
+            with disk_errors(target):
+                write_json_atomic(target, table)
         self.write_summary(step)
 
     def set_alarm(self, name: str, words: str) -> None:

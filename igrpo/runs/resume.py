@@ -15,7 +15,7 @@ from igrpo.config import ConfigError, RunConfig, config_values, parse_config, re
 from igrpo.config.checks import missing_files
 from igrpo.config.composing.diagnosis import syntax_problem
 from igrpo.config.composing.overrides import is_readable, parse
-from igrpo.config.composing.suggest import setting_hint
+from igrpo.messages import setting_hint
 from igrpo.runs.metrics_file import read_metrics
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.run_lock import RunDirectoryLockedError, run_lock

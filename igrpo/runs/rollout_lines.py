@@ -48,19 +48,6 @@ def table_row(rollout: Rollout) -> dict[str, Any]:
     }
 
 
-def table_columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Convert rows with the same keys to columns.
-
-    Raises:
-        ValueError: the rows have different keys.
-    """
-    names = list(rows[0]) if rows else []
-    for number, row in enumerate(rows):
-        if set(row) != set(names):
-            raise ValueError(f"table row {number} has the columns {sorted(row)}, the first row has {sorted(names)}")
-    return {name: [row[name] for row in rows] for name in names}
-
-
 def _sample(sample: Sample) -> dict[str, Any]:
     prompt, completion = sample.prompt, sample.completion
     return {

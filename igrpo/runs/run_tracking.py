@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from igrpo.config import RunConfig
-from igrpo.runs.links import run_link, sqlite_path, ui_command
+from igrpo.runs.links import is_server, run_link, sqlite_path, ui_address, ui_command
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.tracker import Tracker
 
@@ -32,7 +32,5 @@ def mlflow_links(tracker: Tracker) -> dict[str, str] | None:
     run = tracker.run
     if run is None or tracker.tracking_uri is None:
         return None
-    local = not tracker.tracking_uri.startswith("http")
-    base = "http://127.0.0.1:5000" if local else tracker.tracking_uri
-    links = {"run_link": run_link(base, run.experiment_id, run.run_id)}
-    return links | ({"ui_command": ui_command(tracker.tracking_uri)} if local else {})
+    links = {"run_link": run_link(ui_address(tracker.tracking_uri), run.experiment_id, run.run_id)}
+    return links | ({} if is_server(tracker.tracking_uri) else {"ui_command": ui_command(tracker.tracking_uri)})

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from igrpo.runs.links import absolute_tracking_uri, sqlite_path
-from igrpo.runs.mlflow_client import MlflowRun, mlflow_client
+from igrpo.runs.mlflow_client import MlflowRun, all_pages, mlflow_client
 from igrpo.runs.process import ProcessMark
 from igrpo.runs.run_directory import RunDirectory, RunRecord
 from igrpo.runs.run_lock import RunDirectoryLockedError
@@ -113,9 +113,10 @@ def _dead_in_database(database: Path) -> list[str]:
 
 
 def _dead_on_server(client: MlflowClient) -> list[str]:
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     running = f"attributes.status = 'RUNNING' AND tags.`igrpo.host` = '{socket.gethostname()}'"
-    runs = client.search_runs(experiments, running, max_results=1000)
+    experiments = all_pages(lambda token: client.search_experiments(page_token=token))
+    ids = [experiment.experiment_id for experiment in experiments]
+    runs = all_pages(lambda token: client.search_runs(ids, running, page_token=token))
     return [run.info.run_id for run in runs if _is_dead(run.data.tags)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -131,15 +131,17 @@ class SweepDirectory:
         )
 
     def attach_mlflow(self, experiment_id: str, run_id: str) -> SweepRecord:
-        """Record the MLflow run that is the parent of the sweep's runs."""
-        update = {"mlflow_experiment_id": experiment_id, "mlflow_run_id": run_id}
-        return self.write(self.read().model_copy(update=update))
+        """Record the MLflow run that is the parent of the sweep's runs. Safe beside ``add_cell``."""
+        return self._update(lambda _: {"mlflow_experiment_id": experiment_id, "mlflow_run_id": run_id})
 
     def add_cell(self, cell: CellRecord) -> SweepRecord:
         """Add a run that a search has picked. Parallel processes may call this at the same time."""
+        return self._update(lambda record: {"cells": (*record.cells, cell)})
+
+    def _update(self, change: Callable[[SweepRecord], dict[str, Any]]) -> SweepRecord:
         with FileLock(self.path / ".sweep.lock", timeout=60):
             record = self.read()
-            return self.write(record.model_copy(update={"cells": (*record.cells, cell)}))
+            return self.write(record.model_copy(update=change(record)))
 
     def write(self, record: SweepRecord) -> SweepRecord:
         """Write sweep.json atomically."""
@@ -179,7 +181,7 @@ def plan_cell(number: int, swept: Mapping[str, str], overrides: tuple[str, ...])
 
 def run_state(directory: RunDirectory) -> CellState:
     """Return the status of a run. A run whose process is dead counts as killed, even if run.json says RUNNING."""
-    record = _record(directory)
+    record = find_record(directory)
     if record is None:
         return CellState("WAITING", None, {})
     if record.status == "FINISHED":
@@ -209,10 +211,11 @@ def _summary(directory: RunDirectory) -> dict[str, Any]:
     return summary
 
 
-def _record(directory: RunDirectory) -> RunRecord | None:
+def find_record(directory: RunDirectory) -> RunRecord | None:
+    """Read the run.json of a run; None if there is none, or if it is broken: then the run has to start again."""
     try:
         return directory.read_record()
-    except ValueError:  # not started, or broken: then it has to start again
+    except ValueError:
         return None
 
 

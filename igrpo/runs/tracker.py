@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from igrpo.disk import disk_errors
-from igrpo.files import write_json_atomic
-from igrpo.runs.follower import Action, Follower
 from igrpo.runs.links import absolute_tracking_uri
 from igrpo.runs.metrics_file import MetricsFile
-from igrpo.runs.mlflow_client import SENT_TAG, MlflowRun, RunTarget, open_run
+from igrpo.runs.mlflow_client import TABLES, MlflowRun, RunTarget
+from igrpo.runs.mlflow_sync import MlflowSync
 from igrpo.runs.naming import short_params
 from igrpo.runs.params import flatten_params
 from igrpo.runs.process import ProcessMark
-from igrpo.runs.rollout_lines import table_columns
 from igrpo.runs.run_directory import RunDirectory, RunStatus
+
+#: Artifact folder of the evaluations, from which a report can be made without the run's directory.
+EVALUATIONS = "evaluations"
 
 
 class Tracker:
-    """Writes metrics, parameters, tags, tables and files of one run.
+    """Writes a run's metrics to metrics.jsonl, and copies its directory to MLflow, with parameters and tags.
 
-    MLflow is written in a thread (see Follower), so a server that is slow or down never blocks the caller.
+    MLflow is written in a thread (see MlflowSync), so a server that is slow or down never blocks the caller.
 
     Args:
         directory: the run's folder, after ``RunDirectory.begin``.
@@ -36,7 +36,7 @@ class Tracker:
         resume_step: step of the checkpoint from which a run is resumed; None for a new run. metrics.jsonl is truncated
             after this step, and the same MLflow run is reopened. If it does not exist at this address, a new one is
             created and filled from metrics.jsonl.
-        interval_s, retry_s: see Follower.
+        interval_s, retry_s: see MlflowSync.
         connect_timeout_s: maximum time that the constructor waits for MLflow, in seconds.
         close_timeout_s: time after which ``close`` gives up if MLflow accepts nothing, in seconds.
     """
@@ -65,32 +65,33 @@ class Tracker:
         self._file = MetricsFile(directory.metrics)
         if resume_step is not None:
             self._file.truncate_after(resume_step)
-        self._size_at_start = directory.metrics.stat().st_size
-        self._follower: Follower | None = None
-        self._opened: MlflowRun | None = None
+        self._sync: MlflowSync | None = None
         if self.tracking_uri is not None:
-            record = directory.read_record()
-            same = resume_step is not None and record.mlflow_tracking_uri == self.tracking_uri
+            earlier = directory.read_record()
+            same = resume_step is not None and earlier.mlflow_tracking_uri == self.tracking_uri
             target = RunTarget(
                 tracking_uri=self.tracking_uri,
                 experiment=experiment,
                 run_name=run_name or directory.path.name,
-                run_id=record.mlflow_run_id if same else None,
+                run_id=earlier.mlflow_run_id if same else None,
                 tags=_tags(directory, dict(tags or {}), parent_run_id, resume_step),
             )
-            self._follower = Follower(
-                directory.metrics,
-                lambda: self._open(target),
-                name=self.tracking_uri,
+            self._sync = MlflowSync(
+                target,
+                subject="run",
+                record=directory.metrics,
+                metrics=directory.metrics,
+                files=lambda: uploads(directory),
+                on_open=lambda run: _attach(directory, target, run),
                 interval_s=interval_s,
                 retry_s=retry_s,
             )
-            self._follower.start(connect_timeout_s)
+            self._sync.start(connect_timeout_s)
 
     @property
     def run(self) -> MlflowRun | None:
         """The MLflow run; None without MLflow, or until MLflow is reached."""
-        return None if self._follower is None else self._follower.run
+        return None if self._sync is None else self._sync.run
 
     def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write one line to metrics.jsonl, which the thread copies to MLflow.
@@ -105,52 +106,35 @@ class Tracker:
         """Log a nested config and the swept settings as MLflow parameters. Existing parameters are not changed."""
         params = flatten_params(config)
         params = flatten_params(short_params(self._swept)) | params  # the same name has the same value in both
-        self._submit(lambda run: run.log_params(params))
+        if self._sync is not None:
+            self._sync.put("the parameters", lambda run: run.log_params(params))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set MLflow tags, for values that may change during a run."""
         copy = dict(tags)
-        self._submit(lambda run: run.set_tags(copy))
-
-    def log_table(self, name: str, rows: Sequence[dict[str, Any]]) -> Path:
-        """Write a table (see rollout_lines.table_row) to evaluations/NAME.json and to MLflow.
-
-        Use a different name for each evaluation. Returns the file.
-
-        Raises:
-            ValueError: the rows have different columns.
-            DiskFullError: the disk is full.
-        """
-        columns = table_columns(rows)
-        path = self.directory.evaluations / f"{name}.json"
-        with disk_errors(path):
-            write_json_atomic(path, {"columns": list(columns), "data": [list(row.values()) for row in rows]})
-        self._submit(lambda run: run.log_table(columns, f"tables/{name}.json"))
-        return path
-
-    def log_artifact(self, path: Path, folder: str | None = None) -> None:
-        """Copy a file to MLflow's artifacts, under ``folder``. The file is read later, so do not delete it."""
-        self._submit(lambda run: run.log_artifact(path, folder))
+        if self._sync is not None:
+            self._sync.put(f"the tags {', '.join(copy)}", lambda run: run.set_tags(copy))
 
     def close(self, status: RunStatus) -> None:
         """Send what is left and set the MLflow run's status."""
         self._file.close()
-        if self._follower is not None:
-            self._follower.close(status, self._close_timeout_s)
+        if self._sync is not None:
+            self._sync.close(status, self._close_timeout_s)
 
-    def _submit(self, action: Action) -> None:
-        if self._follower is not None:
-            self._follower.submit(action)
 
-    def _open(self, target: RunTarget) -> tuple[MlflowRun, int]:
-        if self._opened is None:  # the calls below may fail and be retried on the same run
-            self._opened = open_run(target)
-        run = self._opened
-        # MLflow may have points of lost steps, after the truncated file's end; lines that it lacks are sent again.
-        sent = min(run.sent(), self._size_at_start)
-        run.set_tags({SENT_TAG: str(sent)})
-        self.directory.attach_mlflow(target.tracking_uri, run.experiment_id, run.run_id)
-        return run, sent
+def uploads(directory: RunDirectory) -> Iterator[tuple[Path, str | None]]:
+    """Yield the files of a run's directory that MLflow has a copy of, each with its artifact folder."""
+    for path in (directory.config, directory.summary, directory.fingerprints):
+        if path.is_file():
+            yield path, None
+    for path in sorted(directory.evaluations.glob("*.json")):
+        kind = path.stem.rpartition("-")[0]
+        if kind != "development":  # its accuracy is among the metrics
+            yield path, TABLES if kind == "samples" else EVALUATIONS
+
+
+def _attach(directory: RunDirectory, target: RunTarget, run: MlflowRun) -> None:
+    directory.attach_mlflow(target.tracking_uri, run.experiment_id, run.run_id)
 
 
 def _tags(

@@ -61,16 +61,10 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
         log.info("%s in %s", "resumed" if resume else "started", directory.path)
         tracker = _tracker(config, run, checkpoint, resume=resume)
         tracker.log_params(config_values(config))
-        tracker.log_artifact(directory.config)
         today, checkpoint = from_main((run_date(directory), checkpoint))
         summary = _fit(config, directory, tracker, checkpoint, today=today, resume=resume, splits=splits)
         assert summary is not None
         log.info("finished: %s", summary.model_dump_json(exclude={"versions"}))
-        tracker.log_artifact(directory.summary)
-        tracker.log_artifact(directory.fingerprints)
-        for split in ("test", *config.evaluation.benchmarks):
-            for path in sorted(directory.evaluations.glob(f"{split}-*.json")):
-                tracker.log_artifact(path, "evaluations")  # so that a report can be made from MLflow only
     return summary.model_dump(mode="json") | {"tracking": mlflow_links(tracker)}
 
 

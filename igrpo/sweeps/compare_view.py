@@ -53,9 +53,25 @@ def store_compare_view(
         OSError, mlflow.exceptions.MlflowException: MLflow cannot be reached or refuses the request.
     """
     state = compare_view(parent_run_id, group_by=group_by, group_by_kind=group_by_kind, metrics=metrics)
-    key = f"igrpo-{parent_run_id}-{group_by_kind}-{group_by}"
-    client.set_experiment_tag(experiment_id, f"{_TAG_PREFIX}{key}", json.dumps(state, separators=(",", ":")))
-    return grouped_runs_link(base, experiment_id, key)
+    tag = _TAG_PREFIX + _view_key(parent_run_id, group_by, group_by_kind)
+    client.set_experiment_tag(experiment_id, tag, json.dumps(state, separators=(",", ":")))
+    return compare_view_link(base, experiment_id, parent_run_id, group_by=group_by, group_by_kind=group_by_kind)
+
+
+def compare_view_link(
+    base: str,
+    experiment_id: str,
+    parent_run_id: str,
+    *,
+    group_by: str = "algorithm",
+    group_by_kind: Literal["tag", "param"] = "tag",
+) -> str:
+    """Return the link that opens the stored view of a sweep; see ``store_compare_view``."""
+    return grouped_runs_link(base, experiment_id, _view_key(parent_run_id, group_by, group_by_kind))
+
+
+def _view_key(parent_run_id: str, group_by: str, group_by_kind: str) -> str:
+    return f"igrpo-{parent_run_id}-{group_by_kind}-{group_by}"
 
 
 def compare_view(

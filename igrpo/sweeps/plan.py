@@ -14,6 +14,7 @@ from rich.text import Text
 from igrpo.config import RunConfig
 from igrpo.config.composing.planned import Cell, Sweep
 from igrpo.config.facts import planned_steps, too_short
+from igrpo.messages import count
 from igrpo.runs.console import get_console
 from igrpo.sweeps.power import Design, can_detect, weakness
 from igrpo.sweeps.split_sizes import SplitSizes, split_sizes
@@ -57,7 +58,7 @@ def plan_of(sweep: Sweep) -> Plan:
     Raises:
         ConfigError: the data cannot be read, or has too few questions.
     """
-    configs = [cell.config for cell in sweep.cells] or [sweep.base] * sweep.trials
+    configs = sweep.configs
     seeds, sizes = _seeds(sweep.cells), split_sizes(configs)
     return Plan(
         runs=len(configs),
@@ -84,8 +85,8 @@ def print_plan(plan: Plan, cells: Sequence[Cell], note: str | None = None, conso
     table = Table(title="the plan", title_style="bold", title_justify="left", show_header=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column()
-    combinations = _count(plan.combinations, "combination")
-    table.add_row("runs", f"{plan.runs} ({combinations}, {_count(plan.seeds, 'seed')} each)")
+    combinations = count(plan.combinations, "combination")
+    table.add_row("runs", f"{plan.runs} ({combinations}, {count(plan.seeds, 'seed')} each)")
     table.add_row(
         "samples", f"{_BOUND[plan.is_limited, plan.is_dynamic]}{plan.samples:,} in training, all runs together"
     )
@@ -109,7 +110,7 @@ def print_time(plan: Plan, seconds: Sequence[float], step: float, console: Conso
     wall = max(sum(seconds) / plan.parallel, *seconds)
     at_once = "" if plan.parallel == 1 else f" with {plan.parallel} at a time"
     out.print(
-        f"estimated time: {_duration(wall)}{at_once}, {_duration(sum(seconds) / len(seconds))} a run "
+        f"estimated time: {_duration(wall)}{at_once}, {_duration(sum(seconds) / len(seconds))} per run "
         f"(a measured step takes {step:.2f} s; downloads and first-time preparations not included)",
         highlight=False,
         soft_wrap=True,
@@ -157,10 +158,6 @@ def _parallel(sweep: Sweep) -> int:
 
 def _label(cell: Cell) -> str:
     return " ".join(f"{key}={value}" for key, value in cell.swept.items())
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from igrpo.report.labels import count
+from igrpo.messages import count
 
 #: Standard deviations of the true differences between seeds, in accuracy, for which the plan shows the detectable
 #: effect.
@@ -71,10 +71,7 @@ class Design:
 
 def can_detect(design: Design) -> str:
     """Describe the smallest differences that the design detects."""
-    size = (
-        f"{design.problems} test {'question' if design.problems == 1 else 'questions'} x {design.samples} samples, "
-        f"{count(design.seeds, 'seed')}"
-    )
+    size = f"{count(design.problems, 'test question')} x {design.samples} samples, {count(design.seeds, 'seed')}"
     alike, differing = (design.detectable(sd) for sd in SEED_SDS)
     if design.seeds < 2:
         return f"nothing: {_ONE_SEED}"

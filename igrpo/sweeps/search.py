@@ -1,7 +1,7 @@
-"""Search over settings (hydra-optuna-sweeper), with its study in the sweep's directory so that it can be resumed.
+"""Search over settings with optuna. Trial n is run n of the sweep.
 
-Trial n is run n. The search maximises accuracy on the development split. The test split is reserved for the comparison
-that uses the settings found.
+The search maximises accuracy on the development split. The test split is reserved for the comparison that uses the
+settings found.
 """
 
 from __future__ import annotations
@@ -9,85 +9,112 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.override_parser.types import IntervalSweep, Override
+
 from igrpo.config import ConfigError, RunConfig, read_config
 from igrpo.config.composing.composer import Composer
-from igrpo.config.composing.launching import is_serial
-from igrpo.config.composing.overrides import quoted
+from igrpo.config.composing.overrides import is_hydras
+from igrpo.config.composing.planned import Search
 from igrpo.files import write_json_atomic
-from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord
-from igrpo.sweeps.cell import development_accuracy, hydra_job, jobs_of
-from igrpo.sweeps.watch import Watch, wait_for
+from igrpo.runs.resume import finished_summary
+from igrpo.runs.run_directory import RunDirectory
+from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord, plan_cell
+from igrpo.sweeps.launch import run_cells
 
 if TYPE_CHECKING:
-    from optuna.study import Study
+    from optuna.distributions import BaseDistribution
 
 BEST_FILE = "search.json"
 
 #: Maximum number of different errors in a message; the table of runs has all.
 _MOST_ERRORS = 3
 
-_STUDY = "igrpo"
-_DATABASE = "search.db"
-
 
 def continue_search(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) -> None:
-    """Finish the runs of an earlier driver, then pick new runs until the search has the configured number."""
-    master = [*overrides, f"hydra.sweeper.storage={quoted(_storage(sweep))}", f"hydra.sweeper.study_name={_STUDY}"]
-    if not (sweep.path / _DATABASE).is_file():
-        _make_storage(sweep)
-    study = _study(sweep)
-    if study is not None:
-        _settle(composer, sweep, master, study)
-    planned = composer.search_settings(master)
-    left = int(planned["n_trials"]) - len(sweep.read().cells)
-    if left <= 0:
-        return
-    first = 0 if study is None else len(study.trials)
-    added = [f"hydra.sweeper.n_trials={left}"]
-    seed = planned["sampler"].get("seed")
-    if first and seed is not None:
-        added.append(f"hydra.sweeper.sampler.seed={seed + first}")  # else it would repeat its first values
-    with nullcontext() if is_serial(composer.launcher(master)) else Watch(sweep):
-        try:
-            composer.search([*master, *added], hydra_job, first=first)
-        except ConfigError:
-            # at its end the sweeper asks the study for the best trial, which does not exist if all trials have failed
-            if len(sweep.read().cells) < int(planned["n_trials"]) or _best_known(sweep):
-                raise
+    """Finish the runs of an earlier driver, then pick and run new ones until the search has its number of trials."""
+    search = composer.check_sweep(overrides).search
+    assert search is not None
+    run_cells(composer, sweep, sweep.read().cells, overrides)
+    while (known := len(sweep.read().cells)) < search.trials:
+        picks = _pick(sweep, search, min(search.trials - known, search.at_once))
+        trials = [plan_cell(known + i, picked, search.lines(picked)) for i, picked in enumerate(picks)]
+        for cell in trials:
+            _add_trial(composer, sweep, cell, overrides)
+        run_cells(composer, sweep, trials, overrides)
 
 
-def _settle(composer: Composer, sweep: SweepDirectory, master: Sequence[str], study: Study) -> None:
-    """Finish the runs of an earlier driver, and tell the study their results.
+def _pick(sweep: SweepDirectory, search: Search, count: int) -> list[dict[str, str]]:
+    """Return the values of the next trials, as texts.
 
-    Runs that are still active are waited for; killed and failed ones are launched again. A failed trial cannot be
-    updated, so its value is added as a new trial.
+    The study is made anew from the runs so far, whose directories have all that it knows, and the sampler is seeded by
+    their number. So a search that was interrupted picks what it would have picked.
     """
+    import optuna
+    from hydra.utils import instantiate
     from optuna.trial import TrialState, create_trial
 
-    cells = {cell.number: cell for cell in sweep.read().cells}
-    alive = [cell for cell in cells.values() if sweep.state(cell).status == "RUNNING"]
-    if alive:
-        wait_for(sweep, alive)
-    left = [cell for cell in cells.values() if sweep.state(cell).status != "FINISHED" and not is_refused(sweep, cell)]
-    if left:
-        composer.launch(master, jobs_of(left), hydra_job)
-    known = [trial.params for trial in study.trials if trial.state == TrialState.COMPLETE]
-    for trial in study.trials:
-        cell = cells.get(trial.number)
-        value = None if cell is None else _value(sweep, cell)
-        if trial.state == TrialState.RUNNING:
-            state = TrialState.FAIL if value is None else TrialState.COMPLETE
-            study.tell(trial.number, value, state=state)
-        elif trial.state == TrialState.FAIL and value is not None and trial.params not in known:
-            study.add_trial(create_trial(params=trial.params, distributions=trial.distributions, value=value))
+    optuna.logging.set_verbosity(logging.WARNING)
+    space = {key: _distribution(item) for key, item in search.space.items()}
+    cells = sweep.read().cells
+    seed = search.sampler.get("seed")
+    seeded = {} if seed is None else {"seed": seed + len(cells)}
+    study = optuna.create_study(direction="maximize", sampler=instantiate({**search.sampler, **seeded}))
+    for cell in cells:
+        value = _value(sweep, cell)
+        study.add_trial(
+            create_trial(
+                params={key: _parsed(cell.swept[key], distribution) for key, distribution in space.items()},
+                distributions=space,
+                value=value,
+                state=TrialState.FAIL if value is None else TrialState.COMPLETE,
+            )
+        )
+    trials = [study.ask(space) for _ in range(count)]
+    return [{key: str(trial.params[key]) for key in space} for trial in trials]
+
+
+def _distribution(item: Override) -> BaseDistribution:
+    """Return optuna's distribution for the values of a swept setting. The choices of a list are texts."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    value = item.value()
+    if isinstance(value, IntervalSweep):
+        assert value.start is not None
+        assert value.end is not None
+        log = "log" in value.tags
+        if all(type(end) is int for end in (value.start, value.end)):
+            return IntDistribution(int(value.start), int(value.end), log=log)
+        return FloatDistribution(value.start, value.end, log=log)
+    return CategoricalDistribution(list(item.sweep_string_iterator()))
+
+
+def _parsed(text: str, distribution: BaseDistribution) -> Any:
+    """Convert the text of a value back to the value that the study knows."""
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    if isinstance(distribution, IntDistribution):
+        return int(text)
+    return float(text) if isinstance(distribution, FloatDistribution) else text
+
+
+def _add_trial(composer: Composer, sweep: SweepDirectory, cell: CellRecord, overrides: Sequence[str]) -> None:
+    """Write the settings of a trial and add it to the sweep. If they are invalid, it is recorded as failed."""
+    directory = sweep.run_directory(cell)
+    try:
+        run = composer.check_run([*filter(is_hydras, overrides), *cell.overrides], cell.number)
+        sweep.write_config(cell, run.config)
+    except ConfigError as error:
+        directory.create()
+        directory.log.write_text(f"{error}\n", encoding="utf-8")
+        directory.begin(command=[])
+        directory.finish("FAILED", error="; ".join(error.problems))
+    sweep.add_cell(cell)
 
 
 def write_best(sweep: SweepDirectory, record: SweepRecord) -> None:
@@ -136,10 +163,6 @@ def read_best(path: Path) -> dict[str, Any]:
     return found
 
 
-def _best_known(sweep: SweepDirectory) -> bool:
-    return any(_value(sweep, cell) is not None for cell in sweep.read().cells)
-
-
 def is_refused(sweep: SweepDirectory, cell: CellRecord) -> bool:
     """True if the settings of a run that the search has picked are invalid, so that it cannot be run."""
     return not sweep.run_directory(cell).config.exists()
@@ -155,33 +178,14 @@ def _config(sweep: SweepDirectory, cell: CellRecord) -> RunConfig:
     return read_config(sweep.run_directory(cell).config)
 
 
-def _storage(sweep: SweepDirectory) -> str:
-    return f"sqlite:///{sweep.path / _DATABASE}"
+def development_accuracy(run_dir: Path, config: RunConfig) -> float | None:
+    """Return single-shot accuracy on the development split after the last step, by which settings may be chosen.
 
-
-def _make_storage(sweep: SweepDirectory) -> None:
-    """Create an empty database with the version of optuna's table schema.
-
-    optuna 2 would write the version itself, but under SQLAlchemy 2 (which MLflow's server needs) it never commits it,
-    and the database stays locked.
+    Return None if the run is not finished, or if its reward could not score any answer.
     """
-    import optuna
-    from alembic.script import ScriptDirectory
-
-    migrations = Path(optuna.__file__).parent / "storages" / "_rdb" / "alembic"
-    version = ScriptDirectory(str(migrations)).get_current_head()
-    with closing(sqlite3.connect(sweep.path / _DATABASE)) as database, database:
-        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
-        database.execute("INSERT INTO alembic_version VALUES (?)", (version,))
-
-
-def _study(sweep: SweepDirectory) -> Study | None:
-    """Load the study of an earlier driver; return None if there is none."""
-    if not (sweep.path / _DATABASE).is_file():
+    summary = finished_summary(run_dir, config)
+    if summary is None:
         return None
-    import optuna
-
-    optuna.logging.set_verbosity(logging.WARNING)
-    if not any(summary.study_name == _STUDY for summary in optuna.get_all_study_summaries(_storage(sweep))):
-        return None
-    return optuna.load_study(study_name=_STUDY, storage=_storage(sweep))
+    path = RunDirectory(run_dir).evaluations / f"development-{summary['steps']:06d}.json"
+    estimate = json.loads(path.read_text(encoding="utf-8"))["single_shot"]
+    return None if estimate is None else float(estimate["value"])

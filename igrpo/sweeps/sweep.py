@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.text import Text
 
-from igrpo.config import ConfigError, RunConfig, read_config
+from igrpo.config import ConfigError, RunConfig
 from igrpo.config.composing.composer import Composer
-from igrpo.config.composing.launching import is_serial
 from igrpo.config.composing.overrides import quoted
 from igrpo.config.composing.planned import Sweep
 from igrpo.runs.claim import claim, remove_if_empty
@@ -25,12 +23,13 @@ from igrpo.runs.resume import finished_summary, has_setting, require_files, resu
 from igrpo.runs.run_lock import RunDirectoryLockedError
 from igrpo.runs.stale import repair_stale_runs
 from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord, plan_cell
-from igrpo.sweeps.cell import hydra_job, jobs_of, stop_runs
+from igrpo.sweeps.cell import stop_runs
+from igrpo.sweeps.launch import run_cells
+from igrpo.sweeps.mlflow_parent import open_parent
 from igrpo.sweeps.plan import Plan, plan_of, print_plan, print_time
-from igrpo.sweeps.result import open_parent, publish, show, to_go_on
+from igrpo.sweeps.result import publish, resume_arguments, show
 from igrpo.sweeps.search import continue_search, is_refused, write_best
 from igrpo.sweeps.tuned import tuned_overrides
-from igrpo.sweeps.watch import Watch, wait_for
 
 _FLAGS_WITHOUT_RUNS = {"check", "plan"}
 
@@ -44,7 +43,7 @@ def start_sweep(overrides: Sequence[str], tuned: Sequence[Path], flags: frozense
     """
     with Composer("train") as composer:
         planned = composer.check_sweep(overrides, tuned_overrides(tuned, overrides) if tuned else None)
-        require_files([cell.config for cell in planned.cells] or [planned.base])
+        require_files(planned.configs[:1] if planned.is_search else planned.configs)
         plan = plan_of(planned)
         print_plan(plan, planned.cells, planned.note)
         if "check" in flags:
@@ -123,7 +122,7 @@ def _drive(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) 
                 if sweep.read().is_search:
                     continue_search(composer, sweep, master)
                 else:
-                    _run_cells(composer, sweep, master)
+                    run_cells(composer, sweep, sweep.read().cells, master)
         except (KeyboardInterrupt, SystemExit):
             stop_runs(sweep)
             print(f"igrpo: the sweep was stopped; go on with: {resume_command(sweep.path / '_')}", file=sys.stderr)
@@ -134,52 +133,8 @@ def _drive(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) 
             write_best(sweep, record)
         publish(sweep, record, parent)
         if failed:
-            print(f"go on with: {' '.join((resume_command(sweep.path / '_'), *to_go_on(sweep, record)))}")
+            print(f"go on with: {' '.join((resume_command(sweep.path / '_'), *resume_arguments(sweep, record)))}")
             raise RunError(f"{failed} of {len(record.cells)} runs did not finish")
-
-
-def _run_cells(composer: Composer, sweep: SweepDirectory, master: Sequence[str]) -> None:
-    """Launch the runs that no process works on, and wait for runs that outlive their launcher or an earlier driver.
-
-    Each run is launched once. If the launcher itself failed (a worker of its pool was killed), the runs that it did not
-    complete are launched once more.
-    """
-    record, attempts, allowed = sweep.read(), Counter[int](), 1
-    while True:
-        repair_stale_runs(None, [sweep.path])
-        alive = [cell for cell in record.cells if sweep.state(cell).status == "RUNNING"]
-        left = [
-            cell
-            for cell in record.cells
-            if cell not in alive and not _is_done(sweep, cell) and _may_try(sweep, cell, attempts[cell.number], allowed)
-        ]
-        if alive and (not left or attempts):
-            wait_for(sweep, alive)
-        elif left:
-            attempts.update(cell.number for cell in left)
-            problems = _launch(composer, sweep, left, master)
-            for problem in problems:
-                print(f"igrpo: {problem}", file=sys.stderr)
-            allowed = 2 if problems else allowed
-        else:
-            return
-
-
-def _may_try(sweep: SweepDirectory, cell: CellRecord, attempts: int, allowed: int) -> bool:
-    return attempts == 0 or (attempts < allowed and sweep.state(cell).status != "FAILED")
-
-
-def _is_done(sweep: SweepDirectory, cell: CellRecord) -> bool:
-    """True if the run is finished under its current settings, since a resumed sweep may have more steps."""
-    directory = sweep.run_directory(cell)
-    return finished_summary(directory.path, read_config(directory.config)) is not None
-
-
-def _launch(composer: Composer, sweep: SweepDirectory, cells: Sequence[CellRecord], master: Sequence[str]) -> list[str]:
-    if is_serial(composer.launcher(master)):
-        return composer.launch(master, jobs_of(cells), hydra_job)
-    with Watch(sweep, cells):
-        return composer.launch(master, jobs_of(cells), hydra_job)
 
 
 def _write_plan(sweep: SweepDirectory, planned: Sweep, overrides: Sequence[str]) -> SweepRecord:
@@ -212,22 +167,21 @@ def anchored(config: RunConfig) -> RunConfig:
 
 
 def _print_estimate(planned: Sweep, plan: Plan) -> None:
-    configs = [cell.config for cell in planned.cells] or [planned.base] * planned.trials
     if not plan.is_local:
         get_console().print("estimated time: not measured, since the runs are elsewhere")
         return
-    if configs[0].processes > 1:
+    if planned.base.processes > 1:
         get_console().print("estimated time: not measured, since each run is several processes")
         return
     with get_console().status(Text("measuring a step ...")):
         from igrpo.sweeps.step_time import measure_step
 
         try:
-            measured = measure_step(configs[0])
+            measured = measure_step(planned.base)
         except Exception as error:  # run 0 will report it again; the other runs may work
             print(f"estimated time: run 0 cannot be measured ({type(error).__name__}: {error})")
             return
-    print_time(plan, [measured.of_run(config) for config in configs], measured.step)
+    print_time(plan, [measured.of_run(config) for config in planned.configs], measured.step)
 
 
 def _read(sweep: SweepDirectory) -> SweepRecord:

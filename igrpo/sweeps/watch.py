@@ -19,15 +19,11 @@ _INTERVAL_S = 1.0
 class Watch:
     """Context manager that prints each change of a run's status, from a thread that reads the runs' files.
 
-    Without ``cells``, it watches all runs of the sweep, including those that a search adds later.
-
     It only reads files, so it works with every launcher whose runs share the file system.
     """
 
-    def __init__(
-        self, sweep: SweepDirectory, cells: Sequence[CellRecord] | None = None, console: Console | None = None
-    ) -> None:
-        self._sweep, self._given = sweep, cells
+    def __init__(self, sweep: SweepDirectory, cells: Sequence[CellRecord], console: Console | None = None) -> None:
+        self._sweep, self._cells = sweep, cells
         self._console = console if console is not None else get_console()
         self._seen = {cell.number: sweep.state(cell).status for cell in self._cells}
         self._closing = threading.Event()
@@ -49,10 +45,6 @@ class Watch:
             self.look()
             if closing:
                 return
-
-    @property
-    def _cells(self) -> Sequence[CellRecord]:
-        return self._sweep.read().cells if self._given is None else self._given
 
     def look(self) -> None:
         """Print the changes since the last call."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from igrpo.assembly import Policy, build_policy
 from igrpo.config import RunConfig, read_config
-from igrpo.config.composing.suggest import hint, nearest
+from igrpo.messages import hint, nearest
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.sweep_directory import SweepDirectory
 from igrpo.training.checkpoint_content import check_version

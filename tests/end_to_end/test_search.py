@@ -1,12 +1,10 @@
-"""A search over the learning rate: its study, its failures, how it goes on, and the comparison that it feeds."""
+"""A search over the learning rate: its failures, how it goes on, and the comparison that it feeds."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +18,6 @@ pytestmark = pytest.mark.slow
 SEARCH = ("sweep=search_lr", "condition=grpo", "tracking.example_questions=0")
 
 
-def trials(folder: Path) -> list[str]:
-    """The state of each trial of the study."""
-    with closing(sqlite3.connect(folder / "sweep" / "search.db")) as database:
-        return [state for (state,) in database.execute("SELECT state FROM trials ORDER BY number")]
-
-
 def best(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "sweep" / "search.json").read_text())
     return found
@@ -37,7 +29,6 @@ def test_a_search_whose_trials_all_fail(tmp_path: Path, capfd: pytest.CaptureFix
     printed = capfd.readouterr()
     assert states(tmp_path) == ["FAILED"] * 2
     assert not (tmp_path / "sweep" / "search.json").exists()
-    assert "Record does not exist" not in printed.err + printed.out
     found = [line for line in printed.err.splitlines() if "none of its trials finished" in line]
     assert len(found) == 2, "once for each time"
     assert all("prompt.max_question_tokens=2" in line and "(2 of 2)" in line for line in found)
@@ -50,20 +41,17 @@ def test_a_search_whose_picks_are_refused(tmp_path: Path, capfd: pytest.CaptureF
     assert states(tmp_path) == ["FAILED"] * 2
     printed = capfd.readouterr()
     assert "completions_per_question=4 leaves" in printed.err
-    assert "Record does not exist" not in printed.err + printed.out
     assert all("algorithm.drafts=" in (folder / "log.txt").read_text() for folder in folders(tmp_path))
 
 
 def test_a_search_goes_on_and_feeds_a_comparison(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run_here(sweep(tmp_path, *SEARCH, "hydra.sweeper.n_trials=2"))
     assert states(tmp_path) == ["FINISHED"] * 2
-    assert trials(tmp_path) == ["COMPLETE"] * 2
     first = [trial["settings"]["trainer.learning_rate"] for trial in best(tmp_path)["trials"]]
     kept = written(*folders(tmp_path))
 
     run_here(resume(tmp_path, "hydra.sweeper.n_trials=3"))
     assert states(tmp_path) == ["FINISHED"] * 3
-    assert trials(tmp_path) == ["COMPLETE"] * 3
     assert kept == written(*folders(tmp_path)[:2])
     found = best(tmp_path)
     rates = [trial["settings"]["trainer.learning_rate"] for trial in found["trials"]]
@@ -100,7 +88,6 @@ def test_a_failing_trial_and_a_killed_search(tmp_path: Path) -> None:
     run_here(sweep(tmp_path, *SEARCH, *breaks), code=1)
     assert len(states(tmp_path)) == 3, "a failure does not end a search"
     assert set(states(tmp_path)) == {"FAILED", "FINISHED"}
-    assert [{"FAILED": "FAIL", "FINISHED": "COMPLETE"}[state] for state in states(tmp_path)] == trials(tmp_path)
 
     (killed := tmp_path / "killed").mkdir()
     arguments = sweep(killed, *SEARCH, "hydra.sweeper.n_trials=2", "trainer.steps=12", "checkpoint.every=1")
@@ -108,7 +95,6 @@ def test_a_failing_trial_and_a_killed_search(tmp_path: Path) -> None:
     wait_until(process, lambda: began(killed) and bool(folders(killed)) and steps_done(folders(killed)[0]) >= 2)
     os.kill(process.pid, signal.SIGKILL)
     finish(process)
-    assert (states(killed), trials(killed)) == (["KILLED"], ["RUNNING"])
+    assert states(killed) == ["KILLED"]
     run_here(resume(killed))
     assert states(killed) == ["FINISHED"] * 2
-    assert trials(killed) == ["COMPLETE"] * 2

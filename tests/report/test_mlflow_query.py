@@ -35,13 +35,13 @@ def sent(uri: str, path: Path, *, artifacts: bool = True) -> MlflowRun:
     run = open_run(
         RunTarget(uri, EXPERIMENT, path.name, tags={"igrpo.run_directory": str(path), "test": str(path.parent)})
     )
-    run.log_points(list(read_metrics(directory.metrics)), 0)
+    run.log_points(list(read_metrics(directory.metrics)))
     if artifacts:
-        run.log_artifact(directory.config, None)
-        run.log_artifact(directory.summary, None)
-        run.log_artifact(directory.fingerprints, None)
+        run.upload(directory.config, None)
+        run.upload(directory.summary, None)
+        run.upload(directory.fingerprints, None)
         for file in sorted(directory.evaluations.glob("test-*.json")):
-            run.log_artifact(file, "evaluations")
+            run.upload(file, "evaluations")
     run.terminate("FINISHED")
     directory.attach_mlflow(uri, run.experiment_id, run.run_id)
     return run
@@ -94,7 +94,7 @@ def test_of_a_step_that_was_done_twice_the_newer_value_counts(store: str, tmp_pa
     path = write_run(tmp_path / "run", after=[1.0])
     run = sent(store, path)
     line = {"step": 2, "time": 4e9, "draft/entropy": 0.125}  # resumed: later than everything in the file
-    run.log_points([line], 0)
+    run.log_points([line])
     shutil.rmtree(path)
     (away,) = found(store, tmp_path)
     assert [one["draft/entropy"] for one in away.metrics if "draft/entropy" in one] == [1.0, 0.125, 1 / 3, 0.25]

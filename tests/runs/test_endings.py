@@ -101,7 +101,7 @@ def test_every_point_and_parameter_arrives(endings: Endings, name: str) -> None:
     }
 
 
-def test_nothing_is_said_and_nothing_appears_in_the_working_directory(endings: Endings) -> None:
+def test_nothing_appears_in_the_working_directory(endings: Endings) -> None:
     assert endings.errors["normal"] == ""
     assert sorted(path.name for path in endings.folder.iterdir()) == ["db", "runs"]
     artifacts = endings.mlflow_run("normal").info.artifact_uri
@@ -178,26 +178,42 @@ def test_tables_and_files_reach_mlflow(endings: Endings, tmp_path: Path) -> None
     directory.create()
     directory.begin()
     directory.config.write_text("seed: 1\n")
-    tracker = Tracker(directory, tracking_uri=endings.uri, experiment="endings", tags={"purpose": "test"}, interval_s=5)
+    table = {"columns": ["question", "drafts"], "data": [["1+1?", ["3", "2"]], ["1+2?", []]]}
+    for name, content in (("samples-000010", table), ("test-000010", {}), ("development-000010", {})):
+        (directory.evaluations / f"{name}.json").write_text(json.dumps(content))
+    tracker = Tracker(directory, tracking_uri=endings.uri, experiment="endings", tags={"purpose": "test"})
     assert tracker.run is not None
-    row = {"question": "1+1?", "gold": "2", "drafts": ["3", "2"], "best_draft": None}
-    local = tracker.log_table("samples_step_000010", [row, row | {"gold": "4"}])
-    tracker.log_artifact(directory.config)
+    directory.summary.write_text("{}")  # written later: sent by the next sync
     tracker.set_tags({"stage": "late"})
     tracker.log_metrics(1, {"a": float("nan"), "b": float("inf"), "c": 3})
     tracker.close("FINISHED")
     run_id = tracker.run.run_id
-    assert {file.path for file in endings.client.list_artifacts(run_id)} == {"config.yaml", "tables"}
-    table = json.loads(Path(endings.client.download_artifacts(run_id, "tables/samples_step_000010.json")).read_text())
-    assert table == json.loads(local.read_text())
-    assert table["columns"] == list(row)
-    assert table["data"] == [["1+1?", "2", ["3", "2"], None], ["1+1?", "4", ["3", "2"], None]]
+    local = Path(endings.client.download_artifacts(run_id, ""))
+    assert {str(path.relative_to(local)) for path in local.rglob("*") if path.is_file()} == {
+        "config.yaml", "summary.json", "tables/samples-000010.json", "evaluations/test-000010.json",
+    }  # fmt: skip
+    assert json.loads((local / "tables" / "samples-000010.json").read_text()) == table
     assert json.loads(endings.client.get_run(run_id).data.tags["mlflow.loggedArtifacts"])[0]["type"] == "table"
-    assert local == directory.evaluations / "samples_step_000010.json"
     run = endings.client.get_run(run_id)
     assert (run.data.tags["purpose"], run.data.tags["stage"], run.info.status) == ("test", "late", "FINISHED")
     assert run.data.metrics["c"] == 3.0
     assert run.data.metrics["a"] != run.data.metrics["a"]
+
+
+def test_a_kill_before_a_table_was_sent_loses_nothing(endings: Endings, tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "run")
+    directory.create()
+    directory.begin()
+    offline = Tracker(directory, tracking_uri=None)
+    offline.log_metrics(1, {"train/loss": 1.0})
+    (directory.evaluations / "samples-000001.json").write_text('{"columns": [], "data": []}')
+    offline.close("KILLED")
+    directory.begin()
+    online = Tracker(directory, tracking_uri=endings.uri, experiment="endings", resume_step=1)
+    online.close("FINISHED")
+    assert online.run is not None
+    (table,) = endings.client.list_artifacts(online.run.run_id, "tables")
+    assert table.path == "tables/samples-000001.json"
 
 
 def test_a_new_address_gets_the_whole_history(endings: Endings, tmp_path: Path) -> None:

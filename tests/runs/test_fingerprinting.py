@@ -99,7 +99,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"{name}.inner.reward"
 
 
-def test_a_reward_of_ones_own_is_its_file_and_those_that_it_imports(module: str, tmp_path: Path) -> None:
+def test_a_reward_of_ones_own_is_its_file_and_its_imports(module: str, tmp_path: Path) -> None:
     settings = PythonRewardConfig(name="python", target=f"{module}:Mine", arguments={})
     build_reward(settings, None)
     before = reward_prints(settings)

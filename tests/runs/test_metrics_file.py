@@ -70,7 +70,7 @@ def test_a_torn_last_line_is_left_out_and_repaired(tmp_path: Path, cut: int) -> 
 
 
 @given(last=st.integers(0, 12), cut=st.integers(-1, 14))
-def test_truncate_after_keeps_exactly_the_steps_up_to_the_checkpoint(last: int, cut: int) -> None:
+def test_truncation_keeps_the_steps_up_to_the_checkpoint(last: int, cut: int) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -116,3 +116,15 @@ def test_a_bad_line_in_the_middle_is_an_error_that_names_it(tmp_path: Path, line
     path.write_bytes(b'{"step": 1, "time": 0}\n' + line + b'{"step": 3, "time": 0}\n')
     with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2 is not"):
         list(read_metrics(path))
+
+
+def test_times_never_decrease_though_the_clock_is_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 50.0, 60.0, 110.0])
+    monkeypatch.setattr("igrpo.runs.metrics_file.time.time", lambda: next(clock))
+    file = MetricsFile(tmp_path / "metrics.jsonl")
+    file.append(1, {"a": 1.0})
+    file.append(2, {"a": 1.0})
+    file.truncate_after(1)  # MLflow may have the point of step 2
+    file.append(2, {"a": 1.0})
+    file.append(3, {"a": 1.0})
+    assert [line["time"] for line in read_metrics(file.path)] == [100.0, 100.0, 110.0]

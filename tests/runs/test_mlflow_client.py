@@ -4,9 +4,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from mlflow.store.entities import PagedList
 
 from igrpo.runs import mlflow_client
-from igrpo.runs.mlflow_client import SENT_TAG, MlflowRun, RunTarget, open_run
+from igrpo.runs.mlflow_client import MlflowRun, RunTarget, all_pages, open_run
 
 
 class FakeClient:
@@ -64,11 +65,9 @@ def test_a_run_is_created_once_though_the_answer_is_lost(monkeypatch: pytest.Mon
 def test_points_fit_whatever_the_lines(lines: int, metrics: int) -> None:
     client = FakeClient()
     rows = [{"step": step, "time": 1.0} | {f"m{i}": i + step / 8 for i in range(metrics)} for step in range(lines)]
-    MlflowRun(client, "x", "1").log_points(rows, 77)  # type: ignore[arg-type]
+    MlflowRun(client, "x", "1").log_points(rows)  # type: ignore[arg-type]
     assert client.metrics == [(f"m{i}", i + step / 8, step) for step in range(lines) for i in range(metrics)]
     assert len(client.requests) == -(-lines * metrics // 999)
-    assert [request[2] for request in client.requests] == [0] * (len(client.requests) - 1) + [1]  # with the last
-    assert client.tags == {SENT_TAG: "77"}
 
 
 @pytest.mark.parametrize("count", [1, 100, 101, 250])
@@ -77,3 +76,8 @@ def test_more_parameters_than_a_request_takes(count: int) -> None:
     client.params = {"p0": "known"}
     MlflowRun(client, "x", "1").log_params({f"p{i}": str(i) for i in range(count)})  # type: ignore[arg-type]
     assert client.params == {"p0": "known"} | {f"p{i}": str(i) for i in range(1, count)}
+
+
+def test_every_page_of_a_search_is_read() -> None:
+    pages = {None: PagedList([1, 2], "a"), "a": PagedList([3], "b"), "b": PagedList([4], None)}
+    assert list(all_pages(pages.__getitem__)) == [1, 2, 3, 4]

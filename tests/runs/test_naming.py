@@ -25,7 +25,7 @@ def test_names(swept: dict[str, str], name: str, folder: str | None) -> None:
         assert folder_name(0, swept) == folder
 
 
-def test_parameters_are_named_by_the_last_part_unless_two_end_alike() -> None:
+def test_parameters_have_short_names_unless_two_are_alike() -> None:
     swept = {
         "algorithm": "igrpo",
         "trainer.learning_rate": "1e-4",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from igrpo.runs.rollout_lines import rollout_line, table_columns, table_row
+from igrpo.runs.rollout_lines import rollout_line, table_row
 from igrpo.runs.rollout_log import RolloutLog, read_rollouts, rollout_files
 from igrpo.types import Completion, Prompt, Question, Role, Sample, Score
 from tests.rollouts import WRONG, rollout, samples
@@ -81,7 +81,7 @@ def test_append_after_a_tear_cuts_it_off(tmp_path: Path, tail: int, caplog: pyte
 
 
 @given(last=st.integers(1, 12), cut=st.integers(0, 13), per_file=st.integers(1, 5))
-def test_truncate_after_keeps_exactly_the_steps_up_to_the_checkpoint(last: int, cut: int, per_file: int) -> None:
+def test_truncation_keeps_the_steps_up_to_the_checkpoint(last: int, cut: int, per_file: int) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as name:
@@ -203,10 +203,3 @@ def test_table_row_shows_the_draft_that_was_shown() -> None:
     assert (again["best_draft"], again["refinements"]) == ("d", ["f", "g"])  # of the last round
     unshown = rollout(DRAFTS, made("refinement", "f", (1.0,), 2))
     assert table_row(unshown)["best_draft"] is None
-
-
-def test_table_columns_refuses_rows_that_differ() -> None:
-    assert table_columns([{"a": 1, "b": 2}, {"b": 4, "a": 3}]) == {"a": [1, 3], "b": [2, 4]}
-    assert table_columns([]) == {}
-    with pytest.raises(ValueError, match="table row 1 has the columns"):
-        table_columns([{"a": 1}, {"c": 1}])

@@ -29,7 +29,7 @@ def elsewhere(run: RunDirectory, silent_s: float) -> None:
     os.utime(run.record_file, (moment, moment))
 
 
-def test_a_run_that_has_not_begun_waits_and_one_of_this_process_runs(run: RunDirectory) -> None:
+def test_a_run_waits_until_it_begins_and_then_runs(run: RunDirectory) -> None:
     assert run_state(run).status == "WAITING"
     run.begin(["test"])
     assert run_state(run).status == "RUNNING"
@@ -37,7 +37,7 @@ def test_a_run_that_has_not_begun_waits_and_one_of_this_process_runs(run: RunDir
     assert (run_state(run).status, run_state(run).error) == ("FAILED", "lost")
 
 
-def test_a_run_of_another_host_counts_as_killed_when_it_is_silent_for_long(run: RunDirectory) -> None:
+def test_a_long_silent_run_of_another_host_counts_as_killed(run: RunDirectory) -> None:
     elsewhere(run, silent_s=60)
     assert run_state(run).status == "RUNNING"
     elsewhere(run, silent_s=3600)

@@ -23,16 +23,18 @@ def main() -> None:
         if mode == "exception":
             raise RuntimeError("boom")
         if mode == "wait":
-            while tracker.run.sent() < directory.metrics.stat().st_size or not params_arrived(tracker):
+            while not everything_arrived(tracker):
                 time.sleep(0.05)
             print("READY", flush=True)
             time.sleep(60)
 
 
-def params_arrived(tracker: Tracker) -> bool:
-    """They follow the points: a kill between the two would leave them to the next resume."""
+def everything_arrived(tracker: Tracker) -> bool:
+    """The points of the last step, and the parameters, which follow them."""
     assert tracker.run is not None
-    return bool(tracker.run.client.get_run(tracker.run.run_id).data.params)
+    run_id, client = tracker.run.run_id, tracker.run.client
+    points = client.get_metric_history(run_id, "train/loss")
+    return bool(client.get_run(run_id).data.params) and max((point.step for point in points), default=0) == 6
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ def test_a_budget_shortens_the_plan(composer: Composer) -> None:
     assert "at most 32,000 in training" in printed(composer, *grid, "budget.max_flops=1e9")
 
 
-def test_a_plan_with_dynamic_sampling_claims_no_more_than_it_knows(composer: Composer) -> None:
+def test_dynamic_sampling_makes_the_plan_a_bound(composer: Composer) -> None:
     grid = ("seed=0,1", "trainer.steps=10", "trainer.questions_per_step=2", "dynamic_sampling=refill")
     assert "at least 320 in training" in printed(composer, *grid)  # 2 x 10 x 2 x 8
     # it ends at 100 samples, which dynamic sampling may come to in a step that a plain run has not reached
@@ -178,7 +178,7 @@ def search(folder: Path, condition: str, rate: str, *, with_drafts: bool) -> Pat
     return folder
 
 
-def test_every_condition_takes_the_settings_of_the_search_that_fits_it(
+def test_each_condition_takes_the_settings_of_its_search(
     composer: Composer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     searches = [

@@ -25,7 +25,7 @@ from igrpo.config.composing.overrides import (
     quoted,
     setting,
 )
-from igrpo.config.composing.suggest import hint, nearest, setting_hint
+from igrpo.messages import hint, nearest, setting_hint
 
 #: Exceptions that a user's mistake can cause in composition (KeyError: hydra.job.env_copy of an unset variable).
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, KeyError)
@@ -34,7 +34,7 @@ COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, Va
 _NOISE = ("See https://", "To append to your", "full_key:", "reference_type", "object_type")
 
 #: Extras of igrpo that provide the launchers and sweepers that Hydra itself does not have.
-_EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray", "optuna": "search"}
+_EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray", "search": "search"}
 
 Compose = Callable[[list[str]], DictConfig]
 
@@ -203,12 +203,13 @@ def _in_quotes(line: str) -> str:
 
 
 def _extra(group: str, name: str) -> str | None:
-    """Return what to install for a known launcher or sweeper that is not installed; None for anything else."""
-    top = "/".join(group.split("/")[:2])
-    if top not in {"hydra/launcher", "hydra/sweeper"}:
-        return None
-    extra = "search" if group == "hydra/sweeper/sampler" else _EXTRAS.get(name)
-    return None if extra is None else f"{group}={name}: not installed; pip install 'igrpo[{extra}]' brings it"
+    """Return what to install for a known launcher that is not installed; None for anything else."""
+    return not_installed(group, name) if group == "hydra/launcher" and name in _EXTRAS else None
+
+
+def not_installed(group: str, name: str) -> str:
+    """Return the message for a launcher or sweeper whose package is not installed."""
+    return f"{group}={name}: not installed; pip install 'igrpo[{_EXTRAS[name]}]' brings it"
 
 
 def _key_problems(item: Override, base: DictConfig, known: Sequence[str], loader: ConfigLoader) -> Iterator[str]:

@@ -49,8 +49,9 @@ class Choice:
 
 
 def groups() -> list[str]:
-    """Return all config groups in alphabetical order, with experiments and sweeps last."""
-    return [*sorted(path.name for path in shipped("conf").iterdir() if path.is_dir()), *MOUNTED]
+    """Return all config groups in alphabetical order, with experiments and sweeps last, and without Hydra's own."""
+    folders = (path.name for path in shipped("conf").iterdir() if path.is_dir() and path.name != "hydra")
+    return [*sorted(folders), *MOUNTED]
 
 
 def defaults(primary: str) -> dict[str, str]:

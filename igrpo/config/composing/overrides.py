@@ -65,6 +65,11 @@ def _has_function(value: Any) -> bool:
     return isinstance(value, Sweep | Glob)
 
 
+def is_hydras(text: str) -> bool:
+    """Return True if an override, or its key, is about Hydra itself (launcher, sweeper, directories)."""
+    return text.lstrip("+~").startswith(("hydra.", "hydra/"))
+
+
 def is_readable(line: str) -> bool:
     """Return True if Hydra's grammar accepts the line."""
     return parse(line) is not None

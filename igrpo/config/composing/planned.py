@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from hydra.core.override_parser.types import Override
 
 from igrpo.config import RunConfig
 from igrpo.config.composing.launching import is_serial
@@ -30,10 +32,28 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class Search:
+    """Search of ``trials`` runs, ``at_once`` of them per round, for the best values of the settings in ``space``.
+
+    ``sampler`` is the configuration of optuna's sampler, and ``fixed`` has the override of every other setting by key.
+    """
+
+    trials: int
+    at_once: int
+    sampler: Mapping[str, Any]
+    fixed: Mapping[str, str]
+    space: Mapping[str, Override]
+
+    def lines(self, picked: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the overrides of a trial with the values ``picked``."""
+        return (*self.fixed.values(), *(f"{key}={value}" for key, value in picked.items()))
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep:
     """A checked sweep over ``keys``. ``name`` is the choice of ``sweep=``; ``options`` are those of the launcher.
 
-    A search chooses values while it runs: it has no cells, and ``base`` is the configuration that its trials share.
+    A ``search`` picks values while it runs: it has no cells, and ``base`` is the configuration that its trials share.
     ``note`` lists the settings that were left out of cells in which they do not exist.
     """
 
@@ -45,13 +65,18 @@ class Sweep:
     chosen: bool
     launcher: str
     options: dict[str, Any]
-    trials: int
+    search: Search | None
     note: str | None = None
 
     @property
     def is_search(self) -> bool:
-        """True if a sweeper chooses the values of ``trials`` runs while it runs."""
-        return self.trials > 0
+        """True if the values of the runs are picked while the sweep runs."""
+        return self.search is not None
+
+    @property
+    def configs(self) -> list[RunConfig]:
+        """The configuration of each run; for a search, the shared one for each trial."""
+        return [cell.config for cell in self.cells] if self.search is None else [self.base] * self.search.trials
 
     @property
     def is_serial(self) -> bool:

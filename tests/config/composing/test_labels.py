@@ -81,9 +81,7 @@ def test_every_condition_is_what_it_says(composer: Composer, name: str, total: i
     assert composer.check_run([f"condition={name}", f"completions_per_question={total}"]).config.condition == name
 
 
-def test_a_label_of_ones_own_takes_any_settings_and_one_of_a_condition_only_its(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_a_label_of_ones_own_takes_any_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "experiments").mkdir()
     text = "# @package _global_\nalgorithm:\n  train_on: [draft, refine]\ncondition: "
     for label in ("mine", "igrpo", "igrpo_both", "igrpo_wrong"):
@@ -97,7 +95,7 @@ def test_a_label_of_ones_own_takes_any_settings_and_one_of_a_condition_only_its(
                 composer.check_run([f"experiment={label}"])
 
 
-def test_a_sweep_over_a_setting_of_its_condition_names_the_runs_that_are_not(composer: Composer) -> None:
+def test_a_sweep_names_the_runs_that_contradict_their_condition(composer: Composer) -> None:
     with pytest.raises(ConfigError) as raised:
         composer.check_sweep(["condition=igrpo", "algorithm.drafts=2,3,4"])
     (problem,) = raised.value.problems

@@ -109,7 +109,7 @@ def test_mistakes_that_hide_others(composer: Composer, override: str) -> None:
     assert problems(composer, override) == [ALONE[override]]
 
 
-def test_a_key_that_the_chosen_part_does_not_have_names_the_choice(composer: Composer) -> None:
+def test_a_key_that_the_choice_lacks_names_the_choice(composer: Composer) -> None:
     with pytest.raises(
         ConfigError, match=r"algorithm\.drafts: no such setting with algorithm=grpo; known here: name, answers$"
     ):

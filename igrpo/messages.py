@@ -1,4 +1,4 @@
-"""Suggestions for misspelled names."""
+"""Parts of messages to users: suggestions for misspelled names, and counted nouns."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return near[0] if near else None
 
 
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the end of an error message that names the nearest known word; empty if none is close."""
+    near = nearest(word, known)
+    return "" if near is None else f"; did you mean '{near}'?"
+
+
 def hint(word: str, known: Sequence[str]) -> str:
     """Return the end of an error message: the nearest known word, else all known words (empty if there are none)."""
-    near = nearest(word, known)
-    if near is not None:
-        return f"; did you mean '{near}'?"
-    return f"; known here: {', '.join(known)}" if known else ""
+    return did_you_mean(word, known) or (f"; known here: {', '.join(known)}" if known else "")
 
 
 def setting_hint(key: str, known: Sequence[str]) -> str:
@@ -28,13 +31,16 @@ def setting_hint(key: str, known: Sequence[str]) -> str:
     """
     section, _, leaf = key.rpartition(".")
     elsewhere = sorted((name for name in known if name.rpartition(".")[2] == leaf), key=lambda name: name.count("."))
+    siblings = [name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == section]
+    if not elsewhere and (near := nearest(leaf, siblings)) is not None:
+        elsewhere = [f"{section}.{near}" if section else near]
+    if not elsewhere and (near := nearest(key, [name for name in known if name != section], cutoff=0.75)) is not None:
+        elsewhere = [near]
     if elsewhere:
         return f"; did you mean {' or '.join(repr(name) for name in elsewhere[:3])}?"
-    siblings = [name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == section]
-    near = nearest(leaf, siblings)
-    if near is not None:
-        return f"; did you mean '{section}.{near}'?" if section else f"; did you mean '{near}'?"
-    near = nearest(key, [name for name in known if name != section], cutoff=0.75)
-    if near is not None:
-        return f"; did you mean '{near}'?"
     return f"; known here: {', '.join(siblings)}" if siblings else ""
+
+
+def count(number: int, noun: str) -> str:
+    """Format a number with its noun: '1 seed', '5 seeds', '1,200 questions'."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
