@@ -9,11 +9,11 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from igrpo.cli.doctor import diagnose, parser
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import PACKAGE
 from igrpo.config.facts import cut_thinking
 from igrpo.settings.model import HuggingFaceModelConfig
+from igrpo.tools.doctor.diagnosis import Options, diagnose
 from igrpo.tools.doctor.page import print_page
 from igrpo.tools.doctor.reward_checks import format_checks
 
@@ -51,7 +51,7 @@ def test_a_command_for_a_real_model_would_work(settings: list[str]) -> None:
     if not isinstance(config.model, HuggingFaceModelConfig):
         assert config.model.name == "byte_level"  # shows the stages, and answers nothing
         return
-    found = diagnose(config, parser().parse(["--memory", "80", "--no-load"]))
+    found = diagnose(config, Options(memory=80, load=False))
     out = StringIO()
     print_page(found, Console(file=out, width=160))
     assert found.memory is not None  # the sizes of the model are known: something was computed
