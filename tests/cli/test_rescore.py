@@ -194,7 +194,7 @@ def test_a_judge_and_its_limit(run_dir: Path, capsys: pytest.CaptureFixture[str]
         ([], "required: RUN_DIR"),
         (["RUN"], "give the other reward, such as reward=judge"),
         (["RUN", "reward.percent=any"], "give the other reward"),
-        (["RUN", "reward=math_verify", "trainer.steps=2"], "trainer.steps=2: only settings of the reward go here"),
+        (["RUN", "reward=math_verify", "trainer.steps=2"], "trainer.steps=2: only settings of the reward are allowed here"),
         (["RUN", "reward=nothing"], "reward=nothing"),
         (["RUN", "reward=format"], "tells no right answer from a wrong one"),
         (["RUN", "reward=math_verify", "--steps", "3"], "--steps 3: give two numbers"),
