@@ -15,7 +15,7 @@ import torch
 from igrpo import assembly
 from igrpo.assembly import Policy
 from igrpo.config.schema import RunConfig
-from igrpo.evaluation.draft_worth import draft_worth, no_worth
+from igrpo.evaluation.draft_worth import draft_worth, no_worth_warning
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.evaluation.result import QuestionResult
 from igrpo.prompts.builder import PromptBuilder
@@ -85,5 +85,5 @@ def _told(config: RunConfig, rows: Sequence[QuestionResult], asked: int, seconds
     if without_judges(config.reward) != config.reward:
         text += "; a rule decided in the judge's place"
     if config.plan.learns_from_drafts and worth.is_nothing:
-        return Check(DRAFT_WORTH, "warning", f"{text}; {no_worth(worth, f'prompt={config.prompt.name}')}")
+        return Check(DRAFT_WORTH, "warning", f"{text}; {no_worth_warning(worth, f'prompt={config.prompt.name}')}")
     return Check(DRAFT_WORTH, "ok" if worth.unknown is None else "not checked", text)
