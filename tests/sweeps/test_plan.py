@@ -165,7 +165,7 @@ def test_the_time_of_a_plan(composer: Composer) -> None:
     assert half == pytest.approx(10 + 80 * 0.25 + evaluating)
     out = StringIO()
     print_time(plan_of(planned), [grpo, half], measured.step, Console(file=out, width=200))
-    assert f"estimated time: {(grpo + half) / 60:.0f} min, {(grpo + half) / 2:.0f} s a run" in out.getvalue()
+    assert f"estimated time: {(grpo + half) / 60:.0f} min, {(grpo + half) / 2:.0f} s per run" in out.getvalue()
 
 
 def search(folder: Path, condition: str, rate: str, *, with_drafts: bool) -> Path:
