@@ -16,6 +16,6 @@ def derive_seed(*parts: int | str) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def sample_seed(run_seed: int, step: int, question_id: str, stage: int, sample: int) -> int:
+def sample_seed(run_seed: int, step: int, question_id: str, sampling_round: int, sample: int) -> int:
     """Return the seed of one completion, which is unique within the run."""
-    return derive_seed("sample", run_seed, step, question_id, stage, sample)
+    return derive_seed("sample", run_seed, step, question_id, sampling_round, sample)

@@ -162,9 +162,8 @@ class TrainingGroup:
 class Rollout:
     """Everything that happened to one question in one step: its samples in sampling order, and the groups to train.
 
-    ``attempt`` is the number of questions that were asked before it in the same place of the step. A ``dropped``
-    question is measured, logged and counted in the budget, but not trained on (see
-    `igrpo.training.dynamic_sampling`).
+    ``attempt`` is the number of dropped questions that this one replaces (0: none). A ``dropped`` question is measured,
+    logged and counted in the budget, but not trained on (see `igrpo.training.dynamic_sampling`).
     """
 
     question: Question

@@ -87,7 +87,7 @@ def test_the_wheel_is_what_is_tested(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "experiments" / "broken.yaml").write_text("# @package _global_\na: [\n")
     refused = igrpo(installed, tmp_path, "train", "experiment=broken")
     assert refused.returncode == 2
-    assert "experiments/broken.yaml, line 3: no valid YAML" in refused.stderr
+    assert "experiments/broken.yaml, line 3: not valid YAML" in refused.stderr
     code = "from igrpo.config.composing.folders import shipped; print(shipped('conf'))"
     environment = os.environ | {"PYTHONPATH": str(installed)}
     command = [sys.executable, "-c", code]

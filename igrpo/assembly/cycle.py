@@ -54,11 +54,11 @@ class Parts:
 
 
 def build_dynamic_sampling(config: RunConfig, data: QuestionDataModule) -> DynamicSampling | None:
-    """Build the replacement of questions without a learning signal; return None if it is disabled."""
+    """Build the replacement of questions without a training signal; return None if it is disabled."""
     if not config.dynamic_sampling.max_attempts:
         return None
     return DynamicSampling(
-        places=config.trainer.questions_per_step,
+        questions_per_step=config.trainer.questions_per_step,
         max_attempts=config.dynamic_sampling.max_attempts,
         tolerance=config.objective.advantage.tolerance,
         replacements=data.replacements,

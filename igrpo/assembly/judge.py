@@ -19,6 +19,7 @@ from igrpo.generation.vllm.launch import is_loopback
 from igrpo.generation.vllm.served import ServedModel
 from igrpo.models.cache import cache_root
 from igrpo.models.load import load_policy, load_shape
+from igrpo.models.tokenizer import stop_tokens
 from igrpo.rewards.base import Reward
 from igrpo.rewards.judge.backend import Backend
 from igrpo.rewards.judge.engine import EngineBackend, Sampler
@@ -127,15 +128,13 @@ def _engine_backend(
     today: date | None,
     structured: Literal["json_schema", "off"] = "off",
 ) -> EngineBackend:
-    declared = model.generation_config.eos_token_id if model.generation_config is not None else None
-    several = declared if isinstance(declared, list) else [declared]
     params = SamplingParams(
         temperature=config.temperature,
         top_p=1.0,
         top_k=0,
         max_new_tokens=config.max_tokens,
-        stop_token_ids=tuple(dict.fromkeys(i for i in [tokenizer.eos_token_id, *several] if i is not None)),
+        stop_token_ids=stop_tokens(model, tokenizer),
     )
-    # replies may differ between engines and dtypes, so both are part of the name
-    model = f"{config.model}@{config.revision} {config.name} {config.dtype}"
-    return EngineBackend(engine, tokenizer, model, params, structured, today=today)
+    # completions may differ between engines and dtypes, so both are part of the name
+    name = f"{config.model}@{config.revision} {config.name} {config.dtype}"
+    return EngineBackend(engine, tokenizer, name, params, structured, today=today)

@@ -19,6 +19,7 @@ from igrpo.models.byte_level import ByteLevelShape, make_byte_level_model
 from igrpo.models.load import load_policy, set_attention
 from igrpo.models.lora import add_adapters
 from igrpo.models.tiny import TinyShape
+from igrpo.models.tokenizer import stop_tokens
 from igrpo.models.warm_start import WarmStart, warm_started_tiny
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.settings.data import ChainsDataConfig, DataConfig
@@ -90,7 +91,7 @@ def build_policy(config: RunConfig, console: Console) -> Policy:
     check_head(policy)
     if isinstance(model, HuggingFaceModelConfig) and model.attention == "flash_attention_2":
         set_attention(policy, model.attention)
-    stop_token_ids = _stop_tokens(policy, tokenizer)
+    stop_token_ids = stop_tokens(policy, tokenizer)
     if config.lora.rank:
         add_adapters(policy, config.lora.rank, config.lora.alpha, config.lora.targets, config.seed)
     return Policy(policy, tokenizer, stop_token_ids)
@@ -132,10 +133,3 @@ def _tiny(model: TinyModelConfig, data: DataConfig, console: Console) -> tuple[A
             bar.update(task, completed=step, total=steps, visible=True)
 
         return warm_started_tiny(settings, on_progress=show)
-
-
-def _stop_tokens(model: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Return all tokens that end a turn: the tokenizer's, and those of the model's generation settings."""
-    declared = model.generation_config.eos_token_id
-    several = declared if isinstance(declared, list) else [declared]
-    return tuple(dict.fromkeys(i for i in [tokenizer.eos_token_id, *several] if i is not None))

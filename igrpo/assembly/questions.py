@@ -11,7 +11,7 @@ from igrpo.data.decontamination import Decontaminated, decontaminate
 from igrpo.data.sources import read_benchmark, read_source
 from igrpo.data.splits import Splits, choose
 from igrpo.prompts.builder import PromptBuilder
-from igrpo.settings.data import DataConfig, MadeDataConfig
+from igrpo.settings.data import DataConfig, GeneratedDataConfig
 from igrpo.types import Question
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def evaluated_questions(
         ValueError: no question fits; the message names the split as ``name``.
     """
     fitting = _fitting(questions, prompts, name)
-    if isinstance(config.data, MadeDataConfig):
+    if isinstance(config.data, GeneratedDataConfig):
         return fitting[: config.evaluation.questions]
     return choose(tuple(fitting), config.evaluation.questions, seed=0)  # files may be sorted by subject
 
@@ -85,7 +85,7 @@ def _decontaminated(
     data: DataConfig, splits: Mapping[str, Sequence[Question]], benchmarks: Mapping[str, Sequence[Question]]
 ) -> Decontaminated | None:
     """Remove held-out questions from the training questions; None if it is off, or for generated data."""
-    if isinstance(data, MadeDataConfig) or data.decontamination.method == "off":
+    if isinstance(data, GeneratedDataConfig) or data.decontamination.method == "off":
         return None
     train = splits["train"]
     held_out = {"development": splits["development"], "test": splits["test"], **benchmarks}

@@ -50,13 +50,18 @@ def build_vllm_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder,
     longest = longest_sequence(config, prompts)
     folder = run_dir.absolute() / FOLDER
     if isinstance(rollout, VllmServerConfig):
-        return _server_engine(config, settled(rollout, config), policy, longest, folder)
+        return _server_engine(config, with_trainer_dtype(rollout, config), policy, longest, folder)
     require_vllm()
     check_cpu_heads(policy.model.config)
     served = distributed.from_main(served_model(config, policy, folder / "model") if distributed.is_main() else None)
     assert served is not None
     return VllmColocateEngine(
-        policy.model, policy.tokenizer, served, settled(rollout, config), max_model_len=longest, seed=config.seed
+        policy.model,
+        policy.tokenizer,
+        served,
+        with_trainer_dtype(rollout, config),
+        max_model_len=longest,
+        seed=config.seed,
     )
 
 
@@ -116,7 +121,7 @@ def longest_sequence(config: RunConfig, prompts: PromptBuilder) -> int:
     return needed if given is None else given
 
 
-def settled(rollout: Rollout, config: RunConfig) -> Rollout:
+def with_trainer_dtype(rollout: Rollout, config: RunConfig) -> Rollout:
     """Replace ``dtype=auto`` by the dtype in which the trainer computes."""
     if rollout.dtype != "auto":
         return rollout

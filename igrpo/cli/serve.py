@@ -110,7 +110,7 @@ def _serve(config: RunConfig, folder: Path, *, for_judge: bool) -> int:
 
 def _start(config: RunConfig, folder: Path) -> Supervisor:
     from igrpo.assembly import build_policy, build_prompts
-    from igrpo.assembly.vllm import check_cpu_heads, longest_sequence, served_model, settled
+    from igrpo.assembly.vllm import check_cpu_heads, longest_sequence, served_model, with_trainer_dtype
     from igrpo.generation.vllm.launch import start_server
     from igrpo.runs.console import get_console
 
@@ -123,7 +123,7 @@ def _start(config: RunConfig, folder: Path) -> Supervisor:
         del policy  # the server loads its own copy
         return start_server(
             served,
-            settled(config.rollout, config),
+            with_trainer_dtype(config.rollout, config),
             max_model_len=longest,
             seed=config.seed,
             log_file=folder / "server.log",

@@ -12,7 +12,7 @@ from igrpo.config.judge_checks import judge_problems, missing_for_judges
 from igrpo.config.objective_checks import objective_problems
 from igrpo.config.schema import RunConfig
 from igrpo.models.files import gguf_problem, no_directory
-from igrpo.settings.data import ChainsDataConfig, JsonlDataConfig, MadeDataConfig
+from igrpo.settings.data import ChainsDataConfig, GeneratedDataConfig, JsonlDataConfig
 from igrpo.settings.model import HuggingFaceModelConfig, TinyModelConfig
 from igrpo.settings.prompt import prompt_problems
 from igrpo.settings.reward import FormatConfig, PythonRewardConfig, RewardConfig, WeightedConfig
@@ -88,7 +88,7 @@ def _parts(config: RunConfig) -> Iterator[str]:
                 f"data={config.data.name} cannot go with model=tiny, whose tokenizer knows digits and + - * only; "
                 "set model=byte_level or model=huggingface model.name_or_path=DIRECTORY"
             )
-    if not isinstance(config.data, MadeDataConfig):
+    if not isinstance(config.data, GeneratedDataConfig):
         shares = [share for share in (config.data.development, config.data.test) if isinstance(share, float)]
         if sum(shares) >= 1:
             yield (

@@ -15,20 +15,23 @@ _NAME = re.compile(r"[a-z0-9_]+")
 
 
 def data_problems(config: RunConfig) -> Iterator[str]:
-    """Yield a message for each benchmark whose name files and metrics cannot have."""
+    """Yield a message for each benchmark whose name cannot be used in the names of files and metrics."""
     for name in config.evaluation.benchmarks:
         if name in _SPLITS:
             yield f"evaluation.benchmarks.{name}: '{name}' is a split of the run's own data; give it another name"
         elif not _NAME.fullmatch(name):
             yield (
-                f"evaluation.benchmarks.{name}: the name of a benchmark has small letters, digits and _ only, for "
-                "files and metrics are called after it"
+                f"evaluation.benchmarks.{name}: use only lowercase letters, digits and _, because files and "
+                "metrics are named after the benchmark"
             )
 
 
 def missing_data(config: RunConfig) -> Iterator[str]:
     """Yield a message for each data set that is given as a local path that does not exist."""
-    named = {f"evaluation.benchmarks.{name}.dataset": one.dataset for name, one in config.evaluation.benchmarks.items()}
+    named = {
+        f"evaluation.benchmarks.{name}.dataset": benchmark.dataset
+        for name, benchmark in config.evaluation.benchmarks.items()
+    }
     if isinstance(config.data, HubDataConfig):
         named["data.dataset"] = config.data.dataset
     for key, value in named.items():

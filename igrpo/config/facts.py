@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from igrpo.config.checks import longest_row
 from igrpo.config.plan_facts import answered_once, most_rows, other_questions, split, trained_on
 from igrpo.config.schema import RunConfig
-from igrpo.settings.data import MadeDataConfig
+from igrpo.messages import count
+from igrpo.settings.data import GeneratedDataConfig
 
 #: Number of tokens below which the thinking and answer of a real model seldom fit.
 _LEAST_THINKING = 256
@@ -34,25 +35,25 @@ def resolved_facts(config: RunConfig) -> list[tuple[str, str]]:
 def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
     trainer, plan = config.trainer, config.plan
     questions = trainer.questions_per_step
-    yield "questions a step (S)", f"{questions:,}"
-    yield "completions a question", split(config)
+    yield "questions per step (S)", f"{questions:,}"
+    yield "completions per question", split(config)
     rows, attempts = most_rows(config), config.dynamic_sampling.max_attempts
     only_best = rows < plan.rows
     rows_once = rows if only_best else sum(part.samples for part in plan.other)
     counts = sorted({(questions - n) * rows + n * rows_once for n in other_questions(config)})
-    trained = " or ".join(f"{count:,}" for count in counts)
+    trained = " or ".join(f"{number:,}" for number in counts)
     if attempts or only_best or plan.varies:
         trained = f"up to {counts[-1]:,}"
     each = questions * config.plan.samples
     bound = f"at least {each:,}" if attempts else f"{each:,}"
     if plan.varies:
         bound = f"at most {config.most_samples_per_step:,}"
-    yield "completions a step", f"{bound}, of which {trained} are trained on"
+    yield "completions per step", f"{bound}, of which {trained} are trained on"
     if attempts:
         yield (
             "dynamic sampling",
-            f"up to {_count(attempts, 'further question')} in place of each that is answered all right or all wrong: "
-            f"up to {config.most_samples_per_step:,} completions a step",
+            f"up to {count(attempts, 'replacement')} of each question that is answered all right or all wrong: "
+            f"up to {config.most_samples_per_step:,} completions per step",
         )
     yield "trained on", trained_on(config)
     yield from answered_once(config)
@@ -62,11 +63,11 @@ def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
         yield "processes", f"{config.processes} ({trainer.strategy}), {share} questions of a step each"
     passes = "1 pass" if trainer.epochs == 1 else f"{trainer.epochs} passes"
     parts = "1 minibatch" if trainer.minibatches == 1 else f"{trainer.minibatches} minibatches"
-    yield "updates a step", f"{config.updates_per_step} ({passes} x {parts})"
+    yield "updates per step", f"{config.updates_per_step} ({passes} x {parts})"
     update = math.ceil(questions / trainer.minibatches) * max(rows, rows_once)
     at_least = min(trainer.tokens_per_microbatch // longest_row(config), update)
     yield (
-        "sequences a micro-batch",
+        "sequences per micro-batch",
         f"{at_least} (all of an update)"
         if at_least == update
         else f"about {at_least} to {update}, as their lengths allow",
@@ -93,7 +94,7 @@ def _tokens(config: RunConfig) -> Iterator[tuple[str, str]]:
         yield f"tokens, at most: shown {what}", f"{each}{prompt.max_draft_tokens:,} (a longer one loses its middle)"
     yield "tokens, at most: completion", f"{config.sampling.max_completion_tokens:,}"
     yield "tokens, at most: trained row", f"{longest_row(config):,}, and the layout of the prompt"
-    yield "tokens a micro-batch", f"{config.trainer.tokens_per_microbatch:,}"
+    yield "tokens per micro-batch", f"{config.trainer.tokens_per_microbatch:,}"
 
 
 def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
@@ -103,7 +104,7 @@ def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
     ways += ["greedy"] if evaluation.greedy else []
     ways += ["draft-conditioned"] if evaluation.draft_conditioned else []
     ways += [f"best of {evaluation.oracle_drafts} drafts (oracle)"] if evaluation.oracle_drafts else []
-    if isinstance(data, MadeDataConfig):
+    if isinstance(data, GeneratedDataConfig):
         development, test = (f"{size:,}" for size in evaluation_questions(config))
     else:
         development = test = f"up to {evaluation.questions:,}"
@@ -117,7 +118,7 @@ def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
 def evaluation_questions(config: RunConfig) -> tuple[int, int]:
     """Return the numbers of development and test questions per evaluation; upper bounds if the data must be read."""
     questions, data = config.evaluation.questions, config.data
-    if not isinstance(data, MadeDataConfig):
+    if not isinstance(data, GeneratedDataConfig):
         return questions, questions
     return min(questions, data.development), min(questions, data.test)
 
@@ -144,8 +145,8 @@ def too_short(config: RunConfig) -> Iterator[str]:
     if steps * config.updates_per_step < _LEAST_UPDATES:
         limit = "trainer.steps" if steps == config.trainer.steps else "budget.max_samples"
         yield (
-            f"{_count(steps, 'step')} of {_count(config.trainer.questions_per_step, 'question')} teach next to "
-            f"nothing: a smoke test, whose accuracies say nothing about a method; raise {limit} to train"
+            f"{count(steps, 'step')} of {count(config.trainer.questions_per_step, 'question')} hardly change the "
+            f"model: a smoke test, whose accuracies say nothing about a method; raise {limit} to train"
         )
 
 
@@ -169,10 +170,6 @@ def _end_at_max_samples(config: RunConfig, limit: int) -> str:
     if first == last:
         return f"after {last:,} steps, {last * each:,} samples"
     return f"after {first:,} to {min(last, steps):,} steps, as dynamic sampling needs"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def cut_thinking(config: RunConfig) -> Iterator[str]:
@@ -216,8 +213,8 @@ def _notes(config: RunConfig) -> Iterator[str]:
         if reinforce:
             yield "REINFORCE has no ratio: the updates of a step after the first are off-policy and not corrected"
         return
-    yield "on-policy: " + ("one update a step, no ratio" if reinforce else "clipping is inert (the ratio is 1)")
-    same = "identical by construction with one update a step: "
+    yield "on-policy: " + ("one update per step, no ratio" if reinforce else "clipping is inert (the ratio is 1)")
+    same = "identical by construction with one update per step: "
     if objective.ratio == "sequence" and objective.aggregation == "sequence_mean":
         yield same + "GSPO and GRPO with sequence mean"
     if objective.surrogate == "detached" and objective.aggregation == "token_mean":

@@ -42,7 +42,7 @@ def _in_process(config: RunConfig, judges: list[str]) -> Iterator[str]:
     if len(judges) + len(others) > 1:
         several = " and ".join([*(f"{path}.name=judge_vllm" for path in judges), *others])
         yield (
-            f"{several}: one vLLM engine at most lives in the trainer's process; start the judge with `igrpo serve "
+            f"{several}: at most one vLLM engine can run in the trainer's process; start the judge with `igrpo serve "
             "--judge` and use reward=judge"
         )
     if config.processes > 1:

@@ -41,8 +41,8 @@ def parse_config(values: Mapping[str, Any], source: str = "the configuration") -
         # one line per setting: a union reports each type that it tried
         found = {tuple(_without_tags(item["loc"], values)): item for item in reversed(error.errors())}
         # pydantic also calls a list too short if its items are invalid: report the items only
-        wrong = {place[:-1] for place in found}
-        found = {place: item for place, item in found.items() if item["type"] != "too_short" or place not in wrong}
+        wrong = {location[:-1] for location in found}
+        found = {key: item for key, item in found.items() if item["type"] != "too_short" or key not in wrong}
         raise ConfigError([_describe(item, values) for item in reversed(found.values())], source) from None
     problems = cross_field_problems(config)
     if problems:
@@ -61,12 +61,12 @@ def read_config(path: Path) -> RunConfig:
     except FileNotFoundError:
         raise ConfigError([f"{path} does not exist; is its folder a run directory?"]) from None
     except yaml.YAMLError as error:
-        raise ConfigError([f"{path} is no valid YAML: {error}"]) from None
+        raise ConfigError([f"{path} is not valid YAML: {error}"]) from None
     if not isinstance(values, dict):
-        raise ConfigError([f"{path} holds no mapping"])
-    found = values.get("schema_version")
-    if found != SCHEMA_VERSION:
-        raise ConfigError([f"{path} has schema_version {found!r}; this igrpo reads version {SCHEMA_VERSION}"])
+        raise ConfigError([f"{path} is not a mapping"])
+    version = values.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ConfigError([f"{path} has schema_version {version!r}; this igrpo reads version {SCHEMA_VERSION}"])
     return parse_config(values, str(path))
 
 

@@ -75,5 +75,5 @@ def _transfer(transfer: CrossPromptConfig) -> str:
     if isinstance(transfer, CrossPromptWeightsConfig) and transfer.level == "none":
         return "without a weight for the prompt that they were sampled from"
     if isinstance(transfer, CrossPromptWeightsConfig):
-        return f"weighed by at most {transfer.cap:g} ({transfer.level})"
+        return f"weighted by at most {transfer.cap:g} ({transfer.level})"
     return f"each token's term A pi / (pi + {transfer.gamma:g})"

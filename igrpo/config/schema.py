@@ -58,7 +58,7 @@ class RunConfig(Section):
 
     @property
     def plan(self) -> SamplingPlan:
-        """What is sampled for a question, and what of it is trained."""
+        """Samples of a question, and the part of them that is trained."""
         return self.algorithm.plan(self.completions_per_question)
 
     @property

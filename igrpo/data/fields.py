@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import Final
+
+from igrpo.messages import nearest
 
 _USER: Final = ("user", "human")
 _SYSTEM: Final = ("system", "developer")
@@ -100,8 +101,8 @@ def _messages(value: object) -> list[tuple[str, object]] | None:
     if not isinstance(value, list | tuple) or not value:
         return None
     for role, content in _KEYS:
-        if all(isinstance(one, Mapping) and isinstance(one.get(role), str) and content in one for one in value):
-            return [(one[role], one[content]) for one in value]
+        if all(isinstance(m, Mapping) and isinstance(m.get(role), str) and content in m for m in value):
+            return [(message[role], message[content]) for message in value]
     return None
 
 
@@ -114,8 +115,8 @@ def _content(content: object) -> str | None:
 
 def _advice(node: object, key: str) -> str:
     if isinstance(node, Mapping):
-        close = get_close_matches(key, [str(name) for name in node], n=1)
-        meant = f"did you mean '{close[0]}'? " if close else ""
+        near = nearest(key, map(str, node))
+        meant = "" if near is None else f"did you mean '{near}'? "
         return f"{meant}The fields are {', '.join(sorted(map(str, node))) or 'none'}"
     if isinstance(node, list | tuple):
         return f"'{key}' was looked up in a list of {len(node)}, whose items are 0, 1 and so on"

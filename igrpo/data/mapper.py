@@ -59,7 +59,7 @@ class RowMapper:
             ValueError: a field is missing, too many rows cannot be used, two rows have the same id, or there is no
                 question; the message gives the place.
         """
-        found = _Found()
+        found = _ReadRows()
         for place, row in rows:
             if not self._wanted(place, row):
                 continue
@@ -146,7 +146,7 @@ class RowMapper:
 
 
 @dataclass(slots=True)
-class _Found:
+class _ReadRows:
     """Questions and counts of the rows read so far."""
 
     total: int = 0

@@ -88,9 +88,9 @@ class DraftWorth:
         [+4.1, +25.9]), 17 % on the bare question; 58 right and 70 wrong drafts; points are ...'
         """
         given = [
-            f"{100 * one.right:.0f} % right given a {word} draft" + ("" if one.gain is None else f" ({one.gain})")
-            for one, word in ((self.given_right, "right"), (self.given_wrong, "wrong"))
-            if one.right is not None
+            f"{100 * of.right:.0f} % right given a {verdict} draft" + ("" if of.gain is None else f" ({of.gain})")
+            for of, verdict in ((self.given_right, "right"), (self.given_wrong, "wrong"))
+            if of.right is not None
         ]
         parts = [
             f"{', '.join(given)}, {100 * self.bare:.0f} % on the bare question",
@@ -133,7 +133,7 @@ def _given(rows: Sequence[tuple[Sequence[bool], Sequence[bool]]], *, draft: bool
     return GivenDrafts(len(verdicts), fmean(verdicts), gain)
 
 
-def no_worth(worth: DraftWorth, layout: str) -> str:
+def no_worth_warning(worth: DraftWorth, layout: str) -> str:
     """Return the warning for drafts that are worth nothing. ``layout`` is the setting that chose the prompt layout."""
     return (
         f"a right draft does not raise the accuracy of this model with {layout} ({worth.given_right.gain} against the "

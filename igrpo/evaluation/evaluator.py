@@ -14,7 +14,7 @@ draft-conditioned, oracle
 
 An answer counts as right if the reward says so. An answer whose check was refused, timed out or crashed, or that the
 reward could not score, counts as not right (``outcomes`` has the shares of these cases). All seeds are functions of
-(seed, question, stage, sample), so evaluations of one run differ only in the weights.
+(seed, question, kind of sample, index), so evaluations of one run differ only in the weights.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from igrpo.seeding import derive_seed
 from igrpo.types import Completion, Question, Score
 
 _UNSCORED = Score(0.0, None, "unscored")
+#: Kinds of samples in the seeds; the other two are ``greedy`` and ``oracle``.
+_BARE, _REFINEMENT = 1, 2
 
 _R = TypeVar("_R")
 
@@ -52,8 +54,9 @@ class Evaluator:
         draft_conditioned: refine each of the k samples once.
         oracle_drafts: N, the number of drafts from which the oracle selects; 0 disables the oracle.
         seed: the run's seed.
-        wrap: used for bit-exact evaluation. ``wrap(engine, calls)`` returns the engine of one stage, on which exactly
-            ``calls`` calls of ``sample`` are made. These calls may wait for each other (as in `BatchBarrier`).
+        wrap: used for bit-exact evaluation. ``wrap(engine, calls)`` returns the engine for all bare questions, or for
+            all refinements, on which exactly ``calls`` calls of ``sample`` are made. These calls may wait for each
+            other (as in `BatchBarrier`).
 
     Raises:
         ValueError: a setting that cannot be evaluated.
@@ -100,17 +103,17 @@ class Evaluator:
         refinements = self._samples if self._draft_conditioned else 0
         if self._oracle_drafts:
             refinements += self._samples // self._oracle_drafts
-        first = self._stage_engine((2 if self._greedy else 1) * len(questions))
-        second = self._stage_engine(refinements * len(questions))
-        records = await _together([self._evaluate(question, first, second) for question in questions])
+        for_bare = self._wrapped_engine((2 if self._greedy else 1) * len(questions))
+        for_refinements = self._wrapped_engine(refinements * len(questions))
+        records = await _together([self._evaluate(question, for_bare, for_refinements) for question in questions])
         return summarise(gather_shares(records), self._reward.name)
 
-    async def _evaluate(self, question: Question, first: Engine, second: Engine) -> QuestionRecord:
+    async def _evaluate(self, question: Question, for_bare: Engine, for_refinements: Engine) -> QuestionRecord:
         bare = self._prompts.question_prompt(question)
-        asked = [complete(first, bare, self._sampling, self._seeds(question, 1, range(self._samples)))]
+        asked = [complete(for_bare, bare, self._sampling, self._seeds(question, _BARE, range(self._samples)))]
         if self._greedy:
             params = replace(self._sampling, temperature=0.0, top_p=1.0, top_k=0)
-            asked.append(complete(first, bare, params, self._seeds(question, "greedy", [0])))
+            asked.append(complete(for_bare, bare, params, self._seeds(question, "greedy", [0])))
         answered = [await self._scored(question, completions) for completions in await _together(asked)]
         single_shot = answered[0]
 
@@ -118,10 +121,12 @@ class Evaluator:
         drafts = single_shot.completions if self._draft_conditioned else ()
         fair = [self._prompts.refinement_prompt(question, [draft]) for draft in drafts]
         oracle = [self._prompts.refinement_prompt(question, [draft]) for draft in self._oracle_picks(single_shot)]
-        seeds = self._seeds(question, 2, range(len(fair))) + self._seeds(question, "oracle", range(len(oracle)))
+        seeds = self._seeds(question, _REFINEMENT, range(len(fair))) + self._seeds(
+            question, "oracle", range(len(oracle))
+        )
         requests = zip(fair + oracle, seeds, strict=True)
-        sampled = await _together([complete(second, prompt, self._sampling, [seed]) for prompt, seed in requests])
-        refinements = [completion for one in sampled for completion in one]
+        calls = [complete(for_refinements, prompt, self._sampling, [seed]) for prompt, seed in requests]
+        refinements = [completion for (completion,) in await _together(calls)]
         return QuestionRecord(
             question=question,
             single_shot=single_shot,
@@ -131,10 +136,10 @@ class Evaluator:
             drafts_cut=sum(prompt.draft_tokens_cut > 0 for prompt in fair),
         )
 
-    def _seeds(self, question: Question, stage: int | str, samples: Sequence[int]) -> list[int]:
-        return [derive_seed("evaluation", self._seed, question.id, stage, sample) for sample in samples]
+    def _seeds(self, question: Question, kind: int | str, indices: Sequence[int]) -> list[int]:
+        return [derive_seed("evaluation", self._seed, question.id, kind, index) for index in indices]
 
-    def _stage_engine(self, calls: int) -> Engine:
+    def _wrapped_engine(self, calls: int) -> Engine:
         return self._wrap(self._engine, calls) if self._wrap is not None and calls else self._engine
 
     async def _scored(self, question: Question, completions: Sequence[Completion]) -> Answers:

@@ -125,16 +125,16 @@ class EvaluationResult:
 
     def metrics(self, prefix: str = "eval") -> dict[str, float]:
         """Return the metrics that are not None, under MLflow names such as ``eval/single_shot/accuracy``."""
-        found: dict[str, float | None] = {}
+        metrics: dict[str, float | None] = {}
         estimates = (self.single_shot, self.greedy, self.draft_conditioned, self.draft_conditioned_oracle)
         for name, estimate in zip(_ESTIMATES, estimates, strict=True):
             if estimate is not None:
-                found |= {
+                metrics |= {
                     f"{name}/accuracy": estimate.value,
                     f"{name}/low": estimate.low,
                     f"{name}/high": estimate.high,
                 }
-        found |= {
+        metrics |= {
             "single_shot/pass_at_k": self.pass_at_k,
             "single_shot/majority_at_k": self.majority_at_k,
             "answer/entropy": self.answer_entropy,
@@ -144,9 +144,9 @@ class EvaluationResult:
             "draft_conditioned/cut_share": self.draft_cut_share,
             "generated_tokens": float(self.generated_tokens),
         }
-        found |= {f"outcome/{outcome}": share for outcome, share in self.outcomes.items()}
-        found |= _worth_metrics(self.draft_worth)
-        return {f"{prefix}/{name}": value for name, value in found.items() if value is not None}
+        metrics |= {f"outcome/{outcome}": share for outcome, share in self.outcomes.items()}
+        metrics |= _worth_metrics(self.draft_worth)
+        return {f"{prefix}/{name}": value for name, value in metrics.items() if value is not None}
 
 
 def summarise(records: Sequence[QuestionRecord], reward_name: str) -> EvaluationResult:
@@ -209,12 +209,12 @@ def summarise(records: Sequence[QuestionRecord], reward_name: str) -> Evaluation
 
 
 def _worth_metrics(worth: DraftWorth | None) -> dict[str, float | None]:
-    found: dict[str, float | None] = {}
+    metrics: dict[str, float | None] = {}
     for draft, given in () if worth is None else zip(_DRAFTS, (worth.given_right, worth.given_wrong), strict=True):
         gain = (None,) * 3 if given.gain is None else (given.gain.value, given.gain.low, given.gain.high)
         names = [f"draft_conditioned/{name}_given_{draft}" for name in _WORTH]
-        found |= dict(zip(names, (given.right, *gain), strict=True))
-    return found
+        metrics |= dict(zip(names, (given.right, *gain), strict=True))
+    return metrics
 
 
 def _parts(record: QuestionRecord) -> list[Answers]:

@@ -88,4 +88,4 @@ async def complete(
 ) -> tuple[Completion, ...]:
     """Sample completions of ``prompt``, one per seed; their texts begin with what the prompt opened."""
     completions = await engine.sample(prompt.token_ids, params, seeds)
-    return tuple(replace(one, text=prompt.opened + one.text, opened=prompt.opened) for one in completions)
+    return tuple(replace(c, text=prompt.opened + c.text, opened=prompt.opened) for c in completions)

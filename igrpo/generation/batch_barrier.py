@@ -2,7 +2,8 @@
 
 The last bits of a sample depend on which other samples share its decode batch, and how long a reward takes decides
 which do. The barrier therefore holds the requests of all questions until every question that is not finished has made
-one, and passes them to the engine together, in a fixed order. What a batch contains then depends on the seeds alone.
+a request, and passes them to the engine together, in a fixed order. The contents of a batch then depend on the seeds
+alone.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ class BatchBarrier:
     ) -> tuple[Completion, ...]:
         """Sample as the engine does, once every other registered worker waits here too."""
         loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        entry = ((tuple(seeds), tuple(prompt_ids)), turn)
+        released: asyncio.Future[None] = loop.create_future()
+        entry = ((tuple(seeds), tuple(prompt_ids)), released)
         self._held.append(entry)
         self._open_if_complete(loop)
         try:
-            await turn
+            await released
         except asyncio.CancelledError:
             if entry in self._held:
                 self._held.remove(entry)
@@ -72,7 +73,7 @@ class BatchBarrier:
 
     def unregister(self) -> None:
         """Remove one worker, which has finished or failed, so that the others no longer wait for it."""
-        assert self._workers > 0, "more workers left than there were"
+        assert self._workers > 0, "more workers unregistered than there were"
         self._workers -= 1
         if self._held:
             self._open_if_complete(asyncio.get_running_loop())
@@ -90,7 +91,7 @@ class BatchBarrier:
         self._engine.close()
 
     def _open_if_complete(self, loop: asyncio.AbstractEventLoop) -> None:
-        # Not at once: the last request must wait for its turn like the others.
+        # Not at once: the last request, too, must wait until the wave is released in order.
         if len(self._held) >= self._workers and not self._opening:
             self._opening = True
             loop.call_soon(self._open)
@@ -100,6 +101,6 @@ class BatchBarrier:
         if len(self._held) < self._workers:
             return  # one was cancelled meanwhile; its unregister() comes
         wave, self._held = sorted(self._held, key=lambda entry: entry[0]), []
-        for _, turn in wave:
-            if not turn.done():
-                turn.set_result(None)
+        for _, released in wave:
+            if not released.done():
+                released.set_result(None)

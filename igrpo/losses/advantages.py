@@ -74,7 +74,7 @@ def group_advantages(
     if scale == "std" and std == "sample" and size == 1:
         raise ValueError(
             "the sample standard deviation of a group of one does not exist: "
-            "sample at least 2 completions a group, or set std=population or scale=none"
+            "sample at least 2 completions per group, or set std=population or scale=none"
         )
     if std_eps < 0:
         raise ValueError(f"std_eps is {std_eps}; it must be 0 or more")

@@ -1,4 +1,4 @@
-"""Alarms for problems of a run that its reward does not show yet. Each alarm is a metric, a warning and a tag.
+"""Alarms for problems of a run that do not show in its reward yet. Each alarm is a metric, a warning and a tag.
 
 The rules are pure functions of the metrics that a run has logged so far. These are metrics of the trained completions,
 separately for each role of samples (`igrpo.metrics.trained`), because a mean over all roles would change with their
@@ -7,14 +7,14 @@ compared from ``2 * window`` such steps on, so that they have no step in common.
 one of the roles.
 
 The compared values must differ by more than the threshold plus the sampling error of both sides
-(`igrpo.metrics.sampling_error`). One answer out of 16, or one unusual step, sets off no alarm.
+(`igrpo.metrics.sampling_error`). One answer out of 16, or one unusual step, does not set off an alarm.
 
 ``start`` and ``now`` are compared only if the role was trained on similar shares of the questions (see
 ``_SAME_SHARE``). Otherwise the two sets of questions may differ: Critique-GRPO refines only questions without a right
 answer, and these become fewer and harder. Its first answers are to all questions.
 
-An alarm is reported when it goes off, and reported again only if it has stopped in between. A resumed run reads its
-past from metrics.jsonl and reports nothing twice.
+An alarm is reported when it goes off, and again only if it has stopped in between. A resumed run reads its history from
+metrics.jsonl and does not report an alarm twice.
 """
 
 from __future__ import annotations
@@ -69,27 +69,27 @@ Rule = Callable[[Past, int, float], str | None]
 
 def entropy_collapse(past: Past, window: int, share: float) -> str | None:
     """Report if the entropy now is below ``share`` times the entropy at the start."""
-    return _all(
+    return _joined(
         f"the entropy of trained {role}s fell from {start.value:.3g} to {now.value:.3g} nats per token"
-        for role, start, now in _ends(past.steps, window, lambda one: one.entropy)
+        for role, start, now in _ends(past.steps, window, lambda trained: trained.entropy)
         if is_above(start, now, factor=1 / share)
     )
 
 
 def length_drift(past: Past, window: int, ratio: float) -> str | None:
     """Report if the mean length of completions rose or fell by a factor of more than ``ratio`` since the start."""
-    return _all(
+    return _joined(
         f"the length of trained {role}s went from {start.value:.3g} to {now.value:.3g} tokens"
-        for role, start, now in _ends(past.steps, window, lambda one: one.length)
+        for role, start, now in _ends(past.steps, window, lambda trained: trained.length)
         if is_above(now, start, factor=ratio) or is_above(start, now, factor=ratio)
     )
 
 
 def answer_differs_from_last_step(past: Past, window: int, rise: float) -> str | None:
     """Report if the share of answers that differ from their own last step rose by more than ``rise``."""
-    return _all(
+    return _joined(
         f"boxed answers of {role}s that differ from their own last step rose from {start.value:.0%} to {now.value:.0%}"
-        for role, start, now in _ends(past.steps, window, lambda one: one.differs)
+        for role, start, now in _ends(past.steps, window, lambda trained: trained.differs)
         if is_above(now, start, margin=rise)
     )
 
@@ -111,7 +111,7 @@ def copying(past: Past, window: int, fall: float) -> str | None:
         (role, _reward_at(past.steps, role, at_best, window), _reward_at(past.steps, role, now, window))
         for role in ANSWER_ROLES  # a higher reward for verdicts is no sign of copying
     ]
-    return _all(
+    return _joined(
         f"since step {at_best} the reward of {role}s rose from {before.mean.value:.3f} to {after.mean.value:.3f} "
         f"while single-shot accuracy fell from {best.value:.3f} to {accuracy.value:.3f}"
         for role, before, after in ends
@@ -141,7 +141,7 @@ def _ends(
 
 
 def _reward_at(steps: Sequence[Step], role: Role, at: int, window: int) -> _End | None:
-    known = _known(steps, role, lambda one: one.reward)
+    known = _known(steps, role, lambda trained: trained.reward)
     behind = [(i, reward) for i, reward in known if steps[i].number <= at][-window:]
     if behind:
         last = max(i for i, step in enumerate(steps) if step.number <= at)
@@ -151,8 +151,8 @@ def _reward_at(steps: Sequence[Step], role: Role, at: int, window: int) -> _End 
 
 def _known(steps: Sequence[Step], role: Role, value: Callable[[TrainedRole], float | None]) -> list[tuple[int, float]]:
     """Return (index, value) of the steps that have a value of the role."""
-    found = ((i, value(step.roles[role])) for i, step in enumerate(steps) if role in step.roles)
-    return [(i, one) for i, one in found if one is not None]
+    values = ((i, value(step.roles[role])) for i, step in enumerate(steps) if role in step.roles)
+    return [(i, known) for i, known in values if known is not None]
 
 
 def _end(steps: Sequence[Step], role: Role, values: Sequence[tuple[int, float]], last: int, window: int) -> _End:
@@ -162,24 +162,24 @@ def _end(steps: Sequence[Step], role: Role, values: Sequence[tuple[int, float]],
     return _End(SamplingError.of_steps([value for _, value in values], window), fmean(shares))
 
 
-def _comparable(one: _End, other: _End) -> bool:
-    return max(one.share, other.share) <= _SAME_SHARE * min(one.share, other.share)
+def _comparable(start: _End, now: _End) -> bool:
+    return max(start.share, now.share) <= _SAME_SHARE * min(start.share, now.share)
 
 
-def _all(words: Iterable[str]) -> str | None:
-    return "; ".join(words) or None
+def _joined(messages: Iterable[str]) -> str | None:
+    return "; ".join(messages) or None
 
 
 class Alarms:
     """Evaluates the alarm rules of a run, and tracks which alarms are active.
 
     Args:
-        tell: called with an alarm's name and message when it goes off, after the warning, in order to record them.
+        record: called with an alarm's name and message when it goes off, after the warning.
     """
 
-    def __init__(self, config: AlarmsConfig, tell: Callable[[str, str], None]) -> None:
-        self._past, self._tell, self._window = Past(), tell, config.window
-        self._going_off: set[str] = set()
+    def __init__(self, config: AlarmsConfig, record: Callable[[str, str], None]) -> None:
+        self._past, self._record, self._window = Past(), record, config.window
+        self._active: set[str] = set()
         after_step: dict[str, tuple[Rule, float | None]] = {
             "entropy_collapse": (entropy_collapse, config.entropy_share),
             "length_drift": (length_drift, config.length_ratio),
@@ -188,13 +188,13 @@ class Alarms:
         self._after_step = after_step
         self._after_evaluation: dict[str, tuple[Rule, float | None]] = {"copying": (copying, config.accuracy_fall)}
 
-    def remember(self, lines: Iterable[Mapping[str, float]]) -> None:
+    def restore(self, lines: Iterable[Mapping[str, float]]) -> None:
         """Read the history of a resumed run from the lines of metrics.jsonl. Its alarms are not reported again."""
         for line in lines:
             self._past.add(int(line["step"]), line)
             off = {name.removeprefix("alarm/") for name, value in line.items() if name.startswith("alarm/") and value}
             judged = {name.removeprefix("alarm/") for name in line if name.startswith("alarm/")}
-            self._going_off = (self._going_off - judged) | off
+            self._active = (self._active - judged) | off
 
     def after_step(self, step: int, metrics: Mapping[str, float], rollouts: Sequence[Rollout]) -> dict[str, float]:
         """Return the alarm metrics of a training step with these ``metrics``. Raises nothing."""
@@ -204,7 +204,7 @@ class Alarms:
             self._past.add(step, {**metrics, **own})
             return own | self._judge(step, self._after_step)
 
-        return _survived(step, judged)
+        return _without_raising(step, judged)
 
     def after_evaluation(self, step: int, metrics: Mapping[str, float]) -> dict[str, float]:
         """Return the alarm metrics of an evaluation on development questions. Raises nothing."""
@@ -213,30 +213,30 @@ class Alarms:
             self._past.add(step, metrics)
             return self._judge(step, self._after_evaluation)
 
-        return _survived(step, judged)
+        return _without_raising(step, judged)
 
     def _judge(self, step: int, rules: Mapping[str, tuple[Rule, float | None]]) -> dict[str, float]:
-        found: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for name, (rule, threshold) in rules.items():
             if threshold is None:
                 continue
-            words = rule(self._past, self._window, threshold)
-            found[f"alarm/{name}"] = float(words is not None)
-            if words is None:
-                self._going_off.discard(name)
-            elif name not in self._going_off:
-                self._going_off.add(name)
-                log.warning("alarm %s at step %d: %s", name, step, words)
-                self._tell(name, f"step {step}: {words}")
-        return found
+            message = rule(self._past, self._window, threshold)
+            metrics[f"alarm/{name}"] = float(message is not None)
+            if message is None:
+                self._active.discard(name)
+            elif name not in self._active:
+                self._active.add(name)
+                log.warning("alarm %s at step %d: %s", name, step, message)
+                self._record(name, f"step {step}: {message}")
+        return metrics
 
 
-def _survived(step: int, judged: Callable[[], dict[str, float]]) -> dict[str, float]:
+def _without_raising(step: int, judged: Callable[[], dict[str, float]]) -> dict[str, float]:
     """Call ``judged``. An error is logged and counted in a metric, but does not stop the run."""
     try:
         return judged()
     except Exception as error:
         log.warning(
-            "the alarms could not be judged at step %d: %s: %s", step, type(error).__name__, error, exc_info=True
+            "the alarms could not be evaluated at step %d: %s: %s", step, type(error).__name__, error, exc_info=True
         )
         return {"alarm/failed": 1.0}

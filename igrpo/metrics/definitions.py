@@ -51,7 +51,7 @@ _COPY_SPLITS = {"": "", "_given_right": ", of right drafts", "_given_wrong": ", 
 _SAMPLES = {
     **{name: text for role in ROLES for name, text in _role_metrics(role)},
     **{f"reward/outcome/{o}": f"share; answers, drafts and refinements scored '{o}'" for o in OUTCOMES},
-    "critique/asked_share": "share of questions; no first answer was known to be right, so that critiques were asked",
+    "critique/asked_share": "share of questions; no first answer is known to be right, so that critiques were sampled",
     "critique/right_share": "share; right among the refinements after a critique (verdict known)",
     "critique/kept_right_share": "share; right among those of them that are trained (verdict known)",
     "verification/accuracy_given_right": "share; right verdicts, where the earlier answer is right",
@@ -59,7 +59,7 @@ _SAMPLES = {
     "verification/said_right_share": "share; verdicts that call the answer right, among those that can be read",
     "verification/unparsable_share": "share; verifications without a verdict that can be read (not a right verdict)",
     "verification/right_share": "share of verified answers; right, by the reward when they were sampled",
-    "verification/asked_share": "share of questions; an earlier answer was verified beside them",
+    "verification/asked_share": "share of questions; an earlier answer was verified in the same rollout",
 }
 
 _DRAFTS = {
@@ -75,7 +75,7 @@ _DRAFTS = {
 
 _GROUPS = {
     "groups/zero_variance_share": "share of training groups of two or more; max - min of the rewards "
-    "<= tolerance * max(1, |max|)",
+    "<= tolerance * max(1, max |reward|)",
     "groups/all_right_share": "share of training groups of two or more; every sample is known to be right",
     "groups/all_wrong_share": "share of training groups of two or more; every sample is known to be wrong",
 }
@@ -92,8 +92,8 @@ _UPDATE = {
     "train/gradient_clipped_share": "share; of updates whose gradient was longer than trainer.clip_norm",
     "train/ratio_mean": "ratio; pi / pi_old, mean over trained tokens (sequences, for objective.ratio=sequence)",
     "train/ratio_max": "ratio; the largest",
-    "train/clip_share_low": "share; of tokens (or sequences) that the lower clip holds back",
-    "train/clip_share_high": "share; of tokens (or sequences) that the upper clip holds back",
+    "train/clip_share_low": "share; of tokens (or sequences) clipped at the lower bound",
+    "train/clip_share_high": "share; of tokens (or sequences) clipped at the upper bound",
     "train/kl_old": "nats per token; KL(pi_old || pi), k3 estimate",
     "train/kl_reference": "nats per token; KL(pi || reference), k3 estimate; only with objective.kl_beta > 0",
     "train/sampler_logprob_gap_mean": "nats; |log-prob of the trainer - of the sampler|, mean over trained tokens",
@@ -109,7 +109,7 @@ _UPDATE = {
     "completions that are trained as answers to q and were sampled from q' (internalized, or refined after a critique)",
     "transferred/kl": "nats per token; KL(pi_old given q' || pi_old given q) on these completions, k3 estimate",
     "transferred/ess": "share; effective sample size of these completions as answers to the bare question",
-    "transferred/capped_share": "share; of their tokens (sequences) whose weight algorithm.transfer.cap cuts",
+    "transferred/capped_share": "share; of their tokens (sequences) whose weight algorithm.transfer.cap limits",
     "train/canary_gap": "nats per token; trainer against engine on a fixed text after the weight sync; with vLLM only",
     "train/overlong_penalty_mean": "reward; soft overlong penalty, -1 to 0, mean over the samples that are trained; "
     "only with objective.overlong_buffer",
@@ -118,7 +118,7 @@ _UPDATE = {
 }
 
 _COSTS = {
-    "memory/peak_gib": "GiB; the most that torch held on the main process's CUDA device during the step",
+    "memory/peak_gib": "GiB; peak memory that torch allocated on the main process's CUDA device during the step",
     "budget/samples": "completions; sampled for training so far: answers, drafts, critiques, and all other kinds",
     "budget/samples_per_question": "completions; sampled for a question of this step, mean over its questions",
     "budget/generated_tokens": "tokens; sampled for training so far",
@@ -131,11 +131,11 @@ _COSTS = {
 #: With dynamic_sampling. Other sample metrics include dropped questions, but for train/reward and train/entropy.
 _DYNAMIC = {
     "dynamic/sampled_questions": "count; questions asked in the step, the replacements and the dropped ones too",
-    "dynamic/attempts": "count; further questions asked in the place of the step that needed the most",
+    "dynamic/attempts": "count; replacements of the question of the step that needed the most",
     "dynamic/dropped": "count; questions dropped because nothing that they would train on has an advantage",
     "dynamic/dropped_all_right": "count; of them, those whose trained groups are all right",
     "dynamic/dropped_all_wrong": "count; of them, those whose trained groups are all wrong",
-    "dynamic/missing": "count; places of the step that found no question to train on: it is smaller by them",
+    "dynamic/missing": "count; questions of the step without a usable replacement: the step is smaller by them",
 }
 
 _OF_TRAINED_ROLE = {
@@ -163,7 +163,7 @@ _ALARMS = {
     "alarms.answer_differs_rise",
     "alarm/copying": "0 or 1, at evaluations; development single-shot accuracy is alarms.accuracy_fall or more below "
     "its best, and the reward of a trained role (mean of the latest alarms.window steps) above what it was then",
-    "alarm/failed": "1; the alarms could not be judged, for an error that the log has (else absent)",
+    "alarm/failed": "1; the alarms could not be evaluated because of an error, which is logged (else absent)",
 }
 
 _PHASES = {
@@ -171,7 +171,7 @@ _PHASES = {
     "reward_wait": "the rollout cycle waits for something else, mostly for rewards",
     "update": "advantages, forward, backward, optimizer",
     "entropies": "the trainer measures entropies that the engine does not report",
-    "weight_sync": "the engine takes over the new weights, and a fixed text proves it",
+    "weight_sync": "the engine receives the new weights, which is checked on a fixed text",
     "evaluation": "held-out questions",
     "checkpoint": "checkpoints are written",
 }

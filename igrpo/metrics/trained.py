@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+import torch
+
+from igrpo.losses.advantages import has_variance
 from igrpo.metrics.means import put_mean
 from igrpo.rewards.math.last_step import answer_differs
 from igrpo.types import ANSWER_ROLES, ROLES, Role, Rollout, Sample, Score, scores
@@ -25,7 +28,7 @@ def trained_samples(rollout: Rollout) -> list[Sample]:
 def trained_metrics(rollouts_S: Sequence[Rollout]) -> dict[str, float]:
     """Return the reward and entropy of the samples that are trained, without those of dropped questions.
 
-    The reward is that of the samples that answer the question: a verdict about an earlier answer is none.
+    The reward is that of the samples that answer the question. A verification is not among them.
     """
     metrics: dict[str, float] = {}
     samples = [sample for rollout in rollouts_S if rollout.dropped is None for sample in trained_samples(rollout)]
@@ -39,17 +42,17 @@ def group_metrics(rollouts_S: Sequence[Rollout], *, tolerance: float) -> dict[st
     """Return the shares of training groups of two or more samples without variance, all right and all wrong."""
     metrics: dict[str, float] = {}
     groups = [group.scores_G for rollout in rollouts_S for group in rollout.groups if len(group.samples) > 1]
-    same = (has_no_variance([score.value for score in scores_G], tolerance) for scores_G in groups)
-    put_mean(metrics, "groups/zero_variance_share", same)
+    put_mean(metrics, "groups/zero_variance_share", (not scores_vary(scores_G, tolerance) for scores_G in groups))
     if any(score.correct is not None for scores_G in groups for score in scores_G):
         put_mean(metrics, "groups/all_right_share", (_all(scores_G, correct=True) for scores_G in groups))
         put_mean(metrics, "groups/all_wrong_share", (_all(scores_G, correct=False) for scores_G in groups))
     return metrics
 
 
-def has_no_variance(rewards_G: Sequence[float], tolerance: float) -> bool:
-    """True if max == min up to the tolerance. (An exact test of the std fails for three rewards of 0.1.)"""
-    return max(rewards_G) - min(rewards_G) <= tolerance * max(1.0, abs(max(rewards_G)))
+def scores_vary(scores_G: Sequence[Score], tolerance: float) -> bool:
+    """True if the values of the scores have variance, by the test that decides about advantages."""
+    values_G = torch.tensor([score.value for score in scores_G], dtype=torch.float64)
+    return bool(has_variance(values_G, tolerance))
 
 
 def _all(scores_G: Sequence[Score], *, correct: bool) -> bool:

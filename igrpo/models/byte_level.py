@@ -1,8 +1,8 @@
 """A small untrained language model over bytes: it accepts any text and generates nonsense.
 
-It lets every stage, reward and metric run on real problems without a download. It is saved as an ordinary Hugging Face
-directory. The architecture is Llama's, because transformers 5 replaces the tokenizer of any Qwen2 directory by Qwen2's
-own, whose Unicode normalisation would change the text.
+It lets every algorithm, reward and metric run on real problems without a download. It is saved as an ordinary Hugging
+Face directory. The architecture is Llama's, because transformers 5 replaces the tokenizer of any Qwen2 directory by
+Qwen2's own, whose Unicode normalisation would change the text.
 """
 
 from __future__ import annotations

@@ -45,8 +45,3 @@ def add_adapters(model: Any, rank: int, alpha: float, targets: str | Sequence[st
                 part.requires_grad_(requires_grad=True)
                 if model.dtype == torch.bfloat16:
                     part.float()  # small updates would be lost in the rounding
-
-
-def has_adapters(model: Any) -> bool:
-    """True if the model has adapters, which are then the only trained weights."""
-    return any(isinstance(module, LoraLayer) for module in model.modules())

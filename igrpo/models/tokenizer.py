@@ -68,6 +68,13 @@ def check_fit(source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenize
         log.info("the tokenizer of %s has no padding token: padding with its end token", source)
 
 
+def stop_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Return all tokens that end a turn: the tokenizer's, and those of the model's generation settings, if any."""
+    declared = None if model.generation_config is None else model.generation_config.eos_token_id
+    several = declared if isinstance(declared, list) else [declared]
+    return tuple(dict.fromkeys(i for i in [tokenizer.eos_token_id, *several] if i is not None))
+
+
 def model_error(name: str, problem: str) -> ValueError:
     return ValueError(f"model.name_or_path={name}: {problem}")
 

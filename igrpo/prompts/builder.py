@@ -99,7 +99,7 @@ class PromptBuilder:
         return self._layouts
 
     def question_prompt(self, question: Question) -> Prompt:
-        """Build the prompt of the bare question, for Stage 1, GRPO, and every single-shot evaluation.
+        """Build the prompt of the bare question, for answers, drafts, and every single-shot evaluation.
 
         Raises:
             QuestionTooLongError: the problem exceeds its token budget.

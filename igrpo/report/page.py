@@ -27,8 +27,8 @@ _SECTIONS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     (
         "entropy",
         "Entropy",
-        "Entropy of the policy at temperature 1, mean over all tokens of a stage. It falls as accuracy rises, so "
-        "compare it at equal accuracy before you attribute a difference to exploration.",
+        "Entropy of the policy at temperature 1, mean over all tokens of a role's samples. It falls as accuracy rises, "
+        "so compare it at equal accuracy before you attribute a difference to exploration.",
         ("entropy-by-",),
     ),
     (

@@ -101,7 +101,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ValueError(f"there is no {path}") from None
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no valid YAML: {error}") from None
+        raise ValueError(f"{path} is not valid YAML: {error}") from None
     check_schema_version(path, values, SCHEMA_VERSION)
     try:
         _Needed.model_validate(values)

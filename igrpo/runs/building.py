@@ -29,7 +29,7 @@ from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.tracker import Tracker
 from igrpo.training.checkpoints import CheckpointCallback, FileCheckpointIO
 from igrpo.training.evaluation_callback import EvaluationCallback, Split
-from igrpo.training.first_evaluation import tell_draft_worth
+from igrpo.training.first_evaluation import report_draft_worth
 from igrpo.training.module import IGRPOModule
 from igrpo.training.progress import ProgressCallback
 from igrpo.training.stopping import StoppingRule
@@ -88,7 +88,7 @@ def build_recorder(config: RunConfig, directory: RunDirectory, tracker: Tracker,
     )
     recorder = RunRecorder(directory, tracker, rollouts, config, module.budget)
     alarms = Alarms(config.alarms, recorder.set_alarm)
-    alarms.remember(read_metrics(directory.metrics))
+    alarms.restore(read_metrics(directory.metrics))
     module.recorder, module.alarms = recorder, alarms
     return recorder
 
@@ -137,7 +137,7 @@ def build_callbacks(
         assert recorder is not None
         recorder.record_evaluation(step, split, result)
         if split == "development" and step == 0:
-            tell_draft_worth(result, config, get_console(), recorder.set_alarm)
+            report_draft_worth(result, config, get_console(), recorder.set_alarm)
         if split == "development" and result.single_shot is not None:
             progress.report_accuracy(step, result.single_shot.value)
             checkpoints.report_accuracy(step, result.single_shot.value)

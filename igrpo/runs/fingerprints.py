@@ -142,8 +142,8 @@ def refuse_changed_questions(directory: RunDirectory, now: Prints) -> None:
     changed = [] if before is None else differences("questions", before.questions, now)
     if changed:
         raise ValueError(
-            f"the data of {directory} have changed since it began: {'; '.join(changed)}. A run goes on with its own "
-            "questions alone: put them back where the data settings look for them, or start another run, without resume"
+            f"the data of {directory} have changed since it began: {'; '.join(changed)}. A run can be resumed only "
+            "with its own questions: restore them where the data settings look for them, or start a new run"
         )
 
 
@@ -156,8 +156,8 @@ def keep_fingerprints(directory: RunDirectory, now: Fingerprints, step: int | No
     before = None if step is None else read_fingerprints(directory.fingerprints)
     if before is None and step:
         log.warning(
-            "%s keeps no fingerprints, for an older igrpo began it: whether its data, prompts, reward and model are "
-            "still the same is not known; from now on they are kept",
+            "%s has no fingerprints, because an older igrpo started it: it is not known whether its data, prompts, "
+            "reward and model are still the same; from now on, fingerprints are kept",
             directory,
         )
     if before is not None:
@@ -199,7 +199,7 @@ def _split_difference(name: str, first: Mapping[str, str] | None, second: Mappin
         return f"the {name} split is {'new' if first is None else 'gone'}"
     if first["questions"] != second["questions"]:
         return f"the {name} split has {second['questions']} questions, not {first['questions']}"
-    changed = [words for aspect, words in SPLIT_ASPECTS.items() if first[aspect] != second[aspect]]
+    changed = [label for aspect, label in SPLIT_ASPECTS.items() if first[aspect] != second[aspect]]
     if len(changed) == len(SPLIT_ASPECTS):
         return f"the {name} split has other questions ({second['questions']}, as before), or another order of them"
     return f"the {name} split has other {' and '.join(changed)} (of {second['questions']} questions)"

@@ -47,7 +47,7 @@ class RunError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run, or one of its processes, ended.
+    """Ending of a run, or of one of its processes.
 
     Attributes:
         kind: finished; failed with an error; paused at a limit of its reward; stopped by Ctrl-C or a signal; lost

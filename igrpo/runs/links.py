@@ -76,13 +76,8 @@ def _mlflow_program() -> str:
     return shlex.quote(str(beside.relative_to(Path.cwd()) if inside else beside))
 
 
-def experiment_link(base: str, experiment_id: str) -> str:
-    """Return the link to an experiment's runs. ``base`` is the UI's address, such as http://127.0.0.1:5000."""
-    return f"{base.rstrip('/')}/#/experiments/{quote(experiment_id)}/runs{_QUERY}"
-
-
 def run_link(base: str, experiment_id: str, run_id: str) -> str:
-    """Return the link to one run."""
+    """Return the link to one run. ``base`` is the UI's address, such as http://127.0.0.1:5000."""
     return f"{base.rstrip('/')}/#/experiments/{quote(experiment_id)}/runs/{quote(run_id)}{_QUERY}"
 
 

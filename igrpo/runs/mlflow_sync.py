@@ -202,8 +202,8 @@ class MlflowSync:
         self._complained = True
         _log.log(
             level,
-            "MLflow at %s does not take the data of this %s (%s). The %s goes on; %s is complete, and MLflow is tried "
-            "again every %.0f s.",
+            "MLflow at %s does not take the data of this %s (%s). The %s continues; %s is complete, and MLflow is "
+            "tried again every %.0f s.",
             self._target.tracking_uri, self._subject, _short(reason), self._subject, self._record, self._retry_s,
         )  # fmt: skip
 

@@ -21,7 +21,7 @@ from igrpo.runs.rollout_lines import rollout_line, table_row
 from igrpo.runs.rollout_log import RolloutLog
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.strict_json import compact_json
-from igrpo.runs.summary import Accuracy, DraftWorths, FirstLast, JudgeUse, Summary, Tokens, write_summary
+from igrpo.runs.summary import Accuracy, DraftWorths, FirstLast, JudgeUse, Summary, TokenCounts, write_summary
 from igrpo.runs.tracker import Tracker
 from igrpo.runs.versions import git_commit, versions
 from igrpo.training.stopping import StoppingRule
@@ -79,9 +79,9 @@ class RunRecorder:
                 write_json_atomic(target, table)
         self.write_summary(step)
 
-    def set_alarm(self, name: str, words: str) -> None:
+    def set_alarm(self, name: str, message: str) -> None:
         """Set an alarm as a tag of the run in MLflow."""
-        self._tracker.set_tags({f"igrpo.alarm.{name}": words})
+        self._tracker.set_tags({f"igrpo.alarm.{name}": message})
 
     def write_summary(self, step: int) -> Summary:
         """Write summary.json for the state after ``step``."""
@@ -100,7 +100,7 @@ class RunRecorder:
             draft_worth=DraftWorths(before=_draft_worth(before), after=_draft_worth(after)),
             entropy=_entropies(rows),
             samples=self._budget.samples,
-            tokens=Tokens(
+            tokens=TokenCounts(
                 generated=self._budget.generated_tokens,
                 prefilled=self._budget.prefilled_tokens,
                 trained=self._budget.trained_tokens,

@@ -1,4 +1,4 @@
-"""Log of every draft and refinement of every step, as compressed JSONL.
+"""Log of every sample of every step, as compressed JSONL.
 
 Each step is appended as one gzip member to a file of ``steps_per_file`` steps. If the process is killed, at most the
 last member is incomplete: readers skip it, and the next append cuts it off. ``zcat`` and all gzip readers can read the
@@ -26,28 +26,22 @@ _CHUNK = 1 << 20
 
 
 class RolloutLog:
-    """Appends steps to the files of a folder and deletes the oldest files beyond the limits.
+    """Appends steps to the files of a folder and deletes the oldest files beyond the limit.
 
     Args:
         folder: folder of the files.
         steps_per_file: number of steps per file.
         keep_files: number of files to keep, including the current one (None: all).
-        keep_mb: maximum size of all files together, in MiB; the current file is always kept (None: no limit).
     """
 
-    def __init__(
-        self, folder: Path, *, steps_per_file: int = 10, keep_files: int | None = None, keep_mb: float | None = None
-    ) -> None:
+    def __init__(self, folder: Path, *, steps_per_file: int = 10, keep_files: int | None = None) -> None:
         if steps_per_file < 1:
-            raise ValueError(f"steps_per_file is {steps_per_file}: at least one step a file")
+            raise ValueError(f"steps_per_file is {steps_per_file}: a file holds at least one step")
         if keep_files is not None and keep_files < 1:
             raise ValueError(f"keep_files is {keep_files}: at least the current file is kept (null keeps all)")
-        if keep_mb is not None and keep_mb <= 0:
-            raise ValueError(f"keep_mb is {keep_mb}: it must be above 0 (null sets no limit)")
         self.folder = folder
         self.steps_per_file = steps_per_file
         self.keep_files = keep_files
-        self.keep_mb = keep_mb
         self._current: Path | None = None
 
     def append(self, step: int, lines: Sequence[dict[str, Any]]) -> None:
@@ -89,16 +83,11 @@ class RolloutLog:
         return f"steps-{first:06d}-{last:06d}.jsonl.gz"
 
     def _drop_oldest(self) -> None:
-        files = rollout_files(self.folder)
-        total_mb = sum(path.stat().st_size for path in files) / 2**20
-        while len(files) > 1 and (
-            (self.keep_files is not None and len(files) > self.keep_files)
-            or (self.keep_mb is not None and total_mb > self.keep_mb)
-        ):
-            oldest = files.pop(0)
-            total_mb -= oldest.stat().st_size / 2**20
+        if self.keep_files is None:
+            return
+        for oldest in rollout_files(self.folder)[: -self.keep_files]:
             oldest.unlink()
-            _log.info("dropped the rollout log %s (limits: %s files, %s MiB)", oldest, self.keep_files, self.keep_mb)
+            _log.info("dropped the rollout log %s (limit: %d files)", oldest, self.keep_files)
 
 
 def rollout_files(folder: Path) -> list[Path]:

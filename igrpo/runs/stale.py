@@ -78,7 +78,7 @@ def _repair_directory(directory: RunDirectory) -> RunRecord | None:
     except RunDirectoryLockedError:
         return None
     except (OSError, ValueError) as error:
-        _log.warning("cannot look after %s: %s", directory, error)
+        _log.warning("cannot check whether the process of %s is alive: %s", directory, error)
         return None
 
 

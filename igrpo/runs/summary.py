@@ -15,11 +15,11 @@ from igrpo.runs.run_directory import read_versioned
 SCHEMA_VERSION = 1
 
 
-class _Part(BaseModel):
+class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Accuracy(_Part):
+class Accuracy(_Section):
     """Accuracy in [0, 1] on the test split, as the mean over ``samples_per_question`` samples per question.
 
     ``interval`` (low, high) is that of ``after``. None: not measured, or not yet.
@@ -35,21 +35,21 @@ class Accuracy(_Part):
     samples_per_question: int | None = None
 
 
-class DraftWorths(_Part):
+class DraftWorths(_Section):
     """Worth of a draft in the evaluations of the test split. None: not measured, or not yet."""
 
     before: DraftWorth | None = None
     after: DraftWorth | None = None
 
 
-class FirstLast(_Part):
+class FirstLast(_Section):
     """Entropy of the samples of a role (nats per token) at the first and at the last step."""
 
     first: float | None = None
     last: float | None = None
 
 
-class Tokens(_Part):
+class TokenCounts(_Section):
     """Token counts of the whole run."""
 
     generated: int = 0
@@ -57,8 +57,8 @@ class Tokens(_Part):
     trained: int = 0
 
 
-class JudgeUse(_Part):
-    """Tokens and cost of generative judges up to the last training step, including lost steps and evaluations.
+class JudgeUse(_Section):
+    """TokenCounts and cost of generative judges up to the last training step, including lost steps and evaluations.
 
     ``cost`` is in the currency of reward.input_price.
     """
@@ -68,7 +68,7 @@ class JudgeUse(_Part):
     cost: float
 
 
-class Summary(_Part):
+class Summary(_Section):
     """Contents of summary.json.
 
     ``steps`` is the number of completed steps, ``samples`` that of completions, and ``flops`` that of operations (None:
@@ -89,7 +89,7 @@ class Summary(_Part):
     draft_worth: DraftWorths = DraftWorths()
     entropy: dict[str, FirstLast]
     samples: int
-    tokens: Tokens
+    tokens: TokenCounts
     flops: int | None = None
     seconds: dict[str, float]
     judge: JudgeUse | None = None

@@ -101,8 +101,8 @@ class HubDataConfig(Section):
 
 
 #: Generated data: the sizes of the splits are known without reading anything, and no two splits share a question.
-MadeDataConfig = ChainsDataConfig | TimesTablesDataConfig
-DataConfig = Annotated[MadeDataConfig | JsonlDataConfig | HubDataConfig, Field(discriminator="name")]
+GeneratedDataConfig = ChainsDataConfig | TimesTablesDataConfig
+DataConfig = Annotated[GeneratedDataConfig | JsonlDataConfig | HubDataConfig, Field(discriminator="name")]
 
 
 class BenchmarkConfig(Section):

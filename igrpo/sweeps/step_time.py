@@ -43,7 +43,7 @@ class StepTime:
 
 
 def completions_per_step(config: RunConfig) -> int:
-    """Return the number of completions of one rollout cycle, over all stages."""
+    """Return the number of completions of one rollout cycle, of all roles together."""
     return config.trainer.questions_per_step * config.plan.samples
 
 

@@ -125,7 +125,7 @@ def _drive(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) 
                     run_cells(composer, sweep, sweep.read().cells, master)
         except (KeyboardInterrupt, SystemExit):
             stop_runs(sweep)
-            print(f"igrpo: the sweep was stopped; go on with: {resume_command(sweep.path / '_')}", file=sys.stderr)
+            print(f"igrpo: the sweep was stopped; resume with: {resume_command(sweep.path / '_')}", file=sys.stderr)
             raise
         record = sweep.read()
         failed = show(sweep, record)
@@ -133,7 +133,7 @@ def _drive(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) 
             write_best(sweep, record)
         publish(sweep, record, parent)
         if failed:
-            print(f"go on with: {' '.join((resume_command(sweep.path / '_'), *resume_arguments(sweep, record)))}")
+            print(f"resume with: {' '.join((resume_command(sweep.path / '_'), *resume_arguments(sweep, record)))}")
             raise RunError(f"{failed} of {len(record.cells)} runs did not finish")
 
 

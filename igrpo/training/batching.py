@@ -19,7 +19,7 @@ from igrpo.types import Rollout, Score, TrainingGroup
 class Row:
     """Trained completion with its tokens, its advantage, and the sampler's log-probs of its T tokens.
 
-    ``transferred`` is True if the completion was sampled from a prompt other than ``prompt_ids``.
+    ``cross_prompt`` is True if the completion was sampled from a prompt other than ``prompt_ids``.
     """
 
     prompt_ids: tuple[int, ...]
@@ -27,15 +27,15 @@ class Row:
     sampler_logprobs: tuple[float, ...]
     advantage: float
     valid: bool
-    transferred: bool = False
+    cross_prompt: bool = False
 
     @property
     def length(self) -> int:
         return len(self.prompt_ids) + len(self.completion_ids)
 
 
-#: A row without valid tokens, for a forward pass that a process must make because other processes make one.
-NOTHING = Row((0,), (0,), (0.0,), advantage=0.0, valid=False)
+#: Row without valid tokens, so that every process runs the same number of forward passes.
+DUMMY_ROW = Row((0,), (0,), (0.0,), advantage=0.0, valid=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class MicroBatch:
     """B right-padded rows of up to L tokens each, with completions of up to T tokens.
 
     ``positions_BT`` holds, for each completion token, the position whose hidden state predicts it. ``mask_BT`` is True
-    at the tokens that enter the loss. ``transferred_B`` is True for rows that were sampled from another prompt.
+    at the tokens that enter the loss. ``cross_prompt_B`` is True for rows that were sampled from another prompt.
     ``work`` is the work of one forward pass over the rows, without padding.
     """
 
@@ -54,7 +54,7 @@ class MicroBatch:
     mask_BT: Tensor
     advantages_B: Tensor
     sampler_logprobs_BT: Tensor
-    transferred_B: Tensor
+    cross_prompt_B: Tensor
     work: Work
 
     def to(self, device: torch.device) -> MicroBatch:
@@ -103,7 +103,7 @@ def question_rows(
                 sample.completion.logprobs,
                 value,
                 valid=not (mask_truncated and sample.completion.truncated),
-                transferred=group.trained_prompt(sample) != sample.prompt,
+                cross_prompt=group.trained_prompt(sample) != sample.prompt,
             )
             for sample, value in zip(group.samples, advantages_G.tolist(), strict=True)
         ]
@@ -201,6 +201,6 @@ def collate(rows: Sequence[Row], pad_id: int) -> MicroBatch:
         mask_BT=torch.tensor(mask, dtype=torch.bool),
         advantages_B=torch.tensor([row.advantage for row in rows], dtype=torch.float32),
         sampler_logprobs_BT=torch.tensor(sampler, dtype=torch.float32),
-        transferred_B=torch.tensor([row.transferred for row in rows]),
+        cross_prompt_B=torch.tensor([row.cross_prompt for row in rows]),
         work=sum((row_work(len(row.prompt_ids), len(row.completion_ids)) for row in rows), Work()),
     )

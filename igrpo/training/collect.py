@@ -25,8 +25,8 @@ class Collector:
 
     With ``pipeline``, one question may be refined while another is still being drafted. Without it, a sampling round
     starts when all questions have reached it. The batches then depend on (seed, step) alone, and so do the last bits of
-    every sample. ``state`` is the algorithm's (None: it has none). ``refill`` replaces questions without a training
-    signal (None: no question is replaced).
+    every sample. ``state`` is the state of the algorithm (None: it has none). ``refill`` replaces questions without a
+    training signal (None: no question is replaced).
     """
 
     algorithm: Algorithm
@@ -75,15 +75,15 @@ class Collector:
 
         spare = [] if self.refill is None else self.refill.spare(step)
 
-        async def one(place: int, question: Question) -> list[Rollout]:
+        async def collect_question(question_index: int, question: Question) -> list[Rollout]:
             async def ask(asked: Question) -> Rollout:
-                return await self.algorithm.rollout(asked, replace(context, question_index=place))
+                return await self.algorithm.rollout(asked, replace(context, question_index=question_index))
 
             try:
                 return (
                     [await ask(question)]
                     if self.refill is None
-                    else await self.refill.fill(question, place, spare, ask)
+                    else await self.refill.fill(question, question_index, spare, ask)
                 )
             finally:
                 if barrier is not None:
@@ -91,14 +91,14 @@ class Collector:
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(*placed)) for placed in _places(questions_S)]
+                tasks = [group.create_task(collect_question(*indexed)) for indexed in _indexed(questions_S)]
         except* Exception as errors:
             raise first_leaf(errors) from None
         return [rollout for task in tasks for rollout in task.result()]
 
 
-def _places(mine: Sequence[Question]) -> Iterator[tuple[int, Question]]:
-    """Yield this process's questions with their places in the step (see `distributed.share`)."""
+def _indexed(mine: Sequence[Question]) -> Iterator[tuple[int, Question]]:
+    """Yield this process's questions with their indices in the step (see `distributed.share`)."""
     return ((rank() + world() * i, question) for i, question in enumerate(mine))
 
 

@@ -10,7 +10,7 @@ import torch
 
 from igrpo.distributed import gather
 from igrpo.models.weights import is_sharded
-from igrpo.training.batching import NOTHING, Row, collate, split_rows
+from igrpo.training.batching import DUMMY_ROW, Row, collate, split_rows
 from igrpo.training.forward import PolicyForward
 from igrpo.types import Completion, Rollout, Sample, SampleId, scored
 
@@ -45,26 +45,26 @@ class EntropyMeter:
     def measure(self, rollouts: Sequence[Rollout], policy: Any, device: torch.device) -> list[Rollout]:
         """Return the rollouts with missing entropies filled in. With sharded weights, every process must call this."""
         forward = PolicyForward(self.temperature, self.chunk)
-        missing = [
+        unmeasured = [
             _Missing(i, sample, _row(sample)) for i, rollout in enumerate(rollouts) for sample in self._missing(rollout)
         ]
-        batches = split_rows(missing, self.tokens_per_microbatch)
+        batches = split_rows(unmeasured, self.tokens_per_microbatch)
         if is_sharded(policy.parameters()):
             batches += [[]] * (max(gather(len(batches))) - len(batches))
-        found: list[dict[SampleId, Completion]] = [{} for _ in rollouts]
+        measured: list[dict[SampleId, Completion]] = [{} for _ in rollouts]
         for batch in batches:
-            rows = [one.row for one in batch] or [NOTHING]
+            rows = [missing.row for missing in batch] or [DUMMY_ROW]
             stats = forward(policy, collate(rows, self.pad_id).to(device), entropies="value")
             assert stats.entropies_BT is not None
             assert stats.sampling_entropies_BT is not None
             # strict=False: the dummy row of an empty batch belongs to no sample
             values = zip(batch, stats.sampling_entropies_BT.tolist(), stats.entropies_BT.tolist(), strict=False)
-            for one, sampling, plain in values:
-                completion, size = one.sample.completion, len(one.row.completion_ids)
-                found[one.rollout][one.sample.id] = replace(
+            for missing, sampling, plain in values:
+                completion, size = missing.sample.completion, len(missing.row.completion_ids)
+                measured[missing.rollout][missing.sample.id] = replace(
                     completion, sampling_entropies=tuple(sampling[:size]), policy_entropies=tuple(plain[:size])
                 )
-        return [rollout.with_completions(own) for rollout, own in zip(rollouts, found, strict=True)]
+        return [rollout.with_completions(own) for rollout, own in zip(rollouts, measured, strict=True)]
 
     def _missing(self, rollout: Rollout) -> list[Sample]:
         """Return the samples to measure."""

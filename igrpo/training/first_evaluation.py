@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from igrpo.config.schema import RunConfig
-from igrpo.evaluation.draft_worth import no_worth
+from igrpo.evaluation.draft_worth import no_worth_warning
 from igrpo.evaluation.result import EvaluationResult
 
 log = logging.getLogger(__name__)
@@ -17,13 +17,13 @@ log = logging.getLogger(__name__)
 ALARM = "draft_worth"
 
 
-def tell_draft_worth(
-    result: EvaluationResult, config: RunConfig, console: Console, tell: Callable[[str, str], None]
+def report_draft_worth(
+    result: EvaluationResult, config: RunConfig, console: Console, record: Callable[[str, str], None]
 ) -> None:
     """Print the worth of a draft; warn if drafts are worth nothing and the algorithm learns from drafts.
 
     Args:
-        tell: called with the alarm's name and message after the warning, in order to record them.
+        record: called with the alarm's name and message after the warning.
     """
     worth = result.draft_worth
     if worth is None:  # evaluation.draft_conditioned=false, or the reward scored nothing
@@ -32,6 +32,6 @@ def tell_draft_worth(
     log.info("%s", line)
     console.print(line, soft_wrap=True)
     if config.plan.learns_from_drafts and worth.is_nothing:
-        words = no_worth(worth, f"prompt={config.prompt.name}")
-        log.warning("%s", words)
-        tell(ALARM, f"before training: {words}")
+        message = no_worth_warning(worth, f"prompt={config.prompt.name}")
+        log.warning("%s", message)
+        record(ALARM, f"before training: {message}")

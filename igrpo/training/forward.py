@@ -50,8 +50,8 @@ class PolicyForward:
         ``entropies``: do not compute entropies, compute their value, or let gradients flow through ``entropies_BT``.
         """
         arguments = (batch, self, entropies)
-        found = model(*arguments) if isinstance(model, PolicyRoot) else _statistics(model, *arguments)
-        return RowStats(*found) if entropies != "none" else RowStats(found[0], None, None)
+        stats = model(*arguments) if isinstance(model, PolicyRoot) else _statistics(model, *arguments)
+        return RowStats(*stats) if entropies != "none" else RowStats(stats[0], None, None)
 
 
 class PolicyRoot(nn.Module):
@@ -88,8 +88,8 @@ def _statistics(model: Any, batch: MicroBatch, how: PolicyForward, entropies: En
         entropy_grad=entropies == "gradient",
     )
     zeros = torch.zeros(batch.mask_BT.shape, dtype=stats.logprobs.dtype, device=stats.logprobs.device)
-    found = (stats.logprobs, stats.policy_entropies, stats.sampling_entropies)
-    return tuple(zeros.index_put(index, values) for values in found if values is not None)
+    tensors = (stats.logprobs, stats.policy_entropies, stats.sampling_entropies)
+    return tuple(zeros.index_put(index, values) for values in tensors if values is not None)
 
 
 def decoder_hidden(model: Any, input_ids_BL: Tensor, attention_mask_BL: Tensor) -> Tensor:

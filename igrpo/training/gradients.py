@@ -14,7 +14,7 @@ from igrpo.models.weights import is_sharded, whole
 _BUCKET_BYTES = 2**26
 
 
-def add_up(parameters: Sequence[nn.Parameter]) -> None:
+def sum_over_replicas(parameters: Sequence[nn.Parameter]) -> None:
     """Replace the gradients of replicas by their sum, once per optimizer step and not once per micro-batch.
 
     Does nothing in a single process or with sharded weights, whose gradients are summed in the backward pass.

@@ -1,4 +1,4 @@
-"""Lightning module for the two-stage training step."""
+"""Lightning module whose training step is one rollout cycle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from igrpo.settings.trainer import TrainerConfig
 from igrpo.training.batching import Overlong, question_rows
 from igrpo.training.checkpoint_content import PlainState, check_names, trained_tensors
 from igrpo.training.collect import Collector
-from igrpo.training.dynamic_sampling import everyones_rollouts
+from igrpo.training.dynamic_sampling import gather_rollouts
 from igrpo.training.entropies import EntropyMeter
 from igrpo.training.entropy_control import entropy_control
 from igrpo.training.forward import PolicyForward, PolicyRoot
@@ -89,8 +89,8 @@ class IGRPOModule(lightning.LightningModule):
         self._shape = model_shape(policy)
         if not self._shape.exact:
             log.warning(
-                "budget/flops is an estimate: the layers of a %s are not known here, and count 2 operations for each "
-                "non-embedding parameter and token",
+                "budget/flops is an estimate: the layers of a %s are not known here, so 2 operations per "
+                "non-embedding parameter and token are counted",
                 type(policy).__name__,
             )
         self._control = entropy_control(objective.settings)
@@ -122,7 +122,7 @@ class IGRPOModule(lightning.LightningModule):
         controlled = {} if self._control is None else self._control.control(mine_S)
         entropy_coefficient = controlled.get("train/entropy_coefficient", settings.entropy_bonus)
         self._update_state(mine_S)
-        rollouts_S = everyones_rollouts(mine_S)
+        rollouts_S = gather_rollouts(mine_S)
         if rollouts_S is not None and self.recorder is not None:
             self.recorder.record(step, rollouts_S)
         with self.budget.phase("update"):

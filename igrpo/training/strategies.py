@@ -37,7 +37,7 @@ def build_strategy(trainer: TrainerConfig, device: torch.device) -> Strategy:
 
 
 class ReplicaStrategy(DDPStrategy):
-    """Strategy with a whole policy in every process; `training.gradients.add_up` keeps the replicas equal.
+    """Strategy with a whole policy in every process; `training.gradients.sum_over_replicas` keeps the replicas equal.
 
     It does not use torch's DistributedDataParallel, which communicates in every micro-batch. Processes may have
     different numbers of micro-batches and would then wait for each other forever.

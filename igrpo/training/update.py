@@ -17,9 +17,9 @@ from igrpo.losses import LossMetrics, LossOutput, LossTensors, Normaliser, Objec
 from igrpo.models.flops import FORWARD_AND_BACKWARD, ModelShape, Work
 from igrpo.models.weights import is_sharded
 from igrpo.settings.trainer import TrainerConfig
-from igrpo.training.batching import NOTHING, MicroBatch, Row, collate, normaliser, split_rows
+from igrpo.training.batching import DUMMY_ROW, MicroBatch, Row, collate, normaliser, split_rows
 from igrpo.training.forward import Entropies, PolicyForward
-from igrpo.training.gradients import add_up, clip
+from igrpo.training.gradients import clip, sum_over_replicas
 from igrpo.training.update_metrics import OptimizerStep, total, update_metrics
 
 
@@ -117,12 +117,12 @@ class Updater:
         if not uses_all:
             rows = [row for row in rows if row.advantage != 0]
         rows = [row for row in rows if row.valid and row.completion_ids]
-        known = self.objective.cross_prompt is not None or not any(row.transferred for row in rows)
+        known = self.objective.cross_prompt is not None or not any(row.cross_prompt for row in rows)
         assert known, "completions of another prompt, and no settings for them"
         batches = [collate(part, self.pad_id) for part in split_rows(rows, self.trainer.tokens_per_microbatch)]
         if is_sharded(self.policy.parameters()):  # each pass gathers weights: all processes must make the same number
             passes = max(gather(len(batches)))
-            batches += [replace(collate([NOTHING], self.pad_id), work=Work())] * (passes - len(batches))
+            batches += [replace(collate([DUMMY_ROW], self.pad_id), work=Work())] * (passes - len(batches))
         return [batch.to(self.device) for batch in batches]
 
     @torch.no_grad()
@@ -146,7 +146,7 @@ class Updater:
             sampler_logprobs_BT=batch.sampler_logprobs_BT,
             advantages=batch.advantages_B.to(stats.logprobs_BT.dtype),
             mask_BT=batch.mask_BT,
-            cross_prompt_B=batch.transferred_B,
+            cross_prompt_B=batch.cross_prompt_B,
             ref_logprobs_BT=reference,
             entropies_BT=stats.entropies_BT,
         )
@@ -160,7 +160,7 @@ class Updater:
         if metrics is None:
             return 0.0  # no row has a gradient: skip the step, or AdamW's momentum would move the weights
         parameters = [p for p in self.policy.parameters() if p.requires_grad]
-        add_up(parameters)
+        sum_over_replicas(parameters)
         norm = clip(parameters, self.trainer.clip_norm)
         loss = float(metrics.loss)
         if math.isfinite(norm) and math.isfinite(loss):

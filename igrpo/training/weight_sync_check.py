@@ -53,20 +53,20 @@ class WeightSyncCheck:
             WeightSyncError: in any process, the difference exceeds the tolerance, the sample is from another version,
                 or a fingerprint differs. The message names the tensors of this process's engine that differ.
         """
-        gap, found = self._gap(version, run_policy, device)
-        gaps, versions = zip(*distributed.gather((gap, found)), strict=True)
+        gap, sampled_version = self._gap(version, run_policy, device)
+        gaps, versions = zip(*distributed.gather((gap, sampled_version)), strict=True)
         right = max(gaps) <= self.tolerance and set(versions) == {version}
         if right and not exact:
             return gap
         compared = _compare(self.engine, policy)
-        compared.tell(version)
+        compared.log_gaps(version)
         if right and not any(distributed.gather(bool(compared.differ))):
             return gap
         stale = next((other for other in versions if other != version), version)
         raise WeightSyncError(
-            f"after weight sync {version} the engine's log-probs of a fixed text are {max(gaps):.3g} nats a token away "
-            f"from the trainer's (rollout.canary_tolerance={self.tolerance:g}), and its sample says version {stale}; "
-            f"{compared}. The run stops, since it would train on samples of another policy"
+            f"after weight sync {version} the engine's log-probs of a fixed text are {max(gaps):.3g} nats per token "
+            f"away from the trainer's (rollout.canary_tolerance={self.tolerance:g}), and its sample says version "
+            f"{stale}; {compared}. The run stops, since it would train on samples of another policy"
         )
 
     @torch.no_grad()
@@ -99,25 +99,25 @@ class _Compared:
         if self.differ:
             return f"tensors that differ: {', '.join(self.differ)}"
         if not self.same:
-            return "the engine tells of no tensor what it has, so none was compared"
+            return "the engine reports no fingerprints, so no tensor was compared"
         unread = f" ({len(self.missing)} cannot be read back: {', '.join(self.missing[:5])})" if self.missing else ""
         return (
-            f"no tensor that was received differs{unread}: look at what the engine makes of them (a tied output head, "
-            "packed or quantised copies)"
+            f"no tensor that was received differs{unread}: check what the engine derives from them (a tied output "
+            "head, packed or quantised copies)"
         )
 
-    def tell(self, version: int) -> None:
+    def log_gaps(self, version: int) -> None:
         """Log the tensors that the comparison does not cover."""
         if self.missing:
             log.warning(
-                "after weight sync %d %d of %d tensors were not compared by their hash, since the engine does not tell "
-                "what it has: %s",
+                "after weight sync %d %d of %d tensors were not compared by their hash, because the engine reports no "
+                "fingerprint of them: %s",
                 version, len(self.missing), len(self.missing) + self.same + len(self.differ), _some(self.missing),
             )  # fmt: skip
         if self.as_received:
             log.info(
-                "after weight sync %d %d of %d tensors were compared as the engine received them, and not as it has "
-                "them installed: %s",
+                "after weight sync %d %d of %d tensors were compared as the engine received them, not as they are "
+                "installed: %s",
                 version, len(self.as_received), self.same + len(self.differ), _some(self.as_received),
             )  # fmt: skip
 
@@ -129,16 +129,16 @@ def _some(names: list[str]) -> str:
 def _compare(engine: Engine, policy: Any) -> _Compared:
     """Compare the tensors by fingerprints in the engine's dtype."""
     theirs = engine.fingerprints()
-    found = _Compared()
+    compared = _Compared()
     for name, weight in named_weights(policy):
         if name not in theirs:
-            found.missing.append(name)
+            compared.missing.append(name)
             continue
         dtype, _, digits = theirs[name].partition(":")
         if digits.endswith(RECEIVED):
-            found.as_received.append(name)
+            compared.as_received.append(name)
         if fingerprint(weight, getattr(torch, dtype)) != digits.removesuffix(RECEIVED):
-            found.differ.append(name)
+            compared.differ.append(name)
         else:
-            found.same += 1
-    return found
+            compared.same += 1
+    return compared

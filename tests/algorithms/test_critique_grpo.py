@@ -90,7 +90,7 @@ def test_all_is_trained_given_the_question_alone_with_one_baseline_and_the_criti
     assert [text(sample) for sample in group.samples] == ["a", "b", "c", "d", "good", "x"]  # the right one first
     rows = question_rows(rollout, MEAN_ONLY, mask_truncated=False)
     assert [row.prompt_ids for row in rows] == [BARE] * 6
-    assert [row.transferred for row in rows] == [False] * 4 + [True] * 2
+    assert [row.cross_prompt for row in rows] == [False] * 4 + [True] * 2
     # R - mean over the union of n = 4 and k = 2: one of six is right
     assert [row.advantage for row in rows] == pytest.approx([-1 / 6] * 4 + [5 / 6, -1 / 6])
 

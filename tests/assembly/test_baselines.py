@@ -88,12 +88,12 @@ def test_critique_grpo_from_its_yaml(tmp_path: Path, seen: list[list[Row]]) -> N
                 assert text(refined.prompt.token_ids) == f"<bos>Problem:{problem}{both}"
             best = max(scored(rollout.of("refinement")), key=lambda sample: values([sample]))
             expected.append((bare, best.completion.token_ids, True))
-        assert [(row.prompt_ids, row.completion_ids, row.transferred) for row in rows] == expected
+        assert [(row.prompt_ids, row.completion_ids, row.cross_prompt) for row in rows] == expected
         rewards = values(rollout.groups[0].samples)
         mean = sum(rewards) / len(rows)
         assert [row.advantage for row in rows] == pytest.approx([reward - mean for reward in rewards])
     assert module.budget.samples == 4 * len(rollouts) + 4 * len(failed)
-    assert any(row.transferred and row.advantage for rows in seen for row in rows)
+    assert any(row.cross_prompt and row.advantage for rows in seen for row in rows)
     assert any(not torch.equal(value, before[key]) for key, value in small_run.weights(module).items())
     last = rollouts[-QUESTIONS:]
     assert module.latest["budget/samples_per_question"] == sum(len(one.samples) for one in last) / QUESTIONS
@@ -132,7 +132,7 @@ def test_self_verification_from_its_yaml(tmp_path: Path, seen: list[list[Row]]) 
             about = problems[sample.verified.question_id]
             assert text(sample.prompt.token_ids) == f"<bos>Problem:{about}Solution:{visible(answer)}Draft:"
         assert [(row.prompt_ids, row.completion_ids) for row in rows] == expected  # each given its own prompt
-        assert not any(row.transferred for row in rows)
+        assert not any(row.cross_prompt for row in rows)
         for part in (rows[:2], rows[2:]):  # each group has a baseline of its own
             assert sum(row.advantage for row in part) == pytest.approx(0, abs=1e-9)
     assert module.latest["answer/completions"] == 2 * QUESTIONS  # a verification is no answer

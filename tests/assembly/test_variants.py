@@ -79,16 +79,16 @@ def trained(
 
 
 def rows_of(
-    samples: Sequence[Sample], prompt: tuple[int, ...] | None = None, *, transferred: bool = False
+    samples: Sequence[Sample], prompt: tuple[int, ...] | None = None, *, cross_prompt: bool = False
 ) -> list[tuple[Any, ...]]:
     """As answers to ``prompt``, or to the prompts that they were sampled from."""
     completions = [sample.completion for sample in samples]
     prompts = [sample.prompt.token_ids if prompt is None else prompt for sample in samples]
-    return [(p, c.token_ids, c.logprobs, transferred) for p, c in zip(prompts, completions, strict=True)]
+    return [(p, c.token_ids, c.logprobs, cross_prompt) for p, c in zip(prompts, completions, strict=True)]
 
 
 def plain(rows: list[Row]) -> list[tuple[Any, ...]]:
-    return [(row.prompt_ids, row.completion_ids, row.sampler_logprobs, row.transferred) for row in rows]
+    return [(row.prompt_ids, row.completion_ids, row.sampler_logprobs, row.cross_prompt) for row in rows]
 
 
 @pytest.mark.parametrize("name", SAMPLED)
@@ -105,9 +105,9 @@ def test_a_variant_samples_and_trains_what_it_says(name: str, trained: Any) -> N
         expected += [] if only_answers else rows_of(refinements)
         if "internalize" in name or "answers" in name:
             # the refinements' tokens, after the bare question, with the log-probs given q'
-            expected += rows_of(refinements, bare, transferred=True)
+            expected += rows_of(refinements, bare, cross_prompt=True)
         assert plain(one) == expected
-        assert {row.prompt_ids for row in one if row.transferred} <= {bare}
+        assert {row.prompt_ids for row in one if row.cross_prompt} <= {bare}
 
 
 @pytest.mark.parametrize("name", [name for name in SAMPLED if name != "igrpo_wrong"])

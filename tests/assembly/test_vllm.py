@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoTokenizer, LlamaConfig, Qwen3Config
 
 from igrpo.assembly import build_policy, build_prompts
 from igrpo.assembly.policy import Policy
-from igrpo.assembly.vllm import build_vllm_engine, check_cpu_heads, longest_sequence, served_model, settled
+from igrpo.assembly.vllm import build_vllm_engine, check_cpu_heads, longest_sequence, served_model, with_trainer_dtype
 from igrpo.generation.vllm.server import VllmServerEngine
 from tests.composed import config
 
@@ -41,9 +41,9 @@ def test_the_engine_takes_the_longest_row_of_training_and_evaluation(policy: Pol
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", "float32"), ("bf16", "bfloat16")])
 def test_the_dtype_follows_the_trainers(precision: str, dtype: str) -> None:
     made = config({"trainer.precision": precision}, *BYTES)
-    assert settled(made.rollout, made).dtype == dtype  # type: ignore[type-var]
+    assert with_trainer_dtype(made.rollout, made).dtype == dtype  # type: ignore[type-var]
     given = config({"trainer.precision": precision, "rollout.dtype": "float16"}, *BYTES)
-    assert settled(given.rollout, given).dtype == "float16"  # type: ignore[type-var]
+    assert with_trainer_dtype(given.rollout, given).dtype == "float16"  # type: ignore[type-var]
 
 
 def test_a_model_without_a_directory_gets_one(policy: Policy, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ REFUSED = {
     "~trainer.steps": "~trainer.steps: resuming may change only ",
     "budget.max_sample=1": "budget.max_sample: no such setting; did you mean 'budget.max_samples'?",
     "checkpoint.evry=1": "checkpoint.evry: no such setting; did you mean 'checkpoint.every'?",
-    "trainer.steps": "'trainer.steps' is no setting: write KEY=VALUE, without blanks",
+    "trainer.steps": "'trainer.steps' is not a setting: write KEY=VALUE, without spaces",
 }
 
 

@@ -28,12 +28,12 @@ def test_numbers_of_igrpo() -> None:
             "trainer.tokens_per_microbatch": 250,
         }
     )
-    assert table["questions a step (S)"] == "10"
-    assert table["completions a question"] == "8 = 5 drafts + 3 refinements"
-    assert table["completions a step"] == "80, of which 30 are trained on"  # 10 x 8, 10 x 3
-    assert table["updates a step"] == "8 (2 passes x 4 minibatches)"
+    assert table["questions per step (S)"] == "10"
+    assert table["completions per question"] == "8 = 5 drafts + 3 refinements"
+    assert table["completions per step"] == "80, of which 30 are trained on"  # 10 x 8, 10 x 3
+    assert table["updates per step"] == "8 (2 passes x 4 minibatches)"
     # a row is at most 20 + 30 + 50 = 100: 250 // 100 = 2; an update is ceil(10 / 4) = 3 questions of 3 rows
-    assert table["sequences a micro-batch"] == "about 2 to 9, as their lengths allow"
+    assert table["sequences per micro-batch"] == "about 2 to 9, as their lengths allow"
     assert table["tokens, at most: trained row"].startswith("100,")
     assert table["training"] == "100 steps, 8,000 samples"
 
@@ -41,7 +41,7 @@ def test_numbers_of_igrpo() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"trainer.steps": 6, "trainer.questions_per_step": 4}, "6 steps of 4 questions teach next to nothing"),
+        ({"trainer.steps": 6, "trainer.questions_per_step": 4}, "6 steps of 4 questions hardly change the model"),
         ({"trainer.steps": 19}, "raise trainer.steps"),
         ({"trainer.steps": 20}, None),
         ({"trainer.steps": 5, "trainer.epochs": 2, "trainer.minibatches": 2}, None),  # 20 optimizer steps
@@ -57,54 +57,54 @@ def test_too_few_steps_to_learn_anything(changes: dict[str, Any], said: str | No
 
 def test_numbers_of_grpo() -> None:
     table, _ = facts({"completions_per_question": 8, "trainer.questions_per_step": 4}, "algorithm=grpo")
-    assert table["completions a question"] == "8 answers"
-    assert table["completions a step"] == "32, of which 32 are trained on"
-    assert table["updates a step"] == "1 (1 pass x 1 minibatch)"
-    assert table["sequences a micro-batch"] == "32 (all of an update)"
+    assert table["completions per question"] == "8 answers"
+    assert table["completions per step"] == "32, of which 32 are trained on"
+    assert table["updates per step"] == "1 (1 pass x 1 minibatch)"
+    assert table["sequences per micro-batch"] == "32 (all of an update)"
     assert "tokens, at most: shown draft" not in table
 
 
 def test_numbers_of_the_controls() -> None:
     # 16 questions a step, 80 steps, a budget of 8 a question
     half, _ = facts(None, "condition=grpo_half")
-    assert half["completions a question"] == "4 answers of a budget of 8"
-    assert half["completions a step"] == "64, of which 64 are trained on"
+    assert half["completions per question"] == "4 answers of a budget of 8"
+    assert half["completions per step"] == "64, of which 64 are trained on"
     assert half["training"] == "80 steps, 5,120 samples"
     bare, _ = facts(None, "condition=bare")
-    assert bare["completions a question"] == "8 answers"
+    assert bare["completions per question"] == "8 answers"
     assert bare["training"] == "80 steps, 10,240 samples"
     assert "tokens, at most: shown draft" not in bare
     best, notes = facts(None, "condition=best_of_n")
-    assert best["completions a step"] == "128, of which up to 16 are trained on"
-    assert best["sequences a micro-batch"] == "16 (all of an update)"
+    assert best["completions per step"] == "128, of which up to 16 are trained on"
+    assert best["sequences per micro-batch"] == "16 (all of an update)"
     assert "imitation: the best right completion of each group has weight 1, all others have none" in notes
     pulled, _ = facts({"objective.kl_beta": 0.1}, "condition=best_of_n")
-    assert pulled["completions a step"] == "128, of which 128 are trained on"  # the KL term is on all of them
+    assert pulled["completions per step"] == "128, of which 128 are trained on"  # the KL term is on all of them
 
 
 def test_numbers_of_the_variants() -> None:
     # 16 questions a step, a budget of 8 a question: 4 drafts and 4 refinements
     both, _ = facts(None, "condition=igrpo_both")
-    assert both["completions a step"] == "128, of which 128 are trained on"
+    assert both["completions per step"] == "128, of which 128 are trained on"
     assert both["trained on"] == "drafts; refinements"
     twice, _ = facts(None, "condition=igrpo_internalize")
-    assert twice["completions a step"] == "128, of which 128 are trained on"  # 64 refinements, each after two prompts
-    assert twice["trained on"].endswith("refinements as answers to the bare question, weighed by at most 1 (token)")
+    assert twice["completions per step"] == "128, of which 128 are trained on"  # 64 refinements, each after two prompts
+    assert twice["trained on"].endswith("refinements as answers to the bare question, weighted by at most 1 (token)")
     rounds, _ = facts(None, "condition=igrpo_two_rounds")
-    assert rounds["completions a question"] == "8 = 4 drafts + 2 rounds of 2 refinements"
-    assert rounds["completions a step"] == "128, of which 64 are trained on"
+    assert rounds["completions per question"] == "8 = 4 drafts + 2 rounds of 2 refinements"
+    assert rounds["completions per step"] == "128, of which 64 are trained on"
     two, _ = facts(None, "condition=igrpo_show_two")
     assert two["tokens, at most: shown draft"] == "2 x 24 (a longer one loses its middle)"
     assert two["tokens, at most: trained row"].startswith("96,")  # 24 + 2 x 24 + 24
     half, _ = facts(None, "condition=igrpo_bare_half")
     assert half["answered once, all trained on"] == "50 % of the questions (8 of a step's 16), 8 completions each"
-    assert half["completions a step"] == "128, of which 96 are trained on"  # 8 questions of 8, 8 of 4
+    assert half["completions per step"] == "128, of which 96 are trained on"  # 8 questions of 8, 8 of 4
 
 
 def test_a_share_of_less_than_a_question_is_carried_over() -> None:
     few, _ = facts({"algorithm.bare_fraction": 0.1, "trainer.questions_per_step": 8})
     assert few["answered once, all trained on"] == "10 % of the questions (0 or 1 of a step's 8), 8 completions each"
-    assert few["completions a step"] == "64, of which 32 or 36 are trained on"  # 8 of 4; 7 of 4 and 1 of 8
+    assert few["completions per step"] == "64, of which 32 or 36 are trained on"  # 8 of 4; 7 of 4 and 1 of 8
     exact, _ = facts({"algorithm.bare_fraction": 0.7, "trainer.questions_per_step": 10})  # 10 x 0.7 is not 7 in floats
     assert "(7 of a step's 10)" in exact["answered once, all trained on"]
 
@@ -132,14 +132,14 @@ def test_limits_of_the_budget() -> None:
 def test_dynamic_sampling_says_what_it_may_cost() -> None:
     # 16 questions of 8 samples: 128 a step, and up to 10 further questions in each place: 11 x 128
     table, _ = facts(None, "condition=igrpo_dapo")
-    assert table["completions a step"] == "at least 128, of which up to 64 are trained on"
+    assert table["completions per step"] == "at least 128, of which up to 64 are trained on"
     assert table["dynamic sampling"] == (
-        "up to 10 further questions in place of each that is answered all right or all wrong: up to 1,408 completions "
-        "a step"
+        "up to 10 replacements of each question that is answered all right or all wrong: up to 1,408 completions "
+        "per step"
     )
     assert table["training"] == "80 steps, at least 10,240 samples, at most 112,640"
     once, _ = facts({"dynamic_sampling.max_attempts": 1})
-    assert once["dynamic sampling"].startswith("up to 1 further question in place")
+    assert once["dynamic sampling"].startswith("up to 1 replacement of each question")
     assert "dynamic sampling" not in facts()[0]
 
     # 3,000 / 1,408 = 2.1 and 3,000 / 128 = 23.4; 20,000 / 1,408 = 14.2, and 80 steps may come to fewer
@@ -158,7 +158,7 @@ def test_notes_of_what_the_objective_adds() -> None:
     assert "soft overlong penalty: the reward that is trained on falls by up to 1 in the last 5 of 24 tokens" in notes
     assert not [note for note in facts()[1] if "entropy control" in note or "overlong" in note]
     controlled, _ = facts({"objective.entropy_control.target": 0.25}, "condition=best_of_n")
-    assert controlled["completions a step"] == "128, of which 128 are trained on"  # the bonus may be on all of them
+    assert controlled["completions per step"] == "128, of which 128 are trained on"  # the bonus may be on all of them
 
 
 def test_evaluation_row() -> None:
@@ -186,7 +186,7 @@ def test_what_is_identical_by_construction() -> None:
     assert any(note.startswith(same) and "CISPO and the DAPO" in note for note in facts({}, "objective=cispo")[1])
     rloo = facts({"completions_per_question": 8, "algorithm.drafts": 4}, "objective=rloo")[1]
     assert any(note.startswith(same) and "G/(G-1) = 4/3 times" in note for note in rloo)
-    assert "on-policy: one update a step, no ratio" in rloo
+    assert "on-policy: one update per step, no ratio" in rloo
     for objective in ("grpo", "dr_grpo", "dapo"):
         assert not any(note.startswith(same) for note in facts({}, f"objective={objective}")[1])
     for objective in ("gspo", "cispo", "rloo"):
@@ -200,7 +200,7 @@ def test_words_for_what_is_trained_without_a_weight() -> None:
         facts(None, f"condition={name}")[0]["trained on"] for name in ("igrpo_answers", "igrpo_answers_unweighted")
     )
     together = "all of a question are one group"
-    assert weighed == f"drafts; {refinements}, weighed by at most 1 (token); {together}"
+    assert weighed == f"drafts; {refinements}, weighted by at most 1 (token); {together}"
     without = "without a weight for the prompt that they were sampled from"
     assert bare == f"drafts; {refinements}, {without}; {together}"
 
@@ -208,8 +208,8 @@ def test_words_for_what_is_trained_without_a_weight() -> None:
 def test_numbers_of_critique_grpo() -> None:
     # 16 questions a step; n = 4, which leaves 2 pairs of a critique and a refinement, of which one refinement is kept
     table, notes = facts({"budget.max_samples": 1000}, "condition=critique_grpo")
-    assert table["completions a question"] == ("at most 8 = 4 answers + 2 critiques + 2 refinements; at least 4")
-    assert table["completions a step"] == "at most 128, of which up to 80 are trained on"  # 16 x (4 + 1)
+    assert table["completions per question"] == ("at most 8 = 4 answers + 2 critiques + 2 refinements; at least 4")
+    assert table["completions per step"] == "at most 128, of which up to 80 are trained on"  # 16 x (4 + 1)
     refinements = "up to 1 refinements as answers to the bare question, each token's term A pi / (pi + 0.1)"
     assert table["trained on"] == f"answers; {refinements}"
     assert table["tokens, at most: shown text"].startswith("2 x 24 ")  # an answer and its critique
@@ -225,8 +225,8 @@ def test_numbers_of_critique_grpo() -> None:
 
 def test_numbers_of_self_verification() -> None:
     table, notes = facts({"algorithm.answers": 5}, "algorithm=self_verification")
-    assert table["completions a question"] == ("at most 8 = 5 answers + 3 verifications; at least 5")
-    assert table["completions a step"] == "at most 128, of which up to 128 are trained on"
+    assert table["completions per question"] == ("at most 8 = 5 answers + 3 verifications; at least 5")
+    assert table["completions per step"] == "at most 128, of which up to 128 are trained on"
     assert table["trained on"] == "answers; up to 3 verifications"
     assert any("there is none in the first step" in note for note in notes)
 

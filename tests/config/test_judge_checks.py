@@ -60,7 +60,7 @@ VLLM = ("reward=judge_vllm", "reward.model=m")
     [
         (
             ("rollout=vllm_colocate",),
-            r"reward\.name=judge_vllm and rollout=vllm_colocate: one vLLM engine at most .* `igrpo serve --judge`",
+            r"reward\.name=judge_vllm and rollout=vllm_colocate: at most one vLLM engine .* `igrpo serve --judge`",
         ),
         (("trainer=ddp", "trainer.devices=2"), r"reward\.name=judge_vllm is for one trainer process, and there are 2"),
     ],

@@ -99,8 +99,8 @@ def test_reading_a_broken_run_directory(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist; is its folder a run directory"):
         read_config(path)
     for text, message in {
-        "a: [": "is no valid YAML",
-        "3": "holds no mapping",
+        "a: [": "is not valid YAML",
+        "3": "is not a mapping",
         "a: 1": "has schema_version None; this igrpo reads version 5",
         "schema_version: 7": "has schema_version 7; this igrpo reads version 5",
     }.items():

@@ -89,7 +89,7 @@ def test_a_run_of_a_sweep_that_pauses_leaves_the_others_alone(
         assert sweeps.states(tmp_path) == ["KILLED", "FINISHED"]
         assert "paused: reward.max_cost=0.0001 is spent" in printed.err, "told at once"
         sweep = tmp_path / "sweep"
-        assert f"go on with: igrpo train resume={sweep} reward.max_cost=MORE\n" in printed.out
+        assert f"resume with: igrpo train resume={sweep} reward.max_cost=MORE\n" in printed.out
         runs.run_here(sweeps.resume(tmp_path, "reward.max_cost=100"))
         assert sweeps.states(tmp_path) == ["FINISHED"] * 2
         assert "1 of 2 runs are finished already" in capfd.readouterr().out

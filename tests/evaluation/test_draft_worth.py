@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from igrpo.evaluation.draft_worth import DraftWorth, GivenDrafts, draft_worth, no_worth
+from igrpo.evaluation.draft_worth import DraftWorth, GivenDrafts, draft_worth, no_worth_warning
 from igrpo.generation.base import SamplingParams
 from igrpo.types import Completion
 from tests.evaluation.fakes import DRAFT_MARK, DigitEngine, run
@@ -181,7 +181,7 @@ def test_drafts_are_worth_nothing_without_a_gain(refined: list[bool], nothing: b
     gain = naive(bare, shown, True)[2]
     assert gain is not None
     assert nothing is (gain <= 0)
-    warning = no_worth(found, "prompt=boxed")
+    warning = no_worth_warning(found, "prompt=boxed")
     assert str(found.given_right.gain) in warning
     assert "with prompt=boxed" in warning
     assert "prompt=turns" in warning

@@ -140,7 +140,7 @@ def test_leave_one_out_is_a_multiple_of_mean_only(size: int) -> None:
 
 
 def test_a_group_of_one() -> None:
-    with pytest.raises(ValueError, match="at least 2 completions a group, or set std=population"):
+    with pytest.raises(ValueError, match="at least 2 completions per group, or set std=population"):
         of([1.0])
     assert of([1.0], std="population") == [0.0]
     assert of([1.0], scale="none", baseline="leave_one_out") == [0.0]

@@ -239,7 +239,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_been_stopped(at: int) -> None:
     assert [name for name, _ in told] == ["entropy_collapse", "copying", "entropy_collapse"]
 
     resumed, told_later = made()
-    resumed.remember([one for one in lines if one["step"] <= at])
+    resumed.restore([one for one in lines if one["step"] <= at])
     for one in [one for one in lines if one["step"] > at]:
         step, bare = int(one["step"]), {name: value for name, value in one.items() if "alarm/" not in name}
         judge = resumed.after_evaluation if ACCURACY in one else lambda s, m: resumed.after_step(s, m, [])
@@ -262,7 +262,7 @@ def test_what_watches_a_run_does_not_kill_it_and_does_not_fail_in_silence(
     monkeypatch.setattr(trained, "answer_differs", broken)
     alarms, _ = made()
     assert alarms.after_step(4, line(4), [answers("x")]) == {"alarm/failed": 1.0}
-    assert "the alarms could not be judged at step 4: RecursionError: too deep" in caplog.text
+    assert "the alarms could not be evaluated at step 4: RecursionError: too deep" in caplog.text
 
 
 # --- real rollouts and runs ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import torch
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from igrpo.models.lora import add_adapters, has_adapters
+from igrpo.models.lora import add_adapters
 from igrpo.models.tiny import TinyShape
 from tests.training import small_run
 from tests.training.models import gpt2, qwen
@@ -35,9 +35,7 @@ def test_the_policy_is_unchanged_and_only_adapters_are_trained(targets: Any) -> 
     model = qwen()
     before, names = logits(model), {name for name, _ in model.named_parameters()}
     frozen = {name: value.clone() for name, value in model.state_dict().items()}
-    assert not has_adapters(model)
     add_adapters(model, rank=4, alpha=8.0, targets=targets, seed=0)
-    assert has_adapters(model)
     assert torch.equal(logits(model), before)
     assert adapted(model) == (LINEAR if targets == "all-linear" else set(targets))
     assert not any(module.training for module in model.modules() if isinstance(module, nn.Dropout))
@@ -123,7 +121,7 @@ def test_other_targets_are_refused(targets: tuple[str, ...], wrong: str) -> None
     with pytest.raises(ValueError, match=rf"^lora\.targets={wrong}: .*linear layers .*'down_proj'"):
         add_adapters(model, rank=4, alpha=8.0, targets=targets, seed=0)
     assert all(p.requires_grad for p in model.parameters())
-    assert not has_adapters(model)
+    assert not adapted(model)
 
 
 def test_a_model_without_linear_layers_is_refused() -> None:

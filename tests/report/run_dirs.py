@@ -15,7 +15,7 @@ from igrpo.report.runs import find_runs
 from igrpo.runs.fingerprints import Fingerprints, Part, digest, write_fingerprints
 from igrpo.runs.metrics_file import MetricsFile
 from igrpo.runs.run_directory import RunDirectory, RunStatus
-from igrpo.runs.summary import Accuracy, Summary, Tokens, write_summary
+from igrpo.runs.summary import Accuracy, Summary, TokenCounts, write_summary
 from igrpo.settings.reward import NOT_SCORING
 from tests import composed
 
@@ -192,7 +192,7 @@ def _summary(
         draft_conditioned=Accuracy(),
         entropy={},
         samples=total["samples"],
-        tokens=Tokens(
+        tokens=TokenCounts(
             generated=total["generated_tokens"], prefilled=total["prefilled_tokens"], trained=total["trained_tokens"]
         ),
         seconds={phase: steps * cost for phase, cost in SECONDS.items()},

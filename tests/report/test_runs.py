@@ -85,7 +85,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         "config.yaml has schema version 99",
     ),
     "no seed": (lambda p: _settings(p, seed="x"), "config.yaml does not fit: seed: "),
-    "bad yaml": (lambda p: (p / "config.yaml").write_text("a: [1"), "config.yaml is no valid YAML"),
+    "bad yaml": (lambda p: (p / "config.yaml").write_text("a: [1"), "config.yaml is not valid YAML"),
     "no settings": (lambda p: (p / "config.yaml").unlink(), "there is no .*config.yaml"),
     "binary settings": (lambda p: (p / "config.yaml").write_bytes(b"\xff\xfe\x00"), "config.yaml|decode"),
     "newer record": (lambda p: change_json(p / "run.json", schema_version=99), "run.json has schema version 99"),

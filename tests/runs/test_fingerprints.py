@@ -129,7 +129,7 @@ def test_a_run_of_an_older_igrpo_is_said_to_be_one(run: RunDirectory, caplog: py
         assert caplog.text == ""
         run.fingerprints.unlink()
         assert keep_fingerprints(run, MADE, 5) == MADE
-    assert f"{run} keeps no fingerprints" in caplog.text
+    assert f"{run} has no fingerprints" in caplog.text
     assert len(caplog.records) == 1
 
 

@@ -11,7 +11,6 @@ from igrpo.runs.links import (
     absolute_tracking_uri,
     compare_link,
     default_tracking_uri,
-    experiment_link,
     grouped_runs_link,
     is_server,
     run_link,
@@ -56,7 +55,6 @@ def test_ui_command_refuses_a_server() -> None:
 
 def test_links_open_the_run_view() -> None:
     query = "?workflowType=machine_learning"
-    assert experiment_link("http://127.0.0.1:5000/", "3") == f"http://127.0.0.1:5000/#/experiments/3/runs{query}"
     assert run_link("http://h", "3", "abc") == f"http://h/#/experiments/3/runs/abc{query}"
 
 

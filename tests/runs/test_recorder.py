@@ -16,7 +16,7 @@ from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, s
 from igrpo.runs.recorder import RunRecorder
 from igrpo.runs.rollout_log import RolloutLog, read_rollouts
 from igrpo.runs.run_directory import RunDirectory
-from igrpo.runs.summary import FirstLast, Summary, Tokens, read_summary
+from igrpo.runs.summary import FirstLast, Summary, TokenCounts, read_summary
 from igrpo.runs.tracker import Tracker
 from igrpo.types import Completion, Prompt, Question, Rollout, Score
 from tests.composed import config as composed
@@ -109,7 +109,7 @@ def test_the_summary_grows_with_the_run_and_is_complete_at_its_end(run: Run) -> 
         "refinement": FirstLast(first=0.45, last=0.125),
     }
     assert summary.samples == 48
-    assert summary.tokens == Tokens(generated=100, prefilled=200, trained=300)
+    assert summary.tokens == TokenCounts(generated=100, prefilled=200, trained=300)
     assert summary.flops == 10**18 + 1
     assert summary.stopped_by is None
     assert summary.seconds == {"update": 1.5}

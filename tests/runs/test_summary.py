@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.runs.summary import Accuracy, FirstLast, Summary, Tokens, read_summary, write_summary
+from igrpo.runs.summary import Accuracy, FirstLast, Summary, TokenCounts, read_summary, write_summary
 from igrpo.runs.versions import git_commit, versions
 
 
@@ -20,7 +20,7 @@ def summary(**changes: Any) -> Summary:
         "draft_conditioned": Accuracy(),
         "entropy": {"draft": FirstLast(first=0.7, last=0.2), "refinement": FirstLast()},
         "samples": 3840,
-        "tokens": Tokens(generated=10, prefilled=20, trained=5),
+        "tokens": TokenCounts(generated=10, prefilled=20, trained=5),
         "flops": 12_345_678_901_234_567_890,
         "seconds": {"sample": 1.5},
         "versions": {"python": "3.11"},

@@ -68,7 +68,7 @@ def test_training_goes_on_and_says_so_once(tmp_path: Path, caplog: pytest.LogCap
     assert tracker.run is None
     (warning,) = (record for record in caplog.records if record.levelno >= logging.WARNING)
     assert f"MLflow at {uri} does not take" in warning.getMessage()
-    assert "The run goes on" in warning.getMessage()
+    assert "The run continues" in warning.getMessage()
 
 
 def test_a_silent_server_does_not_hold_up_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from igrpo.evaluation.draft_worth import draft_worth
 from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, summarise
-from igrpo.training.first_evaluation import tell_draft_worth
+from igrpo.training.first_evaluation import report_draft_worth
 from igrpo.types import Completion, Question, Score
 from tests.composed import config
 
@@ -59,7 +59,7 @@ def tell(caplog: pytest.LogCaptureFixture) -> Callable[..., Told]:
         out = StringIO()
         kept: list[tuple[str, str]] = []
         console = Console(file=out, width=80)
-        tell_draft_worth(result, config(None, *overrides), console, lambda name, words: kept.append((name, words)))
+        report_draft_worth(result, config(None, *overrides), console, lambda name, words: kept.append((name, words)))
         warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         return Told(out.getvalue(), "\n".join(warned), kept)
 

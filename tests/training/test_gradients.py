@@ -15,7 +15,7 @@ from torch.distributed.tensor import Shard, distribute_tensor
 
 from igrpo.distributed import rank
 from igrpo.training import gradients
-from igrpo.training.gradients import add_up, clip
+from igrpo.training.gradients import clip, sum_over_replicas
 from tests.gloo import in_processes
 
 SHAPES = [(3, 4), (5,), (2, 2, 2), (7, 3), (1,), (4, 4)]
@@ -39,10 +39,10 @@ def parameters(of_rank: int) -> list[nn.Parameter]:
 
 
 def summed(bucket_bytes: int) -> list[Tensor | None]:
-    """The gradients that a process has after ``add_up``."""
+    """The gradients that a process has after ``sum_over_replicas``."""
     gradients._BUCKET_BYTES = bucket_bytes
     mine = parameters(rank())
-    add_up(mine)
+    sum_over_replicas(mine)
     return [parameter.grad for parameter in mine]
 
 
@@ -54,7 +54,7 @@ def sharded(largest: float) -> dict[str, Any]:
     for parameter, value in zip(mine, whole, strict=True):
         parameter.grad = distribute_tensor(value, mesh, [Shard(0)])
     before = [parameter.grad for parameter in mine]
-    add_up(mine)  # the backward pass has summed them
+    sum_over_replicas(mine)  # the backward pass has summed them
     kept = all(a is b.grad for a, b in zip(before, mine, strict=True))
     norm = clip(mine, largest)
     return {"norm": norm, "kept": kept, "clipped": [parameter.grad.full_tensor() for parameter in mine]}
@@ -86,7 +86,7 @@ def test_two_processes_have_the_sum_and_the_norm_of_all(tmp_path: Path) -> None:
 def test_one_process_keeps_its_gradients() -> None:
     mine = parameters(1)
     before = [parameter.grad for parameter in mine]
-    add_up(mine)
+    sum_over_replicas(mine)
     assert all(a is b.grad for a, b in zip(before, mine, strict=True))
 
 

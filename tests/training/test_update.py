@@ -275,7 +275,7 @@ def test_the_correction_weighs_each_tokens_gradient(correction: dict[str, Any], 
 @pytest.mark.parametrize("budget", [4096, 30])
 def test_rows_of_another_prompt_are_weighed_by_the_truncated_ratio(level: str, budget: int) -> None:
     model, cap = qwen(), 0.9
-    flat = [replace(row, transferred=i % 2 == 0) for i, row in enumerate(rows())]
+    flat = [replace(row, cross_prompt=i % 2 == 0) for i, row in enumerate(rows())]
     loss, capped, units = torch.zeros((), dtype=torch.float64), 0, 0
     for row in flat:
         ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
@@ -285,9 +285,9 @@ def test_rows_of_another_prompt_are_weighed_by_the_truncated_ratio(level: str, b
         # pi_old(o | trained prompt) / pi_old(o | sampled prompt); the denominator is what the sampler reported
         ratio = (taken.detach() - torch.tensor(row.sampler_logprobs, dtype=torch.float32).double()).exp()
         ratio = ratio if level == "token" else ratio.prod().expand_as(ratio)
-        weight = ratio.clamp(max=cap) if row.transferred else torch.ones_like(ratio)
-        capped += int((ratio > cap).sum()) if row.transferred else 0
-        units += size if row.transferred else 0
+        weight = ratio.clamp(max=cap) if row.cross_prompt else torch.ones_like(ratio)
+        capped += int((ratio > cap).sum()) if row.cross_prompt else 0
+        units += size if row.cross_prompt else 0
         loss = loss - row.advantage * (weight * taken).mean() / len(flat)
     expected = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))])
     optimizer, result = update(
@@ -297,9 +297,9 @@ def test_rows_of_another_prompt_are_weighed_by_the_truncated_ratio(level: str, b
     if level == "token":
         assert result.metrics["transferred/capped_share"] == pytest.approx(capped / units)
     assert result.metrics["transferred/logprob_gap_mean"] > 0
-    plain, _ = update(model, [[replace(row, transferred=False)] for row in flat])
+    plain, _ = update(model, [[replace(row, cross_prompt=False)] for row in flat])
     assert float((plain.seen[0] - expected).norm()) > 0.01 * float(expected.norm())
-    own = [row for row in flat if not row.transferred]
+    own = [row for row in flat if not row.cross_prompt]
     _, alone = update(model, [[row] for row in own])
     assert result.metrics["train/sampler_kl_k3"] == pytest.approx(alone.metrics["train/sampler_kl_k3"])  # not mixed up
 
@@ -309,14 +309,14 @@ def test_rows_of_another_prompt_are_weighed_by_the_truncated_ratio(level: str, b
 def test_rows_of_another_prompt_may_be_shaped(budget: int, temperature: float) -> None:
     """A * p / (p + gamma), the gradient through p (Critique-GRPO); rows of the prompt itself stay GRPO's at ratio 1."""
     model, gamma = qwen(), 0.1
-    flat = [replace(row, transferred=i % 2 == 0) for i, row in enumerate(rows())]
+    flat = [replace(row, cross_prompt=i % 2 == 0) for i, row in enumerate(rows())]
     loss = torch.zeros((), dtype=torch.float64)
     for row in flat:
         ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
         start, size = len(row.prompt_ids), len(row.completion_ids)
         p = (model(input_ids=ids).logits[0] / temperature).softmax(-1)
         p = p[range(start - 1, start + size - 1), list(row.completion_ids)]
-        term = p / (p + gamma) if row.transferred else p / p.detach()
+        term = p / (p + gamma) if row.cross_prompt else p / p.detach()
         loss = loss - row.advantage * term.mean() / len(flat)
     expected = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))])
     shape = {"method": "shape", "gamma": gamma}
@@ -328,7 +328,7 @@ def test_rows_of_another_prompt_may_be_shaped(budget: int, temperature: float) -
     assert result.metrics["transferred/capped_share"] == 0  # there is no cap
     # what the sampler said of a shaped row, given its other prompt, weighs nothing
     other = [
-        replace(r, sampler_logprobs=tuple(x - 1 for x in r.sampler_logprobs)) if r.transferred else r for r in flat
+        replace(r, sampler_logprobs=tuple(x - 1 for x in r.sampler_logprobs)) if r.cross_prompt else r for r in flat
     ]
     again, _ = update(
         model, [[row] for row in other], transfer=shape, tokens_per_microbatch=budget, temperature=temperature
@@ -338,7 +338,7 @@ def test_rows_of_another_prompt_may_be_shaped(budget: int, temperature: float) -
 
 def test_rows_of_another_prompt_need_settings() -> None:
     with pytest.raises(AssertionError, match="another prompt"):
-        update(qwen(), [[replace(row, transferred=True) for row in rows()]])
+        update(qwen(), [[replace(row, cross_prompt=True) for row in rows()]])
 
 
 def test_non_finite_stops_with_the_weights_unharmed_or_skips_and_counts() -> None:

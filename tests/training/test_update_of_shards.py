@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 
 from igrpo.distributed import rank, share, world
-from igrpo.training.batching import NOTHING, Row, collate
+from igrpo.training.batching import DUMMY_ROW, Row, collate
 from igrpo.training.strategies import shard
 from tests.gloo import in_processes
 from tests.training.models import qwen, rows
@@ -52,6 +52,6 @@ def test_a_pass_that_fills_up_adds_nothing(kl_beta: float, entropy_bonus: float,
 
 def test_a_row_that_fills_up_has_no_token_that_counts() -> None:
     assert rank() == 0
-    batch = collate([NOTHING], 0)
+    batch = collate([DUMMY_ROW], 0)
     assert not batch.mask_BT.any()
     assert batch.advantages_B.tolist() == [0.0]

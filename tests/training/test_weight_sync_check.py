@@ -173,12 +173,12 @@ def test_what_the_exact_check_does_not_cover_is_said_though_it_passes(caplog: py
     with caplog.at_level("INFO"):
         sync_check(engine).check(0, model, model, CPU, exact=True)
     count = len(list(named_weights(model)))
-    assert [(record.levelname, record.message) for record in caplog.records] == [
-        ("WARNING", f"after weight sync 0 1 of {count} tensors were not compared by their hash, since the engine does "
-                    f"not tell what it has: {NORM}"),
-        ("INFO", f"after weight sync 0 1 of {count - 1} tensors were compared as the engine received them, and not as "
-                 f"it has them installed: {LAYER}"),
-    ]  # fmt: skip
+    (uncovered, received) = caplog.records
+    assert (uncovered.levelname, received.levelname) == ("WARNING", "INFO")
+    assert f"1 of {count} tensors were not compared" in uncovered.message
+    assert uncovered.message.endswith(NORM)
+    assert f"1 of {count - 1} tensors were compared as the engine received them" in received.message
+    assert received.message.endswith(LAYER)
 
 
 def test_an_engine_that_tells_of_no_tensor_is_no_silent_pass(caplog: pytest.LogCaptureFixture) -> None:
@@ -188,7 +188,7 @@ def test_an_engine_that_tells_of_no_tensor_is_no_silent_pass(caplog: pytest.LogC
     engine.sync_weights(0)
     sync_check(engine).check(0, model, model, CPU, exact=True)
     assert f"{len(names)} of {len(names)} tensors were not compared" in caplog.text
-    with pytest.raises(WeightSyncError, match="the engine tells of no tensor what it has, so none was compared"):
+    with pytest.raises(WeightSyncError, match="the engine reports no fingerprints"):
         sync_check(engine).check(1, model, model, CPU)
 
 

@@ -92,7 +92,7 @@ def translate(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark
         where = f"{mark.name}, line {mark.line + 1}: " if mark is not None else ""
-        return f"{where}no valid YAML: {error.problem}"
+        return f"{where}not valid YAML: {error.problem}"
     if isinstance(error, KeyError):
         return f"the environment variable {error.args[0]} is not set (hydra.job.env_copy asks for it)"
     cause = error.__cause__
@@ -121,12 +121,12 @@ def syntax_problem(text: str, error: HydraException, accepts: Callable[[str], bo
     """Explain why Hydra's grammar rejects an override, and suggest a form that ``accepts`` approves."""
     key, given, value = (part.strip() for part in text.partition("="))
     if not given or not key:
-        return f"{text!r} is no setting: write KEY=VALUE, without blanks"
+        return f"{text!r} is not a setting: write KEY=VALUE, without spaces"
     reason = translate(error).removeprefix(f"Error parsing override '{text}' ")
     inner = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
     function = SWEEP_FUNCTIONS.get(value.partition("(")[0])
     forms = {
-        "write it without blanks": f"{key}={value}",
+        "write it without spaces": f"{key}={value}",
         "a sweep function is written as in": f"{key}={function}" if function else text,
         "close its bracket": f"{key}={value}]",
         "put a text with brackets, commas, quotes or other signs in quotes": f"{key}={quoted(inner)}",

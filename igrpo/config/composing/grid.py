@@ -129,7 +129,7 @@ def fit(jobs: Sequence[Job], items: Mapping[str, Override], groups: Sequence[str
         without = frozenset[str]() if base is None else base.lacking & somewhere
         for key in settings:
             if base is not None and key in without:
-                left_out.setdefault(key, {})[base.place(key)] = None
+                left_out.setdefault(key, {})[base.lacking_choice(key)] = None
         kept.append({key: line for key, line in job.items() if key not in without})
     merged = tuple(job for i, job in enumerate(kept) if job not in kept[:i])
     return Fitted(merged, _note(left_out, len(jobs), len(merged)) if left_out else None)
@@ -163,7 +163,7 @@ def shared_by_all(
 
 
 def _note(left_out: Mapping[str, Mapping[str, None]], combinations: int, runs: int) -> str:
-    what = "; ".join(f"{key} where {' or '.join(places)}" for key, places in left_out.items())
+    what = "; ".join(f"{key} where {' or '.join(chosen)}" for key, chosen in left_out.items())
     equal = f"; {combinations} combinations are {runs} runs, as equal ones are run once" if runs < combinations else ""
     return f"left out, since there is no such setting: {what}{equal}"
 
@@ -175,7 +175,7 @@ class _Base:
     config: DictConfig
     lacking: frozenset[str]
 
-    def place(self, key: str) -> str:
+    def lacking_choice(self, key: str) -> str:
         """Return the choice that lacks the setting, such as 'algorithm=grpo'."""
         section = key.rpartition("@")[2].partition(".")[0]
         return f"{section}={self.config.hydra.runtime.choices.get(section)}"

@@ -41,7 +41,9 @@ def check_model(model: PreTrainedModel) -> None:
     arguments = inspect.signature(model.forward).parameters
     missing = [argument for argument in _NEEDED_ARGUMENTS if argument not in arguments]
     if missing:
-        raise ValueError(f"the local engine cannot sample from {name}: its forward takes no {missing}; {_ADVICE}")
+        raise ValueError(
+            f"the local engine cannot sample from {name}: its forward has no arguments {missing}; {_ADVICE}"
+        )
     if model.config._attn_implementation not in _ATTENTION:
         raise ValueError(
             f"the local engine needs attn_implementation to be one of {_ATTENTION}, and {name} was loaded with "

@@ -1,8 +1,8 @@
 """The local engine: samples from the trainer's own module, without a copy of the weights to synchronise.
 
 One asyncio task decodes for all callers. Requests that arrive while it runs are prefilled and join the batch between
-two decode steps, so both stages of many questions share one batch. Between steps the event loop runs other work that is
-ready, such as rewards.
+two decode steps, so drafts and refinements of many questions share one batch. Between steps the event loop runs other
+work that is ready, such as rewards.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class LocalEngine:
         self._resolve(finished)  # after sampling_mode has ended, so that callers find the model's own state restored
 
     def _drop_cancelled(self) -> bool:
-        """Remove requests whose callers are gone; returns whether any work is left."""
+        """Remove requests whose callers are gone; return True if any work is left."""
         if any(request.future.done() for request in self._live):
             self._live = [request for request in self._live if not request.future.done()]
             self._waiting = [request for request in self._waiting if not request.future.done()]

@@ -1,4 +1,4 @@
-"""VllmClient of the vLLM server: one request per sample, and a classification of failed requests."""
+"""Client of the vLLM server: one request per sample, and a classification of failed requests."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class VllmClient:
                 int(reply["workers"]),
             )
         except (KeyError, TypeError, ValueError):
-            raise ServerRefusedError(f"{self.url} answers, but it is no server of `igrpo serve`") from None
+            raise ServerRefusedError(f"{self.url} answers, but it was not started by `igrpo serve`") from None
 
     def load(self, path: str, label: str) -> None:
         """Make the server load a file of weights; returns at once if they are already loaded.
@@ -176,7 +176,7 @@ def parse_answer(content: bytes) -> VllmSample:
         tokens = tuple(int(token) for token in choice["token_ids"])
         logprobs = choice["logprobs"]["content"]
         details = reply["usage"]["prompt_tokens_details"] or {}
-        of_these = tuple(int(entry["token_id"]) for entry in logprobs) == tokens
+        same_tokens = tuple(int(entry["token_id"]) for entry in logprobs) == tokens
         answer = VllmSample(
             token_ids=tokens,
             logprobs=tuple(float(entry["logprob"]) for entry in logprobs),
@@ -186,7 +186,7 @@ def parse_answer(content: bytes) -> VllmSample:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise LostError(f"the answer has an unexpected form ({type(error).__name__}: {error})") from None
-    if not of_these:
+    if not same_tokens:
         raise LostError("the answer has log-probs of other tokens")
     return answer
 

@@ -11,10 +11,8 @@ from importlib.util import find_spec
 import numpy as np
 import torch
 
+from igrpo.generation.vllm.middleware import API_KEY_VARIABLE, WEIGHTS_DIR_VARIABLE
 from igrpo.settings.rollout import VllmEngineConfig
-
-#: Variable from which vLLM's middleware and ours read the key; a command line is visible to every user of the machine.
-API_KEY = "VLLM_API_KEY"
 
 
 def require_vllm() -> None:
@@ -60,9 +58,9 @@ def server_variables(config: VllmEngineConfig, api_key: str | None, weights_dir:
     inherited.pop("VLLM_ENABLE_V1_MULTIPROCESSING", None)
     variables = inherited | process_variables(config) | {"VLLM_LOGGING_LEVEL": "INFO"}
     if api_key is not None:
-        variables[API_KEY] = api_key
+        variables[API_KEY_VARIABLE] = api_key
     if weights_dir is not None:
-        variables["IGRPO_WEIGHTS_DIR"] = weights_dir
+        variables[WEIGHTS_DIR_VARIABLE] = weights_dir
     return variables
 
 

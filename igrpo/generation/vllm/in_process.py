@@ -26,7 +26,7 @@ def check_settings(config: VllmColocateConfig) -> None:
             "device alone; set it to 1, or use rollout=vllm_server"
         )
     if config.dtype == "auto":
-        raise ValueError("rollout.dtype=auto has to be settled before the engine is made")
+        raise ValueError("rollout.dtype=auto must be resolved before the engine is created")
     started_by_torchrun = int(os.environ.get("WORLD_SIZE", "1")) > 1
     if started_by_torchrun and distributed.world() == 1:
         raise ValueError(

@@ -38,8 +38,8 @@ def check_exposure(config: VllmServerConfig) -> None:
         return
     if not config.allow_remote:
         raise ValueError(
-            f"rollout.host={config.host} is no address of this machine alone: set rollout.allow_remote=true if other "
-            "machines shall reach the server, and a key"
+            f"rollout.host={config.host} is not a loopback address: if other machines are to reach the server, set "
+            "rollout.allow_remote=true and a key"
         )
     if api_key(config) is None:
         raise ValueError(

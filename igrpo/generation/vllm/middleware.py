@@ -27,6 +27,10 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Body = dict[str, Any]
 
+#: Variable from which vLLM and this gate read the key; a command line is visible to every user of the machine.
+API_KEY_VARIABLE = "VLLM_API_KEY"
+#: Variable that holds the only folder from which weights are loaded.
+WEIGHTS_DIR_VARIABLE = "IGRPO_WEIGHTS_DIR"
 #: Value of vLLM's option ``--middleware``.
 MIDDLEWARE = "igrpo.generation.vllm.middleware.WeightGate"
 #: Header that names the weights that a request wants, by the label under which they were loaded.
@@ -50,8 +54,8 @@ class WeightGate:
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
         self._app = app
-        self._key = os.environ.get("VLLM_API_KEY") or None
-        folder = os.environ.get("IGRPO_WEIGHTS_DIR")
+        self._key = os.environ.get(API_KEY_VARIABLE) or None
+        folder = os.environ.get(WEIGHTS_DIR_VARIABLE)
         self._folder = None if folder is None else Path(folder).resolve()
         self._label: str | None = None
         self._boot = uuid.uuid4().hex

@@ -77,7 +77,7 @@ class NcclTransfer:
 
 @dataclass
 class _Calls:
-    """VllmClient that vLLM's sender uses to call the server, through the routes of our gate."""
+    """Client that vLLM's sender uses to call the server, through the routes of the gate in front of it."""
 
     client: VllmClient
     timeout_s: float

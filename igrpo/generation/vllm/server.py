@@ -35,7 +35,7 @@ class _Link:
     def __init__(self, client: VllmClient, concurrency: int) -> None:
         self.loop = asyncio.get_running_loop()
         self.session: aiohttp.ClientSession = client.session(concurrency)
-        self.turns = asyncio.Semaphore(concurrency)
+        self.slots = asyncio.Semaphore(concurrency)
         self.restoring = asyncio.Lock()
         self.users = 0
 
@@ -89,7 +89,7 @@ class VllmServerEngine(RequestEngine):
         prompt, seeds = tuple(prompt_ids), tuple(seeds)
         version = self._accept(prompt, params, seeds)
         async with self._linked() as link:
-            tasks = [asyncio.ensure_future(self._one(link, prompt, params, seed)) for seed in seeds]
+            tasks = [asyncio.ensure_future(self._sample_one(link, prompt, params, seed)) for seed in seeds]
             try:
                 answers = await asyncio.gather(*tasks)
             finally:
@@ -143,12 +143,12 @@ class VllmServerEngine(RequestEngine):
                 self.busy_seconds += time.perf_counter() - self._busy_since
                 await link.session.close()
 
-    async def _one(self, link: _Link, prompt: tuple[int, ...], params: SamplingParams, seed: int) -> VllmSample:
-        """Repeat the request until it is answered or refused, or the server is given up."""
+    async def _sample_one(self, link: _Link, prompt: tuple[int, ...], params: SamplingParams, seed: int) -> VllmSample:
+        """Repeat the request until it is answered or refused, or the engine stops waiting for the server."""
         label = self._handover.label
         assert label is not None
         while True:
-            async with link.turns:
+            async with link.slots:
                 async with link.restoring:  # send no requests while the server is being restored
                     epoch = self._epoch
                 if self._failure is not None:

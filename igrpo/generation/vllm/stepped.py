@@ -1,6 +1,6 @@
 """vLLM's synchronous engine in this process, stepped between the steps of the event loop.
 
-Requests that arrive while it runs join at its next step, so both stages of many questions share its batch.
+Requests that arrive while it runs join at its next step, so drafts and refinements of many questions share its batch.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class SteppedEngine(RequestEngine):
             await asyncio.sleep(0)
 
     def _drop_cancelled(self) -> bool:
-        """Abort requests whose callers are gone; returns whether any work is left."""
+        """Abort requests whose callers are gone; return True if any work is left."""
         gone = [name for name, request in self._live.items() if request.future.done()]
         if gone:
             self._engine.abort_request(gone)

@@ -38,7 +38,7 @@ _CALCULATOR = re.compile(r"<<[^<>\n]*>>")
 _STRUCK = re.compile(r"(?<![\w)}\\$~])~~(?=[^\s~])[^~\n]*(?<=\S)~~(?![\w(\\$~])")  # `a~~b` is LaTeX
 
 
-class Rule(NamedTuple):
+class MarkdownRule(NamedTuple):
     """Rewriting step, with an example of a text before and after."""
 
     name: str
@@ -147,9 +147,9 @@ def without_notes(text: str) -> str:
 
 
 RULES = (
-    Rule("calculator notes", without_notes, ("2 + 3 = <<2+3=5>>5", "2 + 3 = 5")),
-    Rule("one alphabet", one_alphabet, ("答案：５ ✅", "答案:5 ")),
-    Rule("code fences", without_code, ("```python\n5\n```\n```\n7\n```", "7")),
-    Rule("line marks", without_line_marks, ("## Result\n- 73\n---", "Result\n73\n")),
-    Rule("emphasis", without_emphasis, ("**Answer:** `2**10`", "Answer: 2**10")),
+    MarkdownRule("calculator notes", without_notes, ("2 + 3 = <<2+3=5>>5", "2 + 3 = 5")),
+    MarkdownRule("one alphabet", one_alphabet, ("答案：５ ✅", "答案:5 ")),
+    MarkdownRule("code fences", without_code, ("```python\n5\n```\n```\n7\n```", "7")),
+    MarkdownRule("line marks", without_line_marks, ("## Result\n- 73\n---", "Result\n73\n")),
+    MarkdownRule("emphasis", without_emphasis, ("**Answer:** `2**10`", "Answer: 2**10")),
 )

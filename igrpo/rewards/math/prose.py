@@ -65,7 +65,7 @@ _OPERATOR = re.compile(r"[0-9)}]\s*(?:[-+*/^×÷·⋅!²³(]|\\(?:times|cdot|div
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class MathSpan:
     """Part of a text that is mathematics: an expression, a relation or a list of these."""
 
     start: int
@@ -79,9 +79,9 @@ class Run:
         return _VALUE.search(self.text) is not None
 
 
-def runs(text: str) -> list[Run]:
+def runs(text: str) -> list[MathSpan]:
     """Return the mathematical parts of a text, in order; a list (``1, 2, and 3``) is one part."""
-    found: list[Run] = []
+    found: list[MathSpan] = []
     free = 0  # a unit (`cm^2`, `km/h`) belongs to the number before it
     for start, end in _stretches(text):
         run = _trimmed(text, max(start, free), end)
@@ -115,7 +115,7 @@ def _stretches(text: str) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _trimmed(text: str, start: int, end: int) -> Run | None:
+def _trimmed(text: str, start: int, end: int) -> MathSpan | None:
     """Strip separators at both ends, and unmatched brackets."""
     first_start, last_end = start, end
     is_minus = not text[:start].strip() or _BEFORE_MINUS.search(text[max(0, start - 12) : start]) is not None
@@ -138,7 +138,7 @@ def _trimmed(text: str, start: int, end: int) -> Run | None:
             goes_on = _CONNECTS.search(text[end:last_end]) or (
                 _CONNECTS.search(text[first_start:start]) and text[:first_start].rstrip()[-1:].isalnum()
             )
-            return Run(start, end, part, partial=goes_on is not None and goes_on is not False)
+            return MathSpan(start, end, part, partial=goes_on is not None and goes_on is not False)
     return None
 
 
@@ -159,7 +159,7 @@ def _unpaired(part: str) -> tuple[int | None, int | None]:
     return first, (opened[-1] if opened else None)
 
 
-def value(prose: Prose, run: Run) -> str | None:
+def value(prose: Prose, run: MathSpan) -> str | None:
     """Return the value of a run with the unit after it; None if the words after it change the value."""
     rest = prose.text[run.end :]
     if run.partial or _GOES_ON.match(rest):
@@ -176,7 +176,7 @@ def value(prose: Prose, run: Run) -> str | None:
     return rf"{said} \text{{ {name}}}{unit[len(name) :]}" if name and re.search(r"[0-9}π)]$", said) else said
 
 
-def unit_behind(text: str, run: Run) -> str:
+def unit_behind(text: str, run: MathSpan) -> str:
     """Return the unit, or the name of the counted thing, after a run; empty if there is none."""
     unit = _UNIT.match(text, run.end)
     if unit is None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from igrpo.rewards.math import wording
 from igrpo.rewards.math.formulas import Prose
-from igrpo.rewards.math.prose import Run, has_words, result, runs, unit_behind, value
+from igrpo.rewards.math.prose import MathSpan, has_words, result, runs, unit_behind, value
 
 _FEW_WORDS = 6
 _BEHIND = 8
@@ -71,7 +71,7 @@ def read(prose: Prose, *, closing: bool, anchored: bool = False) -> Read | None:
     return choice or _among_words(prose, found, closing=closing, anchored=anchored)
 
 
-def _among_words(prose: Prose, found: list[Run], *, closing: bool, anchored: bool) -> Read | None:
+def _among_words(prose: Prose, found: list[MathSpan], *, closing: bool, anchored: bool) -> Read | None:
     values = [run for run in found if run.has_value]
     if found and found[0].start <= _opening(prose.text) and (anchored or values == found[:1]):
         return _value(prose, found, 0)
@@ -90,7 +90,7 @@ def without_lead_in(text: str) -> str:
     return text.strip()
 
 
-def _in_prose(prose: Prose, values: list[Run]) -> Read | None:
+def _in_prose(prose: Prose, values: list[MathSpan]) -> Read | None:
     """Return the value at the end of a sentence: after its last form of *be* or similar, or its last expression."""
     text = prose.text
     copula = _last(wording.COPULA, text)
@@ -115,7 +115,7 @@ def _in_prose(prose: Prose, values: list[Run]) -> Read | None:
     return _value(prose, values, len(values) - 1)
 
 
-def _value(prose: Prose, found: list[Run], index: int) -> Read | None:
+def _value(prose: Prose, found: list[MathSpan], index: int) -> Read | None:
     """Return the value of a run, joined with adjacent runs of the same quantity (``3 hours and 20 minutes``)."""
     if _hedged(prose.text, found):
         return None
@@ -131,12 +131,12 @@ def _value(prose: Prose, found: list[Run], index: int) -> Read | None:
     return None if content is None else Read(content, is_value=True)
 
 
-def _one_quantity(text: str, one: Run, other: Run) -> bool:
+def _one_quantity(text: str, one: MathSpan, other: MathSpan) -> bool:
     unit = unit_behind(text, one)
     return bool(unit.strip()) and _COMPOUND.fullmatch(text, one.end + len(unit), other.start) is not None
 
 
-def _hedged(text: str, found: list[Run]) -> bool:
+def _hedged(text: str, found: list[MathSpan]) -> bool:
     """True if a sentence offers several values to choose from, other than a list in one expression."""
     outside = list(text)
     for run in found:

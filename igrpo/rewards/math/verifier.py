@@ -40,7 +40,7 @@ _SAVED_CHARS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Extracted:
     """Answer of a completion, and its outcome if that was determined without a worker."""
 
     text: str
@@ -130,25 +130,25 @@ class MathVerifier:
         """Kill the workers. Safe to call twice."""
         self._finalizer()
 
-    def _look(self, question: Question, texts: Sequence[str]) -> tuple[str, list[_Found]]:
+    def _look(self, question: Question, texts: Sequence[str]) -> tuple[str, list[_Extracted]]:
         """Return the gold answer, and the answers and outcomes that can be determined without a worker."""
         try:
             gold = self._gold(question)
         except Exception as error:
             reply = WorkerReply("crashed", f"of the gold answer: {described(error)}")
-            return str(question.answer), [_Found(text, None, reply) for text in texts]
+            return str(question.answer), [_Extracted(text, None, reply) for text in texts]
         return gold, [self._found(question, gold, text) for text in texts]
 
-    def _found(self, question: Question, gold: str, text: str) -> _Found:
+    def _found(self, question: Question, gold: str, text: str) -> _Extracted:
         answer = None
         try:
             answer = self._answer(text)
             outcome = self._quick(question, gold, answer)
         except Exception as error:
-            return _Found(text, answer, WorkerReply("crashed", described(error)))
-        return _Found(text, answer, None if outcome is None else WorkerReply(outcome))
+            return _Extracted(text, answer, WorkerReply("crashed", described(error)))
+        return _Extracted(text, answer, None if outcome is None else WorkerReply(outcome))
 
-    def _submitted(self, gold: str, found: Sequence[_Found]) -> dict[str | None, Future[WorkerReply]]:
+    def _submitted(self, gold: str, found: Sequence[_Extracted]) -> dict[str | None, Future[WorkerReply]]:
         """Queue the comparisons that need a worker, once per answer, and return them by answer."""
         pending = dict.fromkeys(item.answer for item in found if item.reply is None)
         shared = {"gold": gold, "conventions": asdict(self._conventions)}
@@ -198,7 +198,7 @@ class MathVerifier:
         return reply
 
     def _scores(
-        self, question: Question, gold: str, found: Sequence[_Found], jobs: dict[str | None, Future[WorkerReply]]
+        self, question: Question, gold: str, found: Sequence[_Extracted], jobs: dict[str | None, Future[WorkerReply]]
     ) -> list[Score]:
         replies = {answer: self._reply(gold, answer, job) for answer, job in jobs.items()}
         scores = []
@@ -215,7 +215,7 @@ class MathVerifier:
             self._counts.update(score.outcome for score in scores)
         return scores
 
-    def _report(self, question: Question, gold: str, found: _Found, reply: WorkerReply) -> None:
+    def _report(self, question: Question, gold: str, found: _Extracted, reply: WorkerReply) -> None:
         answer = found.answer or ""
         shown = answer if len(answer) <= _SHOWN_CHARS else answer[:_SHOWN_CHARS] + "..."
         what = f"{reply.outcome}: {reply.error}" if reply.error else reply.outcome

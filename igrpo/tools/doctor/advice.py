@@ -21,7 +21,7 @@ _ROUTES: tuple[tuple[str, tuple[Step, ...]], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FittingPlan:
     """Changes that together make the run fit, and a name for their kind."""
 
     name: str
@@ -45,18 +45,18 @@ def memory_of(config: RunConfig, shape: Shape, limit: float) -> Memory:
     return Memory(trainer_memory(config, shape, limit), engine_memory(config, shape, limit))
 
 
-def plans(config: RunConfig, shape: Shape, limit: float) -> list[Plan]:
+def plans(config: RunConfig, shape: Shape, limit: float) -> list[FittingPlan]:
     """Return up to three plans that make the run fit, mildest first; none if it fits, or if no known change suffices.
 
     The first keeps the devices and the trained weights, the second adds devices, the third trains adapters.
     """
     if memory_of(config, shape, limit).fits:
         return []
-    found: list[Plan] = []
+    found: list[FittingPlan] = []
     for name, steps in _ROUTES:
         changes = _search(config, shape, limit, steps)
         if changes is not None and all(changes != plan.changes for plan in found):
-            found.append(Plan(name, changes))
+            found.append(FittingPlan(name, changes))
         if changes is not None and not any(change.cost for change in changes):
             break  # the plan has no cost, so no other is needed
     return found

@@ -1,9 +1,9 @@
 """Estimate of tokens, operations and GPU-hours per step, by a simple model with the parameters in `Assumptions`.
 
 Training runs at an assumed share of the device's peak operations. The time of sampling is the larger of memory reads
-(the weights once per decode step, keys and values once per token) and computation. The stages of a step, and sampling
-and training, run one after the other; idle devices count towards GPU-hours. Evaluation, weight transfer, rewards that
-do not overlap with sampling, and start-up are not included.
+(the weights once per decode step, keys and values once per token) and computation. Sampling rounds run one after the
+other, then the training of the step; idle devices count towards GPU-hours. Evaluation, weight transfer, rewards that do
+not overlap with sampling, and start-up are not included.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def default_assumptions(config: RunConfig, device: Device) -> Assumptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Samples of one stage: ``questions`` prompts of ``prompt`` tokens, with ``samples`` completions each.
+class SampledRound:
+    """Samples of one round: ``questions`` prompts of ``prompt`` tokens, with ``samples`` completions each.
 
     ``questions`` is a mean over steps and may be fractional. ``trained_given`` has the lengths in tokens of the prompts
     that each completion is trained as an answer to (empty: it is not trained).
@@ -132,32 +132,32 @@ class StepCost:
 
 def step_cost(config: RunConfig, shape: Shape, assumed: Assumptions) -> StepCost:
     """Return the cost per step if completions have their assumed mean length."""
-    stages = _stages(config, assumed)
+    rounds = _rounds(config, assumed)
     objective = config.objective
     only_best = objective.advantage.select == "best" and objective.kl_beta == 0 and not objective.has_entropy_bonus
-    lessons = [
-        (prompt, stage.completion, stage.questions * (1 if only_best else stage.samples))
-        for stage in stages
-        for prompt in stage.trained_given
+    trained_rows = [
+        (prompt, sampled.completion, sampled.questions * (1 if only_best else sampled.samples))
+        for sampled in rounds
+        for prompt in sampled.trained_given
     ]
-    rows = sum(count for _, _, count in lessons)
-    trained = sum((_times(row_work(prompt, length), count) for prompt, length, count in lessons), Work())
+    rows = sum(count for _, _, count in trained_rows)
+    trained = sum((_times(row_work(prompt, length), count) for prompt, length, count in trained_rows), Work())
     forward = shape.flops.flops(trained)
     passes = (FORWARD_AND_BACKWARD + (config.objective.kl_beta > 0)) * config.trainer.epochs
     passes += config.updates_per_step > 1
     again = config.trainer.epochs if config.trainer.activation_checkpointing else 0
     computed = forward * (passes + again) / (assumed.device.flops * assumed.training_share)
     server = isinstance(config.rollout, VllmServerConfig)
-    sampling = sum(shape.flops.flops(stage.prefill) + shape.flops.flops(stage.decode) for stage in stages)
+    sampling = sum(shape.flops.flops(sampled.prefill) + shape.flops.flops(sampled.decode) for sampled in rounds)
     return StepCost(
-        samples=round(sum(stage.questions * stage.samples for stage in stages)),
+        samples=round(sum(sampled.questions * sampled.samples for sampled in rounds)),
         trained_rows=round(rows),
-        generated=round(sum(stage.generated for stage in stages)),
-        prefilled=sum(stage.prefill.tokens for stage in stages),
+        generated=round(sum(sampled.generated for sampled in rounds)),
+        prefilled=sum(sampled.prefill.tokens for sampled in rounds),
         trained_tokens=trained.tokens * config.trainer.epochs,
         sampling_flops=sampling,
         training_flops=forward * passes,
-        sampling_seconds=sum(_sampling_seconds(config, shape, assumed, stage) for stage in stages),
+        sampling_seconds=sum(_sampling_seconds(config, shape, assumed, sampled) for sampled in rounds),
         training_seconds=computed / config.processes,
         devices=config.processes + (assumed.server_devices if server else 0),
         steps=planned_steps(config),
@@ -191,8 +191,8 @@ def compared_runs(config: RunConfig) -> dict[str, RunConfig]:
     return both_algorithms(config) | {NAMES[config.algorithm.name]: config}
 
 
-def _stages(config: RunConfig, assumed: Assumptions) -> list[Stage]:
-    """Return the stages of a step; the numbers of critiques and verifications are upper bounds."""
+def _rounds(config: RunConfig, assumed: Assumptions) -> list[SampledRound]:
+    """Return the sampling rounds of a step; the numbers of critiques and verifications are upper bounds."""
     questions, completion, plan = config.trainer.questions_per_step, assumed.completion_tokens, config.plan
     mean = questions * plan.other_share
     once = int(mean) if mean.denominator == 1 else float(mean)
@@ -201,15 +201,15 @@ def _stages(config: RunConfig, assumed: Assumptions) -> list[Stage]:
         return assumed.question_tokens + texts * min(completion, config.prompt.max_draft_tokens)
 
     return [
-        Stage(count, part.per_prompt, prompt(part.shown), completion, tuple(map(prompt, part.trained)))
+        SampledRound(count, part.per_prompt, prompt(part.shown), completion, tuple(map(prompt, part.trained)))
         for count, parts in ((once, plan.other), (questions - once, plan.parts))
         for part in parts
         for _ in range(part.prompts)
     ]
 
 
-def _sampling_seconds(config: RunConfig, shape: Shape, assumed: Assumptions, stage: Stage) -> float:
-    """Return the sampling time of a stage.
+def _sampling_seconds(config: RunConfig, shape: Shape, assumed: Assumptions, sampled: SampledRound) -> float:
+    """Return the sampling time of a round.
 
     The longest completion is assumed to reach its limit, so that this number of decode steps reads the weights.
     """
@@ -217,25 +217,25 @@ def _sampling_seconds(config: RunConfig, shape: Shape, assumed: Assumptions, sta
     split = rollout.tensor_parallel if isinstance(rollout, VllmConfig) else 1
     devices = assumed.server_devices if isinstance(rollout, VllmServerConfig) else config.processes
     engines = max(1, devices // split)
-    rows = math.ceil(stage.questions * stage.samples / engines)
+    rows = math.ceil(sampled.questions * sampled.samples / engines)
     width = 2 if config.trainer.precision == "bf16" else widths_of(config).compute
-    waves = math.ceil(rows / _rows_at_a_time(config, shape, assumed, stage))
+    waves = math.ceil(rows / _rows_at_a_time(config, shape, assumed, sampled))
     weights = shape.parameters * width / split
     read = waves * config.sampling.max_completion_tokens * weights
-    read += (stage.decode.attended / engines) * kv_bytes(shape, width) / split
-    flops = (shape.flops.flops(stage.decode) + shape.flops.flops(stage.prefill)) / (engines * split)
+    read += (sampled.decode.attended / engines) * kv_bytes(shape, width) / split
+    flops = (shape.flops.flops(sampled.decode) + shape.flops.flops(sampled.prefill)) / (engines * split)
     device = assumed.device
     return max(read / (device.bandwidth * assumed.bandwidth_share), flops / (device.flops * assumed.sampling_share))
 
 
-def _rows_at_a_time(config: RunConfig, shape: Shape, assumed: Assumptions, stage: Stage) -> int:
+def _rows_at_a_time(config: RunConfig, shape: Shape, assumed: Assumptions, sampled: SampledRound) -> int:
     """Return the number of rows decoded together: the engine's limit, or the sequences that fit its cache."""
     rollout = config.rollout
     if isinstance(rollout, LocalRolloutConfig):
         return rollout.max_batch_rows
     engine = engine_memory(config, shape, assumed.device.memory * GIB)
     assert engine is not None, "rollout is vLLM"
-    each = engine.token * (stage.prompt + stage.completion) + engine.state
+    each = engine.token * (sampled.prompt + sampled.completion) + engine.state
     return max(1, min(rollout.max_num_seqs, int(engine.cache / each)))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from igrpo.config.schema import RunConfig
 from igrpo.models.load import AttentionError
-from igrpo.tools.doctor.advice import Memory, Plan, memory_of, plans
+from igrpo.tools.doctor.advice import FittingPlan, Memory, memory_of, plans
 from igrpo.tools.doctor.cost import Assumptions, StepCost, compared_runs, default_assumptions, step_cost
 from igrpo.tools.doctor.device import DEVICES, GIB, on_cpu
 from igrpo.tools.doctor.memory import trainer_memory
@@ -30,7 +30,7 @@ class Diagnosis:
     config: RunConfig
     shape: Shape | None
     memory: Memory | None
-    plans: Sequence[Plan]
+    plans: Sequence[FittingPlan]
     costs: dict[str, StepCost]
     assumed: Assumptions | None
     references: Sequence[Reference]
@@ -46,7 +46,7 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says beside the settings of the run.
+    """Options of the command line in addition to the settings of the run.
 
     Attributes:
         memory: GiB of a device (None: what CUDA reports on this machine, else that of ``device``).
@@ -54,7 +54,7 @@ class Options:
         mean_tokens: mean length of a completion (None: half of sampling.max_completion_tokens).
         server_devices: number of devices of a vLLM server (None: rollout.tensor_parallel).
         load: load the model (None: unless it is large and there is no CUDA device).
-        draft_seconds: time limit for measuring what a draft is worth.
+        draft_seconds: time limit for measuring the worth of a draft.
     """
 
     memory: float | None = None

@@ -15,7 +15,7 @@ import torch
 from igrpo import assembly
 from igrpo.assembly import Policy
 from igrpo.config.schema import RunConfig
-from igrpo.evaluation.draft_worth import draft_worth, no_worth
+from igrpo.evaluation.draft_worth import draft_worth, no_worth_warning
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.evaluation.result import QuestionResult
 from igrpo.prompts.builder import PromptBuilder
@@ -48,12 +48,12 @@ def worth_check(
             parts = assembly.Parts(policy, engine, reward, prompts)
             portions = [questions[start : start + _TOGETHER] for start in range(0, len(questions), _TOGETHER)]
             evaluators = [assembly.build_evaluator(_small(config), portion, parts) for portion in portions]
-            rows = asyncio.run(_asked(evaluators, seconds))
+            rows = asyncio.run(_evaluated(evaluators, seconds))
     except torch.OutOfMemoryError:
         return Check(DRAFT_WORTH, "not checked", "not measured: the memory of the device does not suffice")
     except (ValueError, RewardError, FloatingPointError) as error:
         return Check(DRAFT_WORTH, "failed" if config.evaluation.draft_conditioned else "not checked", str(error))
-    return _told(config, rows, len(questions), seconds)
+    return _check(config, rows, len(questions), seconds)
 
 
 def _small(config: RunConfig) -> RunConfig:
@@ -61,20 +61,20 @@ def _small(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"evaluation": config.evaluation.model_copy(update=settings)})
 
 
-async def _asked(evaluators: Sequence[Evaluator], seconds: float) -> list[QuestionResult]:
+async def _evaluated(evaluators: Sequence[Evaluator], seconds: float) -> list[QuestionResult]:
     """Return the results of the questions that were finished in time."""
-    found: list[QuestionResult] = []
+    results: list[QuestionResult] = []
     try:
         async with asyncio.timeout(seconds) as limit:
             for evaluator in evaluators:
-                found += (await evaluator.run()).per_question
+                results += (await evaluator.run()).per_question
     except TimeoutError:
         if not limit.expired():
             raise
-    return found
+    return results
 
 
-def _told(config: RunConfig, rows: Sequence[QuestionResult], asked: int, seconds: float) -> Check:
+def _check(config: RunConfig, rows: Sequence[QuestionResult], asked: int, seconds: float) -> Check:
     worth = draft_worth([row.single_shot for row in rows], [row.draft_conditioned for row in rows])
     more = f"more than {seconds:g} s are needed (--draft-seconds)"
     if worth is None:
@@ -83,7 +83,7 @@ def _told(config: RunConfig, rows: Sequence[QuestionResult], asked: int, seconds
     of = f"{len(rows)} development questions of {_SAMPLES} samples"
     text = f"{worth}; {of}" + (f", of {asked}: {more}" if len(rows) < asked else "")
     if without_judges(config.reward) != config.reward:
-        text += "; a rule decided in the judge's place"
+        text += "; judged by the rule instead of the judge"
     if config.plan.learns_from_drafts and worth.is_nothing:
-        return Check(DRAFT_WORTH, "warning", f"{text}; {no_worth(worth, f'prompt={config.prompt.name}')}")
+        return Check(DRAFT_WORTH, "warning", f"{text}; {no_worth_warning(worth, f'prompt={config.prompt.name}')}")
     return Check(DRAFT_WORTH, "ok" if worth.unknown is None else "not checked", text)

@@ -13,7 +13,7 @@ from igrpo.config.schema import RunConfig
 from igrpo.data.sources import read_source
 from igrpo.prompts.builder import PromptBuilder, PromptError
 from igrpo.rewards.base import RewardError
-from igrpo.settings.data import HubDataConfig, MadeDataConfig
+from igrpo.settings.data import GeneratedDataConfig, HubDataConfig
 from igrpo.settings.model import HuggingFaceModelConfig
 from igrpo.settings.rollout import LocalRolloutConfig
 from igrpo.tools.doctor.draft_worth import worth_check
@@ -114,7 +114,7 @@ def _model_checks(
 def _data_absent(config: RunConfig) -> str:
     """Return why the data cannot be read on this machine; empty if it can."""
     data = config.data
-    if isinstance(data, MadeDataConfig) or _is_remote(config):  # data from the hub may be in the cache
+    if isinstance(data, GeneratedDataConfig) or _is_remote(config):  # data from the hub may be in the cache
         return ""
     name = data.dataset if isinstance(data, HubDataConfig) else data.path
     if Path(name).expanduser().exists():

@@ -12,6 +12,7 @@ from rich.text import Text
 from igrpo.config.checks import longest_row
 from igrpo.config.facts import cut_thinking
 from igrpo.config.schema import RunConfig
+from igrpo.messages import count
 from igrpo.tools.doctor.cost import NAMES, Assumptions
 from igrpo.tools.doctor.device import GIB, DeviceMemory, on_cpu
 from igrpo.tools.doctor.diagnosis import Diagnosis
@@ -57,7 +58,7 @@ def _closing(found: Diagnosis) -> tuple[str, str]:
 def _head(config: RunConfig, shape: Shape) -> Text:
     trained = trained_parameters(config, shape)
     what = "all trained" if not config.lora.rank else f"{trained:,} trained (adapters of rank {config.lora.rank})"
-    where = f"{config.trainer.strategy} on {_count(config.processes, 'device')}, rollout={config.rollout.name}"
+    where = f"{config.trainer.strategy} on {count(config.processes, 'device')}, rollout={config.rollout.name}"
     return Text(f"{config.run_name}: {shape.name}, {shape.parameters:,} parameters, {what}; {where}", style="bold")
 
 
@@ -221,10 +222,6 @@ def _token(engine: EngineMemory) -> str:
     return f"{engine.token / 1024:,.0f} KiB per token" + (
         f", {engine.state / 2**20:,.0f} MiB per sequence" if engine.state else ""
     )
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _tensor_parallel(config: RunConfig) -> int:

@@ -23,8 +23,8 @@ TYPOS = {
     "trainer=null": "trainer=null: not one of cpu, ddp, fsdp2, single",
     "trainer=5": "trainer=5: not one of cpu, ddp, fsdp2, single",
     "trainer={stpes:5}": "trainer={'stpes': 5}: not one of cpu, ddp, fsdp2, single",
-    "trainer.steps": "'trainer.steps' is no setting: write KEY=VALUE, without blanks",
-    "=3": "'=3' is no setting: write KEY=VALUE, without blanks",
+    "trainer.steps": "'trainer.steps' is not a setting: write KEY=VALUE, without spaces",
+    "=3": "'=3' is not a setting: write KEY=VALUE, without spaces",
     "run_name=[1": (
         "'run_name=[1' cannot be read (no viable alternative at input '[1'); put a text with brackets, commas, quotes "
         "or other signs in quotes: \"run_name='[1'\""
@@ -139,7 +139,7 @@ PRESETS = {
     "defaults:\n  - override /algoritm: grpo\n": (
         "In 'experiment/mine': Could not override 'algoritm'. No match in the defaults list."
     ),
-    "trainer: [1\n": "mine.yaml, line 3: no valid YAML: expected ',' or ']', but got '<stream end>'",
+    "trainer: [1\n": "mine.yaml, line 3: not valid YAML: expected ',' or ']', but got '<stream end>'",
     "trainer: 3\n": "trainer=3: input should be a valid dictionary or instance of TrainerConfig",
 }
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from igrpo.data.boxed import last_boxed
 from igrpo.rewards.math.extraction import ANSWER_FORMATS, AnswerFormat, extract_answer, extract_gold
-from igrpo.rewards.math.markdown import RULES, Rule, plain
+from igrpo.rewards.math.markdown import RULES, MarkdownRule, plain
 from igrpo.rewards.math.thinking import LAYOUTS, Layout, without_thinking
 from igrpo.rewards.math.verifier import MathVerifier
 from igrpo.rewards.math.wording import ANCHORS, DOUBTS, Wording
@@ -212,7 +212,7 @@ def test_a_doubtful_sentence_gives_no_answer(one: Wording) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_markdown_rules(rule: Rule) -> None:
+def test_markdown_rules(rule: MarkdownRule) -> None:
     before, after = rule.example
     assert rule.rewrite(before) == after
     assert rule.rewrite(after) == after

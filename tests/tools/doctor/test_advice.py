@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from igrpo.config.checks import cross_field_problems
-from igrpo.tools.doctor.advice import Plan, applied, memory_of, plans
+from igrpo.tools.doctor.advice import FittingPlan, applied, memory_of, plans
 from igrpo.tools.doctor.changes import MILD, adapters, eight_bit, half_weights, more_devices
 from igrpo.tools.doctor.device import GIB
 from igrpo.tools.doctor.shape import shape_of
@@ -116,7 +116,7 @@ def test_every_plan_fits_whatever_the_run(memory: int, model: str, rollout: str,
     found = plans(config, shape, limit)
     assert (found == []) or not memory_of(config, shape, limit).fits
     for plan in found:
-        assert isinstance(plan, Plan)
+        assert isinstance(plan, FittingPlan)
         after = applied(config, plan.changes)
         assert memory_of(after, shape, limit).fits
         assert cross_field_problems(after) == []

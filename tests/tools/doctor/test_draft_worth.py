@@ -94,7 +94,7 @@ def test_what_was_done_in_time_counts(problems: str) -> None:
 def test_no_judge_is_asked(problems: str) -> None:
     judge = ("reward=judge", "reward.base_url=https://judge.invalid/v1", "reward.model=m")
     check = worth(composed(SHORT, *BYTES[:-1], *judge, problems))
-    assert check.text.endswith("; a rule decided in the judge's place")
+    assert check.text.endswith("; judged by the rule instead of the judge")
 
 
 def test_a_reward_that_scores_nothing_measures_nothing(problems: str) -> None:
