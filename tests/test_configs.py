@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from igrpo.config import ConfigError
+from igrpo.config import SCHEMA_VERSION, ConfigError
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import MOUNTED, choices, groups, shipped
 from tests.composed import group_size
@@ -56,7 +56,7 @@ def test_nothing_is_overlooked() -> None:
 def test_every_choice_of_every_group(group: str, name: str) -> None:
     with Composer("train") as composer:
         run = composer.check_run([*COMPANIONS.get((group, name), []), f"{PLACES.get(group, group)}={name}"])
-    assert run.config.schema_version == 4
+    assert run.config.schema_version == SCHEMA_VERSION
 
 
 def test_a_reward_without_verdicts_is_refused_alone() -> None:

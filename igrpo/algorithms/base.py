@@ -6,7 +6,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from igrpo.algorithms.plan import SamplingPlan
 from igrpo.generation.base import Engine, SamplingParams, complete
@@ -29,6 +29,7 @@ class Algorithm(Section, ABC):
     `igrpo.algorithms.registry`.
     """
 
+    title: ClassVar[str]  #: name in tables
     name: str
 
     @abstractmethod
@@ -54,6 +55,10 @@ class Algorithm(Section, ABC):
     @property
     def transferring(self) -> CrossPromptConfig | None:
         """Settings for samples trained as answers to a prompt other than their own; None if there are none."""
+        return None
+
+    def plain_answers(self, total: int) -> int | None:
+        """Return n if the settings train as GRPO does on n answers, up to sampling seeds; None if they do not."""
         return None
 
     @property

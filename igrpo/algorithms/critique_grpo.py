@@ -47,6 +47,7 @@ class CritiqueGRPO(Algorithm):
     ``kept`` (k < n) of the refinements are trained beside the answers, as answers to the question, using ``transfer``.
     """
 
+    title = "Critique-GRPO"
     name: Literal["critique_grpo"]
     answers: PositiveInt
     kept: PositiveInt

@@ -15,11 +15,15 @@ from igrpo.types import Question, Rollout, TrainingGroup, scored
 class GRPO(Algorithm):
     """GRPO: ``answers`` (G) completions of q, all of them trained."""
 
+    title = "GRPO"
     name: Literal["grpo"]
     answers: PositiveInt
 
     def plan(self, total: int) -> SamplingPlan:
         return SamplingPlan((PlannedSamples("answer", 1, self.answers, trained=(0,)),), frozenset({self.answers}))
+
+    def plain_answers(self, total: int) -> int:
+        return self.answers
 
     def problems(self, total: int) -> Iterator[str]:
         if self.answers > total:

@@ -22,7 +22,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from igrpo.algorithms.base import Algorithm, RolloutContext
 from igrpo.algorithms.plan import PlannedSamples, SamplingPlan
-from igrpo.algorithms.selection import RULES, choose
+from igrpo.algorithms.selection import RULES, Selection, TieRule, choose
 from igrpo.settings.base import UnitShare
 from igrpo.settings.importance_weights import CrossPromptConfig
 from igrpo.types import Prompt, Question, Rollout, Sample, TrainingGroup, scored, scores
@@ -38,12 +38,13 @@ class IGRPO(Algorithm):
     is this share of the step's questions, rounded up or down.
     """
 
+    title = "iGRPO"
     name: Literal["igrpo"]
     drafts: NonNegativeInt
     rounds: PositiveInt
     show: PositiveInt
-    selection: Literal["best", "random", "worst", "first", "wrong", "none"]
-    ties: Literal["random", "first", "shortest", "longest"]
+    selection: Selection
+    ties: TieRule
     all_failed: Literal["show", "skip"]
     train_on: tuple[Literal["draft", "refine", "internalize"], ...] = Field(strict=False, min_length=1)
     joint_baseline: bool
@@ -69,6 +70,9 @@ class IGRPO(Algorithm):
             return SamplingPlan((drafts, refinements), frozenset(sizes))
         share = Fraction(str(self.bare_fraction))  # exact: 0.29 x 100 is 28.99... in floats
         return SamplingPlan((drafts, refinements), frozenset({*sizes, total}), (answers,), share)
+
+    def plain_answers(self, total: int) -> int | None:
+        return self.plan(total).plain_answers  # without drafts, or if no prompt shows one
 
     async def rollout(self, question: Question, context: RolloutContext) -> Rollout:
         q = context.prompts.question_prompt(question)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from igrpo.types import Role
@@ -74,6 +74,13 @@ class SamplingPlan:
     def drafts(self) -> int:
         """N, the number of drafts per question."""
         return sum(part.samples for part in self.parts if part.role == "draft")
+
+    @property
+    def plain_answers(self) -> int | None:
+        """Number of samples that are trained, if each is trained once, as an answer to the bare question; else None."""
+        trained = [replace(part, role="answer") for part in self.parts if part.trained]
+        plain = PlannedSamples("answer", 1, self.rows, trained=(0,))
+        return self.rows if trained == [plain] and not self.varies and not self.other else None
 
     @property
     def learns_from_drafts(self) -> bool:

@@ -11,4 +11,7 @@ from igrpo.algorithms.grpo import GRPO
 from igrpo.algorithms.igrpo import IGRPO
 from igrpo.algorithms.self_verification import SelfVerification
 
+#: The algorithm that the others are compared with.
+BASELINE = "grpo"
+
 AlgorithmConfig = Annotated[GRPO | IGRPO | CritiqueGRPO | SelfVerification, Field(discriminator="name")]

@@ -8,6 +8,7 @@ from typing import Literal
 
 from igrpo.types import Completion, Score
 
+Selection = Literal["best", "random", "worst", "first", "wrong", "none"]
 TieRule = Literal["random", "first", "shortest", "longest"]
 
 #: A selection rule: takes the scores and completions of N drafts, a seeded generator and the tie rule, and returns the
@@ -44,7 +45,8 @@ def none(scores_N: Sequence[Score], drafts_N: Sequence[Completion], rng: random.
     """Select no draft: drafts are sampled, but the refinement prompt is the bare question."""
 
 
-RULES: dict[str, SelectionRule] = {
+#: Selection rules, by ``algorithm.selection``.
+RULES: dict[Selection, SelectionRule] = {
     "best": best,
     "random": random_draft,
     "worst": worst,

@@ -93,6 +93,7 @@ class SelfVerification(Algorithm):
     with equal probability (if the buffer has both); otherwise, draw uniformly.
     """
 
+    title = "Self-Verification"
     name: Literal["self_verification"]
     answers: PositiveInt
     buffer: PositiveInt

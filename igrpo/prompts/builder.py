@@ -38,8 +38,6 @@ class PromptBuilder:
         tokenizer: a Hugging Face tokenizer.
         chat_template: use of the tokenizer's chat template: ``auto`` (if it has one), ``require`` or ``off``.
         system: text that opens each prompt.
-        question, refinement, critique, revision, verification: the layouts, each a text (the user's turn) or the turns
-            of a conversation; ``{problem}``, ``{draft}`` and ``{critique}`` are replaced literally wherever they occur.
         verdict_right, verdict_wrong: the words that a verification puts in its box.
         draft_separator: text between two drafts, if several are shown.
         cut_marker: text that replaces the middle of a long draft.
@@ -47,6 +45,8 @@ class PromptBuilder:
         max_question_tokens: limit on a problem's own tokens.
         max_draft_tokens: limit per draft and per critique; a longer one keeps its head and tail.
         today: date for a chat template that asks for it. None: the date of the computer's clock.
+        layouts: those of `igrpo.settings.prompt.SHOWS`, each a text (the user's turn) or the turns of a conversation;
+            ``{problem}``, ``{draft}`` and ``{critique}`` are replaced literally wherever they occur.
 
     Raises:
         PromptError: a layout lacks its mark, or cannot be encoded by the tokenizer.
@@ -58,11 +58,6 @@ class PromptBuilder:
         *,
         chat_template: Literal["auto", "require", "off"],
         system: str,
-        question: LayoutConfig,
-        refinement: LayoutConfig,
-        critique: LayoutConfig,
-        revision: LayoutConfig,
-        verification: LayoutConfig,
         verdict_right: str,
         verdict_wrong: str,
         draft_separator: str,
@@ -71,14 +66,11 @@ class PromptBuilder:
         max_question_tokens: int,
         max_draft_tokens: int,
         today: date | None = None,
+        **layouts: LayoutConfig,
     ) -> None:
         builder = LayoutBuilder(tokenizer, chat_template, system, today or date.today())  # noqa: DTZ011 (the user's day)
-        templates = {
-            "question": question, "refinement": refinement, "critique": critique, "revision": revision,
-            "verification": verification,
-        }  # fmt: skip
         self._tokenizer = tokenizer
-        self._layouts = {key: builder.layout(key, text) for key, text in templates.items()}
+        self._layouts = {key: builder.layout(key, text) for key, text in layouts.items()}
         self._draft_separator = builder.encode("draft_separator", draft_separator)
         self._cut_marker = builder.encode("cut_marker", cut_marker)
         for key, word in (("verdict_right", verdict_right), ("verdict_wrong", verdict_wrong)):
@@ -122,7 +114,7 @@ class PromptBuilder:
 
     def critique_prompt(self, question: Question, answer: Completion) -> Prompt:
         """Build a prompt that asks for a critique of an answer (Critique-GRPO); it does not contain the gold answer."""
-        return self._about("critique", question, answer)
+        return self.about("critique", question, answer)
 
     def revision_prompt(self, question: Question, answer: Completion, critique: Completion) -> Prompt:
         """Build a prompt that asks for a refinement of an answer, given a critique of it (Critique-GRPO)."""
@@ -133,7 +125,13 @@ class PromptBuilder:
 
     def verification_prompt(self, question: Question, answer: Completion) -> Prompt:
         """Build a prompt that asks if an answer is right (Self-Verification); it does not contain the gold answer."""
-        return self._about("verification", question, answer)
+        return self.about("verification", question, answer)
+
+    def about(self, key: str, question: Question, answer: Completion) -> Prompt:
+        """Build a prompt of the layout ``key``, which shows the problem and an answer to it."""
+        draft, layout = self._shown(answer), self._layouts[key]
+        filled = fill(layout, {"problem": self._problem(question), "draft": draft.ids})
+        return Prompt(filled, draft.kept, draft.left_out, opened=layout.opened)
 
     def fits(self, question: Question) -> bool:
         """True if the problem is within its token budget."""
@@ -153,11 +151,6 @@ class PromptBuilder:
     def _longest(self, layout: PromptLayout, draft: int, critique: int) -> int:
         most = {"problem": self.max_question_tokens, "draft": draft, "critique": critique}
         return fixed_tokens(layout) + sum(most[piece] for piece in layout.pieces if isinstance(piece, str))
-
-    def _about(self, key: str, question: Question, answer: Completion) -> Prompt:
-        draft, layout = self._shown(answer), self._layouts[key]
-        filled = fill(layout, {"problem": self._problem(question), "draft": draft.ids})
-        return Prompt(filled, draft.kept, draft.left_out, opened=layout.opened)
 
     def _problem(self, question: Question) -> tuple[int, ...]:
         ids = self._encode_problem(question)

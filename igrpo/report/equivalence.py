@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from igrpo.algorithms.base import Algorithm
 from igrpo.algorithms.grpo import GRPO
-from igrpo.algorithms.plan import PlannedSamples
 from igrpo.algorithms.registry import AlgorithmConfig
 from igrpo.report.conditions import compared_settings
 from igrpo.settings.reward import RewardConfig
@@ -64,12 +63,10 @@ def _without_drafts(config: _Config) -> None:
     algorithm = _algorithm(config)
     if algorithm is None:
         return
-    plan = algorithm.plan(int(config["completions_per_question"]))
-    trained = [part for part in plan.parts if part.trained]
-    plain = PlannedSamples("answer", 1, trained[0].samples, trained=(0,))
-    if [replace(part, role="answer") for part in trained] == [plain] and not plan.varies and not plan.other:
-        same = GRPO(name="grpo", answers=plain.samples)
-        config |= {"algorithm": same.model_dump(), "completions_per_question": plain.samples}
+    answers = algorithm.plain_answers(int(config["completions_per_question"]))
+    if answers is not None:
+        same = GRPO(name="grpo", answers=answers)
+        config |= {"algorithm": same.model_dump(), "completions_per_question": answers}
 
 
 def _one_update(config: _Config) -> None:

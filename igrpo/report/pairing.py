@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from igrpo.algorithms.registry import BASELINE
 from igrpo.report.conditions import RunGroup, compared_settings
 from igrpo.report.labels import listed
 
@@ -39,12 +40,13 @@ def _is_plain(group: RunGroup) -> bool:
     imitates = config["objective"].get("advantage", {}).get("select", "all") != "all"
     algorithm = config["algorithm"]
     whole = algorithm.get("answers") == config["completions_per_question"]
-    return algorithm["name"] == "grpo" and whole and not imitates
+    return algorithm["name"] == BASELINE and whole and not imitates
 
 
 def _plainness(group: RunGroup) -> tuple[bool, int]:
     """Sort key: GRPO's own objective before others, then the larger budget; on ties ``max`` takes the first."""
-    return group.config["objective"].get("name") == "grpo", int(group.config["completions_per_question"])
+    config = group.config
+    return config["objective"].get("name") == config["algorithm"]["name"], int(config["completions_per_question"])
 
 
 def pairs_with_baselines(groups: Sequence[RunGroup], base: RunGroup) -> list[tuple[RunGroup, RunGroup]]:

@@ -34,8 +34,8 @@ from igrpo.settings.model import HuggingFaceModelConfig, TinyModelConfig
 from igrpo.settings.reward import (
     NOT_SCORING,
     EngineJudgeConfig,
-    FormatConfig,
     GenerativeJudgeConfig,
+    MathVerifyConfig,
     PythonRewardConfig,
     RewardConfig,
     SingleRewardConfig,
@@ -165,8 +165,8 @@ def _source_of(reward: SingleRewardConfig) -> dict[str, str]:
     if isinstance(reward, PythonRewardConfig):
         return {name: file_print(path) for name, path in user_files(reward.target.partition(":")[0])}
     own = Path(inspect.getfile(igrpo.rewards)).parent
-    if isinstance(reward, FormatConfig):
-        return {"igrpo/rewards/format.py": file_print(own / "format.py")}
+    if not isinstance(reward, MathVerifyConfig | GenerativeJudgeConfig):
+        return {f"igrpo/rewards/{reward.name}.py": file_print(own / f"{reward.name}.py")}
     verifier = {"igrpo/rewards/math": _hash_texts(map(file_print, sorted((own / "math").rglob("*.py"))))}
     found = verifier | {name: version(name) for name in _VERIFIER_PACKAGES}
     if isinstance(reward, GenerativeJudgeConfig):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from igrpo.algorithms.base import Algorithm
 from igrpo.algorithms.plan import PlannedSamples
 from igrpo.algorithms.registry import AlgorithmConfig
+from igrpo.config.composing.folders import choices
 from igrpo.types import Completion, Prompt, Question, Role, Rollout
 from tests.algorithms import fakes
 from tests.algorithms.fakes import ScriptedEngine, context
@@ -107,7 +108,9 @@ DRAWN = {
 
 def test_every_algorithm_has_settings_to_draw() -> None:
     union, _ = get_args(AlgorithmConfig)
-    assert {get_args(one.model_fields["name"].annotation)[0] for one in get_args(union)} == DRAWN.keys()
+    names = {get_args(one.model_fields["name"].annotation)[0] for one in get_args(union)}
+    assert names == DRAWN.keys() == {choice.name for choice in choices("algorithm")}
+    assert len({one.title for one in get_args(union)}) == len(DRAWN)
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -129,6 +132,9 @@ def test_what_is_sampled_and_trained_is_what_the_plan_says(name: str, data: st.D
             parts = tuple(part for part in parts if part.always)
         assert (asked(rollout), trained(rollout)) == expected(parts, skipped)
         assert {len(group.samples) for group in rollout.groups} <= plan.group_sizes
+        if (answers := algorithm.plain_answers(total)) is not None:  # the report calls it GRPO
+            assert [len(group.samples) for group in rollout.groups] == [answers]
+            assert {texts for _, texts in trained(rollout)} == {0}
         assert plan.rows >= sum(len(group.samples) for group in rollout.groups) or rollout in others
         texts = [PROMPTS.asked(one.prompt)[1] for one in rollout.samples if one.verified is None]
         assert texts == [len(one.context) for one in rollout.samples if one.verified is None]

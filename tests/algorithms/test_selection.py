@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from igrpo.algorithms.selection import RULES, best, choose, first, none, random_draft, worst, wrong
+from igrpo.algorithms.selection import RULES, Selection, best, choose, first, none, random_draft, worst, wrong
 from igrpo.types import Score
 from tests.algorithms.fakes import completion, score
 
@@ -103,3 +104,7 @@ def test_choosing_k_is_choosing_again_among_the_rest(rewards: list[float], k: in
         assert [rewards[i] for i in chosen] == sorted(rewards, reverse=True)[: len(chosen)]
     if rule != "none":
         assert chosen[0] == RULES[rule](scores, drafts, rng(), "first")  # one draft is chosen as ever
+
+
+def test_every_setting_value_has_its_rule() -> None:
+    assert RULES.keys() == set(get_args(Selection))

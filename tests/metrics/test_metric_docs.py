@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from igrpo.config.composing.folders import choices
 from igrpo.metrics.alarms import Alarms
 from igrpo.metrics.definitions import SECTIONS, STEP_METRICS, as_markdown
 from tests.composed import config as composed
-from tests.training.small_run import ALGORITHMS, ScriptedReward, fit, make, spread
+from tests.training.small_run import ScriptedReward, fit, make, spread
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", [choice.name for choice in choices("algorithm")])
 def test_every_name_is_defined(algorithm: str, tmp_path: Path) -> None:
     wrong = ScriptedReward(lambda completion: -spread(completion))  # no answer is right: all are criticised
     module = make(algorithm, wrong)

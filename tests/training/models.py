@@ -33,32 +33,10 @@ def objective(**changes: Any) -> ObjectiveConfig:
 
 def trainer(**changes: Any) -> TrainerConfig:
     settings: dict[str, Any] = {
-        "strategy": "single",
-        "devices": 1,
-        "nodes": 1,
-        "collective_timeout_s": 60.0,
-        "device": "cpu",
-        "precision": "fp32",
-        "activation_checkpointing": False,
-        "optimizer": "adamw",
-        "threads": 1,
-        "steps": 10,
-        "questions_per_step": 2,
-        "epochs": 1,
-        "minibatches": 1,
-        "tokens_per_microbatch": 4096,
-        "head_chunk": 7,
-        "learning_rate": 0.01,
-        "betas": (0.9, 0.95),
-        "adam_eps": 1e-8,
-        "weight_decay": 0.0,
-        "schedule": "constant",
-        "warmup_share": 0.0,
-        "minimum_lr_share": 0.1,
-        "clip_norm": 1e9,
-        "on_nonfinite": "stop",
-    }
-    return TrainerConfig(**(settings | changes))
+        "collective_timeout_s": 60.0, "steps": 10, "questions_per_step": 2, "tokens_per_microbatch": 4096,
+        "head_chunk": 7, "learning_rate": 0.01, "clip_norm": 1e9,
+    }  # fmt: skip
+    return TrainerConfig.model_validate(SHIPPED.trainer.model_dump() | settings | changes)
 
 
 def qwen(seed: int = 0, vocabulary: int = 23) -> Any:

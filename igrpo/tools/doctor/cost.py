@@ -11,12 +11,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from igrpo.algorithms.grpo import GRPO
-from igrpo.algorithms.igrpo import IGRPO
+from omegaconf import OmegaConf
+from pydantic import TypeAdapter
+
+from igrpo.algorithms.registry import BASELINE, AlgorithmConfig
+from igrpo.config.composing.folders import shipped
+from igrpo.config.composing.resolvers import register
 from igrpo.config.facts import planned_steps
 from igrpo.config.schema import RunConfig
 from igrpo.models.flops import FORWARD_AND_BACKWARD, Work, decode_work, prefill_work, row_work
-from igrpo.settings.importance_weights import CrossPromptWeightsConfig
 from igrpo.settings.rollout import LocalRolloutConfig, VllmConfig, VllmServerConfig
 from igrpo.tools.doctor.activations import widths_of
 from igrpo.tools.doctor.device import GIB, Device
@@ -24,13 +27,9 @@ from igrpo.tools.doctor.engine import engine_memory
 from igrpo.tools.doctor.memory import kv_bytes
 from igrpo.tools.doctor.shape import Shape
 
-#: Names of algorithms in tables.
-NAMES = {
-    "grpo": "GRPO",
-    "igrpo": "iGRPO",
-    "critique_grpo": "Critique-GRPO",
-    "self_verification": "Self-Verification",
-}
+#: The algorithms that this project compares.
+_COMPARED = (BASELINE, "igrpo")
+_ALGORITHM: TypeAdapter[AlgorithmConfig] = TypeAdapter(AlgorithmConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,29 +165,22 @@ def step_cost(config: RunConfig, shape: Shape, assumed: Assumptions) -> StepCost
 
 def both_algorithms(config: RunConfig) -> dict[str, RunConfig]:
     """Return GRPO and iGRPO with equal samples per question; the run's own settings replace those of its algorithm."""
-    total = config.completions_per_question
-    grpo = GRPO(name="grpo", answers=total)
-    igrpo = IGRPO(
-        name="igrpo",
-        drafts=total // 2,
-        rounds=1,
-        show=1,
-        selection="best",
-        ties="random",
-        all_failed="show",
-        train_on=("refine",),
-        joint_baseline=False,
-        transfer=CrossPromptWeightsConfig(method="truncate", level="token", cap=1.0),
-        bare_fraction=0.0,
-    )
-    own = {config.algorithm.name: config.algorithm}
-    chosen = {one.name: own.get(one.name, one) for one in (grpo, igrpo)}
-    return {NAMES[name]: config.model_copy(update={"algorithm": one}) for name, one in chosen.items()}
+    own: dict[str, AlgorithmConfig] = {config.algorithm.name: config.algorithm}
+    chosen = [own.get(name) or _shipped(name, config.completions_per_question) for name in _COMPARED]
+    return {one.title: config.model_copy(update={"algorithm": one}) for one in chosen}
+
+
+def _shipped(name: str, total: int) -> AlgorithmConfig:
+    """Return an algorithm with the values of conf/algorithm."""
+    register()
+    file = OmegaConf.load(shipped("conf") / "algorithm" / f"{name}.yaml")
+    values = OmegaConf.create({"completions_per_question": total, "algorithm": file})
+    return _ALGORITHM.validate_python(OmegaConf.to_container(values.algorithm, resolve=True))
 
 
 def compared_runs(config: RunConfig) -> dict[str, RunConfig]:
     """Return GRPO, iGRPO, and the run itself if it is neither."""
-    return both_algorithms(config) | {NAMES[config.algorithm.name]: config}
+    return both_algorithms(config) | {config.algorithm.title: config}
 
 
 def _rounds(config: RunConfig, assumed: Assumptions) -> list[SampledRound]:

@@ -13,7 +13,7 @@ from igrpo.config.checks import longest_row
 from igrpo.config.facts import cut_thinking
 from igrpo.config.schema import RunConfig
 from igrpo.messages import count
-from igrpo.tools.doctor.cost import NAMES, Assumptions
+from igrpo.tools.doctor.cost import Assumptions
 from igrpo.tools.doctor.device import GIB, DeviceMemory, on_cpu
 from igrpo.tools.doctor.diagnosis import Diagnosis
 from igrpo.tools.doctor.engine import EngineMemory
@@ -113,7 +113,7 @@ def _advice(found: Diagnosis) -> list[Text]:
 
 def _cost_table(found: Diagnosis) -> Table:
     table = Table(title="cost", box=box.SIMPLE_HEAD, title_style="bold", title_justify="left", pad_edge=False)
-    own = NAMES[found.config.algorithm.name]
+    own = found.config.algorithm.title
     table.add_column("")
     for name in found.costs:
         table.add_column(f"{name} (this run)" if name == own else name, justify="right")
