@@ -31,7 +31,7 @@ def test_a_file_and_a_model_are_enough() -> None:
         assert (one.evaluation.questions, one.evaluation.samples) >= (200, 4)
 
 
-def test_another_trainer_changes_where_it_runs_and_not_how_it_learns() -> None:
+def test_another_trainer_does_not_change_how_it_learns() -> None:
     (here, *_), (there, *_) = compare().cells, compare("trainer=cpu", "condition=grpo", "seed=0").cells
     assert (here.config.trainer.device, there.config.trainer.device) == ("cuda", "cpu")
     same = {"steps", "questions_per_step", "learning_rate", "schedule", "warmup_share", "minimum_lr_share", "epochs"}

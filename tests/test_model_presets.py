@@ -71,7 +71,7 @@ def test_experiments_and_the_command_line_come_after_the_model() -> None:
     assert given.prompt.chat_template == "off"
 
 
-def test_the_rounded_model_differs_from_the_hub_s_in_its_place_alone(
+def test_the_rounded_model_differs_from_the_hub_s_in_path_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with monkeypatch.context() as cache, Composer("train") as composer:

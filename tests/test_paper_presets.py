@@ -200,7 +200,7 @@ def _numbers(node: Any) -> list[float]:
     return [node] if isinstance(node, int | float) else []
 
 
-def test_the_page_of_the_paper_shows_its_tables_with_their_defects() -> None:
+def test_the_papers_page_shows_tables_with_their_defects() -> None:
     text = (shipped("experiments") / "paper" / "README.md").read_text()
     tables = paper_tables()
     for defect in tables["known_defects"]:

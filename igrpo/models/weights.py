@@ -21,7 +21,7 @@ _BASE, _ADAPTER = ".base_layer.", ".lora_"
 _STRIDE = -0x61C8864680B583EB
 _ROUNDS = ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15))
 _LAST_SHIFT = 31
-_CHUNK = 1 << 18
+CHUNK = 1 << 18
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -61,7 +61,7 @@ def fingerprint(tensor: Tensor, dtype: torch.dtype, device: torch.device | None 
     GPU this takes as long as reading the weights, and they need not leave the GPU.
     """
     device = device or tensor.device
-    chunk = _CHUNK if device.type == "cpu" else 32 * _CHUNK
+    chunk = CHUNK if device.type == "cpu" else 32 * CHUNK
     flat = tensor.detach().reshape(-1)
     total = torch.zeros((), dtype=torch.int64, device=device)
     for start in range(0, flat.numel(), chunk):

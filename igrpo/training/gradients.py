@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from igrpo.distributed import world
 from igrpo.models.weights import is_sharded, whole
 
-_BUCKET_BYTES = 2**26
+BUCKET_BYTES = 2**26
 
 
 def sum_over_replicas(parameters: Sequence[nn.Parameter]) -> None:
@@ -40,7 +40,7 @@ def _buckets(gradients: Iterable[Tensor]) -> Iterator[list[Tensor]]:
     bucket: list[Tensor] = []
     size = 0
     for gradient in gradients:
-        if bucket and (size + gradient.nbytes > _BUCKET_BYTES or gradient.dtype != bucket[0].dtype):
+        if bucket and (size + gradient.nbytes > BUCKET_BYTES or gradient.dtype != bucket[0].dtype):
             yield bucket
             bucket, size = [], 0
         bucket.append(gradient)

@@ -77,7 +77,7 @@ class IGRPOModule(lightning.LightningModule):
         # in tuples, to keep them out of the state_dict
         self._reference: tuple[Any | None] = (reference,)
         self._root: tuple[PolicyRoot] | None = None
-        self._collector = collector
+        self.collector = collector
         self.recorder: Recorder | None = None
         self.alarms: Alarms | None = None
         # checkpoints of adapters lack the frozen weights; `check_names` checks the other names
@@ -109,9 +109,9 @@ class IGRPOModule(lightning.LightningModule):
         """Sample, score and refine; update the policy; send the new weights to the engine; log metrics."""
         done, questions_S = batch
         step, before = done + 1, self.budget.counts()
-        forget_measures(self._collector.reward)
+        forget_measures(self.collector.reward)
         mine_S = self._collect(step, distributed.share(questions_S))
-        measured = reward_metrics(self._collector.reward)
+        measured = reward_metrics(self.collector.reward)
         rate = self._set_learning_rate(step)
         settings = self._objective.settings
         rows_S = [
@@ -136,11 +136,11 @@ class IGRPOModule(lightning.LightningModule):
 
         self.rollout_step = step
         if rollouts_S is not None:
-            warn_without_scores(step, rollouts_S, self._collector.reward.name)
+            warn_without_scores(step, rollouts_S, self.collector.reward.name)
             sampled = sample_metrics(
                 rollouts_S,
                 variance_tolerance=settings.advantage.tolerance,
-                refills=self._collector.refill is not None,
+                refills=self.collector.refill is not None,
                 overlong=self._overlong,
             )
             self.latest = {**sampled, **controlled, "train/learning_rate": rate, **measured, **synced}
@@ -154,12 +154,12 @@ class IGRPOModule(lightning.LightningModule):
     def _collect(self, step: int, questions: Sequence[Question]) -> list[Rollout]:
         """Sample and score the questions, and measure the entropies that the engine does not report."""
         try:
-            rollouts = self._collector.collect(step, questions, self.budget)
+            rollouts = self.collector.collect(step, questions, self.budget)
         except FloatingPointError as error:
             asked = [Rollout(question) for question in questions]
             raise self._failure(step, asked, f"while sampling: {error}", "Lower trainer.learning_rate") from None
-        if isinstance(self._collector.engine, Sleeper):
-            self._collector.engine.sleep()
+        if isinstance(self.collector.engine, Sleeper):
+            self.collector.engine.sleep()
         if self._entropies is None:
             return rollouts
         with self.budget.phase("entropies"):
@@ -167,7 +167,7 @@ class IGRPOModule(lightning.LightningModule):
 
     def _update_state(self, mine_S: Sequence[Rollout]) -> None:
         """Update the algorithm's state with all questions of the step, in every process."""
-        state = self._collector.state
+        state = self.collector.state
         if state is not None:
             state.update_state(distributed.gather_shares([state.extract_state(rollout) for rollout in mine_S]))
 
@@ -184,7 +184,7 @@ class IGRPOModule(lightning.LightningModule):
 
     def _sync_weights(self, step: int, *, exact: bool = False) -> dict[str, float]:
         """Send the weights to the engine, check that they have arrived, and return the check's metrics."""
-        self._collector.engine.sync_weights(step)
+        self.collector.engine.sync_weights(step)
         if self._weight_sync_check is None:
             return {}
         gap = self._weight_sync_check.check(step, self.policy, self._run_policy, self.device, exact=exact)
@@ -245,7 +245,7 @@ class IGRPOModule(lightning.LightningModule):
 
     @property
     def _plain_state(self) -> PlainState:
-        return PlainState(self.budget, self._control, self._collector.state)
+        return PlainState(self.budget, self._control, self.collector.state)
 
     def _stop_at_the_end(self) -> None:
         if self.is_last:
@@ -272,7 +272,7 @@ class IGRPOModule(lightning.LightningModule):
             reference=self._reference[0],
             objective=self._objective,
             trainer=self._trainer_config,
-            forward=PolicyForward(self._collector.params.temperature, self._trainer_config.head_chunk),
+            forward=PolicyForward(self.collector.params.temperature, self._trainer_config.head_chunk),
             backward=self.manual_backward,
             shape=self._shape,
             pad_id=self._pad_id,

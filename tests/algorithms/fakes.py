@@ -16,6 +16,7 @@ from igrpo.algorithms.self_verification import SelfVerification
 from igrpo.generation.base import SamplingParams
 from igrpo.settings.importance_weights import CrossPromptWeightsConfig, PolicyShapingConfig
 from igrpo.types import Completion, Prompt, Question, Rollout, Score
+from tests.fake_engine import FakeEngine
 
 PARAMS = SamplingParams(temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=8, stop_token_ids=(2,))
 QUESTION = Question("q1", "1 + 1", "2")
@@ -90,28 +91,17 @@ def score(value: float, correct: bool | None = None) -> Score:
 
 
 @dataclass
-class ScriptedEngine:
+class ScriptedEngine(FakeEngine):
     """``answer(prompt_ids, seed) -> text``; remembers every call."""
 
     answer: Callable[[tuple[int, ...], int], str]
     calls: list[tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
-    prefilled_tokens: int = 0
-    generated_tokens: int = 0
-    flops: int = 0
-    busy_seconds: float = 0.0
 
     async def sample(
         self, prompt_ids: Sequence[int], params: SamplingParams, seeds: Sequence[int]
     ) -> tuple[Completion, ...]:
         self.calls.append((tuple(prompt_ids), tuple(seeds)))
         return tuple(completion(self.answer(tuple(prompt_ids), seed)) for seed in seeds)
-
-    def sync_weights(self, version: int) -> None: ...
-
-    def fingerprints(self) -> dict[str, str]:
-        return {}
-
-    def close(self) -> None: ...
 
 
 @dataclass

@@ -32,7 +32,7 @@ def shown_in(rollout: Rollout) -> list[tuple[int, ...]]:
     return found
 
 
-def test_grpo_samples_one_group_from_the_bare_question_and_trains_it() -> None:
+def test_grpo_trains_one_group_given_the_bare_question() -> None:
     engine = ScriptedEngine(lambda prompt, seed: "good")
     rollout = run(grpo(7), context(engine))
     assert [(prompt, len(seeds)) for prompt, seeds in engine.calls] == [((1,), 7)]
@@ -40,7 +40,7 @@ def test_grpo_samples_one_group_from_the_bare_question_and_trains_it() -> None:
     assert {sample.context for sample in rollout.samples} == {()}
 
 
-def test_igrpo_conditions_refinements_on_the_best_draft_and_trains_only_them() -> None:
+def test_igrpo_trains_only_refinements_of_the_best_draft() -> None:
     texts = iter(["bad", "bad", "good", "bad"])
     engine = ScriptedEngine(lambda prompt, seed: next(texts) if len(prompt) == 1 else "good")
     rollout = run(igrpo(), context(engine, TOTAL))
@@ -56,7 +56,7 @@ def test_igrpo_conditions_refinements_on_the_best_draft_and_trains_only_them() -
     assert values(group.samples) == [1.0, 1.0, 1.0]
 
 
-def test_without_drafts_the_whole_group_answers_the_bare_question() -> None:
+def test_without_drafts_all_samples_answer_the_bare_question() -> None:
     engine = ScriptedEngine(lambda prompt, seed: "good")
     rollout = run(igrpo(drafts=0), context(engine, 7))
     assert [(prompt, len(seeds)) for prompt, seeds in engine.calls] == [((1,), 7)]
@@ -109,7 +109,7 @@ def test_selection_rules_are_the_only_difference(rule: str, shown: set[tuple[int
     assert len(rollout.of("draft")) == 4  # drafts are sampled and counted whatever is shown
 
 
-def test_all_failed_show_still_shows_a_draft_and_skip_asks_the_bare_question() -> None:
+def test_all_failed_shows_a_draft_or_asks_the_bare_question() -> None:
     for all_failed, prompt_length in (("show", 5), ("skip", 1)):
         engine = ScriptedEngine(lambda prompt, seed: "bad")
         rollout = run(igrpo(all_failed=all_failed), context(engine, TOTAL))
@@ -176,5 +176,5 @@ def test_a_reward_that_breaks_its_contract_is_named() -> None:
         async def score(self, question: Question, completions: Any) -> Any:
             return (await super().score(question, completions))[1:]
 
-    with pytest.raises(RewardError, match="reward 'text' on question 'q1' returned 3 scores for 4 completions"):
+    with pytest.raises(RewardError, match=r"reward 'text' .*'q1' .*3 scores for 4"):
         run(igrpo(), context(ScriptedEngine(one_good_draft), TOTAL, reward=Short(frozenset())))

@@ -56,7 +56,7 @@ def test_one_right_answer_and_nothing_else_is_sampled() -> None:
     assert [group.prompt for group in rollout.groups] == [None]  # GRPO, to the letter
 
 
-def test_where_all_fail_each_refinement_sees_an_answer_and_its_own_critique() -> None:
+def test_a_refinement_sees_an_answer_and_its_own_critique() -> None:
     engine = script(["a", "b", "c", "d"], ["x", "y", "z"])
     rollout = run(engine)
     assert len(rollout.samples) == 4 + 2 * 3  # critiques are paid for like all others
@@ -84,7 +84,7 @@ def test_where_all_fail_each_refinement_sees_an_answer_and_its_own_critique() ->
         assert critique.score is None  # it has no reward
 
 
-def test_all_is_trained_given_the_question_alone_with_one_baseline_and_the_critiques_not_at_all() -> None:
+def test_one_baseline_covers_answers_and_kept_refinements() -> None:
     rollout = run(script(["a", "b", "c", "d"], ["x", "good", "z"]))
     (group,) = rollout.groups
     assert [text(sample) for sample in group.samples] == ["a", "b", "c", "d", "good", "x"]  # the right one first
@@ -95,7 +95,7 @@ def test_all_is_trained_given_the_question_alone_with_one_baseline_and_the_criti
     assert [row.advantage for row in rows] == pytest.approx([-1 / 6] * 4 + [5 / 6, -1 / 6])
 
 
-def test_fewer_refinements_are_kept_than_there_are_right_ones_first_then_by_reward() -> None:
+def test_right_refinements_are_kept_first_then_by_reward() -> None:
     class Graded(TextReward):
         async def score(self, question: Question, completions: Sequence[Completion]) -> list[Score]:
             values = {"x": (0.5, False), "y": (0.25, True), "z": (0.75, False)}
@@ -116,7 +116,7 @@ def test_more_critiques_than_answers_begin_anew_with_other_seeds() -> None:
     assert asked[0][1] != asked[2][1]
 
 
-def test_which_answers_are_criticised_repeats_and_changes_with_the_step() -> None:
+def test_the_choice_of_criticised_answers_depends_on_the_step() -> None:
     def criticised(step: int) -> list[int]:
         engine = script(["a", "b", "c", "d"], ["x"])
         run(engine, critiques=1, kept=1, step=step)

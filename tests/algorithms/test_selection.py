@@ -37,7 +37,7 @@ def test_random_ties_reach_every_tied_draft_and_no_other() -> None:
     assert {best(scores, DRAFTS, generator, "random") for _ in range(200)} == {0, 2, 3}
 
 
-def test_a_correct_draft_wins_over_an_incorrect_one_of_the_same_reward() -> None:
+def test_of_equal_rewards_the_correct_draft_is_selected() -> None:
     # accuracy and format of weight 1 each: right without format, wrong with format
     scores = [score(1.0, correct=False), score(1.0, correct=True), score(1.0, correct=False), score(0.0, correct=False)]
     assert all(best(scores, DRAFTS, random.Random(i), "random") == 1 for i in range(20))
@@ -86,7 +86,7 @@ def test_proposition_3_1(p: float, n: int) -> None:
     assert abs(total / trials - expected) <= 4 * deviation + 1e-9
 
 
-def test_wrong_prefers_the_best_of_the_wrong_drafts_and_falls_back_on_the_best() -> None:
+def test_wrong_selects_the_best_wrong_draft_or_else_the_best() -> None:
     assert wrong([score(1.0), score(0.2, correct=False), score(0.4, correct=False)], DRAFTS[:3], rng(), "first") == 2
     assert wrong([score(0.5), score(1.0)], DRAFTS[:2], rng(), "first") == 1  # all right
     unknown = [Score(0.9, None, "crashed"), score(0.0, correct=False)]

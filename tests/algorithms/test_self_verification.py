@@ -54,7 +54,7 @@ def test_an_empty_buffer_leaves_grpo_on_the_answers() -> None:
     assert shape(rollout) == [("answer", True, 3)]
 
 
-def test_the_other_half_judges_one_earlier_pair_and_both_halves_are_trained_given_their_own_prompts() -> None:
+def test_verifications_judge_an_earlier_pair_and_are_trained() -> None:
     said = iter([r"\boxed{Yes}", r"\boxed{No}", "Yes", r"so \boxed{ yes }"])
     engine = ScriptedEngine(lambda prompt, seed: next(said) if prompt[0] == -3 else "bad")
     rollout = run(self_verification(4), engine, [pair("old", correct=True)], total=8)
@@ -115,7 +115,7 @@ def chosen(algorithm: SelfVerification, pairs: Sequence[Pair], count: int, step:
     return [asked(prompt) for prompt, _ in engine.calls if prompt[0] == -3]
 
 
-def test_right_and_wrong_answers_are_verified_as_often_however_rare_one_of_them_is() -> None:
+def test_right_and_wrong_answers_are_verified_equally_often() -> None:
     rare = [pair("a", correct=True), *(pair(f"b{i}", correct=False) for i in range(19))]
     balanced = chosen(self_verification(2), rare, 400)
     assert abs(sum(text.endswith(RIGHT) for text in balanced) - 200) <= 50  # five standard deviations of 10
@@ -133,7 +133,7 @@ def test_what_is_asked_is_a_function_of_seed_step_and_question() -> None:
     assert chosen(algorithm, pairs, 20) != chosen(algorithm, pairs, 20, step=4)
 
 
-def test_the_buffer_holds_the_newest_answers_with_a_verdict_and_changes_between_steps_only() -> None:
+def test_the_buffer_holds_the_newest_judged_answers() -> None:
     algorithm = self_verification(2, buffer=5)
     state = algorithm.new_state()
     texts = iter(["good", "bad"] * 3)

@@ -11,12 +11,12 @@ import torch
 from igrpo.settings.importance_weights import PolicyShapingConfig
 from igrpo.training.batching import Row
 from igrpo.training.module import IGRPOModule
-from igrpo.training.update import Updater
-from igrpo.types import Completion, Rollout, scored
+from igrpo.types import Completion, scored
 from tests.composed import config as composed
 from tests.gloo import in_processes
 from tests.rollouts import shape, values
 from tests.training import small_run
+from tests.training.small_run import rollouts_of
 
 QUESTIONS = 3  # a step of small_run
 
@@ -33,22 +33,9 @@ def made(name: str, *changes: str, total: int = 4) -> IGRPOModule:
     return small_run.make(config.algorithm, reward, objective_changes=goal, total=total)
 
 
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[list[Row]]:
-    """The rows of each question, as they go into the update."""
-    rows: list[list[Row]] = []
-    run = Updater.run
-
-    def spy(self: Updater, questions_S: Any, *rest: Any) -> Any:
-        rows.extend(questions_S)
-        return run(self, questions_S, *rest)
-
-    monkeypatch.setattr(Updater, "run", spy)
-    return rows
-
-
-def rollouts_of(module: IGRPOModule) -> list[Rollout]:
-    return [rollout for step in small_run.kept(module).steps.values() for rollout in step]
+def rows_of(module: IGRPOModule) -> list[list[Row]]:
+    """The rows of each question, as they went into the update."""
+    return [rows for step in small_run.kept(module).rows for rows in step]
 
 
 def text(prompt: tuple[int, ...]) -> str:
@@ -62,14 +49,14 @@ def visible(completion: Completion) -> str:
     return text(tuple(ids if len(ids) <= 8 else [*ids[:4], *cut, *ids[len(ids) - 3 :]]))
 
 
-def test_critique_grpo_from_its_yaml(tmp_path: Path, seen: list[list[Row]]) -> None:
+def test_critique_grpo_from_its_yaml(tmp_path: Path) -> None:
     module = made("critique_grpo", total=8)
     before = small_run.weights(module)
     small_run.fit(module, 4, tmp_path)
     rollouts = rollouts_of(module)
     failed = [one for one in rollouts if not any(values(one.of("answer")))]
     assert 0 < len(failed) < len(rollouts)
-    for rollout, rows in zip(rollouts, seen, strict=True):
+    for rollout, rows in zip(rollouts, rows_of(module), strict=True):
         answers, problem = rollout.of("answer"), rollout.question.problem
         bare = answers[0].prompt.token_ids
         assert text(bare) == f"<bos>Problem:{problem}Solution:"
@@ -93,8 +80,8 @@ def test_critique_grpo_from_its_yaml(tmp_path: Path, seen: list[list[Row]]) -> N
         mean = sum(rewards) / len(rows)
         assert [row.advantage for row in rows] == pytest.approx([reward - mean for reward in rewards])
     assert module.budget.samples == 4 * len(rollouts) + 4 * len(failed)
-    assert any(row.cross_prompt and row.advantage for rows in seen for row in rows)
-    assert any(not torch.equal(value, before[key]) for key, value in small_run.weights(module).items())
+    assert any(row.cross_prompt and row.advantage for rows in rows_of(module) for row in rows)
+    assert not small_run.same_weights(before, module)
     last = rollouts[-QUESTIONS:]
     assert module.latest["budget/samples_per_question"] == sum(len(one.samples) for one in last) / QUESTIONS
 
@@ -111,7 +98,7 @@ def test_the_shape_of_the_term_comes_from_the_settings(tmp_path: Path) -> None:
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_self_verification_from_its_yaml(tmp_path: Path, seen: list[list[Row]]) -> None:
+def test_self_verification_from_its_yaml(tmp_path: Path) -> None:
     module = made("self_verification")
     small_run.fit(module, 3, tmp_path)
     steps = small_run.kept(module).steps
@@ -123,7 +110,7 @@ def test_self_verification_from_its_yaml(tmp_path: Path, seen: list[list[Row]]) 
         for one in rollouts_of(module)
         for sample in one.of("answer")
     }
-    for rollout, rows in zip(rollouts_of(module), seen, strict=True):
+    for rollout, rows in zip(rollouts_of(module), rows_of(module), strict=True):
         expected = [(sample.prompt.token_ids, sample.completion.token_ids) for sample in rollout.samples]
         for sample in rollout.of("verification"):
             assert sample.verified is not None
@@ -144,15 +131,13 @@ def test_self_verification_from_its_yaml(tmp_path: Path, seen: list[list[Row]]) 
 def test_a_resumed_run_is_the_uninterrupted_one(name: str, tmp_path: Path) -> None:
     whole, part = made(name), made(name)
     small_run.fit(whole, 4, tmp_path)
-    file = tmp_path / "x.ckpt"
-    small_run.fit(part, 3, tmp_path, callbacks=[small_run.SaveAfter(2, file)])
+    file = small_run.fit_and_save(part, 3, tmp_path)
     resumed = made(name)
     small_run.fit(resumed, 4, tmp_path, checkpoint=file, start_step=2)
     assert list(small_run.kept(resumed).steps) == [3, 4]
     for step in (3, 4):
         assert small_run.kept(resumed).steps[step] == small_run.kept(whole).steps[step]
-    ends = [small_run.weights(module) for module in (whole, resumed)]
-    assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
+    assert small_run.same_weights(whole, resumed)
     own = torch.load(file, weights_only=True)["igrpo"]
     assert ("algorithm" in own) == (name == "self_verification")
 
@@ -161,8 +146,7 @@ def test_without_the_buffer_it_would_not_be(tmp_path: Path) -> None:
     """The counterfactual of the test above: the checkpoint's buffer is what makes it hold."""
     whole, part = made("self_verification"), made("self_verification")
     small_run.fit(whole, 3, tmp_path)
-    file = tmp_path / "x.ckpt"
-    small_run.fit(part, 2, tmp_path, callbacks=[small_run.SaveAfter(2, file)])
+    file = small_run.fit_and_save(part, 2, tmp_path)
     state = torch.load(file, weights_only=True)
     state["igrpo"]["algorithm"] = {"pairs": []}
     torch.save(state, file)
@@ -172,20 +156,16 @@ def test_without_the_buffer_it_would_not_be(tmp_path: Path) -> None:
     assert [len(one.samples) for one in small_run.kept(whole).steps[3]] == [4] * QUESTIONS
 
 
-def remembered(rollouts: list[Rollout]) -> dict[str, Any]:
+def remembered(folder: Path) -> dict[str, Any]:
     """The buffer after a step, of a process that sampled its share of the questions."""
-    from igrpo import distributed
-
-    module = small_run.make("self_verification")
-    module._update_state(distributed.share(rollouts))
-    assert module._collector.state is not None
-    return module._collector.state.state_dict()
+    module = made("self_verification")
+    small_run.fit(module, 1, folder)
+    assert module.collector.state is not None
+    return module.collector.state.state_dict()
 
 
 def test_several_processes_remember_what_one_would(tmp_path: Path) -> None:
-    module = made("self_verification")
-    small_run.fit(module, 1, tmp_path)
-    alone = remembered(rollouts_of(module))
+    alone = remembered(tmp_path)
     assert len(alone["pairs"]) == 6
     (tmp_path / "processes").mkdir()
-    assert in_processes(2, tmp_path / "processes", remembered, rollouts_of(module)) == [alone, alone]
+    assert in_processes(2, tmp_path / "processes", remembered, tmp_path) == [alone, alone]

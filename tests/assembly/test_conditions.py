@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from igrpo.training.batching import Row
-from igrpo.training.update import Updater
-from igrpo.types import Completion, scores
+from igrpo.types import scores
 from tests.composed import config as composed
 from tests.rollouts import shape
 from tests.training import small_run
+from tests.training.small_run import mixed, rollouts_of, same_weights
 
 #: (role, trained, samples) of each round of a question, with four completions in the budget.
 SAMPLED = {
@@ -26,24 +24,6 @@ SAMPLED = {
 QUESTIONS = 3  # a step of small_run
 
 
-def mixed(completion: Completion) -> float:
-    """Right for about half of the answers of a random model."""
-    return float(sum(completion.token_ids) % 2)
-
-
-@pytest.fixture
-def seen_rows(monkeypatch: pytest.MonkeyPatch) -> list[list[list[Row]]]:
-    seen: list[list[list[Row]]] = []
-    run = Updater.run
-
-    def spy(self: Updater, questions_S: Any, *rest: Any) -> Any:
-        seen.append(questions_S)
-        return run(self, questions_S, *rest)
-
-    monkeypatch.setattr(Updater, "run", spy)
-    return seen
-
-
 def trained(name: str, folder: Path, reward: Any, steps: int = 2) -> Any:
     config = composed(None, f"condition={name}", "completions_per_question=4")
     goal = config.objective.model_dump(exclude={"name"})
@@ -53,14 +33,14 @@ def trained(name: str, folder: Path, reward: Any, steps: int = 2) -> Any:
 
 
 @pytest.mark.parametrize("name", SAMPLED)
-def test_what_a_condition_samples_and_trains(name: str, tmp_path: Path, seen_rows: list[list[list[Row]]]) -> None:
+def test_what_a_condition_samples_and_trains(name: str, tmp_path: Path) -> None:
     module = trained(name, tmp_path, mixed)
-    rollouts = [rollout for step in small_run.kept(module).steps.values() for rollout in step]
+    rollouts = rollouts_of(module)
     for rollout in rollouts:
         assert shape(rollout) == SAMPLED[name]
     assert module.budget.samples == 2 * QUESTIONS * (2 if name == "grpo_half" else 4)
 
-    rows = [one for step in seen_rows for one in step]
+    rows = [one for step in small_run.kept(module).rows for one in step]
     group_size = SAMPLED[name][-1][2]
     assert [len(one) for one in rows] == [group_size] * 2 * QUESTIONS
     for one, rollout in zip(rows, rollouts, strict=True):
@@ -78,9 +58,9 @@ def test_what_a_condition_samples_and_trains(name: str, tmp_path: Path, seen_row
 
 @pytest.mark.parametrize(("name", "moves"), [("grpo", False), ("bare", False), ("best_of_n", True)])
 def test_groups_that_are_all_right_teach_only_imitation(name: str, moves: bool, tmp_path: Path) -> None:
-    start = small_run.weights(small_run.make())
+    start = small_run.make()
     module = trained(name, tmp_path, lambda completion: 1.0, steps=1)
-    assert any(not torch.equal(value, start[key]) for key, value in small_run.weights(module).items()) is moves
+    assert same_weights(start, module) is not moves
     assert module.latest["groups/zero_variance_share"] == 1.0
 
 

@@ -94,7 +94,7 @@ def test_chains_are_disjoint_already() -> None:
     assert (len(fitting.train), fitting.decontamination, fitting.benchmarks) == (20_000, None, {})
 
 
-def test_a_benchmark_without_a_question_is_an_error_and_its_questions_are_never_cut(tmp_path: Path) -> None:
+def test_a_benchmark_is_never_cut_and_never_empty(tmp_path: Path) -> None:
     config = files(tmp_path, ["One?", "Two?", "Three?"], {"evaluation.questions": 1})
     fitting = fitting_source(config, layout(config))
     assert [len(fitting.development), len(fitting.test), len(fitting.benchmarks["bakers"])] == [1, 1, 3]

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.training.batching import Row
-from igrpo.training.update import Updater
+from igrpo.training.module import IGRPOModule
 from igrpo.types import Completion, Rollout, Sample
 from tests.algorithms.fakes import ScriptedEngine, context, run
 from tests.composed import config as composed
 from tests.rollouts import shape, values
 from tests.training import small_run
+from tests.training.small_run import mixed, rollouts_of
 
 #: (role, trained, samples) of a question's rounds, with eight completions in the budget.
 SAMPLED = {
@@ -39,41 +39,25 @@ SAMPLED = {
 }
 
 
-def mixed(completion: Completion) -> float:
-    """Right for about half of the answers of a random model."""
-    return float(sum(completion.token_ids) % 2)
-
-
 def seldom(completion: Completion) -> float:
     """Right for about one answer in eight."""
     return float(sum(completion.token_ids) % 8 == 0)
 
 
 @pytest.fixture
-def trained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[Any, list[Rollout], list[list[Row]]]]:
+def trained(tmp_path: Path) -> Callable[..., tuple[IGRPOModule, list[Rollout], list[list[Row]]]]:
     """``trained(condition)``: the module after two steps, its rollouts, and the rows of each question that is trained."""
 
     def two_steps(
         name: str, value: Callable[[Completion], float] = mixed
-    ) -> tuple[Any, list[Rollout], list[list[Row]]]:
-        seen: list[list[Row]] = []
-        original = Updater.run
-
-        def spy(self: Updater, questions_S: Any, *rest: Any) -> Any:
-            seen.extend(questions_S)
-            return original(self, questions_S, *rest)
-
-        monkeypatch.setattr(Updater, "run", spy)
+    ) -> tuple[IGRPOModule, list[Rollout], list[list[Row]]]:
         config = composed(None, f"condition={name}")
         module = small_run.make(
             config.algorithm, small_run.ScriptedReward(value), total=8,
             max_attempts=config.dynamic_sampling.max_attempts, draft_thinking=config.prompt.draft_thinking,
         )  # fmt: skip
         small_run.fit(module, 2, tmp_path)
-        rollouts = [rollout for step in small_run.kept(module).steps.values() for rollout in step]
-        return module, rollouts, seen
+        return module, rollouts_of(module), [rows for step in small_run.kept(module).rows for rows in step]
 
     return two_steps
 
@@ -141,8 +125,7 @@ def test_the_weight_of_what_is_internalized_can_be_left_out(trained: Any) -> Non
     weighed, plain_one = (trained(name)[0] for name in ("igrpo_internalize_only", "igrpo_internalize_unweighted"))
     assert weighed.latest["transferred/kl"] > 0
     assert plain_one.latest["transferred/capped_share"] == 0 < weighed.latest["transferred/capped_share"]
-    pairs = zip(weighed.policy.parameters(), plain_one.policy.parameters(), strict=True)
-    assert any(not torch.equal(a, b) for a, b in pairs)
+    assert not small_run.same_weights(weighed, plain_one)
 
 
 def test_a_wrong_draft_goes_before_a_right_one(trained: Any) -> None:
@@ -217,7 +200,7 @@ def filled(question: list[int], draft: list[int]) -> list[int]:
     return [bos, problem, *question, before, *draft, after]
 
 
-def test_drafts_and_refinements_are_trained_of_the_questions_that_dynamic_sampling_keeps(trained: Any) -> None:
+def test_both_roles_of_kept_questions_are_trained(trained: Any) -> None:
     module, rollouts, rows = trained("igrpo_both_dapo", seldom)
     kept = [rollout for rollout in rollouts if rollout.dropped is None]
     assert 0 < len(kept) < len(rollouts), "some are dropped"

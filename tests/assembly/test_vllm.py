@@ -24,7 +24,7 @@ def policy() -> Policy:
     return build_policy(config(None, *BYTES), Console(quiet=True))
 
 
-def test_the_engine_takes_the_longest_row_of_training_and_evaluation(policy: Policy) -> None:
+def test_the_engine_takes_the_longest_row_of_the_run(policy: Policy) -> None:
     def longest(**changes: Any) -> int:
         made = config({key.replace("__", "."): value for key, value in changes.items()}, *BYTES)
         return longest_sequence(made, build_prompts(made.prompt, policy.tokenizer))

@@ -267,14 +267,14 @@ TURNS = [{"user": "{problem}"}, {"assistant": "{draft}"}, {"user": "{problem}"}]
         ("question", "What?", "prompt.question must hold {problem} at least once"),
     ],
 )
-def test_a_layout_that_cannot_be_filled_is_refused_by_the_settings(key: str, layout: Any, message: str) -> None:
+def test_a_layout_that_cannot_be_filled_is_refused(key: str, layout: Any, message: str) -> None:
     changes = changed({f"prompt.{key}": layout}, *CHATS)
     with pytest.raises(ConfigError) as error:
         parse_config(changes)
     assert message in str(error.value)
 
 
-def test_a_conversation_without_a_chat_template_is_refused_by_the_settings() -> None:
+def test_a_conversation_without_a_chat_template_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"prompt\.refinement has 3 turns.*prompt\.chat_template=off"):
         parse_config(changed({"prompt.chat_template": "off"}, *CHATS))
 

@@ -231,7 +231,7 @@ def test_numbers_of_self_verification() -> None:
     assert any("there is none in the first step" in note for note in notes)
 
 
-def test_leave_one_out_is_no_common_factor_where_groups_differ_in_size() -> None:
+def test_leave_one_out_matters_where_groups_differ_in_size() -> None:
     same = "identical by construction up to a factor"
     for overrides, factor in (
         (("algorithm=grpo",), True),

@@ -293,7 +293,7 @@ def test_the_sequence_weight_is_unbiased(seed: int) -> None:
     assert abs(estimate(level="none", **FREE) - truth) > 1e-3
 
 
-def test_the_weighted_gradient_of_the_samplers_batch_is_the_on_policy_one() -> None:
+def test_weights_make_the_samplers_gradient_the_on_policy_one() -> None:
     """Expected REINFORCE gradient: sampled from mu and weighted = sampled from pi_old. Unweighted it is another one."""
     old, sampler, mask, sampler_mass, old_mass = enumerated(0)
     rewards = torch.rand(len(mask), generator=torch.Generator().manual_seed(9), dtype=torch.float64)

@@ -111,7 +111,7 @@ def test_no_tensor_of_all_logits_exists_forward_or_backward() -> None:
     assert largest_tensor(chunk=96) == 96 * 256, "the recorder sees full logits where they are"
 
 
-def test_nothing_of_a_chunks_logits_is_kept_for_the_backward_pass() -> None:
+def test_no_logits_are_kept_for_the_backward_pass() -> None:
     saved: list[int] = []
     hidden, weight, targets, _ = inputs()
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):

@@ -175,7 +175,7 @@ def test_a_term_without_its_tensor_is_a_mistake(changes: dict[str, float], missi
 def test_a_constant_divisor_is_positive(divisor: float | None) -> None:
     batch = random_batch(0)
     normaliser = batch_normaliser(batch.mask)
-    with pytest.raises(ValueError, match=f"aggregation=constant needs a positive constant_divisor, not {divisor}"):
+    with pytest.raises(ValueError, match=f"positive constant_divisor, not {divisor}"):
         aggregate(batch.logprobs, batch.mask, aggregation="constant", constant_divisor=divisor, normaliser=normaliser)
 
 

@@ -74,7 +74,7 @@ def test_the_gradient_is_largest_where_the_probability_is_gamma() -> None:
     assert grad[0].tolist() == pytest.approx([0.1 * 0.001 / 0.101**2, 0.25, 0.1 * 0.999 / 1.099**2])
 
 
-def test_no_row_to_shape_changes_not_a_bit_and_the_clip_holds_no_shaped_row() -> None:
+def test_shaping_leaves_other_rows_and_is_not_clipped() -> None:
     batch = random_batch(1)
     plain = loss_of(batch, LOSSES["grpo"])
     none = shaped_loss(batch, LOSSES["grpo"], 0.1, torch.zeros(6, dtype=torch.bool))

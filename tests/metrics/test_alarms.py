@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,7 +25,7 @@ from igrpo.settings.alarms import AlarmsConfig
 from igrpo.types import Completion, Prompt, Role, Rollout, Sample, Score
 from tests.composed import config as composed
 from tests.rollouts import RIGHT, group, rollout, samples
-from tests.training.small_run import fit, make
+from tests.training.small_run import ScriptedReward, fit, make
 
 CONFIG = AlarmsConfig(window=2, entropy_share=0.5, length_ratio=2.0, answer_differs_rise=0.2, accuracy_fall=0.05)
 
@@ -78,7 +77,7 @@ def test_answers_that_part_from_their_steps() -> None:
     assert not any(fires(answer_differs_from_last_step, 0.2, "differs", [0.5, 0.5, 0.1, 0.0]))
 
 
-def test_a_measurement_that_is_missing_now_and_then_is_passed_over() -> None:
+def test_missing_measurements_are_passed_over() -> None:
     past = Past()
     for step, value in enumerate([0.0, None, 0.0, None, 0.5, 0.5], start=1):
         past.add(step, line(step) if value is None else line(step, differs=value))
@@ -99,7 +98,7 @@ def copies(points: Sequence[tuple[float, float]], start: float = 0.5) -> list[st
     return found
 
 
-def test_copying_is_a_reward_that_rises_while_single_shot_accuracy_falls() -> None:
+def test_copying_is_more_reward_with_less_single_shot_accuracy() -> None:
     found = copies([(0.5, 0.55), (0.6, 0.6), (0.7, 0.58), (0.8, 0.5)])
     assert found[:3] == [None, None, None]  # 0.02 below the best is not 0.05
     assert found[3] == (
@@ -140,7 +139,7 @@ ANSWERS = {"reward": 0.5, "entropy": 1.0, "length": 10.0, "differs": 0.1}
 REFINED = {"reward": 0.9, "entropy": 0.2, "length": 40.0, "differs": 0.6}
 
 
-def test_steps_with_refinements_and_steps_without_are_not_compared() -> None:
+def test_steps_that_train_other_roles_are_not_compared() -> None:
     """Critique-GRPO, nothing of which changes but what a step happens to train: at the end all of them refine."""
     past = Past()
     past.add(0, line(0, accuracy=0.6))
@@ -152,7 +151,7 @@ def test_steps_with_refinements_and_steps_without_are_not_compared() -> None:
             assert going_off(past) == []
 
 
-def test_refinements_of_fewer_and_harder_questions_are_not_compared_with_those_of_many() -> None:
+def test_refinements_of_fewer_questions_are_not_compared() -> None:
     past = Past()
     past.add(0, line(0, accuracy=0.6))
     # more questions fail as accuracy falls, and easier ones among them
@@ -180,7 +179,7 @@ def test_each_trained_role_is_watched(share: float) -> None:
     )
 
 
-def test_a_role_that_begins_a_step_later_is_watched_and_verdicts_are_no_copying() -> None:
+def test_verifications_are_watched_but_not_for_copying() -> None:
     """Self-Verification has nothing to verify in its first step."""
     past = Past()
     past.add(0, line(0, accuracy=0.6))
@@ -212,7 +211,7 @@ def made() -> tuple[Alarms, list[tuple[str, str]]]:
     return Alarms(CONFIG, lambda name, words: told.append((name, words))), told
 
 
-def test_an_alarm_is_told_when_it_goes_off_and_when_it_goes_off_anew(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_alarm_is_reported_each_time_it_goes_off(caplog: pytest.LogCaptureFixture) -> None:
     alarms, told = made()
     found = [
         alarms.after_step(step, line(step, entropy=value), [])["alarm/entropy_collapse"]
@@ -253,7 +252,7 @@ def test_an_alarm_may_be_off() -> None:
     assert alarms.after_evaluation(1, line(1, accuracy=0.5)) == {}
 
 
-def test_what_watches_a_run_does_not_kill_it_and_does_not_fail_in_silence(
+def test_a_failing_alarm_warns_and_does_not_end_the_run(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(text: str) -> bool:
@@ -274,7 +273,7 @@ def answers(*texts: str, trained: bool = True) -> Rollout:
     return rollout(made, trained=[made] if trained else [])
 
 
-def test_the_share_is_of_trained_completions_that_can_be_compared() -> None:
+def test_the_share_is_of_trained_and_comparable_completions() -> None:
     rollouts = [answers(r"1+1=2\boxed{2}", r"1+1=2\boxed{3}", "nothing"), answers(r"1+1=3\boxed{3}", r"=1\boxed{2}")]
     assert trained_role_metrics(rollouts)[DIFFERS] == 2 / 4
     bare = trained_role_metrics([answers(r"=1\boxed{2}", trained=False), answers("nothing", "at all")])
@@ -325,8 +324,8 @@ def test_every_step_of_a_run_has_its_alarms(algorithm: str, tmp_path: Path) -> N
 def test_lengths_of_a_real_run_set_it_off(tmp_path: Path) -> None:
     """Only completions of one token are right: within steps nothing else is written, and entropy is gone."""
     told: list[str] = []
-    short: Any = make("grpo", learning_rate=0.1, steps=16)
-    short._collector.reward.value = lambda completion: float(len(completion.token_ids) == 1)
+    reward = ScriptedReward(lambda completion: float(len(completion.token_ids) == 1))
+    short = make("grpo", reward, learning_rate=0.1, steps=16)
     short.alarms = Alarms(CONFIG, lambda name, words: told.append(name))
     fit(short, 16, tmp_path)
     assert short.latest["answer/length_mean"] == 1.0

@@ -200,7 +200,7 @@ def test_completions_without_a_score_are_outcomes_of_their_own() -> None:
     assert metrics["answer/completions"] == 5.0
 
 
-def test_what_is_trained_leaves_out_dropped_questions_and_counts_every_sample_once() -> None:
+def test_trained_metrics_skip_dropped_questions() -> None:
     kept, dropped = one_group([0.0, 1.0], [False, True]), one_group([0.5, 0.5], [False, False])
     twice = replace(kept, groups=(*kept.groups, *kept.groups))
     metrics = step_metrics([twice, replace(dropped, dropped="all_wrong")], variance_tolerance=0.0)

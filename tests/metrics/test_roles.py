@@ -116,7 +116,7 @@ def test_verifications_change_nothing_about_answers() -> None:
     assert with_them["groups/zero_variance_share"] == 3 / 7
 
 
-def test_refinements_after_a_critique_are_compared_with_the_answers() -> None:
+def test_refinements_after_critiques_are_compared_with_answers() -> None:
     found = step_metrics(CRITICISED, variance_tolerance=1e-9)
     assert found["answer/completions"] == 8
     assert found["refinement/completions"] == 4

@@ -11,10 +11,8 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from igrpo.models.lora import add_adapters
-from igrpo.models.tiny import TinyShape
-from tests.training import small_run
 from tests.training.models import gpt2, qwen
-from tests.training.small_run import SaveAfter, fit, make
+from tests.training.small_run import fit, make
 
 IDS = torch.tensor([[3, 1, 4, 1, 5]])
 LINEAR = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
@@ -130,23 +128,9 @@ def test_a_model_without_linear_layers_is_refused() -> None:
         add_adapters(gpt2(), rank=4, alpha=8.0, targets="all-linear", seed=0)
 
 
-def test_a_checkpoint_of_all_weights_is_none_of_adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fit(make(), 1, tmp_path, callbacks=[SaveAfter(1, tmp_path / "all.ckpt")])
-    plain = small_run.build_tiny_model
-
-    def build(shape: TinyShape, seed: int) -> Any:
-        model = plain(shape, seed)
-        add_adapters(model, rank=2, alpha=2.0, targets="all-linear", seed=seed)
-        return model
-
-    monkeypatch.setattr(small_run, "build_tiny_model", build)
+def test_a_checkpoint_of_all_weights_is_none_of_adapters(tmp_path: Path) -> None:
+    everything = fit_and_save(make(), 1, tmp_path, at=1)
     with pytest.raises(ValueError, match="does not hold what this run trains"):
-        fit(make(), 2, tmp_path, checkpoint=tmp_path / "all.ckpt", start_step=1)
-    fit(make(), 1, tmp_path, callbacks=[SaveAfter(1, tmp_path / "adapters.ckpt")])
-    state = torch.load(tmp_path / "adapters.ckpt", weights_only=True)["state_dict"]
-    assert len(state) == 2 * len(LINEAR)
-    assert all(".lora_" in name for name in state)
-    fit(make(), 2, tmp_path, checkpoint=tmp_path / "adapters.ckpt", start_step=1)
-    monkeypatch.setattr(small_run, "build_tiny_model", plain)
-    with pytest.raises(ValueError, match="does not hold what this run trains"):
-        fit(make(), 2, tmp_path, checkpoint=tmp_path / "adapters.ckpt", start_step=1)
+        fit(make(adapters=True), 2, tmp_path, checkpoint=everything, start_step=1)
+    adapters = fit_and_save(make(adapters=True), 1, tmp_path, at=1)
+    assert len(torch.load(adapters, weights_only=True)["state_dict"]) == 2 * len(LINEAR)

@@ -149,7 +149,7 @@ def test_a_fingerprint_does_not_depend_on_the_chunk_size(
     swapped = value.clone()
     swapped[[3, 650]] = value[[650, 3]]
     for chunk in (1, 64, 699, 700):
-        monkeypatch.setattr("igrpo.models.weights._CHUNK", chunk)
+        monkeypatch.setattr("igrpo.models.weights.CHUNK", chunk)
         assert fingerprint(value, torch.float32) == whole_at_once
         assert fingerprint(value, torch.float32, torch.device("cpu")) == whole_at_once
         assert fingerprint(swapped, torch.float32) != whole_at_once

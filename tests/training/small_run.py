@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning
+import pytest
 import torch
 
 from igrpo.algorithms.base import Algorithm
@@ -23,10 +25,12 @@ from igrpo.models.tiny import TinyShape, build_tiny_model
 from igrpo.models.tiny_tokenizer import build_tiny_tokenizer
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.settings.trainer import BudgetConfig
+from igrpo.training.batching import Row
 from igrpo.training.collect import Collector
 from igrpo.training.dynamic_sampling import DynamicSampling
 from igrpo.training.module import IGRPOModule
 from igrpo.training.stopping import StoppingRule
+from igrpo.training.update import Updater
 from igrpo.types import Completion, Question, Rollout, Score
 from tests.algorithms.fakes import critique_grpo, grpo, igrpo, self_verification
 from tests.training.models import NO_WEIGHTS, objective, trainer
@@ -64,8 +68,9 @@ class ScriptedReward:
 
 @dataclass
 class KeptRollouts:
-    """A Recorder in memory."""
+    """A Recorder in memory; `fit` adds the rows of each question of every update."""
 
+    rows: list[list[list[Row]]] = field(default_factory=list)
     steps: dict[int, list[Rollout]] = field(default_factory=dict)
     failures: list[tuple[int, list[Rollout], str]] = field(default_factory=list)
 
@@ -147,8 +152,38 @@ class SaveAfter(lightning.Callback):
             trainer.save_checkpoint(self._path)
 
 
+@contextmanager
+def updates_seen_by(see: Callable[[list[list[Row]]], object]) -> Iterator[None]:
+    """Call ``see`` with the rows of each question before every update in this block."""
+    run = Updater.run
+
+    def seen(self: Updater, questions_S: list[list[Row]], *rest: Any) -> Any:
+        see(questions_S)
+        return run(self, questions_S, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Updater, "run", seen)
+        yield
+
+
+def mixed(completion: Completion) -> float:
+    """Right for about half of the answers of a random model."""
+    return float(sum(completion.token_ids) % 2)
+
+
 def weights(module: IGRPOModule) -> dict[str, torch.Tensor]:
     return copy.deepcopy(module.policy.state_dict())
+
+
+def same_weights(*runs: IGRPOModule | dict[str, torch.Tensor]) -> bool:
+    """True if two modules (or earlier `weights` of them) have the same trained values, bit by bit."""
+    one, other = (weights(run) if isinstance(run, IGRPOModule) else run for run in runs)
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def rollouts_of(module: IGRPOModule) -> list[Rollout]:
+    """Those of all steps, in order."""
+    return [rollout for step in kept(module).steps.values() for rollout in step]
 
 
 def kept(module: IGRPOModule) -> KeptRollouts:
@@ -165,5 +200,13 @@ def fit(module: IGRPOModule, steps: int, folder: Path, *, callbacks: Sequence[li
         accelerator="cpu", devices=1, max_epochs=1, logger=False, callbacks=list(callbacks), default_root_dir=folder,
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False, num_sanity_val_steps=0,
     )  # fmt: skip
-    runner.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    with updates_seen_by(kept(module).rows.append):
+        runner.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     return runner
+
+
+def fit_and_save(module: IGRPOModule, steps: int, folder: Path, *, at: int = 2) -> Path:
+    """Train as `fit` does, and return the checkpoint of step ``at``."""
+    file = folder / f"{len(list(folder.glob('*.ckpt')))}.ckpt"
+    fit(module, steps, folder, callbacks=[SaveAfter(at, file)])
+    return file

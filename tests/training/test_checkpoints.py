@@ -98,7 +98,7 @@ def test_the_last_k_and_the_best_are_kept(tmp_path: Path) -> None:
     assert read_best(tmp_path) == {"step": 9, "accuracy": 0.6, "split": "development"}
 
 
-def test_an_equal_accuracy_is_not_better_and_the_best_may_be_switched_off(tmp_path: Path) -> None:
+def test_an_equal_accuracy_is_not_better_and_best_can_be_off(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     run.step(2, 0.5)
     run.step(4, 0.5)

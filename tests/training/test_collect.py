@@ -190,19 +190,15 @@ def test_an_engine_that_fails_does_not_hang_the_others(pipeline: bool) -> None:
 
 async def uneven(question: Question, context: RolloutContext) -> Rollout:
     """Questions make different numbers of calls; one stops at once."""
-    for number in range({"one": 0, "two": 1, "three": 3}[question.id]):
-        await context.sample(question, Prompt((1,)), 1, sampling_round=number, role="answer")
-    return await grpo(2).rollout(question, context) if question.id == "three" else Rollout(question)
+    async with asyncio.timeout(DEADLINE_S):
+        for number in range({"one": 0, "two": 1, "three": 3}[question.id]):
+            await context.sample(question, Prompt((1,)), 1, sampling_round=number, role="answer")
+        return await grpo(2).rollout(question, context) if question.id == "three" else Rollout(question)
 
 
 def test_a_question_that_is_through_holds_up_nobody() -> None:
     engine = CountingEngine(letters)
-
-    async def within_deadline() -> Any:
-        cycle = collector(engine, TextReward(frozenset("a")), Scripted(uneven))
-        return await asyncio.wait_for(cycle._collect(1, QUESTIONS), DEADLINE_S)
-
-    rollouts = asyncio.run(within_deadline())
+    rollouts = collector(engine, TextReward(frozenset("a")), Scripted(uneven)).collect(1, QUESTIONS, Budget())
     assert [len(one.groups) for one in rollouts] == [0, 0, 1]
     assert len(engine.calls) == 1 + 3 + 1
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from igrpo.algorithms.base import RolloutContext
 from igrpo.budget import Budget
@@ -20,7 +19,7 @@ from igrpo.training.dynamic_sampling import DynamicSampling, dynamic_metrics, wh
 from igrpo.types import Completion, Question, Rollout, Score
 from tests.algorithms.fakes import Scripted, ScriptedEngine
 from tests.rollouts import RIGHT, WRONG, rollout, scored_samples
-from tests.training.small_run import SOURCE, SaveAfter, fit, kept, make, spread, weights
+from tests.training.small_run import SOURCE, fit, fit_and_save, kept, make, same_weights, spread, weights
 
 R, W = RIGHT, WRONG
 LOW, HIGH = Score(0.1, None, "unparsable"), Score(0.2, None, "unparsable")
@@ -61,7 +60,7 @@ def test_why_a_question_is_dropped(asked: Rollout, expected: str | None) -> None
 # --- which questions are offered ---------------------------------------------------------------------------------
 
 
-def test_replacements_are_distinct_and_a_function_of_seed_and_step() -> None:
+def test_replacements_differ_and_depend_on_seed_and_step_alone() -> None:
     data = QuestionDataModule(SOURCE.train, seed=4, questions=3, steps=9)
     for step in range(9):
         found = data.replacements(step, attempts=3)
@@ -76,7 +75,7 @@ def test_replacements_are_distinct_and_a_function_of_seed_and_step() -> None:
     assert len({question.id for question in data.replacements(0, attempts=50)}) == 13
 
 
-def test_an_epoch_is_walked_through_as_if_nothing_had_been_replaced() -> None:
+def test_replacements_do_not_change_the_order_of_an_epoch() -> None:
     data = QuestionDataModule(SOURCE.train, seed=4, questions=4, steps=4)
     walked = []
     for step in range(4):
@@ -164,7 +163,7 @@ def test_a_step_is_filled_up_and_everything_is_paid_for(algorithm: str, tmp_path
         assert all(number(one.question) >= 8 for one in trained)
         assert {one.dropped for one in rollouts if number(one.question) < 8} == {"all_wrong"}
     assert module.budget.samples == samples == 4 * sum(len(asked(module, step)) for step in (1, 2))
-    assert module.budget.generated_tokens == module._collector.engine.generated_tokens
+    assert module.budget.generated_tokens == module.collector.engine.generated_tokens
     last = module.latest
     assert last.keys() >= SECTIONS["Dynamic sampling"].keys()
     assert last["dynamic/sampled_questions"] == len(asked(module, 2))
@@ -175,7 +174,7 @@ def test_a_step_is_filled_up_and_everything_is_paid_for(algorithm: str, tmp_path
     assert last[f"{role}/completions"] == len(asked(module, 2)) * (4 if algorithm == "grpo" else 2)
 
 
-def test_nothing_is_asked_beyond_the_attempts_and_what_is_missing_stays_missing(tmp_path: Path) -> None:
+def test_beyond_the_attempts_questions_stay_missing(tmp_path: Path) -> None:
     reward: Any = ByQuestion(frozenset(range(16)))  # no question of the training split has a signal
     module = make("grpo", reward, max_attempts=2)
     start = weights(module)
@@ -185,7 +184,7 @@ def test_nothing_is_asked_beyond_the_attempts_and_what_is_missing_stays_missing(
     assert module.latest["dynamic/attempts"] == 2
     assert module.latest["train/gradient_norm"] == 0.0
     assert module.budget.trained_tokens == 0
-    assert all(torch.equal(value, start[key]) for key, value in weights(module).items())
+    assert same_weights(start, module)
     assert module.rollout_step == 2  # bounded: the run goes on
 
 
@@ -196,13 +195,13 @@ def test_a_small_split_runs_out_of_questions_not_of_places(tmp_path: Path) -> No
     assert sorted(number(one.question) for one in asked(module, 1)) == list(range(16))  # each of them once
 
 
-def test_a_step_that_drops_nothing_is_the_step_without_dynamic_sampling(tmp_path: Path) -> None:
+def test_dynamic_sampling_keeps_a_step_that_drops_nothing(tmp_path: Path) -> None:
     reward: Any = ByQuestion(frozenset())
     plain, filtered = make("igrpo", reward), make("igrpo", reward, max_attempts=3)
     for module in (plain, filtered):
         fit(module, 2, tmp_path)
     assert kept(plain).steps == kept(filtered).steps
-    assert all(torch.equal(value, weights(plain)[key]) for key, value in weights(filtered).items())
+    assert same_weights(plain, filtered)
     assert not [name for name in plain.latest if name.startswith("dynamic/")]
     assert filtered.latest["dynamic/sampled_questions"] == 3
 
@@ -219,9 +218,8 @@ def test_dropped_questions_are_not_trained_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pipeline", [False, True])
 def test_a_resumed_run_replaces_the_same_questions(pipeline: bool, tmp_path: Path) -> None:
     reward: Any = ByQuestion(frozenset(range(8)))
-    file = tmp_path / "x.ckpt"
     whole = make("igrpo", reward, max_attempts=4, steps=4, pipeline=pipeline)
-    fit(whole, 4, tmp_path, callbacks=[SaveAfter(2, file)])
+    file = fit_and_save(whole, 4, tmp_path)
     resumed = make("igrpo", reward, max_attempts=4, steps=4, pipeline=pipeline)
     fit(resumed, 4, tmp_path, checkpoint=file, start_step=2)
     for step in (3, 4):
@@ -229,7 +227,7 @@ def test_a_resumed_run_replaces_the_same_questions(pipeline: bool, tmp_path: Pat
         assert names[0] == names[1]
     if not pipeline:  # with the barrier, bit by bit
         assert {step: kept(whole).steps[step] for step in (3, 4)} == kept(resumed).steps
-        assert all(torch.equal(value, weights(whole)[key]) for key, value in weights(resumed).items())
+        assert same_weights(whole, resumed)
     assert whole.budget.counts() == resumed.budget.counts()
 
 

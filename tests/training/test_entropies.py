@@ -65,7 +65,7 @@ def test_they_are_the_naive_ones(make: type, tokens: int) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_the_first_of_each_round_are_measured_and_nothing_else_is_touched(count: int) -> None:
+def test_only_the_first_of_each_round_are_measured(count: int) -> None:
     given = rollouts()
     measured = meter(count).measure(given, qwen(), CPU)
     for before, after in zip(sampled(given), sampled(measured), strict=True):
@@ -83,7 +83,7 @@ def test_training_groups_have_the_measured_samples() -> None:
         assert [group.samples for group in one.groups] == [one.of("refinement")]
 
 
-def test_known_ones_empty_completions_and_those_without_a_score_stay() -> None:
+def test_known_empty_and_unscored_completions_are_not_measured() -> None:
     completions = [completion(1, 2, known=True), completion(), completion(4), completion(3)]
     answers = samples("answer", completions, [RIGHT, RIGHT, None, WRONG])
     (one,) = meter(3).measure([rollout(answers)], qwen(), CPU)
@@ -93,7 +93,7 @@ def test_known_ones_empty_completions_and_those_without_a_score_stay() -> None:
     assert meter().measure([rollout()], qwen(), CPU) == [rollout()]
 
 
-def test_equal_completions_of_different_prompts_are_measured_apart() -> None:
+def test_equal_completions_of_two_prompts_are_measured_apart() -> None:
     drafts, refined = made("draft", [1], completion(3, 4)), made("refinement", [1, 7, 7], completion(3, 4), number=2)
     model = qwen()
     (one,) = meter().measure([rollout(drafts, refined)], model, CPU)

@@ -15,7 +15,7 @@ from igrpo.types import Completion, Prompt, Rollout
 from tests.gloo import in_processes
 from tests.rollouts import BARE, RIGHT, WRONG, group, rollout, samples
 from tests.training.models import objective
-from tests.training.small_run import SaveAfter, ScriptedReward, fit, kept, make, spread, weights
+from tests.training.small_run import SaveAfter, ScriptedReward, fit, kept, make, same_weights, spread
 
 
 def followed(entropies: Sequence[float], *, start: float = 0.0, maximum: float = 1.0) -> tuple[list[float], float]:
@@ -28,13 +28,13 @@ def followed(entropies: Sequence[float], *, start: float = 0.0, maximum: float =
     return weights, control.coefficient
 
 
-def test_a_collapse_is_met_by_a_bonus_that_grows_from_step_to_step() -> None:
+def test_below_the_target_the_bonus_grows_from_step_to_step() -> None:
     found, after = followed([0.5, 0.4, 0.3, 0.2])
     assert found == pytest.approx([0.0, 0.1, 0.2, 0.3])
     assert after == pytest.approx(0.4)
 
 
-def test_above_the_target_the_bonus_is_off_at_once_and_its_memory_fades() -> None:
+def test_above_the_target_the_bonus_is_off_at_once() -> None:
     found, after = followed([0.5, 0.5, 1.5, 1.5, 0.5, 2.0, 2.0])
     #                c:     0    .1   .2   .1   0    .1   0
     assert found == pytest.approx([0.0, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0])
@@ -73,7 +73,7 @@ def refined(*, dropped: Any = None, trained: bool = True, internalized: bool = F
     return rollout(drafts, refinements, groups=tuple(groups), dropped=dropped)
 
 
-def test_the_entropy_is_that_of_measured_tokens_of_trained_completions() -> None:
+def test_the_entropy_is_of_measured_tokens_that_are_trained() -> None:
     assert trained_entropy([refined(), refined(dropped="all_right")]) == (3.0, 2)
     assert trained_entropy([refined(trained=False)]) == (0.0, 0)
     assert trained_entropy([refined(trained=False, internalized=True)]) == (3.0, 2)
@@ -133,10 +133,10 @@ def test_above_the_target_a_run_is_the_run_without_control(tmp_path: Path) -> No
     for module in (plain, low):
         fit(module, 2, tmp_path)
     assert low.latest["train/entropy_coefficient"] == 0.0
-    assert all(torch.equal(value, weights(plain)[key]) for key, value in weights(low).items())
+    assert same_weights(plain, low)
 
 
-def test_rows_without_an_advantage_are_trained_on_while_the_bonus_is_on(tmp_path: Path) -> None:
+def test_with_a_bonus_rows_without_an_advantage_are_trained(tmp_path: Path) -> None:
     module = controlled(HIGH, ScriptedReward(lambda completion: 1.0), steps=2)  # all right: no advantage anywhere
     first, second = series(module, 2, tmp_path)
     assert (first["train/entropy_coefficient"], first["budget/trained_tokens"]) == (0.0, 0)
@@ -155,4 +155,4 @@ def test_a_resumed_run_goes_on_with_the_same_coefficient(tmp_path: Path) -> None
     later = series(resumed, 4, tmp_path, checkpoint=file, start_step=2)
     names = ("train/entropy_coefficient", "train/entropy")
     assert [[line[name] for name in names] for line in later] == [[line[name] for name in names] for line in lines[2:]]
-    assert all(torch.equal(value, weights(whole)[key]) for key, value in weights(resumed).items())
+    assert same_weights(whole, resumed)

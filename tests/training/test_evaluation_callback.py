@@ -15,7 +15,7 @@ from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, s
 from igrpo.training.evaluation_callback import EvaluationCallback
 from igrpo.types import Question
 from tests.algorithms.fakes import completion, score
-from tests.training.small_run import SaveAfter, fit, make
+from tests.training.small_run import fit, fit_and_save, make
 
 
 def result(value: float) -> EvaluationResult:
@@ -73,19 +73,15 @@ def test_a_run_that_its_budget_ends_is_evaluated_where_it_ends(tmp_path: Path) -
 
 
 def test_a_resumed_run_repeats_no_evaluation(tmp_path: Path) -> None:
-    file = tmp_path / "x.ckpt"
-    fit(make("grpo"), 4, tmp_path, callbacks=[SaveAfter(2, file)])
+    file = fit_and_save(make("grpo"), 4, tmp_path)
     reports = Reports()
     fit(make("grpo", steps=4), 4, tmp_path, callbacks=[callback(reports, 2)], checkpoint=file, start_step=2)
     assert reports.calls == [(4, "development"), (4, "test")]
 
 
 @pytest.mark.parametrize(("done", "expected"), [(True, []), (False, [(2, "development"), (2, "test")])])
-def test_a_run_that_is_resumed_at_its_last_step_evaluates_what_is_missing(
-    tmp_path: Path, done: bool, expected: list[Any]
-) -> None:
-    file = tmp_path / "x.ckpt"
-    fit(make("grpo"), 2, tmp_path, callbacks=[SaveAfter(2, file)])
+def test_a_resume_at_the_last_step_evaluates_what_is_missing(tmp_path: Path, done: bool, expected: list[Any]) -> None:
+    file = fit_and_save(make("grpo"), 2, tmp_path)
     reports, module = Reports(), make("grpo", steps=2)
     fit(module, 2, tmp_path, callbacks=[callback(reports, 1, done=done)], checkpoint=file, start_step=2)
     assert (module.rollout_step, reports.calls) == (2, expected)

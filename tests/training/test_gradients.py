@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def parameters(of_rank: int) -> list[nn.Parameter]:
 
 def summed(bucket_bytes: int) -> list[Tensor | None]:
     """The gradients that a process has after ``sum_over_replicas``."""
-    gradients._BUCKET_BYTES = bucket_bytes
+    gradients.BUCKET_BYTES = bucket_bytes
     mine = parameters(rank())
     sum_over_replicas(mine)
     return [parameter.grad for parameter in mine]
@@ -91,16 +92,21 @@ def test_one_process_keeps_its_gradients() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([torch.float32, torch.bfloat16, torch.float64]))))
-def test_buckets_hold_everything_in_order_and_no_more_than_they_may(shapes: list[tuple[int, torch.dtype]]) -> None:
-    given_ones = [torch.zeros(size, dtype=kind) for size, kind in shapes]
+def test_buckets_hold_everything_in_order_within_their_size(shapes: list[tuple[int, torch.dtype]]) -> None:
+    mine = [nn.Parameter(torch.zeros(size, dtype=kind)) for size, kind in shapes]
+    for number, parameter in enumerate(mine):
+        parameter.grad = torch.full_like(parameter, number)
+    buckets: list[Tensor] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gradients, "_BUCKET_BYTES", 40)
-        buckets = list(gradients._buckets(given_ones))
-    assert [id(g) for bucket in buckets for g in bucket] == [id(g) for g in given_ones]
-    assert all(buckets)
-    for bucket in buckets:
-        assert len({g.dtype for g in bucket}) == 1
-        assert len(bucket) == 1 or sum(g.nbytes for g in bucket) <= 40
+        patch.setattr(gradients, "BUCKET_BYTES", 40)
+        patch.setattr(gradients, "world", lambda: 2)
+        patch.setattr(torch.distributed, "all_reduce", buckets.append)
+        add_up(mine)
+    numbers = [list(map(int, bucket.tolist())) for bucket in buckets]
+    assert [*chain(*numbers)] == [number for number, (size, _) in enumerate(shapes) for _ in range(size)]
+    for bucket, found in zip(buckets, numbers, strict=True):
+        assert {mine[number].dtype for number in found} <= {bucket.dtype}
+        assert len(set(found)) == 1 or bucket.nbytes <= 40
 
 
 @pytest.mark.parametrize(("largest", "factor"), [(1.0, 1 / 13), (100.0, 1.0)])

@@ -9,47 +9,36 @@ import pytest
 import torch
 
 from igrpo.generation.local.engine import LocalEngine
+from igrpo.models.load import reference_copy
 from igrpo.training.module import IGRPOModule
-from igrpo.training.update import NonFiniteError, Updater
+from igrpo.training.update import NonFiniteError
 from igrpo.types import Completion
 from tests.rollouts import values
-from tests.training.small_run import TOKENIZER, SaveAfter, ScriptedReward, fit, kept, make, weights
-
-
-@pytest.fixture
-def seen_rows(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The rows of every optimizer step's cycle."""
-    seen: list[Any] = []
-    run = Updater.run
-
-    def spy(self: Updater, questions_S: Any, *rest: Any) -> Any:
-        seen.append(questions_S)
-        return run(self, questions_S, *rest)
-
-    monkeypatch.setattr(Updater, "run", spy)
-    return seen
-
-
-def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> bool:
-    return any(not torch.equal(value, after[name]) for name, value in before.items())
-
-
-def untouched(before: dict[str, torch.Tensor], module: IGRPOModule) -> bool:
-    return not changed(before, weights(module))
+from tests.training.small_run import (
+    TOKENIZER,
+    ScriptedReward,
+    fit,
+    fit_and_save,
+    kept,
+    make,
+    same_weights,
+    updates_seen_by,
+    weights,
+)
 
 
 @pytest.mark.parametrize(("algorithm", "completions"), [("igrpo", 2), ("grpo", 4)])
 def test_one_step_trains_the_trained_group_given_its_own_prompt(
-    algorithm: str, completions: int, tmp_path: Path, seen_rows: list[Any]
+    algorithm: str, completions: int, tmp_path: Path
 ) -> None:
     module = make(algorithm)
     before = weights(module)
     fit(module, 1, tmp_path)
-    assert changed(before, weights(module))
+    assert not same_weights(before, module)
     assert module.rollout_step == 1
     assert module.budget.samples == 3 * 4  # the matched budget: 4 completions a question, whatever the algorithm
 
-    (questions,) = seen_rows
+    (questions,) = kept(module).rows
     rollouts = kept(module).steps[1]
     assert [len(rows) for rows in questions] == [completions] * 3
     for rows, rollout in zip(questions, rollouts, strict=True):
@@ -59,12 +48,10 @@ def test_one_step_trains_the_trained_group_given_its_own_prompt(
         assert [row.sampler_logprobs for row in rows] == [sample.completion.logprobs for sample in trained]
 
 
-def test_refinements_are_conditioned_on_the_prompt_that_shows_the_best_draft(
-    tmp_path: Path, seen_rows: list[Any]
-) -> None:
+def test_refinements_are_sampled_given_the_best_draft(tmp_path: Path) -> None:
     module = make("igrpo")
     fit(module, 1, tmp_path)
-    for rows, rollout in zip(seen_rows[0], kept(module).steps[1], strict=True):
+    for rows, rollout in zip(kept(module).rows[0], kept(module).steps[1], strict=True):
         drafts, refined = rollout.rounds
         best = max(range(2), key=lambda i: (values(drafts)[i], -i))
         assert {sample.context for sample in refined} == {((1, best),)}
@@ -107,12 +94,12 @@ def huge(completion: Completion) -> float:
     return 1e15 * (completion.token_ids[0] % 2)
 
 
-def test_a_non_finite_loss_stops_with_its_data_kept_and_the_weights_unharmed(tmp_path: Path) -> None:
+def test_a_non_finite_loss_stops_and_keeps_data_and_weights(tmp_path: Path) -> None:
     module = make("grpo", ScriptedReward(huge), objective_changes=infinite_loss())
     before = weights(module)
     with pytest.raises(NonFiniteError, match=r"^step 1: the loss is .*failures/kept.*trainer\.on_nonfinite=skip"):
         fit(module, 2, tmp_path)
-    assert untouched(before, module)
+    assert same_weights(before, module)
     ((step, rollouts, reason),) = kept(module).failures
     assert (step, rollouts) == (1, kept(module).steps[1])
     assert "the loss is" in reason
@@ -125,7 +112,7 @@ def test_a_non_finite_loss_may_be_skipped_and_counted(tmp_path: Path) -> None:
     fit(module, 2, tmp_path)
     assert module.budget.skipped_updates == 2
     assert module.latest["budget/skipped_updates"] == 2
-    assert untouched(before, module)
+    assert same_weights(before, module)
     assert (module.rollout_step, kept(module).failures) == (2, [])
 
 
@@ -135,7 +122,14 @@ def infinite_loss() -> dict[str, Any]:
     return {"advantage": no_std, "aggregation": "constant", "constant_divisor": 1e-40}
 
 
-def test_the_kl_term_pulls_to_a_reference_that_is_no_part_of_the_state(tmp_path: Path) -> None:
+def test_the_kl_term_pulls_to_a_reference_outside_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    references: list[Any] = []
+
+    def remembered(policy: Any) -> Any:
+        references.append(reference_copy(policy))
+        return references[-1]
+
+    monkeypatch.setattr("tests.training.small_run.reference_copy", remembered)
     plain, pulled = make("grpo"), make("grpo", kl_beta=0.5)
     start = weights(plain)
     assert plain.state_dict().keys() == pulled.state_dict().keys()
@@ -148,16 +142,15 @@ def test_the_kl_term_pulls_to_a_reference_that_is_no_part_of_the_state(tmp_path:
         return sum(float((value - start[name]).square().sum()) for name, value in weights(module).items())
 
     assert 0 < distance(pulled) < distance(plain)
-    reference = pulled._reference[0]
-    assert reference is not None
-    assert not changed(start, reference.state_dict())  # frozen where training began
+    (reference,) = references
+    assert same_weights(start, reference.state_dict())  # frozen where training began
 
 
 def test_without_a_gradient_nothing_moves(tmp_path: Path) -> None:
     module = make("grpo", ScriptedReward(lambda completion: 0.1))
     before = weights(module)
     fit(module, 1, tmp_path)
-    assert untouched(before, module)
+    assert same_weights(before, module)
     assert module.latest["groups/zero_variance_share"] == 1.0
     assert module.budget.trained_tokens == 0
 
@@ -166,8 +159,7 @@ def test_without_a_gradient_nothing_moves(tmp_path: Path) -> None:
 def test_a_checkpoint_goes_on_where_it_was_taken(planned: int, tmp_path: Path) -> None:
     whole, part = make("igrpo"), make("igrpo")
     fit(whole, 3, tmp_path)
-    file = tmp_path / "x.ckpt"
-    fit(part, planned, tmp_path, callbacks=[SaveAfter(2, file)])
+    file = fit_and_save(part, planned, tmp_path)
     counters = torch.load(file, weights_only=True)["igrpo"]["budget"]
 
     resumed = make("igrpo")
@@ -175,7 +167,7 @@ def test_a_checkpoint_goes_on_where_it_was_taken(planned: int, tmp_path: Path) -
     assert resumed.rollout_step == 3
     assert list(kept(resumed).steps) == [3]
     assert kept(resumed).steps[3] == kept(whole).steps[3]  # questions, tokens, log-probs, scores, policy version
-    assert not changed(weights(whole), weights(resumed))
+    assert same_weights(whole, resumed)
     for name in ("samples", "generated_tokens", "prefilled_tokens", "trained_tokens"):
         assert resumed.budget.state_dict()[name] == whole.budget.state_dict()[name] > counters[name] > 0
     assert resumed.budget.seconds["update"] > counters["seconds"]["update"]
@@ -186,23 +178,21 @@ def test_what_an_algorithm_remembers_is_a_part_of_the_checkpoint(tmp_path: Path)
     whole, part = make("self_verification"), make("self_verification")
     fit(whole, 3, tmp_path)
     assert any(rollout.of("verification") for rollout in kept(whole).steps[3])
-    file = tmp_path / "x.ckpt"
-    fit(part, 3, tmp_path, callbacks=[SaveAfter(2, file)])
+    file = fit_and_save(part, 3, tmp_path)
     resumed = make("self_verification")
     fit(resumed, 3, tmp_path, checkpoint=file, start_step=2)
     assert kept(resumed).steps[3] == kept(whole).steps[3]
-    assert not changed(weights(whole), weights(resumed))
+    assert same_weights(whole, resumed)
 
 
 def test_a_checkpoint_of_adapters_holds_them_alone_and_goes_on(tmp_path: Path) -> None:
     whole, part = make("grpo", adapters=True), make("grpo", adapters=True)
     fit(whole, 3, tmp_path)
-    file = tmp_path / "x.ckpt"
-    fit(part, 3, tmp_path, callbacks=[SaveAfter(2, file)])
+    file = fit_and_save(part, 3, tmp_path)
     assert all("lora_" in name for name in torch.load(file, weights_only=True)["state_dict"])
     resumed = make("grpo", adapters=True)
     fit(resumed, 3, tmp_path, checkpoint=file, start_step=2)
-    assert not changed(weights(whole), weights(resumed))
+    assert same_weights(whole, resumed)
     with pytest.raises(ValueError, match="the checkpoint does not hold what this run trains"):
         fit(make("grpo"), 3, tmp_path, checkpoint=file, start_step=2)
 
@@ -218,15 +208,9 @@ def test_an_engine_sleeps_while_the_policy_is_updated(tmp_path: Path, monkeypatc
             happened.append(f"sync {version}")
             super().sync_weights(version)
 
-    run = Updater.run
-
-    def spy(self: Updater, questions_S: Any, *rest: Any) -> Any:
-        happened.append("update")
-        return run(self, questions_S, *rest)
-
-    monkeypatch.setattr(Updater, "run", spy)
     monkeypatch.setattr("tests.training.small_run.LocalEngine", Sleepy)
-    fit(make("grpo"), 2, tmp_path)
+    with updates_seen_by(lambda rows: happened.append("update")):
+        fit(make("grpo"), 2, tmp_path)
     assert happened == ["sync 0", "sleep", "update", "sync 1", "sleep", "update", "sync 2"]
 
 
@@ -241,4 +225,4 @@ def test_an_entropy_bonus_asks_for_entropies(tmp_path: Path) -> None:
     plain = make("grpo")
     for each in (module, plain):
         fit(each, 1, tmp_path)
-    assert changed(weights(plain), weights(module))
+    assert not same_weights(plain, module)

@@ -70,7 +70,7 @@ def test_an_exception_stops_the_bar_and_comes_through(tmp_path: Path, terminal: 
 
     with pytest.raises(RuntimeError, match="the reward is down"):
         fit(make("igrpo", ScriptedReward(fail)), 3, tmp_path, callbacks=[progress])
-    assert not progress._bar.live.is_started
+    assert printed(out).count("\x1b[?25h") == terminal  # the cursor is shown again
     assert ("first evaluation" in printed(out)) == terminal
 
 
@@ -80,7 +80,6 @@ def test_a_bar_on_a_terminal_goes_on_where_a_resumed_run_does(tmp_path: Path) ->
     progress.on_train_start(None, module)  # type: ignore[arg-type]
     module.rollout_step = 2
     progress.on_train_start(None, module)  # type: ignore[arg-type]
-    assert progress._bar.tasks[0].completed == 2
     progress.on_train_end(None, module)  # type: ignore[arg-type]
     assert "2/3" in printed(out)
     assert "step " not in printed(out)  # no lines beside the bar

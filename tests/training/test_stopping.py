@@ -15,7 +15,7 @@ from igrpo.data.module import QuestionDataModule
 from igrpo.settings.trainer import BudgetConfig
 from igrpo.training.module import IGRPOModule
 from igrpo.training.stopping import StoppingRule, first_stop, reached, training_seconds
-from tests.training.small_run import NO_LIMITS, SaveAfter, fit, kept, make, weights
+from tests.training.small_run import NO_LIMITS, SaveAfter, fit, fit_and_save, kept, make, same_weights, weights
 
 SPENT = {
     "budget/samples": 100.0, "budget/generated_tokens": 2000.0, "budget/trained_tokens": 1e9, "budget/flops": 3e12,
@@ -33,7 +33,7 @@ def limits(**given: Any) -> BudgetConfig:
     [("max_samples", 100), ("max_generated_tokens", 2000), ("max_trained_tokens", 10**9), ("max_flops", 3e12),
      ("max_seconds", 4.0)],
 )  # fmt: skip
-def test_a_limit_is_reached_by_its_own_counter_and_when_it_is_equal(name: str, at: float) -> None:
+def test_a_limit_is_reached_when_its_own_counter_equals_it(name: str, at: float) -> None:
     above = at + 1 if isinstance(at, int) else at * (1 + 1e-9)
     assert reached(limits(**{name: at}), SPENT) == f"budget.{name}"
     assert reached(limits(**{name: above}), SPENT) is None
@@ -92,11 +92,11 @@ def test_a_run_ends_at_the_first_boundary_that_reached_it(
     assert module.rollout_step == last
     assert list(kept(module).steps) == list(range(1, last + 1))  # nothing was sampled after it
     assert counters(module) == whole[last]["counters"]
-    assert all(torch.equal(value, weights(module)[key]) for key, value in whole[last]["weights"].items())
+    assert same_weights(whole[last]["weights"], module)
     assert module.is_last
 
 
-def test_seconds_end_a_run_at_a_boundary_and_evaluation_does_not_count(tmp_path: Path) -> None:
+def test_the_limit_of_seconds_does_not_count_evaluation(tmp_path: Path) -> None:
     module = make("igrpo", steps=5, limits={"max_seconds": 1000.0})
     module.budget.add_seconds("evaluation", 1e6)
     fit(module, 2, tmp_path)
@@ -116,21 +116,19 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
     limit: int | None, whole: dict[int, dict[str, Any]], tmp_path: Path
 ) -> None:
     """12 samples a step: 24 end it after step 2; 36 after step 3, and no limit after the fifth."""
-    file = tmp_path / "x.ckpt"
     stopped = make("igrpo", steps=5, limits={"max_samples": 24})
-    fit(stopped, 5, tmp_path, callbacks=[SaveAfter(2, file)])
+    file = fit_and_save(stopped, 5, tmp_path)
     assert stopped.rollout_step == 2
     resumed = make("igrpo", steps=5, limits={"max_samples": limit})
     fit(resumed, 5, tmp_path, checkpoint=file, start_step=2)
     last = 5 if limit is None else 3
     assert list(kept(resumed).steps) == list(range(3, last + 1))
     assert counters(resumed) == whole[last]["counters"]
-    assert all(torch.equal(value, weights(resumed)[key]) for key, value in whole[last]["weights"].items())
+    assert same_weights(whole[last]["weights"], resumed)
 
 
 def test_a_run_resumed_at_its_end_trains_no_more(tmp_path: Path) -> None:
-    file = tmp_path / "x.ckpt"
-    fit(make("igrpo", steps=5), 2, tmp_path, callbacks=[SaveAfter(2, file)])
+    file = fit_and_save(make("igrpo", steps=5), 2, tmp_path)
     resumed = make("igrpo", steps=5, limits={"max_samples": 24})
     before = torch.load(file, weights_only=True)["state_dict"]
     fit(resumed, 5, tmp_path, checkpoint=file, start_step=2)
@@ -146,10 +144,10 @@ def test_the_next_questions_are_looked_up_but_not_sampled(tmp_path: Path, monkey
     module = make("igrpo", steps=5, limits={"max_samples": 24})
     fit(module, 5, tmp_path)
     assert max(asked) <= 2
-    assert module._collector.engine.generated_tokens == module.budget.generated_tokens
+    assert module.collector.engine.generated_tokens == module.budget.generated_tokens
 
 
-def test_two_algorithms_matched_by_generated_tokens_are_within_a_step_of_the_limit(tmp_path: Path) -> None:
+def test_token_limits_match_algorithms_to_within_a_step(tmp_path: Path) -> None:
     """Cut to an unequal number of steps, both have generated the limit and less than one step beyond it."""
     limit = 200
     for algorithm in ("grpo", "igrpo"):
@@ -182,12 +180,12 @@ def test_flops_do_not_depend_on_the_barrier_or_on_micro_batches(algorithm: str, 
 def test_what_others_sample_is_not_counted(whole: dict[int, dict[str, Any]], tmp_path: Path) -> None:
     """As an evaluation does: through the same engine, between two steps."""
     module = make("igrpo", steps=3)
-    engine = module._collector.engine
+    engine = module.collector.engine
 
     class Evaluate(SaveAfter):
         def on_train_batch_end(self, *_args: Any, **_kwargs: Any) -> None:
             before = engine.flops
-            asyncio.run(engine.sample([1, 2, 3], module._collector.params, range(50)))
+            asyncio.run(engine.sample([1, 2, 3], module.collector.params, range(50)))
             assert engine.flops > before
 
     fit(module, 3, tmp_path, callbacks=[Evaluate(0, tmp_path)])

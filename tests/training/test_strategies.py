@@ -29,8 +29,6 @@ from igrpo.training.module import IGRPOModule
 from igrpo.training.strategies import (
     ReplicaStrategy,
     ShardStrategy,
-    _gathered,
-    _like,
     build_strategy,
     checkpoint_activations,
     shard,
@@ -77,7 +75,7 @@ def begin(seed: int) -> list[Tensor]:
     strategy = ReplicaStrategy(timeout=timedelta(seconds=30))
     model = qwen(seed)
     model.register_buffer("counted", torch.full((2,), float(seed)))
-    strategy._model = model
+    strategy.model = model
     strategy.configure_ddp()
     return [*(p.detach() for p in model.parameters()), model.counted]
 
@@ -250,7 +248,7 @@ def assert_close_to_float32(found: dict[str, Tensor]) -> None:
         assert float(cosine) > 0.99, name
 
 
-def test_in_bf16_layers_compute_in_it_and_weights_and_gradients_stay_float32() -> None:
+def test_bf16_layers_keep_weights_and_gradients_in_float32() -> None:
     with alone():
         assert_close_to_float32(bf16_gradients(qwen().float(), mesh(), CPU))
 
@@ -270,17 +268,17 @@ def test_in_bf16_on_cuda() -> None:
 def round_trip(adapters: bool) -> dict[str, Any]:
     """What a process has of a checkpoint: the whole of it, as it writes it, and after it was read into other shards."""
     begun, other = sharded(0, adapters), sharded(1, adapters)
-    written = {"state": _gathered(begun[0].state_dict()), "optimizer": _gathered(begun[1].state_dict())}
+    strategy = ShardStrategy(data_parallel_size=2, tensor_parallel_size=1, timeout=timedelta(seconds=30))
+    written = saved(strategy, *begun)
     given = torch.distributed.get_rank() == 0
     sizes = [tuple(value.shape) for value in written["state"].values()]
     whole = [written]
     torch.distributed.broadcast_object_list(whole, src=0)  # as a file does
-    strategy = ShardStrategy(data_parallel_size=2, tensor_parallel_size=1, timeout=timedelta(seconds=30))
-    strategy._lightning_module = other[0]
+    strategy.connect(other[0])
     strategy.optimizers = [other[1]]
     strategy.load_model_state_dict({"state_dict": whole[0]["state"]})
     strategy.load_optimizer_state_dict({"optimizer_states": [whole[0]["optimizer"]]})
-    again = {"state": _gathered(other[0].state_dict()), "optimizer": _gathered(other[1].state_dict())}
+    again = saved(strategy, *other)
     local = [moment["exp_avg"] for moment in other[1].state_dict()["state"].values()]
     return {
         "written": written if given else None,
@@ -289,6 +287,12 @@ def round_trip(adapters: bool) -> dict[str, Any]:
         "sharded": all(isinstance(value, DTensor) for value in local),
         "weights": dict(named_weights(other[0])),
     }
+
+
+def saved(strategy: ShardStrategy, model: Any, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What the strategy puts into a checkpoint."""
+    strategy.connect(model)
+    return {"state": strategy.lightning_module_state_dict(), "optimizer": strategy.optimizer_state(optimizer)}
 
 
 def sharded(seed: int, adapters: bool) -> tuple[Any, torch.optim.Optimizer]:
@@ -342,25 +346,12 @@ def test_a_checkpoint_of_shards_is_a_file(tmp_path: Path) -> None:
     assert torch.equal(found["state_dict"]["weight"], torch.arange(3.0))
 
 
-def test_what_is_no_shard_stays_as_it_is() -> None:
-    step, plain = torch.tensor(3.0), torch.zeros(4, 2)
-    assert _like(step, plain) is step
-    assert _like("text", plain) == "text"
-    with alone():
-        model = qwen()
-        shard(model, mesh(), precision="fp32")
-        tensor = next(model.parameters())
-        assert _like(step, tensor) is step  # Adam's count of steps
-        value = torch.randn(tensor.shape, dtype=tensor.dtype)
-        assert torch.equal(_like(value, tensor).full_tensor(), value)
-
-
 def test_a_strict_load_refuses_what_it_does_not_know() -> None:
     with alone():
         model = qwen()
         shard(model, mesh(), precision="fp32")
         strategy = ShardStrategy(data_parallel_size=1, tensor_parallel_size=1, timeout=timedelta(seconds=30))
-        strategy._lightning_module = model
+        strategy.connect(model)
         state = copy.deepcopy(qwen(1).state_dict())
         with pytest.raises(RuntimeError, match="unknown"):
             strategy.load_model_state_dict({"state_dict": {**state, "unknown": torch.zeros(1)}})

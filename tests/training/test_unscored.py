@@ -134,9 +134,7 @@ def test_only_the_refinements_lack_a_score(tmp_path: Path) -> None:
     assert "no reward" in out.file.getvalue()  # of what is trained, and not that of the drafts
 
 
-def test_a_verdict_about_an_earlier_answer_is_no_score_of_the_reward(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_score_of_a_verification_is_not_the_rewards(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     module, out, _ = watched("self_verification", Silent(hit=lambda call: call > 3), tmp_path)
     assert any(sample.score for one in kept(module).steps[2] for sample in one.of("verification"))
     assert "step 2: reward 'scripted' could score none of its 6 completions" in caplog.text

@@ -120,7 +120,7 @@ def test_micro_batches_do_not_change_the_gradient(budget: int, aggregation: str)
     assert split.metrics == pytest.approx(result.metrics, rel=1e-5)
 
 
-def test_rows_without_advantage_are_skipped_but_stay_in_the_denominators() -> None:
+def test_rows_without_advantage_count_only_in_the_denominators() -> None:
     model, flat = qwen(), rows(count=4)
     flat = [
         flat[0],
@@ -201,7 +201,7 @@ def test_the_clipped_share_counts_updates_above_the_limit() -> None:
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_a_minibatch_without_gradient_keeps_the_metrics_of_the_others(order: tuple[int, int]) -> None:
+def test_a_minibatch_without_gradient_keeps_the_others_metrics(order: tuple[int, int]) -> None:
     live = rows(count=2)
     still = [Row(r.prompt_ids, r.completion_ids, r.sampler_logprobs, 0.0, valid=True) for r in rows(1, count=2)]
     questions = [(live, still)[i] for i in order]
@@ -273,7 +273,7 @@ def test_the_correction_weighs_each_tokens_gradient(correction: dict[str, Any], 
 
 @pytest.mark.parametrize("level", ["token", "sequence"])
 @pytest.mark.parametrize("budget", [4096, 30])
-def test_rows_of_another_prompt_are_weighed_by_the_truncated_ratio(level: str, budget: int) -> None:
+def test_rows_of_another_prompt_are_weighed_by_a_capped_ratio(level: str, budget: int) -> None:
     model, cap = qwen(), 0.9
     flat = [replace(row, cross_prompt=i % 2 == 0) for i, row in enumerate(rows())]
     loss, capped, units = torch.zeros((), dtype=torch.float64), 0, 0
@@ -341,7 +341,7 @@ def test_rows_of_another_prompt_need_settings() -> None:
         update(qwen(), [[replace(row, cross_prompt=True) for row in rows()]])
 
 
-def test_non_finite_stops_with_the_weights_unharmed_or_skips_and_counts() -> None:
+def test_a_non_finite_step_keeps_the_weights_and_stops_or_counts() -> None:
     bad = [Row(r.prompt_ids, r.completion_ids, r.sampler_logprobs, float("inf"), valid=True) for r in rows(count=2)]
     model = qwen()
     before = copy.deepcopy(model.state_dict())
@@ -380,7 +380,7 @@ def completion(tokens: tuple[int, ...], *, truncated: bool = False) -> Completio
     return Completion(tokens, "", values, values, values, "length" if truncated else "stop", 0)
 
 
-def test_question_rows_train_refinements_given_the_refinement_prompt() -> None:
+def test_question_rows_give_refinements_their_refinement_prompt() -> None:
     scores = tuple(Score(value, value == 1.0, "right" if value else "wrong") for value in (1.0, 0.0))
     drafts = samples("draft", (completion((2,)), completion((3,))), scores)
     made_of = (completion((4, 5)), completion((6,), truncated=True))
@@ -434,7 +434,7 @@ def cross_entropy(model: Any, chosen: Sequence[Row]) -> torch.Tensor:
     return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
-def test_the_gradient_of_best_of_n_is_that_of_cross_entropy_on_the_chosen() -> None:
+def test_best_of_n_has_the_gradient_of_cross_entropy() -> None:
     rollouts = [
         scored((0.0, False), (1.0, True), (0.0, False)),
         scored((1.0, True), (1.0, True), (1.0, True)),
@@ -473,9 +473,7 @@ def work_of(flat: Sequence[Row]) -> Work:
 
 @pytest.mark.parametrize(("changes", "passes"), [({}, 3), ({"epochs": 2}, 1 + 2 * 3), ({"minibatches": 2}, 1 + 3)])
 @pytest.mark.parametrize("budget", [22, 64, 4096])
-def test_flops_are_those_of_every_pass_and_not_of_the_micro_batches(
-    changes: dict[str, int], passes: int, budget: int
-) -> None:
+def test_flops_count_every_pass_whatever_the_micro_batches(changes: dict[str, int], passes: int, budget: int) -> None:
     """Forward and backward are 3; several updates need the old log-probs first: one more, once; KL: 1 in each epoch."""
     model, flat = qwen(), rows(count=8)
     once = model_shape(model).flops(work_of(flat))

@@ -166,7 +166,7 @@ def test_what_cannot_be_read_back_is_said() -> None:
 NORM = "model.norm.weight"
 
 
-def test_what_the_exact_check_does_not_cover_is_said_though_it_passes(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_passing_exact_check_says_what_it_does_not_cover(caplog: pytest.LogCaptureFixture) -> None:
     model = tiny()
     engine = CopyEngine(model, hidden=(NORM,), received=(LAYER,))
     engine.sync_weights(0)
@@ -203,7 +203,7 @@ def test_a_tensor_that_was_received_otherwise_is_named() -> None:
         sync_check(engine).check(0, model, model, CPU, exact=True)
 
 
-def test_a_sample_of_another_version_fails_whatever_its_log_probs() -> None:
+def test_a_sample_of_another_version_fails_the_check() -> None:
     model = tiny()
     engine = CopyEngine(model)
     engine.sync_weights(4)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from igrpo.rewards.judge.engine import EngineBackend
 from igrpo.rewards.judge.judge import Judge
 from igrpo.rewards.judge.store import Prices, ScoreCache, Spending
 from igrpo.settings.reward import JudgeLocalConfig
-from igrpo.types import Completion
+from tests.algorithms.fakes import ScriptedEngine
 from tests.assembly.parts import byte_policy, tiny_policy, write_model
 from tests.composed import config
 from tests.rewards.judge.making import QUESTION, Rule, completions, settings
@@ -29,20 +27,20 @@ PARAMS = SamplingParams(temperature=0.0, top_p=1.0, top_k=0, max_new_tokens=9, s
 MESSAGES = [{"role": "system", "content": "Grade."}, {"role": "user", "content": "2 + 2 = 4"}]
 
 
-@dataclass
-class ScriptedEngine:
-    """Says the same to every prompt; refuses prompts of more than ``longest`` tokens."""
+REPLY = '{"score": 0.75}'
 
-    says: str = '{"score": 0.75}'
-    longest: int = 100_000
-    prompts: list[list[int]] = field(default_factory=list)
-    closed: int = 0
 
-    async def sample(self, prompt_ids: Sequence[int], params: Any, seeds: Sequence[int]) -> tuple[Completion, ...]:
-        if len(prompt_ids) > self.longest:
+class JudgeEngine(ScriptedEngine):
+    """Gives every prompt the same reply; refuses prompts of more than ``longest`` tokens."""
+
+    def __init__(self, longest: int = 100_000) -> None:
+        super().__init__(self.reply)
+        self.longest, self.closed = longest, 0
+
+    def reply(self, prompt: tuple[int, ...], seed: int) -> str:
+        if len(prompt) > self.longest:
             raise ValueError("the prompt does not fit the model")
-        self.prompts.append(list(prompt_ids))
-        return tuple(Completion((1, 2, 3), self.says, (0.0,) * 3, None, None, "stop", 0) for _ in seeds)
+        return REPLY
 
     def close(self) -> None:
         self.closed += 1
@@ -53,26 +51,26 @@ def made(engine: Any, tokenizer: Any) -> EngineBackend:
 
 
 def test_the_chat_template_renders_the_prompt() -> None:
-    engine, tokenizer = ScriptedEngine(), byte_policy().tokenizer
+    engine, tokenizer = JudgeEngine(), byte_policy().tokenizer
     assert tokenizer.chat_template
     reply = asyncio.run(made(engine, tokenizer).ask(MESSAGES, 5))
     rendered = tokenizer.apply_chat_template(MESSAGES, tokenize=False, add_generation_prompt=True)
-    (prompt,) = engine.prompts
+    ((prompt, _),) = engine.calls
     assert tokenizer.decode(prompt) == rendered
-    assert (reply.text, reply.input_tokens, reply.output_tokens) == ('{"score": 0.75}', len(prompt), 3)
+    assert (reply.text, reply.input_tokens, reply.output_tokens) == (REPLY, len(prompt), 3)
 
 
 def test_a_template_with_a_date_gets_that_of_the_run() -> None:
     tokenizer = copy.deepcopy(byte_policy().tokenizer)
     tokenizer.chat_template = "{{ strftime_now('%d %b %Y') }}" + tokenizer.chat_template
-    engine = ScriptedEngine()
+    engine = JudgeEngine()
     judges = [
         EngineBackend(engine, tokenizer, "m", PARAMS, today=date(2001, 2, day))  # type: ignore[arg-type]
         for day in (3, 3, 4)
     ]
     for judge in judges:
         asyncio.run(judge.ask(MESSAGES, 5))
-    first, second, third = (tokenizer.decode(prompt) for prompt in engine.prompts)
+    first, second, third = (tokenizer.decode(prompt) for prompt, _ in engine.calls)
     assert first.startswith("03 Feb 2001")
     assert first == second != third
     # another prompt is another entry of the cache of votes
@@ -80,29 +78,29 @@ def test_a_template_with_a_date_gets_that_of_the_run() -> None:
 
 
 def test_without_a_chat_template_messages_are_joined() -> None:
-    engine, tokenizer = ScriptedEngine(), tiny_policy().tokenizer
+    engine, tokenizer = JudgeEngine(), tiny_policy().tokenizer
     assert not tokenizer.chat_template
     asyncio.run(made(engine, tokenizer).ask([{"role": "user", "content": "1+2"}, {"role": "user", "content": "3"}], 5))
-    assert tokenizer.decode(engine.prompts[0], skip_special_tokens=True).replace(" ", "").strip().startswith("1+2")
+    assert tokenizer.decode(engine.calls[0][0], skip_special_tokens=True).replace(" ", "").strip().startswith("1+2")
 
 
 def test_a_prompt_that_does_not_fit_is_refused_alone() -> None:
-    engine = ScriptedEngine(longest=10)
+    engine = JudgeEngine(longest=10)
     with pytest.raises(JudgeRefusedError, match="does not fit the model"):
         asyncio.run(made(engine, byte_policy().tokenizer).ask(MESSAGES, 5))
 
 
 def test_the_identity_names_model_and_sampling() -> None:
-    one = EngineBackend(ScriptedEngine(), byte_policy().tokenizer, "m", PARAMS)  # type: ignore[arg-type]
-    other = EngineBackend(ScriptedEngine(), byte_policy().tokenizer, "n", PARAMS)  # type: ignore[arg-type]
-    constrained = EngineBackend(ScriptedEngine(), byte_policy().tokenizer, "m", PARAMS, "json_schema")  # type: ignore[arg-type]
+    one = EngineBackend(JudgeEngine(), byte_policy().tokenizer, "m", PARAMS)  # type: ignore[arg-type]
+    other = EngineBackend(JudgeEngine(), byte_policy().tokenizer, "n", PARAMS)  # type: ignore[arg-type]
+    constrained = EngineBackend(JudgeEngine(), byte_policy().tokenizer, "m", PARAMS, "json_schema")  # type: ignore[arg-type]
     assert json.loads(one.identity)[:3] == ["m", 0.0, 9]
     assert len({one.identity, other.identity, constrained.identity}) == 3
 
 
 @pytest.mark.parametrize(("longest", "value"), [(100_000, 0.75), (5, None)])
 def test_the_judge_over_an_engine(longest: int, value: float | None) -> None:
-    engine = ScriptedEngine(longest=longest)
+    engine = JudgeEngine(longest=longest)
     judge = Judge(
         settings(),
         made(engine, byte_policy().tokenizer),
@@ -139,16 +137,17 @@ def test_a_directory_is_loaded_and_samples(tmp_path: Path) -> None:
         build_judge(missing, Rule(), None)
 
 
-def test_judges_of_two_number_types_share_no_replies(tmp_path: Path) -> None:
+def test_judges_of_two_number_types_share_no_replies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("igrpo.rewards.judge.judge.parse_score", lambda text: 0.5)  # random weights give no score
     settings = config(
         None, "reward=judge_local", f"reward.model={write_model(tmp_path / 'm')}", "reward.device=cpu"
     ).reward
     assert isinstance(settings, JudgeLocalConfig)
-    made = [
-        build_judge(settings.model_copy(update={"cache": None, "dtype": dtype}), Rule(), None)
-        for dtype in ("float32", "bfloat16", "float32")
-    ]
-    one, other, same = (judge._backend.identity for judge in made)
-    for judge in made:
+    cached = []
+    for dtype in ("float32", "bfloat16", "float32"):
+        changes = {"cache": tmp_path / "replies", "dtype": dtype, "max_tokens": 3}
+        judge = build_judge(settings.model_copy(update=changes), Rule(), None)
+        asyncio.run(judge.score(QUESTION, completions("so 4")))
+        cached.append(judge.step_measures()["judge/cached_share"].total)
         judge.close()
-    assert one == same != other
+    assert cached == [0, 0, 1]  # the third judge finds the score of the first
