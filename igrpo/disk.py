@@ -26,6 +26,16 @@ def free_mib(path: Path) -> float:
     return shutil.disk_usage(folder).free / 2**20
 
 
+def require_free(target: Path, needed_mib: float, advice: str) -> None:
+    """Check that a file or folder of ``needed_mib`` MiB can be written; ``advice`` ends the message.
+
+    Raises:
+        ValueError: less space is free.
+    """
+    if (free := free_mib(target)) < needed_mib:
+        raise ValueError(f"{target} needs {needed_mib:.0f} MiB, and {free:.0f} MiB are free there; {advice}")
+
+
 def ensure_space(path: Path, needed_mb: float, setting: str) -> None:
     """Check that enough disk space is free, so that a run stops while it can still write how it ended.
 

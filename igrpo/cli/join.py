@@ -16,7 +16,7 @@ from igrpo.config import ConfigError
 if TYPE_CHECKING:
     from igrpo.runs.ranks import Launch
 
-_WAIT_S = 600.0
+WAIT_S = 600.0
 
 
 def parser() -> Parser:
@@ -26,7 +26,7 @@ def parser() -> Parser:
         "Add the devices of this node to the run in RUN_DIR, on a file system that the nodes share. Node 0 starts the "
         "run with `igrpo train trainer.nodes=N hydra.run.dir=RUN_DIR`. All nodes need the environment variables "
         "MASTER_ADDR (name of node 0), MASTER_PORT (default: 29500) and NODE_RANK (or SLURM_NODEID). Waits up to "
-        f"{_WAIT_S / 60:.0f} minutes for the run to start.",
+        f"{WAIT_S / 60:.0f} minutes for the run to start.",
         ["NODE_RANK=1 MASTER_ADDR=node0 igrpo join RUN_DIR"],
     )
     made.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="directory of the run")
@@ -66,8 +66,8 @@ def _launch(run_dir: Path, since: float) -> Launch:
     from igrpo.runs.ranks import FOLDER, Launch
 
     path = run_dir / FOLDER / "launch.json"
-    while time.time() < since + _WAIT_S:
-        if path.exists() and path.stat().st_mtime > since - _WAIT_S:
+    while time.time() < since + WAIT_S:
+        if path.exists() and path.stat().st_mtime > since - WAIT_S:
             return Launch.read(run_dir)
         time.sleep(0.5)
-    raise ConfigError([f"{run_dir}: no run has started there within {_WAIT_S:.0f} s"], "join")
+    raise ConfigError([f"{run_dir}: no run has started there within {WAIT_S:.0f} s"], "join")

@@ -39,7 +39,7 @@ FOLDER = "ranks"
 WORKER = ("-m", "igrpo.runs.worker")
 
 #: Seconds that the processes of a stopped run have to write their status.
-_STOP_S = 60.0
+STOP_S = 60.0
 _KILLED_WITHIN_S = 10.0
 
 #: Seconds that a process may outlive torchrun, which it watches.
@@ -206,7 +206,7 @@ def _stop(process: subprocess.Popen[Any]) -> None:
     """
     process.send_signal(signal.SIGINT)
     try:
-        process.wait(_STOP_S)
+        process.wait(STOP_S)
     except (subprocess.TimeoutExpired, KeyboardInterrupt, Terminated):
         killed: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):

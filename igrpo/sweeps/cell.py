@@ -33,7 +33,7 @@ from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord, 
 from igrpo.sweeps.watch import line
 
 #: Seconds that a stopped run has to write its status.
-_STOP_S = 30.0
+STOP_S = 30.0
 _KILLED_WITHIN_S = 10.0
 
 # A launcher with its own processes imports this module there before it resolves a job's settings.
@@ -128,7 +128,7 @@ def _stop_runs(sweep: SweepDirectory) -> None:
     for process in others:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
-    stubborn = wait_ended(others, _STOP_S)
+    stubborn = wait_ended(others, STOP_S)
     for process in stubborn:
         with suppress(psutil.NoSuchProcess):
             process.kill()
@@ -140,7 +140,7 @@ def _stop(process: subprocess.Popen[Any]) -> None:
     """Terminate the run, so that it writes its status, and kill it if it does not end in time."""
     process.terminate()
     try:
-        process.wait(_STOP_S)
+        process.wait(STOP_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

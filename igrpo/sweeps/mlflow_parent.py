@@ -19,7 +19,7 @@ REPORT_FOLDER = "report"
 
 #: Maximum waits for MLflow before the first run starts, and for an answer at the end, in seconds.
 _CONNECT_TIMEOUT_S = 60.0
-_CLOSE_TIMEOUT_S = 60.0
+CLOSE_TIMEOUT_S = 60.0
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def open_parent(sweep: SweepDirectory) -> Iterator[MlflowSync | None]:
         status = "KILLED"
         raise
     finally:
-        parent.close(status, _CLOSE_TIMEOUT_S)
+        parent.close(status, CLOSE_TIMEOUT_S)
 
 
 def _report_files(sweep: Path) -> Iterator[tuple[Path, str]]:

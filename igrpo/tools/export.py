@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from transformers import GenerationConfig
 
 from igrpo.config import RunConfig
-from igrpo.disk import disk_errors, free_mib
+from igrpo.disk import disk_errors, require_free
 from igrpo.files import atomic_directory
 from igrpo.models.merge import adapter_config, adapter_tensors, merge_adapters
 from igrpo.runs.console import get_console
@@ -59,7 +59,7 @@ def export(
     target = (out or run_dir / "export" / name).absolute()
     _refuse_full(target)
     trained = load_trained(run_dir, str(chosen.step), get_console())
-    _require_space(target, trained.policy.model, dtype)
+    require_free(target, _size_mib(trained.policy.model, dtype), _ELSEWHERE)
     record = _record(run_dir, trained)
     with disk_errors(target), atomic_directory(target, _ELSEWHERE) as folder:
         if adapters:
@@ -136,8 +136,7 @@ def _refuse_full(target: Path) -> None:
         raise ValueError(f"{target} exists and is not empty; choose another place with --out, or remove it")
 
 
-def _require_space(target: Path, model: Any, dtype: DTypeName | None) -> None:
-    size = {None: None, "float32": 4, "bfloat16": 2}[dtype]
-    needed = sum(p.numel() * (size or p.element_size()) for p in model.parameters()) / 2**20
-    if (free := free_mib(target)) < needed:
-        raise ValueError(f"{target} needs {needed:.0f} MiB, and {free:.0f} MiB are free there; {_ELSEWHERE}")
+def _size_mib(model: Any, dtype: DTypeName | None) -> float:
+    size = None if dtype is None else getattr(torch, dtype).itemsize
+    needed: int = sum(p.numel() * (size or p.element_size()) for p in model.parameters())
+    return needed / 2**20

@@ -16,7 +16,7 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from igrpo.disk import free_mib
+from igrpo.disk import require_free
 from igrpo.files import atomic_directory
 from igrpo.models.cache import CACHE_DIR_VARIABLE, cached_model, locked
 from igrpo.models.files import SMOLLM2, gguf_problem
@@ -48,8 +48,7 @@ def prepare() -> Path:
     with locked(target):
         if _is_whole(target):
             return target
-        if (free := free_mib(target)) < NEEDED_MIB:
-            raise ValueError(f"{target} needs {NEEDED_MIB} MiB, and {free:.0f} MiB are free there; {_ELSEWHERE}")
+        require_free(target, NEEDED_MIB, _ELSEWHERE)
         for left in (target, *target.parent.glob(f".{target.name}.*")):  # broken, or left by a killed process
             shutil.rmtree(left, ignore_errors=True)
         try:

@@ -17,7 +17,7 @@ from tests.composed import config as composed
 
 @pytest.fixture(autouse=True)
 def _short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(join, "_WAIT_S", 1.0)
+    monkeypatch.setattr(join, "WAIT_S", 1.0)
     for name in ("NODE_RANK", "SLURM_NODEID", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
 
@@ -49,9 +49,7 @@ def test_a_run_that_does_not_begin_is_waited_for_and_given_up(
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_run_that_began_long_ago_does_not_wait_for_another_node(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_that_began_long_ago_waits_for_no_other_node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = begin(tmp_path, nodes=2)
     os.utime(file, (time.time() - 10, time.time() - 10))
     assert f"{tmp_path}: no run has started there within 1 s" in refused(capsys, str(tmp_path))

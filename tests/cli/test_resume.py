@@ -99,7 +99,7 @@ def test_resume_refuses_the_rest(training: FakeTraining, tmp_path: Path, capsys:
     for problem, start in zip(problems[1:], REFUSED.values(), strict=True):
         assert problem.startswith(f"  - {start}")
     assert main(["train", f"resume={run_dir}", "trainer.steps=none"]) == 2
-    assert "trainer.steps='none': input should be a valid integer" in capsys.readouterr().err
+    assert "trainer.steps='none': " in capsys.readouterr().err
     assert training.calls == []
     assert (run_dir / "config.yaml").read_text() == kept
 
@@ -141,12 +141,13 @@ def test_a_run_that_its_budget_ended_is_finished(
         capsys.readouterr()
         assert main(["train", f"resume={stopped}", *change]) == 0
         steps = 20 if "trainer.steps=20" in change else 9
-        assert (
-            f"already finished (budget.max_samples ended it after 3 of {steps} steps); to continue, give a larger "
-            "budget.max_samples=NUMBER, or null" in capsys.readouterr().out
-        )
+        printed = capsys.readouterr().out
+        assert f"budget.max_samples ended it after 3 of {steps} steps" in printed
+        assert "larger budget.max_samples=NUMBER, or null" in printed
     assert main(["train", f"resume={stopped}", "budget.max_samples=null", "trainer.steps=3"]) == 0
-    assert "already finished (3 steps); to continue, give a larger trainer.steps=NUMBER" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "already finished (3 steps)" in printed
+    assert "larger trainer.steps=NUMBER" in printed
     assert training.calls == []
 
 
@@ -175,15 +176,12 @@ def test_an_end_that_was_not_reached_in_peace_is_made_up_for(training: FakeTrain
         ("max_seconds=2.0", 2),
     ],
 )
-def test_a_budget_that_was_spent_before_the_checkpoint_is_refused(
+def test_a_budget_spent_before_the_checkpoint_is_refused(
     training: FakeTraining, stopped: Path, limit: str, step: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
     assert main(["train", f"resume={stopped}", f"budget.{limit}"]) == 2
-    assert (
-        f"budget.{limit}: {stopped} reached this limit after step {step} and has completed 3 steps"
-        in capsys.readouterr().err
-    )
+    assert f"budget.{limit}: {stopped} reached this limit after step {step} " in capsys.readouterr().err
     assert training.calls == []
 
 

@@ -78,7 +78,7 @@ def fail(error: BaseException) -> Any:
     return behave
 
 
-def test_an_error_of_the_user_is_one_line_and_the_log_has_the_rest(
+def test_a_user_error_is_one_line_and_the_log_has_the_rest(
     training: FakeTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     training.behave = fail(ValueError("data.path=x: no such file"))
@@ -213,7 +213,7 @@ def test_a_chosen_directory_must_be_empty(
     assert main(["train", f"hydra.run.dir='{quoted}'"]) == 0
     assert training.calls[0][1] == chosen
     assert main(["train", f"hydra.run.dir='{quoted}'"]) == 2
-    assert f"{chosen}: contains files already; choose another directory, or resume with " in capsys.readouterr().err
+    assert f"{chosen}: contains files already" in capsys.readouterr().err
     (tmp_path / "file").touch()
     assert main(["train", "hydra.run.dir=file/below"]) == 2
     assert "file/below: cannot be created (" in capsys.readouterr().err

@@ -71,10 +71,24 @@ def train(folder: Path, name: str, *overrides: str) -> list[str]:
     return ["train", f"hydra.run.dir={folder / name}", *SMALL, *overrides]
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return read
+
+
+def lines(run_dir: Path) -> list[dict[str, Any]]:
+    """Lines of metrics.jsonl."""
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
 def metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """Training steps of metrics.jsonl, without what measures time."""
-    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if "seconds" not in k and k != "time"} for line in lines]
+    """Lines of metrics.jsonl, without what measures time."""
+    return [{k: v for k, v in line.items() if "seconds" not in k and k != "time"} for line in lines(run_dir)]
+
+
+def training_steps(run_dir: Path) -> list[dict[str, Any]]:
+    """Lines of training steps, not of evaluations."""
+    return [line for line in lines(run_dir) if "budget/samples" in line]
 
 
 def steps_done(run_dir: Path) -> int:
@@ -86,7 +100,7 @@ def steps_done(run_dir: Path) -> int:
 
 
 def rollouts(run_dir: Path) -> list[dict[str, Any]]:
-    """Every trace of the run, in order."""
+    """Lines of the rollout log, in order."""
     found: list[dict[str, Any]] = []
     for path in sorted((run_dir / "rollouts").glob("*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as file:
@@ -95,19 +109,33 @@ def rollouts(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def summary(run_dir: Path) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads((run_dir / "summary.json").read_text())
-    return read
+    return read_json(run_dir / "summary.json")
 
 
 def status(run_dir: Path) -> str:
     """The run's status in run.json, which MLflow must share where it was told."""
-    record = json.loads((run_dir / "run.json").read_text())
+    record = read_json(run_dir / "run.json")
     if record.get("mlflow_run_id"):
-        from mlflow.tracking import MlflowClient
-
-        client = MlflowClient(record["mlflow_tracking_uri"])
-        assert client.get_run(record["mlflow_run_id"]).info.status == record["status"]
+        assert in_mlflow(run_dir).info.status == record["status"]
     return str(record["status"])
+
+
+def error(run_dir: Path) -> str:
+    """The reason in run.json why the run ended early."""
+    return str(read_json(run_dir / "run.json")["error"])
+
+
+def in_mlflow(run_dir: Path) -> Any:
+    from mlflow.tracking import MlflowClient
+
+    record = read_json(run_dir / "run.json")
+    return MlflowClient(record["mlflow_tracking_uri"]).get_run(record["mlflow_run_id"])
+
+
+def tags(run_dir: Path) -> dict[str, str]:
+    """The run's tags in MLflow."""
+    found: dict[str, str] = in_mlflow(run_dir).data.tags
+    return found
 
 
 def shape(line: dict[str, Any]) -> list[tuple[str, bool, int]]:

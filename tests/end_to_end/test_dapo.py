@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.end_to_end import runs
-from tests.end_to_end.test_processes import DDP, MIDDLE, SHORT, SINGLE, STEPS, assert_close, checkpoint_file
-from tests.end_to_end.test_resume import assert_bit_equal, checkpoint
+from tests.end_to_end.checkpoints import assert_bit_equal, assert_close, checkpoint, interrupted_copy
+from tests.end_to_end.test_processes import DDP, MIDDLE, SHORT, SINGLE, STEPS
 
 # in one worker: its tests share a finished run
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dapo")]
@@ -29,13 +27,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "single"
 
 
-def steps(run_dir: Path) -> list[dict[str, Any]]:
-    return [line for line in runs.metrics(run_dir) if "budget/samples" in line]
-
-
 def test_what_the_run_says_of_itself_is_what_its_rollouts_hold(whole: Path) -> None:
     traces, coefficient = runs.rollouts(whole), 0.0
-    for number, line in enumerate(steps(whole), start=1):
+    for number, line in enumerate(runs.training_steps(whole), start=1):
         asked = [trace for trace in traces if trace["step"] == number]
         ids = [trace["question"]["id"] for trace in asked]
         assert len(ids) == len(set(ids)) == line["dynamic/sampled_questions"]
@@ -56,16 +50,13 @@ def test_what_the_run_says_of_itself_is_what_its_rollouts_hold(whole: Path) -> N
         else:
             assert line["train/entropy_coefficient"] == 0.0
     # 6 completions a question (SHORT): the dropped ones are paid for like the others
-    assert steps(whole)[-1]["budget/samples"] == runs.summary(whole)["samples"] == 6 * len(traces)
+    assert runs.training_steps(whole)[-1]["budget/samples"] == runs.summary(whole)["samples"] == 6 * len(traces)
     assert len(traces) > STEPS * PLACES
     assert coefficient > 0
 
 
 def test_it_resumes_bit_by_bit(whole: Path, tmp_path: Path) -> None:
-    run_dir = tmp_path / "resumed"
-    shutil.copytree(whole, run_dir)
-    checkpoint_file(run_dir, STEPS).unlink()
-    (run_dir / "summary.json").unlink()
+    run_dir = interrupted_copy(whole, tmp_path / "resumed", STEPS)
     runs.run_here(["train", f"resume={run_dir}"])
     a, b = checkpoint(whole, STEPS), checkpoint(run_dir, STEPS)
     assert_bit_equal(a["state_dict"], b["state_dict"], "weights")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end import runs
-from tests.end_to_end.test_alarms import tags
+from tests.end_to_end.checkpoints import forget_end
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ def test_worthless_drafts_are_told_everywhere_and_once(tmp_path: Path, capsys: p
     logged = (run_dir / "log.txt").read_text(encoding="utf-8")
     assert logged.count(LINE) == 1
     assert logged.count(WARNING) == 1
-    assert tags(run_dir)[TAG].startswith(f"before training: {WARNING}")
+    assert runs.tags(run_dir)[TAG].startswith(f"before training: {WARNING}")
 
     given = [
         {name: value for name, value in line.items() if name.startswith("development/") and "_given_" in name}
@@ -46,8 +46,7 @@ def test_worthless_drafts_are_told_everywhere_and_once(tmp_path: Path, capsys: p
     assert worth["after"]["given_right"] == {"drafts": 0, "right": None, "gain": None}
 
     # a resumed run has its first evaluation behind it
-    (run_dir / "checkpoints" / "step-000002.ckpt").unlink()
-    (run_dir / "summary.json").unlink()
+    forget_end(run_dir, 2)
     runs.run_here(["train", f"resume={run_dir}"])
     again = " ".join(capsys.readouterr().out.split())
     assert LINE not in again
@@ -59,4 +58,4 @@ def test_who_trains_on_no_draft_is_told_the_worth_alone(tmp_path: Path, capsys: 
     said = " ".join(capsys.readouterr().out.split())
     assert LINE in said
     assert WARNING not in said
-    assert TAG not in tags(tmp_path / "run")
+    assert TAG not in runs.tags(tmp_path / "run")

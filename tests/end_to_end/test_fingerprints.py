@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from igrpo.runs.fingerprints import Fingerprints, read_fingerprints
-from igrpo.runs.sweep_directory import SweepDirectory
 from tests.assembly.parts import write_model, write_problems
+from tests.begun import begun_sweep
 from tests.end_to_end import runs
 
 pytestmark = pytest.mark.slow
@@ -54,9 +54,7 @@ def kept(run_dir: Path) -> Fingerprints:
     return found
 
 
-def test_changed_data_stop_a_resume_and_a_report_and_leave_the_run_as_it_is(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_changed_data_stop_a_resume_and_a_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs.run_here(arguments(folder, "grpo", "algorithm=grpo"))
     assert runs.summary(folder / "grpo")["fingerprints"] == kept(folder / "grpo").short()
     assert "===== prompt.refinement" in (folder / "grpo" / "prompts.txt").read_text()
@@ -99,7 +97,7 @@ def test_a_changed_reward_file_is_warned_of_and_the_run_goes_on(
     assert [(one.step, one.what) for one in kept(folder / "run").changes] == [(3, "reward (reward_of_mine.py)")]
 
 
-def test_two_processes_keep_the_fingerprints_of_one_and_refuse_as_one(
+def test_two_processes_keep_and_check_fingerprints_as_one_does(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs.run_here(arguments(folder, "one"))
@@ -113,13 +111,11 @@ def test_two_processes_keep_the_fingerprints_of_one_and_refuse_as_one(
     assert runs.status(folder / "two") == "FINISHED"
 
 
-def test_a_template_that_asks_the_clock_is_given_the_date_of_the_sweep(folder: Path) -> None:
+def test_a_template_that_asks_for_the_date_gets_the_sweeps(folder: Path) -> None:
     template = folder / "model" / "chat_template.jinja"
     template.write_text("{{ strftime_now('%d %b %Y') }}: " + template.read_text())
-    sweep = SweepDirectory(folder / "sweep")
-    sweep.path.mkdir()
-    record = sweep.begin("x", [], [], swept_keys=[], is_search=False, tracking_uri=None, experiment="e")
-    sweep.write(record.model_copy(update={"created": "2001-02-03T04:05:06+00:00"}))
+    sweep = begun_sweep(folder / "sweep")
+    sweep.write(sweep.read().model_copy(update={"created": "2001-02-03T04:05:06+00:00"}))
     runs.run_here(arguments(folder, "sweep/run"))
     prompts = (folder / "sweep" / "run" / "prompts.txt").read_text()
     assert prompts.count("03 Feb 2001: ") == 5

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.end_to_end.runs import finish, metrics, rollouts, run, start, steps_done, wait_until
+from tests.end_to_end.runs import finish, rollouts, run, start, steps_done, training_steps, wait_until
 from tests.end_to_end.sweeps import began, folders, in_mlflow, pid, resume, states, sweep, written
 
 pytestmark = pytest.mark.slow
@@ -69,7 +69,7 @@ def test_kill_9_of_a_run_leaves_the_others_running(tmp_path: Path) -> None:
     run(resume(tmp_path, *JOBLIB), tmp_path)
     assert states(tmp_path) == ["FINISHED"] * 3
     assert written(*folders(tmp_path)[1:]) == others
-    steps = [line["step"] for line in metrics(folders(tmp_path)[0]) if "budget/samples" in line]
+    steps = [line["step"] for line in training_steps(folders(tmp_path)[0])]
     assert steps == list(range(1, 21)), "nothing lost, nothing doubled"
     assert [cell.info.status for cell in in_mlflow(tmp_path)[1]] == ["FINISHED"] * 3
 
@@ -83,7 +83,7 @@ def test_kill_9_of_the_driver_and_resume_while_runs_live_on(tmp_path: Path) -> N
     run(resume(tmp_path), tmp_path)
     assert states(tmp_path) == ["FINISHED"] * 3
     for folder in folders(tmp_path):
-        assert [line["step"] for line in metrics(folder) if "budget/samples" in line] == list(range(1, 21))
+        assert [line["step"] for line in training_steps(folder)] == list(range(1, 21))
     parent, cells = in_mlflow(tmp_path)
     assert parent.info.status == "FINISHED"
     assert [cell.info.status for cell in cells] == ["FINISHED"] * 3

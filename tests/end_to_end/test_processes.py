@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +12,12 @@ from typing import Any
 
 import psutil
 import pytest
-import torch
 
+from igrpo.generation.vllm.supervisor import free_port
+from igrpo.processes import wait_ended
 from tests.end_to_end import runs, sweeps
+from tests.end_to_end.checkpoints import assert_close, checkpoint, checkpoint_file, interrupted_copy
+from tests.waiting import DEADLINE_S
 
 # in one worker: its tests share finished runs
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
@@ -55,21 +56,18 @@ class Runs:
     """Finished runs, each made when the first test asks for it."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def whole(self, kind: str, place: str) -> Path:
         """From the first step to the last in one place."""
-        run_dir = self._folder / f"{kind}-{place}"
+        run_dir = self.folder / f"{kind}-{place}"
         if not run_dir.exists():
-            runs.run_here(runs.train(self._folder, run_dir.name, *SETTINGS[kind], *PLACES[place]))
+            runs.run_here(runs.train(self.folder, run_dir.name, *SETTINGS[kind], *PLACES[place]))
         return run_dir
 
     def resumed(self, kind: str, begun: str, place: str) -> Path:
         """Begun in one place, and taken up from the middle in another."""
-        run_dir = self._folder / f"{kind}-{begun}-{place}"
-        shutil.copytree(self.whole(kind, begun), run_dir)
-        checkpoint_file(run_dir, STEPS).unlink()
-        (run_dir / "summary.json").unlink()
+        run_dir = interrupted_copy(self.whole(kind, begun), self.folder / f"{kind}-{begun}-{place}", STEPS)
         runs.run_here(["train", f"resume={run_dir}", *PLACES[place]])
         return run_dir
 
@@ -77,36 +75,6 @@ class Runs:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return Runs(tmp_path_factory.mktemp("processes"))
-
-
-def checkpoint_file(run_dir: Path, step: int) -> Path:
-    return run_dir / "checkpoints" / f"step-{step:06d}.ckpt"
-
-
-def checkpoint(run_dir: Path, step: int = STEPS) -> dict[str, Any]:
-    loaded: dict[str, Any] = torch.load(checkpoint_file(run_dir, step), weights_only=True)
-    return loaded
-
-
-def assert_close(a: Any, b: Any, where: str, *, rel: float, abs: float) -> None:  # noqa: A002
-    """The same structure and the same values, but for the rounding of floats; strings, whole numbers exactly."""
-    assert type(a) is type(b), where
-    if isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            if "seconds" not in str(key):
-                assert_close(a[key], b[key], f"{where}/{key}", rel=rel, abs=abs)
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_close(x, y, f"{where}/{i}", rel=rel, abs=abs)
-    elif isinstance(a, torch.Tensor):
-        assert (a.dtype, a.device, a.shape) == (b.dtype, b.device, b.shape), where
-        assert float((a - b).abs().max()) <= abs, where
-    elif isinstance(a, float):
-        assert a == pytest.approx(b, rel=rel, abs=abs), where
-    else:
-        assert a == b, where
 
 
 def assert_same_run(one: Path, several: Path) -> None:
@@ -163,7 +131,7 @@ def test_two_processes_train_what_one_trains(place: str, finished: Runs) -> None
 def test_two_nodes_train_what_one_process_trains(finished: Runs, tmp_path: Path) -> None:
     """Two that call themselves nodes, on this machine: one starts the run, the other one joins it."""
     nodes = ("trainer.strategy=ddp", "trainer.devices=1", "trainer.nodes=2")
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port("127.0.0.1"))}
     run_dir = tmp_path / "run"
     joining = runs.start(["join", str(run_dir)], tmp_path, NODE_RANK="1", **meeting)  # it waits for the run to begin
     starting = runs.start(runs.train(tmp_path, "run", *FULL, *nodes), tmp_path, NODE_RANK="0", **meeting)
@@ -178,13 +146,6 @@ def test_two_nodes_train_what_one_process_trains(finished: Runs, tmp_path: Path)
     assert_same_run(finished.whole("full", "single"), run_dir)
 
 
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.mark.parametrize(("begun", "place"), [("single", "fsdp2"), ("fsdp2", "single"), ("ddp", "single")])
 def test_another_number_of_processes_goes_on(begun: str, place: str, finished: Runs) -> None:
     assert_same_run(finished.whole("full", "single"), finished.resumed("full", begun, place))
@@ -195,14 +156,14 @@ def test_adapters_are_trained_by_two_processes_as_by_one(finished: Runs) -> None
     assert moved(one) > 1e-3
     assert {step > MIDDLE for step in idle(one)} == {True, False}  # for those that begin and those that go on
     assert_same_run(one, finished.whole("adapters", "ddp"))
-    assert_adapters_only(checkpoint(one))
+    assert_adapters_only(checkpoint(one, STEPS))
 
 
 @pytest.mark.parametrize(("begun", "place"), [("single", "fsdp2"), ("ddp", "single")])
 def test_another_number_of_processes_goes_on_with_adapters(begun: str, place: str, finished: Runs) -> None:
     run_dir = finished.resumed("adapters", begun, place)
     assert_same_run(finished.whole("adapters", "single"), run_dir)
-    assert_adapters_only(checkpoint(run_dir))
+    assert_adapters_only(checkpoint(run_dir, STEPS))
 
 
 def idle(run_dir: Path) -> set[int]:
@@ -223,7 +184,7 @@ def assert_adapters_only(saved: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("change", ["lora.rank=8", "lora.alpha=16", "objective=dapo", "trainer.optimizer=adamw_8bit"])
-def test_what_would_make_the_optimizer_state_another_ones_is_refused(
+def test_resuming_refuses_what_changes_the_optimizer_state(
     change: str, finished: Runs, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = finished.whole("adapters", "single")
@@ -263,21 +224,20 @@ def end(process: subprocess.Popen[str], stop: Callable[[], object]) -> str:
     assert len(members) >= 4  # igrpo, torchrun, two workers; and what checks their answers
     stop()
     output = runs.finish(process)
-    _, alive = psutil.wait_procs(members, timeout=10)
-    assert alive == []
+    assert wait_ended(members, DEADLINE_S) == []
     assert "Traceback" not in output
     return output
 
 
 @pytest.mark.parametrize("rank", [1, 0])
-def test_a_killed_process_ends_the_run_and_resuming_goes_on_until_ctrl_c(rank: int, tmp_path: Path) -> None:
+def test_a_run_with_a_killed_process_ends_and_can_be_resumed(rank: int, tmp_path: Path) -> None:
     process, run_dir = start(tmp_path, *DDP)
     output = end(process, worker(process, rank).kill)
     assert process.returncode == 1
     assert output.count(f"igrpo: process {rank} of 2 (counted from 0) left no record of its end") == 1
     assert "gloo" not in output  # what the other one noticed explains nothing
     assert runs.status(run_dir) == "KILLED"  # in MLflow, too
-    assert f"process {rank} of 2" in json.loads((run_dir / "run.json").read_text())["error"]
+    assert f"process {rank} of 2" in runs.error(run_dir)
     if rank == 0:
         return  # the rest once is enough
     reached = max(int(path.stem.removeprefix("step-")) for path in (run_dir / "checkpoints").glob("*.ckpt"))
@@ -288,16 +248,11 @@ def test_a_killed_process_ends_the_run_and_resuming_goes_on_until_ctrl_c(rank: i
     assert process.returncode == 130
     assert f"igrpo: interrupted; resume with: igrpo train resume={run_dir}" in output
     assert runs.status(run_dir) == "KILLED"
-    steps = [line["step"] for line in runs.metrics(run_dir) if "budget/samples" in line]
+    steps = [line["step"] for line in runs.training_steps(run_dir)]
     assert steps == list(range(1, steps[-1] + 1))  # none lost, none twice
 
 
-def alive(members: list[psutil.Process], deadline_s: float) -> list[psutil.Process]:
-    """Those that have not ended by themselves by then."""
-    return psutil.wait_procs(members, timeout=deadline_s)[1]
-
-
-def test_all_end_with_a_driver_that_is_killed_and_the_run_goes_on_at_once(tmp_path: Path) -> None:
+def test_all_processes_end_with_a_killed_driver(tmp_path: Path) -> None:
     """kill -9, as a user or the system does it: nobody is left to hold the devices or the run's directory."""
     process, run_dir = start(tmp_path, *DDP)
     members = family(process)
@@ -305,7 +260,7 @@ def test_all_end_with_a_driver_that_is_killed_and_the_run_goes_on_at_once(tmp_pa
     process.kill()
     process.communicate()
     resumed = runs.start(["train", f"resume={run_dir}", *DDP], tmp_path)
-    assert alive(members, 15) == []
+    assert wait_ended(members, DEADLINE_S) == []
     reached = max(int(path.stem.removeprefix("step-")) for path in (run_dir / "checkpoints").glob("*.ckpt"))
     runs.wait_until(resumed, lambda: runs.steps_done(run_dir) >= reached + 3)
     output = end(resumed, lambda: resumed.send_signal(signal.SIGINT))
@@ -319,7 +274,7 @@ def test_processes_end_with_torchrun_and_their_driver_tells(tmp_path: Path) -> N
     (torchrun,) = psutil.Process(process.pid).children()
     torchrun.kill()
     output = runs.finish(process)
-    assert alive(members, 15) == []
+    assert wait_ended(members, DEADLINE_S) == []
     assert process.returncode == 1
     assert "igrpo: torchrun ended with exit code -9" in output
     assert runs.status(run_dir) == "KILLED"
@@ -327,7 +282,7 @@ def test_processes_end_with_torchrun_and_their_driver_tells(tmp_path: Path) -> N
 
 def test_a_node_that_joined_ends_with_its_own_driver(tmp_path: Path) -> None:
     nodes = ("trainer.strategy=ddp", "trainer.devices=1", "trainer.nodes=2")
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port("127.0.0.1"))}
     run_dir = tmp_path / "run"
     joining = runs.start(["join", str(run_dir)], tmp_path, NODE_RANK="1", **meeting)
     starting = runs.start(runs.train(tmp_path, "run", *ENDLESS, *nodes), tmp_path, NODE_RANK="0", **meeting)
@@ -336,7 +291,7 @@ def test_a_node_that_joined_ends_with_its_own_driver(tmp_path: Path) -> None:
     joining.kill()
     joining.communicate()
     runs.finish(starting)  # the other node notices that its partner is gone
-    assert alive(members, 15) == []
+    assert wait_ended(members, DEADLINE_S) == []
 
 
 @pytest.mark.parametrize(("whom", "place"), [("igrpo", "fsdp2"), ("every process", "ddp")])
@@ -383,7 +338,7 @@ def test_an_error_of_one_process_is_told_in_its_own_words(tmp_path: Path) -> Non
     assert "Traceback" not in output
     assert "LookupError" in (tmp_path / "run" / "log.txt").read_text()  # the traceback of a process without a log
     assert runs.status(tmp_path / "run") == "FAILED"
-    assert "LookupError" in json.loads((tmp_path / "run" / "run.json").read_text())["error"]
+    assert "LookupError" in runs.error(tmp_path / "run")
 
 
 def test_a_sweep_of_runs_of_several_processes(tmp_path: Path) -> None:

@@ -5,42 +5,20 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.run_tracking import tracking_uri
 from igrpo.training.checkpoints import newest_checkpoint
 from tests.composed import config as composed
 from tests.end_to_end import runs
+from tests.end_to_end.checkpoints import assert_bit_equal, checkpoint, checkpoint_file
 
 pytestmark = pytest.mark.slow
 
 #: The killed run would go on for ever, so that no kill comes too late; resuming says where it ends.
 ENDLESS = ("trainer.steps=100000", "evaluation.every=4", "checkpoint.every=3")
-
-
-def checkpoint(run_dir: Path, step: int) -> dict[str, Any]:
-    loaded: dict[str, Any] = torch.load(run_dir / "checkpoints" / f"step-{step:06d}.ckpt", weights_only=True, mmap=True)
-    return loaded
-
-
-def assert_bit_equal(a: Any, b: Any, where: str = "") -> None:
-    assert type(a) is type(b), where
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_bit_equal(a[key], b[key], f"{where}/{key}")
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_bit_equal(x, y, f"{where}/{i}")
-    else:
-        assert a == b, where
 
 
 def assert_same_run(whole: Path, resumed: Path, steps: int) -> None:
@@ -98,12 +76,12 @@ def test_kill_9_and_resume_is_bit_equal_to_an_uninterrupted_run(
         assert_same_run(tmp_path / f"whole-{name}", run_dir, steps)
 
 
-def test_a_broken_newest_checkpoint_falls_back_with_a_word_and_more_steps_may_follow(
+def test_a_broken_newest_checkpoint_falls_back_with_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "run"
     runs.run_here(runs.train(tmp_path, "run", "tracking=none"))
-    newest = run_dir / "checkpoints" / "step-000006.ckpt"
+    newest = checkpoint_file(run_dir, 6)
     newest.write_bytes(newest.read_bytes()[:-2000])
     runs.run_here(["train", f"resume={run_dir}", "trainer.steps=7"])
     assert f"{newest} is broken (BadZipFile" in (run_dir / "log.txt").read_text()
@@ -116,13 +94,13 @@ def test_a_broken_newest_checkpoint_falls_back_with_a_word_and_more_steps_may_fo
     assert runs.summary(run_dir)["steps"] == 9
     assert runs.summary(run_dir)["samples"] == 9 * 16
     runs.run_here(["train", f"resume={run_dir}"])
-    assert "already finished (9 steps); to continue, give a larger trainer.steps=NUMBER" in capsys.readouterr().out
+    assert "already finished (9 steps)" in capsys.readouterr().out
     runs.run_here(["train", f"resume={run_dir}", "trainer.steps=2"], code=2)
     assert f"trainer.steps=2: {run_dir} has completed 9 steps" in capsys.readouterr().err
     assert runs.summary(run_dir)["steps"] == 9
 
 
-def test_ctrl_c_says_how_to_go_on_and_a_second_process_is_refused(
+def test_ctrl_c_says_how_to_resume_and_a_held_run_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "run"

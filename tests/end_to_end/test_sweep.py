@@ -126,9 +126,7 @@ def test_what_resuming_a_sweep_refuses(tmp_path: Path, capfd: pytest.CaptureFixt
     assert "no sweep there" in capfd.readouterr().err
 
 
-def test_the_time_of_a_measured_step_is_printed_and_nothing_started(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_plan_prints_a_measured_time_and_starts_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     arguments = [text for text in sweep(tmp_path, "seed=0,1,2") if text != "--no-measure"]
     run_here([*arguments, "--plan"])
     printed = capfd.readouterr().out

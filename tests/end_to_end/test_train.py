@@ -26,12 +26,6 @@ IGRPO_ONLY = {
 }  # fmt: skip
 
 
-def measured(run_dir: Path) -> list[dict[str, Any]]:
-    """The training lines of metrics.jsonl."""
-    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in lines if "budget/samples" in line]
-
-
 def squeeze(output: str) -> str:
     return " ".join(output.split())
 
@@ -65,7 +59,7 @@ def assert_summary(summary: dict[str, Any], name: str) -> None:
 
 
 def assert_metrics(run_dir: Path, name: str) -> None:
-    lines = measured(run_dir)
+    lines = runs.training_steps(run_dir)
     assert [line["step"] for line in lines] == list(range(1, 7))
     for line in lines:
         assert line.keys() >= BOTH
@@ -93,7 +87,7 @@ def assert_tracked(run_dir: Path, name: str) -> None:
     assert run.data.params["trainer.steps"] == "6"
     history = client.get_metric_history(record["mlflow_run_id"], "train/entropy")
     assert [(point.step, point.value) for point in history] == [
-        (line["step"], line["train/entropy"]) for line in measured(run_dir)
+        (line["step"], line["train/entropy"]) for line in runs.training_steps(run_dir)
     ]
     assert ("refinement/entropy" in run.data.metrics) == (name == "igrpo")
     assert {"test/single_shot/accuracy", "development/draft_conditioned/accuracy"} <= run.data.metrics.keys()
@@ -116,7 +110,7 @@ def test_both_algorithms_from_the_command_line(tmp_path: Path) -> None:
         assert {path.stem for path in (run_dir / "evaluations").iterdir()} >= set(kinds)
 
     # the matched budget: as many samples, and as many in each step, from the same questions and the same weights
-    lines = {name: [line["budget/samples"] for line in measured(tmp_path / name)] for name in names}
+    lines = {name: [line["budget/samples"] for line in runs.training_steps(tmp_path / name)] for name in names}
     assert lines["igrpo"] == lines["grpo"] == [16, 32, 48, 64, 80, 96]
     questions = {name: [trace["question"] for trace in runs.rollouts(tmp_path / name)] for name in names}
     assert questions["igrpo"] == questions["grpo"]
@@ -142,7 +136,7 @@ def math_local(folder: Path, file: Path, *overrides: str) -> list[str]:
     ]  # fmt: skip
 
 
-def test_real_problems_through_a_chat_template_with_a_reference_model(
+def test_real_problems_with_chat_template_and_reference_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, run_dir = tmp_path / "problems.jsonl.gz", tmp_path / "run"
@@ -153,7 +147,7 @@ def test_real_problems_through_a_chat_template_with_a_reference_model(
     assert summary["samples"] == 2 * 2 * 4
     assert summary["tokens"]["trained"] > 0  # the KL term has a gradient where the rewards have none
     assert summary["single_shot"]["questions"] == 3
-    for line in measured(run_dir):
+    for line in runs.training_steps(run_dir):
         assert line.keys() >= BOTH | IGRPO_ONLY | {"train/kl_reference", "train/loss", "train/ratio_mean"}
         assert line["train/sampler_logprob_gap_max"] < 1e-4
     traces = runs.rollouts(run_dir)

@@ -193,7 +193,7 @@ def test_the_line_says_every_share_and_number() -> None:
     line = str(worth_of(bare, refined))
     assert line.startswith("67 % right given a right draft (+33.3 points [")
     assert "33 % right given a wrong draft (-" in line
-    assert "50 % on the bare question; 24 right and 24 wrong drafts;" in line
+    assert "24 right and 24 wrong drafts" in line
     alone = str(worth_of([[False, False]] * 3, [[True, False]] * 3))
     assert alone.startswith("50 % right given a wrong draft (+50.0 points), 0 % on the bare question")
     assert "given a right draft" not in alone

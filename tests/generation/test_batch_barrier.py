@@ -43,6 +43,14 @@ async def two_stages(engine: Engine, delay: Delay) -> list[tuple[Completion, ...
     return await asyncio.wait_for(asyncio.gather(*(question(i) for i in range(WORKERS))), 60)  # type: ignore[return-value]
 
 
+async def one_sample(barrier: BatchBarrier, seed: int) -> None:
+    """A worker that asks for one sample."""
+    try:
+        await barrier.sample([1], params(), [seed])
+    finally:
+        barrier.unregister()
+
+
 def jitter(seed: int) -> Delay:
     delays = random.Random(seed)
 
@@ -122,7 +130,7 @@ def test_a_worker_that_fails_or_ends_early_holds_up_nobody() -> None:
             barrier.unregister()
 
     async def everyone() -> list[object]:
-        return await asyncio.wait_for(asyncio.gather(*(worker(i) for i in range(4)), return_exceptions=True), 5)
+        return await asyncio.wait_for(asyncio.gather(*(worker(i) for i in range(4)), return_exceptions=True), 60)
 
     results = asyncio.run(everyone())
     assert [result if result == "through" else type(result) for result in results] == [
@@ -137,19 +145,13 @@ def test_a_cancelled_worker_is_not_waited_for() -> None:
     recorder = SlowEngine()
     barrier = BatchBarrier(recorder, 3)
 
-    async def worker(i: int) -> None:
-        try:
-            await barrier.sample([1], params(), [i])
-        finally:
-            barrier.unregister()
-
     async def scene() -> None:
-        tasks = [asyncio.ensure_future(worker(i)) for i in range(2)]
+        tasks = [asyncio.ensure_future(one_sample(barrier, i)) for i in range(2)]
         await asyncio.sleep(0)
         tasks[0].cancel()
         await asyncio.sleep(0.01)
         assert recorder.asked == []  # the third may still come
-        await asyncio.wait_for(asyncio.gather(tasks[1], worker(2)), 5)
+        await asyncio.wait_for(asyncio.gather(tasks[1], one_sample(barrier, 2)), 60)
 
     asyncio.run(scene())
     assert recorder.asked == [1, 2]
@@ -160,18 +162,12 @@ def test_cancelled_between_the_last_call_and_the_opening() -> None:
     recorder = SlowEngine()
     barrier = BatchBarrier(recorder, 3)
 
-    async def worker(i: int) -> None:
-        try:
-            await barrier.sample([1], params(), [i])
-        finally:
-            barrier.unregister()
-
     async def scene() -> None:
-        tasks = [asyncio.ensure_future(worker(i)) for i in range(3)]
+        tasks = [asyncio.ensure_future(one_sample(barrier, i)) for i in range(3)]
         await asyncio.sleep(0)  # all have asked, nothing has opened
         assert recorder.asked == []
         tasks[0].cancel()
-        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
 
     asyncio.run(scene())
     assert recorder.asked == [1, 2]

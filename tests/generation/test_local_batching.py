@@ -170,7 +170,7 @@ def test_a_failure_reaches_every_waiter_and_the_engine_lives_on(
 def test_logits_that_are_not_finite_say_so(bad: float, engine: LocalEngine, model: PreTrainedModel) -> None:
     with torch.no_grad():
         model.lm_head.weight.fill_(bad)
-    with pytest.raises(FloatingPointError, match=r"logits are not finite .* new token 1 after a prompt of 5 tokens"):
+    with pytest.raises(FloatingPointError, match=r"logits are not finite .* after a prompt of 5 tokens"):
         sample_all(engine, (PROMPT, params(), [1]))
 
 

@@ -145,21 +145,27 @@ def test_a_server_that_always_fails_ends_in_one_error(make: Make, server: FakeSe
     engine = make(max_restarts=2, concurrency=1)
     engine.sync_weights(0)
     server.on_request = lambda number: "500"
-    with pytest.raises(RuntimeError, match=r"lost 3 times in one step \(rollout.max_restarts=2\).*scripted 500"):
+    with pytest.raises(RuntimeError, match=r"\(rollout.max_restarts=2\).*scripted 500"):
         ask(engine)
     assert server.asked == 3
 
 
-def test_a_server_that_stays_away_ends_in_one_error(make: Make, server: FakeServer) -> None:
-    engine = make(ready_timeout_s=0.3)
-    engine.sync_weights(0)
+def stays_away(server: FakeServer) -> None:
+    """Let it die at the next request, and never come back."""
 
     def die(number: int) -> str:
         server.down_for = 1_000_000
         return "die"
 
     server.on_request = die
-    with pytest.raises(RuntimeError, match=r"no vLLM server answers at .* after it was lost .*ready_timeout_s=0.3"):
+
+
+def test_a_server_that_stays_away_ends_in_one_error(make: Make, server: FakeServer) -> None:
+    engine = make(ready_timeout_s=0.3)
+    engine.sync_weights(0)
+
+    stays_away(server)
+    with pytest.raises(RuntimeError, match=r"no vLLM server answers at .*ready_timeout_s=0.3"):
         ask(engine)
 
 
@@ -259,11 +265,7 @@ def test_a_cancelled_wait_for_the_server_ends_at_once(make: Make, server: FakeSe
     engine = make(ready_timeout_s=60.0)
     engine.sync_weights(0)
 
-    def die(number: int) -> str:
-        server.down_for = 1_000_000
-        return "die"
-
-    server.on_request = die
+    stays_away(server)
 
     async def cancelled() -> None:
         task = asyncio.ensure_future(engine.sample(PROMPT, PARAMS, (1,)))

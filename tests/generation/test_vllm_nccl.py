@@ -164,7 +164,7 @@ def test_else_it_is_a_file(
     start(transfer="path" if reason == "path" else "auto", own_server=reason == "own server").sync_weights(0)
     assert (server.loads, server.transfers, groups) == (["igrpo-run-0.safetensors"], [], [])
     if reason not in {"path", "own server"}:
-        with pytest.raises(RuntimeError, match=r"rollout\.transfer=nccl needs GPUs and vLLM on both sides"):
+        with pytest.raises(RuntimeError, match=r"rollout\.transfer=nccl needs GPUs"):
             start(transfer="nccl").sync_weights(1)
 
 
@@ -187,7 +187,7 @@ def test_several_processes_stop_where_it_died_in_a_step(
     engine = start()
     engine.sync_weights(0)
     die_once(server)
-    with pytest.raises(RuntimeError, match=r"rollout\.transfer=nccl with several trainer processes .*resume=RUN_DIR"):
+    with pytest.raises(RuntimeError, match=r"rollout\.transfer=nccl .*several .*resume=RUN_DIR"):
         tokens(engine)
     assert server.transfers == ["run-0"]
     assert len(groups) == 1

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 from igrpo.generation.vllm.supervisor import ServerError, Supervisor, free_port, stop_group
 from igrpo.processes import is_alive
+from tests.waiting import DEADLINE_S, has_ended, wait_until
 
 # Starts a child that ignores SIGTERM, as a worker that hangs would; tells the process ids of both.
 SERVER = """
@@ -44,7 +44,7 @@ def pids(tmp_path: Path) -> Path:
 def start(tmp_path: Path, pids: Path) -> Iterator[Start]:
     started = []
 
-    def start(code: str = SERVER, ready_timeout_s: float = 20.0, max_restarts: int = 2) -> Supervisor:
+    def start(code: str = SERVER, ready_timeout_s: float = DEADLINE_S, max_restarts: int = 2) -> Supervisor:
         port = free_port("127.0.0.1")
         started.append(
             Supervisor(
@@ -65,17 +65,6 @@ def start(tmp_path: Path, pids: Path) -> Iterator[Start]:
 
 def noted(pids: Path) -> list[list[int]]:
     return [[int(pid) for pid in line.split()] for line in pids.read_text().splitlines()]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "in vain"
-        time.sleep(0.02)
-
-
-def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or not is_alive(psutil.Process(pid))
 
 
 LEADER = """
@@ -114,8 +103,8 @@ def test_a_server_is_started_and_ends_with_all_that_it_started(start: Start, pid
     ((server, worker),) = noted(pids)
     supervisor.close()
     supervisor.close()
-    assert gone(server)
-    assert gone(worker)
+    assert has_ended(server)
+    assert has_ended(worker)
     assert supervisor.failure is None
 
 
@@ -128,7 +117,7 @@ def test_a_server_that_dies_is_started_again(start: Start, pids: Path) -> None:
     supervisor.wait_ready()
     (second, _) = noted(pids)[1]
     assert second != server
-    assert gone(worker), "what the dead server had started is in the way of the next"
+    assert has_ended(worker), "what the dead server had started is in the way of the next"
     assert urllib.request.urlopen(f"{supervisor.url}/health").status == 200
 
 
@@ -153,7 +142,7 @@ from pathlib import Path
 from igrpo.generation.vllm.supervisor import Supervisor
 port, code, pids, log = sys.argv[1:]
 supervisor = Supervisor([sys.executable, "-c", code, port, pids], os.environ, url=f"http://127.0.0.1:{port}",
-                        log_file=Path(log), ready_timeout_s=20.0, max_restarts=2)
+                        log_file=Path(log), ready_timeout_s=60.0, max_restarts=2)
 supervisor.wait_ready()
 print("ready", flush=True)
 try:
@@ -172,8 +161,8 @@ def test_no_process_outlives_its_parent(end: signal.Signals, tmp_path: Path, pid
         assert parent.stdout is not None
         assert parent.stdout.readline() == "ready\n"
         ((server, worker),) = noted(pids)
-        assert not gone(server)
+        assert not has_ended(server)
         parent.send_signal(end)
-        assert parent.wait(20) != 0
-    wait_until(lambda: gone(server) and gone(worker))
+        assert parent.wait(DEADLINE_S) != 0
+    wait_until(lambda: has_ended(server) and has_ended(worker))
     assert len(noted(pids)) == 1, "it was not started again"

@@ -269,7 +269,7 @@ def test_a_clean_comparison_has_no_notes(plain: Report) -> None:
 def test_notes_on_seeds_and_starts(tmp_path: Path) -> None:
     two(tmp_path, changes={"model.warm_start.seed": 0})
     text = notes_of(tmp_path)
-    assert "All seeds of igrpo start from the same weights (model.warm_start.seed=0)" in text
+    assert "the same weights (model.warm_start.seed=0)" in text
     write_condition(tmp_path, "igrpo", {7: IGRPO[0]}, changes={"model.warm_start.seed": 0})
     assert "Conditions have different seeds (grpo: 0, 1, 2; igrpo: 0, 1, 2, 7)" in notes_of(tmp_path)
     assert of_metric(report_of(tmp_path).comparisons)[0].seeds == 3
@@ -280,7 +280,7 @@ def test_conditions_without_a_common_seed_are_not_compared(tmp_path: Path) -> No
     write_condition(tmp_path, "igrpo", {3: IGRPO[0], 4: IGRPO[1], 5: IGRPO[2]})
     found = report_of(tmp_path)
     assert found.comparisons == ()
-    assert found.notes[0] == "igrpo and grpo have no seed in common: they are not compared."
+    assert "igrpo and grpo have no seed in common" in found.notes[0]
     assert len(found.finals) == 6
 
 
@@ -298,7 +298,7 @@ def test_a_note_on_drafts_that_were_worth_nothing(tmp_path: Path) -> None:
             worth = {"given_right": given, "given_wrong": nothing, "bare": 0.5}
             change_json(tmp_path / f"{name}-{seed}" / "summary.json", draft_worth={"before": worth, "after": None})
     (note,) = report_of(tmp_path).notes
-    assert "right draft did not raise the accuracy of igrpo (seed 0 and 2)" in note
+    assert "raise the accuracy of igrpo (seed 0 and 2)" in note
 
 
 def test_a_note_on_different_rewards_and_ways_of_testing(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_a_note_on_different_rewards_and_ways_of_testing(tmp_path: Path) -> None
 
 def test_different_problems_are_noted_and_common_ones_compared(tmp_path: Path) -> None:
     found = two(tmp_path, ids=["p1", "p2", "p3", "p9"])
-    assert "Runs were tested on different problems (4 each, 3 common to all)" in "\n".join(found.notes)
+    assert "different problems (4 each, 3 common to all)" in "\n".join(found.notes)
     (c,) = of_metric(found.comparisons)
     assert c.problems == 3
     # seed 0, by problem p1, p2, p3: igrpo's first three values minus grpo's last three
@@ -360,7 +360,7 @@ def test_one_common_problem_is_no_comparison(tmp_path: Path) -> None:
     write_condition(tmp_path, "igrpo", {0: [0.25, 1.0]}, ids=["p1", "p7"])
     found = report_of(tmp_path)
     assert (len(found.finals), found.comparisons) == (6, ())
-    assert found.notes[0] == "igrpo and grpo have too few problems in common: they are not compared."
+    assert "igrpo and grpo have too few problems in common" in found.notes[0]
 
 
 def test_unfinished_runs_are_listed_and_noted(tmp_path: Path) -> None:

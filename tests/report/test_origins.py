@@ -13,7 +13,7 @@ from igrpo.cli.main import main
 from igrpo.report.runs import find_runs
 from igrpo.runs.fingerprints import Change, Part, read_fingerprints, write_fingerprints
 from igrpo.runs.run_directory import RunDirectory
-from igrpo.runs.sweep_directory import SweepDirectory
+from tests.begun import begun_sweep
 from tests.report.run_dirs import GRPO, report_of, write_condition
 
 
@@ -22,9 +22,7 @@ def write_seeds(folder: Path, name: str, *overrides: str, seeds: Sequence[int] =
 
 
 def as_sweep(folder: Path) -> None:
-    SweepDirectory(folder).begin(
-        "sweep", [], [], swept_keys=["condition"], is_search=False, tracking_uri=None, experiment="e"
-    )
+    begun_sweep(folder, swept_keys=["condition"])
 
 
 PARTS: list[tuple[Part, str]] = [

@@ -9,7 +9,7 @@ import pytest
 from igrpo.disk import DiskFullError, append_whole, disk_errors, ensure_space
 from igrpo.runs.metrics_file import read_metrics
 from igrpo.runs.rollout_log import read_rollouts
-from igrpo.runs.run_directory import RunDirectory
+from tests.begun import begun_run
 
 
 def test_ensure_space_names_path_room_need_and_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,9 +76,7 @@ def test_writers_leave_whole_files_when_the_room_ends(tmp_path: Path) -> None:
 
 
 def test_run_json_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory = RunDirectory(tmp_path / "run")
-    directory.create()
-    directory.begin(["x"])
+    directory = begun_run(tmp_path / "run")
 
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -11,6 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from igrpo.processes import is_alive, wait_ended
+from tests.waiting import DEADLINE_S
+
 _SLEEP = "import time; time.sleep(300)"
 
 #: A worker with a child of its session, which ignores what can be ignored; and one that looks after itself.
@@ -48,11 +51,11 @@ def test_all_end_with_the_one_that_is_killed(whom: str) -> None:
         assert torchrun.ppid() == driver.pid
         try:
             (driver if whom == "driver" else torchrun).kill()
-            assert psutil.wait_procs([torchrun, worker, child], timeout=10)[1] == []
-            assert other.is_running()
+            assert wait_ended([torchrun, worker, child], DEADLINE_S) == []
+            assert is_alive(other)
         finally:
             other.kill()
-        assert driver.wait(10) != 0
+        assert driver.wait(DEADLINE_S) != 0
 
 
 def test_without_a_driver_nothing_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ LIGHT = (
 )
 
 
-def test_light_modules_import_neither_torch_nor_mlflow_nor_lightning() -> None:
+def test_light_modules_import_no_heavy_library() -> None:
     imports = ", ".join(["igrpo.disk", *(f"igrpo.runs.{name}" for name in LIGHT)])
     heavy = "{'torch', 'mlflow', 'lightning', 'transformers', 'pandas', 'numpy'}"
     code = f"import sys, {imports}; print(sorted({heavy} & set(sys.modules)))"

@@ -12,6 +12,7 @@ import pytest
 from igrpo.runs.metrics_file import MetricsFile, read_metrics
 from igrpo.runs.mlflow_client import RunTarget, milliseconds
 from igrpo.runs.mlflow_sync import MlflowSync
+from tests.waiting import wait_until
 
 
 class FakeRun:
@@ -19,6 +20,7 @@ class FakeRun:
 
     def __init__(self) -> None:
         self.up = True
+        self.refused = 0
         self.steps: list[int] = []
         self.batches: list[int] = []
         self.newest: int | None = None
@@ -30,7 +32,15 @@ class FakeRun:
 
     def ping(self) -> None:
         if not self.up:
+            self.refused += 1
             raise ConnectionError("server is down")
+
+    def be_down(self, then: Callable[[], object]) -> None:
+        """Go down, let ``then`` happen, and come back when several attempts were refused."""
+        self.up, before = False, self.refused
+        then()
+        wait_until(lambda: self.refused >= before + 5)
+        self.up = True
 
     def log_points(self, lines: Sequence[Mapping[str, Any]]) -> None:
         self.ping()
@@ -68,35 +78,28 @@ def sync(monkeypatch: pytest.MonkeyPatch) -> Sync:
     return start
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen within 5 s"
-        time.sleep(0.005)
-
-
 def test_an_outage_loses_no_point_repeats_none_and_is_said_once(
     sync: Sync, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     run, file = FakeRun(), MetricsFile(tmp_path / "metrics.jsonl")
     copy = sync(file.path, run)
-    for step in range(1, 301):
-        run.up = not 50 <= step < 250
-        file.append(step, {"loss": 1.0})
-        if step % 50 == 0:
-            time.sleep(0.05)
-    wait_for(lambda: len(run.steps) == 300)
-    run.up = False
-    file.append(301, {"loss": 1.0})
-    time.sleep(0.05)
-    run.up = True
+
+    def log(steps: range) -> None:
+        for step in steps:
+            file.append(step, {"loss": 1.0})
+
+    log(range(1, 50))
+    run.be_down(lambda: log(range(50, 250)))
+    log(range(250, 301))
+    wait_until(lambda: len(run.steps) == 300)
+    run.be_down(lambda: log(range(301, 302)))
     copy.close("FINISHED", timeout_s=5)
     assert run.steps == list(range(1, 302))
     assert run.status == "FINISHED"
     assert len(caplog.records) == 1
-    assert "MLflow at http://fake does not take the data of this run (ConnectionError: server is down)" in caplog.text
-    assert str(file.path) in caplog.text
+    for part in ("http://fake", "ConnectionError: server is down", str(file.path)):
+        assert part in caplog.text
 
 
 def test_a_server_that_comes_up_late_gets_everything(sync: Sync, tmp_path: Path) -> None:
@@ -112,7 +115,7 @@ def test_a_server_that_comes_up_late_gets_everything(sync: Sync, tmp_path: Path)
     copy = sync(file.path, run, connect)
     copy.put("parameters", lambda _: run.done.append("parameters"))
     file.append(1, {"loss": 1.0})
-    wait_for(lambda: run.steps == [1] and run.done == ["parameters"])
+    wait_until(lambda: run.steps == [1] and run.done == ["parameters"])
     copy.close("FINISHED", timeout_s=5)
     assert len(attempts) == 4
 
@@ -146,12 +149,9 @@ def test_files_are_sent_when_they_are_new_or_have_changed(sync: Sync, tmp_path: 
     run, file, summary = FakeRun(), MetricsFile(tmp_path / "metrics.jsonl"), tmp_path / "summary.json"
     summary.write_text("old")
     copy = sync(file.path, run, files=lambda: [(summary, "folder")])
-    wait_for(lambda: len(run.done) == 1)
+    wait_until(lambda: len(run.done) == 1)
     time.sleep(0.05)
-    run.up = False
-    summary.write_text("new")
-    time.sleep(0.05)
-    run.up = True
+    run.be_down(lambda: summary.write_text("new"))
     copy.close("FINISHED", timeout_s=5)
     assert run.done == ["folder/summary.json old", "folder/summary.json new"]
 
@@ -170,12 +170,8 @@ def test_a_refused_action_is_dropped_but_not_in_an_outage(
         run.done.append("good")
 
     copy.put("bad", bad)
-    wait_for(lambda: "no such file" in caplog.text)
-    run.up = False
-    copy.put("good", good)
-    time.sleep(0.05)
-    assert run.done == []
-    run.up = True
+    wait_until(lambda: "no such file" in caplog.text)
+    run.be_down(lambda: copy.put("good", good))
     copy.close("FINISHED", timeout_s=5)
     assert run.done == ["good"]
 
@@ -224,7 +220,8 @@ def test_an_end_that_is_not_taken_is_said(sync: Sync, tmp_path: Path, caplog: py
     file.append(1, {"loss": 1.0})
     copy.close("FINISHED", timeout_s=5)
     assert run.status is None
-    assert caplog.messages[-1] == f"MLflow at http://fake lacks the end of this run; {file.path} is complete."
+    assert "http://fake lacks the end of this run" in caplog.messages[-1]
+    assert str(file.path) in caplog.messages[-1]
 
 
 def test_an_action_that_meets_a_lock_is_tried_again(
@@ -261,6 +258,6 @@ def test_a_server_that_never_answers_holds_nothing_up(
     copy.start(timeout_s=0.1)
     file.append(1, {"loss": 1.0})
     copy.close("FINISHED", timeout_s=0.1)
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 20  # less than the server hangs
     release.set()
     assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1

@@ -19,6 +19,7 @@ from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.summary import FirstLast, Summary, TokenCounts, read_summary
 from igrpo.runs.tracker import Tracker
 from igrpo.types import Completion, Prompt, Question, Rollout, Score
+from tests.begun import begun_run
 from tests.composed import config as composed
 from tests.rollouts import rollout, samples
 
@@ -69,16 +70,14 @@ def run(tmp_path: Path) -> Run:
     config = composed(
         {"trainer.steps": 6, "tracking.uri": None, "tracking.example_questions": 2, "evaluation.samples": 1}
     )
-    directory = RunDirectory(tmp_path / "run")
-    directory.create()
-    directory.begin(["x"])
+    directory = begun_run(tmp_path / "run")
     tracker = Tracker(directory, tracking_uri=None)
     budget = Budget()
     log = RolloutLog(directory.rollouts, steps_per_file=2)
     return Run(directory, tracker, RunRecorder(directory, tracker, log, config, budget), budget, config_hash(config))
 
 
-def test_the_summary_grows_with_the_run_and_is_complete_at_its_end(run: Run) -> None:
+def test_the_summary_grows_and_is_complete_at_the_end(run: Run) -> None:
     run.recorder.record_evaluation(0, "test", evaluation(right=1, refined=2))
     first = read_summary(run.directory.summary)
     assert (first.steps, first.single_shot.before, first.single_shot.after) == (0, 0.25, None)
@@ -178,7 +177,7 @@ def test_an_evaluation_is_kept_with_the_verdict_of_each_question(run: Run) -> No
     assert not (run.directory.evaluations / "samples-000003.json").exists()  # nothing was sampled yet
 
 
-def test_an_evaluation_without_any_score_is_no_accuracy_and_is_repeated(run: Run) -> None:
+def test_an_evaluation_without_scores_is_repeated(run: Run) -> None:
     silent = Answers((completion("x"),), (Score(0.0, None, "unscored"),))
     result = summarise([QuestionRecord(question, silent, None, silent, None, 0) for question in QUESTIONS], "fake")
     run.recorder.record_evaluation(0, "test", result)
@@ -188,7 +187,7 @@ def test_an_evaluation_without_any_score_is_no_accuracy_and_is_repeated(run: Run
     assert run.recorder.has_evaluation(0, "test")
 
 
-def test_a_table_of_sampled_questions_goes_with_each_development_evaluation(run: Run) -> None:
+def test_each_development_evaluation_has_a_table_of_samples(run: Run) -> None:
     run.recorder.record(3, [drafted(question) for question in QUESTIONS])
     run.recorder.record_evaluation(3, "development", evaluation(1, 1))
     run.recorder.record_evaluation(3, "test", evaluation(1, 1))

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from igrpo.runs.run_directory import RunDirectory
-from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, plan_cell, run_state, sweep_of
+from igrpo.runs.sweep_directory import CellRecord, plan_cell, run_state, sweep_of
+from tests.begun import begun_sweep
 
 
 @pytest.fixture
@@ -52,9 +53,8 @@ def test_a_silent_run_whose_folder_is_held_lives(run: RunDirectory) -> None:
 
 
 def test_a_run_knows_its_sweep(tmp_path: Path) -> None:
-    sweep = SweepDirectory(tmp_path)
     cell = plan_cell(0, {"seed": "0"}, ("seed=0",))
-    sweep.begin("x", ["seed=0"], [cell], swept_keys=["seed"], is_search=True, tracking_uri=None, experiment="e")
+    sweep = begun_sweep(tmp_path, cell, is_search=True)
     found = sweep_of(tmp_path / cell.folder)
     assert found is not None
     assert found[1] == cell

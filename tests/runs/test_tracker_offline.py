@@ -9,25 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from igrpo.generation.vllm.supervisor import free_port
 from igrpo.runs.lifecycle import run_lifecycle
 from igrpo.runs.metrics_file import read_metrics
 from igrpo.runs.params import MAX_LENGTH, flatten_params
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.stale import repair_stale_runs
 from igrpo.runs.tracker import Tracker
-
-
-def begun(path: Path) -> RunDirectory:
-    directory = RunDirectory(path)
-    directory.create()
-    directory.begin(["test"])
-    return directory
-
-
-def closed_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
+from tests.begun import begun_run
+from tests.waiting import DEADLINE_S
 
 
 def work(directory: RunDirectory, tracker: Tracker) -> None:
@@ -47,7 +37,7 @@ def assert_complete(directory: RunDirectory) -> None:
 
 
 def test_without_mlflow(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    directory = begun(tmp_path / "run")
+    directory = begun_run(tmp_path / "run")
     tracker = Tracker(directory, tracking_uri=None)
     work(directory, tracker)
     assert_complete(directory)
@@ -58,12 +48,12 @@ def test_without_mlflow(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:{port}", "nonsense://nowhere", "sqlite:////proc/no/mlflow.db"])
 def test_training_goes_on_and_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture, uri: str) -> None:
     caplog.set_level(logging.WARNING)
-    uri = uri.format(port=closed_port())
-    directory = begun(tmp_path / "run")
+    uri = uri.format(port=free_port("127.0.0.1"))
+    directory = begun_run(tmp_path / "run")
     started = time.perf_counter()
     tracker = Tracker(directory, tracking_uri=uri, interval_s=0.01, retry_s=0.01)
     work(directory, tracker)
-    assert time.perf_counter() - started < 15  # with MLflow's own settings: minutes
+    assert time.perf_counter() - started < DEADLINE_S  # with MLflow's own settings: minutes
     assert_complete(directory)
     assert tracker.run is None
     (warning,) = (record for record in caplog.records if record.levelno >= logging.WARNING)
@@ -73,29 +63,29 @@ def test_training_goes_on_and_says_so_once(tmp_path: Path, caplog: pytest.LogCap
 
 def test_a_silent_server_does_not_hold_up_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    directory = begun(tmp_path / "run")
+    directory = begun_run(tmp_path / "run")
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"http://127.0.0.1:{server.getsockname()[1]}"
         started = time.perf_counter()
         work(directory, Tracker(directory, tracking_uri=uri, connect_timeout_s=0.2, close_timeout_s=0.2))
-        assert time.perf_counter() - started < 5
+        assert time.perf_counter() - started < DEADLINE_S
     assert_complete(directory)
 
 
 def test_stale_repair_without_its_server_is_quick_and_quiet(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    directory = begun(tmp_path / "runs" / "a" / "run")
+    directory = begun_run(tmp_path / "runs" / "a" / "run")
     record = directory.read_record()
     dead = record.model_copy(update={"pid_started": record.pid_started - 100, "mlflow_run_id": "x"})
     directory.record_file.write_text(dead.model_dump_json())
-    foreign = begun(tmp_path / "runs" / "foreign")
+    foreign = begun_run(tmp_path / "runs" / "foreign")
     foreign.record_file.write_text(dead.model_copy(update={"host": "another-host"}).model_dump_json())
-    alive = begun(tmp_path / "runs" / "alive")
+    alive = begun_run(tmp_path / "runs" / "alive")
     (tmp_path / "runs" / "broken").mkdir()
     (tmp_path / "runs" / "broken" / "run.json").write_text("{")
     started = time.perf_counter()
-    repaired = repair_stale_runs(f"http://127.0.0.1:{closed_port()}", [tmp_path / "runs", tmp_path / "none"])
-    assert time.perf_counter() - started < 10
+    repaired = repair_stale_runs(f"http://127.0.0.1:{free_port('127.0.0.1')}", [tmp_path / "runs", tmp_path / "none"])
+    assert time.perf_counter() - started < DEADLINE_S
     assert repaired == [str(directory)]
     assert [one.read_record().status for one in (directory, foreign, alive)] == ["KILLED", "RUNNING", "RUNNING"]
     assert sum("now KILLED" in record.getMessage() for record in caplog.records) == 1
@@ -103,7 +93,7 @@ def test_stale_repair_without_its_server_is_quick_and_quiet(tmp_path: Path, capl
 
 
 def test_a_dead_record_in_a_held_folder_is_left_alone(tmp_path: Path) -> None:
-    directory = begun(tmp_path / "run")
+    directory = begun_run(tmp_path / "run")
     record = directory.read_record()
     directory.record_file.write_text(record.model_copy(update={"pid_started": 1.0}).model_dump_json())
     with directory.acquire():  # somebody is about to resume it
@@ -112,7 +102,7 @@ def test_a_dead_record_in_a_held_folder_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_repaired_meanwhile_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory = begun(tmp_path / "run")
+    directory = begun_run(tmp_path / "run")
     record = directory.read_record()
     directory.record_file.write_text(record.model_copy(update={"pid_started": 1.0}).model_dump_json())
 
@@ -150,7 +140,7 @@ def test_resume_sends_what_mlflow_may_lack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newest: int | None, steps: list[int]
 ) -> None:
     """The line of the newest point is sent again: it may have been cut between two requests."""
-    directory, clock = begun(tmp_path / "run"), iter(range(1, 100))
+    directory, clock = begun_run(tmp_path / "run"), iter(range(1, 100))
     monkeypatch.setattr("igrpo.runs.metrics_file.time.time", lambda: float(next(clock)))
     before = Tracker(directory, tracking_uri=None)
     for step in range(1, 6):

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import torch.distributed as dist
 
+from igrpo.config import RunConfig, config_values
 from igrpo.rewards.base import RewardPausedError
 from igrpo.runs import worker
 from igrpo.runs.lifecycle import Ending, Terminated
-from igrpo.runs.ranks import RankRecord
+from igrpo.runs.ranks import Launch, RankRecord
+from tests.composed import config as composed
 
 
 @pytest.mark.parametrize(
@@ -48,15 +50,17 @@ def test_each_process_records_how_it_ended(
 ) -> None:
     outcome, expected = ENDINGS[name]
 
-    def train(folder: Path) -> dict[str, Any]:
+    def train(config: RunConfig, folder: Path, *, resume: bool) -> dict[str, Any]:
+        assert (config, folder, resume) == (composed(), tmp_path, True)
         if isinstance(outcome, BaseException):
             raise outcome
         summary: dict[str, Any] = outcome
         return summary
 
-    (tmp_path / "ranks").mkdir()
+    Launch(config_values(composed()), resume=True).write(tmp_path)
     monkeypatch.setenv("RANK", str(rank))
-    monkeypatch.setattr(worker, "_train", train)
+    monkeypatch.setattr(worker, "start_process", lambda timeout_s, *, cuda: None)
+    monkeypatch.setattr("igrpo.runs.training_run.train", train)
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert worker.main(tmp_path) == expected.exit_code
     record = RankRecord.read(tmp_path / "ranks" / f"rank-{rank}.json")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import psutil
 
-from igrpo.runs.sweep_directory import SweepDirectory, plan_cell
+from igrpo.runs.sweep_directory import plan_cell
 from igrpo.sweeps.cell import stop_runs
+from tests.begun import begun_sweep
 
 #: A run that, when it is asked to end, does what a second Ctrl-C does to its driver.
 RUN = """
@@ -24,8 +25,8 @@ time.sleep(60)
 
 
 def test_a_second_ctrl_c_does_not_leave_runs_behind(tmp_path: Path) -> None:
-    sweep, cell = SweepDirectory(tmp_path), plan_cell(0, {"seed": "0"}, ())
-    sweep.begin("x", [], [cell], swept_keys=["seed"], is_search=False, tracking_uri=None, experiment="e")
+    cell = plan_cell(0, {"seed": "0"}, ())
+    sweep = begun_sweep(tmp_path, cell)
     directory = sweep.run_directory(cell)
     directory.create()
     process = subprocess.Popen([sys.executable, "-c", RUN], stdout=subprocess.PIPE, text=True)
@@ -35,5 +36,5 @@ def test_a_second_ctrl_c_does_not_leave_runs_behind(tmp_path: Path) -> None:
     record = directory.begin().model_copy(update={"pid": process.pid, "pid_started": started})
     directory.record_file.write_text(record.model_dump_json())
     stop_runs(sweep)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert sweep.state(cell).status == "KILLED"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from igrpo.generation.vllm.supervisor import free_port
 from igrpo.runs.links import default_tracking_uri
 from igrpo.runs.mlflow_client import mlflow_client
 from igrpo.runs.run_directory import RunDirectory
@@ -20,7 +21,7 @@ from igrpo.runs.sweep_directory import SweepDirectory
 from igrpo.runs.tracker import Tracker
 from igrpo.sweeps import mlflow_parent
 from igrpo.sweeps.mlflow_parent import open_parent
-from tests.runs.test_tracker_offline import begun, closed_port
+from tests.begun import begun_run, begun_sweep
 
 DRIVER = """
 import sys, time
@@ -33,13 +34,8 @@ with open_parent(sweep):
 """
 
 
-def begun_sweep(folder: Path, uri: str | None) -> SweepDirectory:
-    folder.mkdir(parents=True, exist_ok=True)
-    sweep = SweepDirectory(folder)
-    sweep.begin(
-        "grpo_vs_igrpo", ["seed=0"], [], swept_keys=["seed"], is_search=False, tracking_uri=uri, experiment="sweeps"
-    )
-    return sweep
+def tracked_sweep(folder: Path, uri: str | None) -> SweepDirectory:
+    return begun_sweep(folder, name="grpo_vs_igrpo", overrides=["seed=0"], tracking_uri=uri)
 
 
 def in_mlflow(sweep: SweepDirectory) -> Any:
@@ -54,12 +50,12 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_without_mlflow_there_is_no_parent(tmp_path: Path) -> None:
-    with open_parent(begun_sweep(tmp_path, None)) as parent:
+    with open_parent(tracked_sweep(tmp_path, None)) as parent:
         assert parent is None
 
 
 def test_a_resumed_sweep_continues_its_run(uri: str, tmp_path: Path) -> None:
-    sweep = begun_sweep(tmp_path, uri)
+    sweep = tracked_sweep(tmp_path, uri)
     with pytest.raises(KeyboardInterrupt), open_parent(sweep):
         raise KeyboardInterrupt
     assert in_mlflow(sweep).info.status == "KILLED"
@@ -82,7 +78,7 @@ def test_a_resumed_sweep_continues_its_run(uri: str, tmp_path: Path) -> None:
 
 
 def test_children_have_the_swept_settings_under_short_names(uri: str, tmp_path: Path) -> None:
-    directory = begun(tmp_path / "igrpo")
+    directory = begun_run(tmp_path / "igrpo")
     swept = {"algorithm": "igrpo", "trainer.learning_rate": "1e-4", "data.name": "chains", "seed": "0"}
     tracker = Tracker(
         directory, tracking_uri=uri, experiment="sweeps", run_name="igrpo s0", parent_run_id="abc", swept=swept
@@ -104,7 +100,7 @@ def test_children_have_the_swept_settings_under_short_names(uri: str, tmp_path: 
 
 
 def test_table_and_report_are_replaced_the_second_time(uri: str, tmp_path: Path) -> None:
-    sweep, report = begun_sweep(tmp_path, uri), tmp_path / "report"
+    sweep, report = tracked_sweep(tmp_path, uri), tmp_path / "report"
     (report / "figures").mkdir(parents=True)
     (report / "figures" / "curve.svg").write_text("<svg/>")
     columns: dict[str, list[Any]] = {"run": ["grpo s0", "igrpo s0"], "after": [0.25, 0.5]}
@@ -129,8 +125,8 @@ def test_table_and_report_are_replaced_the_second_time(uri: str, tmp_path: Path)
 
 
 def test_the_run_of_a_driver_that_was_killed_is_repaired(uri: str, tmp_path: Path) -> None:
-    sweep = begun_sweep(tmp_path / "sweeps" / "one", uri)  # no run of another test beside it
-    cell = begun(sweep.path / "000-grpo_s0")
+    sweep = tracked_sweep(tmp_path / "sweeps" / "one", uri)  # no run of another test beside it
+    cell = begun_run(sweep.path / "000-grpo_s0")
     cell.finish("FINISHED")
     os.utime(cell.record_file, (1_700_000_000, 1_700_000_000))
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(sweep)], stdout=subprocess.PIPE, text=True)
@@ -150,7 +146,7 @@ def test_the_run_of_a_driver_that_was_killed_is_repaired(uri: str, tmp_path: Pat
 
 
 def test_a_run_that_was_deleted_is_replaced(uri: str, tmp_path: Path) -> None:
-    sweep = begun_sweep(tmp_path, uri)
+    sweep = tracked_sweep(tmp_path, uri)
     sweep.attach_mlflow("1", "0" * 32)
     with open_parent(sweep):
         pass
@@ -161,9 +157,9 @@ def test_an_mlflow_that_is_down_is_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.WARNING)
-    monkeypatch.setattr(mlflow_parent, "_CLOSE_TIMEOUT_S", 0.1)
-    uri = f"http://127.0.0.1:{closed_port()}"
-    sweep = begun_sweep(tmp_path, uri)
+    monkeypatch.setattr(mlflow_parent, "CLOSE_TIMEOUT_S", 0.1)
+    uri = f"http://127.0.0.1:{free_port('127.0.0.1')}"
+    sweep = tracked_sweep(tmp_path, uri)
     with open_parent(sweep) as parent:
         assert parent is not None
         assert parent.run is None
@@ -177,7 +173,7 @@ def test_an_mlflow_that_is_down_is_one_warning(
 def test_an_mlflow_that_comes_back_gets_what_follows(tmp_path: Path) -> None:
     in_the_way = tmp_path / "db"
     in_the_way.write_text("no folder")
-    sweep = begun_sweep(tmp_path / "sweep", default_tracking_uri(in_the_way))
+    sweep = tracked_sweep(tmp_path / "sweep", default_tracking_uri(in_the_way))
     with open_parent(sweep) as parent:
         assert parent is not None
         assert parent.run is None
@@ -188,7 +184,7 @@ def test_an_mlflow_that_comes_back_gets_what_follows(tmp_path: Path) -> None:
 
 def test_a_run_without_a_directory_of_ours_is_left_to_its_owner(uri: str, tmp_path: Path) -> None:
     """A tag is missing: the working directory must not be taken for the run's."""
-    sweep = begun_sweep(tmp_path, uri)
+    sweep = tracked_sweep(tmp_path, uri)
     with open_parent(sweep):
         run_id, client = str(sweep.read().mlflow_run_id), mlflow_client(uri)
         here = RunDirectory(Path.cwd())

@@ -13,6 +13,7 @@ from igrpo.config.composing.composer import Composer
 from igrpo.runs.sweep_directory import CellRecord, SweepDirectory
 from igrpo.sweeps import search
 from igrpo.sweeps.search import continue_search, write_best
+from tests.begun import begun_sweep
 
 pytest.importorskip("optuna", "3", reason="needs igrpo[search]")
 
@@ -51,10 +52,7 @@ def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., l
         sweep = SweepDirectory(tmp_path / name)
         given = [*OVERRIDES, "trainer.steps=80", *overrides]
         if not sweep.exists:
-            sweep.path.mkdir()
-            sweep.begin(
-                "s", given, [], swept_keys=["trainer.learning_rate"], is_search=True, tracking_uri=None, experiment="e"
-            )
+            begun_sweep(sweep.path, overrides=given, swept_keys=["trainer.learning_rate"], is_search=True)
         with Composer("train") as composer:
             continue_search(composer, sweep, given)
         write_best(sweep, sweep.read())

@@ -102,7 +102,7 @@ def test_what_stands_in_the_way_is_told_and_nothing_is_left(
         assert entries() == []
 
     with monkeypatch.context() as changed:
-        changed.setattr(smollm2, "free_mib", lambda path: 5.0)
+        changed.setattr("igrpo.disk.free_mib", lambda path: 5.0)
         refused(f"needs {smollm2.NEEDED_MIB} MiB, and 5 MiB are free", "IGRPO_CACHE_DIR")
     with monkeypatch.context() as changed:
         changed.setattr("igrpo.models.files.find_spec", lambda name: None)

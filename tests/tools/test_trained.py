@@ -10,8 +10,9 @@ from rich.console import Console
 
 from igrpo.files import write_json_atomic
 from igrpo.runs.run_directory import RunDirectory
-from igrpo.runs.sweep_directory import SweepDirectory, plan_cell
+from igrpo.runs.sweep_directory import plan_cell
 from igrpo.tools.trained import Trained, find_checkpoint, load_trained, run_config
+from tests.begun import begun_sweep
 from tests.trained_runs import BYTE_LEVEL, BYTES, LORA, logits, write_checkpoint, written_run
 
 IDS = [5, 9, 3, 40, 7]
@@ -40,15 +41,15 @@ def test_which_checkpoint(tmp_path: Path) -> None:
     state = {f"policy.{name}": value for name, value in policy.model.state_dict().items()}
     later = write_checkpoint(tmp_path, 12, {name: value + 1 for name, value in state.items()})
     assert [find_checkpoint(tmp_path, name).step for name in ("last", "3", "12", "003")] == [12, 3, 12, 3]
-    with pytest.raises(ValueError, match=r"--checkpoint best: .* was not evaluated yet, or checkpoint.keep_best is"):
+    with pytest.raises(ValueError, match=r"--checkpoint best: .* was not evaluated yet"):
         find_checkpoint(tmp_path, "best")
     record = {"step": 3, "accuracy": 0.5, "split": "development"}
     write_json_atomic(RunDirectory(tmp_path).checkpoints / "best.json", record)
     assert find_checkpoint(tmp_path, "best").step == 3
     assert not torch.equal(logits(load(tmp_path, "best").policy.model, IDS), logits(load(tmp_path).policy.model, IDS))
-    with pytest.raises(ValueError, match=r"--checkpoint 4: .* keeps no such one; known here: best, last, 3, 12$"):
+    with pytest.raises(ValueError, match=r"--checkpoint 4: .* known here: best, last, 3, 12$"):
         find_checkpoint(tmp_path, "4")
-    with pytest.raises(ValueError, match=r"--checkpoint lats: .* keeps no such one; did you mean 'last'\?"):
+    with pytest.raises(ValueError, match=r"--checkpoint lats: .* did you mean 'last'\?"):
         find_checkpoint(tmp_path, "lats")
     later.write_bytes(later.read_bytes()[:-40])  # the newest is broken: the one before it
     assert find_checkpoint(tmp_path, "last").step == 3
@@ -62,7 +63,7 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
-    with pytest.raises(ValueError, match=r"step-000003.ckpt is broken \(checksum of .*choose another --checkpoint"):
+    with pytest.raises(ValueError, match=r"step-000003.ckpt is broken \(checksum of "):
         load(tmp_path, "3")
 
 
@@ -100,9 +101,9 @@ def test_what_is_no_run(tmp_path: Path) -> None:
     written_run(tmp_path / "good", *BYTE_LEVEL, changes=BYTES)
     with pytest.raises(ValueError, match=r"goood is no run directory; did you mean '.*good'\?"):
         run_config(tmp_path / "goood")
-    with pytest.raises(ValueError, match="nothing is no run directory: there is no such directory"):
+    with pytest.raises(ValueError, match=r"nothing .*: there is no such directory"):
         run_config(tmp_path / "x" / "nothing")
-    with pytest.raises(ValueError, match=r"checkpoints is no run directory: it has no config\.yaml"):
+    with pytest.raises(ValueError, match=r"checkpoints .*: it has no config\.yaml"):
         run_config(tmp_path / "good" / "checkpoints")
     (RunDirectory(tmp_path / "good").checkpoints / "step-000003.ckpt").unlink()
     with pytest.raises(ValueError, match="good has no checkpoint yet"):
@@ -111,9 +112,7 @@ def test_what_is_no_run(tmp_path: Path) -> None:
 
 def test_a_sweep_is_no_run(tmp_path: Path) -> None:
     cells = [plan_cell(i, {"seed": str(i)}, (f"seed={i}",)) for i in range(5)]
-    SweepDirectory(tmp_path).begin(
-        "seeds", [], cells, swept_keys=["seed"], is_search=False, tracking_uri=None, experiment="igrpo"
-    )
+    begun_sweep(tmp_path, *cells)
     with pytest.raises(ValueError, match="is a sweep; give one of the runs in it, such as ") as caught:
         run_config(tmp_path)
     assert cells[0].folder in str(caught.value)

@@ -86,9 +86,9 @@ Start = Callable[..., Any]
 
 @pytest.fixture(scope="session")
 def colocated(colocate_config: VllmColocateConfig) -> Iterator[Start]:
-    """The engine of a model in this process; there is one at a time, kept until another model is asked for.
+    """Engine of a model in this process. There is one at a time, kept until another model is asked for.
 
-    ``changes``: of its settings; always the same ones for a model.
+    ``changes``: changed settings; always the same ones for a model.
     """
     from igrpo.generation.vllm.colocate import VllmColocateEngine
 

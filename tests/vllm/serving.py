@@ -1,8 +1,25 @@
-"""What the tests of `igrpo serve` share."""
+"""`igrpo serve` as a process."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
+from pathlib import Path
+
+import psutil
+
+from igrpo.processes import wait_ended
+from tests.end_to_end import runs
+from tests.waiting import DEADLINE_S
+
+ROOT = Path(__file__).parents[2]
+
+
+def start_serve(folder: Path, port: int, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """`igrpo serve ARGUMENTS` in ``folder``, with settings for a test machine."""
+    quick = (f"rollout.port={port}", "rollout.enforce_eager=true", "rollout.gpu_memory_utilization=0.3",
+             "rollout.ready_timeout_s=300")  # fmt: skip
+    return runs.start(["serve", *arguments, *quick], folder, PYTHONPATH=str(ROOT), **variables)
 
 
 def told_until_ready(serve: subprocess.Popen[str]) -> str:
@@ -14,3 +31,12 @@ def told_until_ready(serve: subprocess.Popen[str]) -> str:
         if line.startswith("Ctrl-C"):
             break
     return "".join(told)
+
+
+def end_by_sigterm(serve: subprocess.Popen[str]) -> int:
+    """End it, and check that nothing of it is left; returns how many processes it had started."""
+    started = psutil.Process(serve.pid).children(recursive=True)
+    serve.send_signal(signal.SIGTERM)
+    assert serve.wait(DEADLINE_S) == 128 + signal.SIGTERM
+    assert wait_ended(started, DEADLINE_S) == []
+    return len(started)

@@ -18,10 +18,14 @@ from igrpo.models.lora import add_adapters
 from igrpo.settings.rollout import VllmColocateConfig
 from tests.vllm.conftest import Start
 from tests.vllm.models import (
-    MANY_PROMPTS,
+    CLOSE,
+    FAR,
     MAX_LEN,
     PROMPTS,
     Small,
+    check_five_updates,
+    check_many_prompts,
+    check_seeds,
     engine_labels,
     greedy,
     largest_gap,
@@ -32,9 +36,6 @@ from tests.vllm.models import (
     trainer_labels,
 )
 
-#: Nats. Measured: 2e-5 with the right weights, above 0.1 with those of one update before.
-CLOSE, FAR = 2e-4, 0.02
-
 
 @pytest.mark.parametrize("name", ["tied_qwen", "untied_llama", "tied_qwen3"])
 def test_it_samples_from_the_weights_of_each_of_five_updates(
@@ -43,20 +44,7 @@ def test_it_samples_from_the_weights_of_each_of_five_updates(
     small: Small = request.getfixturevalue(name)
     engine = colocated(small)
     assert isinstance(engine, Engine)
-    before: Any = None
-    for version in range(5):
-        perturb(small.model, 50 + version)
-        engine.sync_weights(version)
-        assert engine_labels(engine) == trainer_labels(small)
-        answers = greedy(engine, small)
-        assert answers == local_greedy(small)
-        assert answers != before
-        before = answers
-        sampled = sample_all(engine, [(prompt, small.params(0.8), range(4)) for prompt in PROMPTS])
-        for prompt, completions in zip(PROMPTS, sampled, strict=True):
-            for completion in completions:
-                assert largest_gap(small, prompt, completion, 0.8) < CLOSE
-                assert completion.policy_version == version
+    check_five_updates(engine, small, 50)
 
 
 def test_mamba_layers_are_read_back(colocated: Start, nemotron: Small) -> None:
@@ -75,9 +63,7 @@ def test_mamba_layers_are_read_back(colocated: Start, nemotron: Small) -> None:
 def test_more_prompts_than_a_batch_holds(tied_qwen: Small, colocated: Start) -> None:
     engine = colocated(tied_qwen)
     engine.sync_weights(9)
-    together = sample_all(engine, [(prompt, tied_qwen.params(0.8), (i,)) for i, prompt in enumerate(MANY_PROMPTS)])
-    for prompt, (completion,) in zip(MANY_PROMPTS, together, strict=True):
-        assert largest_gap(tied_qwen, prompt, completion, 0.8) < CLOSE
+    check_many_prompts(engine, tied_qwen)
 
 
 def test_old_weights_would_be_noticed(tied_qwen: Small, colocated: Start) -> None:
@@ -125,11 +111,7 @@ def test_the_prefix_cache_does_not_survive_an_update(colocated: Start, tied_qwen
 def test_a_seed_is_a_sample_whoever_shares_the_batch(colocated: Start, tied_qwen: Small) -> None:
     engine = colocated(tied_qwen)
     engine.sync_weights(22)
-    params = tied_qwen.params(1.0)
-    together = sample_all(engine, [(prompt, params, (1, 2, 2**63 - 1)) for prompt in PROMPTS])
-    alone = sample_all(engine, [(PROMPTS[4], params, (2,))])
-    assert alone[0][0].token_ids == together[4][1].token_ids
-    assert len({completion.token_ids for completion in together[4]}) == 3
+    check_seeds(engine, tied_qwen)
 
 
 def test_the_distribution_is_that_of_temperature_top_k_and_top_p(colocated: Start, tied_qwen: Small) -> None:

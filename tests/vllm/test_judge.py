@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from igrpo.assembly.judge import build_judge
 from igrpo.generation.vllm.supervisor import free_port
-from igrpo.processes import wait_ended
 from igrpo.rewards.base import measured_values
 from igrpo.rewards.judge.backend import JudgeError, JudgeReply
 from igrpo.rewards.judge.openai_client import OpenAIBackend
@@ -29,25 +25,22 @@ from tests.rewards.judge.making import QUESTION, Rule, judge, settings
 from tests.rewards.judge.test_openai_client import MESSAGES
 from tests.vllm.models import MAX_LEN
 from tests.vllm.random_judge import make_judge, teach
-from tests.vllm.serving import told_until_ready
+from tests.vllm.serving import ROOT, end_by_sigterm, start_serve, told_until_ready
 from tests.vllm.test_runs import SMALL
 
-ROOT = Path(__file__).parents[2]
 KEY = "a secret of this test"
 
 
 def start(folder: Path, model: Path, port: int) -> subprocess.Popen[str]:
-    settings = [f"model.name_or_path={model}", f"rollout.port={port}", "rollout.enforce_eager=true",
-                "rollout.gpu_memory_utilization=0.3", "rollout.ready_timeout_s=300", "rollout.dtype=float32",
-                "rollout.api_key_env=IGRPO_JUDGE_API_KEY"]  # fmt: skip
-    return subprocess.Popen(
-        [sys.executable, "-m", "igrpo", "serve", "--judge", *settings],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "IGRPO_JUDGE_API_KEY": KEY},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    settings = (f"model.name_or_path={model}", "rollout.dtype=float32", "rollout.api_key_env=IGRPO_JUDGE_API_KEY")
+    return start_serve(folder, port, "--judge", *settings, IGRPO_JUDGE_API_KEY=KEY)
+
+
+def last_line(script: str) -> str:
+    """What a script prints last."""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300)
+    return done.stdout.splitlines()[-1]
 
 
 def ask(url: str, **changes: Any) -> JudgeReply:
@@ -61,9 +54,7 @@ def ask(url: str, **changes: Any) -> JudgeReply:
     return asyncio.run(one())
 
 
-def test_a_served_judge_answers_with_its_own_weights_within_the_schema(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_served_judge_replies_with_its_own_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, port = make_judge(tmp_path / "judge"), free_port("127.0.0.1")
     work = tmp_path / "work"
     work.mkdir()
@@ -98,14 +89,11 @@ def test_a_served_judge_answers_with_its_own_weights_within_the_schema(
         assert measured["judge/unscored"] == scores.count(None)
         assert measured["judge/input_tokens"] > 0
 
-        processes = psutil.Process(serve.pid).children(recursive=True)
-        serve.send_signal(signal.SIGTERM)
-        assert serve.wait(60) == 128 + signal.SIGTERM
-    assert wait_ended(processes, 10) == []
+        end_by_sigterm(serve)
     assert list(work.iterdir()) == []
 
 
-def test_a_judge_in_the_trainer_s_process_says_what_the_local_engine_makes_it_say(tmp_path: Path) -> None:
+def test_a_judge_in_the_process_replies_as_the_local_engine(tmp_path: Path) -> None:
     """In a run of the program: one vLLM engine lives in a process, and the tests beside this one may have theirs."""
     model = make_judge(tmp_path / "judge")
     teach(model)
@@ -132,9 +120,7 @@ def test_a_judge_in_the_trainer_s_process_says_what_the_local_engine_makes_it_sa
     script = SCRIPT.format(
         settings=["reward=judge_vllm", free, *greedy, "reward.enforce_eager=true", "reward.dtype=float32"]
     )
-    said = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
-    ).stdout.splitlines()[-1]
+    said = last_line(script)
     local = config(None, "reward=judge_local", *greedy, "reward.device=cpu").reward
     made = build_judge(local, Rule(), None)  # type: ignore[arg-type]
     scores = asyncio.run(made.score(QUESTION, COMPLETIONS))
@@ -144,7 +130,7 @@ def test_a_judge_in_the_trainer_s_process_says_what_the_local_engine_makes_it_sa
     assert any(scores)
 
 
-def test_a_judge_in_the_trainer_s_process_replies_within_the_schema(tmp_path: Path) -> None:
+def test_a_judge_in_the_process_replies_within_the_schema(tmp_path: Path) -> None:
     """It was taught to leave out the reason, which the schema asks for; and it comes to an end of its own."""
     model = make_judge(tmp_path / "judge")
     teach(model)
@@ -153,10 +139,7 @@ def test_a_judge_in_the_trainer_s_process_replies_within_the_schema(tmp_path: Pa
 
     def replies(structured: str) -> list[str]:
         script = REPLIES.format(settings=["reward=judge_vllm", *settings, f"reward.structured={structured}"])
-        done = subprocess.run(
-            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
-        )
-        found: list[str] = json.loads(done.stdout.splitlines()[-1])
+        found: list[str] = json.loads(last_line(script))
         return found
 
     assert all(re.match(r'\{"score": 0', text) for text in replies("off"))
@@ -184,13 +167,19 @@ print([score and score.value for score in scores])
 
 REPLIES = """
 import asyncio, json
-from igrpo.assembly.judge import build_judge
+from igrpo.assembly import judge
+from igrpo.rewards.judge.engine import EngineBackend
 from tests.composed import config
 from tests.rewards.judge.making import Rule
-made = build_judge(config(None, *{settings}).reward, Rule(), None)
+backends = []
+def kept(*args, **kwargs):
+    backends.append(EngineBackend(*args, **kwargs))
+    return backends[-1]
+judge.EngineBackend = kept
+made = judge.build_judge(config(None, *{settings}).reward, Rule(), None)
 async def ask():
     asked = [[{{"role": "user", "content": "2 + 2 = " + str(i)}}] for i in range(6)]
-    return await asyncio.gather(*(made._backend.ask(messages, 3) for messages in asked))
+    return await asyncio.gather(*(backends[0].ask(messages, 3) for messages in asked))
 replies = asyncio.run(ask())
 made.close()
 print(json.dumps([reply.text for reply in replies]))

@@ -46,7 +46,7 @@ def check(run_dir: Path, *, algorithm: str) -> None:
         assert line["train/sampler_logprob_gap_max"] < 1e-3
         assert line["train/sampler_ess"] > 0.999
     roles = ("draft", "refinement") if algorithm == "igrpo" else ("answer",)
-    measured = [line for line in runs.metrics(run_dir) if "budget/samples" in line]
+    measured = runs.training_steps(run_dir)
     assert len(measured) == 5
     assert all(line[f"{role}/entropy"] > 0 for line in measured for role in roles)
     summary = runs.summary(run_dir)
@@ -90,7 +90,7 @@ class Reward:
 
 
 @pytest.mark.parametrize("call", [1, 8], ids=["while others sample", "when all have been sampled"])
-def test_a_server_that_is_killed_in_a_step_comes_back_with_the_steps_weights(
+def test_a_server_killed_in_a_step_returns_with_its_weights(
     call: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the third step's 4 questions in 2 stages; after the last one the server is dead when its weights are due."""
@@ -113,7 +113,7 @@ print("GREEDY", json.dumps([list(o.outputs[0].token_ids) for o in llm.generate(p
 """
 
 
-def test_adapters_are_merged_into_what_is_sampled_from_and_what_is_exported(tmp_path: Path) -> None:
+def test_adapters_are_merged_for_sampling_and_for_export(tmp_path: Path) -> None:
     run_dir = trained(tmp_path, "rollout=vllm_colocate", "lora=rank_16")
     check(run_dir, algorithm="igrpo")
     out = tmp_path / "exported"
@@ -137,5 +137,4 @@ def test_two_processes_sample_by_vllm(rollout: str, strategy: str, tmp_path: Pat
 def test_a_run_resumes_on_another_engine_instance(tmp_path: Path) -> None:
     run_dir = trained(tmp_path, "rollout=vllm_colocate", "trainer.steps=5", "checkpoint.every=2")
     runs.run(["train", f"resume={run_dir}", "trainer.steps=6"], tmp_path)
-    lines = (run_dir / "metrics.jsonl").read_text().splitlines()
-    assert max(json.loads(line)["step"] for line in lines) == 6
+    assert runs.steps_done(run_dir) == 6

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from igrpo.generation.base import Engine, SamplingParams
+from igrpo.generation.base import SamplingParams
 from igrpo.generation.vllm.client import VllmClient
 from igrpo.generation.vllm.launch import start_server
 from igrpo.generation.vllm.server import VllmServerEngine
@@ -25,11 +25,14 @@ from igrpo.processes import wait_ended
 from igrpo.settings.rollout import VllmServerConfig
 from igrpo.types import Completion
 from tests.vllm.models import (
+    CLOSE,
     LONG_PROMPT,
-    MANY_PROMPTS,
     MAX_LEN,
     PROMPTS,
     Small,
+    check_five_updates,
+    check_many_prompts,
+    check_seeds,
     engine_labels,
     greedy,
     largest_gap,
@@ -39,8 +42,8 @@ from tests.vllm.models import (
     sample_all,
     trainer_labels,
 )
+from tests.waiting import DEADLINE_S
 
-CLOSE = 2e-4
 KEY = "a key of this test"
 
 
@@ -85,15 +88,7 @@ def running(
     left = made.processes
     made.server.close()
     assert len(left) >= 3
-    assert wait_ended(left, 10) == []
-
-
-def check_samples(engine: Engine, small: Small, version: int) -> None:
-    sampled = sample_all(engine, [(prompt, small.params(0.8), range(4)) for prompt in PROMPTS])
-    for prompt, completions in zip(PROMPTS, sampled, strict=True):
-        for completion in completions:
-            assert largest_gap(small, prompt, completion, 0.8) < CLOSE
-            assert completion.policy_version == version
+    assert wait_ended(left, DEADLINE_S) == []
 
 
 def check_long_prompt(engine: VllmServerEngine, small: Small) -> None:
@@ -107,17 +102,7 @@ def check_long_prompt(engine: VllmServerEngine, small: Small) -> None:
 
 def test_it_samples_from_the_weights_of_each_of_five_updates(running: Running, tied_qwen: Small) -> None:
     engine = running.engine()
-    before: Any = None
-    for version in range(5):
-        perturb(tied_qwen.model, 150 + version)
-        engine.sync_weights(version)
-        assert engine_labels(engine) == trainer_labels(tied_qwen)
-        answers = greedy(engine, tied_qwen)
-        assert answers == local_greedy(tied_qwen)
-        assert answers != before
-        before = answers
-        check_samples(engine, tied_qwen, version)
-        check_long_prompt(engine, tied_qwen)
+    check_five_updates(engine, tied_qwen, 150, lambda: check_long_prompt(engine, tied_qwen))
     engine.close()
 
 
@@ -135,19 +120,14 @@ def test_adapters_are_merged(running: Running, tmp_path: Path) -> None:
 def test_more_prompts_than_a_batch_holds(running: Running, tied_qwen: Small) -> None:
     engine = running.engine()
     engine.sync_weights(0)
-    together = sample_all(engine, [(prompt, tied_qwen.params(0.8), (i,)) for i, prompt in enumerate(MANY_PROMPTS)])
-    for prompt, (completion,) in zip(MANY_PROMPTS, together, strict=True):
-        assert largest_gap(tied_qwen, prompt, completion, 0.8) < CLOSE
+    check_many_prompts(engine, tied_qwen)
     engine.close()
 
 
 def test_a_seed_is_a_sample(running: Running, tied_qwen: Small) -> None:
     engine = running.engine(session="seeds")
     engine.sync_weights(0)
-    together = sample_all(engine, [(prompt, tied_qwen.params(1.0), (1, 2, 2**63 - 1)) for prompt in PROMPTS])
-    alone = sample_all(engine, [(PROMPTS[4], tied_qwen.params(1.0), (2,))])
-    assert alone[0][0].token_ids == together[4][1].token_ids
-    assert len({completion.token_ids for completion in together[4]}) == 3
+    check_seeds(engine, tied_qwen)
     engine.close()
 
 
@@ -217,9 +197,7 @@ def post(url: str, path: str, body: Any, key: str | None, label: str | None = No
 
 
 @pytest.mark.parametrize("victim", ["engine", "server"])
-def test_a_server_killed_in_a_step_comes_back_and_every_sample_is_of_the_right_weights(
-    running: Running, tied_qwen: Small, victim: str
-) -> None:
+def test_samples_have_the_right_weights_after_a_server_kill(running: Running, tied_qwen: Small, victim: str) -> None:
     engine = running.engine(session=f"killed-{victim}")
     engine.sync_weights(0)
     perturb(tied_qwen.model, 180)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from igrpo.generation.vllm.supervisor import free_port
 from tests.end_to_end import runs
 from tests.smollm2.times_tables import QUESTIONS, SAMPLES, arguments, judge, run
-from tests.vllm.serving import told_until_ready
+from tests.vllm.serving import end_by_sigterm, told_until_ready
 from tests.vllm.test_judge import start
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -64,8 +63,7 @@ def test_in_the_process_before_a_served_judge(work: Path, smollm2: Path, monkeyp
         try:
             run(arguments(work / "run", *SHORT, "rollout=vllm_colocate", reward=reward), work)
         finally:
-            serve.send_signal(signal.SIGTERM)
-        assert serve.wait(60) == 128 + signal.SIGTERM
+            end_by_sigterm(serve)
     check(work / "run")
 
 

@@ -73,7 +73,7 @@ def test_no_change_is_superfluous(case: str) -> None:
             assert not memory_of(applied(config, rest), shape, limit).fits, (plan, left_out)
 
 
-def test_a_run_that_fits_needs_no_advice_and_one_that_never_will_gets_none() -> None:
+def test_no_advice_if_a_run_fits_or_never_can() -> None:
     config = composed()
     assert plans(config, shape_of(config.model), 8 * GIB) == []
     large = composed(None, *COMMON, "model=qwen2_5_7b", "trainer=single")

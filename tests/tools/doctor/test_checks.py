@@ -88,7 +88,7 @@ def test_gold_answers_that_the_reward_refuses(tmp_path: Path) -> None:
     assert "gold answers do not get 1" in check.text
 
 
-def test_a_sum_of_rewards_gives_its_whole_sum_to_a_formatted_answer(problems: str) -> None:
+def test_a_weighted_reward_checks_its_sum_for_a_right_answer(problems: str) -> None:
     prompt = ("prompt=think_answer", "reward=math_verify_format", "prompt.max_draft_tokens=512")
     checks = found(composed(SHORT, *BYTES[::2], BYTES[3], BYTES[0], *prompt, problems))
     assert (checks["reward"].state, checks["reward"].text[:2]) == ("ok", "2 ")
@@ -120,11 +120,8 @@ def test_what_a_judge_will_be_asked(problems: str, monkeypatch: pytest.MonkeyPat
     settings = (*judge, "trainer.questions_per_step=4", "completions_per_question=8", "data.path=nowhere")
     check = found(composed(SHORT, *BYTES, *settings))["judge"]  # without the data, too
     assert check.state == "not checked"
-    assert check.text == (
-        "a step asks it up to 96 times, and evaluations ask it, too, at https://judge.example/v1; its key, "
-        "$IGRPO_JUDGE_API_KEY, is not set: no key is sent; reward.input_price and output_price are 0: no cost is "
-        "counted, nor limited"
-    )
+    for part in ("up to 96 times", "https://judge.example/v1", "$IGRPO_JUDGE_API_KEY, is not set", "price are 0"):
+        assert part in check.text
     monkeypatch.setenv("IGRPO_JUDGE_API_KEY", "k")
     text = found(composed(SHORT, *BYTES, *settings, "reward.input_price=1.5"))["judge"].text
     assert text.endswith("$IGRPO_JUDGE_API_KEY, is set")

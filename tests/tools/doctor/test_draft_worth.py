@@ -71,7 +71,7 @@ def test_worthless_drafts_are_a_warning_and_no_failure(problems: str) -> None:
     found = Diagnosis(made("RightAtFirst", problems), None, None, (), {}, None, (), [check], timed=False)
     assert found.well
     print_page(found, Console(file=out, width=100))
-    assert "nothing is known that would fail, but there is a warning above" in out.getvalue()
+    assert "there is a warning above" in out.getvalue()
 
 
 def test_a_model_that_answers_nothing_right_is_not_judged(problems: str) -> None:
@@ -88,7 +88,7 @@ def test_what_was_done_in_time_counts(problems: str) -> None:
     )
     none = worth(made("even", problems), seconds=1e-6)
     assert none.state == "not checked"
-    assert "no question was done in time: more than 1e-06 s are needed (--draft-seconds)" in none.text
+    assert "more than 1e-06 s are needed (--draft-seconds)" in none.text
 
 
 def test_no_judge_is_asked(problems: str) -> None:
