@@ -15,11 +15,11 @@ from igrpo.runs.run_directory import read_versioned
 SCHEMA_VERSION = 1
 
 
-class _Section(BaseModel):
+class _SummaryPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Accuracy(_Section):
+class Accuracy(_SummaryPart):
     """Accuracy in [0, 1] on the test split, as the mean over ``samples_per_question`` samples per question.
 
     ``interval`` (low, high) is that of ``after``. None: not measured, or not yet.
@@ -35,21 +35,21 @@ class Accuracy(_Section):
     samples_per_question: int | None = None
 
 
-class DraftWorths(_Section):
+class DraftWorths(_SummaryPart):
     """Worth of a draft in the evaluations of the test split. None: not measured, or not yet."""
 
     before: DraftWorth | None = None
     after: DraftWorth | None = None
 
 
-class FirstLast(_Section):
+class FirstLast(_SummaryPart):
     """Entropy of the samples of a role (nats per token) at the first and at the last step."""
 
     first: float | None = None
     last: float | None = None
 
 
-class TokenCounts(_Section):
+class TokenCounts(_SummaryPart):
     """Token counts of the whole run."""
 
     generated: int = 0
@@ -57,7 +57,7 @@ class TokenCounts(_Section):
     trained: int = 0
 
 
-class JudgeUse(_Section):
+class JudgeUse(_SummaryPart):
     """TokenCounts and cost of generative judges up to the last training step, including lost steps and evaluations.
 
     ``cost`` is in the currency of reward.input_price.
@@ -68,7 +68,7 @@ class JudgeUse(_Section):
     cost: float
 
 
-class Summary(_Section):
+class Summary(_SummaryPart):
     """Contents of summary.json.
 
     ``steps`` is the number of completed steps, ``samples`` that of completions, and ``flops`` that of operations (None:

@@ -37,11 +37,11 @@ _SILENCE_S = 900.0
 CellStatus = Literal["WAITING", "RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 
-class _Part(BaseModel):
+class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class CellRecord(_Part):
+class CellRecord(_Record):
     """Record of a run: the values of the settings that the sweep varies, and the overrides that compose the run."""
 
     number: int
@@ -55,7 +55,7 @@ class CellRecord(_Part):
         return short_name(self.swept)
 
 
-class SweepRecord(_Part):
+class SweepRecord(_Record):
     """Contents of sweep.json. ``overrides`` are those of the command line. A search adds ``cells`` as it picks them."""
 
     schema_version: int = SCHEMA_VERSION
