@@ -135,6 +135,6 @@ class CritiqueGRPO(Algorithm):
         own = objective.advantage.scale == "none" and objective.aggregation == "constant" and objective.kl_beta == 0
         if not own:
             yield (
-                f"objective={objective.name} is not Critique-GRPO's own, which has no standard deviation, no length "
+                "the objective is not Critique-GRPO's own, which has no standard deviation, no length "
                 "term and no KL term: condition=critique_grpo, or objective=dr_grpo"
             )

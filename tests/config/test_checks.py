@@ -86,7 +86,7 @@ CONTRADICTIONS: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
     (
         ("objective=gspo",),
         {"algorithm.train_on": ["internalize"]},
-        "(algorithm.transfer), which cannot go with objective.ratio=sequence",
+        "algorithm.name=igrpo trains samples as answers to a prompt other than their own",
     ),
     (
         ("algorithm=critique_grpo",),

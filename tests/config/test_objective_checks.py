@@ -42,16 +42,6 @@ REFUSED: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
         "dynamic_sampling.max_attempts=3 drops questions that are answered all right, which "
         "objective.advantage.select=best would imitate; set it to 0",
     ),
-    (
-        ("condition=dapo",),
-        {"dynamic_sampling.max_attempts": 0},
-        "condition=dapo cannot go with dynamic_sampling.max_attempts=0: it stands for the whole of DAPO; leave one of",
-    ),
-    (
-        ("condition=igrpo_both_dapo",),
-        {"dynamic_sampling.max_attempts": 0},
-        "condition=igrpo_both_dapo cannot go with dynamic_sampling.max_attempts=0: it stands for the whole of DAPO",
-    ),
 ]
 
 

@@ -120,7 +120,13 @@ def test_what_a_judge_will_be_asked(problems: str, monkeypatch: pytest.MonkeyPat
     settings = (*judge, "trainer.questions_per_step=4", "completions_per_question=8", "data.path=nowhere")
     check = found(composed(SHORT, *BYTES, *settings))["judge"]  # without the data, too
     assert check.state == "not checked"
-    for part in ("up to 96 times", "https://judge.example/v1", "$IGRPO_JUDGE_API_KEY, is not set", "price are 0"):
+    for part in (
+        "up to 96 times",
+        "https://judge.example/v1",
+        "$IGRPO_JUDGE_API_KEY, is not set",
+        "no key",
+        "price are 0",
+    ):
         assert part in check.text
     monkeypatch.setenv("IGRPO_JUDGE_API_KEY", "k")
     text = found(composed(SHORT, *BYTES, *settings, "reward.input_price=1.5"))["judge"].text
