@@ -28,7 +28,7 @@ def told_until_ready(serve: subprocess.Popen[str]) -> str:
     told = []
     for line in serve.stdout:
         told.append(line)
-        if line.startswith("Ctrl-C"):
+        if "Ctrl-C" in line:
             break
     return "".join(told)
 
