@@ -45,7 +45,7 @@ def test_runs_of_several_processes_each(tmp_path: Path) -> None:
     assert states(tmp_path) == ["FINISHED", "FINISHED"]
     for number, folder in enumerate(folders(tmp_path)):
         ends = [json.loads((folder / "ranks" / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
-        assert [end["status"] for end in ends] == ["finished", "finished"]
+        assert [end["ending"]["kind"] for end in ends] == ["finished", "finished"]
         assert steps_done(folder) == 2
         assert {(trace["step"], trace["attempt"]) for trace in rollouts(folder)} == {(1, 0), (2, 0)}
         assert len(rollouts(folder)) == 2 * 4, f"both processes' shares of run {number}, once"
