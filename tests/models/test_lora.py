@@ -12,7 +12,7 @@ from torch import nn
 
 from igrpo.models.lora import add_adapters
 from tests.training.models import gpt2, qwen
-from tests.training.small_run import fit, make
+from tests.training.small_run import fit, fit_and_save, make
 
 IDS = torch.tensor([[3, 1, 4, 1, 5]])
 LINEAR = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
