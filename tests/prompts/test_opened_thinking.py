@@ -125,7 +125,7 @@ ALGORITHMS: dict[str, tuple[Algorithm, int]] = {
 }
 
 
-def rolled_out(name: str, engine: Writing, prompts: PromptBuilder, reward: Any, state: Any = None) -> Rollout:
+def rolled_out(name: str, engine: WritingEngine, prompts: PromptBuilder, reward: Any, state: Any = None) -> Rollout:
     algorithm, total = ALGORITHMS[name]
     return run(algorithm, context(engine, total, reward=reward, prompts=prompts, step=1, state=state), QUESTION)
 

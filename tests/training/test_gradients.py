@@ -101,7 +101,7 @@ def test_buckets_hold_everything_in_order_within_their_size(shapes: list[tuple[i
         patch.setattr(gradients, "BUCKET_BYTES", 40)
         patch.setattr(gradients, "world", lambda: 2)
         patch.setattr(torch.distributed, "all_reduce", buckets.append)
-        add_up(mine)
+        sum_over_replicas(mine)
     numbers = [list(map(int, bucket.tolist())) for bucket in buckets]
     assert [*chain(*numbers)] == [number for number, (size, _) in enumerate(shapes) for _ in range(size)]
     for bucket, found in zip(buckets, numbers, strict=True):
