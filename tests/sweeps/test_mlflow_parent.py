@@ -166,7 +166,7 @@ def test_an_mlflow_that_is_down_is_one_warning(
         parent.put("the table", lambda run: run.log_table("runs", {"run": ["a"]}))
     assert sweep.read().mlflow_run_id is None
     (warning,) = caplog.records
-    for part in (uri, "ConnectionRefusedError", "The sweep goes on", str(tmp_path)):
+    for part in (uri, "ConnectionRefusedError", "The sweep continues", str(tmp_path)):
         assert part in warning.getMessage()
 
 
