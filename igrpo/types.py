@@ -121,7 +121,7 @@ SampleId = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One completion with the prompt that it was sampled from.
+    """Completion with its prompt, role and score.
 
     ``score`` is None if the reward gave none, or if the sample does not answer the question. ``context`` has the ids of
     the samples that the prompt shows, first choice first. ``verified`` is what a verification is about.

@@ -33,7 +33,7 @@ class PlannedSamples:
 
 @dataclass(frozen=True, slots=True)
 class SamplingPlan:
-    """What an algorithm samples for a question and trains, in sampling order.
+    """Samples of a question, in sampling order, and which of them are trained, as an algorithm plans them.
 
     It is the only statement of these numbers: budgets, lengths, the resolved table and the doctor read it.
     ``group_sizes`` are the possible sizes of a training group. A share ``other_share`` of the questions is sampled as

@@ -1,4 +1,4 @@
-"""What a judge keeps in SQLite: scores, shared by all runs on a machine, and the costs of one run.
+"""SQLite tables of a judge: scores, shared by all runs on a machine, and the costs of one run.
 
 Several processes of one machine can write to a file at the same time.
 """
