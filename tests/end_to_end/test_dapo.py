@@ -15,8 +15,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dapo")]
 
 PLACES = 3
 SETTINGS = (
-    *SHORT, "condition=igrpo_dapo", f"trainer.questions_per_step={PLACES}", "dynamic_sampling.max_attempts=2",
-    "objective.mask_truncated=false", "objective.overlong_buffer=12", "objective.entropy_control.target=2",
+    *SHORT, "algorithm=igrpo", "objective=dapo", "dynamic_sampling=refill",
+    f"trainer.questions_per_step={PLACES}", "dynamic_sampling.max_attempts=2",
+    "objective.mask_truncated=false",  # condition=igrpo_dapo stands for the mask
+    "objective.overlong_buffer=12", "objective.entropy_control.target=2",
 )  # fmt: skip
 
 

@@ -7,21 +7,22 @@ import gc
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from igrpo.algorithms.base import RolloutContext
 from igrpo.assembly import build_reward
 from igrpo.rewards.base import Measured, Reward, RewardPausedError, checked_score, measured_values
 from igrpo.rewards.judge.backend import JudgeError
 from igrpo.rewards.judge.counts import METRIC_DOCS
 from igrpo.rewards.judge.judge import Judge
 from igrpo.rewards.weighted import WeightedSum
-from igrpo.types import Prompt, Question, Score
+from igrpo.types import Completion, Question, Score
+from tests.algorithms import fakes
 from tests.composed import config
+from tests.fake_engine import FakeEngine
 from tests.rewards.judge.making import QUESTION, Rule, completions, judge
 from tests.rewards.judge.server import Answer, JudgeServer, in_turn, score
 
@@ -122,16 +123,25 @@ def test_two_unreadable_replies_are_no_score(reply: Answer) -> None:
     assert len(server.requests) == 2
 
 
+@dataclass(kw_only=True)
+class WrittenEngine(FakeEngine):
+    """Samples ``texts``, in this order."""
+
+    texts: tuple[str, ...]
+
+    async def sample(self, prompt_ids: Sequence[int], params: Any, seeds: Sequence[int]) -> tuple[Completion, ...]:
+        return tuple(completions(*self.texts))
+
+
 def test_an_unscored_completion_leaves_its_group() -> None:
-    context: Any = RolloutContext
     with JudgeServer(by_text) as server:
         made = judge(server.url)
-        box = context(None, made, None, None, 0, 1)
-        kept = completions("so 20", "so bad", "so 60")
-        group = asyncio.run(box.scored(QUESTION, Prompt((1,)), tuple(kept), stage=1, trained=True))
+        engine = WrittenEngine(texts=("so 20", "so bad", "so 60"))
+        rollout = fakes.run(fakes.grpo(3), fakes.context(engine, 3, reward=made), QUESTION)
         made.close()
-    assert group.rewards_G == [0.2, 0.6]
-    assert [c.text for c in group.unscored] == ["so bad"]
+    (group,) = rollout.groups
+    assert [sample.score.value for sample in group.samples if sample.score] == [0.2, 0.6]
+    assert [sample.completion.text for sample in rollout.samples if sample.score is None] == ["so bad"]
 
 
 def test_the_value_is_the_mean_of_the_votes_that_could_be_read() -> None:
