@@ -15,9 +15,7 @@ JUDGE = ["reward.base_url=http://127.0.0.1:1/v1", "reward.model=x"]
 COMPANIONS = {
     ("data", "jsonl"): ["data.path=x.jsonl", "model=byte_level", "prompt=boxed"],
     ("data", "hub"): ["data.dataset=x", "model=byte_level", "prompt=boxed"],
-    **{
-        ("data", name): ["model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=16384"] for name in HUB_SETS
-    },
+    **{("data", name): ["model=byte_level", "prompt=boxed"] for name in HUB_SETS},
     ("model", "huggingface"): ["model.name_or_path=x", "prompt=boxed"],
     ("model", "byte_level"): ["prompt=boxed"],
     ("reward", "python"): ["reward.target=module:Class"],
@@ -27,9 +25,9 @@ COMPANIONS = {
     ("reward", "judge_vllm"): ["reward.model=x"],
     ("reward", "judge_and_rule"): [text.replace("reward.", "reward.parts.judge.reward.") for text in JUDGE],
     ("judge_prompt", "default"): ["reward=judge", *JUDGE],
-    ("prompt", "boxed"): ["model=byte_level", "trainer.tokens_per_microbatch=16384"],
-    ("prompt", "think_answer"): ["model=byte_level", "trainer.tokens_per_microbatch=16384"],
-    ("prompt", "turns"): ["model=byte_level", "trainer.tokens_per_microbatch=16384"],
+    ("prompt", "boxed"): ["model=byte_level"],
+    ("prompt", "think_answer"): ["model=byte_level"],
+    ("prompt", "turns"): ["model=byte_level"],
     ("data", "times_tables"): ["model=byte_level", "prompt=boxed"],
     ("experiment", "math_local"): ["data.path=x.jsonl"],
     ("experiment", "compare"): ["data.path=x.jsonl", "model.name_or_path=x"],

@@ -1,4 +1,4 @@
-"""Length of the longest prompt of a run, and the check that its rows fit the micro-batch and the model."""
+"""Length of the longest prompt of a run, and the check that its rows fit the model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def longest_prompt(config: RunConfig, prompts: PromptBuilder) -> int:
 
 
 def check_lengths(config: RunConfig, model: Any, prompts: PromptBuilder) -> None:
-    """Check, before anything is sampled, that the longest possible row fits the micro-batch and the model.
+    """Check, before anything is sampled, that the longest possible row fits the model.
 
     Raises:
         ValueError: it does not fit; the message gives the sum.
@@ -27,17 +27,16 @@ def check_lengths(config: RunConfig, model: Any, prompts: PromptBuilder) -> None
     sampled = max(trained, prompts.max_prompt_tokens(drafts=int(evaluation.shows_drafts)))
     training, evaluating = config.sampling.max_completion_tokens, evaluated_tokens(config)
     positions = _positions(model)
-    limits = (
-        ("trainer.tokens_per_microbatch", config.trainer.tokens_per_microbatch, trained, "sampling", training),
-        ("the model's positions", positions, trained, "sampling", training),
-        ("the model's positions", positions, sampled, "evaluation", evaluating),
+    longest = (
+        (trained, "sampling", training),
+        (sampled, "evaluation", evaluating),
     )
-    for name, limit, prompt, section, completion in limits:
-        if limit is not None and prompt + completion > limit:
+    for prompt, section, completion in longest:
+        if positions is not None and prompt + completion > positions:
             raise ValueError(
                 f"a prompt of up to {prompt} tokens (layout, prompt.max_question_tokens, prompt.max_draft_tokens) and "
-                f"{section}.max_completion_tokens={completion} make {prompt + completion}, more than {name} ({limit}); "
-                "lower the budgets or raise the limit"
+                f"{section}.max_completion_tokens={completion} make {prompt + completion}, more than the model's "
+                f"positions ({positions}); lower the budgets"
             )
 
 

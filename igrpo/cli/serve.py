@@ -33,7 +33,7 @@ Settings of a server (all are in conf/rollout/vllm_server.yaml)
   rollout.weights_dir          a folder that the server and a training on another machine share"""
 
 #: Default settings for a judge, so that its model name is enough. The prompt is a placeholder: a judge uses none.
-_OF_A_JUDGE = ("model=huggingface", "prompt=boxed", "trainer.tokens_per_microbatch=16384")
+_OF_A_JUDGE = ("model=huggingface", "prompt=boxed")
 
 _ROLLOUT = re.compile(r"\+{0,2}rollout=")
 

@@ -58,12 +58,6 @@ def _sampling(config: RunConfig) -> Iterator[str]:
 
 def _lengths(config: RunConfig) -> Iterator[str]:
     longest = longest_row(config)
-    if config.trainer.tokens_per_microbatch < longest:
-        yield (
-            f"trainer.tokens_per_microbatch={config.trainer.tokens_per_microbatch} cannot hold one row of {longest} "
-            f"tokens (prompt.max_question_tokens + prompt.max_draft_tokens + sampling.max_completion_tokens); raise it "
-            "or lower those"
-        )
     if isinstance(config.model, TinyModelConfig) and longest > TINY_POSITIONS:
         yield (
             f"the token budgets add up to {longest}, more than the {TINY_POSITIONS} positions of model=tiny; lower "

@@ -65,7 +65,7 @@ def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
     parts = "1 minibatch" if trainer.minibatches == 1 else f"{trainer.minibatches} minibatches"
     yield "updates per step", f"{config.updates_per_step} ({passes} x {parts})"
     update = math.ceil(questions / trainer.minibatches) * max(rows, rows_once)
-    at_least = min(trainer.tokens_per_microbatch // longest_row(config), update)
+    at_least = min(max(trainer.tokens_per_microbatch // longest_row(config), 1), update)
     yield (
         "sequences per micro-batch",
         f"{at_least} (all of an update)"

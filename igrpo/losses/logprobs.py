@@ -12,6 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+#: Default size of the logits that exist at once. A few more tensors of their size exist with them.
+LOGITS_BYTES = 128 * 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class TokenStats:
@@ -26,6 +29,11 @@ class TokenStats:
     policy_entropies: Float[Tensor, "M"] | None
 
 
+def rows_of_logits(vocabulary: int) -> int:
+    """Return the number of rows of float32 logits that fit `LOGITS_BYTES`, at least one."""
+    return max(1, LOGITS_BYTES // (4 * vocabulary))
+
+
 def entropy_from_logits(logits: Float[Tensor, "*M V"]) -> Float[Tensor, "*M"]:
     """Return the Shannon entropy of softmax(logits) in nats. A logit of -inf has probability 0, and adds 0."""
     return _entropy(logits.log_softmax(dim=-1))
@@ -38,7 +46,7 @@ def token_logprobs(
     *,
     head_bias: Float[Tensor, "V"] | None = None,
     temperature: float,
-    chunk: int,
+    chunk: int | None,
     logit_scale: float = 1.0,
     logit_softcap: float | None = None,
     with_entropy: bool,
@@ -53,7 +61,7 @@ def token_logprobs(
         head_weight: output embedding, tied or not: pass the parameter itself, so that gradients accumulate in it.
         temperature: divides the logits, after ``logit_scale`` has multiplied them and ``logit_softcap`` capped them
             (``cap * tanh(logits / cap)``, as in Gemma 2).
-        chunk: number of rows of logits that exist at once.
+        chunk: number of rows of logits that exist at once; None: `rows_of_logits`.
         with_entropy: compute both entropies.
         entropy_grad: let gradients flow through ``policy_entropies`` (for an entropy bonus). They never flow through
             ``sampling_entropies``.
@@ -65,6 +73,7 @@ def token_logprobs(
         ValueError: ``temperature``, ``chunk``, ``logit_scale`` or ``logit_softcap`` is not positive, or
             ``entropy_grad`` is set without ``with_entropy``.
     """
+    chunk = rows_of_logits(head_weight.shape[0]) if chunk is None else chunk
     limits = {"chunk": chunk, "logit_scale": logit_scale, "logit_softcap": logit_softcap}
     for name, value in {"temperature": temperature, **limits}.items():
         if value is not None and not value > 0:

@@ -32,7 +32,8 @@ class TrainerConfig(Section):
     epochs: PositiveInt
     minibatches: PositiveInt
     tokens_per_microbatch: PositiveInt
-    head_chunk: PositiveInt
+    head_chunk: PositiveInt | None
+    share_prefixes: bool
     learning_rate: PositiveFloat
     betas: tuple[Decay, Decay] = Field(strict=False)
     adam_eps: PositiveFloat

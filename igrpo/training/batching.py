@@ -1,55 +1,70 @@
-"""Conversion of rollouts into training tensors: rows, and micro-batches within a token budget."""
+"""Collation of rows into micro-batches within a token budget: padded, or packed with shared prefixes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from igrpo.losses import Normaliser, group_advantages, imitation_weights, overlong_penalty
 from igrpo.models.flops import Work, row_work
-from igrpo.settings.objective import AdvantageConfig
-from igrpo.types import Rollout, Score, TrainingGroup
+from igrpo.models.prefix_tree import PrefixTree, tree_arguments
+from igrpo.training.packing import pack, sorted_rows, split_packed
+from igrpo.training.rows import Row
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Trained completion with its tokens, its advantage, and the sampler's log-probs of its T tokens.
+class PaddedInputs:
+    """Rows padded on the right. No position ids are needed, because attention is causal."""
 
-    ``cross_prompt`` is True if the completion was sampled from a prompt other than ``prompt_ids``.
-    """
+    token_ids_BL: Tensor
+    attention_mask_BL: Tensor
 
-    prompt_ids: tuple[int, ...]
-    completion_ids: tuple[int, ...]
-    sampler_logprobs: tuple[float, ...]
-    advantage: float
-    valid: bool
-    cross_prompt: bool = False
+    def to(self, device: torch.device) -> PaddedInputs:
+        """Copy the inputs to a device."""
+        return PaddedInputs(self.token_ids_BL.to(device), self.attention_mask_BL.to(device))
 
     @property
-    def length(self) -> int:
-        return len(self.prompt_ids) + len(self.completion_ids)
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of the model's forward pass."""
+        return {"input_ids": self.token_ids_BL, "attention_mask": self.attention_mask_BL}
 
 
-#: Row without valid tokens, so that every process runs the same number of forward passes.
-DUMMY_ROW = Row((0,), (0,), (0.0,), advantage=0.0, valid=False)
+@dataclass(frozen=True, slots=True)
+class PackedInputs:
+    """One sequence of L tokens without padding. ``tree`` says which tokens attend to which."""
+
+    token_ids_L: Tensor
+    positions_L: Tensor
+    tree: PrefixTree
+
+    def to(self, device: torch.device) -> PackedInputs:
+        """Copy the inputs to a device."""
+        return PackedInputs(self.token_ids_L.to(device), self.positions_L.to(device), self.tree.to(device))
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of the model's forward pass."""
+        return tree_arguments(self.token_ids_L, self.positions_L, self.tree)
+
+
+ModelInputs = PaddedInputs | PackedInputs
 
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """B right-padded rows of up to L tokens each, with completions of up to T tokens.
+    """B rows with completions of up to T tokens, as the model's input of ``inputs``, R x L tokens.
 
-    ``positions_BT`` holds, for each completion token, the position whose hidden state predicts it. ``mask_BT`` is True
-    at the tokens that enter the loss. ``cross_prompt_B`` is True for rows that were sampled from another prompt.
-    ``work`` is the work of one forward pass over the rows, without padding.
+    ``inputs`` are rows padded on the right (R = B), or all rows packed into one sequence (R = 1) with its ``tree``.
+    ``predictors_BT`` holds, for each completion token, the index (from 0 to R * L - 1) of the input token whose hidden
+    state predicts it. ``mask_BT`` is True at the tokens that enter the loss. ``cross_prompt_B`` is True for rows that
+    were sampled from another prompt. ``work`` is the work of one forward pass over separate rows, without padding.
     """
 
-    input_ids_BL: Tensor
-    attention_mask_BL: Tensor
-    positions_BT: Tensor
+    inputs: ModelInputs
+    predictors_BT: Tensor
     targets_BT: Tensor
     mask_BT: Tensor
     advantages_B: Tensor
@@ -59,94 +74,18 @@ class MicroBatch:
 
     def to(self, device: torch.device) -> MicroBatch:
         """Copy the batch to a device."""
-        tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "work"}
-        return MicroBatch(**tensors, work=self.work)
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "work"}
+        return MicroBatch(**moved, work=self.work)
 
 
-@dataclass(frozen=True, slots=True)
-class Overlong:
-    """Soft overlong penalty for completions of at most ``limit`` tokens; it grows over the last ``buffer`` of them."""
+def micro_batches(rows: Sequence[Row], token_budget: int, pad_id: int, *, packed: bool) -> list[MicroBatch]:
+    """Collate rows into micro-batches of at most ``token_budget`` input tokens, or of one longer row.
 
-    limit: int
-    buffer: int
-
-    def penalties(self, group: TrainingGroup) -> torch.Tensor:
-        """Return the penalty of each completion, from 0 to -1. It is added to the reward for training only."""
-        return overlong_penalty(
-            torch.tensor([len(sample.completion.token_ids) for sample in group.samples]),
-            torch.tensor([sample.completion.truncated for sample in group.samples]),
-            limit=self.limit,
-            buffer=self.buffer,
-        )
-
-
-def question_rows(
-    rollout: Rollout, advantage: AdvantageConfig, *, mask_truncated: bool, overlong: Overlong | None = None
-) -> list[Row]:
-    """Return the rows of one question: every trained sample, with its advantage within its group.
-
-    With ``advantage.select=best``, the best right completion of a group has the advantage 1 and the others 0.
-    With ``mask_truncated``, the tokens of a truncated completion are left out of the loss, but its reward still counts
-    in the baseline of its group. ``overlong`` is added to the reward here only: drafts are selected, and scores are
-    recorded, without it. A group of fewer than two completions (the reward could not score the others) has no
-    baseline and yields no rows.
+    ``packed``: for models whose attention follows a `PrefixTree`. The order of the rows may change.
     """
-    rows: list[Row] = []
-    for group in rollout.groups:
-        if len(group.samples) < 2:
-            continue
-        advantages_G = _advantages(group, advantage, overlong)
-        rows += [
-            Row(
-                group.trained_prompt(sample).token_ids,
-                sample.completion.token_ids,
-                sample.completion.logprobs,
-                value,
-                valid=not (mask_truncated and sample.completion.truncated),
-                cross_prompt=group.trained_prompt(sample) != sample.prompt,
-            )
-            for sample, value in zip(group.samples, advantages_G.tolist(), strict=True)
-        ]
-    return rows
-
-
-def mean_penalty(rollouts: Sequence[Rollout], overlong: Overlong) -> float | None:
-    """Return the mean overlong penalty of the trained completions, or None if there are none."""
-    kept = [rollout for rollout in rollouts if rollout.dropped is None]
-    groups = [group for rollout in kept for group in rollout.groups if len(group.samples) > 1]
-    return torch.cat([overlong.penalties(group) for group in groups]).mean().item() if groups else None
-
-
-def _advantages(group: TrainingGroup, advantage: AdvantageConfig, overlong: Overlong | None) -> torch.Tensor:
-    scores_G = group.scores_G
-    rewards_G = torch.tensor([score.value for score in scores_G], dtype=torch.float64)
-    if overlong is not None:
-        rewards_G = rewards_G + overlong.penalties(group)
-    if advantage.select == "best":
-        return imitation_weights(rewards_G, torch.tensor([_accepted(score) for score in scores_G]))
-    return group_advantages(
-        rewards_G,
-        baseline=advantage.baseline,
-        scale=advantage.scale,
-        std=advantage.std,
-        std_eps=advantage.std_eps,
-        tolerance=advantage.tolerance,
-    )
-
-
-def _accepted(score: Score) -> bool:
-    """True if a completion may be imitated: it is right or, if the reward gives no verdict, its value is positive."""
-    return score.value > 0 if score.correct is None else score.correct
-
-
-def normaliser(rows: Sequence[Row]) -> Normaliser:
-    """Return the loss denominators of one optimizer step: its number of sequences and of valid completion tokens.
-
-    Rows of advantage 0 count as well. With ``select=best``, the loss is therefore the cross-entropy of the chosen
-    completions, summed and divided by the number of all sampled completions. A chosen completion has the same weight
-    in every step, however many are chosen.
-    """
-    return Normaliser(sequences=len(rows), tokens=sum(len(row.completion_ids) for row in rows if row.valid))
+    if packed:
+        return [collate_packed(part, pad_id) for part in split_packed(rows, token_budget)]
+    return [collate(part, pad_id) for part in split_rows(rows, token_budget)]
 
 
 class HasLength(Protocol):
@@ -160,19 +99,13 @@ R = TypeVar("R", bound=HasLength)
 
 
 def split_rows(rows: Sequence[R], token_budget: int) -> list[list[R]]:
-    """Split rows into micro-batches of similar length, each of at most ``token_budget`` tokens, padding included.
+    """Split rows into micro-batches of similar length.
 
-    Raises:
-        ValueError: a single row exceeds the budget.
+    Each has at most ``token_budget`` tokens, padding included, or is one longer row.
     """
     parts: list[list[R]] = []
     for row in sorted(rows, key=lambda row: row.length, reverse=True):
-        if row.length > token_budget:
-            raise ValueError(
-                f"a row of {row.length} tokens does not fit trainer.tokens_per_microbatch={token_budget}; raise it"
-            )
-        longest = parts[-1][0].length if parts else 0
-        if parts and longest * (len(parts[-1]) + 1) <= token_budget:
+        if parts and parts[-1][0].length * (len(parts[-1]) + 1) <= token_budget:
             parts[-1].append(row)
         else:
             parts.append([row])
@@ -180,23 +113,37 @@ def split_rows(rows: Sequence[R], token_budget: int) -> list[list[R]]:
 
 
 def collate(rows: Sequence[Row], pad_id: int) -> MicroBatch:
-    """Collate B rows into right-padded tensors. No position ids are needed, because attention is causal."""
-    length = max(row.length for row in rows)
+    """Collate rows, padded on the right."""
+    longest = max(row.length for row in rows)
+    rests = [longest - row.length for row in rows]
+    ids = [[*row.prompt_ids, *row.completion_ids, *[pad_id] * rest] for row, rest in zip(rows, rests, strict=True)]
+    attention = [[1] * row.length + [0] * rest for row, rest in zip(rows, rests, strict=True)]
+    prompts = [i * longest + len(row.prompt_ids) for i, row in enumerate(rows)]
+    places = [(end - 1, end) for end in prompts]
+    return _batch(rows, PaddedInputs(torch.tensor(ids), torch.tensor(attention)), places, pad_id)
+
+
+def collate_packed(rows: Sequence[Row], pad_id: int) -> MicroBatch:
+    """Collate rows as one packed sequence, in which common beginnings of prompts occur once."""
+    rows = sorted_rows(rows)
+    packed = pack(rows)
+    inputs = PackedInputs(torch.tensor(packed.token_ids), torch.tensor(packed.positions), packed.tree)
+    return _batch(rows, inputs, packed.places, pad_id)
+
+
+def _batch(rows: Sequence[Row], inputs: ModelInputs, places: Sequence[tuple[int, int]], pad_id: int) -> MicroBatch:
+    """Collate what the loss needs. ``places``: indices of each prompt's last token and of the completion's first."""
     width = max(len(row.completion_ids) for row in rows)
-    ids, attention, positions, targets, mask, sampler = [], [], [], [], [], []
-    for row in rows:
-        start, size = len(row.prompt_ids), len(row.completion_ids)
-        rest = length - row.length
-        ids.append([*row.prompt_ids, *row.completion_ids, *[pad_id] * rest])
-        attention.append([1] * row.length + [0] * rest)
-        positions.append([*range(start - 1, start + size - 1), *[0] * (width - size)])
+    predictors, targets, mask, sampler = [], [], [], []
+    for row, (prompt_end, start) in zip(rows, places, strict=True):
+        size = len(row.completion_ids)
+        predictors.append([prompt_end, *range(start, start + size - 1), *[0] * (width - size)])
         targets.append([*row.completion_ids, *[pad_id] * (width - size)])
         mask.append([row.valid] * size + [False] * (width - size))
         sampler.append([*row.sampler_logprobs, *[0.0] * (width - size)])
     return MicroBatch(
-        input_ids_BL=torch.tensor(ids),
-        attention_mask_BL=torch.tensor(attention),
-        positions_BT=torch.tensor(positions),
+        inputs=inputs,
+        predictors_BT=torch.tensor(predictors),
         targets_BT=torch.tensor(targets),
         mask_BT=torch.tensor(mask, dtype=torch.bool),
         advantages_B=torch.tensor([row.advantage for row in rows], dtype=torch.float32),

@@ -10,8 +10,9 @@ import torch
 
 from igrpo.distributed import gather
 from igrpo.models.weights import is_sharded
-from igrpo.training.batching import DUMMY_ROW, Row, collate, split_rows
+from igrpo.training.batching import collate, split_rows
 from igrpo.training.forward import PolicyForward
+from igrpo.training.rows import DUMMY_ROW, Row
 from igrpo.types import Completion, Rollout, Sample, SampleId, scored
 
 
@@ -37,7 +38,7 @@ class EntropyMeter:
 
     completions: int
     temperature: float
-    chunk: int
+    chunk: int | None
     tokens_per_microbatch: int
     pad_id: int
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,11 +39,12 @@ class RowStats:
 class PolicyForward:
     """Runs a causal LM's decoder and the output head on completion positions only.
 
-    ``temperature`` is the sampling temperature. ``chunk`` limits the number of tokens whose logits exist at a time.
+    ``temperature`` is the sampling temperature. ``chunk`` limits the number of tokens whose logits exist at a
+    time; None: `igrpo.losses.logprobs.rows_of_logits`.
     """
 
     temperature: float
-    chunk: int
+    chunk: int | None
 
     def __call__(self, model: Any, batch: MicroBatch, entropies: Entropies = "none") -> RowStats:
         """Return the statistics of a micro-batch under ``model``. Gradients flow unless the caller disables them.
@@ -70,9 +72,9 @@ class PolicyRoot(nn.Module):
 
 
 def _statistics(model: Any, batch: MicroBatch, how: PolicyForward, entropies: Entropies) -> tuple[Tensor, ...]:
-    hidden_BLH = decoder_hidden(model, batch.input_ids_BL, batch.attention_mask_BL)
+    hidden_RLH = decoder_hidden(model, batch.inputs.arguments)
     index = batch.mask_BT.nonzero(as_tuple=True)
-    hidden_MH = hidden_BLH[index[0], batch.positions_BT[index]]
+    hidden_MH = hidden_RLH.flatten(0, 1)[batch.predictors_BT[index]]
     head = model.get_output_embeddings()
     transform = logit_transform(model)
     stats = token_logprobs(
@@ -92,9 +94,9 @@ def _statistics(model: Any, batch: MicroBatch, how: PolicyForward, entropies: En
     return tuple(zeros.index_put(index, values) for values in tensors if values is not None)
 
 
-def decoder_hidden(model: Any, input_ids_BL: Tensor, attention_mask_BL: Tensor) -> Tensor:
+def decoder_hidden(model: Any, inputs: Mapping[str, Any]) -> Tensor:
     """Return the decoder's last hidden states [B, L, H], without the output head."""
-    output = model.base_model(input_ids=input_ids_BL, attention_mask=attention_mask_BL, use_cache=False)
+    output = model.base_model(**inputs, use_cache=False)
     hidden: Tensor = output.last_hidden_state
     return hidden
 
@@ -117,7 +119,7 @@ def check_head(model: Any) -> None:
         raise ValueError(
             f"model.name_or_path: {type(model).__name__} has no decoder apart from its output head, {_OTHER}"
         )
-    hidden = decoder_hidden(model, ids, mask)
+    hidden = decoder_hidden(model, {"input_ids": ids, "attention_mask": mask})
     outputs = functional.linear(hidden, head.weight).float()
     factor = max(1.0, _CHECKED_LOGITS / max(outputs.abs().max().item(), 1e-6))
     handle = head.register_forward_pre_hook(lambda _module, inputs: (inputs[0] * factor,))

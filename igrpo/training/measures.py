@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 
 from igrpo.metrics.samples import step_metrics
-from igrpo.training.batching import Overlong, mean_penalty
 from igrpo.training.dynamic_sampling import dynamic_metrics
+from igrpo.training.rows import Overlong, mean_penalty
 from igrpo.types import ANSWER_ROLES, Rollout, scored
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,6 @@ from igrpo.losses import Objective
 from igrpo.metrics.alarms import Alarms
 from igrpo.models.flops import model_shape
 from igrpo.settings.trainer import TrainerConfig
-from igrpo.training.batching import Overlong, question_rows
 from igrpo.training.checkpoint_content import PlainState, check_names, trained_tensors
 from igrpo.training.collect import Collector
 from igrpo.training.dynamic_sampling import gather_rollouts
@@ -26,7 +25,9 @@ from igrpo.training.entropy_control import entropy_control
 from igrpo.training.forward import PolicyForward, PolicyRoot
 from igrpo.training.measures import peak_memory, sample_metrics, warn_without_scores
 from igrpo.training.optimizer import adamw
+from igrpo.training.packing import packs_rows
 from igrpo.training.reward_metrics import forget_measures, reward_metrics
+from igrpo.training.rows import Overlong, question_rows
 from igrpo.training.schedule import learning_rate
 from igrpo.training.stopping import StoppingRule
 from igrpo.training.strategies import checkpoint_activations, shard
@@ -93,6 +94,7 @@ class IGRPOModule(lightning.LightningModule):
                 "non-embedding parameter and token are counted",
                 type(policy).__name__,
             )
+        self._packed = packs_rows(policy, trainer)
         self._control = entropy_control(objective.settings)
         buffer = objective.settings.overlong_buffer
         self._overlong = None if buffer is None else Overlong(collector.params.max_new_tokens, buffer)
@@ -276,5 +278,6 @@ class IGRPOModule(lightning.LightningModule):
             backward=self.manual_backward,
             shape=self._shape,
             pad_id=self._pad_id,
+            packed=self._packed,
             device=self.device,
         )

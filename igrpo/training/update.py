@@ -17,9 +17,10 @@ from igrpo.losses import LossMetrics, LossOutput, LossTensors, Normaliser, Objec
 from igrpo.models.flops import FORWARD_AND_BACKWARD, ModelShape, Work
 from igrpo.models.weights import is_sharded
 from igrpo.settings.trainer import TrainerConfig
-from igrpo.training.batching import DUMMY_ROW, MicroBatch, Row, collate, normaliser, split_rows
+from igrpo.training.batching import MicroBatch, micro_batches
 from igrpo.training.forward import Entropies, PolicyForward
 from igrpo.training.gradients import clip, sum_over_replicas
+from igrpo.training.rows import DUMMY_ROW, Row, normaliser
 from igrpo.training.update_metrics import OptimizerStep, total, update_metrics
 
 
@@ -51,6 +52,7 @@ class Updater:
         shape: shape of the policy (and of the reference), used to count operations.
         reference: frozen policy of the KL term; None if beta is 0.
         pad_id: id of the padding token.
+        packed: pack the rows of a micro-batch into one sequence with shared prefixes (`igrpo.models.prefix_tree`).
     """
 
     policy: Any
@@ -61,6 +63,7 @@ class Updater:
     backward: Callable[[Tensor], None]
     shape: ModelShape
     pad_id: int
+    packed: bool
     device: torch.device
 
     def run(self, questions_S: Sequence[Sequence[Row]], optimizer: Any, entropy_coefficient: float) -> UpdateResult:
@@ -119,10 +122,12 @@ class Updater:
         rows = [row for row in rows if row.valid and row.completion_ids]
         known = self.objective.cross_prompt is not None or not any(row.cross_prompt for row in rows)
         assert known, "completions of another prompt, and no settings for them"
-        batches = [collate(part, self.pad_id) for part in split_rows(rows, self.trainer.tokens_per_microbatch)]
+        budget = self.trainer.tokens_per_microbatch
+        batches = micro_batches(rows, budget, self.pad_id, packed=self.packed)
         if is_sharded(self.policy.parameters()):  # each pass gathers weights: all processes must make the same number
             passes = max(gather(len(batches)))
-            batches += [replace(collate([DUMMY_ROW], self.pad_id), work=Work())] * (passes - len(batches))
+            (dummy,) = micro_batches([DUMMY_ROW], budget, self.pad_id, packed=self.packed)
+            batches += [replace(dummy, work=Work())] * (passes - len(batches))
         return [batch.to(self.device) for batch in batches]
 
     @torch.no_grad()

@@ -13,9 +13,10 @@ from igrpo import distributed
 from igrpo.generation.base import RECEIVED, Engine, SamplingParams
 from igrpo.models.weights import fingerprint, named_weights
 from igrpo.seeding import derive_seed
-from igrpo.training.batching import Row, collate
+from igrpo.training.batching import collate
 from igrpo.training.event_loop import run_coroutine
 from igrpo.training.forward import PolicyForward
+from igrpo.training.rows import Row
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class WeightSyncCheck:
     temperature: float
     tokens: int
     tolerance: float
-    chunk: int
+    chunk: int | None
     pad_id: int
 
     def check(self, version: int, policy: Any, run_policy: Any, device: torch.device, *, exact: bool = False) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from igrpo.seeding import sample_seed
 from igrpo.settings.objective import AdvantageConfig
-from igrpo.training.batching import question_rows
+from igrpo.training.rows import question_rows
 from igrpo.types import Completion, Question, Rollout, Sample, Score
 from tests.algorithms import fakes
 from tests.algorithms.fakes import ScriptedEngine, TextReward, context, critique_grpo, score

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from igrpo.settings.importance_weights import PolicyShapingConfig
-from igrpo.training.batching import Row
 from igrpo.training.module import IGRPOModule
+from igrpo.training.rows import Row
 from igrpo.types import Completion, scored
 from tests.composed import config as composed
 from tests.gloo import in_processes

@@ -53,7 +53,7 @@ from tests.training import small_run
 
 #: Composed in tests/test_configs.py and run whole in tests/end_to_end.
 WHOLE_RUNS = {"experiment", "sweep", "debug"}
-BYTES = ("model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=16384")
+BYTES = ("model=byte_level", "prompt=boxed")
 
 
 #: What conf/algorithm says, for a budget of eight.

@@ -18,7 +18,7 @@ from igrpo.types import Question
 from tests.assembly.parts import byte_policy, question
 from tests.composed import config as composed
 
-BYTES = ("model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=16384")
+BYTES = ("model=byte_level", "prompt=boxed")
 
 
 def model(positions: int) -> Any:
@@ -28,17 +28,6 @@ def model(positions: int) -> Any:
 
 def layout(**changes: Any) -> PromptBuilder:
     return build_prompts(composed(None, *BYTES).prompt.model_copy(update=changes), byte_policy().tokenizer)
-
-
-def test_the_longest_row_must_fit_the_micro_batch() -> None:
-    prompts = layout()
-    longest = prompts.max_prompt_tokens(drafts=1) + 64
-    fits = composed({"trainer.tokens_per_microbatch": longest}, *BYTES)
-    check_lengths(fits, model(positions=10**6), prompts)
-    with pytest.raises(
-        ValueError, match=rf"make {longest}, more than trainer\.tokens_per_microbatch \({longest - 1}\); lower the"
-    ):
-        check_lengths(composed({"trainer.tokens_per_microbatch": longest - 1}, *BYTES), model(10**6), prompts)
 
 
 def test_the_longest_sequence_must_fit_the_model() -> None:
@@ -53,12 +42,11 @@ def test_drafts_of_the_evaluation_need_positions_alone() -> None:
     prompts = layout()
     bare, shown = (prompts.max_prompt_tokens(drafts=drafts) + 64 for drafts in (0, 1))
     assert bare < shown
-    changes = {"trainer.tokens_per_microbatch": bare}
-    grpo = composed(changes, *BYTES, "algorithm=grpo")
+    grpo = composed(None, *BYTES, "algorithm=grpo")
     check_lengths(grpo, model(shown), prompts)
     with pytest.raises(ValueError, match="the model's positions"):
         check_lengths(grpo, model(bare), prompts)
-    without = {**changes, "evaluation.draft_conditioned": False}
+    without = {"evaluation.draft_conditioned": False}
     check_lengths(composed(without, *BYTES, "algorithm=grpo"), model(bare), prompts)
     oracle = composed({**without, "evaluation.oracle_drafts": 2}, *BYTES, "algorithm=grpo")
     with pytest.raises(ValueError, match="the model's positions"):

@@ -18,7 +18,7 @@ from igrpo.prompts.builder import PromptBuilder
 from tests.assembly.parts import byte_policy
 from tests.composed import config as composed
 
-BYTES = ("model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=16384")
+BYTES = ("model=byte_level", "prompt=boxed")
 TRAINED = "A baker sells {} loaves in the morning and twice as many in the afternoon. How many loaves does she sell?"
 BENCHMARK = {
     "subset": None,

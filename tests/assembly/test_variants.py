@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from igrpo.generation.local.engine import LocalEngine
-from igrpo.training.batching import Row
 from igrpo.training.module import IGRPOModule
+from igrpo.training.rows import Row
 from igrpo.types import Completion, Rollout, Sample
 from tests.algorithms.fakes import ScriptedEngine, context, run
 from tests.composed import config as composed

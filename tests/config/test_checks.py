@@ -170,7 +170,6 @@ CONTRADICTIONS: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
     ),
     ((), {"sampling.top_p": 0.9}, "sampling.top_p=0.9: training samples must come from the whole distribution"),
     ((), {"sampling.top_k": 5}, "sampling.top_k=5: training samples must come from the whole distribution"),
-    ((), {"trainer.tokens_per_microbatch": 10}, "trainer.tokens_per_microbatch=10 cannot hold one row of"),
     ((), {"sampling.max_completion_tokens": 500}, "the token budgets add up to"),
     ((), {"model.hidden": 100}, "model.hidden=100 must be a multiple of twice model.heads=4"),
     (
@@ -252,7 +251,7 @@ def test_a_data_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert missing_files(chains) == []
 
 
-CHATS = ("prompt=turns", "model=byte_level", "trainer.tokens_per_microbatch=16384")
+CHATS = ("prompt=turns", "model=byte_level")
 TURNS = [{"user": "{problem}"}, {"assistant": "{draft}"}, {"user": "{problem}"}]
 
 

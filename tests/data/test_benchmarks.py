@@ -15,7 +15,7 @@ from tests.composed import config as composed
 from tests.data.messages import says
 from tests.data.shipped_sets import ROWS, WITH_TEST, answer, problem, write_set
 
-BYTES = ("model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=16384")
+BYTES = ("model=byte_level", "prompt=boxed")
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,7 @@ def load(name: Path | str, **changes: Any) -> Splits:
     """The source of conf/data/hub.yaml, with nothing held out, and the changes."""
     settings = {"dataset": str(name), "fields": FIELDS, "development": 0.0, "test": 0.0} | changes
     values = {f"data.{key}": value for key, value in settings.items()}
-    data = composed(values, "model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=16384",
+    data = composed(values, "model=byte_level", "prompt=boxed",
                     "data=hub", "data.dataset=x").data  # fmt: skip
     assert isinstance(data, HubDataConfig)
     return read_source(data)

@@ -33,8 +33,7 @@ def arguments(folder: Path, name: str, *overrides: str) -> list[str]:
     return [
         "train", f"hydra.run.dir={folder / name}", "experiment=math_local", "trainer.steps=2", "checkpoint.every=1",
         f"data.path={folder / 'problems.jsonl'}", "data.development=0.2", "data.test=0.2", "tracking=none",
-        "data.decontamination.method=off", "model=huggingface", f"model.name_or_path={folder / 'model'}",
-        "trainer.tokens_per_microbatch=16384", "sampling.max_completion_tokens=64", "evaluation.questions=4",
+        "data.decontamination.method=off", "model=huggingface", f"model.name_or_path={folder / 'model'}", "sampling.max_completion_tokens=64", "evaluation.questions=4",
         "evaluation.samples=1", "trainer.questions_per_step=2", "completions_per_question=4", *overrides,
     ]  # fmt: skip
 

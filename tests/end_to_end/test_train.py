@@ -171,6 +171,6 @@ def test_wrong_input_is_one_line_that_says_where(tmp_path: Path, capsys: pytest.
     runs.run_here(math_local(tmp_path / "none", absent), code=2)
     assert f"data.path={absent}: there is no such file\n" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
-    runs.run_here(math_local(tmp_path / "long", bad, "prompt.max_draft_tokens=9000"), code=2)
-    assert "trainer.tokens_per_microbatch=8192 cannot hold one row" in capsys.readouterr().err
+    runs.run_here(math_local(tmp_path / "long", bad, "trainer.questions_per_step=0"), code=2)
+    assert "trainer.questions_per_step=0" in capsys.readouterr().err
     assert not (tmp_path / "long").exists()

@@ -68,7 +68,7 @@ def test_flash_attention(tmp_path: Path) -> None:
         "prompt=boxed",
         "sampling.max_completion_tokens=24",
     )
-    several = ("trainer.precision=bf16", "rollout=vllm_colocate", "trainer.tokens_per_microbatch=16384")
+    several = ("trainer.precision=bf16", "rollout=vllm_colocate")
     runs.run(["train", f"hydra.run.dir={tmp_path / 'run'}", *RUN, *flash, *several], tmp_path)
     assert runs.summary(tmp_path / "run")["steps"] == 4
 
@@ -76,7 +76,7 @@ def test_flash_attention(tmp_path: Path) -> None:
 @pytest.mark.skipif("IGRPO_GPU_MODEL" not in os.environ, reason="needs IGRPO_GPU_MODEL=NAME, a model of the hub")
 def test_a_model_of_the_hub(tmp_path: Path) -> None:
     name = ("model=huggingface", f"model.name_or_path={os.environ['IGRPO_GPU_MODEL']}", "prompt=think_answer")
-    sizes = ("sampling.max_completion_tokens=256", "prompt.max_draft_tokens=256", "trainer.tokens_per_microbatch=16384")
+    sizes = ("sampling.max_completion_tokens=256", "prompt.max_draft_tokens=256")
     runs.run(["train", f"hydra.run.dir={tmp_path / 'run'}", *RUN, *name, *sizes, "trainer.precision=bf16"], tmp_path)
     assert runs.summary(tmp_path / "run")["tokens"]["generated"] > 0
 

@@ -245,7 +245,7 @@ def doctor(directory: Path, template: str, *settings: str) -> dict[str, Any]:
     (directory / "chat_template.jinja").unlink(missing_ok=True)
     path = directory / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template}))
-    model = ("model=huggingface", f"model.name_or_path={directory}", "trainer.tokens_per_microbatch=16384")
+    model = ("model=huggingface", f"model.name_or_path={directory}")
     sizes = {"sampling.max_completion_tokens": 8, "prompt.max_draft_tokens": 512}
     config = composed(sizes, *model, "prompt=think_answer", *settings)
     return {check.name: check for check in live_checks(config, shape_of(config.model), load=False)}

@@ -133,7 +133,7 @@ def test_data_that_no_run_could_use_is_refused_by_the_plan(composer: Composer, t
 
 
 def test_a_data_set_on_the_hub_bounds_what_can_be_detected(composer: Composer) -> None:
-    grid = ("data=gsm8k", "model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=16384", "seed=0,1,2,3,4")
+    grid = ("data=gsm8k", "model=byte_level", "prompt=boxed", "seed=0,1,2,3,4")
     text = printed(composer, *grid, "condition=grpo,igrpo")
     assert "at best, as the data may hold fewer test questions" in text
     assert "to train on" not in text

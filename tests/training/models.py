@@ -18,7 +18,7 @@ from transformers import (
 
 from igrpo.settings.objective import ObjectiveConfig
 from igrpo.settings.trainer import TrainerConfig
-from igrpo.training.batching import Row
+from igrpo.training.rows import Row
 from tests.composed import config
 
 SHIPPED = config()

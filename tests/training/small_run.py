@@ -25,10 +25,10 @@ from igrpo.models.tiny import TinyShape, build_tiny_model
 from igrpo.models.tiny_tokenizer import build_tiny_tokenizer
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.settings.trainer import BudgetConfig
-from igrpo.training.batching import Row
 from igrpo.training.collect import Collector
 from igrpo.training.dynamic_sampling import DynamicSampling
 from igrpo.training.module import IGRPOModule
+from igrpo.training.rows import Row
 from igrpo.training.stopping import StoppingRule
 from igrpo.training.update import Updater
 from igrpo.types import Completion, Question, Rollout, Score

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from igrpo.training.batching import Overlong, mean_penalty, question_rows
+from igrpo.training.rows import Overlong, mean_penalty, question_rows
 from igrpo.types import Completion, Rollout, Score
 from tests.rollouts import rollout, samples, values
 from tests.training.models import ADVANTAGE, IMITATION

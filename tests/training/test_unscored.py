@@ -14,8 +14,8 @@ import torch
 from rich.console import Console
 
 from igrpo.metrics.alarms import Alarms
-from igrpo.training.batching import question_rows
 from igrpo.training.progress import ProgressCallback
+from igrpo.training.rows import question_rows
 from igrpo.types import Completion, Question, Sample, Score
 from tests.metrics.test_alarms import CONFIG as ALARMS
 from tests.rollouts import rollout, scored_samples

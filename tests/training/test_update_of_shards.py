@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 
 from igrpo.distributed import rank, share, world
-from igrpo.training.batching import DUMMY_ROW, Row, collate
+from igrpo.training.batching import collate
+from igrpo.training.rows import DUMMY_ROW, Row
 from igrpo.training.strategies import shard
 from tests.gloo import in_processes
 from tests.training.models import qwen, rows

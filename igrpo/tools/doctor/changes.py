@@ -8,6 +8,7 @@ from typing import Any
 
 from igrpo.config.checks import longest_row
 from igrpo.config.schema import RunConfig
+from igrpo.losses.logprobs import rows_of_logits
 from igrpo.settings.rollout import LocalRolloutConfig, VllmColocateConfig, VllmConfig
 from igrpo.tools.doctor.device import on_cpu
 from igrpo.tools.doctor.shape import Shape
@@ -58,7 +59,7 @@ def checkpointing(config: RunConfig, shape: Shape) -> Iterator[SettingChange]:
 
 
 def smaller_chunk(config: RunConfig, shape: Shape) -> Iterator[SettingChange]:
-    chunk = config.trainer.head_chunk // 2
+    chunk = (config.trainer.head_chunk or rows_of_logits(shape.vocabulary)) // 2
     while chunk >= _SMALLEST_CHUNK:
         yield set_to("trainer.head_chunk", chunk)
         chunk //= 2

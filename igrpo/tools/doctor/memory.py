@@ -11,6 +11,7 @@ import math
 
 from igrpo.config.checks import longest_row
 from igrpo.config.schema import RunConfig
+from igrpo.losses.logprobs import rows_of_logits
 from igrpo.settings.reward import JudgeLocalConfig, JudgeVllmConfig, reward_parts
 from igrpo.settings.rollout import LocalRolloutConfig, VllmColocateConfig
 from igrpo.tools.doctor.activations import (
@@ -107,16 +108,17 @@ def _name(width: int) -> str:
 def _backward(config: RunConfig, shape: Shape, widths: Widths) -> list[Phase]:
     """Return the two phases of a micro-batch that can be its peak: at the head, and in the largest layer."""
     trainer = config.trainer
-    tokens = trainer.tokens_per_microbatch
     attention = config.model.attention if config.model.name == "huggingface" else "sdpa"
     saved, row = saved_by(shape.model, widths, attention), longest_row(config)
+    tokens = max(trainer.tokens_per_microbatch, row)
+    rows = trainer.head_chunk or rows_of_logits(shape.vocabulary)
     each = [layer.per_token(row) for layer in saved.layers]
     # outside of the layers: what the model saves there, and the inputs of the output head
     outside = tokens * (saved.outside.per_token(row) + widths.residual * shape.hidden)
     transient = 2 * saved.widest  # gradients of activations, in transit
     chunk = chunk_bytes(shape.vocabulary, with_entropy=config.objective.has_entropy_bonus)
     logits = Component(
-        "logits of a chunk", min(trainer.head_chunk, tokens) * chunk, f"trainer.head_chunk={trainer.head_chunk}"
+        "logits of a chunk", min(rows, tokens) * chunk, f"trainer.head_chunk={trainer.head_chunk or 'null'}"
     )
     gathered = _gathered(config, shape, widths)
     note = f"{tokens:,} tokens per micro-batch"

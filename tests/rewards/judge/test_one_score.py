@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 import pytest
 
-from igrpo.training.batching import question_rows
+from igrpo.training.rows import question_rows
 from igrpo.types import scores
 from tests.algorithms.fakes import ScriptedEngine, context, igrpo, run
 from tests.rewards.judge.making import QUESTION, judge

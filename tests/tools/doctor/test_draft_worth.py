@@ -20,7 +20,7 @@ from tests.assembly.parts import write_problems
 from tests.composed import config as composed
 
 #: Random weights answer nothing right: rewards of `tests.own_rewards` have verdicts of their own.
-BYTES = ("model=byte_level", "prompt=boxed", "trainer.tokens_per_microbatch=16384", "data=jsonl", "reward=python")
+BYTES = ("model=byte_level", "prompt=boxed", "data=jsonl", "reward=python")
 SHORT = {"sampling.max_completion_tokens": 8, "evaluation.questions": 8, "evaluation.greedy": False, "model.hidden": 32,
          "model.layers": 1, "model.mlp": 32}  # fmt: skip
 
