@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from igrpo.phases import phase
+
 _COUNTS = ("samples", "generated_tokens", "prefilled_tokens", "trained_tokens", "flops", "skipped_updates")
 
 
@@ -35,10 +37,11 @@ class Budget:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Add the wall-clock seconds of the block to a phase."""
+        """Add the wall-clock seconds of the block to a phase, which is also one of `igrpo.phases`."""
         start = time.perf_counter()
         try:
-            yield
+            with phase(name):
+                yield
         finally:
             self.add_seconds(name, time.perf_counter() - start)
 

@@ -32,6 +32,7 @@ def cross_field_problems(config: RunConfig) -> list[str]:
         *_lengths(config),
         *_parts(config),
         *_processes(config),
+        *_profile(config),
         *objective_problems(config),
         *judge_problems(config),
         *data_problems(config),
@@ -89,6 +90,18 @@ def _parts(config: RunConfig) -> Iterator[str]:
                 f"data.development={config.data.development} and data.test={config.data.test} leave nothing to train "
                 "on; as shares their sum must be below 1"
             )
+
+
+def _profile(config: RunConfig) -> Iterator[str]:
+    if not config.profile:
+        return
+    if config.profiling is None:
+        yield "profile=true: profiling is missing; set profiling.after and profiling.steps, as conf/train.yaml does"
+    elif config.profiling.after >= config.trainer.steps:
+        yield (
+            f"profile=true traces steps after profiling.after={config.profiling.after}, and trainer.steps="
+            f"{config.trainer.steps} has none: raise trainer.steps, or lower profiling.after"
+        )
 
 
 def _processes(config: RunConfig) -> Iterator[str]:

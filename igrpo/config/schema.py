@@ -24,14 +24,17 @@ from igrpo.settings.prompt import PromptConfig
 from igrpo.settings.reward import RewardConfig
 from igrpo.settings.rollout import RolloutConfig
 from igrpo.settings.sampling import DynamicSamplingConfig, SamplingConfig
-from igrpo.settings.tracking import TrackingConfig
+from igrpo.settings.tracking import ProfilingConfig, TrackingConfig
 from igrpo.settings.trainer import BudgetConfig, CheckpointConfig, TrainerConfig
 
 SCHEMA_VERSION = 5
 
 
 class RunConfig(Section):
-    """Configuration of one run."""
+    """Configuration of one run.
+
+    Runs from before there was a profile have no ``profile`` and no ``profiling``.
+    """
 
     schema_version: Literal[5]
     seed: NonNegativeInt
@@ -55,6 +58,8 @@ class RunConfig(Section):
     checkpoint: CheckpointConfig
     alarms: AlarmsConfig
     tracking: TrackingConfig
+    profile: bool = False
+    profiling: ProfilingConfig | None = None
 
     @property
     def plan(self) -> SamplingPlan:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from torch import nn
+
+from igrpo.models.weights import adapted_layers
 
 
 def add_adapters(model: Any, rank: int, alpha: float, targets: str | Sequence[str], seed: int) -> None:
@@ -19,6 +19,8 @@ def add_adapters(model: Any, rank: int, alpha: float, targets: str | Sequence[st
     Raises:
         ValueError: ``targets`` names layers other than linear ones, names the output head, or no linear layers exist.
     """
+    from peft import LoraConfig, inject_adapter_in_model
+
     head = model.get_output_embeddings()
     linear = {
         name.rpartition(".")[2]
@@ -39,9 +41,8 @@ def add_adapters(model: Any, rank: int, alpha: float, targets: str | Sequence[st
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inject_adapter_in_model(settings, model)
-    for module in model.modules():
-        if isinstance(module, LoraLayer):
-            for part in (module.lora_A, module.lora_B):
-                part.requires_grad_(requires_grad=True)
-                if model.dtype == torch.bfloat16:
-                    part.float()  # small updates would be lost in the rounding
+    for module in adapted_layers(model).values():
+        for part in (module.lora_A, module.lora_B):
+            part.requires_grad_(requires_grad=True)
+            if model.dtype == torch.bfloat16:
+                part.float()  # small updates would be lost in the rounding

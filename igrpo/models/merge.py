@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from peft.tuners.lora import LoraConfig, LoraLayer
 from torch import Tensor
 
-from igrpo.models.weights import named_weights, whole
+from igrpo.models.weights import adapted_layers, named_weights, whole
+
+if TYPE_CHECKING:
+    from peft.tuners.lora import LoraConfig
 
 #: peft's names start at its own wrapper, which holds the model as `model`.
 _WRAPPER = "base_model.model."
@@ -20,7 +22,7 @@ def merge_adapters(model: Any) -> None:
 
     A model without adapters is unchanged.
     """
-    adapted = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+    adapted = adapted_layers(model)
     merged = {name: weight for name, weight in named_weights(model) if name.removesuffix(".weight") in adapted}
     for name, module in adapted.items():
         base = module.get_base_layer()

@@ -6,14 +6,16 @@ Engines receive these, exports write them, and their fingerprints show which ten
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft.tuners.lora import Linear as LoraLinear
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+
+if TYPE_CHECKING:
+    from peft.tuners.lora import LoraLayer
 
 _BASE, _ADAPTER = ".base_layer.", ".lora_"
 
@@ -32,7 +34,7 @@ def named_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
     A tied output head is left out: it equals the input embedding, and the loader must tie it again. Only one tensor is
     unsharded at a time. With sharded weights, every process must iterate to the end.
     """
-    merged = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+    merged = adapted_layers(model)
     for name, parameter in model.named_parameters():  # names a tied parameter once
         if _ADAPTER in name:
             continue
@@ -41,6 +43,15 @@ def named_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
         if module is not None and name.endswith(".weight"):
             weight = weight + _delta(module).to(weight.dtype)
         yield name.replace(_BASE, "."), weight
+
+
+def adapted_layers(model: Any) -> dict[str, LoraLayer]:
+    """Return the layers with LoRA adapters by their names."""
+    if "peft.tuners.lora" not in sys.modules:  # it takes a while to import, and only an imported one has made adapters
+        return {}
+    from peft.tuners.lora import LoraLayer
+
+    return {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -81,6 +92,8 @@ def _delta(layer: LoraLayer) -> Tensor:
 
 
 def _product(layer: LoraLayer, name: str) -> Tensor:
+    from peft.tuners.lora import Linear as LoraLinear
+
     a, b = layer.lora_A[name], layer.lora_B[name]
     assert isinstance(layer, LoraLinear), f"adapters of a {type(layer).__name__} cannot be merged"
     assert isinstance(a, nn.Linear)

@@ -25,11 +25,11 @@ FOLLOWS = "= seed"
 
 #: Settings that do not change what a run trains: names, storage, monitoring, speed, and the amount of evaluation.
 _NOT_COMPARED = re.compile(
-    r"(schema_version|seed|run_name|condition"
-    r"|(tracking|checkpoint|alarms)\..*"
+    r"(schema_version|seed|run_name|condition|profile"
+    r"|(tracking|checkpoint|alarms|profiling)\..*"
     r"|trainer\.(device|threads|tokens_per_microbatch|head_chunk)"
     r"|rollout\.(max_batch_rows|pipeline)"
-    r"|evaluation\.(every|questions|samples|greedy|draft_conditioned|oracle_drafts)"
+    r"|evaluation\.(every|questions|samples|greedy|draft_conditioned|oracle_drafts|reuse_first)"
     r"|reward\.(parts\.[^.]+\.reward\.)?(workers|cache_size))"
 )
 

@@ -28,9 +28,10 @@ from igrpo.runs.rollout_log import RolloutLog
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.tracker import Tracker
 from igrpo.training.checkpoints import CheckpointCallback, FileCheckpointIO
-from igrpo.training.evaluation_callback import EvaluationCallback, Split
+from igrpo.training.evaluation_callback import EvaluationCallback, FirstResults, Split
 from igrpo.training.first_evaluation import report_draft_worth
 from igrpo.training.module import IGRPOModule
+from igrpo.training.profile import ProfileCallback
 from igrpo.training.progress import ProgressCallback
 from igrpo.training.stopping import StoppingRule
 from igrpo.training.strategies import build_strategy
@@ -128,6 +129,8 @@ def build_callbacks(
     recorder: RunRecorder | None,
     parts: assembly.Parts,
     source: assembly.FittingSource,
+    *,
+    first: FirstResults | None,
 ) -> list[lightning.Callback]:
     """Build the callbacks in the order of a step: evaluate, save (needs the accuracy to find the best), print."""
     progress = ProgressCallback(get_console(), config.trainer.steps)
@@ -150,8 +153,16 @@ def build_callbacks(
         name: assembly.build_benchmark_evaluator(config, name, questions, parts)
         for name, questions in source.benchmarks.items()
     }
-    evaluation = EvaluationCallback(development, final, report, is_done, every=config.evaluation.every)
-    return [signal_callback(), evaluation, checkpoints, *([] if recorder is None else [progress])]
+    evaluation = EvaluationCallback(development, final, report, is_done, every=config.evaluation.every, first=first)
+    callbacks = [signal_callback(), evaluation, checkpoints, *([] if recorder is None else [progress])]
+    if config.profile:  # after the others, so that a step's evaluation and checkpoint are in its trace
+        assert config.profiling is not None, "checked by the configuration"
+        callbacks.append(ProfileCallback(directory.profile, config.profiling, _print_lines))
+    return callbacks
+
+
+def _print_lines(text: str) -> None:
+    get_console().print(text, soft_wrap=True)
 
 
 def signal_callback() -> lightning.Callback:

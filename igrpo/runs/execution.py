@@ -6,11 +6,13 @@ import logging
 import shlex
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from igrpo.config import RunConfig
 from igrpo.config.facts import resolved_facts
+from igrpo.lazy_imports import quick_imports
 from igrpo.runs.lifecycle import EXIT_INTERRUPTED, Ending, RunError, SignalHandlers, Terminated
 from igrpo.runs.log_file import FILE_ONLY, run_log
 from igrpo.runs.printing import print_facts, print_summary
@@ -52,9 +54,17 @@ def execute(config: RunConfig, run_dir: Path, *, resume: bool, brief: bool = Fal
 def _train(config: RunConfig, run_dir: Path, *, resume: bool) -> Mapping[str, Any]:
     if config.processes > 1:
         return train_in_processes(config, run_dir, resume=resume)
+    import_training()
     from igrpo.runs.training_run import train
 
     return train(config, run_dir, resume=resume)
+
+
+def import_training() -> None:
+    """Import what training needs: torch, transformers and Lightning, which takes seconds at the first call."""
+    if "igrpo.runs.training_run" not in sys.modules:
+        with quick_imports():
+            import_module("igrpo.runs.training_run")
 
 
 def _message(ending: Ending, config: RunConfig, run_dir: Path) -> str:

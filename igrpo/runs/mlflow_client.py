@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from filelock import FileLock
 
+from igrpo.lazy_imports import collection_paused
 from igrpo.runs.links import is_server, sqlite_path
 from igrpo.runs.strict_json import compact_json
 
@@ -75,7 +76,8 @@ def mlflow_client(tracking_uri: str) -> MlflowClient:
         address = urlsplit(tracking_uri)
         port = address.port or (443 if address.scheme == "https" else 80)
         socket.create_connection((address.hostname or "", port), timeout=_CONNECT_TIMEOUT_S).close()
-    return _import_mlflow()(tracking_uri)
+    with collection_paused():  # the client imports its store
+        return _import_mlflow()(tracking_uri)
 
 
 def _import_mlflow() -> type[MlflowClient]:
@@ -186,7 +188,8 @@ def open_run(target: RunTarget) -> MlflowRun:
     lock: AbstractContextManager[Any] = nullcontext()
     if database is not None and not _has_experiment(database, target.experiment):
         database.parent.mkdir(parents=True, exist_ok=True)
-        _import_mlflow()  # takes seconds: not while holding the lock
+        with collection_paused():
+            _import_mlflow()  # takes seconds: not while holding the lock
         lock = FileLock(f"{database}.lock", timeout=_CREATION_TIMEOUT_S)
     with lock:
         client = mlflow_client(target.tracking_uri)

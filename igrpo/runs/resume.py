@@ -45,6 +45,8 @@ CHANGEABLE = (
     "rollout.gpu_memory_utilization",
     "checkpoint.*",
     "budget.*",
+    "profile",
+    "profiling.*",
 )
 
 
@@ -158,12 +160,12 @@ def _apply(text: str, values: dict[str, Any]) -> str | None:
     key = item.key_or_group
     section, _, name = key.rpartition(".")
     node = _node(values, section)
-    if node is not None and name not in node:
+    if section and node is not None and name not in node:
         return f"{key}: no such setting{setting_hint(key, [f'{section}.{known}' for known in node])}"
     plain = not (item.is_add() or item.is_delete() or item.is_force_add() or item.is_sweep_override())
     of_a_judge = node is not None and node.get("name") == "judge"
     allowed = [*CHANGEABLE, *(f"{section}.{known}" for known in JUDGE_SERVICE if of_a_judge)]
-    if not plain or node is None or (key not in allowed and f"{section}.*" not in allowed):
+    if not plain or node is None or name not in node or (key not in allowed and f"{section}.*" not in allowed):
         return (
             f"{text}: resuming may change only {', '.join(allowed)}; with another change it is another run: start "
             "it without resume="
@@ -185,8 +187,11 @@ def _accepts(text: str, values: dict[str, Any]) -> bool:
 
 
 def _node(values: dict[str, Any], section: str) -> dict[str, Any] | None:
-    """Return the values of a section such as ``reward.parts.judge.reward``; None if there is no such section."""
+    """Return the values of a section such as ``reward.parts.judge.reward``; None if there is no such section.
+
+    The settings outside of sections are those of the section ``""``.
+    """
     node: Any = values
-    for name in section.split("."):
+    for name in section.split(".") if section else ():
         node = node.get(name) if isinstance(node, dict) else None
     return node if isinstance(node, dict) else None

@@ -68,6 +68,7 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.evaluations = self.path / "evaluations"
         self.failures = self.path / "failures"
+        self.profile = self.path / "profile"
         self.judge_ledger = self.path / "judge.sqlite"
         self.record_file = self.path / "run.json"
         self.log = self.path / "log.txt"

@@ -19,6 +19,7 @@ from igrpo.runs.building import build_callbacks, build_module, build_parts, buil
 from igrpo.runs.console import get_console
 from igrpo.runs.fingerprinting import Splits, record_fingerprints, unchanged_splits
 from igrpo.runs.fingerprints import run_date
+from igrpo.runs.first_results import first_results
 from igrpo.runs.lifecycle import RunLifecycle, run_lifecycle
 from igrpo.runs.recorder import RunRecorder
 from igrpo.runs.run_directory import RunDirectory
@@ -30,6 +31,9 @@ from igrpo.runs.tracker import Tracker
 from igrpo.training.checkpoints import Checkpoint, forget_after, newest_checkpoint
 
 log = logging.getLogger(__name__)
+
+#: Seconds after which MLflow is opened. A short run has done its first step by then.
+_MLFLOW_AFTER_S = 30.0
 
 _NO_CHECKPOINT: Checkpoint | None = None
 
@@ -79,6 +83,7 @@ def _tracker(config: RunConfig, run: RunLifecycle, checkpoint: Checkpoint | None
         swept={} if cell is None else cell.swept,
         parent_run_id=None if sweep is None else sweep.mlflow_run_id,
         resume_step=None if not resume else _last_kept_step(checkpoint),
+        open_after_s=_MLFLOW_AFTER_S,
     )
     run.on_end(tracker.close)
     return tracker
@@ -99,10 +104,12 @@ def _fit(
         splits = assembly.read_splits(config) if splits is None else splits
         parts = build_parts(config, directory, closing, today)
         source = assembly.fitting_source(config, parts.prompts, splits)
+        first = None
         if tracker is not None:
             step = checkpoint.step if checkpoint is not None else 0 if resume else None
             kept = record_fingerprints(config, directory, parts, splits, step)
             tracker.set_tags({f"igrpo.fingerprint.{part}": text for part, text in kept.short().items()})
+            first = first_results(config, parts, kept)
         if source.decontamination is not None and is_main():
             write_json_atomic(directory.path / "decontamination.json", source.decontamination.as_dict())
         data = QuestionDataModule(source.train, config.seed, config.trainer.questions_per_step, config.trainer.steps)
@@ -112,7 +119,7 @@ def _fit(
             data.start_step = checkpoint.step
         if resume and recorder is not None:
             _forget_lost_steps(config, directory, recorder, checkpoint)
-        callbacks = build_callbacks(config, directory, recorder, parts, source)
+        callbacks = build_callbacks(config, directory, recorder, parts, source, first=first)
         trainer = build_trainer(config, directory, tracker, callbacks)
         trainer.fit(module, data, ckpt_path=None if checkpoint is None else checkpoint.path, weights_only=True)
         assert module.is_last, "a run that ended early is not finished"

@@ -16,6 +16,7 @@ from pathlib import Path
 from igrpo.config import parse_config
 from igrpo.distributed import start_process
 from igrpo.runs.console import outlive_reader
+from igrpo.runs.execution import import_training
 from igrpo.runs.lifecycle import Ending, SignalHandlers
 from igrpo.runs.lifeline import end_with_starter
 from igrpo.runs.log_file import run_log
@@ -42,6 +43,7 @@ def main(folder: Path) -> int:
 
 
 def _train(folder: Path) -> dict[str, object]:
+    import_training()
     from igrpo.assembly import build_device
     from igrpo.runs.training_run import train
 

@@ -12,7 +12,9 @@ class EvaluationConfig(Section):
     """Evaluation on held-out questions.
 
     ``benchmarks`` are evaluated before and after training, single-shot, each with its own number of samples.
-    ``max_completion_tokens`` null: the value of ``sampling``.
+    ``max_completion_tokens`` null: the value of ``sampling``. ``reuse_first``: the evaluations before training are kept
+    in the user's cache directory, and used by runs that would repeat them bit by bit. (Runs from before it existed
+    have none.)
     """
 
     every: PositiveInt
@@ -25,6 +27,7 @@ class EvaluationConfig(Section):
     draft_conditioned: bool
     oracle_drafts: NonNegativeInt
     max_completion_tokens: PositiveInt | None
+    reuse_first: bool = False
     benchmarks: dict[str, BenchmarkConfig]
 
     @property

@@ -30,11 +30,13 @@ NOT_SCORING = (*JUDGE_SERVICE, "workers", "cache_size", "device", "max_batch_row
 class MathVerifyConfig(Section):
     """Settings of the rule-based verifier.
 
-    ``scores_all`` (of every reward): True if each completion gets a score, so that none leaves its group.
+    Of every reward: ``scores_all`` is True if each completion gets a score, so that none leaves its group, and
+    ``repeatable`` if the same completion gets the same score in every run.
     """
 
     name: Literal["math_verify"]
     scores_all: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
     answer_format: tuple[Literal["boxed", "answer_tag", "last_line"], ...] = Field(strict=False, min_length=1)
     percent: Literal["strict", "number", "value", "any"]
     base_subscript: Literal["required", "optional"]
@@ -50,6 +52,7 @@ class MathVerifyConfig(Section):
 class FormatConfig(Section):
     name: Literal["format"]
     scores_all: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
 
 class PythonRewardConfig(Section):
@@ -60,6 +63,7 @@ class PythonRewardConfig(Section):
 
     name: Literal["python"]
     scores_all: ClassVar[bool] = False
+    repeatable: ClassVar[bool] = False
     target: str = Field(pattern=r"^[\w.]+:\w+$")
     arguments: dict[str, Any]
     correct_above: float = 0.5
@@ -92,6 +96,7 @@ class GenerativeJudgeConfig(Section):
     prompt: JudgePromptConfig
     verifier: MathVerifyConfig
     scores_all: ClassVar[bool] = False
+    repeatable: ClassVar[bool] = False
 
 
 class JudgeConfig(GenerativeJudgeConfig):

@@ -1,4 +1,4 @@
-"""Settings of MLflow and of the rollout log."""
+"""Settings of MLflow, of the rollout log and of the profile."""
 
 from __future__ import annotations
 
@@ -13,3 +13,10 @@ class TrackingConfig(Section):
     example_questions: NonNegativeInt
     rollout_steps_per_file: PositiveInt
     rollout_files_kept: PositiveInt | None
+
+
+class ProfilingConfig(Section):
+    """Steps of a process that ``profile=true`` traces: at most ``steps``, after the first ``after`` ones."""
+
+    after: NonNegativeInt
+    steps: PositiveInt

@@ -54,11 +54,14 @@ def measure_step(config: RunConfig) -> StepTime:
         Exception: any error that stops a run.
     """
     asked = min(config.evaluation.questions, _QUESTIONS)
+    # all evaluations are to be measured, and nothing is to be slowed down
+    evaluation = {"every": _STEPS, "questions": asked, "benchmarks": {}, "reuse_first": False}
     short = config.model_copy(
         update={
             "trainer": config.trainer.model_copy(update={"steps": _STEPS}),
-            "evaluation": config.evaluation.model_copy(update={"every": _STEPS, "questions": asked, "benchmarks": {}}),
+            "evaluation": config.evaluation.model_copy(update=evaluation),
             "tracking": config.tracking.model_copy(update={"uri": None}),
+            "profile": False,
         }
     )
     console = get_console()

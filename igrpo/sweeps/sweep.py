@@ -16,7 +16,7 @@ from igrpo.config.composing.overrides import quoted
 from igrpo.config.composing.planned import Sweep
 from igrpo.runs.claim import claim, remove_if_empty
 from igrpo.runs.console import get_console
-from igrpo.runs.execution import resume_command
+from igrpo.runs.execution import import_training, resume_command
 from igrpo.runs.lifecycle import RunError, SignalHandlers
 from igrpo.runs.links import absolute_tracking_uri
 from igrpo.runs.resume import finished_summary, has_setting, require_files, resumed_config
@@ -174,6 +174,7 @@ def _print_estimate(planned: Sweep, plan: Plan) -> None:
         get_console().print("estimated time: not measured, since each run is several processes")
         return
     with get_console().status(Text("measuring a step ...")):
+        import_training()
         from igrpo.sweeps.step_time import measure_step
 
         try:

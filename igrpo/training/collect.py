@@ -12,6 +12,7 @@ from igrpo.budget import Budget
 from igrpo.distributed import gather, rank, world
 from igrpo.generation.base import Engine, SamplingParams
 from igrpo.generation.batch_barrier import BatchBarrier
+from igrpo.phases import phase
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward
 from igrpo.training.dynamic_sampling import DynamicSampling
@@ -48,7 +49,8 @@ class Collector:
         """
         prefilled, generated, flops = self.engine.prefilled_tokens, self.engine.generated_tokens, self.engine.flops
         busy, start = self.engine.busy_seconds, time.perf_counter()
-        rollouts = run_coroutine(self._collect(step, questions_S))
+        with phase("rollout"):
+            rollouts = run_coroutine(self._collect(step, questions_S))
         elapsed, decoding = time.perf_counter() - start, self.engine.busy_seconds - busy
         budget.add_seconds("generation", decoding)
         budget.add_seconds("reward_wait", max(elapsed - decoding, 0.0))

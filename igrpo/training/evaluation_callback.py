@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import lightning
 
 from igrpo.distributed import from_main, is_main
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.evaluation.result import EvaluationResult
+from igrpo.phases import phase
 from igrpo.training.event_loop import run_coroutine
 from igrpo.training.module import IGRPOModule
 
@@ -20,12 +21,25 @@ Split = str
 EvaluationSink = Callable[[int, Split, EvaluationResult], None]
 
 
+class FirstResults(Protocol):
+    """Results of evaluations before training that other runs have kept."""
+
+    def load(self, split: Split) -> EvaluationResult | None:
+        """Return the kept result; None if there is none."""
+        ...
+
+    def save(self, split: Split, result: EvaluationResult) -> None:
+        """Keep a result."""
+        ...
+
+
 class EvaluationCallback(lightning.Callback):
     """Callback that evaluates at step 0, every ``every`` rollout steps and after the last one.
 
     ``final`` (the test split and the benchmarks, by name) is evaluated before and after training only, so that nothing
     is selected by it. A resumed run does not repeat evaluations for which ``is_done(step, split)`` returns True. With
-    several processes, each evaluates its share of the questions, and the main process reports.
+    several processes, each evaluates its share of the questions, and the main process reports. At step 0, a result in
+    ``first`` is used instead of an evaluation, and a new one is kept there (None: nothing is kept).
     """
 
     def __init__(
@@ -36,10 +50,12 @@ class EvaluationCallback(lightning.Callback):
         is_done: Callable[[int, Split], bool],
         *,
         every: int,
+        first: FirstResults | None = None,
     ) -> None:
         self._evaluators: dict[Split, Evaluator] = {"development": development, **final}
         self._final = tuple(final)
         self._report, self._is_done, self._every = report, is_done, every
+        self._first = first
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Evaluate all splits before training, or if the run is resumed at its last step, unless already done."""
@@ -63,7 +79,7 @@ class EvaluationCallback(lightning.Callback):
     def _evaluate(self, trainer: lightning.Trainer, module: IGRPOModule, split: Split) -> None:
         # use the training precision; Lightning sets it for the training step only
         with module.budget.phase("evaluation"), trainer.precision_plugin.forward_context():
-            result = run_coroutine(self._evaluators[split].run())
+            result = self._result(split, module.rollout_step)
         if not is_main():
             return
         metrics = result.metrics(split)
@@ -71,4 +87,15 @@ class EvaluationCallback(lightning.Callback):
             metrics |= module.alarms.after_evaluation(module.rollout_step, metrics)
         if module.logger is not None:
             module.logger.log_metrics(metrics, module.rollout_step)
-        self._report(module.rollout_step, split, result)
+        with phase("logging"):
+            self._report(module.rollout_step, split, result)
+
+    def _result(self, split: Split, step: int) -> EvaluationResult:
+        first = self._first if step == 0 else None
+        known = None if first is None else first.load(split)
+        if known is not None:
+            return known
+        result = run_coroutine(self._evaluators[split].run())
+        if first is not None:
+            first.save(split, result)
+        return result

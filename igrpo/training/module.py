@@ -16,6 +16,7 @@ from igrpo.generation.base import Sleeper
 from igrpo.losses import Objective
 from igrpo.metrics.alarms import Alarms
 from igrpo.models.flops import model_shape
+from igrpo.phases import phase
 from igrpo.settings.trainer import TrainerConfig
 from igrpo.training.checkpoint_content import PlainState, check_names, trained_tensors
 from igrpo.training.collect import Collector
@@ -126,7 +127,8 @@ class IGRPOModule(lightning.LightningModule):
         self._update_state(mine_S)
         rollouts_S = gather_rollouts(mine_S)
         if rollouts_S is not None and self.recorder is not None:
-            self.recorder.record(step, rollouts_S)
+            with phase("logging"):
+                self.recorder.record(step, rollouts_S)
         with self.budget.phase("update"):
             try:
                 result = self._updater().run(rows_S, self._optimizer(), entropy_coefficient)
@@ -150,7 +152,8 @@ class IGRPOModule(lightning.LightningModule):
             if self.alarms is not None:
                 self.latest |= self.alarms.after_step(step, self.latest, rollouts_S)
             if self.logger is not None:
-                self.logger.log_metrics(self.latest, step)
+                with phase("logging"):
+                    self.logger.log_metrics(self.latest, step)
         self.budget.begin_step()  # evaluation and checkpoint follow; their seconds are logged with the next step
 
     def _collect(self, step: int, questions: Sequence[Question]) -> list[Rollout]:

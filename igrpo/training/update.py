@@ -16,6 +16,7 @@ from igrpo.distributed import gather, positions, world
 from igrpo.losses import LossMetrics, LossOutput, LossTensors, Normaliser, Objective
 from igrpo.models.flops import FORWARD_AND_BACKWARD, ModelShape, Work
 from igrpo.models.weights import is_sharded
+from igrpo.phases import phase
 from igrpo.settings.trainer import TrainerConfig
 from igrpo.training.batching import MicroBatch, micro_batches
 from igrpo.training.forward import Entropies, PolicyForward
@@ -94,7 +95,8 @@ class Updater:
                 outputs = [self._loss(batch, old_BT, denominators, entropy_coefficient) for batch, old_BT in batches]
                 measured += outputs if epoch == 0 else []  # later epochs have the same mismatch
                 metrics = total([output.metrics for output in outputs])
-                norm = self._step(optimizer, metrics)
+                with phase("optimizer"):
+                    norm = self._step(optimizer, metrics)
                 if norm is None:
                     skipped += 1
                 else:
@@ -132,7 +134,12 @@ class Updater:
 
     @torch.no_grad()
     def _old(self, batch: MicroBatch) -> Tensor:
-        return self.forward(self.policy, batch).logprobs_BT
+        with phase("old_logprobs"):
+            return self.forward(self.policy, batch).logprobs_BT
+
+    def _reference_logprobs(self, batch: MicroBatch) -> Tensor:
+        with phase("reference"):
+            return self.forward(self.reference, batch).logprobs_BT
 
     def _loss(
         self, batch: MicroBatch, old_BT: Tensor | None, denominators: Normaliser, entropy_coefficient: float
@@ -142,9 +149,10 @@ class Updater:
         ``old_BT`` is None for a single update, where pi_old is pi (ratio 1).
         """
         entropies: Entropies = "gradient" if entropy_coefficient != 0 else "none"
-        stats = self.forward(self.policy, batch, entropies)
+        with phase("forward"):
+            stats = self.forward(self.policy, batch, entropies)
         with torch.no_grad():
-            reference = None if self.reference is None else self.forward(self.reference, batch).logprobs_BT
+            reference = None if self.reference is None else self._reference_logprobs(batch)
         tensors = LossTensors(
             logprobs_BT=stats.logprobs_BT,
             old_logprobs_BT=stats.logprobs_BT.detach() if old_BT is None else old_BT,
@@ -157,7 +165,8 @@ class Updater:
         )
         output = self.objective(tensors, denominators, entropy_coefficient)
         # fully_shard averages over processes, but the denominators are already summed over them
-        self.backward(output.loss * world() if is_sharded(self.policy.parameters()) else output.loss)
+        with phase("backward"):
+            self.backward(output.loss * world() if is_sharded(self.policy.parameters()) else output.loss)
         return replace(output, loss=output.loss.detach())
 
     def _step(self, optimizer: Any, metrics: LossMetrics | None) -> float | None:

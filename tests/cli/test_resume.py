@@ -33,7 +33,9 @@ def test_resume_goes_on_with_the_kept_settings(training: FakeTraining, tmp_path:
 def test_resume_may_change_a_few_settings_and_keeps_the_old_ones(training: FakeTraining, tmp_path: Path) -> None:
     run_dir = resumable(training, tmp_path)
     changes = ["trainer.steps=9", "trainer.device=auto", "tracking.uri=null", "checkpoint.every=1"]
+    changes += ["profile=true", "profiling.after=0"]
     assert main(["train", f"resume={run_dir}", *changes]) == 0
+    assert training.calls[0][0].profile
     trainer, tracking = training.calls[0][0].trainer, training.calls[0][0].tracking
     assert (trainer.steps, trainer.device, tracking.uri) == (9, "auto", None)
     assert read_config(run_dir / "config.yaml") == training.calls[0][0]
@@ -79,6 +81,7 @@ REFUSED = {
     "trainer.threads=2": "trainer.threads=2: resuming may change only ",
     "algorithm=grpo": "algorithm=grpo: resuming may change only ",
     "experiment=quickstart": "experiment=quickstart: resuming may change only ",
+    "run_name=x": "run_name=x: resuming may change only ",
     "trainer=single": "trainer=single: resuming may change only ",
     "trainer.steps=1,2": "trainer.steps=1,2: resuming may change only ",
     "+trainer.steps=3": "+trainer.steps=3: resuming may change only ",

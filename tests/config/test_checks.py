@@ -177,6 +177,12 @@ CONTRADICTIONS: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
         {"data.development": 0.6, "data.test": 0.4},
         "data.development=0.6 and data.test=0.4 leave nothing to train",
     ),
+    (
+        (),
+        {"profile": True, "trainer.steps": 2, "profiling.after": 2},
+        "profile=true traces steps after profiling.after=2, and trainer.steps=2 has none: raise trainer.steps, or lower",
+    ),
+    ((), {"profile": True, "profiling": None}, "profile=true: profiling is missing; set profiling.after and"),
 ]
 
 

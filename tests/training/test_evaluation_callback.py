@@ -94,3 +94,30 @@ def test_evaluation_has_the_precision_of_training() -> None:
     trainer: Any = SimpleNamespace(precision_plugin=MixedPrecision("bf16-mixed", "cpu"))
     asked.on_train_start(trainer, make("grpo"))
     assert development.in_bf16 == test.in_bf16 == [True]
+
+
+@dataclass
+class Kept:
+    """Results of earlier runs, by split."""
+
+    results: dict[str, EvaluationResult]
+
+    def load(self, split: str) -> EvaluationResult | None:
+        return self.results.get(split)
+
+    def save(self, split: str, found: EvaluationResult) -> None:
+        self.results[split] = found
+
+
+def test_a_kept_result_replaces_the_first_evaluation_only(tmp_path: Path) -> None:
+    development, test = FakeEvaluator(1.0), FakeEvaluator(0.0)
+    evaluators: Any = (development, {"test": test})
+    kept, reports = Kept({"test": result(1.0)}), Reports()
+    first = EvaluationCallback(*evaluators, reports, lambda step, split: False, every=9, first=kept)
+    first.on_train_start(SimpleNamespace(precision_plugin=MixedPrecision("bf16-mixed", "cpu")), make("grpo"))  # type: ignore[arg-type]
+    assert reports.accuracies == {"development": 1.0, "test": 1.0}
+    assert (len(development.in_bf16), len(test.in_bf16)) == (1, 0)
+    assert kept.results["development"] == result(1.0)
+    fit(make("grpo", steps=1), 1, tmp_path, callbacks=[first])
+    assert (len(development.in_bf16), len(test.in_bf16)) == (2, 1)  # the first from what was kept, the last anew
+    assert kept.results["test"] == result(1.0)

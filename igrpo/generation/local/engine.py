@@ -22,6 +22,7 @@ from igrpo.generation.local.decode_attention import sampling_mode, takes_decode_
 from igrpo.generation.local.decode_batch import DecodeBatch, DecodeRow, FinishedRow, embedding_weight, prefill
 from igrpo.generation.local.kv_cache import Prefix
 from igrpo.models.flops import decode_work, model_shape, prefill_work
+from igrpo.phases import phase
 from igrpo.types import Completion
 
 
@@ -129,9 +130,11 @@ class LocalEngine:
             await asyncio.sleep(0)  # let all callers that are ready join the first batch
             while self._drop_cancelled():
                 started = time.perf_counter()
-                finished = self._admit_waiting()
+                with phase("prefill"):
+                    finished = self._admit_waiting()
                 if self._batch.rows:
-                    finished += self._complete(self._batch.step())
+                    with phase("decode"):
+                        finished += self._complete(self._batch.step())
                 self.busy_seconds += time.perf_counter() - started
                 if self._waiting or self._batch.rows:
                     self._resolve(finished)

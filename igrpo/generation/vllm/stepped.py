@@ -19,6 +19,7 @@ from igrpo.generation.driver import Driver, give_up
 from igrpo.generation.vllm.environment import undisturbed_process
 from igrpo.generation.vllm.in_process import read_answer, shut_down, start_engine
 from igrpo.generation.vllm.requests import RequestEngine, Requests, sampling_arguments
+from igrpo.phases import phase
 from igrpo.types import Completion
 
 
@@ -108,7 +109,8 @@ class SteppedEngine(RequestEngine):
         await asyncio.sleep(0)  # let all callers that are ready join the first batch
         while self._drop_cancelled():
             started = time.perf_counter()
-            outputs = self._engine.step()
+            with phase("generate"):  # vLLM mixes prefill and decoding
+                outputs = self._engine.step()
             self.busy_seconds += time.perf_counter() - started
             for output in outputs:
                 self._finish(output)
