@@ -9,6 +9,7 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 BIN_VLLM := .venv-vllm/bin
+BIN_BENCH := .venv-bench/bin
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 
 # One torch thread a process: on a small model a second one costs more than it gives.
@@ -17,10 +18,10 @@ export OMP_NUM_THREADS ?= 1
 # Runs of the ablation at a time, such as `make ablation JOBS=4` on a machine with as many cores.
 JOBS ?= 2
 
-.PHONY: help install quickstart ablation smollm2 test test-vllm lint format clean
+.PHONY: help install quickstart ablation smollm2 test test-vllm bench bench-scaling lint format clean
 
 help:  ## this list
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 install: .venv/installed  ## make .venv and install the program into it
 
@@ -38,6 +39,12 @@ test: lint  ## everything that must pass: style, types, layers, tests with cover
 
 test-vllm: .venv-vllm/installed  ## the tests that run vLLM, on the CPU, in an environment of their own
 	$(BIN_VLLM)/python -m pytest tests/vllm
+
+bench: .venv/installed .venv-bench/installed  ## speed and memory against TRL on the same work: half an hour, docs/speed.md
+	$(BIN)/python -m benchmarks.speed
+
+bench-scaling: .venv/installed  ## how the time of a step grows with the size of the work: docs/speed.md
+	$(BIN)/python -m benchmarks.speed --scaling
 
 lint: .venv/installed-dev  ## style, types, layers
 	$(BIN)/ruff check .
@@ -76,7 +83,12 @@ clean:  ## remove what the tools made; .venv, runs and databases stay
 	$(BIN_VLLM)/python -m pip install -r .venv-vllm/requirements.txt -e '.[gguf]' beartype pytest pytest-timeout
 	touch $@
 
-.venv/bin/python .venv-vllm/bin/python:
+# TRL beside the torch and transformers that igrpo is measured with; make bench runs it in processes of its own.
+.venv-bench/installed: benchmarks/speed/requirements.txt | .venv-bench/bin/python
+	$(BIN_BENCH)/python -m pip install -r benchmarks/speed/requirements.txt
+	touch $@
+
+.venv/bin/python .venv-vllm/bin/python .venv-bench/bin/python:
 	@found=; \
 	for candidate in $(if $(PYTHON),'$(PYTHON)',python3.12 python3.13 python3.11 python3 python); do \
 	  if "$$candidate" -c '$(SUITABLE)' 2>/dev/null; then found=$$candidate; break; fi; \
