@@ -1,9 +1,9 @@
-"""Tokens per CPU-second of LocalEngine beside ``model.generate`` on the same work, one thread.
+"""Tokens per CPU-second of LocalEngine, with and without fast_decode, and of ``model.generate`` on the same work.
 
     python benchmarks/decode_speed.py [--rounds 5]
 
 16 prompts of 12 tokens, 8 samples each, 24 new tokens, temperature 1, no stop token: 128 rows, 3,072 tokens a round.
-``generate`` gets every prompt 8 times, as its ``num_return_sequences`` does. Medians over the rounds.
+``generate`` gets every prompt 8 times, as its ``num_return_sequences`` does. One thread; medians.
 """
 
 from __future__ import annotations
@@ -97,10 +97,13 @@ def main() -> None:
     tokens = PROMPTS * SAMPLES * NEW_TOKENS
     for name, size in SIZES.items():
         model = make_model(**size)
-        engine = LocalEngine(model, make_tokenizer(), max_batch_rows=PROMPTS * SAMPLES)
+        rows = PROMPTS * SAMPLES
+        fast = LocalEngine(model, make_tokenizer(), max_batch_rows=rows)
+        plain = LocalEngine(model, make_tokenizer(), max_batch_rows=rows, fast_decode=False)
         print(name)
         works = {
-            "LocalEngine": lambda e=engine: with_engine(e, prompts),
+            "fast_decode": lambda e=fast: with_engine(e, prompts),
+            "own forward": lambda e=plain: with_engine(e, prompts),
             "generate": lambda m=model: with_generate(m, prompts),
         }
         for label, work in works.items():

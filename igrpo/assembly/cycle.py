@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from igrpo.assembly.policy import Policy, build_device
 from igrpo.config.facts import evaluated_tokens
@@ -28,16 +29,27 @@ from igrpo.types import Question
 _CHECKED_TOKENS = 32
 
 
+class _Limits(TypedDict):
+    """Arguments that all local engines take."""
+
+    max_batch_rows: int
+    fast_decode: bool
+    max_packed_mib: int
+
+
 def build_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder, run_dir: Path) -> Engine:
     """Build the sampling engine. An engine in another process keeps its files and its log in ``run_dir``."""
     rollout = config.rollout
     if isinstance(rollout, LocalRolloutConfig):
         check_decoding(policy.model)
-        rows = rollout.max_batch_rows
+        limits: _Limits = {
+            "max_batch_rows": rollout.max_batch_rows,
+            "fast_decode": rollout.fast_decode,
+            "max_packed_mib": rollout.max_packed_mib,
+        }
         if config.trainer.strategy != "fsdp2":
-            return LocalEngine(policy.model, policy.tokenizer, max_batch_rows=rows)
-        device = build_device(config.trainer)
-        return ReplicaEngine(policy.model, policy.tokenizer, max_batch_rows=rows, device=device)
+            return LocalEngine(policy.model, policy.tokenizer, **limits)
+        return ReplicaEngine(policy.model, policy.tokenizer, device=build_device(config.trainer), **limits)
     from igrpo.assembly.vllm import build_vllm_engine
 
     return build_vllm_engine(config, policy, prompts, run_dir)

@@ -5,16 +5,22 @@ The order is that of Hugging Face's and vLLM's samplers: temperature, then top-k
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 # Constants of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014), as the
 # signed 64-bit integers that torch supports.
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
 _MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
 _MIX_2 = 0x94D049BB133111EB - (1 << 64)
+
+_MIN_VOCABULARY_OF_BLOCKS, _BLOCK = 4096, 256
+#: On the CPU, rows are sampled a few at a time, so that what one operation writes is in the cache for the next: 1 MiB.
+_CACHED_NUMBERS = 1 << 18
+_BELOW_1 = 1 - 2.0**-53
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
@@ -53,6 +59,11 @@ class RowSampling:
     filtered: bool
     greedy: bool
 
+    def rows(self, part: slice) -> RowSampling:
+        """Return the settings of some of the rows."""
+        temperatures, top_ps, top_ks = self.temperatures[part], self.top_ps[part], self.top_ks[part]
+        return replace(self, temperatures=temperatures, top_ps=top_ps, top_ks=top_ks)
+
 
 @dataclass(frozen=True, slots=True)
 class SampledTokens:
@@ -79,21 +90,29 @@ def sample_tokens(logits_BV: Tensor, uniforms_B: Tensor, how: RowSampling) -> Sa
         logits_BV: [B, V], float32.
         uniforms_B: [B], float64 in [0, 1).
     """
-    policy_BV = logits_BV.log_softmax(-1)
-    policy_entropies_B = _entropies(policy_BV)
+    batch, vocabulary = logits_BV.shape
+    rows = max(1, _CACHED_NUMBERS // vocabulary) if logits_BV.device.type == "cpu" else batch
+    if batch <= rows:
+        return _sample(logits_BV, uniforms_B, how)
+    parts = [slice(start, start + rows) for start in range(0, batch, rows)]
+    sampled = [_sample(logits_BV[part], uniforms_B[part], how.rows(part)) for part in parts]
+    return SampledTokens(*(torch.cat([getattr(each, f.name) for each in sampled]) for f in fields(SampledTokens)))
+
+
+def _sample(logits_BV: Tensor, uniforms_B: Tensor, how: RowSampling) -> SampledTokens:
+    """Sample all rows in one pass; see `sample_tokens`."""
+    logprobs_BV = logits_BV.log_softmax(-1)
+    probs_BV = logprobs_BV.exp()
+    entropies_B = policy_entropies_B = _entropies(logprobs_BV, probs_BV)
     broken_B = ~policy_entropies_B.isfinite()
-    logprobs_BV, entropies_B = policy_BV, policy_entropies_B
     if how.tempered or how.filtered:
         scaled_BV = logits_BV / torch.where(how.temperatures > 0, how.temperatures, 1.0)[:, None]
         if how.filtered:
             scaled_BV = _filtered(scaled_BV, how.top_ks, how.top_ps)
         logprobs_BV = scaled_BV.log_softmax(-1)
-        entropies_B = _entropies(logprobs_BV)
-    # float64, so that the rounding of a long sum does not change the sampled token.
-    cumulative_BV = logprobs_BV.exp().cumsum(-1, dtype=torch.float64)
-    thresholds_B = uniforms_B * cumulative_BV[:, -1]
-    tokens_B = torch.searchsorted(cumulative_BV, thresholds_B[:, None], right=True)[:, 0]
-    tokens_B = tokens_B.clamp_(max=logits_BV.shape[-1] - 1)  # NaN sorts last; ``broken`` reports it
+        probs_BV = logprobs_BV.exp()
+        entropies_B = _entropies(logprobs_BV, probs_BV)
+    tokens_B = _inverse(probs_BV, uniforms_B)
     logprobs_B = logprobs_BV.gather(-1, tokens_B[:, None])[:, 0]
     if how.greedy:
         greedy_B = how.temperatures == 0
@@ -103,10 +122,39 @@ def sample_tokens(logits_BV: Tensor, uniforms_B: Tensor, how: RowSampling) -> Sa
     return SampledTokens(tokens_B, logprobs_B, entropies_B, policy_entropies_B, broken_B)
 
 
-def _entropies(logprobs_BV: Tensor) -> Tensor:
+def _inverse(probs_BV: Tensor, uniforms_B: Tensor) -> Tensor:
+    """Return, per row, the token at which the cumulative distribution passes ``uniforms_B``, [B].
+
+    Sums are in float64, so that the rounding of a long sum does not change the sampled token. A large vocabulary is
+    summed in blocks, and only the block of the token token by token: cumulative sums are 30 times as slow as sums.
+    """
+    batch, vocabulary = probs_BV.shape
+    if vocabulary <= _MIN_VOCABULARY_OF_BLOCKS:
+        cumulative_BV = probs_BV.cumsum(-1, dtype=torch.float64)
+        return _passed(cumulative_BV, uniforms_B * cumulative_BV[:, -1])
+    rest = -vocabulary % _BLOCK
+    blocks_BNK = (pad(probs_BV, (0, rest)) if rest else probs_BV).reshape(batch, -1, _BLOCK)
+    cumulative_BN = blocks_BNK.sum(-1, dtype=torch.float64).cumsum(-1)
+    thresholds_B = uniforms_B * cumulative_BN[:, -1]
+    block_B = _passed(cumulative_BN, thresholds_B)
+    rows_B = torch.arange(batch, device=probs_BV.device)
+    before_B = pad(cumulative_BN, (1, 0))[rows_B, block_B]
+    cumulative_BK = blocks_BNK[rows_B, block_B].cumsum(-1, dtype=torch.float64)
+    # By the rounding of its sum, the block may end just below the threshold: then its last token with a mass is taken.
+    inside_B = torch.minimum(thresholds_B - before_B, cumulative_BK[:, -1] * _BELOW_1)
+    return (block_B * _BLOCK + _passed(cumulative_BK, inside_B)).clamp_(max=vocabulary - 1)
+
+
+def _passed(cumulative_BN: Tensor, thresholds_B: Tensor) -> Tensor:
+    """Return the first entry above the threshold; the last one where NaN, which ``broken`` reports, sorts last."""
+    found_B1 = torch.searchsorted(cumulative_BN, thresholds_B[:, None], right=True)
+    return found_B1[:, 0].clamp_(max=cumulative_BN.shape[-1] - 1)
+
+
+def _entropies(logprobs_BV: Tensor, probs_BV: Tensor) -> Tensor:
     """Return the Shannon entropy in nats, [B]; 0 ln 0 counts as 0, NaN is kept."""
     finite_BV = logprobs_BV.clamp_min(torch.finfo(logprobs_BV.dtype).min)
-    return -(logprobs_BV.exp() * finite_BV).sum(-1)
+    return -(probs_BV * finite_BV).sum(-1)
 
 
 def _filtered(logits_BV: Tensor, top_ks_B: Tensor, top_ps_B: Tensor) -> Tensor:

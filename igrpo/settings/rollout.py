@@ -10,9 +10,19 @@ from igrpo.settings.base import Section
 
 
 class LocalRolloutConfig(Section):
+    """The engine in the trainer's process.
+
+    ``fast_decode``: on the CPU, decode Qwen2, Qwen3, Llama and Mistral models by a step that reads the prompt of a
+    group once and has packed weights; other models, and all models if it is false, decode by their own forward. Results
+    are equal up to rounding. ``max_packed_mib`` limits the packed copies of float32 weights, in MiB (0: no copies),
+    which exist during a rollout only.
+    """
+
     name: Literal["local"]
     max_batch_rows: PositiveInt
     pipeline: bool
+    fast_decode: bool
+    max_packed_mib: NonNegativeInt
 
 
 class VllmEngineConfig(Section):

@@ -110,6 +110,56 @@ def test_a_token_without_mass_is_never_drawn() -> None:
     assert sampled.policy_entropies[0].item() == pytest.approx(-p * math.log(p) - (1 - p) * math.log(1 - p), abs=1e-6)
 
 
+@pytest.mark.parametrize("vocabulary", [4096, 4097, 8192, 9999])
+@pytest.mark.parametrize("spread", [0.5, 4.0])
+def test_a_large_vocabulary_is_inverted_like_a_small_one(vocabulary: int, spread: float) -> None:
+    """The token is the first whose exact cumulative mass is above the number, at every block's ends as elsewhere."""
+    rows = 400
+    logits = spread * torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(2))
+    logits[:, ::3] = -torch.inf
+    mass = logits.log_softmax(-1).exp().double()
+    cumulative = mass.cumsum(-1)
+    ends = cumulative[:200, 255::256] / cumulative[:200, -1:]
+    draws = uniforms(torch.arange(rows), torch.zeros(rows).long())
+    draws[:200] = (ends[torch.arange(200), torch.arange(200) % ends.shape[1]] - 1e-12).clamp(0, 1 - 2.0**-53)
+    draws[200:202] = torch.tensor([0.0, 1 - 2.0**-53], dtype=torch.float64)
+    tokens = sample_tokens(logits, draws, how(rows)).tokens
+    expected = torch.searchsorted(cumulative, draws[:, None] * cumulative[:, -1:], right=True)[:, 0]
+    assert torch.equal(tokens, expected)
+    exact_ends = ends[torch.arange(200), torch.arange(200) % ends.shape[1]].clamp(max=1 - 2.0**-53)
+    assert (mass[:200].gather(-1, sample_tokens(logits[:200], exact_ends, how(200)).tokens[:, None]) > 0).all()
+
+
+def test_rows_in_several_passes_are_those_of_single_passes() -> None:
+    rows, vocabulary = 11, 60_000  # 4 rows a pass
+    logits = torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(4))
+    draws = uniforms(torch.arange(rows), torch.zeros(rows).long())
+    mixed = RowSampling(
+        temperatures=torch.linspace(0.0, 2.0, rows),
+        top_ps=torch.linspace(0.5, 1.0, rows, dtype=torch.float64),
+        top_ks=torch.arange(rows),
+        tempered=True,
+        filtered=True,
+        greedy=True,
+    )
+    together = sample_tokens(logits, draws, mixed)
+    for row in range(rows):
+        part = slice(row, row + 1)
+        alone = sample_tokens(logits[part], draws[part], mixed.rows(part))
+        for name in ("tokens", "logprobs", "sampling_entropies", "policy_entropies", "broken"):
+            assert torch.equal(getattr(alone, name), getattr(together, name)[part])
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_unusable_logits_of_a_large_vocabulary_are_reported(bad: float) -> None:
+    logits = torch.zeros(2, 5000)
+    logits[1, slice(None) if bad == -torch.inf else 4000] = bad
+    sampled = sample_tokens(logits, torch.full((2,), 0.5, dtype=torch.float64), how(2))
+    assert sampled.broken.tolist() == [False, True]
+    assert sampled.tokens[0] == 2500
+    assert sampled.tokens[1] < 5000
+
+
 def test_greedy_takes_the_first_largest_and_has_no_randomness() -> None:
     logits = torch.tensor([[0.0, 3.0, 3.0, 1.0]])
     sampled = sample_tokens(logits, torch.tensor([0.99], dtype=torch.float64), how(1, temperature=0.0))

@@ -12,7 +12,8 @@ from transformers import PreTrainedModel
 
 from igrpo.generation.base import SamplingParams
 from igrpo.generation.local.decode_attention import sampling_mode, takes_decode_attention
-from igrpo.generation.local.decode_batch import DecodeBatch, DecodeRow, FinishedRow, embedding_weight, prefill
+from igrpo.generation.local.decode_batch import DecodeBatch, DecodeRow, FinishedRow
+from igrpo.generation.local.prefill import embedding_weight, prefill
 from igrpo.generation.local.windows import OtherStateError, layer_windows
 
 _ATTENTION = ("sdpa", "eager")

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from igrpo.generation.base import SamplingParams
-from igrpo.generation.local.kv_cache import Prefix, SlotCache
-from igrpo.generation.local.windows import DecodeMasks
+from igrpo.generation.local.decode_paths import DecodePath, ModelPath, PathMaker
+from igrpo.generation.local.kv_cache import Prefix
+from igrpo.generation.local.prefill import embedding_weight
 from igrpo.generation.sampling import RowSampling, sample_tokens, uniforms
 
 #: Columns of the integer state of a row: last token, cached tokens, new tokens, their limit, seed, top-k.
@@ -50,35 +52,6 @@ class FinishedRow(Generic[Owner]):
     policy_entropies: tuple[float, ...]
 
 
-def embedding_weight(model: PreTrainedModel) -> Tensor:
-    """Return the input embedding, [V, H]; token ids go to its device, and it has one row per valid id."""
-    weight = model.get_input_embeddings().weight
-    assert isinstance(weight, Tensor)
-    return weight
-
-
-@torch.no_grad()
-def prefill(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Prefix:
-    """Run one forward pass over P right-aligned prompts; only their last positions go through the head."""
-    device = embedding_weight(model).device
-    lengths = [len(prompt) for prompt in prompts]
-    longest = max(lengths)
-    ids_PL = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=device)
-    pads_P = longest - torch.tensor(lengths, device=device)
-    positions_PL = torch.arange(longest, device=device) - pads_P[:, None]
-    ragged = min(lengths) < longest
-    cache = DynamicCache()  # no configuration: layers with a window keep all tokens, and a mask hides the old ones
-    output = model(
-        input_ids=ids_PL,
-        attention_mask=(positions_PL >= 0).long() if ragged else None,
-        position_ids=positions_PL.clamp(min=0),
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    return Prefix.from_cache(cache, lengths, output.logits[:, -1].float())
-
-
 class DecodeBatch(Generic[Owner]):
     """A batch of at most ``max_rows`` rows in the slots 0 .. n-1; a removed row is replaced by the last one.
 
@@ -88,10 +61,10 @@ class DecodeBatch(Generic[Owner]):
 
     def __init__(self, model: PreTrainedModel, max_rows: int) -> None:
         self.rows: list[DecodeRow[Owner]] = []
-        self._model = model
+        #: Makes the path of the next rows that an empty batch takes.
+        self.new_path: PathMaker = partial(ModelPath, model)
         self._device = embedding_weight(model).device
-        self._masks = DecodeMasks(model)
-        self._cache: SlotCache | None = None
+        self._path: DecodePath | None = None
         self._clock = 0
         self._summarise()
         self._integers = torch.zeros(max_rows, _INTEGERS, dtype=torch.long, device=self._device)
@@ -110,9 +83,9 @@ class DecodeBatch(Generic[Owner]):
         """Add rows that continue the prompts ``sources`` of ``prefix``, and sample the first token of each."""
         start = len(self.rows)
         sources_B = torch.tensor(sources, device=self._device)
-        if self._cache is None:
-            self._cache = SlotCache(prefix, len(self._integers))
-        self._cache.insert(prefix, sources_B, start)
+        if self._path is None:
+            self._path = self.new_path(prefix, len(self._integers))
+        self._path.insert(prefix, sources)
         self.rows.extend(rows)
         part = slice(start, len(self.rows))
         state = [(0, row.prompt_length, 0, row.params.max_new_tokens, row.seed, row.params.top_k) for row in rows]
@@ -133,22 +106,13 @@ class DecodeBatch(Generic[Owner]):
         Raises:
             FloatingPointError: the model's logits are NaN or infinite.
         """
-        assert self._cache is not None, "an empty batch has no step"
+        assert self._path is not None, "an empty batch has no step"
         self._clock += 1
         part = slice(0, len(self.rows))
         cached_B = self._integers[part, _CACHED].clone()
-        width = self._longest + self._clock
-        self._cache.begin_step(cached_B, width)
-        output = self._model(
-            input_ids=self._integers[part, _LAST, None],
-            attention_mask=self._masks(cached_B, width),
-            position_ids=cached_B[:, None],
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        logits_BV = self._path.step(self._integers[part, _LAST], cached_B, self._longest + self._clock)
         self._integers[part, _CACHED] += 1
-        return self._sample(part, output.logits[:, -1].float())
+        return self._sample(part, logits_BV)
 
     def remove(self, slots: Sequence[int]) -> None:
         """Remove rows. The last rows take their slots; a batch that becomes empty frees its memory."""
@@ -159,10 +123,10 @@ class DecodeBatch(Generic[Owner]):
             return
         holes = sorted(slot for slot in gone if slot < left)
         last = [slot for slot in range(left, len(self.rows)) if slot not in gone]
+        assert self._path is not None
+        self._path.remove(holes, last, left, self._longest + self._clock)
         if holes:
-            assert self._cache is not None
             targets, sources = (torch.tensor(slots, device=self._device) for slots in (holes, last))
-            self._cache.move(targets, sources, self._longest + self._clock)
             for state in (self._integers, self._temperatures, self._top_ps, self._stops, self._records):
                 state[targets] = state[sources]
             for target, source in zip(holes, last, strict=True):
@@ -174,7 +138,7 @@ class DecodeBatch(Generic[Owner]):
         """Remove all rows and free their memory."""
         self.rows.clear()
         self._summarise()
-        self._cache = None
+        self._path = None
         self._records = self._records[:, :0].clone()
         self._stops = self._stops[:, :0].clone()
 

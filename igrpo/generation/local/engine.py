@@ -19,8 +19,10 @@ from igrpo.generation.driver import Driver, give_up
 from igrpo.generation.local.admission import Admission, Request, prefill_passes, take_admissions
 from igrpo.generation.local.checks import check_model, check_request
 from igrpo.generation.local.decode_attention import sampling_mode, takes_decode_attention
-from igrpo.generation.local.decode_batch import DecodeBatch, DecodeRow, FinishedRow, embedding_weight, prefill
+from igrpo.generation.local.decode_batch import DecodeBatch, DecodeRow, FinishedRow
+from igrpo.generation.local.fast_decode import FastDecode
 from igrpo.generation.local.kv_cache import Prefix
+from igrpo.generation.local.prefill import embedding_weight, prefill
 from igrpo.models.flops import decode_work, model_shape, prefill_work
 from igrpo.phases import phase
 from igrpo.types import Completion
@@ -45,12 +47,16 @@ class LocalEngine:
         *,
         max_batch_rows: int,
         max_prefill_tokens: int = 8192,
+        fast_decode: bool = True,
+        max_packed_mib: int = 2048,
     ) -> None:
-        """Prepare to sample from ``model``, whose weights are read live at each step.
+        """Prepare to sample from ``model``, at the weights that it has when a rollout begins.
 
         Args:
             max_batch_rows: rows decoded together; requests beyond it wait, larger requests are split.
             max_prefill_tokens: padded prompt tokens per prefill pass (a single longer prompt is still accepted).
+            fast_decode: decode Llama-like models on the CPU by `igrpo.generation.local.decode_paths.FusedDecoder`.
+            max_packed_mib: limit of its packed copies of weights; the weights beyond it are used as they are.
 
         Raises:
             ValueError: the model has state other than keys and values of all tokens, or a limit is below 1.
@@ -70,6 +76,7 @@ class LocalEngine:
         config = model.config.get_text_config(decoder=True)
         self._max_positions: int | None = getattr(config, "max_position_embeddings", None)  # some have no limit
         self._swap_attention = takes_decode_attention(model)
+        self._fast_decode = FastDecode(model, enabled=fast_decode, max_packed_bytes=max_packed_mib << 20)
         self._max_rows = max_batch_rows
         self._max_prefill_tokens = max_prefill_tokens
         self._batch: DecodeBatch[Request] = DecodeBatch(model, max_batch_rows)
@@ -104,7 +111,7 @@ class LocalEngine:
         return await request.future
 
     def sync_weights(self, version: int) -> None:
-        """Label all later samples with ``version``; the weights themselves are read live from the trainer.
+        """Label all later samples with ``version``; the weights themselves are the trainer's.
 
         Raises:
             RuntimeError: samples are being decoded; they would mix two policies.
@@ -128,18 +135,21 @@ class LocalEngine:
         finished: list[Request] = []
         with sampling_mode(self._model, self._swap_attention):
             await asyncio.sleep(0)  # let all callers that are ready join the first batch
-            while self._drop_cancelled():
-                started = time.perf_counter()
-                with phase("prefill"):
-                    finished = self._admit_waiting()
-                if self._batch.rows:
-                    with phase("decode"):
-                        finished += self._complete(self._batch.step())
+            started = time.perf_counter()
+            with self._fast_decode.rollout(self._batch):
                 self.busy_seconds += time.perf_counter() - started
-                if self._waiting or self._batch.rows:
-                    self._resolve(finished)
-                    finished = []
-                    await asyncio.sleep(0)
+                while self._drop_cancelled():
+                    started = time.perf_counter()
+                    with phase("prefill"):
+                        finished = self._admit_waiting()
+                    if self._batch.rows:
+                        with phase("decode"):
+                            finished += self._complete(self._batch.step())
+                    self.busy_seconds += time.perf_counter() - started
+                    if self._waiting or self._batch.rows:
+                        self._resolve(finished)
+                        finished = []
+                        await asyncio.sleep(0)
         self._resolve(finished)  # after sampling_mode has ended, so that callers find the model's own state restored
 
     def _drop_cancelled(self) -> bool:

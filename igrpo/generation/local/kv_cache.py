@@ -157,6 +157,7 @@ def _empty(like: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def _resized(old: Tensor, rows: int, columns: int) -> Tensor:
+    """Return a buffer [rows, heads, columns, head_dim] that begins with ``old`` and goes on with zeros."""
     new = _empty(old, rows, columns)
     new[: old.shape[0], :, : old.shape[2]] = old
     return new

@@ -19,12 +19,21 @@ class ReplicaEngine(LocalEngine):
     """
 
     def __init__(
-        self, model: Any, tokenizer: PreTrainedTokenizerBase, *, max_batch_rows: int, device: torch.device
+        self,
+        model: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        max_batch_rows: int,
+        device: torch.device,
+        fast_decode: bool = True,
+        max_packed_mib: int = 2048,
     ) -> None:
         self._source = model
         replica = copy.deepcopy(model).to(device)
         replica.requires_grad_(requires_grad=False)
-        super().__init__(replica, tokenizer, max_batch_rows=max_batch_rows)
+        super().__init__(
+            replica, tokenizer, max_batch_rows=max_batch_rows, fast_decode=fast_decode, max_packed_mib=max_packed_mib
+        )
 
     @torch.no_grad()
     def sync_weights(self, version: int) -> None:

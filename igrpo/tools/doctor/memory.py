@@ -178,8 +178,18 @@ def _rollout(config: RunConfig, shape: Shape, widths: Widths, limit: float) -> P
         (
             Component("keys and values", cache, f"{rows} rows of {longest_row(config):,} tokens"),
             Component("logits of a decode step", rows * shape.vocabulary * _DECODE_LOGITS),
+            *_packed_weights(config, rollout, shape, width),
         ),
     )
+
+
+def _packed_weights(config: RunConfig, rollout: LocalRolloutConfig, shape: Shape, width: float) -> list[Component]:
+    """Return the copies of weights that the fast decode path packs; families that it does not know need none."""
+    if not (on_cpu(config) and rollout.fast_decode and width == FLOAT32 and config.lora.rank == 0):
+        return []
+    packed = FLOAT32 * (shape.parameters - (shape.embedding if shape.head else 0))
+    limit = rollout.max_packed_mib << 20
+    return [Component("packed weights", min(packed, limit), f"rollout.max_packed_mib={rollout.max_packed_mib}")]
 
 
 def _colocated(config: RunConfig, limit: float, *, while_training: bool) -> list[Component]:
