@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-#: Default size of the logits that exist at once. A few more tensors of their size exist with them.
-LOGITS_BYTES = 128 * 2**20
+from igrpo.settings.trainer import rows_of_logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +26,6 @@ class TokenStats:
     logprobs: Float[Tensor, "M"]
     sampling_entropies: Float[Tensor, "M"] | None
     policy_entropies: Float[Tensor, "M"] | None
-
-
-def rows_of_logits(vocabulary: int) -> int:
-    """Return the number of rows of float32 logits that fit `LOGITS_BYTES`, at least one."""
-    return max(1, LOGITS_BYTES // (4 * vocabulary))
 
 
 def entropy_from_logits(logits: Float[Tensor, "*M V"]) -> Float[Tensor, "*M"]:

@@ -8,6 +8,14 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from igrpo.settings.base import Decay, Section, UnitShare
 
+#: Default size of the logits that exist at once. A few more tensors of their size exist with them.
+_LOGITS_BYTES = 128 * 2**20
+
+
+def rows_of_logits(vocabulary: int) -> int:
+    """Return the number of rows of float32 logits that 128 MiB hold, at least one: ``trainer.head_chunk=null``."""
+    return max(1, _LOGITS_BYTES // (4 * vocabulary))
+
 
 class TrainerConfig(Section):
     """Optimization, hardware and batch sizes.

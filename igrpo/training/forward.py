@@ -40,7 +40,7 @@ class PolicyForward:
     """Runs a causal LM's decoder and the output head on completion positions only.
 
     ``temperature`` is the sampling temperature. ``chunk`` limits the number of tokens whose logits exist at a
-    time; None: `igrpo.losses.logprobs.rows_of_logits`.
+    time; None: `igrpo.settings.trainer.rows_of_logits`.
     """
 
     temperature: float

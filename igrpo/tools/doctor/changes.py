@@ -8,8 +8,8 @@ from typing import Any
 
 from igrpo.config.checks import longest_row
 from igrpo.config.schema import RunConfig
-from igrpo.losses.logprobs import rows_of_logits
 from igrpo.settings.rollout import LocalRolloutConfig, VllmColocateConfig, VllmConfig
+from igrpo.settings.trainer import rows_of_logits
 from igrpo.tools.doctor.device import on_cpu
 from igrpo.tools.doctor.shape import Shape
 

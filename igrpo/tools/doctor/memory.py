@@ -11,9 +11,9 @@ import math
 
 from igrpo.config.checks import longest_row
 from igrpo.config.schema import RunConfig
-from igrpo.losses.logprobs import rows_of_logits
 from igrpo.settings.reward import JudgeLocalConfig, JudgeVllmConfig, reward_parts
 from igrpo.settings.rollout import LocalRolloutConfig, VllmColocateConfig
+from igrpo.settings.trainer import rows_of_logits
 from igrpo.tools.doctor.activations import (
     FLOAT32,
     Widths,
