@@ -9,7 +9,7 @@ from igrpo.config.composing.composer import Composer
 
 TYPOS = {
     "trainer.stpes=5": "trainer.stpes: no such setting with trainer=cpu; did you mean 'trainer.steps'?",
-    "steps=5": "steps: no such setting; did you mean 'trainer.steps' or 'model.warm_start.steps'?",
+    "steps=5": "steps: no such setting; did you mean 'trainer.steps' or 'profiling.steps' or 'model.warm_start.steps'?",
     "objective.advantage.basline=mean": (
         "objective.advantage.basline: no such setting; did you mean 'objective.advantage.baseline'?"
     ),
