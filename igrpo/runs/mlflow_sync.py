@@ -78,8 +78,6 @@ class MlflowSync:
         self._status: str | None = None
         self._tried = threading.Event()
         self._closing = threading.Event()
-        self._due = threading.Event()
-        self._delay_s = 0.0
         self._thread = threading.Thread(target=self._loop, name="mlflow-sync", daemon=True)
 
     def start(self, timeout_s: float) -> None:
@@ -87,18 +85,6 @@ class MlflowSync:
         self._thread.start()
         if not self._tried.wait(timeout_s):
             self._complain(f"no answer within {timeout_s:.0f} s")
-
-    def start_later(self, delay_s: float) -> None:
-        """Start the thread, which opens the run after ``delay_s`` seconds, or when ``hurry`` or ``close`` is called.
-
-        MLflow takes more than a second of CPU time to import, which would delay the first step of a short run.
-        """
-        self._delay_s = delay_s
-        self._thread.start()
-
-    def hurry(self) -> None:
-        """End the delay of ``start_later``."""
-        self._due.set()
 
     def put(self, name: str, action: Action) -> None:
         """Have ``sync`` do an action, which may be repeated, on the run. An earlier one of this name is replaced."""
@@ -112,7 +98,6 @@ class MlflowSync:
         """
         self._status = status
         self._closing.set()
-        self._due.set()
         progress = -1
         while self._thread.is_alive() and progress < self._progress:
             progress = self._progress
@@ -145,7 +130,6 @@ class MlflowSync:
         return complete
 
     def _loop(self) -> None:
-        self._due.wait(self._delay_s)
         failures = 0  # in a row
         while True:
             closing, progress, complete = self._closing.is_set(), self._progress, False

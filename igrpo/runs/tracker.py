@@ -37,8 +37,6 @@ class Tracker:
             after this step, and the same MLflow run is reopened. If it does not exist at this address, a new one is
             created and filled from metrics.jsonl.
         interval_s, retry_s: see MlflowSync.
-        open_after_s: MLflow is opened after this time, or with the metrics of the first step after 0 if these are
-            earlier, and the constructor does not wait for it; None: it is opened at once.
         connect_timeout_s: maximum time that the constructor waits for MLflow, in seconds.
         close_timeout_s: time after which ``close`` gives up if MLflow accepts nothing, in seconds.
     """
@@ -56,7 +54,6 @@ class Tracker:
         resume_step: int | None = None,
         interval_s: float = 10.0,
         retry_s: float = 30.0,
-        open_after_s: float | None = None,
         connect_timeout_s: float = 60.0,
         close_timeout_s: float = 60.0,
     ) -> None:
@@ -89,10 +86,7 @@ class Tracker:
                 interval_s=interval_s,
                 retry_s=retry_s,
             )
-            if open_after_s is None:
-                self._sync.start(connect_timeout_s)
-            else:
-                self._sync.start_later(open_after_s)
+            self._sync.start(connect_timeout_s)
 
     @property
     def run(self) -> MlflowRun | None:
@@ -107,8 +101,6 @@ class Tracker:
             DiskFullError: the disk is full.
         """
         self._file.append(step, metrics)
-        if step > 0 and self._sync is not None:
-            self._sync.hurry()
 
     def log_params(self, config: Mapping[str, Any]) -> None:
         """Log a nested config and the swept settings as MLflow parameters. Existing parameters are not changed."""

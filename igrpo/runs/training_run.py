@@ -32,9 +32,6 @@ from igrpo.training.checkpoints import Checkpoint, forget_after, newest_checkpoi
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which MLflow is opened. A short run has done its first step by then.
-_MLFLOW_AFTER_S = 30.0
-
 _NO_CHECKPOINT: Checkpoint | None = None
 
 
@@ -83,7 +80,6 @@ def _tracker(config: RunConfig, run: RunLifecycle, checkpoint: Checkpoint | None
         swept={} if cell is None else cell.swept,
         parent_run_id=None if sweep is None else sweep.mlflow_run_id,
         resume_step=None if not resume else _last_kept_step(checkpoint),
-        open_after_s=_MLFLOW_AFTER_S,
     )
     run.on_end(tracker.close)
     return tracker
