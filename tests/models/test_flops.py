@@ -88,7 +88,7 @@ def test_every_known_family_agrees_with_torch(family: str) -> None:
     shape = model_shape(model)
     assert shape.exact
     ids = torch.randint(3, 40, (B, L))
-    forward, hidden = counted(lambda: decoder_hidden(model, ids, torch.ones_like(ids)))
+    forward, hidden = counted(lambda: decoder_hidden(model, {"input_ids": ids}))
     head, logits = counted(lambda: model.get_output_embeddings()(hidden[:, P - 1 : L - 1]))
     backward, _ = counted(logits.square().sum().backward)
     # Torch counts whole squares of scores, since the kernel computes and masks those of tokens that come later; we
