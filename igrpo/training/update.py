@@ -101,6 +101,7 @@ class Updater:
                     skipped += 1
                 else:
                     steps.append(OptimizerStep(metrics, norm))
+        optimizer.zero_grad()  # the next rollout has their memory
         sampler = total([output.sampler for output in measured])
         cross_prompt = None
         if self.objective.cross_prompt is not None:

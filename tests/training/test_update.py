@@ -123,6 +123,13 @@ def test_micro_batches_do_not_change_the_gradient(budget: int, aggregation: str)
     assert split.metrics == pytest.approx(result.metrics, rel=1e-5)
 
 
+def test_gradients_leave_their_memory_to_the_next_rollout() -> None:
+    model = qwen()
+    optimizer, _ = update(model, [rows()], lr=0.1)
+    assert optimizer.seen
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
 def test_rows_without_advantage_count_only_in_the_denominators() -> None:
     model, flat = qwen(), rows(count=4)
     flat = [
