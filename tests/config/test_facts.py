@@ -56,7 +56,8 @@ def test_too_few_steps_to_learn_anything(changes: dict[str, Any], said: str | No
 
 
 def test_numbers_of_grpo() -> None:
-    table, _ = facts({"completions_per_question": 8, "trainer.questions_per_step": 4}, "algorithm=grpo")
+    changes = {"completions_per_question": 8, "trainer.questions_per_step": 4, "trainer.tokens_per_microbatch": 8192}
+    table, _ = facts(changes, "algorithm=grpo")
     assert table["completions per question"] == "8 answers"
     assert table["completions per step"] == "32, of which 32 are trained on"
     assert table["updates per step"] == "1 (1 pass x 1 minibatch)"
