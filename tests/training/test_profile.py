@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,9 @@ def trace(folder: Path) -> list[dict[str, Any]]:
     return events
 
 
-def test_three_steps_give_a_trace_and_a_table(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_three_steps_give_a_trace_and_a_table(tmp_path: Path) -> None:
     _, shown = profiled(tmp_path, 3)
-    assert "profiler_start" not in capfd.readouterr().err
+    assert os.environ["KINETO_LOG_LEVEL"]  # read at the first trace of a process, which may be another test's
     assert files(tmp_path) == FILES
     found = record(tmp_path)
     assert (found["steps"], found["traced_steps"]) == (1, [2, 3])
