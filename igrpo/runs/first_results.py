@@ -44,13 +44,13 @@ class FirstResults:
     """Kept results of the evaluations before training, by split.
 
     Args:
-        decisive: all that decides the results; only its hash is kept.
+        decisive: all that decides the results; only its hash, ``digest``, is kept.
         folder: where the results are.
     """
 
     def __init__(self, decisive: Mapping[str, Any], folder: Path) -> None:
         text = json.dumps(decisive, sort_keys=True)
-        self._folder, self._digest = folder, hashlib.sha256(text.encode()).hexdigest()[:32]
+        self._folder, self.digest = folder, hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def load(self, split: str) -> EvaluationResult | None:
         """Return the kept result; None if there is none, or (with a warning) if it is broken."""
@@ -75,7 +75,7 @@ class FirstResults:
             log.warning("the evaluation before training is not kept for later runs: %s", error)
 
     def _path(self, split: str) -> Path:
-        return self._folder / f"{split}-{self._digest}.json"
+        return self._folder / f"{split}-{self.digest}.json"
 
 
 def first_results(config: RunConfig, parts: Parts, prints: Fingerprints) -> FirstResults | None:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from igrpo.models.flops import Work, row_work
-from igrpo.models.prefix_tree import PrefixTree, tree_arguments
+from igrpo.models.prefix_tree import PrefixTree
+from igrpo.models.tree_attention import tree_arguments
 from igrpo.training.packing import pack, sorted_rows, split_packed
 from igrpo.training.rows import Row
 
@@ -34,7 +35,7 @@ class PaddedInputs:
 
 @dataclass(frozen=True, slots=True)
 class PackedInputs:
-    """One sequence of L tokens without padding. ``tree`` says which tokens attend to which."""
+    """A single packed sequence of L tokens, without padding, and the tree that defines its attention mask."""
 
     token_ids_L: Tensor
     positions_L: Tensor

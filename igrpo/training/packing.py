@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from igrpo.models.prefix_tree import Node, PrefixTree, tree_problem
+from igrpo.models.prefix_tree import Node, PrefixTree
+from igrpo.models.tree_support import tree_problem
 from igrpo.settings.trainer import TrainerConfig
 from igrpo.training.rows import Row
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 
-from igrpo.models.prefix_tree import Node, PrefixTree, tree_attention
+from igrpo.models.prefix_tree import Node, PrefixTree
+from igrpo.models.tree_attention import tree_attention
 
 #: A prompt with three completions, a lone row, and a prompt with a completion and a longer prompt of two completions.
 NODES = (

@@ -80,7 +80,7 @@ def parts() -> Parts:
 def digest(changes: dict[str, Any], parts: Parts, prints: Fingerprints = PRINTS) -> str:
     found = first_results(config({**SMALL_MODEL, "evaluation.reuse_first": True, **changes}), parts, prints)
     assert found is not None
-    return found._digest
+    return found.digest
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from igrpo.models.prefix_tree import tree_problem
+from igrpo.models.tree_support import tree_problem
 from igrpo.training.batching import collate, collate_packed
 from igrpo.training.forward import PolicyForward, check_head
 from igrpo.training.packing import sorted_rows

@@ -149,5 +149,5 @@ def test_a_model_that_cannot_share_says_so_once(caplog: pytest.LogCaptureFixture
 
 def test_a_wrong_tree_is_found_by_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """A family that ignores the tree, or attends across completions, must not pass for one that follows it."""
-    monkeypatch.setattr("igrpo.models.prefix_tree._CHECKED", PrefixTree((Node(0, 9, 9),)))
+    monkeypatch.setattr("igrpo.models.tree_support._CHECKED", PrefixTree((Node(0, 9, 9),)))
     assert not packs_rows(qwen(), trainer())

@@ -77,7 +77,7 @@ class ModelPath:
 
 
 class _FusedLayer:
-    """One layer's weights as projections: query, key and value are one, gate and up are followed by their product."""
+    """Projections of one layer. Query, key and value are a single projection; gate, up and down are separate ones."""
 
     def __init__(self, layer: Layer, packed: Packer) -> None:
         self.qkv: Projection = packed(layer.query, layer.key, layer.value)

@@ -53,7 +53,7 @@ def make_spans(
 
 
 def row_places(spans: Sequence[PromptSpan], rows: int) -> Tensor | None:
-    """Return where the result of each row lies in the spans' concatenated places, [rows]; None: in the rows' order."""
+    """Return the index of each row in the concatenated output of the spans, [rows]; None if the order is the same."""
     places, offset = [0] * rows, 0
     for span in spans:
         for i, group in enumerate(span.members):
