@@ -42,6 +42,7 @@ class TrainerConfig(Section):
     tokens_per_microbatch: PositiveInt
     head_chunk: PositiveInt | None
     share_prefixes: bool
+    lean_layers: bool
     learning_rate: PositiveFloat
     betas: tuple[Decay, Decay] = Field(strict=False)
     adam_eps: PositiveFloat

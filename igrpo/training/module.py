@@ -16,6 +16,7 @@ from igrpo.generation.base import Sleeper
 from igrpo.losses import Objective
 from igrpo.metrics.alarms import Alarms
 from igrpo.models.flops import model_shape
+from igrpo.models.lean_layers import LeanLayers
 from igrpo.phases import phase
 from igrpo.settings.trainer import TrainerConfig
 from igrpo.training.checkpoint_content import PlainState, check_names, trained_tensors
@@ -96,6 +97,7 @@ class IGRPOModule(lightning.LightningModule):
                 type(policy).__name__,
             )
         self._packed = packs_rows(policy, trainer)
+        self._lean = LeanLayers(policy if trainer.lean_layers else None)
         self._control = entropy_control(objective.settings)
         buffer = objective.settings.overlong_buffer
         self._overlong = None if buffer is None else Overlong(collector.params.max_new_tokens, buffer)
@@ -131,7 +133,8 @@ class IGRPOModule(lightning.LightningModule):
                 self.recorder.record(step, rollouts_S)
         with self.budget.phase("update"):
             try:
-                result = self._updater().run(rows_S, self._optimizer(), entropy_coefficient)
+                with self._lean.active():
+                    result = self._updater().run(rows_S, self._optimizer(), entropy_coefficient)
             except NonFiniteError as error:
                 raise self._failure(step, rollouts_S, str(error), _ADVICE) from None
         with self.budget.phase("weight_sync"):

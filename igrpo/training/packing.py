@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 from igrpo.models.prefix_tree import Node, PrefixTree
@@ -68,19 +68,31 @@ def sorted_rows(rows: Sequence[Row]) -> list[Row]:
 
 
 def split_packed(rows: Sequence[Row], token_budget: int) -> list[list[Row]]:
-    """Sort rows and split them into micro-batches of at most ``token_budget`` packed tokens, or of one longer row."""
+    """Sort rows and split them into micro-batches of at most ``token_budget`` packed tokens, or of one longer row.
+
+    A prompt is computed once per micro-batch that it is in, so the cuts are those with the fewest tokens in all, and
+    among these the fewest micro-batches.
+    """
+    rows = sorted_rows(rows)
+    shared = [0, *(_shared(one.prompt_ids, other.prompt_ids) for one, other in pairwise(rows))]
+    # best[end]: tokens and number of the micro-batches of rows[:end], and the start of the last one
+    best: list[tuple[int, int, int]] = [(0, 0, 0)]
+    for end in range(1, len(rows) + 1):
+        options: list[tuple[int, int, int]] = []
+        tokens = 0  # of rows[start:end] as one micro-batch
+        for start in range(end - 1, -1, -1):
+            tokens += rows[start].length - (shared[start + 1] if start + 1 < end else 0)
+            if options and tokens > token_budget:
+                break
+            options.append((best[start][0] + tokens, best[start][1] + 1, start))
+        best.append(min(options))
     parts: list[list[Row]] = []
-    tokens = 0
-    for row in sorted_rows(rows):
-        size = row.length
-        new = size - _shared(parts[-1][-1].prompt_ids, row.prompt_ids) if parts else size
-        if parts and tokens + new <= token_budget:
-            parts[-1].append(row)
-            tokens += new
-        else:
-            parts.append([row])
-            tokens = size
-    return parts
+    end = len(rows)
+    while end:
+        start = best[end][2]
+        parts.append(rows[start:end])
+        end = start
+    return parts[::-1]
 
 
 def pack(rows: Sequence[Row]) -> Packed:

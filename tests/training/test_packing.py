@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise, product
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +73,28 @@ def test_micro_batches_hold_their_budget_and_every_row(given_rows: list[Row], bu
     assert sorted(id(one) for part in parts for one in part) == sorted(map(id, given_rows))
     assert all(len(part) == 1 or len(pack(part).token_ids) <= budget for part in parts)
     assert all(batch.mask_BT.sum() for batch in micro_batches(given_rows, budget, 0, packed=True))
+
+
+@given(rows().filter(lambda found: len(found) <= 7), st.integers(5, 200))
+def test_micro_batches_have_the_fewest_tokens(given_rows: list[Row], budget: int) -> None:
+    """Against all ways of cutting the sorted rows."""
+
+    def tokens(part: list[Row]) -> int:
+        return len(pack(part).token_ids) + len(part)  # a row counts with its last token, which is not packed
+
+    ordered, found = sorted_rows(given_rows), []
+    for chosen in product((False, True), repeat=len(ordered) - 1):
+        cuts = [0, *(i + 1 for i, cut in enumerate(chosen) if cut), len(ordered)]
+        parts = [ordered[start:end] for start, end in pairwise(cuts)]
+        if all(len(part) == 1 or tokens(part) <= budget for part in parts):
+            found.append((sum(map(tokens, parts)), len(parts)))
+    split = split_packed(given_rows, budget)
+    assert (sum(map(tokens, split)), len(split)) == min(found)
+
+
+def test_a_group_that_fits_is_not_cut() -> None:
+    group = [row(tuple(range(first, first + 40)), (3,) * 10) for first in (0, 1) for _ in range(4)]
+    assert [len(part) for part in split_packed(group, 100)] == [4, 4]
 
 
 def test_targets_and_predictors_belong_together() -> None:
