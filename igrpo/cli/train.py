@@ -20,7 +20,7 @@ _EXAMPLES = (
     "igrpo train experiment=quickstart algorithm=grpo seed=1",
     "igrpo train experiment=compare data.path=FILE model.name_or_path=DIRECTORY --plan",
     "igrpo train resume=RUN_DIR trainer.steps=200",
-    "igrpo train experiment=quickstart sweep=grpo_vs_igrpo",
+    "igrpo train experiment=chains sweep=grpo_vs_igrpo",
     "igrpo train sweep=grpo_vs_igrpo hydra/launcher=joblib hydra.launcher.n_jobs=4",
     "igrpo train sweep=grpo_vs_igrpo tuned=SEARCH_DIR,SEARCH_DIR",
 )

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from igrpo.config.checks import longest_row
 from igrpo.config.plan_facts import answered_once, most_rows, other_questions, split, trained_on
 from igrpo.config.schema import RunConfig
+from igrpo.evaluation.rounds import round_ends
 from igrpo.messages import count
 from igrpo.settings.data import GeneratedDataConfig
 
@@ -100,7 +101,7 @@ def _tokens(config: RunConfig) -> Iterator[tuple[str, str]]:
 def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
     trainer, evaluation, data = config.trainer, config.evaluation, config.data
     yield "training", f"{trainer.steps:,} steps, {_samples(config)}"
-    ways = [f"{evaluation.samples} samples each"]
+    ways = [f"{evaluation.samples} samples each{_by_need(config)}"]
     ways += ["greedy"] if evaluation.greedy else []
     ways += ["draft-conditioned"] if evaluation.draft_conditioned else []
     ways += [f"best of {evaluation.oracle_drafts} drafts (oracle)"] if evaluation.oracle_drafts else []
@@ -113,6 +114,16 @@ def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
         "evaluation",
         f"{development} development questions {when}, {test} test questions before and after; " + ", ".join(ways),
     )
+
+
+def _by_need(config: RunConfig) -> str:
+    """Describe by how many samples evaluations of the development split may stop, if they may."""
+    evaluation = config.evaluation
+    first = round_ends(evaluation.samples, evaluation.oracle_drafts)[0]
+    if evaluation.interval_width is None or first == evaluation.samples:
+        return ""
+    points = f"{100 * evaluation.interval_width:g} points"
+    return f" (development: from {first}, until the 95 % interval is narrower than {points})"
 
 
 def evaluation_questions(config: RunConfig) -> tuple[int, int]:

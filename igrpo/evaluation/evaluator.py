@@ -3,7 +3,7 @@
 There are three accuracies. The first one is the main result:
 
 single-shot
-    Mean accuracy of ``samples`` sampled answers to the bare question. Greedy decoding is reported in addition.
+    Mean accuracy of k sampled answers to the bare question. If requested, greedy decoding is reported in addition.
 draft-conditioned
     The same samples serve as drafts, without further sampling of drafts. Refinement j sees draft j and not its reward.
     The comparison is fair, because one sampled draft is shown and no gold answer is used.
@@ -15,18 +15,28 @@ draft-conditioned, oracle
 An answer counts as right if the reward says so. An answer whose check was refused, timed out or crashed, or that the
 reward could not score, counts as not right (``outcomes`` has the shares of these cases). All seeds are functions of
 (seed, question, kind of sample, index), so evaluations of one run differ only in the weights.
+
+With an interval width, samples are drawn in rounds until the 95 % interval of the single-shot accuracy is narrower than
+that, or k reaches ``samples``. Then the drawn samples are refined; refinements do not decide when to stop. All
+questions have the same k, and their samples are the first k of an evaluation without an interval width (so are their
+scores, unless the reward compares the completions of a call, which has those of one round). The criterion is the width
+and not the mean, but the width is largest at an accuracy of 1/2, so stopping moves the mean a little away from 1/2: in
+simulations (32 to 256 questions, k 2 to 16) by at most a quarter of the standard error of the first round, with
+coverage of the interval as without stopping (0.94 to 0.98).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, TypeVar
 
-from igrpo.distributed import gather_shares, share
-from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, summarise
+from igrpo.distributed import from_main, gather_shares, share
+from igrpo.evaluation.checks import check_settings
+from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, estimate_answers, summarise
+from igrpo.evaluation.rounds import is_narrow, round_ends
 from igrpo.generation.base import Engine, SamplingParams, complete
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward, checked_score
@@ -40,6 +50,21 @@ _BARE, _REFINEMENT = 1, 2
 _R = TypeVar("_R")
 
 
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """Answers to the bare question, sampled and (None: not asked for) greedy."""
+
+    question: Question
+    single_shot: Answers
+    greedy: Answers | None
+
+    def extended(self, later: _Answered) -> _Answered:
+        """Return the answers with the samples of a later round behind them."""
+        first, second = self.single_shot, later.single_shot
+        together = Answers(first.completions + second.completions, first.scores + second.scores)
+        return replace(self, single_shot=together)
+
+
 class Evaluator:
     """Measures the engine's current policy on fixed questions, with fixed seeds.
 
@@ -49,14 +74,16 @@ class Evaluator:
         prompts: builds the bare and the refinement prompt.
         questions: the Q held-out questions, with unique ids.
         sampling: parameters of the sampled answers; greedy decoding uses their length limit and stop tokens.
-        samples: k, the number of sampled answers per question.
+        samples: k, the number of sampled answers per question; with ``interval_width``, the maximum.
         greedy: also decode one greedy answer per question.
         draft_conditioned: refine each of the k samples once.
         oracle_drafts: N, the number of drafts from which the oracle selects; 0 disables the oracle.
         seed: the run's seed.
-        wrap: used for bit-exact evaluation. ``wrap(engine, calls)`` returns the engine for all bare questions, or for
-            all refinements, on which exactly ``calls`` calls of ``sample`` are made. These calls may wait for each
-            other (as in `BatchBarrier`).
+        interval_width: width (a difference of shares) below which the interval of the single-shot accuracy ends the
+            sampling. None: always ``samples`` per question.
+        wrap: used for bit-exact evaluation. ``wrap(engine, calls)`` returns the engine for all bare questions of a
+            round, or for all refinements, on which exactly ``calls`` calls of ``sample`` are made. These calls may
+            wait for each other (as in `BatchBarrier`).
 
     Raises:
         ValueError: a setting that cannot be evaluated.
@@ -75,9 +102,10 @@ class Evaluator:
         draft_conditioned: bool,
         oracle_drafts: int,
         seed: int,
+        interval_width: float | None = None,
         wrap: Callable[[Engine, int], Engine] | None = None,
     ) -> None:
-        _check(questions, sampling, samples, oracle_drafts)
+        check_settings(questions, sampling, samples, oracle_drafts, interval_width)
         self._engine = engine
         self._reward = reward
         self._prompts = prompts
@@ -88,6 +116,7 @@ class Evaluator:
         self._draft_conditioned = draft_conditioned
         self._oracle_drafts = oracle_drafts
         self._seed = seed
+        self._interval_width = interval_width
         self._wrap = wrap
 
     async def run(self) -> EvaluationResult:
@@ -100,23 +129,57 @@ class Evaluator:
             ValueError: a prompt does not fit the model, or the reward gives no verdicts.
         """
         questions = share(self._questions)
-        refinements = self._samples if self._draft_conditioned else 0
-        if self._oracle_drafts:
-            refinements += self._samples // self._oracle_drafts
+        if self._interval_width is None:
+            records = await self._all_samples(questions)
+            return summarise(gather_shares(records), self._reward.name)
+        answered, k = await self._rounds(questions, self._interval_width)
+        engine = self._wrapped_engine(self._refinements(k) * len(questions))
+        records = await _together([self._refine(answers, engine) for answers in answered])
+        return summarise(gather_shares(records), self._reward.name, stopped=k < self._samples)
+
+    async def _all_samples(self, questions: Sequence[Question]) -> list[QuestionRecord]:
+        """Draw all samples of each question at once, and refine them as soon as this question's are scored."""
         for_bare = self._wrapped_engine((2 if self._greedy else 1) * len(questions))
-        for_refinements = self._wrapped_engine(refinements * len(questions))
-        records = await _together([self._evaluate(question, for_bare, for_refinements) for question in questions])
-        return summarise(gather_shares(records), self._reward.name)
+        for_refinements = self._wrapped_engine(self._refinements(self._samples) * len(questions))
 
-    async def _evaluate(self, question: Question, for_bare: Engine, for_refinements: Engine) -> QuestionRecord:
+        async def evaluate(question: Question) -> QuestionRecord:
+            answers = await self._answer(question, range(self._samples), for_bare, greedy=self._greedy)
+            return await self._refine(answers, for_refinements)
+
+        return await _together([evaluate(question) for question in questions])
+
+    async def _rounds(self, questions: Sequence[Question], width: float) -> tuple[list[_Answered], int]:
+        """Draw samples in rounds until the interval is narrower than ``width``; return the answers and k.
+
+        The verdicts of all processes decide, and the main process's decision holds for all.
+        """
+        answered: list[_Answered] = []
+        for start, end in pairwise([0, *round_ends(self._samples, self._oracle_drafts)]):
+            greedy = self._greedy and start == 0
+            engine = self._wrapped_engine((2 if greedy else 1) * len(questions))
+            calls = [self._answer(question, range(start, end), engine, greedy=greedy) for question in questions]
+            drawn = await _together(calls)
+            answered = [old.extended(new) for old, new in zip(answered, drawn, strict=True)] if start else drawn
+            scores = gather_shares([Answers((), answers.single_shot.scores) for answers in answered])
+            if from_main(is_narrow(estimate_answers(scores), width)):
+                break
+        return answered, end
+
+    async def _answer(self, question: Question, samples: range, engine: Engine, *, greedy: bool) -> _Answered:
         bare = self._prompts.question_prompt(question)
-        asked = [complete(for_bare, bare, self._sampling, self._seeds(question, _BARE, range(self._samples)))]
-        if self._greedy:
+        asked = [complete(engine, bare, self._sampling, self._seeds(question, _BARE, samples))]
+        if greedy:
             params = replace(self._sampling, temperature=0.0, top_p=1.0, top_k=0)
-            asked.append(complete(for_bare, bare, params, self._seeds(question, "greedy", [0])))
-        answered = [await self._scored(question, completions) for completions in await _together(asked)]
-        single_shot = answered[0]
+            asked.append(complete(engine, bare, params, self._seeds(question, "greedy", [0])))
+        scored = [await self._scored(question, completions) for completions in await _together(asked)]
+        return _Answered(question, scored[0], scored[1] if greedy else None)
 
+    def _refinements(self, k: int) -> int:
+        """Return the number of refinements of the k samples of a question."""
+        return (k if self._draft_conditioned else 0) + (k // self._oracle_drafts if self._oracle_drafts else 0)
+
+    async def _refine(self, answered: _Answered, engine: Engine) -> QuestionRecord:
+        question, single_shot = answered.question, answered.single_shot
         # Draft j -> refinement j; then the oracle's picks. One request per refinement, since all prompts differ.
         drafts = single_shot.completions if self._draft_conditioned else ()
         fair = [self._prompts.refinement_prompt(question, [draft]) for draft in drafts]
@@ -125,12 +188,12 @@ class Evaluator:
             question, "oracle", range(len(oracle))
         )
         requests = zip(fair + oracle, seeds, strict=True)
-        calls = [complete(for_refinements, prompt, self._sampling, [seed]) for prompt, seed in requests]
+        calls = [complete(engine, prompt, self._sampling, [seed]) for prompt, seed in requests]
         refinements = [completion for (completion,) in await _together(calls)]
         return QuestionRecord(
             question=question,
             single_shot=single_shot,
-            greedy=answered[1] if self._greedy else None,
+            greedy=answered.greedy,
             draft_conditioned=await self._scored(question, refinements[: len(fair)]) if fair else None,
             draft_conditioned_oracle=await self._scored(question, refinements[len(fair) :]) if oracle else None,
             drafts_cut=sum(prompt.draft_tokens_cut > 0 for prompt in fair),
@@ -167,25 +230,3 @@ async def _together(calls: Sequence[Coroutine[Any, Any, _R]]) -> list[_R]:
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
-
-
-def _check(questions: Sequence[Question], sampling: SamplingParams, samples: int, oracle_drafts: int) -> None:
-    if not questions:
-        raise ValueError("evaluation has no questions; give it a held-out split with at least one")
-    twice = [name for name, count in Counter(question.id for question in questions).items() if count > 1]
-    if twice:
-        raise ValueError(
-            f"evaluation question id '{twice[0]}' is used more than once; ids seed the sampling: make them unique"
-        )
-    if samples < 1:
-        raise ValueError(f"evaluation.samples={samples} must be at least 1")
-    if sampling.temperature <= 0:
-        raise ValueError(
-            f"evaluation.temperature={sampling.temperature} is not positive; the headline accuracy is sampled: set a "
-            "temperature above 0 and read .../greedy/accuracy for greedy decoding"
-        )
-    if oracle_drafts < 0 or oracle_drafts > samples:
-        raise ValueError(
-            f"evaluation.oracle_drafts={oracle_drafts} must be between 0 (off) and evaluation.samples={samples}, "
-            "whose answers are the drafts"
-        )

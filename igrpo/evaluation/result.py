@@ -36,8 +36,10 @@ EVALUATION_METRIC_DOCS: dict[str, str] = {
     **{f"{name}/accuracy": f"share; right, mean over questions: {text}" for name, text in _ESTIMATES.items()},
     **{f"{name}/low": "share; lower end of the accuracy's 95 % interval" for name in _ESTIMATES},
     **{f"{name}/high": "share; upper end of the accuracy's 95 % interval" for name in _ESTIMATES},
-    "single_shot/pass_at_k": "share; questions with at least one right answer in k",
-    "single_shot/majority_at_k": "share; questions whose most frequent answer of k is right, ties in expectation",
+    "single_shot/samples": "samples per question; k, which evaluation.interval_width may have kept small",
+    "single_shot/pass_at_k": "share; questions with at least one right answer in k (not if stopped at a smaller k)",
+    "single_shot/majority_at_k": "share; questions whose most frequent answer of k is right, ties in expectation "
+    "(likewise)",
     "single_shot/length_mean": "tokens; completion length, mean",
     "single_shot/truncated_share": "share; completions that the token limit ended",
     "draft_conditioned/cut_share": "share; drafts whose middle was cut out to fit the draft budget",
@@ -97,6 +99,8 @@ class QuestionResult:
 class EvaluationResult:
     """Result of ``Evaluator.run``. None: that part is off, has no data, or no answer has a score.
 
+    ``pass_at_k`` and ``majority_at_k`` are None, too, if the evaluation stopped before its largest k.
+
     Entropies (nats, temperature 1) are means over tokens: of the single-shot samples (``answer_entropy``) and of the
     draft-conditioned ones (``refinement_entropy``). Lengths (tokens), truncation and outcomes (shares) are those of the
     single-shot samples. ``draft_cut_share`` is the share of drafts whose middle was cut out to fit the draft budget.
@@ -135,6 +139,7 @@ class EvaluationResult:
                     f"{name}/high": estimate.high,
                 }
         metrics |= {
+            "single_shot/samples": None if self.single_shot is None else float(self.single_shot.samples),
             "single_shot/pass_at_k": self.pass_at_k,
             "single_shot/majority_at_k": self.majority_at_k,
             "answer/entropy": self.answer_entropy,
@@ -149,8 +154,11 @@ class EvaluationResult:
         return {f"{prefix}/{name}": value for name, value in metrics.items() if value is not None}
 
 
-def summarise(records: Sequence[QuestionRecord], reward_name: str) -> EvaluationResult:
+def summarise(records: Sequence[QuestionRecord], reward_name: str, *, stopped: bool = False) -> EvaluationResult:
     """Compute the result from the records of all questions, in their order.
+
+    ``stopped`` is True if fewer samples were drawn than an evaluation may draw. The metrics that depend on k are left
+    out then, so that values of different k never share a curve.
 
     Raises:
         ValueError: the reward gives no verdicts, so there is no accuracy to report.
@@ -167,7 +175,7 @@ def summarise(records: Sequence[QuestionRecord], reward_name: str) -> Evaluation
             f"reward '{reward_name}' left Score.correct unknown on all {len(scores)} evaluation answers; accuracy "
             "needs a reward that tells right from wrong"
         )
-    single_shot = _estimate(sampled)
+    single_shot = estimate_answers(sampled)
     if single_shot is None:
         log.warning(
             "reward '%s' could score none of the %d evaluation answers: there is no accuracy", reward_name, len(scores)
@@ -176,9 +184,9 @@ def summarise(records: Sequence[QuestionRecord], reward_name: str) -> Evaluation
     votes = [[score.answer for score in answers.scores] for answers in sampled]
     has_answers = any(answer is not None for row in votes for answer in row)
     everything = [answers for record in records for answers in _parts(record)]
-    greedy = _estimate([record.greedy for record in records])
-    draft_conditioned = _estimate([record.draft_conditioned for record in records])
-    oracle = _estimate([record.draft_conditioned_oracle for record in records])
+    greedy = estimate_answers([record.greedy for record in records])
+    draft_conditioned = estimate_answers([record.draft_conditioned for record in records])
+    oracle = estimate_answers([record.draft_conditioned_oracle for record in records])
     per_question = [
         QuestionResult(
             id=record.question.id,
@@ -192,8 +200,8 @@ def summarise(records: Sequence[QuestionRecord], reward_name: str) -> Evaluation
     ]
     return EvaluationResult(
         single_shot=single_shot,
-        pass_at_k=None if single_shot is None else pass_at_k(correct, k=len(correct[0])),
-        majority_at_k=majority_at_k(votes, correct) if has_answers else None,
+        pass_at_k=None if stopped or single_shot is None else pass_at_k(correct, k=len(correct[0])),
+        majority_at_k=None if stopped or not has_answers else majority_at_k(votes, correct),
         greedy=greedy,
         draft_conditioned=draft_conditioned,
         draft_conditioned_oracle=oracle,
@@ -222,8 +230,8 @@ def _parts(record: QuestionRecord) -> list[Answers]:
     return [answers for answers in parts if answers is not None]
 
 
-def _estimate(answers_Q: Sequence[Answers | None]) -> AccuracyEstimate | None:
-    """Return the accuracy of one part, or None if it is off or has no scores (0 would be misleading)."""
+def estimate_answers(answers_Q: Sequence[Answers | None]) -> AccuracyEstimate | None:
+    """Return the accuracy of one part with its interval. None: it is off or has no scores (0 would be misleading)."""
     present = [answers for answers in answers_Q if answers is not None]
     scored = any(score.outcome != "unscored" for answers in present for score in answers.scores)
     return estimate_accuracy([answers.correct for answers in present]) if scored else None

@@ -148,7 +148,7 @@ def build_callbacks(
     def is_done(step: int, split: Split) -> bool:
         return recorder is not None and recorder.has_evaluation(step, split)
 
-    development = assembly.build_evaluator(config, source.development, parts)
+    development = assembly.build_development_evaluator(config, source.development, parts)
     final = {"test": assembly.build_evaluator(config, source.test, parts)} | {
         name: assembly.build_benchmark_evaluator(config, name, questions, parts)
         for name, questions in source.benchmarks.items()

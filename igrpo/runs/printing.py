@@ -105,7 +105,8 @@ def _accuracy_table(summary: Mapping[str, Any], title: str) -> Table:
     of_k = f"mean of {single['samples_per_question']}" if _has(single, "samples_per_question") else "sampled"
     table.add_row(f"single-shot, {of_k}", *_accuracies(single))
     greedy = {"before": single.get("greedy_before"), "after": single.get("greedy_after")}
-    table.add_row("single-shot, greedy", *_accuracies(greedy))
+    if any(value is not None for value in greedy.values()):
+        table.add_row("single-shot, greedy", *_accuracies(greedy))
     table.add_row("draft-conditioned", *_accuracies(summary.get("draft_conditioned") or {}))
     for name, *cells in _worth_rows(summary.get("draft_worth") or {}):
         table.add_row(f"  {name}", *cells)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 UnitShare = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+OpenShare = Annotated[float, Field(gt=0, lt=1)]
 TopP = Annotated[float, Field(gt=0, le=1)]
 
 

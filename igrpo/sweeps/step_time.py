@@ -54,8 +54,8 @@ def measure_step(config: RunConfig) -> StepTime:
         Exception: any error that stops a run.
     """
     asked = min(config.evaluation.questions, _QUESTIONS)
-    # all evaluations are to be measured, and nothing is to be slowed down
-    evaluation = {"every": _STEPS, "questions": asked, "benchmarks": {}, "reuse_first": False}
+    # All evaluations are to be measured, with all samples: an interval over so few questions would be too wide to stop.
+    evaluation = {"every": _STEPS, "questions": asked, "benchmarks": {}, "reuse_first": False, "interval_width": None}
     short = config.model_copy(
         update={
             "trainer": config.trainer.model_copy(update={"steps": _STEPS}),

@@ -310,9 +310,22 @@ def _evaluation(name: str, folder: Path) -> None:
     assert len(result.per_question) == 2
     assert len(result.per_question[0].single_shot) == config.evaluation.samples == 4
     assert len(config.evaluation.benchmarks) == (6 if name == "paper" else 0)
-    assert result.greedy is not None
+    assert result.greedy is None  # evaluation.greedy=false
     assert result.draft_conditioned is not None
     assert result.draft_conditioned_oracle is None  # evaluation.oracle_drafts=0
+
+
+def test_the_development_split_alone_stops_by_need() -> None:
+    config = composed({"sampling.max_completion_tokens": 4, "evaluation.interval_width": 0.99})
+    parts, questions = _parts(config), [question(name=name) for name in "abcdef"]
+    try:
+        stopped = asyncio.run(assembly.build_development_evaluator(config, questions, parts).run())
+        whole = asyncio.run(assembly.build_evaluator(config, questions, parts).run())
+    finally:
+        parts.reward.close()
+    assert [len(one.single_shot) for one in stopped.per_question] == 6 * [2]
+    assert [len(one.single_shot) for one in whole.per_question] == 6 * [4]
+    assert [one.single_shot for one in stopped.per_question] == [one.single_shot[:2] for one in whole.per_question]
 
 
 @pytest.mark.parametrize(("pipeline", "barriers"), [(False, 2), (True, 0)])

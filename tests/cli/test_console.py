@@ -65,6 +65,13 @@ def test_summary() -> None:
     assert lines[-3:] == ["Run directory:  /runs/x", "MLflow UI:      mlflow ui", "Run in MLflow:  http://link"]
 
 
+def test_greedy_decoding_has_a_row_only_if_it_was_evaluated() -> None:
+    single = {name: value for name, value in SUMMARY["single_shot"].items() if not name.startswith("greedy")}
+    lines = printed(print_summary, SUMMARY | {"single_shot": single}, Path("x"), None, None)
+    assert row(lines, "single-shot, mean of 4")
+    assert not any("greedy" in line for line in lines)
+
+
 def test_what_the_judge_took_is_in_the_cost_table() -> None:
     used = SUMMARY | {"judge": {"input_tokens": 12345, "output_tokens": 678, "cost": 0.03105}}
     lines = printed(print_summary, used, Path("x"), None, None)

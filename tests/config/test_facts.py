@@ -165,11 +165,25 @@ def test_notes_of_what_the_objective_adds() -> None:
 def test_evaluation_row() -> None:
     table, _ = facts({"evaluation.questions": 100, "data.test": 30, "evaluation.oracle_drafts": 3})
     assert table["evaluation"] == (
-        "100 development questions every 20 steps, 30 test questions before and after; 4 samples each, greedy, "
+        "100 development questions every 20 steps, 30 test questions before and after; 4 samples each, "
         "draft-conditioned, best of 3 drafts (oracle)"
     )
-    plain, _ = facts({"evaluation.greedy": False, "evaluation.draft_conditioned": False})
-    assert plain["evaluation"].endswith("; 4 samples each")
+    greedy, _ = facts({"evaluation.greedy": True, "evaluation.draft_conditioned": False})
+    assert greedy["evaluation"].endswith("; 4 samples each, greedy")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "4 samples each (development: from 2, until the 95 % interval is narrower than 12.5 points)"),
+        ({"evaluation.oracle_drafts": 3}, "4 samples each (development: from 3, until "),
+        ({"evaluation.samples": 2}, "2 samples each, draft"),
+        ({"evaluation.interval_width": None}, "4 samples each, draft"),
+    ],
+)
+def test_the_evaluation_row_says_from_how_many_samples_it_may_stop(changes: dict[str, Any], told: str) -> None:
+    table, _ = facts({"evaluation.interval_width": 0.125, **changes})
+    assert told in table["evaluation"]
 
 
 def test_one_update_makes_clipping_inert_and_several_do_not() -> None:

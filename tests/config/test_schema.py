@@ -40,6 +40,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("budget.max_flops", -1e9, "budget.max_flops=-1000000000.0: input should be greater than 0"),
     ("budget.max_sample", 1, "budget.max_sample: no such setting; did you mean 'max_samples'?"),
     ("evaluation.top_p", 0.0, "evaluation.top_p=0.0: input should be greater than 0"),
+    ("evaluation.interval_width", 0.0, "evaluation.interval_width=0.0: input should be greater than 0"),
+    ("evaluation.interval_width", 1.0, "evaluation.interval_width=1.0: input should be less than 1"),
     ("algorithm.train_on", ["drafts"], "algorithm.train_on.0='drafts': not one of 'draft', 'refine' or 'internalize'"),
     ("algorithm.train_on", [], "algorithm.train_on=[]: tuple should have at least 1 item"),
     ("schema_version", 1, "schema_version=1: not one of 5"),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from igrpo.evaluation.estimators import accuracy_interval
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.evaluation.result import EvaluationResult
 from igrpo.generation.base import Engine, SamplingParams
@@ -100,3 +101,10 @@ def run(engine: Engine, **changes: object) -> EvaluationResult:
 def token(question_id: str, stage: int | str, sample: int) -> str:
     """Return the answer of the engine for this seed."""
     return str(1 + derive_seed("evaluation", 11, question_id, stage, sample) % 4)
+
+
+def widths(result: EvaluationResult) -> dict[int, float]:
+    """The width of the interval of the first k samples."""
+    rows = [question.single_shot for question in result.per_question]
+    ends = {k: accuracy_interval([row[:k] for row in rows]) for k in range(1, len(rows[0]) + 1)}
+    return {k: high - low for k, (low, high) in ends.items()}

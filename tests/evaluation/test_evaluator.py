@@ -224,6 +224,8 @@ def test_the_batch_barrier_as_wrap_changes_nothing(settings: dict[str, object]) 
         ({"sampling": replace(SAMPLING, temperature=0.0)}, "evaluation.temperature=0.0 is not positive"),
         ({"oracle_drafts": 5}, "oracle_drafts=5 .* evaluation.samples=4"),
         ({"oracle_drafts": -1}, "oracle_drafts=-1"),
+        ({"interval_width": 0.0}, "evaluation.interval_width=0.0 must be between 0 and 1"),
+        ({"interval_width": 1.0}, "evaluation.interval_width=1.0 must be between 0 and 1"),
     ],
 )
 def test_settings_that_cannot_be_evaluated(settings: dict[str, object], message: str) -> None:

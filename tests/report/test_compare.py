@@ -64,6 +64,18 @@ def test_differences_are_paired_by_seed_and_problem(plain: Report) -> None:
     assert c.minimum_detectable_effect == pytest.approx(statistics.minimum_detectable_effect(estimate, 0.8))
 
 
+def test_runs_of_different_numbers_of_samples_are_paired_by_their_shares(tmp_path: Path) -> None:
+    write_condition(tmp_path, "grpo", GRPO, "algorithm=grpo")
+    write_condition(tmp_path, "igrpo", IGRPO, samples=8, changes={"evaluation.samples": 8})
+    found = report_of(tmp_path)
+    (c,) = of_metric(found.comparisons)
+    assert c.seed_differences == pytest.approx({0: -0.75 / 4, 1: -1.0 / 4, 2: -0.75 / 4})
+    d_SQ = [[i - g for g, i in zip(GRPO[seed], IGRPO[seed], strict=True)] for seed in GRPO]
+    estimate = statistics.crossed_estimate(d_SQ, 0.95)
+    assert c.interval == pytest.approx((estimate.low, estimate.high))
+    assert {final.condition: final.samples_per_problem for final in of_metric(found.finals)} == {"grpo": 4, "igrpo": 8}
+
+
 def test_holm_corrects_within_a_metric(tmp_path: Path) -> None:
     write_condition(tmp_path, "grpo", GRPO, "algorithm=grpo")
     for name, selection in (("a", "random"), ("b", "worst"), ("c", "best")):

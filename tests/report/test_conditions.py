@@ -44,7 +44,8 @@ COSTS: list[Mapping[str, Any]] = [
     {"run_name": "other", "tracking.uri": None, "tracking.experiment": "x", "checkpoint.every": 1},
     {"trainer.threads": 7, "trainer.device": "auto", "trainer.tokens_per_microbatch": 9999, "trainer.head_chunk": 64},
     {"evaluation.every": 1, "evaluation.questions": 3, "evaluation.samples": 9, "evaluation.oracle_drafts": 2},
-    {"evaluation.greedy": False, "rollout.max_batch_rows": 3, "reward.workers": 5, "reward.cache_size": 1},
+    {"evaluation.greedy": True, "evaluation.interval_width": 0.2},
+    {"evaluation.reuse_first": True, "rollout.max_batch_rows": 3, "reward.workers": 5, "reward.cache_size": 1},
 ]
 
 

@@ -89,6 +89,7 @@ def digest(changes: dict[str, Any], parts: Parts, prints: Fingerprints = PRINTS)
         {"seed": 1},
         {"evaluation.samples": 3},
         {"evaluation.questions": 3},
+        {"evaluation.interval_width": 0.2},
         {"sampling.max_completion_tokens": 9},
         {"rollout.max_batch_rows": 7},
         {"prompt.max_draft_tokens": 30},
