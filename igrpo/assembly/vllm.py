@@ -31,6 +31,9 @@ FOLDER, SERVER_LOG = "vllm", "server.log"
 #: Attention head sizes that vLLM's CPU kernels support.
 _CPU_HEAD_SIZES = frozenset({32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512})
 
+#: Names under which configurations have the number of experts.
+_EXPERTS = ("num_experts", "moe_num_experts", "n_routed_experts", "num_local_experts")
+
 Rollout = TypeVar("Rollout", bound=VllmConfig)
 
 
@@ -80,6 +83,7 @@ def _server_engine(
         if distributed.is_main():
             require_vllm()
             check_cpu_heads(policy.model.config)
+            check_cpu_experts(policy.model.config, rollout.data_parallel_size)
             own = rollout.model_copy(update={"weights_dir": str(weights_dir.absolute())})
             served = served_model(config, policy, folder / "model")
             server = start_server(served, own, max_model_len=longest, seed=config.seed, log_file=folder / SERVER_LOG)
@@ -160,4 +164,22 @@ def check_cpu_heads(model_config: Any) -> None:
             f"the model has attention heads of {size} values, and vLLM on a CPU computes heads of "
             f"{', '.join(map(str, sorted(_CPU_HEAD_SIZES)))}: use rollout=local, or another shape (model=tiny: hidden "
             "divided by heads)"
+        )
+
+
+def check_cpu_experts(model_config: Any, data_parallel_size: int) -> None:
+    """Check that vLLM can run several engines of the model on a CPU. With a GPU nothing is checked.
+
+    Engines of a mixture-of-experts model share its experts, which takes a collective that vLLM has on GPUs only.
+
+    Raises:
+        ValueError: it cannot; the message names the setting.
+    """
+    if torch.cuda.is_available() or data_parallel_size == 1:
+        return
+    config = model_config.get_text_config(decoder=True)
+    if any(getattr(config, name, None) for name in _EXPERTS):
+        raise ValueError(
+            f"rollout.data_parallel_size={data_parallel_size}: on a CPU vLLM does not run several engines of a "
+            f"mixture-of-experts model ({config.model_type}); set it to 1"
         )

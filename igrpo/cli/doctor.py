@@ -38,7 +38,12 @@ def parser() -> Parser:
         help=f"device whose speed and memory are assumed: {', '.join(DEVICES)} (default: a100)",
     )
     add("--mean-tokens", type=count, metavar="N", help="mean length of a completion (default: half of the maximum)")
-    add("--server-devices", type=count, metavar="N", help="devices of a vLLM server (default: rollout.tensor_parallel)")
+    add(
+        "--server-devices",
+        type=count,
+        metavar="N",
+        help="devices of a vLLM server (default: rollout.tensor_parallel x rollout.data_parallel_size)",
+    )
     loading = made.add_mutually_exclusive_group()
     loading.add_argument("--load", action="store_true", help="load the model, however large, to check it")
     loading.add_argument("--no-load", action="store_true", help="neither load the model nor ask the reward")

@@ -30,7 +30,9 @@ _NOTES = """\
 Settings of a server (all are in conf/rollout/vllm_server.yaml)
   rollout.host, rollout.port   address; other addresses than those of this machine need rollout.allow_remote=true and a
                                key in the environment variable rollout.api_key_env, on both sides
-  rollout.weights_dir          a folder that the server and a training on another machine share"""
+  rollout.weights_dir          a folder that the server and a training on another machine share
+  rollout.data_parallel_size   engines behind the address; a node of 8 GPUs with a model that takes 4 of them:
+                               rollout.tensor_parallel=4 rollout.data_parallel_size=2"""
 
 #: Default settings for a judge, so that its model name is enough. The prompt is a placeholder: a judge uses none.
 _OF_A_JUDGE = ("model=huggingface", "prompt=boxed")
@@ -110,7 +112,13 @@ def _serve(config: RunConfig, folder: Path, *, for_judge: bool) -> int:
 
 def _start(config: RunConfig, folder: Path) -> Supervisor:
     from igrpo.assembly import build_policy, build_prompts
-    from igrpo.assembly.vllm import check_cpu_heads, longest_sequence, served_model, with_trainer_dtype
+    from igrpo.assembly.vllm import (
+        check_cpu_experts,
+        check_cpu_heads,
+        longest_sequence,
+        served_model,
+        with_trainer_dtype,
+    )
     from igrpo.generation.vllm.launch import start_server
     from igrpo.runs.console import get_console
 
@@ -118,6 +126,7 @@ def _start(config: RunConfig, folder: Path) -> Supervisor:
     try:
         policy = build_policy(config, get_console())
         check_cpu_heads(policy.model.config)
+        check_cpu_experts(policy.model.config, config.rollout.data_parallel_size)
         served = served_model(config, policy, folder / "model")
         longest = longest_sequence(config, build_prompts(config.prompt, policy.tokenizer))
         del policy  # the server loads its own copy

@@ -33,6 +33,17 @@ class Sleeper(Protocol):
 
 
 @runtime_checkable
+class Replicated(Protocol):
+    """An engine that distributes its requests over several replicas of the model."""
+
+    async def sample_on_every_replica(
+        self, prompt_ids: Sequence[int], params: SamplingParams, seed: int
+    ) -> tuple[Completion, ...]:
+        """Return one completion per replica, in the order of their data-parallel ranks, all of the same seed."""
+        ...
+
+
+@runtime_checkable
 class Engine(Protocol):
     """Samples completions from the current policy.
 
@@ -89,3 +100,12 @@ async def complete(
     """Sample completions of ``prompt``, one per seed; their texts begin with what the prompt opened."""
     completions = await engine.sample(prompt.token_ids, params, seeds)
     return tuple(replace(c, text=prompt.opened + c.text, opened=prompt.opened) for c in completions)
+
+
+async def sample_on_every_replica(
+    engine: Engine, prompt_ids: Sequence[int], params: SamplingParams, seed: int
+) -> tuple[Completion, ...]:
+    """Sample one completion from every replica of the model behind ``engine``; most engines have one."""
+    if isinstance(engine, Replicated):
+        return await engine.sample_on_every_replica(prompt_ids, params, seed)
+    return await engine.sample(prompt_ids, params, [seed])

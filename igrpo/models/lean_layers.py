@@ -31,7 +31,8 @@ class _RMSNorm(torch.autograd.Function):
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         inverse = norm.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
         ctx.save_for_backward(x, weight, inverse)
-        return (x * inverse).mul_(weight)
+        normed: Tensor = x * inverse
+        return normed.mul_(weight)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
@@ -132,9 +133,10 @@ def _lean_form(module: Any) -> Callable[..., Tensor] | None:
         width = len(module.weight)
     elif {"gate_proj", "up_proj", "down_proj"} <= parts.keys() and not parameters:
         lean = _mlp_forward
-        if type(module.down_proj) is not nn.Linear or module.down_proj.bias is not None or _has_hooks(module.down_proj):
+        down = parts["down_proj"]
+        if type(down) is not nn.Linear or dict(down.named_parameters()).keys() != {"weight"} or _has_hooks(down):
             return None
-        width = module.down_proj.out_features
+        width = down.out_features
     else:
         return None
     device = next(module.parameters()).device

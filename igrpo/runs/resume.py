@@ -39,6 +39,7 @@ CHANGEABLE = (
     "rollout.weights_dir",
     "rollout.transfer",
     "rollout.concurrency",
+    "rollout.data_parallel_size",
     "rollout.request_timeout_s",
     "rollout.ready_timeout_s",
     "rollout.max_restarts",

@@ -64,6 +64,7 @@ class VllmServerConfig(VllmConfig):
     ``weights_dir`` is a folder that trainer and server can both access (null: a folder of the run, for a server on the
     same machine). ``api_key_env`` names the environment variable that holds the key. ``max_restarts`` is the maximum
     number of times within one step that the run waits for a server that died, up to ``ready_timeout_s`` each time.
+    ``data_parallel_size`` is the number of engines behind the address, each on ``tensor_parallel`` GPUs of its own.
     """
 
     name: Literal["vllm_server"]
@@ -74,6 +75,7 @@ class VllmServerConfig(VllmConfig):
     api_key_env: str
     transfer: Literal["auto", "path", "nccl"]
     weights_dir: str | None
+    data_parallel_size: PositiveInt
     concurrency: PositiveInt
     request_timeout_s: PositiveFloat
     ready_timeout_s: PositiveFloat

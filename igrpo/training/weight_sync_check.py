@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from igrpo import distributed
-from igrpo.generation.base import RECEIVED, Engine, SamplingParams
+from igrpo.generation.base import RECEIVED, Engine, SamplingParams, sample_on_every_replica
 from igrpo.models.weights import fingerprint, named_weights
 from igrpo.seeding import derive_seed
 from igrpo.training.batching import collate
 from igrpo.training.event_loop import run_coroutine
 from igrpo.training.forward import PolicyForward
 from igrpo.training.rows import Row
+from igrpo.types import Completion
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ class WeightSyncError(RuntimeError):
 class WeightSyncCheck:
     """Compares the log-probs of engine and trainer on a text sampled from a fixed prompt, with a fixed seed.
 
+    An engine of several data-parallel replicas samples a text on each of them, and all are compared.
     The mean difference over its tokens must not exceed ``tolerance`` (nats). Rounding errors alone are far below it. At
     a small learning rate, a tensor that is not synced differs by little at first and is detected only after some steps.
     The first check of a run therefore also compares the fingerprint of every tensor, which is exact. It detects,
@@ -44,7 +45,9 @@ class WeightSyncCheck:
     pad_id: int
 
     def check(self, version: int, policy: Any, run_policy: Any, device: torch.device, *, exact: bool = False) -> float:
-        """Check the engine of this process; return the mean difference of log-probs. Every process must call this.
+        """Check the engine of this process; return the mean difference of log-probs, the largest of its replicas.
+
+        Every process must call this.
 
         Args:
             run_policy: the module that runs the policy's forward pass.
@@ -52,39 +55,44 @@ class WeightSyncCheck:
 
         Raises:
             WeightSyncError: in any process, the difference exceeds the tolerance, the sample is from another version,
-                or a fingerprint differs. The message names the tensors of this process's engine that differ.
+                or a fingerprint differs. The message names the replicas, and the tensors of this process's engine, that
+                differ.
         """
-        gap, sampled_version = self._gap(version, run_policy, device)
-        gaps, versions = zip(*distributed.gather((gap, sampled_version)), strict=True)
-        right = max(gaps) <= self.tolerance and set(versions) == {version}
-        if right and not exact:
-            return gap
+        mine = self._canaries(version, run_policy, device)
+        canaries = [(*canary, rank) for found in distributed.gather(mine) for rank, canary in enumerate(found)]
+        wrong = [canary for canary in canaries if canary[0] > self.tolerance or canary[1] != version]
+        largest = max(gap for gap, _ in mine)
+        if not wrong and not exact:
+            return largest
         compared = _compare(self.engine, policy)
         compared.log_gaps(version)
-        if right and not any(distributed.gather(bool(compared.differ))):
-            return gap
-        stale = next((other for other in versions if other != version), version)
+        if not wrong and not any(distributed.gather(bool(compared.differ))):
+            return largest
+        stale = next((other for _, other, _ in wrong if other != version), version)
+        ranks = ", ".join(map(str, sorted({rank for _, _, rank in wrong})))
         raise WeightSyncError(
-            f"after weight sync {version} the engine's log-probs of a fixed text are {max(gaps):.3g} nats per token "
-            f"away from the trainer's (rollout.canary_tolerance={self.tolerance:g}), and its sample says version "
-            f"{stale}; {compared}. The run stops, since it would train on samples of another policy"
+            f"after weight sync {version} the engine's log-probs of a fixed text are "
+            f"{max(gap for gap, _, _ in canaries):.3g} nats per token away from the trainer's "
+            f"(rollout.canary_tolerance={self.tolerance:g}), and its sample says version {stale}"
+            f"{f' (of data-parallel rank {ranks})' if ranks and len(mine) > 1 else ''}; {compared}. The run stops, "
+            "since it would train on samples of another policy"
         )
 
     @torch.no_grad()
-    def _gap(self, version: int, run_policy: Any, device: torch.device) -> tuple[float, int]:
+    def _canaries(self, version: int, run_policy: Any, device: torch.device) -> list[tuple[float, int]]:
+        """Sample the fixed text on every replica of this process's engine; return the mean gaps and the versions."""
         params = SamplingParams(self.temperature, 1.0, 0, self.tokens, ())
         seed = derive_seed("canary", version)
-        completion = run_coroutine(_sample(self.engine, self.prompt_ids, params, seed))
+        completions = run_coroutine(sample_on_every_replica(self.engine, self.prompt_ids, params, seed))
+        return [(self._gap(completion, run_policy, device), completion.policy_version) for completion in completions]
+
+    def _gap(self, completion: Completion, run_policy: Any, device: torch.device) -> float:
         row = Row(self.prompt_ids, completion.token_ids, completion.logprobs, 0.0, valid=True)
         batch = collate([row], self.pad_id).to(device)
-        forward = PolicyForward(params.temperature, self.chunk)
+        forward = PolicyForward(self.temperature, self.chunk)
         gaps = (forward(run_policy, batch).logprobs_BT - batch.sampler_logprobs_BT).abs()
         gap = float(gaps.double().mean())
-        return gap if gap == gap else float("inf"), completion.policy_version  # noqa: PLR0124 (NaN)
-
-
-async def _sample(engine: Engine, prompt: Sequence[int], params: SamplingParams, seed: int) -> Any:
-    return (await engine.sample(prompt, params, [seed]))[0]
+        return gap if gap == gap else float("inf")  # noqa: PLR0124 (NaN)
 
 
 @dataclass(slots=True)

@@ -6,11 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoConfig, AutoTokenizer, LlamaConfig, Qwen3Config
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    DeepseekV3Config,
+    GptOssConfig,
+    LlamaConfig,
+    MixtralConfig,
+    Qwen3Config,
+    Qwen3MoeConfig,
+)
 
 from igrpo.assembly import build_policy, build_prompts
 from igrpo.assembly.policy import Policy
-from igrpo.assembly.vllm import build_vllm_engine, check_cpu_heads, longest_sequence, served_model, with_trainer_dtype
+from igrpo.assembly.vllm import (
+    build_vllm_engine,
+    check_cpu_experts,
+    check_cpu_heads,
+    longest_sequence,
+    served_model,
+    with_trainer_dtype,
+)
 from igrpo.generation.vllm.server import VllmServerEngine
 from tests.composed import config
 
@@ -60,6 +76,22 @@ def test_heads_that_vllm_cannot_compute_on_a_cpu_are_refused(monkeypatch: pytest
     check_cpu_heads(Qwen3Config(hidden_size=96, num_attention_heads=4, head_dim=64))
     with pytest.raises(ValueError, match=r"heads of 24 values.*32, 64"):
         check_cpu_heads(LlamaConfig(hidden_size=96, num_attention_heads=4))
+
+
+def test_several_engines_of_a_mixture_of_experts_are_refused_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    experts = [Qwen3MoeConfig(), MixtralConfig(), DeepseekV3Config(), GptOssConfig()]
+    for model_config in (*experts, Qwen3Config(), LlamaConfig()):
+        check_cpu_experts(model_config, 1)
+    for model_config in (Qwen3Config(), LlamaConfig()):
+        check_cpu_experts(model_config, 2)
+    for model_config in experts:
+        with pytest.raises(
+            ValueError, match=rf"rollout\.data_parallel_size=2: .*\({model_config.model_type}\); set it to 1"
+        ):
+            check_cpu_experts(model_config, 2)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    check_cpu_experts(experts[0], 2)
 
 
 def test_a_server_that_runs_already_needs_no_vllm_here(policy: Policy, tmp_path: Path) -> None:

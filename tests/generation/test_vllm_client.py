@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from igrpo.generation.base import Engine
+from igrpo.generation.base import Engine, Replicated
 from igrpo.generation.vllm.client import LostError, VllmClient, parse_answer
 from igrpo.generation.vllm.server import VllmServerEngine
 from igrpo.models.flops import decode_work, model_shape, prefill_work
@@ -246,6 +246,30 @@ def test_no_more_requests_at_a_time_than_asked_for(make: Make, server: FakeServe
 
     asyncio.run(several())
     assert server.most_at_a_time == 3
+
+
+@pytest.mark.parametrize("engines", [1, 2, 3])
+def test_a_sample_of_every_engine_by_its_rank(make: Make, server: FakeServer, engines: int) -> None:
+    server.engines = engines
+    engine = make()
+    assert isinstance(engine, Replicated)
+    engine.sync_weights(3)
+    completions = asyncio.run(engine.sample_on_every_replica(PROMPT, PARAMS, 100))
+    assert [completion.token_ids for completion in completions] == expected((100,)) * engines
+    assert {completion.policy_version for completion in completions} == {3}
+    ranks = list(range(engines)) if engines > 1 else [None]
+    assert sorted(map(str, server.ranks)) == sorted(map(str, ranks))
+    server.ranks.clear()
+    ask(engine)
+    assert set(server.ranks) == {None}  # vLLM's balancer chooses
+
+
+def test_a_restarted_server_with_another_number_of_engines(make: Make, server: FakeServer) -> None:
+    engine = make()
+    for version, engines in enumerate((2, 1, 3)):
+        server.engines = engines
+        engine.sync_weights(version)
+        assert len(asyncio.run(engine.sample_on_every_replica(PROMPT, PARAMS, 1))) == engines
 
 
 def test_the_work_is_counted(make: Make, model: PreTrainedModel) -> None:

@@ -1,102 +1,15 @@
-"""The gate in front of vLLM, called as vLLM's web server would call it, with an engine that records its calls."""
+"""The gate in front of vLLM: its key, its weights, the order of its calls."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from igrpo.generation.vllm.middleware import GENERATE_PATH, WeightGate
-
-
-class FakeVllm:
-    """vLLM's engine client: records the calls; the one named ``fails`` raises."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.fails: str | None = None
-        self.version: str | None = None
-        self.labels = [{"a": "float32:1"}]
-        self.vllm_config = SimpleNamespace(
-            device_config=SimpleNamespace(device_type="cpu"),
-            weight_transfer_config=None,
-            parallel_config=SimpleNamespace(world_size_across_dp=1),
-        )
-
-    async def _note(self, name: str) -> None:
-        self.calls.append(name)
-        await asyncio.sleep(0)
-        if self.fails == name:
-            raise KeyError(name)
-
-    async def pause_generation(self, *, mode: str, clear_cache: bool) -> None:
-        await self._note(f"pause {mode}")
-
-    async def resume_generation(self) -> None:
-        await self._note("resume")
-
-    async def reset_prefix_cache(self) -> bool:
-        await self._note("reset")
-        return self.fails != "no reset"
-
-    async def update_weight_version(self, version: str) -> None:
-        await self._note("version")
-        self.version = version
-
-    async def start_weight_update(self) -> None:
-        await self._note("start")
-
-    async def finish_weight_update(self) -> None:
-        await self._note("finish")
-
-    async def collective_rpc(self, method: str, args: tuple[Any, ...] = ()) -> list[Any]:
-        await self._note(method)
-        return self.labels
-
-
-class Served:
-    """The gate, what is behind it, and what came back of a request."""
-
-    def __init__(self) -> None:
-        self.engine = FakeVllm()
-        self.reached: list[str] = []
-        self.gate = WeightGate(self._behind)
-
-    async def _behind(self, scope: Any, receive: Any, send: Any) -> None:
-        self.reached.append(scope.get("path", scope["type"]))
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"{}"})
-
-    async def ask(
-        self, method: str, path: str, body: Any = None, *, key: str | None = None, weights: str | None = None
-    ) -> tuple[int, Any]:
-        headers = [] if key is None else [(b"Authorization", f"Bearer {key}".encode())]
-        headers += [] if weights is None else [(b"X-Igrpo-Weights", weights.encode())]
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        parts = [content[: len(content) // 2], content[len(content) // 2 :]]
-        sent: list[Any] = []
-
-        async def receive() -> Any:
-            part = parts.pop(0)
-            return {"type": "http.request", "body": part, "more_body": bool(parts)}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        app = SimpleNamespace(state=SimpleNamespace(engine_client=self.engine))
-        scope = {"type": "http", "method": method, "path": path, "headers": headers, "app": app}
-        await self.gate(scope, receive, send)
-        return sent[0]["status"], json.loads(sent[1]["body"])
-
-    def load(self, path: Path, label: str) -> tuple[int, Any]:
-        return asyncio.run(self.ask("POST", "/igrpo/weights", {"path": str(path), "label": label}))
-
-    def samples(self, weights: str | None) -> int:
-        return asyncio.run(self.ask("POST", GENERATE_PATH, {}, weights=weights))[0]
+from igrpo.generation.vllm.middleware import GENERATE_PATH
+from tests.generation.vllm_gate import Served
 
 
 @pytest.fixture
@@ -129,8 +42,8 @@ def test_other_paths_need_no_weights_unless_they_ask_for_some(served: Served) ->
 
 def test_the_order_of_a_load(served: Served, file: Path) -> None:
     served.load(file, "run-1")
-    assert served.engine.calls == ["pause abort", "igrpo_load_file", "reset", "version", "resume"]
-    assert served.engine.version == "run-1"
+    assert served.engine.calls == ["pause abort", "igrpo_load_file", "igrpo_report", "reset", "version", "resume"]
+    assert [rank.version for rank in served.engine.ranks] == ["run-1"]
 
 
 def test_the_order_of_a_transfer(served: Served) -> None:
@@ -139,7 +52,7 @@ def test_the_order_of_a_transfer(served: Served) -> None:
     assert served.samples("run-1") == 409
     served.engine.calls.clear()
     asyncio.run(served.ask("POST", "/igrpo/transfer/finish", {"label": "run-1", "names": ["a"]}))
-    assert served.engine.calls == ["finish", "igrpo_adopt", "reset", "version", "resume"]
+    assert served.engine.calls == ["finish", "igrpo_adopt", "igrpo_report", "reset", "version", "resume"]
     assert served.samples("run-1") == 200
 
 
@@ -168,7 +81,7 @@ def test_what_several_clients_ask_for_is_loaded_once(served: Served, file: Path)
     assert served.engine.calls.count("igrpo_load_file") == 1
 
 
-@pytest.mark.parametrize("fails", ["igrpo_load_file", "reset", "no reset", "version"])
+@pytest.mark.parametrize("fails", ["igrpo_load_file", "igrpo_report", "reset", "no reset", "version"])
 def test_a_failed_load_leaves_no_weights_and_a_working_server(served: Served, file: Path, fails: str) -> None:
     served.load(file, "run-1")
     served.engine.fails = fails
@@ -229,10 +142,3 @@ def test_every_start_has_a_name_of_its_own(served: Served) -> None:
     _, second = asyncio.run(Served().ask("GET", "/igrpo/weights"))
     assert first == same
     assert first["boot"] != second["boot"]
-
-
-def test_weights_that_two_workers_received_otherwise_are_nobodys(served: Served) -> None:
-    same, other = "float32:1:received", "float32:2:received"
-    served.engine.labels = [{"a": same, "b": same, "c": same}, {"a": same, "b": other}]
-    _, reply = asyncio.run(served.ask("GET", "/igrpo/fingerprints"))
-    assert reply["fingerprints"] == {"a": same, "b": f"{other}|{same}", "c": f"{same}|-"}

@@ -11,6 +11,7 @@ import torch
 from igrpo.generation.vllm import environment
 from igrpo.generation.vllm.environment import require_vllm, server_variables, undisturbed_process
 from igrpo.generation.vllm.launch import (
+    check_devices,
     check_exposure,
     is_loopback,
     judge_command,
@@ -81,6 +82,31 @@ def test_the_settings_reach_the_command_line() -> None:
     assert {"--enforce-eager", "--no-enable-prefix-caching", "--trust-remote-code"} <= set(parts)
     assert {"--enforce-eager", "--no-enable-prefix-caching"}.isdisjoint(command())
     assert parts[:3] == [parts[0], "-m", "vllm.entrypoints.openai.api_server"]
+
+
+def test_several_engines_have_one_address_and_one_gate() -> None:
+    for parts in (command(data_parallel_size=2, tensor_parallel=4),
+                  judge_command(ServedModel("m"), rollout(data_parallel_size=2, tensor_parallel=4), seed=5, port=8)):  # fmt: skip
+        told = {
+            name: option(parts, name) for name in ("data-parallel-size", "tensor-parallel-size", "api-server-count")
+        }
+        assert told == {"data-parallel-size": "2", "tensor-parallel-size": "4", "api-server-count": "1"}
+    assert option(command(), "data-parallel-size") == "1"
+
+
+def test_engines_need_as_many_gpus_as_they_have_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = {"data_parallel_size": 3, "tensor_parallel": 4}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    check_devices(rollout(**changes))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 12)
+    check_devices(rollout(**changes))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 11)
+    expected = r"rollout\.data_parallel_size=3 engines of rollout\.tensor_parallel=4 .*need 12 GPUs, and 11 are visible"
+    with pytest.raises(ValueError, match=expected):
+        start_server(ServedModel("m"), rollout(**changes), max_model_len=8, seed=0, log_file=Path("never"))
+    with pytest.raises(ValueError, match=expected):
+        start_judge_server(ServedModel("m"), rollout(**changes), seed=0, log_file=Path("never"))
 
 
 @pytest.mark.parametrize("cuda", [False, True])

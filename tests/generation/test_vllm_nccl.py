@@ -149,6 +149,16 @@ def test_the_weights_of_the_moment_go_over_without_a_file(
     assert group.ended
 
 
+def test_the_group_has_a_rank_for_every_worker_of_every_engine(
+    start: Any, server: FakeServer, groups: list[NcclSender]
+) -> None:
+    server.engines, server.workers = 2, 8
+    engine = start()
+    engine.sync_weights(0)
+    assert groups[0].info.world_size == 1 + 8
+    assert len(asyncio.run(engine.sample_on_every_replica(PROMPT, params(max_new_tokens=NEW), 1))) == 2
+
+
 @pytest.mark.parametrize("reason", ["path", "no CUDA there", "no NCCL there", "no CUDA here", "no vLLM", "own server"])
 def test_else_it_is_a_file(
     reason: str, start: Any, server: FakeServer, groups: list[NcclSender], monkeypatch: pytest.MonkeyPatch

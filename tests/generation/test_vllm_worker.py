@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from igrpo.generation.base import RECEIVED
@@ -16,6 +18,7 @@ from igrpo.generation.vllm.worker import WeightWorker, readable_weights
 from igrpo.models.weights import fingerprint
 
 LAYERS = "vllm.model_executor.layers"
+LABEL = "run-1"
 
 
 class Stacked(nn.Linear):
@@ -101,11 +104,13 @@ def test_stacked_weights_are_split_as_the_mapping_says() -> None:
 class Worker(WeightWorker):
     """Pass the weights to the model, as vLLM's worker does."""
 
-    def __init__(self, model: VllmModel, *, tensor_parallel: int = 1) -> None:
+    def __init__(self, model: VllmModel, *, tensor_parallel: int = 1, engine: int = 0, rank: int = 0) -> None:
         self.model = model
         self.model_runner = SimpleNamespace(get_model=lambda: model)
         self.model_config = SimpleNamespace(dtype=torch.float32)
-        self.parallel_config = SimpleNamespace(tensor_parallel_size=tensor_parallel)
+        self.parallel_config = SimpleNamespace(
+            tensor_parallel_size=tensor_parallel, data_parallel_index=engine, rank=rank
+        )
         self.device = torch.device("cpu")
 
     def reload_weights(self, weights_iterator: Iterable[tuple[str, Tensor]]) -> None:
@@ -129,7 +134,7 @@ def transfer(worker: Worker, sent: dict[str, Tensor]) -> None:
     items = list(sent.items())
     worker.model.load_weights(items[:3])
     worker.model.load_weights(items[3:])
-    worker.igrpo_adopt(list(sent))
+    worker.igrpo_adopt(list(sent), LABEL)
 
 
 def load(worker: Worker, sent: dict[str, Tensor]) -> None:
@@ -167,7 +172,49 @@ def test_a_tensor_that_did_not_come_is_not_told() -> None:
     sent = checkpoint(worker.model)
     worker.igrpo_watch()
     worker.model.load_weights([("layer.A_log", sent["layer.A_log"])])
-    worker.igrpo_adopt(list(sent))
+    worker.igrpo_adopt(list(sent), LABEL)
     assert worker.igrpo_fingerprints().keys() == {"layer.A_log"}
     worker.model.load_weights([("layer.A_log", torch.zeros(3))])  # nobody watches any more
     assert worker.igrpo_fingerprints() == labels({"layer.A_log": sent["layer.A_log"]}, RECEIVED)
+
+
+def from_file(worker: Worker, sent: dict[str, Tensor], folder: Path, label: str = LABEL) -> None:
+    path = folder / f"{label}.safetensors"
+    save_file(sent, path)
+    worker.igrpo_load_file(str(path), label)
+
+
+def test_workers_of_the_same_weights_report_the_same_digest(tmp_path: Path) -> None:
+    """However many share a tensor, and whatever way it came; by name and value, not by order."""
+    one = Worker(VllmModel(), engine=1)
+    two = Worker(VllmModel(), tensor_parallel=2, engine=3, rank=1)
+    assert one.igrpo_report() == {"data_parallel_rank": 1, "worker": 0, "label": None, "digest": None}
+    sent = checkpoint(one.model)
+    from_file(one, sent, tmp_path)
+    transfer(two, dict(reversed(sent.items())))
+    digest = one.igrpo_report()["digest"]
+    assert one.igrpo_report() == {"data_parallel_rank": 1, "worker": 0, "label": LABEL, "digest": digest}
+    assert two.igrpo_report() == {"data_parallel_rank": 3, "worker": 1, "label": LABEL, "digest": digest}
+    a, b = "layer.up_proj.weight", "layer.gate_proj.weight"
+    others = [sent | {a: sent[a] + 1}, sent | {a: sent[b], b: sent[a]}, {k: v for k, v in sent.items() if k != a}]
+    digests = {digest}
+    for other in others:
+        from_file(one, other, tmp_path)
+        digests.add(one.igrpo_report()["digest"])
+    assert len(digests) == 1 + len(others)
+
+
+def test_a_worker_that_failed_has_no_label_and_names_its_rank(tmp_path: Path) -> None:
+    worker = Worker(VllmModel(), engine=2)
+    from_file(worker, checkpoint(worker.model), tmp_path)
+    (tmp_path / "cut.safetensors").write_bytes(b"cut")
+    with pytest.raises(RuntimeError, match=r"data-parallel rank 2 cannot load .*cut\.safetensors: SafetensorError"):
+        worker.igrpo_load_file(str(tmp_path / "cut.safetensors"), "run-2")
+    assert (worker.igrpo_report()["label"], worker.igrpo_report()["digest"]) == (None, None)
+
+
+def test_a_transfer_that_does_not_end_leaves_no_label(tmp_path: Path) -> None:
+    worker = Worker(VllmModel())
+    from_file(worker, checkpoint(worker.model), tmp_path)
+    worker.igrpo_watch()
+    assert worker.igrpo_report()["label"] is None

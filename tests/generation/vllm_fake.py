@@ -28,7 +28,7 @@ class FakeServer:
     """Runs in a thread. ``script`` holds what happens to the next requests for samples; then they are answered.
 
     ``answered`` counts the answers by seed, ``asked`` the requests, ``loads`` the files that were loaded, ``transfers``
-    the labels that came without one.
+    the labels that came without one, ``ranks`` the engines that were named in requests.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,8 @@ class FakeServer:
         self.loads: list[str] = []
         self.tensors: dict[str, Any] = {}
         self.load_failure: str | None = None
-        self.device, self.nccl = "cpu", False  # what it says of itself
+        self.device, self.nccl, self.engines, self.workers = "cpu", False, 1, 1  # what it says of itself
+        self.ranks: list[str | None] = []
         self.in_group = False
         self.transfers: list[str] = []
         self.most_at_a_time = 0
@@ -114,9 +115,8 @@ class FakeServer:
         if self.down_for > 0:
             self.down_for -= 1
             _cut(request)
-        return web.json_response(
-            {"boot": self.boot, "weights": self.label, "device": self.device, "nccl": self.nccl, "workers": 1}
-        )
+        told = {"device": self.device, "nccl": self.nccl, "engines": self.engines, "workers": self.workers}
+        return web.json_response({"boot": self.boot, "weights": self.label} | told)
 
     async def _load(self, request: web.Request) -> web.Response:
         if refusal := self._refusal(request):
@@ -151,6 +151,7 @@ class FakeServer:
         if refusal := self._refusal(request):
             return refusal
         self.asked += 1
+        self.ranks.append(request.headers.get("X-data-parallel-rank"))
         self._at_a_time += 1
         self.most_at_a_time = max(self.most_at_a_time, self._at_a_time)
         try:

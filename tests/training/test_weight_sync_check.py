@@ -240,6 +240,43 @@ def test_every_process_stops_when_one_engine_is_wrong(
     engine = CopyEngine(model)
     engine.sync_weights(2)
     assert sync_check(engine).check(2, model, model, CPU) < TOLERANCE
-    monkeypatch.setattr(distributed, "gather", lambda mine: [other, mine])
+    monkeypatch.setattr(distributed, "gather", lambda mine: [[other], mine])
     with pytest.raises(WeightSyncError, match=rf"are {other[0]:.3g} nats|are .* its sample says version 1"):
         sync_check(engine).check(2, model, model, CPU)
+
+
+class TwoReplicas(CopyEngine):
+    """A copy of the weights per replica; ``sample`` asks the first one."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.second = CopyEngine(model)
+
+    async def sample_on_every_replica(self, prompt_ids: Any, params: Any, seed: int) -> tuple[Completion, ...]:
+        return tuple([(await engine.sample(prompt_ids, params, [seed]))[0] for engine in (self, self.second)])
+
+
+def test_every_replica_is_checked_and_the_one_that_differs_is_named() -> None:
+    model = tiny()
+    engine = TwoReplicas(model)
+    for replica in (engine, engine.second):
+        replica.sync_weights(3)
+    assert sync_check(engine).check(3, model, model, CPU) < 1e-5
+    with torch.no_grad():
+        engine.second.own.get_parameter(LAYER).add_(1e-5)
+    assert sync_check(engine).check(3, model, model, CPU) == sync_check(engine.second).check(3, model, model, CPU) > 0
+    with torch.no_grad():
+        engine.second.own.get_parameter(LAYER).add_(0.5)
+    with pytest.raises(
+        WeightSyncError, match=r"says version 3 \(of data-parallel rank 1\); no tensor that was received"
+    ):
+        sync_check(engine).check(3, model, model, CPU)
+
+
+def test_a_replica_of_another_version_is_named() -> None:
+    model = tiny()
+    engine = TwoReplicas(model)
+    engine.sync_weights(5)
+    engine.second.sync_weights(4)
+    with pytest.raises(WeightSyncError, match=r"after weight sync 5 .* says version 4 \(of data-parallel rank 1\)"):
+        sync_check(engine).check(5, model, model, CPU)

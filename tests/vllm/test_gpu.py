@@ -1,7 +1,8 @@
-"""What only CUDA has: sleep, and weights by NCCL. Not run where there is no GPU."""
+"""What only CUDA has: sleep, weights by NCCL, engines on devices of their own. Not run where there is no GPU."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,17 @@ from igrpo.generation.vllm.colocate import VllmColocateEngine
 from igrpo.generation.vllm.launch import start_server
 from igrpo.generation.vllm.server import VllmServerEngine
 from igrpo.settings.rollout import VllmColocateConfig, VllmServerConfig
-from tests.vllm.models import MAX_LEN, PROMPTS, Small, largest_gap, make_small, perturb, sample_all, trainer_labels
+from tests.vllm.models import (
+    MAX_LEN,
+    PROMPTS,
+    Small,
+    engine_labels,
+    largest_gap,
+    make_small,
+    perturb,
+    sample_all,
+    trainer_labels,
+)
 
 pytestmark = pytest.mark.gpu
 
@@ -81,4 +92,51 @@ def test_weights_by_nccl(server_config: VllmServerConfig, tmp_path: Path, monkey
             engine.sync_weights(version)
             check(engine, small)
         assert not (tmp_path / "weights").exists()
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    ("transfer", "split"),
+    [
+        pytest.param("nccl", 1, marks=needs(3)),
+        pytest.param("path", 1, marks=needs(3)),
+        pytest.param("nccl", 2, marks=needs(5)),
+    ],
+)
+def test_every_engine_gets_the_weights(
+    transfer: str,
+    split: int,
+    server_config: VllmServerConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a server with two engines on ``split`` devices each, none of which is the trainer's."""
+    engines = 2
+    small = on_cuda(make_small(tmp_path / "model", "qwen2", tied=True))
+    changes = {"transfer": transfer, "tensor_parallel": split, "data_parallel_size": engines}
+    settings = server_config.model_copy(update=changes | {"weights_dir": str(tmp_path / "weights")})
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(str(1 + device) for device in range(split * engines)))
+    log = tmp_path / "server.log"
+    with start_server(small.served, settings, max_model_len=MAX_LEN, seed=0, log_file=log) as server:
+        engine = VllmServerEngine(
+            small.model,
+            small.tokenizer,
+            settings,
+            url=server.url,
+            api_key=None,
+            session="engines",
+            weights_dir=tmp_path / "weights",
+            max_model_len=MAX_LEN,
+            server=None,
+        )
+        for version in range(3):
+            perturb(small.model, 50 + version)
+            engine.sync_weights(version)
+            assert engine_labels(engine) == trainer_labels(small)
+            sampled = asyncio.run(engine.sample_on_every_replica(PROMPTS[3], small.params(1.0), 1))
+            assert len(sampled) == engines
+            small.model.cpu()
+            assert max(largest_gap(small, PROMPTS[3], completion, 1.0) for completion in sampled) < CLOSE
+            small.model.to("cuda")
+        assert (tmp_path / "weights").exists() == (transfer == "path")
         engine.close()

@@ -62,6 +62,12 @@ def test_a_run_on_each_engine(rollout: str, algorithm: str, tmp_path: Path) -> N
     check(trained(tmp_path, f"rollout={rollout}", f"algorithm={algorithm}"), algorithm=algorithm)
 
 
+def test_a_run_on_a_server_of_its_own_with_two_engines(tmp_path: Path) -> None:
+    check(
+        trained(tmp_path, "rollout=vllm_server", "rollout.data_parallel_size=2", "algorithm=igrpo"), algorithm="igrpo"
+    )
+
+
 KILLER = """
 import os, signal
 from pathlib import Path

@@ -14,7 +14,7 @@ import aiohttp
 
 from igrpo.generation.base import SamplingParams
 from igrpo.generation.vllm.health import OPENER, is_healthy
-from igrpo.generation.vllm.middleware import GENERATE_PATH, WEIGHTS_HEADER
+from igrpo.generation.vllm.middleware import GENERATE_PATH, RANK_HEADER, WEIGHTS_HEADER
 from igrpo.generation.vllm.requests import VllmSample, sampling_arguments
 
 _STATUS_TIMEOUT_S = 10.0
@@ -33,13 +33,15 @@ class Status:
     """Status of a running server.
 
     ``boot`` is new after every start and ``weights`` is the label of the loaded weights. ``device`` is vLLM's (``cpu``,
-    ``cuda``), ``nccl`` says if the server accepts weights by NCCL, and ``workers`` is its number of worker processes.
+    ``cuda``), ``nccl`` says if the server accepts weights by NCCL, ``engines`` is its number of data-parallel engines
+    and ``workers`` the number of worker processes of all of them.
     """
 
     boot: str
     weights: str | None
     device: str
     nccl: bool
+    engines: int
     workers: int
 
 
@@ -67,16 +69,22 @@ class VllmClient:
         params: SamplingParams,
         seed: int,
         label: str,
+        *,
+        rank: int | None = None,
     ) -> VllmSample:
         """Request one sample from the weights ``label``, and return all of its tokens.
+
+        Args:
+            rank: data-parallel rank of the engine that samples (None: the one that vLLM's balancer chooses).
 
         Raises:
             LostError: the connection was lost, the server has other weights, or it failed.
             ServerRefusedError: the server refuses the request, the key is wrong, or no answer came in time.
         """
         body = {"token_ids": list(prompt), "sampling_params": sampling_arguments(params, seed)}
+        headers = {WEIGHTS_HEADER: label} | ({} if rank is None else {RANK_HEADER: str(rank)})
         try:
-            async with session.post(f"{self.url}{GENERATE_PATH}", json=body, headers={WEIGHTS_HEADER: label}) as reply:
+            async with session.post(f"{self.url}{GENERATE_PATH}", json=body, headers=headers) as reply:
                 content = await reply.read()
         except TimeoutError:
             raise ServerRefusedError(
@@ -114,6 +122,7 @@ class VllmClient:
                 None if weights is None else str(weights),
                 str(reply["device"]),
                 bool(reply["nccl"]),
+                int(reply["engines"]),
                 int(reply["workers"]),
             )
         except (KeyError, TypeError, ValueError):

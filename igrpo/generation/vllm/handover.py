@@ -26,7 +26,8 @@ _POLL_S = 0.25
 class Handover:
     """Loads weights into the server.
 
-    ``label`` names the loaded weights: the run's unique name (``session``) and the version.
+    ``label`` names the loaded weights: the run's unique name (``session``) and the version. ``engines`` is the number
+    of data-parallel engines of the server that has them.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Handover:
         server: Supervisor | None,
     ) -> None:
         self.label: str | None = None
+        self.engines = 1
         self._model, self._client, self._config, self._server = model, client, config, server
         self._dtype: torch.dtype = getattr(torch, config.dtype)
         self._session = session
@@ -70,11 +72,11 @@ class Handover:
             failure = str(error)
         except OSError as error:
             failure = f"the weights cannot be written for the vLLM server (rollout.weights_dir): {error}"
-        outcomes = distributed.gather((failure, self._path))
-        failures = [text for text, _ in outcomes if text is not None]
+        outcomes = distributed.gather((failure, self._path, self.engines))
+        failures = [text for text, _, _ in outcomes if text is not None]
         if failures:
             raise RuntimeError(failures[0])
-        self.label, self._path = label, outcomes[0][1]
+        self.label, (_, self._path, self.engines) = label, outcomes[0]
 
     def restore(self, reason: str) -> None:
         """Wait for a lost server and load the same weights again. Any process may call this, at any time.
@@ -193,6 +195,7 @@ class Handover:
                 raise ServerRefusedError(self._server.failure)
             status = self._client.status()
             if status is not None:
+                self.engines = status.engines
                 return status
             if time.monotonic() > deadline:
                 break

@@ -58,15 +58,31 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def check_devices(config: VllmServerConfig) -> None:
+    """Raise if the engines need more GPUs than this process sees. Without CUDA nothing is checked.
+
+    Raises:
+        ValueError: names the settings and what to do.
+    """
+    needed, found = config.tensor_parallel * config.data_parallel_size, torch.cuda.device_count()
+    if torch.cuda.is_available() and needed > found:
+        raise ValueError(
+            f"rollout.data_parallel_size={config.data_parallel_size} engines of rollout.tensor_parallel="
+            f"{config.tensor_parallel} GPUs need {needed} GPUs, and {found} are visible here: lower one of them, or "
+            "change CUDA_VISIBLE_DEVICES"
+        )
+
+
 def start_server(
     served: ServedModel, config: VllmServerConfig, *, max_model_len: int, seed: int, log_file: Path
 ) -> Supervisor:
     """Start a supervised server, and return before it is ready.
 
     Raises:
-        ValueError: it would be open to others (see `check_exposure`).
+        ValueError: it would be open to others (see `check_exposure`), or needs more GPUs than there are.
     """
     check_exposure(config)
+    check_devices(config)
     port = config.port or free_port(config.host)
     command = server_command(served, config, max_model_len=max_model_len, seed=seed, port=port)
     return _supervised(command, config, port, log_file)
@@ -76,9 +92,10 @@ def start_judge_server(served: ServedModel, config: VllmServerConfig, *, seed: i
     """Start a supervised server of OpenAI's chat API with the model's own weights, and return before it is ready.
 
     Raises:
-        ValueError: it would be open to others (see `check_exposure`).
+        ValueError: it would be open to others (see `check_exposure`), or needs more GPUs than there are.
     """
     check_exposure(config)
+    check_devices(config)
     port = config.port or free_port(config.host)
     return _supervised(judge_command(served, config, seed=seed, port=port), config, port, log_file)
 
@@ -147,6 +164,8 @@ def _command(
         "seed": seed,
         "max-num-seqs": config.max_num_seqs,
         "tensor-parallel-size": config.tensor_parallel,
+        "data-parallel-size": config.data_parallel_size,
+        "api-server-count": 1,  # the gate's state, and vLLM's balancer, are those of one process
         "gpu-memory-utilization": config.gpu_memory_utilization,
     }
     if served.revision is not None:

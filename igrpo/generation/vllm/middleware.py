@@ -7,8 +7,8 @@ ASGI.
 - A request for samples names the weights it wants in a header. It is refused with 409 unless exactly those are loaded.
   So a server that was restarted, or that another run has taken over, returns no samples until its weights are loaded
   again.
-- ``/igrpo/...`` accepts new weights. So vLLM's own development endpoints, through which a client could call anything in
-  the server, are never enabled.
+- ``/igrpo/...`` accepts new weights, which count as loaded when every engine has proved to have them. So vLLM's own
+  development endpoints, through which a client could call anything in the server, are never enabled.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ import hmac
 import json
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from igrpo.generation.vllm.data_parallel import ask_workers, check_loaded, pause, stamp, unless_dead
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -35,6 +37,8 @@ WEIGHTS_DIR_VARIABLE = "IGRPO_WEIGHTS_DIR"
 MIDDLEWARE = "igrpo.generation.vllm.middleware.WeightGate"
 #: Header that names the weights that a request wants, by the label under which they were loaded.
 WEIGHTS_HEADER = "X-Igrpo-Weights"
+#: vLLM's header that names the engine of a request by its data-parallel rank.
+RANK_HEADER = "X-data-parallel-rank"
 #: vLLM's endpoint that takes token ids and returns token ids with the version of their weights.
 GENERATE_PATH = "/inference/v1/generate"
 
@@ -60,7 +64,7 @@ class WeightGate:
         self._label: str | None = None
         self._boot = uuid.uuid4().hex
         self._loading = asyncio.Lock()
-        self._routes: dict[tuple[str, str], Callable[[Any, Body], Awaitable[Body]]] = {
+        self._routes: dict[tuple[str, str], Callable[[Any, Body], Coroutine[Any, Any, Body]]] = {
             ("GET", "/igrpo/weights"): self._status,
             ("POST", "/igrpo/weights"): self._load,
             ("GET", "/igrpo/fingerprints"): self._fingerprints,
@@ -99,11 +103,12 @@ class WeightGate:
         return scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), self._key.encode())
 
     async def _handle(
-        self, route: Callable[[Any, Body], Awaitable[Body]], scope: Scope, receive: Receive, send: Send
+        self, route: Callable[[Any, Body], Coroutine[Any, Any, Body]], scope: Scope, receive: Receive, send: Send
     ) -> None:
         try:
             body = await _read_body(receive) if scope["method"] == "POST" else {}
-            reply = await route(scope["app"].state.engine_client, body)
+            engine = scope["app"].state.engine_client
+            reply = await unless_dead(engine, route(engine, body))
         except _RefusedError as error:
             await _answer(send, error.status, {"error": str(error)})
         except Exception as error:
@@ -118,6 +123,7 @@ class WeightGate:
             "weights": self._label,
             "device": config.device_config.device_type,
             "nccl": config.weight_transfer_config is not None,
+            "engines": config.parallel_config.data_parallel_size,
             "workers": config.parallel_config.world_size_across_dp,
         }
 
@@ -128,7 +134,7 @@ class WeightGate:
             if self._label != label:
                 await self._begin(engine)
                 try:
-                    await engine.collective_rpc("igrpo_load_file", args=(str(path),))
+                    await ask_workers(engine, "igrpo_load_file", str(path), label)
                     await self._commit(engine, label)
                 finally:
                     await engine.resume_generation()
@@ -146,7 +152,7 @@ class WeightGate:
         return path
 
     async def _fingerprints(self, engine: Any, _body: Body) -> Body:
-        return {"fingerprints": merged(await engine.collective_rpc("igrpo_fingerprints"))}
+        return {"fingerprints": merged(await ask_workers(engine, "igrpo_fingerprints"))}
 
     async def _transfer_init(self, engine: Any, body: Body) -> Body:
         from vllm.distributed.weight_transfer.base import WeightTransferInitRequest
@@ -157,7 +163,7 @@ class WeightGate:
     async def _transfer_start(self, engine: Any, _body: Body) -> Body:
         async with self._loading:
             await self._begin(engine)
-            await engine.collective_rpc("igrpo_watch")
+            await ask_workers(engine, "igrpo_watch")
             await engine.start_weight_update()
         return {}
 
@@ -169,22 +175,27 @@ class WeightGate:
 
     async def _transfer_finish(self, engine: Any, body: Body) -> Body:
         async with self._loading:
+            label = _text(body, "label")
             await engine.finish_weight_update()
-            await engine.collective_rpc("igrpo_adopt", args=(body["names"],))
-            await self._commit(engine, _text(body, "label"))
+            await ask_workers(engine, "igrpo_adopt", body["names"], label)
+            await self._commit(engine, label)
             await engine.resume_generation()
         return {"weights": self._label}
 
     async def _begin(self, engine: Any) -> None:
         """Mark the weights as missing, and abort requests that still sample from the old ones."""
         self._label = None
-        await engine.pause_generation(mode="abort", clear_cache=True)
+        await pause(engine)
 
     async def _commit(self, engine: Any, label: str) -> None:
-        """Mark all weights as loaded under ``label``. vLLM itself stamps each token that it samples with the label."""
+        """Mark all weights as loaded under ``label`` if every worker of every engine reports them.
+
+        vLLM itself stamps each token that it samples with the label.
+        """
+        await check_loaded(engine, label)
         if not await engine.reset_prefix_cache():
             raise RuntimeError("vLLM did not empty its prefix cache")
-        await engine.update_weight_version(label)
+        await stamp(engine, label)
         self._label = label
 
 

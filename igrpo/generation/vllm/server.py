@@ -86,10 +86,27 @@ class VllmServerEngine(RequestEngine):
             RuntimeError: the engine is closed or has received no weights yet, the server refuses the request, or the
                 server was lost and does not come back.
         """
-        prompt, seeds = tuple(prompt_ids), tuple(seeds)
-        version = self._accept(prompt, params, seeds)
+        return await self._sample_all(tuple(prompt_ids), params, [(seed, None) for seed in seeds])
+
+    async def sample_on_every_replica(
+        self, prompt_ids: Sequence[int], params: SamplingParams, seed: int
+    ) -> tuple[Completion, ...]:
+        """Sample one completion from each of the server's engines, in the order of their data-parallel ranks.
+
+        Raises:
+            ValueError, RuntimeError: see ``sample``.
+        """
+        engines = self._handover.engines
+        ranks = range(engines) if engines > 1 else (None,)
+        return await self._sample_all(tuple(prompt_ids), params, [(seed, rank) for rank in ranks])
+
+    async def _sample_all(
+        self, prompt: tuple[int, ...], params: SamplingParams, requests: Sequence[tuple[int, int | None]]
+    ) -> tuple[Completion, ...]:
+        """Sample one completion per request; a request is a seed and the rank of an engine (None: any)."""
+        version = self._accept(prompt, params, [seed for seed, _ in requests])
         async with self._linked() as link:
-            tasks = [asyncio.ensure_future(self._sample_one(link, prompt, params, seed)) for seed in seeds]
+            tasks = [asyncio.ensure_future(self._sample_one(link, prompt, params, *request)) for request in requests]
             try:
                 answers = await asyncio.gather(*tasks)
             finally:
@@ -143,7 +160,9 @@ class VllmServerEngine(RequestEngine):
                 self.busy_seconds += time.perf_counter() - self._busy_since
                 await link.session.close()
 
-    async def _sample_one(self, link: _Link, prompt: tuple[int, ...], params: SamplingParams, seed: int) -> VllmSample:
+    async def _sample_one(
+        self, link: _Link, prompt: tuple[int, ...], params: SamplingParams, seed: int, rank: int | None
+    ) -> VllmSample:
         """Repeat the request until it is answered or refused, or the engine stops waiting for the server."""
         label = self._handover.label
         assert label is not None
@@ -154,7 +173,7 @@ class VllmServerEngine(RequestEngine):
                 if self._failure is not None:
                     raise RuntimeError(self._failure)
                 try:
-                    return await self._client.sample(link.session, prompt, params, seed, label)
+                    return await self._client.sample(link.session, prompt, params, seed, label, rank=rank)
                 except LostError as error:
                     reason = str(error)
             await self._restore(link, epoch, reason)

@@ -5,6 +5,7 @@ The class is mixed into vLLM's own worker (its option ``worker_extension_cls``);
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,13 +42,27 @@ class WeightWorker:
     reload_weights: Any
     # what was received at the last sync, by tensor name (None: the tensor did not pass through this class)
     igrpo_received: dict[str, Received | None]
+    # name of the weights that were loaded last (None: none, or not completely)
+    igrpo_label: str | None = None
 
-    def igrpo_load_file(self, path: str) -> int:
-        """Load the weights of a safetensors file, tensor by tensor; returns the number of tensors."""
+    def igrpo_load_file(self, path: str, label: str) -> None:
+        """Load the weights of a safetensors file under ``label``, tensor by tensor.
+
+        Raises:
+            RuntimeError: the file cannot be loaded; names the data-parallel rank.
+        """
         from safetensors import safe_open
 
-        with safe_open(path, framework="pt") as file:
-            return self.igrpo_load((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
+        self.igrpo_label = None
+        try:
+            with safe_open(path, framework="pt") as file:
+                self.igrpo_load((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
+        except Exception as error:
+            rank = self.parallel_config.data_parallel_index
+            raise RuntimeError(
+                f"data-parallel rank {rank} cannot load {path}: {type(error).__name__}: {error}"
+            ) from error
+        self.igrpo_label = label
 
     def igrpo_load(self, weights: Iterable[tuple[str, Tensor]]) -> int:
         """Load weights by their Hugging Face names, copied and cast; returns the number of tensors.
@@ -66,14 +81,28 @@ class WeightWorker:
         noted: dict[str, Received | None] = {}
         take = type(model).load_weights
         model.load_weights = lambda weights: take(model, self._igrpo_noted(weights, noted))
-        self.igrpo_received = noted
+        self.igrpo_received, self.igrpo_label = noted, None
 
-    def igrpo_adopt(self, names: list[str]) -> None:
+    def igrpo_adopt(self, names: list[str], label: str) -> None:
         """Finish a transfer by vLLM of weights with these names: stop recording, and retie the output head."""
         model = self.model_runner.get_model()
         vars(model).pop("load_weights", None)
         retie_head(model, repack=self.device.type == "cpu")
         self.igrpo_received = {name: self.igrpo_received.get(name) for name in names}
+        self.igrpo_label = label
+
+    def igrpo_report(self) -> dict[str, Any]:
+        """Return the label of the last weights that were loaded completely, and a digest of all tensors as received.
+
+        ``data_parallel_rank`` is the rank of this worker's engine and ``worker`` the worker's rank in the engine.
+        """
+        return {
+            # data_parallel_rank is 0 in every engine of a dense model; vLLM keeps the rank in this one
+            "data_parallel_rank": self.parallel_config.data_parallel_index,
+            "worker": self.parallel_config.rank,
+            "label": self.igrpo_label,
+            "digest": None if self.igrpo_label is None else self._igrpo_digest(),
+        }
 
     def igrpo_fingerprints(self) -> dict[str, str]:
         """Return ``dtype:digits`` by name for the installed weights.
@@ -99,6 +128,11 @@ class WeightWorker:
         for name, tensor in weights:
             received[name] = Received(self._igrpo_label(tensor), tensor.shape)
             yield name, tensor
+
+    def _igrpo_digest(self) -> str:
+        received = {name: came.label if came else "-" for name, came in self.igrpo_received.items()}
+        text = "\n".join(f"{name} {received[name]}" for name in sorted(received))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _igrpo_label(self, tensor: Tensor) -> str:
         dtype: torch.dtype = self.model_config.dtype

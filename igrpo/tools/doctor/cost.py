@@ -68,8 +68,12 @@ def default_assumptions(config: RunConfig, device: Device) -> Assumptions:
         bandwidth_share=0.7,
         question_tokens=min(256, config.prompt.max_question_tokens),
         completion_tokens=max(1, config.sampling.max_completion_tokens // 2),
-        server_devices=rollout.tensor_parallel if isinstance(rollout, VllmServerConfig) else 0,
+        server_devices=_server_devices(rollout) if isinstance(rollout, VllmServerConfig) else 0,
     )
+
+
+def _server_devices(rollout: VllmServerConfig) -> int:
+    return rollout.tensor_parallel * rollout.data_parallel_size
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class Options:
         memory: GiB of a device (None: what CUDA reports on this machine, else that of ``device``).
         device: key of `DEVICES` (None: a100).
         mean_tokens: mean length of a completion (None: half of sampling.max_completion_tokens).
-        server_devices: number of devices of a vLLM server (None: rollout.tensor_parallel).
+        server_devices: number of devices of a vLLM server (None: rollout.tensor_parallel x rollout.data_parallel_size).
         load: load the model (None: unless it is large and there is no CUDA device).
         draft_seconds: time limit for measuring the worth of a draft.
     """

@@ -107,6 +107,23 @@ def test_more_rows_than_the_cache_holds_wait() -> None:
     assert patient.sampling_seconds > 2 * at_once.sampling_seconds
 
 
+def test_a_server_has_the_devices_of_all_its_engines() -> None:
+    """Two engines of four devices sample half of the rows each."""
+    costs = {}
+    for engines in (1, 2):
+        config = composed(None, *SEVEN, "rollout.tensor_parallel=4", f"rollout.data_parallel_size={engines}")
+        assumed = default_assumptions(config, DEVICES["a100"])
+        assert assumed.server_devices == 4 * engines
+        costs[engines] = step_cost(config, shape_of(config.model), assumed)
+    assert costs[2].devices == costs[1].devices + 4
+    same = composed(None, *SEVEN, "rollout.tensor_parallel=4", "rollout.data_parallel_size=2")
+    by_hand = step_cost(
+        same, shape_of(same.model), replace(default_assumptions(same, DEVICES["a100"]), server_devices=8)
+    )
+    assert costs[2] == by_hand
+    assert costs[2].sampling_seconds < costs[1].sampling_seconds
+
+
 def test_both_algorithms_at_the_same_samples() -> None:
     for name in ("grpo", "igrpo"):
         runs = both_algorithms(composed(None, *SEVEN, f"condition={name}"))
