@@ -35,6 +35,7 @@ class _Limits(TypedDict):
     max_batch_rows: int
     fast_decode: bool
     max_packed_mib: int
+    prefix_caching: bool
 
 
 def build_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder, run_dir: Path) -> Engine:
@@ -46,6 +47,7 @@ def build_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder, run_
             "max_batch_rows": rollout.max_batch_rows,
             "fast_decode": rollout.fast_decode,
             "max_packed_mib": rollout.max_packed_mib,
+            "prefix_caching": rollout.prefix_caching,
         }
         if config.trainer.strategy != "fsdp2":
             return LocalEngine(policy.model, policy.tokenizer, **limits)

@@ -37,7 +37,7 @@ from igrpo.distributed import from_main, gather_shares, share
 from igrpo.evaluation.checks import check_settings
 from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, estimate_answers, summarise
 from igrpo.evaluation.rounds import is_narrow, round_ends
-from igrpo.generation.base import Engine, SamplingParams, complete
+from igrpo.generation.base import Engine, SamplingParams, complete, keep_prompts
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward, checked_score
 from igrpo.seeding import derive_seed
@@ -128,7 +128,10 @@ class Evaluator:
             RewardError: the reward broke its contract.
             ValueError: a prompt does not fit the model, or the reward gives no verdicts.
         """
-        questions = share(self._questions)
+        with keep_prompts(self._engine):
+            return await self._run(share(self._questions))
+
+    async def _run(self, questions: Sequence[Question]) -> EvaluationResult:
         if self._interval_width is None:
             records = await self._all_samples(questions)
             return summarise(gather_shares(records), self._reward.name)

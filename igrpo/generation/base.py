@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -29,6 +30,15 @@ class Sleeper(Protocol):
 
     def sleep(self) -> None:
         """Free what can be rebuilt or received again. The next ``sample`` or ``sync_weights`` wakes the engine."""
+        ...
+
+
+@runtime_checkable
+class PromptKeeper(Protocol):
+    """An engine that need not compute the beginning of a prompt again that it has computed for another one."""
+
+    def keep_prompts(self) -> AbstractContextManager[None]:
+        """Keep what was computed of prompts until the end of the block, in which the weights must not change."""
         ...
 
 
@@ -92,6 +102,14 @@ class Engine(Protocol):
     def close(self) -> None:
         """Release processes, sockets and memory. Safe to call twice."""
         ...
+
+
+def keep_prompts(engine: Engine) -> AbstractContextManager[None]:
+    """Begin a block in which ``engine`` computes common beginnings of prompts once, if it can.
+
+    It is empty when the block begins, so that results do not depend on what was sampled before.
+    """
+    return engine.keep_prompts() if isinstance(engine, PromptKeeper) else nullcontext()
 
 
 async def complete(

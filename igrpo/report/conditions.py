@@ -28,7 +28,7 @@ _NOT_COMPARED = re.compile(
     r"(schema_version|seed|run_name|condition|profile"
     r"|(tracking|checkpoint|alarms|profiling)\..*"
     r"|trainer\.(device|threads|tokens_per_microbatch|head_chunk|share_prefixes|lean_layers)"
-    r"|rollout\.(max_batch_rows|pipeline|fast_decode|max_packed_mib|data_parallel_size)"
+    r"|rollout\.(max_batch_rows|pipeline|fast_decode|max_packed_mib|prefix_caching|data_parallel_size)"
     r"|evaluation\.(every|questions|samples|interval_width|greedy|draft_conditioned|oracle_drafts|reuse_first)"
     r"|reward\.(parts\.[^.]+\.reward\.)?(workers|cache_size))"
 )

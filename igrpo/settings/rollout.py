@@ -15,7 +15,8 @@ class LocalRolloutConfig(Section):
     ``fast_decode``: on the CPU, decode Qwen2, Qwen3, Llama and Mistral models by a step that reads the prompt of a
     group once and has packed weights; other models, and all models if it is false, decode by their own forward. Results
     are equal up to rounding. ``max_packed_mib`` limits the packed copies of float32 weights, in MiB (0: no copies),
-    which exist during a rollout only.
+    which exist during a rollout only. ``prefix_caching``: the prompt of a refinement is computed from the end of its
+    question's prompt on.
     """
 
     name: Literal["local"]
@@ -23,6 +24,7 @@ class LocalRolloutConfig(Section):
     pipeline: bool
     fast_decode: bool
     max_packed_mib: NonNegativeInt
+    prefix_caching: bool
 
 
 class VllmEngineConfig(Section):

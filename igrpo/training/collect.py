@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from igrpo.algorithms.base import Algorithm, AlgorithmState, RolloutContext
 from igrpo.budget import Budget
 from igrpo.distributed import gather, rank, world
-from igrpo.generation.base import Engine, SamplingParams
+from igrpo.generation.base import Engine, SamplingParams, keep_prompts
 from igrpo.generation.batch_barrier import BatchBarrier
 from igrpo.phases import phase
 from igrpo.prompts.builder import PromptBuilder
@@ -49,7 +49,7 @@ class Collector:
         """
         prefilled, generated, flops = self.engine.prefilled_tokens, self.engine.generated_tokens, self.engine.flops
         busy, start = self.engine.busy_seconds, time.perf_counter()
-        with phase("rollout"):
+        with phase("rollout"), keep_prompts(self.engine):
             rollouts = run_coroutine(self._collect(step, questions_S))
         elapsed, decoding = time.perf_counter() - start, self.engine.busy_seconds - busy
         budget.add_seconds("generation", decoding)

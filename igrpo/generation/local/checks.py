@@ -69,7 +69,7 @@ def check_decoding(model: PreTrainedModel) -> None:
         try:
             batch: DecodeBatch[int] = DecodeBatch(model, len(prompts))
             rows = [DecodeRow(i, 0, len(prompt), params, seed=i) for i, prompt in enumerate(prompts)]
-            batch.admit(prefill(model, prompts), rows, range(len(rows)))
+            batch.admit(prefill(model, prompts)[0], rows, range(len(rows)))
             finished = [row for _ in range(params.max_new_tokens - 1) for row in batch.step()]
         except Exception as error:  # of the model's own code
             raise ValueError(

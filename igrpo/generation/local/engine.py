@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -22,7 +23,8 @@ from igrpo.generation.local.decode_attention import sampling_mode, takes_decode_
 from igrpo.generation.local.decode_batch import DecodeBatch, DecodeRow, FinishedRow
 from igrpo.generation.local.fast_decode import FastDecode
 from igrpo.generation.local.kv_cache import Prefix
-from igrpo.generation.local.prefill import embedding_weight, prefill
+from igrpo.generation.local.prefill import embedding_weight
+from igrpo.generation.local.prefix_cache import PrefixCache
 from igrpo.models.flops import decode_work, model_shape, prefill_work
 from igrpo.phases import phase
 from igrpo.types import Completion
@@ -49,6 +51,7 @@ class LocalEngine:
         max_prefill_tokens: int = 8192,
         fast_decode: bool = True,
         max_packed_mib: int = 2048,
+        prefix_caching: bool = False,
     ) -> None:
         """Prepare to sample from ``model``, at the weights that it has when a rollout begins.
 
@@ -57,6 +60,7 @@ class LocalEngine:
             max_prefill_tokens: padded prompt tokens per prefill pass (a single longer prompt is still accepted).
             fast_decode: decode Llama-like models on the CPU by `igrpo.generation.local.decode_paths.FusedDecoder`.
             max_packed_mib: limit of its packed copies of weights; the weights beyond it are used as they are.
+            prefix_caching: within `keep_prompts`, do not compute again what a prompt has in common with an earlier one.
 
         Raises:
             ValueError: the model has state other than keys and values of all tokens, or a limit is below 1.
@@ -77,6 +81,7 @@ class LocalEngine:
         self._max_positions: int | None = getattr(config, "max_position_embeddings", None)  # some have no limit
         self._swap_attention = takes_decode_attention(model)
         self._fast_decode = FastDecode(model, enabled=fast_decode, max_packed_bytes=max_packed_mib << 20)
+        self._prefixes = PrefixCache(model, enabled=prefix_caching)
         self._max_rows = max_batch_rows
         self._max_prefill_tokens = max_prefill_tokens
         self._batch: DecodeBatch[Request] = DecodeBatch(model, max_batch_rows)
@@ -120,6 +125,10 @@ class LocalEngine:
         if busy:
             raise RuntimeError(f"sync_weights({version}) while {busy} requests are being decoded")
         self._version = version
+
+    def keep_prompts(self) -> AbstractContextManager[None]:
+        """Keep prompts in the block, in which the weights must not change; see `PromptKeeper`."""
+        return self._prefixes.scope()
 
     def fingerprints(self) -> Mapping[str, str]:
         """Return no fingerprints: the engine uses the trainer's own weights."""
@@ -170,10 +179,13 @@ class LocalEngine:
             if admission.request.prefix is not None:
                 finished += self._join(admission.request.prefix, [admission])
         fresh = [admission for admission in admissions if admission.request.admitted == 0]
-        for chunk in prefill_passes(fresh, self._max_prefill_tokens):
+        parts: tuple[list[Admission], list[Admission]] = ([], [])  # a pass computes equally many tokens of each prompt
+        for admission in fresh:
+            parts[self._prefixes.known_tokens(admission.request.prompt) > 0].append(admission)
+        for chunk in (chunk for part in parts for chunk in prefill_passes(part, self._max_prefill_tokens)):
             prompts = [admission.request.prompt for admission in chunk]
-            prefix = prefill(self._model, prompts)
-            self.prefilled_tokens += sum(len(prompt) for prompt in prompts)
+            prefix, computed = self._prefixes.prefill(prompts)
+            self.prefilled_tokens += computed
             self.flops += sum(self._shape.flops(prefill_work(len(prompt))) for prompt in prompts)
             finished += self._join(prefix, chunk)
         return finished

@@ -77,7 +77,7 @@ def check_paths(model: PreTrainedModel, plain: PathMaker, fast: PathMaker) -> No
     vocabulary = embedding_weight(model).shape[0]
     prompts = [[(7 * i + 1) % vocabulary for i in range(length)] for length in (5, 2)]
     sources = [0, 0, 1]
-    prefix = prefill(model, prompts)
+    prefix, _ = prefill(model, prompts)
     paths = [make(prefix, len(sources)) for make in (plain, fast)]
     for path in paths:
         path.insert(prefix, sources)

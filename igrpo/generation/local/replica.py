@@ -27,12 +27,18 @@ class ReplicaEngine(LocalEngine):
         device: torch.device,
         fast_decode: bool = True,
         max_packed_mib: int = 2048,
+        prefix_caching: bool = False,
     ) -> None:
         self._source = model
         replica = copy.deepcopy(model).to(device)
         replica.requires_grad_(requires_grad=False)
         super().__init__(
-            replica, tokenizer, max_batch_rows=max_batch_rows, fast_decode=fast_decode, max_packed_mib=max_packed_mib
+            replica,
+            tokenizer,
+            max_batch_rows=max_batch_rows,
+            fast_decode=fast_decode,
+            max_packed_mib=max_packed_mib,
+            prefix_caching=prefix_caching,
         )
 
     @torch.no_grad()

@@ -1,0 +1,107 @@
+"""Prompts that begin like earlier ones: the tokens and log-probs of whole prompts, from fewer computed tokens."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
+
+from igrpo.generation.base import keep_prompts
+from igrpo.generation.local.engine import LocalEngine
+from igrpo.generation.local.prefix_cache import _MIN_TOKENS, PrefixCache
+from tests.families import make_family
+
+from .conftest import make_model, params, sample_all
+from .test_local_engine import generate_greedily, reference
+from .test_local_families import CASES
+
+STEM, OTHER = [1, *range(4, 24)], [1, *range(30, 20, -1)]
+#: Several tokens after a stem, one token, none; part of a stem; and a prompt that shares nothing.
+CONTINUED = [[*STEM, 9, 9, 30], [*OTHER, 7], STEM, [*STEM[:12], 30, 31], [5, 6]]
+
+
+def engine_of(model: object, tokenizer: PreTrainedTokenizerFast, *, caching: bool = True) -> LocalEngine:
+    return LocalEngine(model, tokenizer, max_batch_rows=32, prefix_caching=caching)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "attention"), CASES)
+def test_tokens_and_log_probs_are_those_of_whole_prompts(
+    name: str, attention: str, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    model = make_family(name, attention)
+    model.generation_config.eos_token_id = None
+    engine = engine_of(model, tokenizer)
+    greedy, drawn = (params(temperature, max_new_tokens=12, stop=()) for temperature in (0.0, 0.8))
+    with keep_prompts(engine):
+        sample_all(engine, (STEM, drawn, [0, 1]), (OTHER, drawn, [2]))
+        calls = [(prompt, how, [i]) for i, prompt in enumerate(CONTINUED) for how in (greedy, drawn)]
+        groups = sample_all(engine, *calls)
+    for (prompt, how, _), (done,) in zip(calls, groups, strict=True):
+        if how is greedy:
+            assert list(done.token_ids) == generate_greedily(model, prompt, 12)
+        else:
+            expected = reference(model, prompt, done, how)["logprobs"]
+            torch.testing.assert_close(torch.tensor(done.logprobs, dtype=torch.float64), expected, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_only_the_rest_of_a_prompt_is_computed(fast: bool, tokenizer: PreTrainedTokenizerFast) -> None:
+    model = make_model("qwen2")
+    engine = LocalEngine(model, tokenizer, max_batch_rows=32, prefix_caching=True, fast_decode=fast)
+    how = params(max_new_tokens=2)
+    with keep_prompts(engine):
+        sample_all(engine, (STEM, how, [0]), (OTHER, how, [0]))
+        assert engine.prefilled_tokens == len(STEM) + len(OTHER)
+        # a pass computes equally many tokens of each prompt: 3, as the first one has 3 that are new
+        sample_all(engine, ([*STEM, 9, 9, 30], how, [0]), ([*OTHER, 7], how, [0]))
+        assert engine.prefilled_tokens == len(STEM) + len(OTHER) + 2 * 3
+        sample_all(engine, (STEM, how, [1]))
+        assert engine.prefilled_tokens == len(STEM) + len(OTHER) + 2 * 3 + 1
+
+
+def test_nothing_is_kept_outside_a_scope_or_from_one_to_the_next(tokenizer: PreTrainedTokenizerFast) -> None:
+    engine = engine_of(make_model("qwen2"), tokenizer)
+    how = params(max_new_tokens=2)
+    for _ in range(2):
+        before = engine.prefilled_tokens
+        sample_all(engine, (STEM, how, [0]))
+        assert engine.prefilled_tokens == before + len(STEM)
+    with keep_prompts(engine):
+        sample_all(engine, (STEM, how, [0]))
+    with keep_prompts(engine):
+        before = engine.prefilled_tokens
+        sample_all(engine, (STEM, how, [0]))
+        assert engine.prefilled_tokens == before + len(STEM)
+
+
+def test_it_is_off_unless_asked_for(tokenizer: PreTrainedTokenizerFast) -> None:
+    engine = engine_of(make_model("qwen2"), tokenizer, caching=False)
+    with keep_prompts(engine):
+        for _ in range(2):
+            before = engine.prefilled_tokens
+            sample_all(engine, (STEM, params(max_new_tokens=2), [0]))
+            assert engine.prefilled_tokens == before + len(STEM)
+
+
+TOKENS = st.lists(st.sampled_from([1, 2]), min_size=1, max_size=20).map(tuple)
+
+
+@given(st.lists(TOKENS, min_size=1, max_size=6), st.lists(TOKENS, min_size=1, max_size=6))
+def test_the_longest_common_beginning_is_found(kept: list[tuple[int, ...]], asked: list[tuple[int, ...]]) -> None:
+    cache = PrefixCache(make_model("qwen2", num_hidden_layers=1, hidden_size=8), enabled=True)
+    with cache.scope():
+        stored: list[tuple[int, ...]] = []
+        for prompt in kept:
+            if not cache.known_tokens(prompt):
+                stored.append(prompt)
+            cache.prefill([prompt])
+        for prompt in asked:
+            longest = max((_common(prompt, other) for other in stored), default=0)
+            expected = min(longest, len(prompt) - 1)
+            assert cache.known_tokens(prompt) == (expected if expected >= _MIN_TOKENS else 0)
+
+
+def _common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    return max(n for n in range(min(len(one), len(other)) + 1) if one[:n] == other[:n])
