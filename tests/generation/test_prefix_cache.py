@@ -53,36 +53,36 @@ def test_only_the_rest_of_a_prompt_is_computed(fast: bool, tokenizer: PreTrained
     how = params(max_new_tokens=2)
     with keep_prompts(engine):
         sample_all(engine, (STEM, how, [0]), (OTHER, how, [0]))
-        assert engine.prefilled_tokens == len(STEM) + len(OTHER)
+        assert engine.computed_prompt_tokens == len(STEM) + len(OTHER)
         # a pass computes equally many tokens of each prompt: 3, as the first one has 3 that are new
         sample_all(engine, ([*STEM, 9, 9, 30], how, [0]), ([*OTHER, 7], how, [0]))
-        assert engine.prefilled_tokens == len(STEM) + len(OTHER) + 2 * 3
+        assert engine.computed_prompt_tokens == len(STEM) + len(OTHER) + 2 * 3
         sample_all(engine, (STEM, how, [1]))
-        assert engine.prefilled_tokens == len(STEM) + len(OTHER) + 2 * 3 + 1
+        assert engine.computed_prompt_tokens == len(STEM) + len(OTHER) + 2 * 3 + 1
 
 
 def test_nothing_is_kept_outside_a_scope_or_from_one_to_the_next(tokenizer: PreTrainedTokenizerFast) -> None:
     engine = engine_of(make_model("qwen2"), tokenizer)
     how = params(max_new_tokens=2)
     for _ in range(2):
-        before = engine.prefilled_tokens
+        before = engine.computed_prompt_tokens
         sample_all(engine, (STEM, how, [0]))
-        assert engine.prefilled_tokens == before + len(STEM)
+        assert engine.computed_prompt_tokens == before + len(STEM)
     with keep_prompts(engine):
         sample_all(engine, (STEM, how, [0]))
     with keep_prompts(engine):
-        before = engine.prefilled_tokens
+        before = engine.computed_prompt_tokens
         sample_all(engine, (STEM, how, [0]))
-        assert engine.prefilled_tokens == before + len(STEM)
+        assert engine.computed_prompt_tokens == before + len(STEM)
 
 
 def test_it_is_off_unless_asked_for(tokenizer: PreTrainedTokenizerFast) -> None:
     engine = engine_of(make_model("qwen2"), tokenizer, caching=False)
     with keep_prompts(engine):
         for _ in range(2):
-            before = engine.prefilled_tokens
+            before = engine.computed_prompt_tokens
             sample_all(engine, (STEM, params(max_new_tokens=2), [0]))
-            assert engine.prefilled_tokens == before + len(STEM)
+            assert engine.computed_prompt_tokens == before + len(STEM)
 
 
 TOKENS = st.lists(st.sampled_from([1, 2]), min_size=1, max_size=20).map(tuple)

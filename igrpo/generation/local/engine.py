@@ -37,9 +37,10 @@ class LocalEngine:
     of matrix products). Requests made at the same time, in the same order, give bitwise identical results. At
     temperature 0 the sampling distribution is a single point: log-probs and sampling entropies are 0.
 
-    The counters cover the lifetime of the engine. ``prefilled_tokens`` counts the prompt tokens that were actually
-    computed, ``generated_tokens`` the new tokens that were returned, ``flops`` the operations of both, and
-    ``busy_seconds`` their wall time.
+    The counters cover the lifetime of the engine. ``prefilled_tokens`` counts the tokens of prompts, whole, so that it is
+    the same for any number of processes, and ``computed_prompt_tokens`` those that were actually computed.
+    ``generated_tokens`` counts the new tokens that were returned, ``flops`` the operations of both, each prompt whole,
+    and ``busy_seconds`` their wall time.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class LocalEngine:
                 raise ValueError(f"{name}={limit}: must be at least 1")
         check_model(model)
         self.prefilled_tokens = 0
+        self.computed_prompt_tokens = 0
         self.generated_tokens = 0
         self.flops = 0
         self.busy_seconds = 0.0
@@ -185,7 +187,8 @@ class LocalEngine:
         for chunk in (chunk for part in parts for chunk in prefill_passes(part, self._max_prefill_tokens)):
             prompts = [admission.request.prompt for admission in chunk]
             prefix, computed = self._prefixes.prefill(prompts)
-            self.prefilled_tokens += computed
+            self.prefilled_tokens += sum(len(prompt) for prompt in prompts)
+            self.computed_prompt_tokens += computed
             self.flops += sum(self._shape.flops(prefill_work(len(prompt))) for prompt in prompts)
             finished += self._join(prefix, chunk)
         return finished
