@@ -37,7 +37,7 @@ class LocalEngine:
     of matrix products). Requests made at the same time, in the same order, give bitwise identical results. At
     temperature 0 the sampling distribution is a single point: log-probs and sampling entropies are 0.
 
-    The counters cover the lifetime of the engine. ``prefilled_tokens`` counts the tokens of prompts, whole, so that it is
+    The counters cover the lifetime of the engine. ``prefilled_tokens`` counts the tokens of prompts, whole, so it is
     the same for any number of processes, and ``computed_prompt_tokens`` those that were actually computed.
     ``generated_tokens`` counts the new tokens that were returned, ``flops`` the operations of both, each prompt whole,
     and ``busy_seconds`` their wall time.
