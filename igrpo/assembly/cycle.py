@@ -14,7 +14,7 @@ from igrpo.data.module import QuestionDataModule
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.generation.base import Engine, SamplingParams
 from igrpo.generation.batch_barrier import BatchBarrier
-from igrpo.generation.local.checks import check_decoding
+from igrpo.generation.local.checks import check_decoding, check_prefix_caching
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.generation.local.replica import ReplicaEngine
 from igrpo.prompts.builder import PromptBuilder
@@ -43,6 +43,8 @@ def build_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder, run_
     rollout = config.rollout
     if isinstance(rollout, LocalRolloutConfig):
         check_decoding(policy.model)
+        if rollout.prefix_caching:
+            check_prefix_caching(policy.model)
         limits: _Limits = {
             "max_batch_rows": rollout.max_batch_rows,
             "fast_decode": rollout.fast_decode,

@@ -23,6 +23,13 @@ from torch import Tensor
 _PADDING = 1.25
 
 
+def common_tokens(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return the length of the longest common prefix of two token sequences."""
+    if one == other:
+        return len(one)
+    return next((i for i, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), min(len(one), len(other)))
+
+
 class Node(NamedTuple):
     """Tokens ``start`` to ``end`` of the packed sequence, whose descendants are those up to ``subtree_end``."""
 

@@ -16,15 +16,15 @@ class LocalRolloutConfig(Section):
     group once and has packed weights; other models, and all models if it is false, decode by their own forward. Results
     are equal up to rounding. ``max_packed_mib`` limits the packed copies of float32 weights, in MiB (0: no copies),
     which exist during a rollout only. ``prefix_caching``: the prompt of a refinement is computed from the end of its
-    question's prompt on.
+    question's prompt on. (Runs from before these existed have none of them.)
     """
 
     name: Literal["local"]
     max_batch_rows: PositiveInt
     pipeline: bool
-    fast_decode: bool
-    max_packed_mib: NonNegativeInt
-    prefix_caching: bool
+    fast_decode: bool = False
+    max_packed_mib: NonNegativeInt = 0
+    prefix_caching: bool = False
 
 
 class VllmEngineConfig(Section):
@@ -77,7 +77,7 @@ class VllmServerConfig(VllmConfig):
     api_key_env: str
     transfer: Literal["auto", "path", "nccl"]
     weights_dir: str | None
-    data_parallel_size: PositiveInt
+    data_parallel_size: PositiveInt = 1
     concurrency: PositiveInt
     request_timeout_s: PositiveFloat
     ready_timeout_s: PositiveFloat

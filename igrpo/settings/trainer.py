@@ -23,7 +23,8 @@ class TrainerConfig(Section):
     ``strategy``: ``single`` (one process), ``ddp`` (one replica per process) or ``fsdp2`` (weights, gradients and
     optimizer state sharded over the processes). ``devices`` is the number of processes per node; with several
     processes, each takes a share of the step's questions. After ``collective_timeout_s`` seconds of waiting for a
-    missing process, the run ends.
+    missing process, the run ends. ``share_prefixes`` computes a prompt once for all its completions, ``lean_layers``
+    keeps less for the backward pass. (Runs from before they existed have neither.)
     """
 
     strategy: Literal["single", "ddp", "fsdp2"]
@@ -41,8 +42,8 @@ class TrainerConfig(Section):
     minibatches: PositiveInt
     tokens_per_microbatch: PositiveInt
     head_chunk: PositiveInt | None
-    share_prefixes: bool
-    lean_layers: bool
+    share_prefixes: bool = False
+    lean_layers: bool = False
     learning_rate: PositiveFloat
     betas: tuple[Decay, Decay] = Field(strict=False)
     adam_eps: PositiveFloat

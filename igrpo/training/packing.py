@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from typing import Any
 
-from igrpo.models.prefix_tree import Node, PrefixTree
+from igrpo.models.prefix_tree import Node, PrefixTree, common_tokens
 from igrpo.models.tree_support import tree_problem
 from igrpo.settings.trainer import TrainerConfig
 from igrpo.training.rows import Row
@@ -110,7 +110,7 @@ def _pack(rows: Sequence[Row], offset: int, packed: Packed) -> None:
         completion = start + len(first) - offset
         packed.places.append((completion - 1, completion))
         return
-    common = _common(first, last)  # of all rows, as they are sorted
+    common = common_tokens(first, last)  # of all rows, as they are sorted
     if not _worth_sharing(first, last, common):
         for _, part in groupby(rows, key=lambda row: row.prompt_ids[common : common + 1]):
             _pack(list(part), offset, packed)
@@ -128,16 +128,9 @@ def _pack(rows: Sequence[Row], offset: int, packed: Packed) -> None:
 
 def _shared(previous: tuple[int, ...], prompt: tuple[int, ...]) -> int:
     """Return the number of tokens of a prompt that are packed with the one before it."""
-    common = _common(previous, prompt)
+    common = common_tokens(previous, prompt)
     return common if _worth_sharing(previous, prompt, common) else 0
 
 
 def _worth_sharing(one: tuple[int, ...], other: tuple[int, ...], common: int) -> bool:
     return common >= _SHARED_TOKENS or one == other
-
-
-def _common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
-    """Return the length of the longest common beginning."""
-    if one == other:
-        return len(one)
-    return next((i for i, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), min(len(one), len(other)))

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from igrpo.config import ConfigError, config_hash, config_values, parse_config, read_config
+from igrpo.settings.rollout import LocalRolloutConfig, VllmServerConfig
 from tests.composed import changed, config, group_size, values
 
 WRONG: list[tuple[str, Any, str]] = [
@@ -123,3 +124,27 @@ def test_derived_numbers() -> None:
     assert (half.plan.drafts, group_size(half), half.plan.samples, half.completions_per_question) == (0, 3, 3, 8)
     bare = config({"algorithm.drafts": 0})
     assert (bare.plan.drafts, group_size(bare), bare.plan.samples) == (0, 8, 8)
+
+
+def test_runs_from_before_a_fast_path_existed_are_read_and_do_not_use_it() -> None:
+    """Their directory can still be resumed, reported and asked, on the paths on which they began."""
+    stored = values()
+    for section, names in (
+        ("trainer", ("share_prefixes", "lean_layers")),
+        ("rollout", ("fast_decode", "max_packed_mib", "prefix_caching")),
+    ):
+        for name in names:
+            del stored[section][name]
+    read = parse_config(stored)
+    assert isinstance(read.rollout, LocalRolloutConfig)
+    rollout = read.rollout
+    assert (read.trainer.share_prefixes, read.trainer.lean_layers) == (False, False)
+    assert (rollout.fast_decode, rollout.max_packed_mib, rollout.prefix_caching) == (False, 0, False)
+
+
+def test_a_server_from_before_it_could_have_several_engines_has_one() -> None:
+    stored = values("rollout=vllm_server")
+    del stored["rollout"]["data_parallel_size"]
+    read = parse_config(stored)
+    assert isinstance(read.rollout, VllmServerConfig)
+    assert read.rollout.data_parallel_size == 1

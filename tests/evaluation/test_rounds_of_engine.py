@@ -50,8 +50,8 @@ def test_a_stopped_evaluation_of_the_local_engine_is_a_prefix_token_by_token(bar
     assert isinstance(prompt, PromptConfig)
     questions = [Question(f"q{i}", f"{i} + {i % 3}", str(i % 2)) for i in range(6)]
 
-    def sampled(width: float | None) -> tuple[EvaluationResult, Kept]:
-        engine = Kept(policy.model, policy.tokenizer, max_batch_rows=16)
+    def sampled(width: float | None, *, caching: bool = True) -> tuple[EvaluationResult, Kept]:
+        engine = Kept(policy.model, policy.tokenizer, max_batch_rows=16, prefix_caching=caching)
         params = SamplingParams(temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=12, stop_token_ids=(2,))
         evaluator = Evaluator(
             engine,
@@ -80,3 +80,9 @@ def test_a_stopped_evaluation_of_the_local_engine_is_a_prefix_token_by_token(bar
     assert len(all_of.tokens) == 6 * (8 + 1 + 8)
     assert part.tokens == {seed: all_of.tokens[seed] for seed in part.tokens}
     assert len(set(part.tokens.values())) > 6, "random weights sample many texts"
+    plain, without = sampled(None, caching=False)
+    assert plain.per_question == whole.per_question
+    assert without.tokens == all_of.tokens
+    # the prompts of refinements begin with those of their questions, which were computed for the single-shot samples
+    assert all_of.computed_prompt_tokens < without.computed_prompt_tokens == without.prefilled_tokens
+    assert all_of.prefilled_tokens == without.prefilled_tokens

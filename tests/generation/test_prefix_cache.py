@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -9,9 +11,10 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from igrpo.generation.base import keep_prompts
+from igrpo.generation.local.checks import check_prefix_caching
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.generation.local.prefix_cache import _MIN_TOKENS, PrefixCache
-from tests.families import make_family
+from tests.families import ALL, NOT_LOCAL, ONLY_EAGER, make_family
 
 from .conftest import make_model, params, sample_all
 from .test_local_engine import generate_greedily, reference
@@ -83,6 +86,25 @@ def test_it_is_off_unless_asked_for(tokenizer: PreTrainedTokenizerFast) -> None:
             before = engine.computed_prompt_tokens
             sample_all(engine, (STEM, params(max_new_tokens=2), [0]))
             assert engine.computed_prompt_tokens == before + len(STEM)
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - NOT_LOCAL))
+def test_it_is_proved_before_a_run(name: str) -> None:
+    check_prefix_caching(make_family(name, "eager" if name in ONLY_EAGER else "sdpa"))
+
+
+def test_a_model_that_does_not_read_the_cache_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_family("llama")
+    attend = type(model.model.layers[0].self_attn).forward
+
+    def forgets(self: Any, hidden_states: Any, *args: Any, past_key_values: Any = None, **kwargs: Any) -> Any:
+        if past_key_values is not None and past_key_values.get_seq_length(self.layer_idx):
+            past_key_values.layers[self.layer_idx].keys.zero_()
+        return attend(self, hidden_states, *args, past_key_values=past_key_values, **kwargs)
+
+    monkeypatch.setattr(type(model.model.layers[0].self_attn), "forward", forgets)
+    with pytest.raises(ValueError, match=r"rollout.prefix_caching=true: LlamaForCausalLM .* set it to false"):
+        check_prefix_caching(model)
 
 
 TOKENS = st.lists(st.sampled_from([1, 2]), min_size=1, max_size=20).map(tuple)

@@ -28,7 +28,7 @@ rollout = config(None, "rollout=vllm_server").rollout.model_copy(update=quick)
 engine = VllmServerEngine(make_model(), make_tokenizer(), rollout, url=url, api_key=None, session="both",
                           weights_dir=folder / "weights", max_model_len=64, server=None)
 engine.sync_weights(1)
-engines = engine._handover.engines  # before a restore, in which the other process would ask for it, too
+engines = engine.replicas  # before a restore, in which the other process would ask for it, too
 seeds = range(10 * rank, 10 * rank + 6)  # the server dies at the sixth request of both
 tokens = [c.token_ids for c in asyncio.run(engine.sample((5, 6, 7), params(max_new_tokens=4), seeds))]
 distributed.barrier()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,27 @@ def test_counters_are_those_of_the_cycle() -> None:
     assert budget.flops == 10 * budget.prefilled_tokens  # what the fake says, and only of this cycle
     assert budget.seconds["generation"] == pytest.approx(6 * 0.001)
     assert budget.seconds["reward_wait"] >= 0
+
+
+def test_prompts_are_kept_for_the_time_of_a_cycle() -> None:
+    class Keeper(CountingEngine):
+        """Notes when it keeps prompts."""
+
+        open, seen = False, set[bool]()
+
+        @contextmanager
+        def keep_prompts(self) -> Iterator[None]:
+            self.open = True
+            yield
+            self.open = False
+
+        async def sample(self, *asked: Any) -> tuple[Completion, ...]:
+            self.seen.add(self.open)
+            return await super().sample(*asked)
+
+    engine = Keeper(letters)
+    collector(engine, TextReward(frozenset("a"))).collect(1, QUESTIONS, Budget())
+    assert (engine.seen, engine.open) == ({True}, False)
 
 
 def test_grpo_spends_the_same_number_of_samples() -> None:

@@ -214,6 +214,24 @@ def test_an_engine_sleeps_while_the_policy_is_updated(tmp_path: Path, monkeypatc
     assert happened == ["sync 0", "sleep", "update", "sync 1", "sleep", "update", "sync 2"]
 
 
+@pytest.mark.parametrize("lean", [True, False])
+def test_lean_layers_are_used_in_the_update_alone(lean: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The update leads to the same weights with them; sampling is by transformers' own modules."""
+    module, plain = make("igrpo", lean_layers=lean), make("igrpo", lean_layers=False)
+    calls: list[bool] = []
+    norm = module.policy.base_model.norm
+
+    def in_update(found: torch.nn.Module, *_: Any) -> None:
+        calls.append("forward" in vars(found))
+
+    norm.register_forward_pre_hook(in_update)
+    fit(module, 1, tmp_path)
+    fit(plain, 1, tmp_path)
+    assert set(calls) == ({True, False} if lean else {False})
+    for name, weight in weights(plain).items():
+        torch.testing.assert_close(weights(module)[name], weight, rtol=1e-4, atol=1e-6)
+
+
 def test_dropout_stays_off(tmp_path: Path) -> None:
     module = make("grpo")
     fit(module, 1, tmp_path)

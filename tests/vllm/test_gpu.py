@@ -69,6 +69,13 @@ def test_sleep_gives_memory_back_and_updates_arrive(
     engine.close()
 
 
+def engine_of(small: Small, settings: VllmServerConfig, url: str, weights_dir: Path) -> VllmServerEngine:
+    return VllmServerEngine(
+        small.model, small.tokenizer, settings, url=url, api_key=None, session="gpu", weights_dir=weights_dir,
+        max_model_len=MAX_LEN, server=None,
+    )  # fmt: skip
+
+
 @needs(2)
 def test_weights_by_nccl(server_config: VllmServerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = on_cuda(make_small(tmp_path / "model", "qwen2", tied=True))
@@ -76,17 +83,7 @@ def test_weights_by_nccl(server_config: VllmServerConfig, tmp_path: Path, monkey
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")  # for the server; this process has seen its devices by now
     log = tmp_path / "server.log"
     with start_server(small.served, settings, max_model_len=MAX_LEN, seed=0, log_file=log) as server:
-        engine = VllmServerEngine(
-            small.model,
-            small.tokenizer,
-            settings,
-            url=server.url,
-            api_key=None,
-            session="nccl",
-            weights_dir=tmp_path / "weights",
-            max_model_len=MAX_LEN,
-            server=None,
-        )
+        engine = engine_of(small, settings, server.url, tmp_path / "weights")
         for version in range(3):
             perturb(small.model, 40 + version)
             engine.sync_weights(version)
@@ -118,17 +115,7 @@ def test_every_engine_gets_the_weights(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(str(1 + device) for device in range(split * engines)))
     log = tmp_path / "server.log"
     with start_server(small.served, settings, max_model_len=MAX_LEN, seed=0, log_file=log) as server:
-        engine = VllmServerEngine(
-            small.model,
-            small.tokenizer,
-            settings,
-            url=server.url,
-            api_key=None,
-            session="engines",
-            weights_dir=tmp_path / "weights",
-            max_model_len=MAX_LEN,
-            server=None,
-        )
+        engine = engine_of(small, settings, server.url, tmp_path / "weights")
         for version in range(3):
             perturb(small.model, 50 + version)
             engine.sync_weights(version)

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from igrpo.generation.base import SamplingParams
 from igrpo.generation.local.decode_attention import sampling_mode, takes_decode_attention
 from igrpo.generation.local.decode_batch import DecodeBatch, DecodeRow, FinishedRow
-from igrpo.generation.local.prefill import embedding_weight, prefill
+from igrpo.generation.local.prefill import Known, embedding_weight, prefill
 from igrpo.generation.local.windows import OtherStateError, layer_windows
 
 _ATTENTION = ("sdpa", "eager")
@@ -81,6 +81,29 @@ def check_decoding(model: PreTrainedModel) -> None:
         raise ValueError(
             f"the local engine cannot sample from {name}: decoded in a batch, its tokens have log-probs that differ "
             f"by {fmean(gaps):.3g} nats from those of single forward passes; {_ADVICE}"
+        )
+
+
+@torch.no_grad()
+def check_prefix_caching(model: PreTrainedModel) -> None:
+    """Check on a short prompt that its logits are the same when the keys and values of its beginning are taken over.
+
+    Raises:
+        ValueError: they are not; the message names the setting that turns this off.
+    """
+    vocabulary, known = embedding_weight(model).shape[0], 5
+    prompt = [(7 * i + 1) % vocabulary for i in range(8)]
+    with sampling_mode(model, takes_decode_attention(model)):
+        whole, _ = prefill(model, [prompt])
+        layers = [
+            (keys[0, :, :known], values[0, :, :known]) for keys, values in zip(whole.keys, whole.values, strict=True)
+        ]
+        continued, _ = prefill(model, [prompt], [Known(layers, known)])
+    gap = float((continued.logits.log_softmax(-1) - whole.logits.log_softmax(-1)).abs().mean())
+    if not gap <= (_TOLERANCE if model.dtype == torch.float32 else _HALF_TOLERANCE):
+        raise ValueError(
+            f"rollout.prefix_caching=true: {type(model).__name__} has other log-probs (by {gap:.3g} nats) where the "
+            "beginning of a prompt is not computed again: set it to false"
         )
 
 

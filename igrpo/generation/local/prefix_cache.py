@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from igrpo.generation.local.kv_cache import Prefix
 from igrpo.generation.local.prefill import Known, prefill
 from igrpo.generation.local.windows import layer_windows
+from igrpo.models.prefix_tree import common_tokens
 
 #: Shorter common beginnings are computed again; copying them would cost as much.
 _MIN_TOKENS = 8
@@ -73,7 +74,7 @@ class PrefixCache:
         best = None
         for other in self._sorted[max(0, place - 1) : place + 1]:
             # the last token is computed in any case, as its logits are needed
-            common = min(_common(other, prompt), len(prompt) - 1)
+            common = min(common_tokens(other, prompt), len(prompt) - 1)
             if common >= max(_MIN_TOKENS, best.tokens + 1 if best else 0):
                 best = Known(self._stored[other], common)
         return best
@@ -93,7 +94,3 @@ class PrefixCache:
             self._stored[prompt] = [(keys[i, :, part], values[i, :, part]) for keys, values in layers]
             insort(self._sorted, prompt)
         self._bytes += size * kept
-
-
-def _common(one: Prompt, other: Prompt) -> int:
-    return next((i for i, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), min(len(one), len(other)))

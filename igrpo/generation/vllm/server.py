@@ -88,6 +88,11 @@ class VllmServerEngine(RequestEngine):
         """
         return await self._sample_all(tuple(prompt_ids), params, [(seed, None) for seed in seeds])
 
+    @property
+    def replicas(self) -> int:
+        """Number of data-parallel engines of the server, as it said when weights were sent to it."""
+        return self._handover.engines
+
     async def sample_on_every_replica(
         self, prompt_ids: Sequence[int], params: SamplingParams, seed: int
     ) -> tuple[Completion, ...]:
@@ -96,8 +101,7 @@ class VllmServerEngine(RequestEngine):
         Raises:
             ValueError, RuntimeError: see ``sample``.
         """
-        engines = self._handover.engines
-        ranks = range(engines) if engines > 1 else (None,)
+        ranks = range(self.replicas) if self.replicas > 1 else (None,)
         return await self._sample_all(tuple(prompt_ids), params, [(seed, rank) for rank in ranks])
 
     async def _sample_all(

@@ -200,9 +200,7 @@ def _rollout(config: RunConfig, policy: Policy, prompts: PromptBuilder, question
 
 def _on_local_engine(config: RunConfig) -> RunConfig:
     """Return settings for one process with the local engine, on a CUDA device if available, unless the CPU is set."""
-    rollout = LocalRolloutConfig(
-        name="local", max_batch_rows=16, pipeline=False, fast_decode=True, max_packed_mib=0, prefix_caching=True
-    )
+    rollout = LocalRolloutConfig(name="local", max_batch_rows=16, pipeline=False, fast_decode=True, prefix_caching=True)
     device = "cpu" if config.trainer.device == "cpu" else "auto"
     one = {"strategy": "single", "devices": 1, "nodes": 1, "device": device}
     return config.model_copy(update={"rollout": rollout, "trainer": config.trainer.model_copy(update=one)})
