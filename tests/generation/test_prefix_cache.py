@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
+from igrpo import assembly
 from igrpo.generation.base import keep_prompts
 from igrpo.generation.local.checks import check_prefix_caching
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.generation.local.prefix_cache import _MIN_TOKENS, PrefixCache
+from tests.assembly.parts import tiny_policy
+from tests.composed import config
 from tests.families import ALL, NOT_LOCAL, ONLY_EAGER, make_family
 
 from .conftest import make_model, params, sample_all
@@ -93,18 +97,27 @@ def test_it_is_proved_before_a_run(name: str) -> None:
     check_prefix_caching(make_family(name, "eager" if name in ONLY_EAGER else "sdpa"))
 
 
-def test_a_model_that_does_not_read_the_cache_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = make_family("llama")
-    attend = type(model.model.layers[0].self_attn).forward
+def test_a_model_that_does_not_read_the_cache_is_refused_unless_it_is_off(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It decodes one token at a time as it should, so the check of decoding does not notice."""
+    policy = tiny_policy()
+    attention = type(policy.model.model.layers[0].self_attn)
+    attend = attention.forward
 
     def forgets(self: Any, hidden_states: Any, *args: Any, past_key_values: Any = None, **kwargs: Any) -> Any:
-        if past_key_values is not None and past_key_values.get_seq_length(self.layer_idx):
+        if past_key_values is not None and hidden_states.shape[1] > 1 and past_key_values.get_seq_length():
             past_key_values.layers[self.layer_idx].keys.zero_()
         return attend(self, hidden_states, *args, past_key_values=past_key_values, **kwargs)
 
-    monkeypatch.setattr(type(model.model.layers[0].self_attn), "forward", forgets)
-    with pytest.raises(ValueError, match=r"rollout.prefix_caching=true: LlamaForCausalLM .* set it to false"):
-        check_prefix_caching(model)
+    monkeypatch.setattr(attention, "forward", forgets)
+    on, off = (config(None, f"rollout.prefix_caching={value}") for value in ("true", "false"))
+    prompts = assembly.build_prompts(on.prompt, policy.tokenizer)
+    with pytest.raises(
+        ValueError, match=r"rollout.prefix_caching=true: the logits of Qwen2ForCausalLM differ.* set it to false"
+    ):
+        assembly.build_engine(on, policy, prompts, tmp_path)
+    assembly.build_engine(off, policy, prompts, tmp_path)
 
 
 TOKENS = st.lists(st.sampled_from([1, 2]), min_size=1, max_size=20).map(tuple)

@@ -93,8 +93,9 @@ def test_micro_batches_have_the_fewest_tokens(given_rows: list[Row], budget: int
 
 
 def test_a_group_that_fits_is_not_cut() -> None:
-    group = [row(tuple(range(first, first + 40)), (3,) * 10) for first in (0, 1) for _ in range(4)]
-    assert [len(part) for part in split_packed(group, 100)] == [4, 4]
+    """Filling each micro-batch, from either end, would cut one: 180 tokens instead of 140."""
+    small, large = ([row(tuple(range(first, first + 40)), (3,) * 10)] * count for first, count in ((0, 2), (1, 4)))
+    assert [len(part) for part in split_packed([*large, *small], 130)] == [2, 4]
 
 
 def test_targets_and_predictors_belong_together() -> None:

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from igrpo.generation.base import SamplingParams
 from igrpo.generation.local.decode_attention import sampling_mode, takes_decode_attention
 from igrpo.generation.local.decode_batch import DecodeBatch, DecodeRow, FinishedRow
+from igrpo.generation.local.fast_decode import relative_gap
 from igrpo.generation.local.prefill import Known, embedding_weight, prefill
 from igrpo.generation.local.windows import OtherStateError, layer_windows
 
@@ -99,11 +100,11 @@ def check_prefix_caching(model: PreTrainedModel) -> None:
             (keys[0, :, :known], values[0, :, :known]) for keys, values in zip(whole.keys, whole.values, strict=True)
         ]
         continued, _ = prefill(model, [prompt], [Known(layers, known)])
-    gap = float((continued.logits.log_softmax(-1) - whole.logits.log_softmax(-1)).abs().mean())
-    if not gap <= (_TOLERANCE if model.dtype == torch.float32 else _HALF_TOLERANCE):
+    gap = relative_gap(continued.logits, whole.logits, model.dtype)
+    if gap is not None:
         raise ValueError(
-            f"rollout.prefix_caching=true: {type(model).__name__} has other log-probs (by {gap:.3g} nats) where the "
-            "beginning of a prompt is not computed again: set it to false"
+            f"rollout.prefix_caching=true: the logits of {type(model).__name__} differ, by {gap:.2g} of the largest, "
+            "where the beginning of a prompt is not computed again: set it to false"
         )
 
 

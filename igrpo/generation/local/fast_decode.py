@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from igrpo.generation.local.decode_batch import DecodeBatch
@@ -67,6 +68,12 @@ class FastDecode:
         return decoder.new_path
 
 
+def relative_gap(found: Tensor, expected: Tensor, dtype: torch.dtype) -> float | None:
+    """Return the largest difference of logits, relative to the largest; None: no more than rounding in ``dtype``."""
+    gap = float((found - expected).abs().max() / expected.abs().max())
+    return None if gap <= (_TOLERANCE if dtype == torch.float32 else _HALF_TOLERANCE) else gap
+
+
 @torch.no_grad()
 def check_paths(model: PreTrainedModel, plain: PathMaker, fast: PathMaker) -> None:
     """Decode a few tokens after two short prompts on both paths.
@@ -81,11 +88,10 @@ def check_paths(model: PreTrainedModel, plain: PathMaker, fast: PathMaker) -> No
     paths = [make(prefix, len(sources)) for make in (plain, fast)]
     for path in paths:
         path.insert(prefix, sources)
-    tolerance = _TOLERANCE if model.dtype == torch.float32 else _HALF_TOLERANCE
     for step in range(_CHECKED_STEPS):
         tokens_B = torch.tensor([(11 * step + 5 * row + 3) % vocabulary for row in range(len(sources))])
         positions_B = torch.tensor([len(prompts[source]) + step for source in sources])
         expected_BV, found_BV = (path.step(tokens_B, positions_B, len(prompts[0]) + step + 1) for path in paths)
-        gap = float((found_BV - expected_BV).abs().max() / expected_BV.abs().max())
-        if not gap <= tolerance:
+        gap = relative_gap(found_BV, expected_BV, model.dtype)
+        if gap is not None:
             raise UnsupportedModelError(f"on a short text its logits differ by {gap:.2g} of the largest")
