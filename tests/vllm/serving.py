@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -15,11 +17,22 @@ from tests.waiting import DEADLINE_S
 ROOT = Path(__file__).parents[2]
 
 
-def start_serve(folder: Path, port: int, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    """`igrpo serve ARGUMENTS` in ``folder``, with settings for a test machine."""
+@contextmanager
+def start_serve(
+    folder: Path, port: int, *arguments: str, **variables: str
+) -> Generator[subprocess.Popen[str], None, None]:
+    """`igrpo serve ARGUMENTS` in ``folder``, with settings for a test machine; nothing of it outlives a failed test."""
     quick = (f"rollout.port={port}", "rollout.enforce_eager=true", "rollout.gpu_memory_utilization=0.3",
              "rollout.ready_timeout_s=300")  # fmt: skip
-    return runs.start(["serve", *arguments, *quick], folder, PYTHONPATH=str(ROOT), **variables)
+    serve = runs.start(["serve", *arguments, *quick], folder, PYTHONPATH=str(ROOT), **variables)
+    try:
+        yield serve
+    finally:
+        if serve.poll() is None:
+            for process in [*psutil.Process(serve.pid).children(recursive=True), serve]:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        serve.communicate()
 
 
 def told_until_ready(serve: subprocess.Popen[str]) -> str:

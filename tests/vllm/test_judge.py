@@ -31,7 +31,7 @@ from tests.vllm.test_runs import SMALL
 KEY = "a secret of this test"
 
 
-def start(folder: Path, model: Path, port: int) -> subprocess.Popen[str]:
+def start(folder: Path, model: Path, port: int) -> AbstractContextManager[subprocess.Popen[str]]:
     settings = (f"model.name_or_path={model}", "rollout.dtype=float32", "rollout.api_key_env=IGRPO_JUDGE_API_KEY")
     return start_serve(folder, port, "--judge", *settings, IGRPO_JUDGE_API_KEY=KEY)
 

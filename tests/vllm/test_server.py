@@ -53,10 +53,11 @@ class Running:
     def __init__(self, small: Small, config: VllmServerConfig, folder: Path) -> None:
         self.config = config.model_copy(update={"weights_dir": str(folder / "weights")})
         self.small, self.folder = small, folder
-        os.environ[config.api_key_env] = KEY
-        self.server: Supervisor = start_server(
-            small.served, self.config, max_model_len=MAX_LEN, seed=0, log_file=folder / "server.log"
-        )
+        with pytest.MonkeyPatch.context() as patched:  # servers of other tests have no key
+            patched.setenv(config.api_key_env, KEY)
+            self.server: Supervisor = start_server(
+                small.served, self.config, max_model_len=MAX_LEN, seed=0, log_file=folder / "server.log"
+            )
         self.server.wait_ready()
 
     def engine(self, small: Small | None = None, session: str = "run", key: str | None = KEY) -> VllmServerEngine:
