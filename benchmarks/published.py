@@ -1,8 +1,8 @@
-"""The measured numbers of the READMEs come out of committed files: this renders their tables and checks their text.
+"""Measured numbers of READMEs and docs come out of committed files: this renders their tables and checks their text.
 
     python benchmarks/published.py          (rewrites the tables in place; exit code 1 where a number has no file)
 
-Marks in README.md and experiments/README.md, paths from the root of the repository:
+Marks in README.md, experiments/README.md and the pages of docs/, paths from the root of the repository:
 
 - `<!-- table: FILE -->` to `<!-- /table -->` is rendered from the Markdown tables of a report (`igrpo report`).
 - After `<!-- numbers: FILE FILE -->`, up to the next heading or `<!-- /numbers -->`, every number of the text is in one
@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-READMES = ("README.md", "experiments/README.md")
+#: Every page with measured numbers; docs/metrics.md and docs/speed.md are generated and have none of these marks.
+PAGES = ("README.md", "experiments/README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md"))))
 
 _TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 _SCOPE = re.compile(r"<!-- numbers: ([^>]*?) -->\n(.*?)(?=^#|^<!-- /?numbers\b|\Z)", re.DOTALL | re.MULTILINE)
@@ -119,8 +120,8 @@ def rendered(text: str) -> str:
 def table_of(file: Path) -> str:
     """What conditions reached and how they differ from GRPO, a row each, from the tables of a report."""
     text = file.read_text(encoding="utf-8").replace("\\_", "_").replace("&lt;", "<")
-    finals, spent = _sections(text, "Results after training"), _sections(text, "Budget spent by a run")[""]
-    differences, certainty = _sections(text, "Differences"), _sections(text, "Certainty and power")
+    finals, spent = sections(text, "Results after training"), sections(text, "Budget spent by a run")[""]
+    differences, certainty = sections(text, "Differences"), sections(text, "Certainty and power")
     single, draft = (next(name for name in finals if name.startswith(kind)) for kind in ("Single", "Draft"))
     changes = [next(name for name in differences if name.startswith(kind)) for kind in ("Single", "Draft")]
     head = ["condition"]
@@ -134,11 +135,12 @@ def table_of(file: Path) -> str:
         trained = f"{float(cost['trained'].replace(',', '')) / 1000:.0f}k"
         flops = f"{_power(*_POWER.findall(cost['FLOPs'])[0]) / _UNIT:.2f}"
         reached = (final["after"], first, finals[draft][condition]["after"], second)
-        rows.append([_name(condition), *reached, cost["steps"], cost["samples"], trained, flops])
+        rows.append([name_of(condition), *reached, cost["steps"], cost["samples"], trained, flops])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows).replace("|  |", "| |")
 
 
-def _name(condition: str) -> str:
+def name_of(condition: str) -> str:
+    """Return the name of a condition in tables."""
     return {"grpo": "GRPO", "igrpo": "iGRPO"}.get(condition, f"`{condition}`")
 
 
@@ -151,7 +153,7 @@ def _difference(size: Mapping[str, str] | None, certainty: Mapping[str, str] | N
     return f"**{text}**, p {p}" if below < 0.05 else text
 
 
-def _sections(text: str, heading: str) -> dict[str, dict[str, dict[str, str]]]:
+def sections(text: str, heading: str) -> dict[str, dict[str, dict[str, str]]]:
     """The rows of the table under a heading: by metric ("": the table has none), first cell, and column."""
     lines = text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0].splitlines()
     head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|"))
@@ -167,7 +169,7 @@ def _sections(text: str, heading: str) -> dict[str, dict[str, dict[str, str]]]:
 
 def main() -> None:
     wrong = []
-    for name in READMES:
+    for name in PAGES:
         file = ROOT / name
         text = rendered(file.read_text(encoding="utf-8"))
         file.write_text(text, encoding="utf-8")

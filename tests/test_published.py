@@ -1,4 +1,4 @@
-"""Every measured number of the READMEs comes out of a committed file (benchmarks/published.py)."""
+"""Every measured number of the READMEs and the docs comes out of a committed file (benchmarks/published.py)."""
 
 from __future__ import annotations
 
@@ -6,30 +6,32 @@ import re
 
 import pytest
 
-from benchmarks.published import READMES, ROOT, outside, rendered, unsupported
+from benchmarks.published import PAGES, ROOT, outside, rendered, unsupported
+from benchmarks.result_figure import FIGURE, svg
 
-TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in READMES}
+TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in PAGES}
 
-#: Of each README, what was measured and has a file.
+#: What was measured and has a file.
 MEASURED = {
-    "README.md": TEXTS["README.md"].partition("\n## Measured\n")[2].partition("\nOn 200 GSM8K problems")[0],
+    "README.md": TEXTS["README.md"].partition("\n## The result\n")[2].partition("\n## ")[0],
+    "docs/results.md": TEXTS["docs/results.md"],
     "experiments/README.md": TEXTS["experiments/README.md"],
 }
 
 REPORT = "benchmarks/results/ablation/tables.md"
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", PAGES)
 def test_tables_are_those_of_the_files(name: str) -> None:
     assert TEXTS[name] == rendered(TEXTS[name]), "run `python benchmarks/published.py`"
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", PAGES)
 def test_every_measured_number_is_in_its_file(name: str) -> None:
     assert unsupported(TEXTS[name]) == []
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", MEASURED)
 def test_no_measured_number_is_without_a_file(name: str) -> None:
     assert MEASURED[name]
     assert outside(MEASURED[name]) == []
@@ -70,3 +72,11 @@ def test_a_table_is_written_anew() -> None:
     assert "| iGRPO | 68.7 | **−24.1 [−39.5, −8.6]**, p 0.043 | 70.2 | −13.8 [−43.0, +15.3] | 80 | 10,240 |" in table
     assert "| `bare` | 92.8 | 0.0 [−2.1, +2.1] |" in table
     assert rendered(table) == table
+
+
+def test_the_figure_of_the_results_has_the_numbers_of_the_tables() -> None:
+    def texts(svg: str) -> list[str]:
+        return re.findall(r"<text[^>]*>([^<]+)</text>", svg)
+
+    assert texts(FIGURE.read_text(encoding="utf-8")) == texts(svg()), "run `python -m benchmarks.result_figure`"
+    assert {"GRPO", "iGRPO", "92.8", "68.7", "54.9", "34.0", "before: 40.9", "before: 10.8"} <= set(texts(svg()))
