@@ -35,6 +35,7 @@ html_static_path = ["_static"]
 html_css_files = ["igrpo.css"]
 html_show_sourcelink = False
 
+linkcheck_timeout = 20
 linkcheck_ignore = [r"http://127\.0\.0\.1.*"]
 
 #: Markdown files outside docs/ that a page of docs/ includes.
