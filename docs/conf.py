@@ -26,7 +26,6 @@ exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 nitpicky = True
 
 myst_heading_anchors = 3
-myst_enable_extensions = ["deflist"]
 nb_execution_mode = "off"
 
 html_theme = "furo"

@@ -32,10 +32,17 @@ def test_the_readme_is_short() -> None:
 
 
 @pytest.mark.parametrize("page", WRITTEN)
-def test_links_of_a_page_lead_to_files(page: str) -> None:
+def test_links_of_a_page_lead_to_files_and_headings(page: str) -> None:
     folder = (ROOT / page).parent
-    found = [target.partition("#")[0] for target in _LINK.findall(read(page))]
-    assert [target for target in found if target and not (folder / target).exists()] == []
+    found = [target.partition("#")[::2] for target in _LINK.findall(read(page))]
+    assert [file for file, _ in found if not (folder / file).exists()] == []
+    assert [(file, anchor) for file, anchor in found if anchor and anchor not in _anchors(folder / file)] == []
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of the headings of a page, as GitHub and MyST make them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_readme_links_every_page_for_users() -> None:
