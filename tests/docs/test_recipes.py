@@ -103,9 +103,9 @@ def test_an_experiment_and_a_sweep(beside: Path) -> None:
     assert (config.objective.name, config.trainer.epochs) == ("gspo", 3)
     ((_, *settings),) = commands(section(PAGE, "A sweep"))
     with Composer("train") as composer:
-        cells = composer.check_sweep([text for text in settings if text != "--plan"]).cells
-    rates = {cell.config.trainer.learning_rate for cell in cells}
-    assert (len(cells), rates) == (6, {1e-4, 3e-4})
+        sweep = composer.check_sweep([*(text for text in settings if text != "--plan"), "seed=0"])
+    assert sweep.keys == ("trainer.learning_rate", "seed")
+    assert [cell.config.trainer.learning_rate for cell in sweep.cells] == [1e-4, 3e-4]
 
 
 @pytest.fixture(scope="module")
@@ -124,41 +124,36 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def python(folder: Path, *arguments: str) -> str:
-    environment = os.environ | {"PYTHONPATH": str(folder), "COLUMNS": "200"}
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.mark.slow
-def test_an_algorithm_an_objective_and_a_metric_of_a_checkout(checkout: Path) -> None:
-    ((_, *objective),) = commands(section(PAGE, "An objective of known parts"))
-    ((_, *algorithm),) = commands(section(PAGE, "An algorithm"))
-    assert (objective, algorithm[1]) == (["objective=clip_wide", "trainer.epochs=2"], "algorithm=retry")
-    settings = (*algorithm, *objective, *SMALL, "trainer.steps=1", "hydra.run.dir=run")
-    python(checkout, "-m", "igrpo", "train", *settings)
-    lines = [json.loads(line) for line in (checkout / "run" / "metrics.jsonl").read_text().splitlines()]
-    (step,) = (line for line in lines if "budget/samples" in line)
-    assert step["answer/completions"] in {4.0, 6.0, 8.0}  # a second group for a question without a right answer
-    assert 1 <= step["answer/length_min"] <= step["answer/length_mean"]
-    assert "| `answer/length_min` | tokens |" in python(checkout, "-m", "igrpo.metrics.definitions")
-
-
-COMPOSED = """
+#: Arguments: settings of a run, "--", settings of a condition. One process, since it imports torch.
+SCRIPT = """
 import sys
+from igrpo.cli.main import main
 from igrpo.config.composing.composer import Composer
+from igrpo.metrics.definitions import STEP_METRICS
 
+at = sys.argv.index("--")
+code = main(["train", *sys.argv[1:at]])
 with Composer("train") as composer:
-    config = composer.check_run(sys.argv[1:]).config
-print(config.condition, config.algorithm.name, config.objective.name, config.objective.clip_high)
+    config = composer.check_run(sys.argv[at + 1 :]).config
+print()
+print(code, config.condition, config.algorithm.name, config.objective.clip_high, STEP_METRICS["answer/length_min"])
 """
 
 
 @pytest.mark.slow
-def test_a_condition_of_a_checkout(checkout: Path) -> None:
-    ((_, *settings),) = commands(section(PAGE, "A condition"))
-    chosen = [text.replace("grpo,wide", "wide").replace("0,1", "1") for text in settings if text[0] != "-"]
-    assert python(checkout, "-c", COMPOSED, *chosen).split() == ["wide", "igrpo", "clip_wide", "0.5"]
+def test_an_algorithm_an_objective_a_condition_and_a_metric_of_a_checkout(checkout: Path) -> None:
+    ((_, *objective),) = commands(section(PAGE, "An objective of known parts"))
+    ((_, *algorithm),) = commands(section(PAGE, "An algorithm"))
+    ((_, *condition),) = commands(section(PAGE, "A condition"))
+    assert (objective, algorithm[1]) == (["objective=clip_wide", "trainer.epochs=2"], "algorithm=retry")
+    settings = [*algorithm, *objective, *SMALL, "trainer.steps=1", "hydra.run.dir=run"]
+    chosen = [text.replace("grpo,wide", "wide").replace("0,1", "1") for text in condition if text[0] != "-"]
+    environment = os.environ | {"PYTHONPATH": str(checkout)}
+    command = [sys.executable, "-c", SCRIPT, *settings, "--", *chosen]
+    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "0 wide igrpo 0.5 tokens; the shortest completion, of answers"
+    lines = [json.loads(line) for line in (checkout / "run" / "metrics.jsonl").read_text().splitlines()]
+    (step,) = (line for line in lines if "budget/samples" in line)
+    assert step["answer/completions"] in {4.0, 6.0, 8.0}  # a second group for a question without a right answer
+    assert 1 <= step["answer/length_min"] <= step["answer/length_mean"]
