@@ -20,6 +20,7 @@ VERBS = {
     "join": "add this node's devices to a run that another node has started",
     "doctor": "estimate a run's memory, time and cost, and check that it would work",
     "report": "compare runs: tables, curves and intervals as one HTML page",
+    "publish": "write runs and their report as one file for others",
     "rescore": "score a run's rollouts with another reward, and compare the two",
     "export": "write a trained model as a plain Hugging Face directory",
     "chat": "ask a trained model, optionally with drafts and a refinement",

@@ -19,6 +19,7 @@ _EXAMPLES = (
     "igrpo report multirun/DATE/TIME",
     "igrpo report runs/grpo-s0 runs/igrpo-s0 --out comparison",
     "igrpo report SWEEP_DIR --baseline grpo_half",
+    "igrpo report BUNDLE                  # what `igrpo publish` has written",
     "igrpo report --mlflow \"tags.algorithm = 'igrpo'\" --uri http://127.0.0.1:5000",
 )
 
@@ -31,7 +32,7 @@ def parser() -> Parser:
         _EXAMPLES,
     )
     add = made.add_argument
-    add("runs", nargs="*", type=Path, metavar="RUNS", help="run directories, sweep directories, or folders of those")
+    add("runs", nargs="*", type=Path, metavar="RUNS", help="run or sweep directories, folders of those, or bundles")
     add("--out", type=Path, metavar="DIR", help="output directory (default: RUNS/report for one, else ./report)")
     add("--baseline", metavar="NAME", help="condition to compare with (default: GRPO on the whole budget)")
     add("--pairs", choices=("baseline", "all"), default="baseline", help="pairs to compare (default: baseline)")
@@ -90,14 +91,16 @@ def run(asked: argparse.Namespace) -> int:
 def _out(asked: argparse.Namespace) -> Path:
     if asked.out is not None:
         return Path(asked.out)
-    return asked.runs[0] / "report" if len(asked.runs) == 1 and asked.mlflow is None else Path("report")
+    one = len(asked.runs) == 1 and asked.mlflow is None and not asked.runs[0].is_file()  # a file is a bundle
+    return asked.runs[0] / "report" if one else Path("report")
 
 
 def _runs(asked: argparse.Namespace) -> Iterator[LoadedRun]:
     """Yield the runs from the given folders and from MLflow, each once."""
+    from igrpo.report.bundles import resolve_sources
     from igrpo.report.runs import find_runs
 
-    listed = find_runs(asked.runs)
+    listed = find_runs(resolve_sources(asked.runs))
     yield from listed
     if asked.mlflow is not None:
         from igrpo.report.mlflow_query import runs_from_mlflow
