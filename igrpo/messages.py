@@ -41,6 +41,11 @@ def setting_hint(key: str, known: Sequence[str]) -> str:
     return f"; known here: {', '.join(siblings)}" if siblings else ""
 
 
+def install(extra: str) -> str:
+    """Return the command that installs an optional part (an extra of pyproject.toml), with and without a checkout."""
+    return f"pip install 'igrpo[{extra}]' (in a checkout: pip install -e '.[{extra}]')"
+
+
 def count(number: int, noun: str) -> str:
     """Format a number with its noun: '1 seed', '5 seeds', '1,200 questions'."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,9 +1,11 @@
 """The wheel carries its settings and works far from the checkout, where a user's own presets come first."""
 
+import email
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -64,6 +66,21 @@ def test_every_yaml_file_is_in_the_wheel(wheel: Path) -> None:
     assert {f"igrpo/report/templates/report.{end}" for end in ("html.j2", "css")} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any(name.startswith(("tests/", "conf/", "benchmarks/")) for name in names)
+
+
+def test_the_metadata_are_what_an_index_shows(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+    found = email.message_from_string(archive.read(name).decode())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert found["Name"] == "igrpo"
+    assert found["License-Expression"] == "Apache-2.0"
+    assert found["Requires-Python"] == "<3.14,>=3.11"
+    assert found["Description-Content-Type"] == "text/markdown"
+    assert set(found.get_all("Provides-Extra", [])) == project["optional-dependencies"].keys()
+    assert found.get_all("Classifier") == project["classifiers"]
+    assert found.get_all("Project-URL") == [f"{name}, {url}" for name, url in project["urls"].items()]
+    assert found.get_payload() == (ROOT / "README.md").read_text()
 
 
 def test_it_runs_in_another_directory(installed: Path, tmp_path: Path) -> None:

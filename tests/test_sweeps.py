@@ -14,6 +14,7 @@ from igrpo.config import ConfigError, RunConfig, config_hash
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import choices, shipped
 from igrpo.config.composing.planned import Sweep
+from igrpo.messages import install
 from tests.composed import config as composed
 from tests.composed import group_size
 
@@ -246,7 +247,7 @@ def test_a_missing_optuna_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("igrpo.config.composing.composer.find_spec", lambda name: None)
     with Composer("train") as composer, pytest.raises(ConfigError) as raised:
         composer.check_sweep(["sweep=search_lr"])
-    assert raised.value.problems == ["hydra/sweeper=search: not installed; pip install 'igrpo[search]' brings it"]
+    assert raised.value.problems == [f"hydra/sweeper=search: not installed: {install('search')}"]
 
 
 @pytest.mark.parametrize("given", ["hydra.sweeper.n_trials=0", "hydra.sweeper.n_jobs=1.5"])

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from igrpo.config.schema import RunConfig
+from igrpo.messages import install
 from igrpo.models.files import no_directory
 from igrpo.settings.reward import (
     EngineJudgeConfig,
@@ -69,9 +70,9 @@ def missing_for_judges(reward: RewardConfig) -> Iterator[str]:
     """Yield a message for each package that is not installed and each model directory that does not exist."""
     for path, part in reward_parts(reward).items():
         if isinstance(part, JudgeConfig) and find_spec("openai") is None:
-            yield f"{path}.name=judge needs the openai client, which is not installed: pip install 'igrpo[judge]'"
+            yield f"{path}.name=judge needs the openai client, which is not installed: {install('judge')}"
         if isinstance(part, JudgeVllmConfig) and find_spec("vllm") is None:
-            yield f"{path}.name=judge_vllm needs vLLM, which is not installed: pip install 'igrpo[vllm]'"
+            yield f"{path}.name=judge_vllm needs vLLM, which is not installed: {install('vllm')}"
         is_path = isinstance(part, EngineJudgeConfig) and part.model.startswith((".", "/", "~"))
         if isinstance(part, EngineJudgeConfig) and is_path and not Path(part.model).expanduser().is_dir():
             yield f"{path}.model={part.model}: {no_directory(part.model)}"

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from igrpo.messages import install
 from igrpo.models.cache import cached_model
 
 #: Folder of SmolLM2-135M-Instruct in the cache; `q4`: the weights were once rounded to 4 bits.
@@ -30,7 +31,7 @@ def no_directory(name_or_path: str) -> str:
 def gguf_problem(name_or_path: str, gguf_file: str) -> str | None:
     """Return why a GGUF file cannot be read on this machine; None if no problem is known."""
     if find_spec("gguf") is None:
-        return "reading GGUF needs the package gguf, which is not installed: pip install 'igrpo[gguf]'"
+        return f"reading GGUF needs the package gguf, which is not installed: {install('gguf')}"
     folder = Path(name_or_path).expanduser()
     if folder.is_dir() and not (folder / gguf_file).is_file():
         return f"there is no such file in {folder}"

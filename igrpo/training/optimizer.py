@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from igrpo.messages import install
 from igrpo.settings.trainer import TrainerConfig
 
 
@@ -29,7 +30,7 @@ def adamw(policy: Any, config: TrainerConfig) -> torch.optim.Optimizer:
         from bitsandbytes.optim import AdamW8bit
     except ImportError:
         raise ValueError(
-            "trainer.optimizer=adamw_8bit needs bitsandbytes: pip install 'igrpo[gpu]', or set trainer.optimizer=adamw"
+            f"trainer.optimizer=adamw_8bit needs bitsandbytes: {install('gpu')}, or set trainer.optimizer=adamw"
         ) from None
     optimizer: torch.optim.Optimizer = AdamW8bit(groups, **settings)
     return optimizer

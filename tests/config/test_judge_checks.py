@@ -9,6 +9,7 @@ import pytest
 
 from igrpo.config import ConfigError
 from igrpo.config.checks import missing_files
+from igrpo.messages import install
 from tests.composed import config
 
 REMOTE = ("reward=judge", "reward.base_url=http://127.0.0.1:1/v1", "reward.model=m")
@@ -77,6 +78,6 @@ def test_what_is_missing_is_told_before_a_run_starts(monkeypatch: pytest.MonkeyP
     assert problem == f"reward.model={tmp_path / 'none'}: there is no such directory"
     monkeypatch.setattr("igrpo.config.judge_checks.find_spec", lambda name: None)
     (problem,) = missing_files(config(None, *VLLM))
-    assert problem == "reward.name=judge_vllm needs vLLM, which is not installed: pip install 'igrpo[vllm]'"
+    assert problem == f"reward.name=judge_vllm needs vLLM, which is not installed: {install('vllm')}"
     (problem,) = missing_files(config(None, *REMOTE))
-    assert problem.endswith("needs the openai client, which is not installed: pip install 'igrpo[judge]'")
+    assert problem.endswith(f"needs the openai client, which is not installed: {install('judge')}")

@@ -13,6 +13,7 @@ from igrpo.assembly.policy import Policy
 from igrpo.assembly.vllm import served_model
 from igrpo.cli.main import main
 from igrpo.config.checks import missing_files
+from igrpo.messages import install
 from igrpo.models.load import load_policy, load_shape
 from igrpo.runs.file_prints import file_print, folder_prints
 from igrpo.tools.doctor.shape import UnknownShapeError, shape_of
@@ -69,7 +70,7 @@ def test_what_cannot_be_read_is_told_before_a_run_and_by_loading(
         load(tmp_path, "other.gguf")
     monkeypatch.setattr("igrpo.models.files.find_spec", lambda name: None)
     (problem,) = missing_files(settings(tmp_path))
-    assert problem.endswith("pip install 'igrpo[gguf]'")
+    assert problem.endswith(install("gguf"))
     with pytest.raises(ValueError, match=r"^model\.gguf_file=.*igrpo\[gguf\]"):
         load(tmp_path)
 

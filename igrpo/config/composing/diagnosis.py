@@ -25,7 +25,7 @@ from igrpo.config.composing.overrides import (
     quoted,
     setting,
 )
-from igrpo.messages import hint, nearest, setting_hint
+from igrpo.messages import hint, install, nearest, setting_hint
 
 #: Exceptions that a user's mistake can cause in composition (KeyError: hydra.job.env_copy of an unset variable).
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, KeyError)
@@ -209,7 +209,7 @@ def _extra(group: str, name: str) -> str | None:
 
 def not_installed(group: str, name: str) -> str:
     """Return the message for a launcher or sweeper whose package is not installed."""
-    return f"{group}={name}: not installed; pip install 'igrpo[{_EXTRAS[name]}]' brings it"
+    return f"{group}={name}: not installed: {install(_EXTRAS[name])}"
 
 
 def _key_problems(item: Override, base: DictConfig, known: Sequence[str], loader: ConfigLoader) -> Iterator[str]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from igrpo.generation.vllm.middleware import API_KEY_VARIABLE, WEIGHTS_DIR_VARIABLE
+from igrpo.messages import install
 from igrpo.settings.rollout import VllmEngineConfig
 
 
@@ -24,7 +25,7 @@ def require_vllm() -> None:
     if find_spec("vllm") is None:
         raise ValueError(
             "rollout=vllm_colocate, rollout=vllm_server and reward=judge_vllm need vLLM, which is not installed: "
-            "pip install 'igrpo[vllm]'"
+            f"{install('vllm')}"
         )
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from igrpo.config.checks import longest_row
 from igrpo.config.schema import RunConfig
+from igrpo.messages import install
 from igrpo.settings.rollout import VllmConfig, VllmServerConfig
 from igrpo.tools.doctor.device import on_cpu
 from igrpo.tools.doctor.engine import longest_sequence
@@ -95,8 +96,8 @@ def _server(config: RunConfig) -> Iterator[Check]:
 
 def _packages(config: RunConfig) -> Iterator[tuple[str, str, str]]:
     if isinstance(config.rollout, VllmConfig):
-        yield "vllm", f"rollout={config.rollout.name}", "pip install 'igrpo[vllm]'"
+        yield "vllm", f"rollout={config.rollout.name}", install("vllm")
     if config.trainer.optimizer == "adamw_8bit":
-        yield "bitsandbytes", "trainer.optimizer=adamw_8bit", "pip install 'igrpo[gpu]'"
+        yield "bitsandbytes", "trainer.optimizer=adamw_8bit", install("gpu")
     if config.model.name == "huggingface" and config.model.attention == "flash_attention_2":
         yield "flash_attn", "model.attention=flash_attention_2", "pip install flash-attn, or set it to sdpa"
