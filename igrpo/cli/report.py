@@ -97,10 +97,9 @@ def _out(asked: argparse.Namespace) -> Path:
 
 def _runs(asked: argparse.Namespace) -> Iterator[LoadedRun]:
     """Yield the runs from the given folders and from MLflow, each once."""
-    from igrpo.report.bundles import resolve_sources
     from igrpo.report.runs import find_runs
 
-    listed = find_runs(resolve_sources(asked.runs))
+    listed = find_runs(asked.runs)
     yield from listed
     if asked.mlflow is not None:
         from igrpo.report.mlflow_query import runs_from_mlflow

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from igrpo.report.bundles import resolve_sources
 from igrpo.report.run_files import (
     Reading,
     Verdicts,
@@ -72,18 +73,21 @@ class LoadedRun:
 
 
 def find_runs(paths: Iterable[Path | str]) -> list[LoadedRun]:
-    """Load every run in the given folders, each once. A folder may be a run, a sweep, or contain runs or sweeps.
+    """Load every run in the given folders and bundles, each once. A folder may be a run or sweep, or contain several.
 
-    A run is a folder that contains run.json or config.yaml. A run that cannot be used is returned with its ``problem``.
+    A bundle is a file that `igrpo publish` has written; it is unpacked into the cache. A run is a folder that contains
+    run.json or config.yaml. A run that cannot be used is returned with its ``problem``.
 
     Raises:
-        ValueError: a path is not a folder, or contains no run; the message names it.
+        ValueError: there is no such path, it contains no run, or a bundle is refused; the message names it.
     """
     found: dict[Path, str] = {}
-    for given in map(Path, paths):
+    for given in resolve_sources(map(Path, paths)):
         if not given.is_dir():
-            what = "it is no folder" if given.exists() else "there is no such folder"
-            raise ValueError(f"{given}: {what}; give a run directory, a sweep directory, or a folder of several")
+            raise ValueError(
+                f"{given}: there is no such folder or bundle; give a run directory, a sweep directory, a folder of "
+                "several, or a bundle of `igrpo publish`"
+            )
         folders = list(_run_folders(given))
         if not folders:
             raise ValueError(

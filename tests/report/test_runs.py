@@ -55,7 +55,7 @@ def test_nothing_there(tmp_path: Path) -> None:
     (tmp_path / "empty" / "x").mkdir(parents=True)
     with pytest.raises(ValueError, match="gone: there is no such folder"):
         find_runs([tmp_path / "gone"])
-    with pytest.raises(ValueError, match="file: it is no folder"):
+    with pytest.raises(ValueError, match="file is no bundle of `igrpo publish`"):
         find_runs([tmp_path / "file"])
     write_run(tmp_path / "run", after=[1.0])
     with pytest.raises(ValueError, match="empty: no run in it"):
