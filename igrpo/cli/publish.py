@@ -41,7 +41,7 @@ def parser() -> Parser:
     add(
         "--weights",
         choices=("best", "last"),
-        help="add each run's weights, as `igrpo export` writes them (of LoRA runs the adapters alone)",
+        help="add each run's weights, as `igrpo export` writes them",
     )
     add("--unfinished", action="store_true", help="publish unfinished runs, too; reports leave them out")
     add("--with-machine", action="store_true", help="keep host names, process numbers and absolute paths")
@@ -79,6 +79,7 @@ def run(asked: argparse.Namespace) -> int:
 
 
 def _show(published: Published) -> None:
+    from rich.filesize import decimal
     from rich.text import Text
 
     from igrpo.messages import count
@@ -87,10 +88,10 @@ def _show(published: Published) -> None:
     for warning in published.warnings:
         print(f"igrpo: warning: {warning}", file=sys.stderr)
     manifest = published.manifest
-    size = published.path.stat().st_size / 2**20
+    size = decimal(published.path.stat().st_size)
     lines = {
         "bundle": str(published.path),
-        "contents": f"{count(len(manifest.runs), 'run')}, {count(len(manifest.files), 'file')}, {size:.1f} MiB",
+        "contents": f"{count(len(manifest.runs), 'run')}, {count(len(manifest.files), 'file')}, {size}",
         "left out": ", ".join(manifest.left_out) or "nothing",
         "SHA-256": published.sha256,
         "read it by": f"igrpo report {shlex.quote(published.path.name)}",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from igrpo.disk import disk_errors, require_free
 from igrpo.files import write_json_atomic
@@ -191,9 +192,15 @@ def _stage_run(run: LoadedRun, folder: Path, redactor: Redactor, choice: Choice)
     if choice.weights is not None:
         from igrpo.tools.export import export
 
-        adapters = bool((run.config.get("lora") or {}).get("rank"))
-        export(source.path, checkpoint=choice.weights, out=folder / WEIGHTS, adapters=adapters, dtype=None)
+        alone = _adapters_suffice(run.config)
+        export(source.path, checkpoint=choice.weights, out=folder / WEIGHTS, adapters=alone, dtype=None)
         redact_weights(folder / WEIGHTS, redactor)
+
+
+def _adapters_suffice(config: Mapping[str, Any]) -> bool:
+    """True if the run trained adapters of a model that others can load by its name on the hub."""
+    base = config["model"].get("name_or_path")
+    return bool(config["lora"]["rank"]) and base is not None and not Path(base).expanduser().exists()
 
 
 def _rollouts(runs: Iterable[LoadedRun], places: Mapping[Path, str]) -> dict[str, Path]:

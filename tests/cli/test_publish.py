@@ -15,8 +15,9 @@ import yaml
 from igrpo.cli.main import main
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.sweep_directory import CellRecord, SweepDirectory
+from igrpo.tools.publish import _adapters_suffice
 from tests.report.run_dirs import change_json, write_run
-from tests.trained_runs import trained_run
+from tests.trained_runs import LORA, trained_run
 
 PASSWORD, KEY, HOST = "pa55-w0rd-of-ann", "key-0123456789", "box-of-ann"
 RIGHT = {"grpo": [0.75, 1.0, 0.25], "igrpo": [0.5, 0.75, 0.5]}
@@ -208,7 +209,7 @@ def test_weights_are_exported_and_not_read_by_a_report(
 ) -> None:
     monkeypatch.undo()  # the folder of trained runs is in the cache of the session
     monkeypatch.chdir(tmp_path)
-    run = trained_run()
+    run = trained_run(*LORA)  # of a model that others do not have: its adapters alone would be no use
     without_report(monkeypatch)
     assert main(["publish", str(run), "--weights", "best", "--out", "b"]) == 0
     files = contents(tmp_path / "b")
@@ -222,6 +223,16 @@ def test_weights_are_exported_and_not_read_by_a_report(
     (folder,) = resolve_sources([tmp_path / "b"])
     assert (folder / "runs" / run.name / "summary.json").is_file()
     assert not (folder / "runs" / run.name / "weights").exists()
+
+
+def test_adapters_alone_are_enough_where_others_have_the_model(tmp_path: Path) -> None:
+    def config(rank: int, **model: str) -> dict[str, Any]:
+        return {"model": model, "lora": {"rank": rank}}
+
+    assert _adapters_suffice(config(8, name_or_path="Qwen/Qwen3-0.6B"))
+    assert not _adapters_suffice(config(0, name_or_path="Qwen/Qwen3-0.6B"))
+    assert not _adapters_suffice(config(8, name_or_path=str(tmp_path)))
+    assert not _adapters_suffice(config(8, name="tiny"))
 
 
 @pytest.mark.parametrize(
