@@ -54,6 +54,7 @@ def make_sweep(folder: Path) -> Path:
         "my grid", [f"tracking.uri={uri}", f"data.path={project}/data.jsonl"], cells,
         swept_keys=["seed"], is_search=False, tracking_uri=uri, experiment="e",
     )  # fmt: skip
+    (sweep / "search.json").write_text(json.dumps({"best": {"model.name_or_path": str(project / "models" / "m")}}))
     SweepDirectory(sweep).write(record.model_copy(update={"working_directory": str(project)}))
     return sweep
 
@@ -118,7 +119,12 @@ def test_what_is_in_it(bundle: Path) -> None:
         "evaluations/test-000000.json", "evaluations/test-000004.json", "rollouts/steps-000001-000020.jsonl.gz",
     }  # fmt: skip
     runs = [f"00{number}-{name}_s{number % 2}" for number, name in enumerate(("grpo", "grpo", "igrpo", "igrpo"))]
-    expected = {"bundle.json", "my-grid/sweep.json", *(f"my-grid/{one}/{name}" for one in runs for name in run)}
+    expected = {
+        "bundle.json",
+        "my-grid/sweep.json",
+        "my-grid/search.json",
+        *(f"my-grid/{one}/{name}" for one in runs for name in run),
+    }
     assert {name for name in files if not name.startswith("report/")} == expected
     assert {"report/report.html", "report/tables.md", "report/tables.tex"} <= files.keys()
     manifest = json.loads(files["bundle.json"])
@@ -130,10 +136,22 @@ def test_what_is_in_it(bundle: Path) -> None:
     assert settings["reward"]["arguments"] == {"api_key": "***", "folder": "rules", "other": "<folder-1>/x.json"}
     assert settings["tracking"]["uri"] is None
     assert json.loads(files["my-grid/sweep.json"])["overrides"] == ["data.path=data.jsonl"]
+    assert json.loads(files["my-grid/search.json"]) == {"best": {"model.name_or_path": "models/m"}}
 
 
 def test_no_secret_and_no_name_of_the_machine_is_in_it(sweep: Path, bundle: Path, tmp_path: Path) -> None:
-    words = [PASSWORD, KEY, HOST, "of-ann", "user-ann", "918273", "mlflow.example", str(tmp_path), str(sweep)]
+    words = [
+        PASSWORD,
+        KEY,
+        HOST,
+        "of-ann",
+        "user-ann",
+        "918273",
+        "mlflow.example",
+        str(tmp_path),
+        str(sweep),
+        str(bundle.parent),
+    ]
     for name, data in contents(bundle).items():
         assert not [word for word in words if word.encode() in data], name
 
