@@ -31,6 +31,7 @@ class Algorithm(Section, ABC):
 
     title: ClassVar[str]  #: name in tables
     name: str
+    """Kind of algorithm."""
 
     @abstractmethod
     def plan(self, total: int) -> SamplingPlan:

@@ -42,16 +42,21 @@ from igrpo.types import Question, Rollout, Sample, TrainingGroup, scored
 
 
 class CritiqueGRPO(Algorithm):
-    """Critique-GRPO: ``answers`` (n) completions of q and, if all fail, critiques with one refinement each.
-
-    ``kept`` (k < n) of the refinements are trained beside the answers, as answers to the question, using ``transfer``.
-    """
+    """Critique-GRPO: ``answers`` (n) completions of q and, if all fail, critiques with one refinement each."""
 
     title = "Critique-GRPO"
     name: Literal["critique_grpo"]
+    """Kind of algorithm: Critique-GRPO."""
+
     answers: PositiveInt
+    """n, number of first answers per question. If all are wrong, the rest of the budget is spent on critiques, each
+    with one refinement."""
+
     kept: PositiveInt
+    """k, number of refinements that are trained beside the answers, right ones first; less than `answers`."""
+
     transfer: CrossPromptConfig
+    """How these refinements are trained as answers to the bare question."""
 
     def critiques(self, total: int) -> int:
         """Return the maximum number of critiques per question, which is also that of refinements."""

@@ -17,7 +17,11 @@ class GRPO(Algorithm):
 
     title = "GRPO"
     name: Literal["grpo"]
+    """Kind of algorithm: GRPO."""
+
     answers: PositiveInt
+    """G, the group size: number of answers per question. A number below `completions_per_question` leaves part of the
+    budget unused."""
 
     def plan(self, total: int) -> SamplingPlan:
         return SamplingPlan((PlannedSamples("answer", 1, self.answers, trained=(0,)),), frozenset({self.answers}))

@@ -31,25 +31,49 @@ from igrpo.types import Prompt, Question, Rollout, Sample, TrainingGroup, scored
 class IGRPO(Algorithm):
     """iGRPO: ``drafts`` (N) completions of q, then ``rounds`` times G completions of q', with the rest of the budget.
 
-    q' is q with the best completion of the previous round. ``train_on`` selects what is trained: ``refine``
-    (refinements, given q'), ``draft`` (drafts, given q, as a group of their own) and ``internalize`` (refinements as
-    answers to q, using ``transfer``). With ``joint_baseline``, drafts and internalized refinements form one group.
-    ``bare_fraction`` is the share of the run's questions that are only answered, as in GRPO; in each step, their number
-    is this share of the step's questions, rounded up or down.
+    q' is q with the best completion of the previous round. In each step, the number of questions that are only answered
+    is ``bare_fraction`` of the step's questions, rounded up or down.
     """
 
     title = "iGRPO"
     name: Literal["igrpo"]
+    """Kind of algorithm: iGRPO."""
+
     drafts: NonNegativeInt
+    """N, number of drafts per question; refinements get the rest of the budget. 0: no drafts, as in the control
+    `condition=bare`."""
+
     rounds: PositiveInt
+    """Number of refinement rounds, which share the rest of the budget evenly. Each refines the best completion of the
+    round before."""
+
     show: PositiveInt
+    """Number of drafts in the refinement prompt."""
+
     selection: Selection
+    """Draft that is shown: the best or worst by reward, a random one, the first, the best of the wrong ones, or none,
+    which asks the bare question."""
+
     ties: TieRule
+    """Choice among drafts of equal reward, of which right ones come first."""
+
     all_failed: Literal["show", "skip"]
+    """If no draft is right: show one all the same (the paper, Eq. 2), or ask the bare question (`skip`)."""
+
     train_on: tuple[Literal["draft", "refine", "internalize"], ...] = Field(strict=False, min_length=1)
+    """What is trained: drafts given q, as a group of their own (`draft`), refinements given q' (`refine`, the paper),
+    refinements as answers to q, using `transfer` (`internalize`)."""
+
     joint_baseline: bool
+    """True: drafts and internalized refinements are one group with one baseline. It needs
+    `train_on=[draft,internalize]`."""
+
     transfer: CrossPromptConfig
+    """How refinements are trained as answers to q, for `internalize`."""
+
     bare_fraction: UnitShare
+    """Share of the questions that are only answered, as in GRPO, with the whole budget. Fractions of a question are
+    carried over to later steps."""
 
     def group_size(self, total: int) -> int:
         """Return G, the number of refinements per round."""

@@ -89,15 +89,22 @@ class AnswerBuffer(AlgorithmState):
 class SelfVerification(Algorithm):
     """Self-Verification: ``answers`` (n) completions of q, and with the rest of the budget verifications.
 
-    They verify one earlier answer, drawn from the ``buffer`` newest ones. ``balanced``: draw a right or a wrong one
-    with equal probability (if the buffer has both); otherwise, draw uniformly.
+    They verify one earlier answer, drawn from the ``buffer`` newest ones.
     """
 
     title = "Self-Verification"
     name: Literal["self_verification"]
+    """Kind of algorithm: Self-Verification."""
+
     answers: PositiveInt
+    """n, number of answers per question. The rest of the budget verifies one earlier answer."""
+
     buffer: PositiveInt
+    """Number of newest answers with a known verdict that are kept for verification."""
+
     balanced: bool
+    """True: right and wrong answers are verified equally often, if the buffer has both. False: as often as they occur.
+    """
 
     def verifications(self, total: int) -> int:
         """Return the number of verifications of one earlier answer, per question."""

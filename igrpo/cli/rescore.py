@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igrpo.cli.arguments import Parser
-from igrpo.config import ConfigError, RunConfig
+from igrpo.config import ConfigError
 
 if TYPE_CHECKING:
+    from igrpo.config import RunConfig
     from igrpo.tools.rescore import RescoreResult
 
 _PROG = "igrpo rescore"

@@ -7,10 +7,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from igrpo.cli.arguments import Parser
 from igrpo.cli.help_page import settings_help
-from igrpo.config import ConfigError, RunConfig
+from igrpo.config import ConfigError
+
+if TYPE_CHECKING:
+    from igrpo.config import RunConfig
 
 #: File that marks the directory of a sweep (written by igrpo.runs.sweep_directory).
 SWEEP_FILE = "sweep.json"

@@ -12,21 +12,11 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from igrpo.config.checks import cross_field_problems
+from igrpo.config.error import ConfigError
 from igrpo.config.schema import SCHEMA_VERSION, RunConfig
-from igrpo.messages import count, did_you_mean, hint
+from igrpo.messages import did_you_mean, hint
 
 _MISSING = object()
-
-
-class ConfigError(ValueError):
-    """Error for a configuration that cannot be run; ``problems`` holds one line per reason."""
-
-    def __init__(self, problems: Sequence[str], source: str = "the configuration") -> None:
-        self.problems = list(problems)
-        super().__init__(
-            f"{source} has {count(len(self.problems), 'problem')}:\n"
-            + "\n".join(f"  - {problem}" for problem in self.problems)
-        )
 
 
 def parse_config(values: Mapping[str, Any], source: str = "the configuration") -> RunConfig:

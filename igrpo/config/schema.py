@@ -37,29 +37,82 @@ class RunConfig(Section):
     """
 
     schema_version: Literal[5]
+    """Version of the settings' format, which a run directory stores. It is not meant to be changed."""
+
     seed: NonNegativeInt
+    """Seed of the run: the order of the questions, all sampling, adapters and, by default, the warm start. Runs that
+    differ only in it are repetitions."""
+
     condition: str = Field(min_length=1)
+    """Label of the group of runs that this run belongs to in a comparison. `condition=NAME` selects a file of
+    conf/condition, which sets it; otherwise it is the algorithm's name."""
+
     run_name: str
+    """Name of the run in its directory and in MLflow."""
+
     completions_per_question: PositiveInt
+    """Budget of a question: completions of all roles together, per question and step. GRPO samples so many answers;
+    iGRPO divides them between drafts and refinements."""
+
     algorithm: AlgorithmConfig
+    """What is sampled for a question, what later prompts show of it, and what is trained."""
+
     objective: ObjectiveConfig
+    """The loss: advantages, ratios, clipping, aggregation, KL term and entropy bonus. Any loss can be combined with any
+    algorithm."""
+
     dynamic_sampling: DynamicSamplingConfig
+    """Replacement of questions without a training signal by other questions of the same step."""
+
     correction: ImportanceWeightsConfig
+    """Importance weights pi_old(trainer) / pi_old(sampler) for an engine whose log-probs differ from the trainer's."""
+
     reward: RewardConfig
+    """The function that scores completions and decides whether they are right."""
+
     sampling: SamplingConfig
+    """Sampling of completions in training. Evaluation has settings of its own (`evaluation`)."""
+
     rollout: RolloutConfig
+    """The engine that samples: the trainer's own, or vLLM."""
+
     model: ModelConfig
+    """The language model that is trained."""
+
     lora: LoraConfig
+    """Low-rank adapters that are trained instead of all weights."""
+
     data: DataConfig
+    """Training questions, and the held-out questions of the development and test splits."""
+
     prompt: PromptConfig
+    """Layouts of the prompts, and limits on the questions and drafts that they show."""
+
     trainer: TrainerConfig
+    """Optimization, hardware and batch sizes."""
+
     budget: BudgetConfig
+    """Limits that end a run before `trainer.steps`. The run ends after the first step in which a counter reaches its
+    limit."""
+
     evaluation: EvaluationConfig
+    """Evaluation on held-out questions, before, during and after training."""
+
     checkpoint: CheckpointConfig
+    """Checkpoints, from which `igrpo train resume=RUN_DIR` continues."""
+
     alarms: AlarmsConfig
+    """Thresholds of the warnings about a run that goes wrong."""
+
     tracking: TrackingConfig
+    """MLflow, and the files of the rollout log."""
+
     profile: bool = False
+    """True: write the time by phase and a trace of a few steps to profile/ in the run directory, and print the former
+    at the end."""
+
     profiling: ProfilingConfig | None = None
+    """Steps that `profile=true` traces. Null in run directories written before this setting existed."""
 
     @property
     def plan(self) -> SamplingPlan:

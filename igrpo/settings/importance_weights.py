@@ -12,16 +12,21 @@ WeightLevel = Literal["none", "token", "sequence"]
 
 
 class ImportanceWeightsConfig(Section):
-    """Importance weights pi_old / sampler of each ``token``, or of its whole ``sequence`` (``none``: 1).
-
-    ``truncate`` clamps a weight to the range from ``low`` to ``high``; ``mask`` sets weights outside that range to 0.
-    None: no bound on that side.
-    """
+    """Importance weights pi_old / sampler."""
 
     level: WeightLevel
+    """A weight per token (`token`), per completion, as the product over its tokens (`sequence`), or no weight (`none`).
+    """
+
     bound: Literal["truncate", "mask"]
+    """What happens to a weight outside of `low` to `high`: it is clamped to the range (`truncate`), or set to 0
+    (`mask`)."""
+
     low: PositiveFloat | None
+    """Lower bound of a weight. Null: no bound on that side."""
+
     high: PositiveFloat | None
+    """Upper bound of a weight. Null: no bound on that side."""
 
 
 _NO_WEIGHTS = ImportanceWeightsConfig(level="none", bound="truncate", low=None, high=None)
@@ -30,13 +35,20 @@ _NO_WEIGHTS = ImportanceWeightsConfig(level="none", bound="truncate", low=None, 
 class CrossPromptWeightsConfig(Section):
     """Importance weights of completions trained as answers to a prompt other than the one they were sampled from.
 
-    The weight is pi_old(o | trained prompt) / pi_old(o | sampled prompt) of a ``token`` or of the whole ``sequence``,
-    at most ``cap``. With level ``none`` it is 1, which is biased and serves as a control.
+    The weight is pi_old(o | trained prompt) / pi_old(o | sampled prompt), at most ``cap``.
     """
 
     method: Literal["truncate"]
+    """How completions are trained as answers to a prompt other than their own: with a truncated importance weight
+    pi_old(o | trained prompt) / pi_old(o | sampled prompt) (`truncate`), or by the term A * pi / (pi + gamma) per
+    token, with pi given the trained prompt, and without weights (`shape`)."""
+
     level: WeightLevel
+    """`truncate`: a weight per token (`token`), per completion (`sequence`), or a weight of 1, which is biased and
+    serves as a control (`none`)."""
+
     cap: PositiveFloat
+    """`truncate`: upper bound of a weight."""
 
     @property
     def weights(self) -> ImportanceWeightsConfig:
@@ -50,7 +62,12 @@ class PolicyShapingConfig(Section):
     """
 
     method: Literal["shape"]
+    """How completions are trained as answers to a prompt other than their own: with a truncated importance weight
+    pi_old(o | trained prompt) / pi_old(o | sampled prompt) (`truncate`), or by the term A * pi / (pi + gamma) per
+    token, with pi given the trained prompt, and without weights (`shape`)."""
+
     gamma: PositiveFloat
+    """`shape`: gamma in that term. The lower it is, the more unlikely tokens count."""
 
     @property
     def weights(self) -> ImportanceWeightsConfig:

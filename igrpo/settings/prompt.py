@@ -27,27 +27,54 @@ PARTS = ("problem", "draft", "critique")
 
 
 class PromptConfig(Section):
-    """Layouts of all prompts.
-
-    ``critique`` asks for a critique of a draft, ``revision`` asks to refine a draft given its critique, and
-    ``verification`` asks whether a draft is right, to be answered with ``verdict_right`` or ``verdict_wrong`` in a box.
-    """
+    """Layouts of all prompts."""
 
     name: str
+    """Name of the set of layouts, in tables and messages."""
+
     chat_template: Literal["auto", "require", "off"]
+    """Use of the tokenizer's chat template: if it has one (`auto`), an error if it has none (`require`), or never, as
+    for base models (`off`)."""
+
     system: str
+    """System prompt, or with `chat_template=off` the text that opens each prompt."""
+
     question: LayoutConfig
+    """Layout of a question, with the mark `{problem}`. A text is one user turn; a list alternates user and assistant
+    turns."""
+
     refinement: LayoutConfig
+    """Layout that asks to refine a draft, with the marks `{problem}` and `{draft}`."""
+
     critique: LayoutConfig
+    """Layout that asks for a critique of a draft, with the marks `{problem}` and `{draft}`."""
+
     revision: LayoutConfig
+    """Layout that asks to refine a draft given its critique, with the marks `{problem}`, `{draft}` and `{critique}`."""
+
     verification: LayoutConfig
+    """Layout that asks whether a draft is right, with the marks `{problem}` and `{draft}`."""
+
     verdict_right: str = Field(min_length=1)
+    """Word that a verification puts in a box if the draft is right; case is ignored."""
+
     verdict_wrong: str = Field(min_length=1)
+    """Word that a verification puts in a box if the draft is wrong; case is ignored."""
+
     draft_separator: str
+    """Text between two drafts, if several are shown."""
+
     cut_marker: str
+    """Text that replaces the middle of a draft that is longer than `max_draft_tokens`."""
+
     draft_thinking: Literal["keep", "strip"]
+    """Show drafts with or without (`strip`) the text up to their last `</think>`."""
+
     max_question_tokens: PositiveInt
+    """Maximum length of a problem, in tokens. Longer questions are left out of their split."""
+
     max_draft_tokens: PositiveInt
+    """Maximum length of a draft or critique in a prompt, in tokens. A longer one loses its middle."""
 
     @property
     def asks(self) -> str:

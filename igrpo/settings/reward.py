@@ -35,22 +35,49 @@ class MathVerifyConfig(Section):
     """
 
     name: Literal["math_verify"]
+    """Kind of reward: 1 if the answer equals the gold answer by rules and computer algebra, otherwise 0."""
+
     scores_all: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
     answer_format: tuple[Literal["boxed", "answer_tag", "last_line"], ...] = Field(strict=False, min_length=1)
+    """Where the answer is: in a box (`boxed`), in `<answer>` tags (`answer_tag`), or on the last line (`last_line`, if
+    the text marks no answer). With several forms, the last answer counts."""
+
     percent: Literal["strict", "number", "value", "any"]
+    r"""What `28\%` equals besides itself: nothing (`strict`), 28 (`number`), 0.28 (`value`), or both (`any`)."""
+
     base_subscript: Literal["required", "optional"]
+    """Whether `52_8` equals 52: it does (`optional`), or it does not (`required`). Different bases never match."""
+
     unevaluated: Literal["rejected", "accepted"]
+    r"""Whether unfinished work counts as an answer, such as `\gcd(12,18)`, a sum, or a formula of the problem
+    itself."""
+
     workers: PositiveInt
+    """Number of processes for ordinary comparisons; slow comparisons have as many again."""
+
     cpu_limit_s: PositiveFloat
+    """Limit on a comparison, in seconds of CPU time, so that verdicts do not depend on other load."""
+
     wall_limit_s: PositiveFloat
+    """Limit on a comparison in seconds of real time, in case a worker sleeps or swaps; at least twice `cpu_limit_s`."""
+
     memory_limit_mb: PositiveInt
+    """Limit on the memory of each process, in MB."""
+
     max_answer_chars: PositiveInt
+    """Maximum length of an answer, in characters. Longer answers are not compared."""
+
     cache_size: PositiveInt
+    """Number of verdicts kept in memory."""
 
 
 class FormatConfig(Section):
+    """Settings of the format reward, of which there are none."""
+
     name: Literal["format"]
+    """Kind of reward: 1 if the completion is `<think>...</think><answer>...</answer>`, each once, otherwise 0."""
+
     scores_all: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
 
@@ -58,91 +85,166 @@ class FormatConfig(Section):
 class PythonRewardConfig(Section):
     """Settings of a reward written by the user.
 
-    ``correct_above`` applies to functions: a value above it counts as right. (Runs from before it existed have none.)
+    Runs from before ``correct_above`` existed have none.
     """
 
     name: Literal["python"]
+    """Kind of reward: a function or a class of your own."""
+
     scores_all: ClassVar[bool] = False
     repeatable: ClassVar[bool] = False
     target: str = Field(pattern=r"^[\w.]+:\w+$")
+    """The function or class, as module:name. The module may be a file in the working directory."""
+
     arguments: dict[str, Any]
+    """Keyword arguments of the class, or of each call of the function, such as `+reward.arguments.scale=2`."""
+
     correct_above: float = 0.5
+    """Functions only: a value above it counts as right in every accuracy. A class says itself what is right."""
 
 
 class JudgePromptConfig(Section):
+    """Prompt of a generative judge."""
+
     system: str
+    """System prompt of the judge."""
+
     user: str
+    """Request to the judge, with the marks `{problem}`, `{reference}` and `{solution}`."""
+
     reference: str
+    """Text of the mark `{reference}`, with the mark `{answer}`. It is left out if there is no reference answer."""
 
 
 class GenerativeJudgeConfig(Section):
-    """Settings shared by all generative judges.
-
-    ``verdict``: decides right and wrong by the judge (a score of ``threshold`` or more is right) or by the rule.
-    ``partial_credit`` makes the rule a gate: the score is 1 if the rule says right, and otherwise this share of the
-    judge's score. ``cache``: a file, ``auto`` (a file in the user's cache directory), or None.
-    """
+    """Settings shared by all generative judges."""
 
     model: str = Field(min_length=1)
+    """Model of the judge: its name on the server, or for a judge in the trainer's process a Hugging Face directory or a
+    name on the hub."""
+
     temperature: NonNegativeFloat | None
+    """Sampling temperature of the judge. Null: the server's default."""
+
     max_tokens: PositiveInt
+    """Maximum length of a reply, in tokens, thinking included."""
+
     votes: PositiveInt
+    """Number of replies per solution, whose mean is the score. More than 1 needs a temperature that is not 0."""
+
     threshold: Annotated[float, Field(gt=0, le=1)]
+    """Minimum score of a solution that counts as right."""
+
     verdict: Literal["judge", "rule"]
+    """Who decides right and wrong in every accuracy: the judge, or the rule, where it has a verdict."""
+
     partial_credit: Annotated[float, Field(gt=0, lt=1)] | None
+    """Makes the rule a gate: a solution that is right by the rule scores 1 without the judge, all others this share of
+    the judge's score. Null: the judge scores all."""
+
     use_reference: bool
+    """False: the judge does not see the reference answer."""
+
     max_solution_chars: PositiveInt
+    """Maximum length of a solution, in characters. A longer one loses its middle."""
+
     cache: str | None
+    """Cache of scores, by the judge's name and the request: a file, `auto` (a file in the user's cache directory), or
+    null (none)."""
+
     prompt: JudgePromptConfig
+    """Prompt of the judge; `judge_prompt@reward.prompt=NAME` selects another file of conf/judge_prompt."""
+
     verifier: MathVerifyConfig
+    """The rule: verdicts beside the judge's, for judge/agreement, `verdict=rule` and `partial_credit`. Its settings are
+    those of `reward=math_verify`."""
+
     scores_all: ClassVar[bool] = False
     repeatable: ClassVar[bool] = False
 
 
 class JudgeConfig(GenerativeJudgeConfig):
-    """A judge behind OpenAI's chat API.
-
-    Prices are per million tokens, in the currency of ``max_cost`` (None: no limit). ``temperature`` None: the server's
-    default.
-    """
+    """A judge behind OpenAI's chat API."""
 
     name: Literal["judge"]
+    """Kind of reward: a generative judge behind OpenAI's chat API, such as `igrpo serve --judge`."""
+
     base_url: str = Field(pattern=r"^https?://[^/\s]+")
+    """Address of the server, such as http://127.0.0.1:8001/v1."""
+
     api_key_env: str = Field(pattern=r"^\w+$")
+    """Name of the environment variable with the key. No key is sent if it is not set."""
+
     max_tokens_key: Literal["max_completion_tokens", "max_tokens"]
+    """The server's name for `max_tokens`; older servers know `max_tokens` only."""
+
     structured: Literal["auto", "json_schema", "off"]
+    """Whether replies are constrained to JSON: if the server supports it (`auto`), always (`json_schema`) or never
+    (`off`)."""
+
     extra_body: dict[str, Any]
+    """More fields of each request, such as `{chat_template_kwargs: {enable_thinking: false}}`."""
+
     concurrency: PositiveInt
+    """Maximum number of requests at the same time."""
+
     timeout_s: PositiveFloat
+    """Limit on each attempt, in seconds."""
+
     retries: NonNegativeInt
+    """Number of attempts after the first one, if the server is busy, fails or is too slow."""
+
     max_wait_s: PositiveFloat
+    """Maximum pause between attempts, in seconds. If the server asks for more, the run ends."""
+
     input_price: NonNegativeFloat
+    """Price per million tokens that the judge reads, in the currency of `max_cost`."""
+
     output_price: NonNegativeFloat
+    """Price per million tokens that the judge writes, in the currency of `max_cost`."""
+
     max_cost: PositiveFloat | None
+    """Cost at which the run pauses; each run of a sweep may spend as much. `resume=RUN_DIR reward.max_cost=MORE`
+    continues it. Null: no limit."""
 
 
 class EngineJudgeConfig(GenerativeJudgeConfig):
-    """A judge in the trainer's process. ``model`` is a Hugging Face directory or a name on the hub."""
+    """Settings shared by the judges in the trainer's process."""
 
     revision: str | None
+    """Commit, tag or branch on the hub. Null: the newest, which may change between runs."""
+
     trust_remote_code: bool
+    """True: run Python code that comes with the model. Read it first."""
+
     temperature: NonNegativeFloat
+    """Sampling temperature of the judge. 0: greedy."""
 
 
 class JudgeLocalConfig(EngineJudgeConfig):
     """A judge that runs on the local engine."""
 
     name: Literal["judge_local"]
+    """Kind of reward: a generative judge in the trainer's process, on the local engine."""
+
     dtype: Literal["float32", "bfloat16", "float16"]
+    """Type of the judge's weights."""
+
     device: Literal["auto", "cpu", "cuda"]
+    """Device of the judge; `auto` is CUDA if it is available."""
+
     max_batch_rows: PositiveInt
+    """Maximum number of solutions judged together. Lower it if memory is short."""
 
 
 class JudgeVllmConfig(EngineJudgeConfig, VllmEngineConfig):
-    """A judge that runs on vLLM. ``dtype`` auto: the model's own; ``max_model_len`` None: its longest context."""
+    """A judge that runs on vLLM."""
 
     name: Literal["judge_vllm"]
+    """Kind of reward: a generative judge in the trainer's process, on vLLM."""
+
     structured: Literal["json_schema", "off"]
+    """Whether replies are constrained to JSON from the first token; `off` for a model that thinks first."""
 
 
 SingleRewardConfig = Annotated[
@@ -152,13 +254,23 @@ SingleRewardConfig = Annotated[
 
 
 class WeightedPart(Section):
+    """A summand of a weighted sum."""
+
     weight: float
+    """Factor of this part in the sum."""
+
     reward: SingleRewardConfig
+    """The reward of this part: its `name` and the settings of that kind."""
 
 
 class WeightedConfig(Section):
+    """A weighted sum of rewards."""
+
     name: Literal["weighted"]
+    """Kind of reward: the weighted sum of several rewards."""
+
     parts: dict[str, WeightedPart] = Field(min_length=1)
+    """The summands by name."""
 
     @property
     def scores_all(self) -> bool:

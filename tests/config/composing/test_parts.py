@@ -25,15 +25,19 @@ def test_every_group_of_the_folders_is_listed() -> None:
     assert "experiment" not in defaults("train")
 
 
-def test_descriptions_are_the_first_comment_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_descriptions_are_the_first_sentence_of_the_comment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "sweeps"
     folder.mkdir()
     (folder / "a.yaml").write_text("# @package _global_\n# Two seeds:  igrpo train sweep=a\n# more\nseed: 1\n")
     (folder / "b.yaml").write_text("seed: 1\n# late\n")
+    (folder / "c.yaml").write_text("# Three seeds,\n# and one more. And this,\n# to the end of the line.\n# more\n")
+    (folder / "d.yaml").write_text("# no full stop\n\n# other\nseed: 1\n")
     found = {choice.name: choice for choice in choices("sweep")}
     assert (found["a"].description, found["a"].own) == ("Two seeds", True)
     assert (found["b"].description, found["b"].own) == ("", True)
+    assert found["c"].description == "Three seeds, and one more. And this, to the end of the line."
+    assert found["d"].description == "no full stop"
     assert not found["grpo_vs_igrpo"].own
 
 

@@ -1,0 +1,81 @@
+"""Defaults of the settings by choice, and what each choice sets, as texts for pages that describe them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from igrpo.config.composing.folders import choices, defaults, groups
+from igrpo.config.composing.values import composed, flat, preset
+from igrpo.config.setting import Section
+
+_MAXIMUM = 60  #: characters of a value
+
+
+def choice_of_kind(section: Section, kind: str) -> str | None:
+    """Return the choice whose values are shown as the defaults of a kind; None if the section is not a group.
+
+    That is the default choice if it is of this kind, else the choice of the same name, else the first one.
+    """
+    if section.name not in groups():
+        return None
+    usual = defaults("train").get(section.name)
+    names = [choice.name for choice in choices(section.name)]
+    ordered = [name for name in (usual, kind, *names) if name in names]
+    return next((name for name in ordered if kind in ("", kind_of(section, name))), None)
+
+
+def kind_of(section: Section, choice: str) -> str:
+    """Return the kind of settings that a choice has, which is the empty text in a section of one kind."""
+    if "" in section.kinds:
+        return ""
+    return str(preset(section.name, choice).values[section.name]["name"])
+
+
+def default_values(section: Section, choice: str | None) -> dict[str, str]:
+    """Return the default of each setting of a section by path, with a choice of its group."""
+    values = composed({} if choice is None else {section.name: choice}).get(section.name)
+    return {path: text_of(value) for path, value in _with_sections(section.name, values).items()}
+
+
+def what_it_sets(section: Section, choice: str) -> list[str]:
+    """Return what a choice sets differently from the choice whose values are shown as the defaults of its kind."""
+    base = choice_of_kind(section, kind_of(section, choice))
+    if base is None or base == choice:
+        return []
+    before, after = (dict(flat(composed({section.name: name}))) for name in (base, choice))
+    changed = {path: value for path, value in after.items() if path not in before or before[path] != value}
+    changed.pop(f"{section.name}.name", None)  # it says nothing more
+    return [f"{path}={text_of(value)}" for path, value in changed.items()]
+
+
+def what_a_preset_sets(group: str, choice: str) -> list[str]:
+    """Return the choices that a preset selects and the settings that its file sets, as overrides."""
+    found = preset(group, choice)
+    settings = [f"{path}={text_of(value)}" for path, value in flat(found.values) if path]
+    return [*(f"{group}={name}" for group, name in found.selects.items()), *settings]
+
+
+def text_of(value: Any) -> str:
+    """Return a value as it is written in YAML, in one line; a long one is cut, and one that must be given is named."""
+    if value == "???":
+        return "(required)"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        text = f"[{', '.join(map(text_of, value))}]"
+    elif isinstance(value, dict):
+        text = "" if value else "{}"  # the values of a section are given one by one
+    elif isinstance(value, str):
+        text = " ".join(value.split()) or repr(value)
+    else:
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _MAXIMUM else f"{text[: _MAXIMUM - 3]}..."
+
+
+def _with_sections(path: str, values: Any) -> dict[str, Any]:
+    """Return the values by path, those of sections included."""
+    found = {path: values}
+    if isinstance(values, dict):
+        for name, value in values.items():
+            found |= _with_sections(f"{path}.{name}", value)
+    return found
