@@ -6,6 +6,7 @@ import argparse
 import shutil
 import textwrap
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import NoReturn
 
 from igrpo.config import ConfigError
@@ -21,6 +22,7 @@ class Parser(argparse.ArgumentParser):
         examples: command lines for the end of the help page.
         settings: description of the ``SETTING=VALUE`` arguments; None if the verb takes none.
         notes: returns a text for the help page, before the examples, that fits a width in characters.
+        topics: returns the page of a topic, as in ``--help TOPIC``, that fits a width in characters.
     """
 
     def __init__(
@@ -31,9 +33,13 @@ class Parser(argparse.ArgumentParser):
         *,
         settings: str | None = None,
         notes: Callable[[int], str] | None = None,
+        topics: Callable[[str, int], str] | None = None,
     ) -> None:
         super().__init__(prog=f"igrpo {verb}", add_help=False, allow_abbrev=False, formatter_class=_formatter)
-        self._text, self._examples, self._notes = description, examples, notes
+        self._text, self._examples, self._notes, self._topics = description, examples, notes, topics
+        self.takes_settings = settings is not None
+        if topics is not None:  # a short page
+            self.usage = f"igrpo {verb} [SETTING=VALUE ...] [OPTION ...]"
         if settings is not None:
             self.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help=settings)
 
@@ -43,12 +49,23 @@ class Parser(argparse.ArgumentParser):
         Raises:
             ConfigError: an argument is invalid; the message suggests the nearest known option.
         """
-        self.add_argument("--help", "-h", action="store_true", help="print this page")  # the last one on the page
-        options = list(arguments)[: arguments.index("--")] if "--" in arguments else arguments
-        if "--help" in options or "-h" in options:
-            print(self.format_help(), end="")
-            return None
-        return self.parse(arguments)
+        self.add_help_option()
+        options = list(arguments)[: arguments.index("--")] if "--" in arguments else list(arguments)
+        at = next((i for i, text in enumerate(options) if text in {"--help", "-h"}), None)
+        if at is None:
+            return self.parse(arguments)
+        topics = [] if self._topics is None else list(takewhile(lambda text: text[:1] != "-", options[at + 1 :]))
+        pages = [self._topics(topic, _width()) for topic in topics] if self._topics is not None else []
+        print("\n\n".join(pages) if pages else self.format_help().rstrip("\n"))
+        return None
+
+    def add_help_option(self) -> None:
+        """Add ``--help``, which is the last option on the page."""
+        if self._topics is None:
+            self.add_argument("--help", "-h", action="store_true", help="print this page")
+        else:
+            text = "print this page, or that of a group or a setting"
+            self.add_argument("--help", "-h", nargs="?", metavar="NAME", help=text)
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse arguments that do not ask for the help page.

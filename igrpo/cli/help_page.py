@@ -1,51 +1,60 @@
-"""Groups, choices and settings on the help page of `igrpo train`, read from the YAML folders without Hydra."""
+"""The short page of `igrpo train --help`: the most used settings and groups, read from the YAML files without Hydra."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
 
-from igrpo.config.composing.folders import MOUNTED, Choice, choices, defaults, groups
+from igrpo.config.composing.folders import choices, defaults, groups
+from igrpo.config.composing.values import composed, flat, text_of
 
-#: Column in which the description of a choice begins.
-_TEXT_AT = 27
-
-_SETTINGS = """\
-Settings
-  GROUP=CHOICE           select a part, such as algorithm=grpo
-  SECTION.KEY=VALUE      set a value, such as trainer.steps=40 (`igrpo train --check` shows all of them)
-  KEY=[A,B]  KEY=null    lists, and no value; a value with special characters needs two pairs of quotes: KEY="'a, b'"
-  KEY=A,B --multirun     a sweep over values; sweep=NAME, or an experiment with a grid, is a sweep defined in a file
-  resume=DIR             resume a run or a sweep; a few settings may change, such as trainer.steps
-  tuned=SEARCH_DIR,...   use what sweep=search_lr found for each condition
-
-Every run keeps its settings, checkpoints, metrics and log in runs/DATE/TIME_NAME (hydra.run.dir=DIR changes it)."""
+#: The most used groups; their choices are listed as far as a line goes.
+GROUPS = {
+    "experiment": "preset",
+    "algorithm": "method",
+    "condition": "compared variant",
+    "objective": "loss",
+    "reward": "scores",
+    "model": "policy",
+    "data": "questions",
+    "trainer": "optimizer, hardware",
+    "rollout": "sampling engine",
+    "sweep": "grid of runs",
+}
+#: The most used settings.
+SETTINGS = {
+    "completions_per_question": "budget of a question, all roles together",
+    "trainer.steps": "training steps",
+    "trainer.questions_per_step": "questions per step",
+    "trainer.learning_rate": "peak learning rate",
+    "seed": "runs that differ only in it are repetitions",
+}
+_FORMS = {
+    "KEY=[A,B], KEY=null": "a list, no value",
+    "resume=DIR": "continue a run or a sweep",
+    "tuned=SEARCH_DIR,...": "of a sweep: use what searches found",
+}
+_MORE = (
+    "More: --help GROUP, such as --help model or --help experiment; --help SETTING, such as --help trainer.steps; and "
+    "docs/reference/settings.md."
+)
 
 
 def settings_help(width: int) -> str:
-    """Return the groups with their choices, and the forms of settings, wrapped to ``width`` columns."""
-    parts = ["\n".join(["Groups and their choices", *_groups(width)])]
-    for group, folder in MOUNTED.items():
-        title = f"{folder.capitalize()} ({group}=NAME; your own files in ./{folder} take precedence)"
-        parts.append("\n".join([title, *_lines(choices(group), width)]))
-    return "\n\n".join([*parts, _SETTINGS])
+    """Return the most used settings and groups, one line each, and where the others are described."""
+    usual, values = defaults("train"), dict(flat(composed({})))
+    lines = ["settings:"]
+    for group, meaning in GROUPS.items():
+        names = [choice.name for choice in choices(group)]
+        first = [f"{name} (default)" for name in names if name == usual.get(group)]
+        listed = ", ".join([*first, *(name for name in names if name != usual.get(group))])
+        lines.append(_row(f"{group}=", f"{meaning}: {listed}", width, 13))
+    rows = {f"{path}={text_of(values[path])}": meaning for path, meaning in SETTINGS.items()} | _FORMS
+    lines += [_row(name, meaning, width, 31) for name, meaning in rows.items()]
+    others = ", ".join(group for group in groups() if group not in GROUPS)
+    return "\n".join([*lines, "", *textwrap.wrap(f"Other groups: {others}.", width), *textwrap.wrap(_MORE, width)])
 
 
-def _groups(width: int) -> Iterator[str]:
-    default = defaults("train")
-    for group in groups():
-        if group not in MOUNTED:
-            yield f"  {group}="
-            yield from _lines(choices(group), width, default.get(group))
-
-
-def _lines(listed: Sequence[Choice], width: int, default: str | None = None) -> Iterator[str]:
-    for choice in listed:
-        name = f"{choice.name}{' (default)' if choice.name == default else ''}"
-        text = f"{choice.description}{' (yours)' if choice.own else ''}".strip()
-        start, indent = f"    {name} ".ljust(_TEXT_AT), " " * _TEXT_AT
-        if len(start) > _TEXT_AT or not text:  # a long name gets its own line
-            yield start.rstrip()
-            start = indent
-        if text:
-            yield textwrap.fill(text, width, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False)
+def _row(name: str, text: str, width: int, column: int) -> str:
+    """Return one line; a list that is too long for it is cut."""
+    line = f"  {name:<{column}}{text}"
+    return line if len(line) <= width else f"{line[: width - 5].rpartition(', ')[0]}, ..."

@@ -15,7 +15,7 @@ from igrpo.runs.console import outlive_reader
 #: Verbs and their descriptions. Each verb is a module igrpo/cli/<verb>.py with the functions `parser() -> Parser` and
 #: `run(asked) -> exit code`. The module is imported when the verb is called.
 VERBS = {
-    "train": "train a model; `igrpo train --help` lists every setting's choices",
+    "train": "train a model; `igrpo train --help` shows its settings",
     "serve": "run a vLLM server for a training process that samples from it",
     "join": "add this node's devices to a run that another node has started",
     "doctor": "estimate a run's memory, time and cost, and check that it would work",

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 #: File that marks the directory of a sweep (written by igrpo.runs.sweep_directory).
 SWEEP_FILE = "sweep.json"
 
+#: What ``--info`` prints, as Hydra names it.
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
 _EXAMPLES = (
-    "igrpo train experiment=quickstart",
     "igrpo train experiment=quickstart algorithm=grpo seed=1",
-    "igrpo train experiment=compare data.path=FILE model.name_or_path=DIRECTORY --plan",
+    "igrpo train experiment=compare data.path=FILE model.name_or_path=DIR --plan",
+    "igrpo train experiment=chains sweep=grpo_vs_igrpo hydra/launcher=joblib",
     "igrpo train resume=RUN_DIR trainer.steps=200",
-    "igrpo train experiment=chains sweep=grpo_vs_igrpo",
-    "igrpo train sweep=grpo_vs_igrpo hydra/launcher=joblib hydra.launcher.n_jobs=4",
-    "igrpo train sweep=grpo_vs_igrpo tuned=SEARCH_DIR,SEARCH_DIR",
 )
 
 
@@ -53,15 +53,40 @@ def parser() -> Parser:
         "train",
         "Train a model, or the models of a sweep.",
         _EXAMPLES,
-        settings="settings of the run or sweep (see below)",
+        settings=argparse.SUPPRESS,  # the page describes them below
         notes=settings_help,
+        topics=_topic_page,
     )
     add = made.add_argument
-    add("--check", action="store_true", help="check the settings, show what they resolve to, and train nothing")
-    add("--multirun", "-m", action="store_true", help="one run for every combination of comma-separated values")
-    add("--plan", action="store_true", help="of a sweep: measure a step, print what the sweep takes, and train nothing")
-    add("--no-measure", action="store_true", help="of a sweep: start without measuring a step first")
+    add("--check", action="store_true", help="check and print the settings; train nothing")
+    add("--multirun", "-m", action="store_true", help="one run per combination of the values in KEY=A,B")
+    add("--plan", action="store_true", help="of a sweep: print what it takes; train nothing")
+    add("--no-measure", action="store_true", help="of a sweep: do not measure a step first")
+    add(
+        "--cfg",
+        "-c",
+        choices=("job", "hydra", "all"),
+        metavar="WHAT",
+        help="print the settings as YAML: job, hydra, all",
+    )
+    add("--package", "-p", metavar="PART", help="of --cfg: only this section")
+    add("--resolve", action="store_true", help="of --cfg: with interpolations resolved")
+    add(
+        "--info",
+        "-i",
+        nargs="?",
+        const="all",
+        choices=INFO,
+        metavar="WHAT",
+        help="print what Hydra composes, and where from",
+    )
     return made
+
+
+def _topic_page(topic: str, width: int) -> str:
+    from igrpo.cli.topics import topic_page
+
+    return topic_page(topic, width)
 
 
 def run(asked: argparse.Namespace) -> int:
@@ -72,6 +97,9 @@ def run(asked: argparse.Namespace) -> int:
         KeyboardInterrupt, SystemExit: the command was stopped.
     """
     arguments = train_arguments(asked)
+    if asked.cfg is not None or asked.info is not None:
+        _print_composition(asked, arguments)
+        return 0
     from igrpo.runs.stale import repair_stale_runs
 
     # correct runs left by a kill -9 in the default folders; a starting run also checks its MLflow
@@ -194,6 +222,19 @@ def _resume(run_dir: Path, arguments: Arguments) -> None:
         _show(config)
         return
     execute(config, run_dir.absolute(), resume=has_begun(run_dir))
+
+
+def _print_composition(asked: argparse.Namespace, arguments: Arguments) -> None:
+    """Print the settings as Hydra composes them, or where they come from; no run starts."""
+    if arguments.resume is not None:
+        raise ConfigError([f"resume= and --cfg: the settings of a run are in {arguments.resume}/config.yaml"], "resume")
+    from igrpo.config.composing.composition import Composition
+
+    with Composition("train") as composition:
+        if asked.cfg is not None:
+            composition.show_config(arguments.overrides, asked.cfg, asked.package, resolve=asked.resolve)
+        else:
+            composition.show_info(arguments.overrides, asked.info, sweep="multirun" in arguments.flags)
 
 
 def _show(config: RunConfig) -> None:

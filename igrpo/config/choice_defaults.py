@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from igrpo.config.composing.folders import choices, defaults, groups
-from igrpo.config.composing.values import composed, flat, preset
+from igrpo.config.composing.values import composed, flat, preset, text_of
 from igrpo.config.setting import Section
-
-_MAXIMUM = 60  #: characters of a value
 
 
 def choice_of_kind(section: Section, kind: str) -> str | None:
@@ -53,23 +51,6 @@ def what_a_preset_sets(group: str, choice: str) -> list[str]:
     found = preset(group, choice)
     settings = [f"{path}={text_of(value)}" for path, value in flat(found.values) if path]
     return [*(f"{group}={name}" for group, name in found.selects.items()), *settings]
-
-
-def text_of(value: Any) -> str:
-    """Return a value as it is written in YAML, in one line; a long one is cut, and one that must be given is named."""
-    if value == "???":
-        return "(required)"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list):
-        text = f"[{', '.join(map(text_of, value))}]"
-    elif isinstance(value, dict):
-        text = "" if value else "{}"  # the values of a section are given one by one
-    elif isinstance(value, str):
-        text = " ".join(value.split()) or repr(value)
-    else:
-        text = f"{value:g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= _MAXIMUM else f"{text[: _MAXIMUM - 3]}..."
 
 
 def _with_sections(path: str, values: Any) -> dict[str, Any]:

@@ -9,12 +9,11 @@ from igrpo.config.choice_defaults import (
     choice_of_kind,
     default_values,
     kind_of,
-    text_of,
     what_a_preset_sets,
     what_it_sets,
 )
 from igrpo.config.composing.folders import Choice, choices, defaults, groups
-from igrpo.config.composing.values import composed
+from igrpo.config.composing.values import composed, text_of
 from igrpo.config.setting import Section, Setting, sections
 
 _INTRODUCTION = """\

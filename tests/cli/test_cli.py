@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from igrpo.cli import help_page
 from igrpo.cli.main import VERBS, main
 from igrpo.cli.train import Arguments, parser, train_arguments
 from igrpo.config import ConfigError
 from igrpo.config.composing.folders import choices, groups
+from igrpo.config.setting import all_settings, sections
 
 #: Arguments without which a verb says nothing else.
 NEEDED = {"join": ["RUN_DIR"], "rescore": ["RUN_DIR"], "export": ["RUN_DIR"], "chat": ["RUN_DIR"]}
@@ -77,6 +79,7 @@ def test_every_verb_has_a_help_page(
 def test_help_pages_import_nothing_heavy() -> None:
     code = (
         "import sys; from igrpo.cli.main import VERBS, main; codes = [main([verb, '--help']) for verb in VERBS]\n"
+        "codes += [main(['train', '--help', topic]) for topic in ('model', 'experiment', 'trainer.steps')]\n"
         "heavy = {'torch', 'lightning', 'transformers', 'mlflow', 'hydra', 'omegaconf', 'pandas', 'numpy', 'rich'}\n"
         "print(sorted(heavy & set(sys.modules)), set(codes), file=sys.stderr)"
     )
@@ -84,24 +87,104 @@ def test_help_pages_import_nothing_heavy() -> None:
     assert done.stderr == "[] {0}\n"
 
 
-def test_help_lists_every_choice(
+def page(capsys: pytest.CaptureFixture[str], *topics: str) -> str:
+    """The output of `igrpo train --help`."""
+    assert main(["train", "--help", *topics]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_help_of_train_is_short(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = page(capsys).splitlines()
+    assert len(lines) <= 45
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if line.startswith(", ...")]
+    text = "\n".join(lines)
+    for group in groups():  # in a line of its own, or by name only
+        assert f"\n  {group}=" in text or f"{group}," in text or f"{group}." in text
+    for form in (
+        "igrpo (default), ",
+        "trainer.steps=80 ",
+        "seed=0 ",
+        "resume=DIR ",
+        "--help GROUP",
+        "igrpo train resume=",
+    ):
+        assert form in text
+
+
+def test_what_the_short_help_names_exists() -> None:
+    assert set(help_page.GROUPS) <= set(groups())
+    assert set(help_page.SETTINGS) <= set(all_settings())
+
+
+@pytest.mark.parametrize("group", groups())
+def test_the_help_of_a_group_has_its_choices_and_settings(
+    group: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    text = page(capsys, group)
+    for choice in choices(group):
+        assert f"\n    {choice.name}" in text
+        assert choice.description[:40] in text
+    section = sections().get(group)
+    for settings in () if section is None or section.is_setting else section.kinds.values():
+        for setting in settings:
+            assert f"\n  {setting.path}   " in text
+            assert f"\n      {setting.description[:60]}" in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_the_help_of_experiments_has_the_users_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "mine.yaml").write_text("# @package _global_\n# My own idea.\nseed: 3\n")
     monkeypatch.chdir(tmp_path)
+    assert "    mine                   My own idea. (yours)\n" in page(capsys, "experiment")
+    assert "\n# My own idea.\nseed: 3\n" in page(capsys, "experiment=mine")
+    assert "mine" in page(capsys)
+
+
+def test_the_help_of_one_setting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("COLUMNS", "100")
-    assert main(["train", "--help"]) == 0
-    page = capsys.readouterr().out
-    for group in groups():
-        assert f"{group}=" in page
-        for choice in choices(group):
-            assert f"\n    {choice.name}" in page
-            assert choice.description[:40] in page
-    assert "    igrpo (default) " in page
-    assert "    mine                   My own idea. (yours)\n" in page
-    assert "igrpo train resume=RUN_DIR" in page
-    assert max(map(len, page.splitlines())) <= 120
+    rate = page(capsys, "trainer.learning_rate")
+    assert rate.startswith("  trainer.learning_rate   float > 0, default 0.0003\n      Peak learning rate.")
+    assert "trainer=single                   1e-06" in rate
+    assert "algorithm.train_on   list of str: draft | refine | internalize, default [refine]" in page(
+        capsys, "algorithm"
+    )
+    answers = page(capsys, "algorithm.answers")
+    assert "with algorithm=grpo:\n  algorithm.answers   int > 0, default ${completions_per_question}" in answers
+    assert answers.count("algorithm.answers ") == 3
+    assert page(capsys, "seed").startswith("  seed   int ≥ 0, default 0\n")
+    assert "objective.advantage.std   sample | population" in page(capsys, "objective.advantage")
+    assert "budget.max_seconds   float > 0 or null, default null" in page(capsys, "budget")
+    assert page(capsys, "seed", "--check", "budget") == page(capsys, "seed")
+    assert page(capsys, "seed", "profile") == page(capsys, "seed") + "\n" + page(capsys, "profile")
+
+
+def test_the_help_of_a_choice(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "differs from reward=math_verify in:\n  reward.answer_format=[last_line]" in page(capsys, "reward=last_line")
+    assert "algorithm:\n  drafts: 0\n" in page(capsys, "condition=bare")
+
+
+@pytest.mark.parametrize(
+    ("topic", "hint"),
+    [
+        ("modle", "did you mean 'model'?"),
+        ("trainer.stpes", "did you mean 'trainer.steps'?"),
+        ("learning_rate", "'trainer.learning_rate' or "),
+        ("algorithm=igrop", "did you mean 'igrpo'?"),
+        ("zzzzzz", "known here: "),
+    ],
+)
+def test_an_unknown_topic_gets_the_nearest_one(topic: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help", topic]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"igrpo: --help {topic}: no such ")
+    assert hint in printed.err
 
 
 def test_sweep_means_multirun() -> None:

@@ -10,9 +10,9 @@ import pytest
 from pydantic import PositiveInt
 
 from igrpo.config import RunConfig, config_values
-from igrpo.config.choice_defaults import choice_of_kind, text_of, what_a_preset_sets, what_it_sets
+from igrpo.config.choice_defaults import choice_of_kind, what_a_preset_sets, what_it_sets
 from igrpo.config.composing.folders import choices, groups
-from igrpo.config.composing.values import flat
+from igrpo.config.composing.values import flat, text_of
 from igrpo.config.reference import as_markdown
 from igrpo.config.setting import all_settings, sections
 from igrpo.settings.base import Section

@@ -6,6 +6,7 @@ and suppresses exceptions raised in callbacks. The checks are therefore made on 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -68,6 +69,39 @@ class Composition(AbstractContextManager["Composition"]):
     @property
     def _parser(self) -> OverridesParser:
         return OverridesParser.create(config_loader=self._loader)
+
+    def show_config(self, overrides: Sequence[str], what: str, package: str | None, *, resolve: bool) -> None:
+        """Print the composed configuration as YAML, as Hydra's ``--cfg`` does.
+
+        Args:
+            overrides: settings of a run.
+            what: ``job`` (the settings), ``hydra`` (Hydra's own) or ``all``.
+            package: print only this section.
+            resolve: replace interpolations by their values.
+
+        Raises:
+            ConfigError: the settings cannot be composed or resolved.
+        """
+        try:
+            self._hydra.show_cfg(self._name, list(overrides), what, package, resolve)
+        except COMPOSITION_ERRORS as error:
+            raise self._diagnosed(error, overrides, RunMode.RUN) from None
+
+    def show_info(self, overrides: Sequence[str], what: str, *, sweep: bool) -> None:
+        """Print what Hydra's ``--info`` does. ``what``: ``all``, ``defaults``, ``searchpath`` or another of its names.
+
+        Raises:
+            ConfigError: the settings cannot be composed.
+        """
+        mode, root = RunMode.MULTIRUN if sweep else RunMode.RUN, logging.getLogger()
+        handlers, level = list(root.handlers), root.level
+        try:
+            self._hydra.show_info(what, self._name, list(overrides), mode)  # it prints through a handler of the root
+        except COMPOSITION_ERRORS as error:
+            raise self._diagnosed(error, overrides, mode) from None
+        finally:
+            root.handlers[:] = handlers
+            root.setLevel(level)
 
     def _load(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
         return self._loader.load_configuration(self._name, list(overrides), mode, from_shell=True)

@@ -38,6 +38,18 @@ def folders_of_group(group: str) -> list[Path]:
     return [packaged]
 
 
+def file_of(group: str, name: str) -> Path:
+    """Return the file of a choice, which may be one in a subfolder, such as ``quick/kl``.
+
+    Raises:
+        FileNotFoundError: the group has no such choice.
+    """
+    for folder in folders_of_group(group):
+        if (path := folder / f"{name}.yaml").is_file():
+            return path
+    raise FileNotFoundError(f"{group} has no choice {name!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A YAML file of a group: its name, the first line of its comment, and whether the user wrote it.

@@ -12,7 +12,9 @@ from typing import Any
 
 import yaml
 
-from igrpo.config.composing.folders import MOUNTED, defaults, folders_of_group, groups, read_yaml, shipped
+from igrpo.config.composing.folders import MOUNTED, defaults, file_of, groups, read_yaml, shipped
+
+_MAXIMUM = 60  #: characters of a value in a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,23 @@ def flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
 
 
+def text_of(value: Any) -> str:
+    """Return a value as it is written in YAML, in one line; a long one is cut, and one that must be given is named."""
+    if value == "???":
+        return "(required)"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        text = f"[{', '.join(map(text_of, value))}]"
+    elif isinstance(value, dict):
+        text = "" if value else "{}"  # the values of a section are given one by one
+    elif isinstance(value, str):
+        text = " ".join(value.split()) or repr(value)
+    else:
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _MAXIMUM else f"{text[: _MAXIMUM - 3]}..."
+
+
 def _try(group: str, name: str) -> list[Preset]:
     try:
         return [preset(group, name)]
@@ -90,9 +109,7 @@ def _try(group: str, name: str) -> list[Preset]:
 
 
 def _read(group: str, name: str, package: str) -> tuple[dict[str, Any], dict[str, str]]:
-    path = next((path for folder in folders_of_group(group) if (path := folder / f"{name}.yaml").is_file()), None)
-    if path is None:
-        raise FileNotFoundError(f"{group} has no choice {name!r}")
+    path = file_of(group, name)
     values, selects = read_yaml(path), dict[str, str]()
     if path.read_text(encoding="utf-8").startswith("# @package _global_"):
         package = ""
