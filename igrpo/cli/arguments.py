@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
     ) -> None:
         super().__init__(prog=f"igrpo {verb}", add_help=False, allow_abbrev=False, formatter_class=_formatter)
         self._text, self._examples, self._notes, self._topics = description, examples, notes, topics
-        self.takes_settings = settings is not None
+        self.takes_settings, self.has_topics = settings is not None, topics is not None
         if topics is not None:  # a short page
             self.usage = f"igrpo {verb} [SETTING=VALUE ...] [OPTION ...]"
         if settings is not None:

@@ -24,7 +24,10 @@ VERBS = {
     "rescore": "score a run's rollouts with another reward, and compare the two",
     "export": "write a trained model as a plain Hugging Face directory",
     "chat": "ask a trained model, optionally with drafts and a refinement",
+    "completion": "print a script that completes arguments in bash, zsh or fish",
 }
+#: Verbs that only such scripts call.
+_HIDDEN = ("complete",)
 
 EXIT_USAGE = 2
 
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"igrpo {version('igrpo')}")
         return 0
     verb, rest = given[0], given[1:]
-    if verb not in VERBS:
+    if verb not in VERBS and verb not in _HIDDEN:
         print(f"igrpo: {_unknown(verb)}", file=sys.stderr)
         return EXIT_USAGE
     return _run(verb, rest)
@@ -69,7 +72,7 @@ def _run(verb: str, rest: Sequence[str]) -> int:
 
 
 def _overview() -> str:
-    verbs = "\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items())
+    verbs = "\n".join(f"  {verb:<11}{text}" for verb, text in VERBS.items())
     flags = "  --version  print the version\n  --help     print this page; igrpo VERB --help: the page of a command"
     return f"usage: igrpo VERB [SETTING=VALUE ...]\n\n{verbs}\n\n{flags}"
 
@@ -77,6 +80,11 @@ def _overview() -> str:
 def _unknown(verb: str) -> str:
     if "=" in verb:
         return f"{verb!r} is not a command; did you mean `igrpo train {shlex.quote(verb)}`?"
+    from igrpo.config.composing.words import choices_named
+
+    named = choices_named(verb)
+    if named and named[0].endswith(f"={verb}"):
+        return f"{verb!r} is not a command; did you mean `igrpo train {named[0]}`?"
     near = nearest(verb, VERBS)
     known = f"did you mean '{near}'?" if near else f"commands: {', '.join(VERBS)}"
     return f"no such command {verb!r}; {known}"

@@ -11,13 +11,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from igrpo.cli.arguments import Parser
-from igrpo.config import ConfigError, RunConfig
-from igrpo.settings.model import HuggingFaceModelConfig
-from igrpo.settings.rollout import VllmServerConfig
+from igrpo.config import ConfigError
 
 if TYPE_CHECKING:
+    from igrpo.config import RunConfig
     from igrpo.generation.vllm.served import ServedModel
     from igrpo.generation.vllm.supervisor import Supervisor
+    from igrpo.settings.rollout import VllmServerConfig
 
 _EXAMPLES = (
     "igrpo serve experiment=NAME rollout.port=8000",
@@ -67,10 +67,9 @@ def run(asked: argparse.Namespace) -> int:
     from igrpo.generation.vllm.environment import require_vllm
     from igrpo.generation.vllm.launch import check_exposure
 
-    assert isinstance(config.rollout, VllmServerConfig)
     try:
         require_vllm()
-        check_exposure(config.rollout)
+        check_exposure(_rollout(config))
     except ValueError as error:
         raise ConfigError([str(error)]) from error
     from igrpo.runs.lifecycle import SignalHandlers
@@ -82,6 +81,7 @@ def run(asked: argparse.Namespace) -> int:
 def _configuration(overrides: Sequence[str]) -> RunConfig:
     from igrpo.config.composing.composer import Composer
     from igrpo.runs.resume import require_files
+    from igrpo.settings.rollout import VllmServerConfig
 
     given = any(_ROLLOUT.match(text) for text in overrides)
     with Composer("train") as composer:
@@ -93,6 +93,13 @@ def _configuration(overrides: Sequence[str]) -> RunConfig:
         raise ConfigError([f"rollout.url={rollout.url} is for the training that uses a server; leave it out here"])
     require_files([config])
     return config
+
+
+def _rollout(config: RunConfig) -> VllmServerConfig:
+    from igrpo.settings.rollout import VllmServerConfig
+
+    assert isinstance(config.rollout, VllmServerConfig)  # see _configuration
+    return config.rollout
 
 
 def _serve(config: RunConfig, folder: Path, *, for_judge: bool) -> int:
@@ -122,17 +129,17 @@ def _start(config: RunConfig, folder: Path) -> Supervisor:
     from igrpo.generation.vllm.launch import start_server
     from igrpo.runs.console import get_console
 
-    assert isinstance(config.rollout, VllmServerConfig)
+    rollout = _rollout(config)
     try:
         policy = build_policy(config, get_console())
         check_cpu_heads(policy.model.config)
-        check_cpu_experts(policy.model.config, config.rollout.data_parallel_size)
+        check_cpu_experts(policy.model.config, rollout.data_parallel_size)
         served = served_model(config, policy, folder / "model")
         longest = longest_sequence(config, build_prompts(config.prompt, policy.tokenizer))
         del policy  # the server loads its own copy
         return start_server(
             served,
-            with_trainer_dtype(config.rollout, config),
+            with_trainer_dtype(rollout, config),
             max_model_len=longest,
             seed=config.seed,
             log_file=folder / "server.log",
@@ -144,15 +151,15 @@ def _start(config: RunConfig, folder: Path) -> Supervisor:
 def _start_judge(config: RunConfig, folder: Path) -> Supervisor:
     from igrpo.generation.vllm.launch import start_judge_server
 
-    assert isinstance(config.rollout, VllmServerConfig)
     try:
-        return start_judge_server(_judge(config), config.rollout, seed=config.seed, log_file=folder / "server.log")
+        return start_judge_server(_judge(config), _rollout(config), seed=config.seed, log_file=folder / "server.log")
     except ValueError as error:
         raise ConfigError([str(error)]) from error
 
 
 def _judge(config: RunConfig) -> ServedModel:
     from igrpo.generation.vllm.served import ServedModel
+    from igrpo.settings.model import HuggingFaceModelConfig
 
     model = config.model
     if not isinstance(model, HuggingFaceModelConfig):
@@ -167,8 +174,7 @@ def _judge(config: RunConfig) -> ServedModel:
 def _settings_of_judge(config: RunConfig, url: str) -> str:
     from igrpo.config.composing.overrides import in_shell, setting
 
-    rollout = config.rollout
-    assert isinstance(rollout, VllmServerConfig)
+    rollout = _rollout(config)
     model = in_shell(setting("reward.model", _judge(config).path))
     settings = f"reward=judge reward.base_url={url}/v1 {model}"
     return f"train with:\n  {settings} reward.api_key_env={rollout.api_key_env}"
@@ -177,8 +183,7 @@ def _settings_of_judge(config: RunConfig, url: str) -> str:
 def _settings(config: RunConfig, url: str) -> str:
     from igrpo.config.composing.overrides import in_shell, setting
 
-    rollout = config.rollout
-    assert isinstance(rollout, VllmServerConfig)
+    rollout = _rollout(config)
     settings = f"rollout=vllm_server rollout.url={url}"
     settings += (
         "" if rollout.weights_dir is None else f" {in_shell(setting('rollout.weights_dir', rollout.weights_dir))}"

@@ -39,6 +39,7 @@ def test_overview(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> N
     [
         ("trian", "igrpo: no such command 'trian'; did you mean 'train'?\n"),
         ("zzz", "igrpo: no such command 'zzz'; commands: train"),
+        ("quickstart", "igrpo: 'quickstart' is not a command; did you mean `igrpo train experiment=quickstart`?\n"),
         ("algorithm=grpo", "igrpo: 'algorithm=grpo' is not a command; did you mean `igrpo train algorithm=grpo`?\n"),
     ],
 )

@@ -25,6 +25,7 @@ from igrpo.config.composing.overrides import (
     quoted,
     setting,
 )
+from igrpo.config.composing.words import choice_hint
 from igrpo.messages import hint, install, nearest, setting_hint
 
 #: Exceptions that a user's mistake can cause in composition (KeyError: hydra.job.env_copy of an unset variable).
@@ -121,7 +122,8 @@ def syntax_problem(text: str, error: HydraException, accepts: Callable[[str], bo
     """Explain why Hydra's grammar rejects an override, and suggest a form that ``accepts`` approves."""
     key, given, value = (part.strip() for part in text.partition("="))
     if not given or not key:
-        return f"{text!r} is not a setting: write KEY=VALUE, without spaces"
+        suggested = "" if given else choice_hint(text)
+        return f"{text!r} is not a setting{suggested or ': write KEY=VALUE, without spaces'}"
     reason = translate(error).removeprefix(f"Error parsing override '{text}' ")
     inner = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
     function = SWEEP_FUNCTIONS.get(value.partition("(")[0])

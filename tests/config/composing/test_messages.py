@@ -24,6 +24,9 @@ TYPOS = {
     "trainer=5": "trainer=5: not one of cpu, ddp, fsdp2, single",
     "trainer={stpes:5}": "trainer={'stpes': 5}: not one of cpu, ddp, fsdp2, single",
     "trainer.steps": "'trainer.steps' is not a setting: write KEY=VALUE, without spaces",
+    "quickstart": "'quickstart' is not a setting; did you mean 'experiment=quickstart'?",
+    "quickstrat": "'quickstrat' is not a setting; did you mean 'experiment=quickstart'?",
+    "grpo": "'grpo' is not a setting; did you mean 'condition=grpo' or 'algorithm=grpo' or 'objective=grpo'?",
     "=3": "'=3' is not a setting: write KEY=VALUE, without spaces",
     "run_name=[1": (
         "'run_name=[1' cannot be read (no viable alternative at input '[1'); put a text with brackets, commas, quotes "
