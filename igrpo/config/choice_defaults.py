@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from igrpo.config.composing.folders import choices, defaults, groups
@@ -36,14 +37,23 @@ def default_values(section: Section, choice: str | None) -> dict[str, str]:
 
 
 def what_it_sets(section: Section, choice: str) -> list[str]:
-    """Return what a choice sets differently from the choice whose values are shown as the defaults of its kind."""
+    """Return what a choice sets differently from the choice whose values are shown as the defaults of its kind.
+
+    A section that the latter lacks is one item, such as ``reward.parts.format={...}``.
+    """
     base = choice_of_kind(section, kind_of(section, choice))
     if base is None or base == choice:
         return []
-    before, after = (dict(flat(composed({section.name: name}))) for name in (base, choice))
-    changed = {path: value for path, value in after.items() if path not in before or before[path] != value}
-    changed.pop(f"{section.name}.name", None)  # it says nothing more
-    return [f"{path}={text_of(value)}" for path, value in changed.items()]
+    return list(_differences(composed({section.name: base}), composed({section.name: choice})))
+
+
+def _differences(before: Any, after: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in after.items():
+        path, known = f"{prefix}{key}", before.get(key)
+        if isinstance(value, dict) and isinstance(known, dict):
+            yield from _differences(known, value, f"{path}.")
+        elif value != known and path.split(".")[1:] != ["name"]:  # a section's name says nothing more
+            yield f"{path}={text_of(value) or '{...}'}"
 
 
 def what_a_preset_sets(group: str, choice: str) -> list[str]:

@@ -94,6 +94,7 @@ def test_what_a_choice_sets() -> None:
     found = sections()
     assert what_it_sets(found["trainer"], "cpu") == []
     assert "learning_rate=1e-06" in [text.removeprefix("trainer.") for text in what_it_sets(found["trainer"], "single")]
+    assert what_it_sets(found["reward"], "math_verify_format")[0] == "reward.parts.accuracy={...}"
     assert what_it_sets(found["reward"], "last_line") == ["reward.answer_format=[last_line]"]
     assert what_a_preset_sets("condition", "bare") == ["algorithm=igrpo", "condition=bare", "algorithm.drafts=0"]
 
