@@ -28,7 +28,8 @@ SETTINGS = {
     "trainer.learning_rate": "peak learning rate",
     "seed": "runs that differ only in it are repetitions",
 }
-_FORMS = {
+#: Other forms of settings.
+FORMS = {
     "KEY=[A,B], KEY=null": "a list, no value",
     "resume=DIR": "continue a run or a sweep",
     "tuned=SEARCH_DIR,...": "of a sweep: use what searches found",
@@ -48,7 +49,7 @@ def settings_help(width: int) -> str:
         first = [f"{name} (default)" for name in names if name == usual.get(group)]
         listed = ", ".join([*first, *(name for name in names if name != usual.get(group))])
         lines.append(_row(f"{group}=", f"{meaning}: {listed}", width, 13))
-    rows = {f"{path}={text_of(values[path])}": meaning for path, meaning in SETTINGS.items()} | _FORMS
+    rows = {f"{path}={text_of(values[path])}": meaning for path, meaning in SETTINGS.items()} | FORMS
     lines += [_row(name, meaning, width, 31) for name, meaning in rows.items()]
     others = ", ".join(group for group in groups() if group not in GROUPS)
     return "\n".join([*lines, "", *textwrap.wrap(f"Other groups: {others}.", width), *textwrap.wrap(_MORE, width)])

@@ -72,8 +72,8 @@ def _run(verb: str, rest: Sequence[str]) -> int:
 
 
 def _overview() -> str:
-    verbs = "\n".join(f"  {verb:<11}{text}" for verb, text in VERBS.items())
-    flags = "  --version  print the version\n  --help     print this page; igrpo VERB --help: the page of a command"
+    verbs = "\n".join(f"  {verb:<12}{text}" for verb, text in VERBS.items())
+    flags = "  --version   print the version\n  --help      print this page; igrpo VERB --help: the page of a command"
     return f"usage: igrpo VERB [SETTING=VALUE ...]\n\n{verbs}\n\n{flags}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from igrpo.cli.help_page import FORMS
 from igrpo.config import ConfigError
 from igrpo.config.choice_defaults import choice_of_kind, default_values, kind_of, what_it_sets
 from igrpo.config.composing.folders import MOUNTED, Choice, choices, defaults, file_of, groups
@@ -33,8 +34,10 @@ def topic_page(topic: str, width: int) -> str:
         lines = _section_page(sections()[name], width)
     elif name in all_settings():
         lines = _setting_page(name, width)
+    elif forms := [f"  {form}   {meaning}" for form, meaning in FORMS.items() if form.startswith(f"{name}=")]:
+        lines = iter(forms)
     else:
-        known = [*groups(), *sections(), *all_settings()]
+        known = list(dict.fromkeys([*groups(), *sections(), *all_settings()]))
         raise ConfigError([f"--help {topic}: no such group or setting{setting_hint(name, known)}"], "the command line")
     return "\n".join(lines)
 

@@ -97,6 +97,9 @@ def run(asked: argparse.Namespace) -> int:
         KeyboardInterrupt, SystemExit: the command was stopped.
     """
     arguments = train_arguments(asked)
+    alone = [f"--{name} is for --cfg: add --cfg job" for name in ("package", "resolve") if getattr(asked, name)]
+    if alone and asked.cfg is None:
+        raise ConfigError(alone, "the command line")
     if asked.cfg is not None or asked.info is not None:
         _print_composition(asked, arguments)
         return 0

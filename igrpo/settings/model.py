@@ -63,7 +63,7 @@ class TinyModelConfig(Section):
     """Number of layers."""
 
     heads: PositiveInt
-    """Number of attention heads; `hidden` is a multiple of it."""
+    """Number of attention heads; `hidden` is a multiple of twice this number."""
 
     mlp: PositiveInt
     """Width of the MLPs."""
@@ -85,7 +85,7 @@ class ByteLevelModelConfig(Section):
     """Number of layers."""
 
     heads: PositiveInt
-    """Number of attention heads; `hidden` is a multiple of it."""
+    """Number of attention heads; `hidden` is a multiple of twice this number."""
 
     mlp: PositiveInt
     """Width of the MLPs."""

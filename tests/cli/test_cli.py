@@ -15,7 +15,13 @@ from igrpo.config.composing.folders import choices, groups
 from igrpo.config.setting import all_settings, sections
 
 #: Arguments without which a verb says nothing else.
-NEEDED = {"join": ["RUN_DIR"], "rescore": ["RUN_DIR"], "export": ["RUN_DIR"], "chat": ["RUN_DIR"]}
+NEEDED = {
+    "completion": ["bash"],
+    "join": ["RUN_DIR"],
+    "rescore": ["RUN_DIR"],
+    "export": ["RUN_DIR"],
+    "chat": ["RUN_DIR"],
+}
 
 
 def parsed(*arguments: str) -> Arguments:
@@ -158,6 +164,7 @@ def test_the_help_of_one_setting(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     answers = page(capsys, "algorithm.answers")
     assert "with algorithm=grpo:\n  algorithm.answers   int > 0, default ${completions_per_question}" in answers
     assert answers.count("algorithm.answers ") == 3
+    assert "continue a run" in page(capsys, "resume")
     assert page(capsys, "seed").startswith("  seed   int ≥ 0, default 0\n")
     assert "objective.advantage.std   sample | population" in page(capsys, "objective.advantage")
     assert "budget.max_seconds   float > 0 or null, default null" in page(capsys, "budget")

@@ -70,3 +70,9 @@ def test_a_value_that_cannot_be_resolved(capsys: pytest.CaptureFixture[str]) -> 
 def test_the_settings_of_a_resumed_run_are_in_its_folder(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--cfg", "job", "resume=runs/a"]) == 2
     assert "runs/a/config.yaml" in capsys.readouterr().err
+
+
+def test_what_is_for_cfg_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    for alone in (["--resolve"], ["--package", "trainer"]):
+        assert main(["train", *alone]) == 2
+        assert f"{alone[0]} is for --cfg" in capsys.readouterr().err

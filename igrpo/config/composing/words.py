@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from igrpo.config.composing.folders import choices, groups
+from igrpo.config.composing.folders import choices, defaults, groups
 from igrpo.messages import nearest
 
 #: Groups that come first in a suggestion.
@@ -12,8 +12,11 @@ _FIRST = ("experiment", "sweep", "condition", "algorithm")
 def choices_named(word: str) -> list[str]:
     """Return ``GROUP=CHOICE`` for each choice of this name, else for the choices of the nearest name; empty if none.
 
-    Choices in subfolders, such as ``quick/kl``, have their whole path as their name.
+    Choices in subfolders, such as ``quick/kl``, have their whole path as their name. For the name of a group, return
+    its default or first choice.
     """
+    if word in groups():
+        return [f"{word}={defaults('train').get(word) or choices(word)[0].name}"]
     ordered = sorted(groups(), key=lambda group: _FIRST.index(group) if group in _FIRST else len(_FIRST))
     found = {group: [choice.name for choice in choices(group)] for group in ordered}
     name = nearest(word, sorted({name for names in found.values() for name in names}), 0.8)

@@ -26,6 +26,7 @@ TYPOS = {
     "trainer.steps": "'trainer.steps' is not a setting: write KEY=VALUE, without spaces",
     "quickstart": "'quickstart' is not a setting; did you mean 'experiment=quickstart'?",
     "quickstrat": "'quickstrat' is not a setting; did you mean 'experiment=quickstart'?",
+    "trainer": "'trainer' is not a setting; did you mean 'trainer=cpu'?",
     "grpo": "'grpo' is not a setting; did you mean 'condition=grpo' or 'algorithm=grpo' or 'objective=grpo'?",
     "=3": "'=3' is not a setting: write KEY=VALUE, without spaces",
     "run_name=[1": (
