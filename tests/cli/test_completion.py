@@ -139,12 +139,19 @@ IN_BASH = {
 }
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_bash_completes(folder: Path) -> None:
+@pytest.fixture
+def environment(folder: Path) -> dict[str, str]:
+    """Variables with which a shell finds the command."""
     command = folder / "bin" / "igrpo"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m igrpo "$@"\n')
     command.chmod(0o755)
+    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes(environment: dict[str, str]) -> None:
     lines = ['eval "$(igrpo completion bash)"', "complete -p igrpo"]
     for words in IN_BASH:
         line = " ".join(words).replace(" = ", "=").removesuffix(" =") + ("=" if words[-1] == "=" else "")
@@ -153,14 +160,22 @@ def test_bash_completes(folder: Path) -> None:
             f"COMP_LINE='{line}' COMP_POINT={len(line)} COMP_WORDS=({quoted}) COMP_CWORD={len(words) - 1}",
             '_igrpo; printf "%s\\n" "${COMPREPLY[@]}" --',
         ]
-    paths = {"PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        ["bash", "--norc", "-c", "\n".join(lines)], capture_output=True, text=True, check=True, env=os.environ | paths
+        ["bash", "--norc", "-c", "\n".join(lines)], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stderr == ""
     first, _, rest = done.stdout.partition("\n")
     assert first == "complete -F _igrpo igrpo"
     assert [text.split("\n")[:-1] for text in rest.removesuffix("--\n").split("--\n")] == list(IN_BASH.values())
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="needs fish")
+def test_fish_completes(environment: dict[str, str]) -> None:
+    lines = (
+        'igrpo completion fish | source; complete -C "igrpo train experiment=mi"; complete -C "igrpo train resume=r"'
+    )
+    done = subprocess.run(["fish", "-c", lines], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.splitlines() == ["experiment=mine", "resume=run.jsonl", "resume=runs/"]
 
 
 @pytest.mark.parametrize("shell", SCRIPTS)
