@@ -89,10 +89,16 @@ def _shipped(group: str) -> Sequence[Choice]:
 
 
 def _table(rows: Iterable[tuple[Setting, str]]) -> Iterator[str]:
-    yield from ("| setting | type | default | choices | meaning |", "|---|---|---|---|---|")
-    for setting, default in rows:
-        choices_ = ", ".join(_code(choice) for choice in setting.choices)
-        cells = (_code(setting.path), _escaped(setting.type), _code(default), choices_, _escaped(setting.description))
+    """Yield a table of settings with their defaults; without the column of choices, if none has any."""
+    listed = list(rows)
+    has_choices = any(setting.choices for setting, _ in listed)
+    yield from (
+        f"| setting | type | default |{' choices |' * has_choices} meaning |",
+        f"|---|---|---|{'---|' * has_choices}---|",
+    )
+    for setting, default in listed:
+        accepted = [_codes(setting.choices)] * has_choices
+        cells = [_code(setting.path), _escaped(setting.type), _code(default), *accepted, _escaped(setting.description)]
         yield f"| {' | '.join(cells)} |"
 
 
