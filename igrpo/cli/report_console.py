@@ -1,4 +1,4 @@
-"""Console output of a report: results, comparisons and notes. Fits 80 columns."""
+"""Console output of a report: the verdict in words, then results, comparisons and notes. Fits 80 columns."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from igrpo.report.budget_axes import budget_words
-from igrpo.report.labels import points, quantity
+from igrpo.report.labels import pair_words, percent, points, probability, quantity
 from igrpo.report.model import Comparison, Final, Report, by_metric
+from igrpo.report.table import NONE
+from igrpo.report.verdict import sentences
 from igrpo.runs.console import get_console
 
 _LABELS = {"page": "page", "figures": "figures", "markdown": "tables", "latex": "in LaTeX", "numbers": "numbers"}
@@ -20,13 +22,12 @@ _LABELS = {"page": "page", "figures": "figures", "markdown": "tables", "latex": 
 def print_report(report: Report, paths: Mapping[str, Path], console: Console | None = None) -> None:
     """Print a report; ``paths`` are those that `igrpo.report.write.write_report` returns."""
     out = get_console() if console is None else console
+    for text in sentences(report):
+        out.print(Text(f"- {text}"), soft_wrap=False)
     metrics = list(dict.fromkeys(final.metric for final in report.finals))
     out.print(_finals(report, metrics))
     for metric, comparisons in by_metric(report.comparisons).items():
         out.print(_comparisons(metric, comparisons))
-    headline = [c for c in report.comparisons if c.metric == metrics[0]]
-    for comparison in headline:
-        out.print(Text(f"- {comparison.verdict}"), soft_wrap=False)
     for note in report.notes:
         out.print(Text(f"note: {note}", style="yellow"))
     for name, label in _LABELS.items():
@@ -52,7 +53,7 @@ def _finals(report: Report, metrics: list[str]) -> Table:
             Text(condition.name),
             str(len(condition.seeds)),
             _percent(None if head is None else head.before),
-            "-" if head is None else f"{_percent(head.mean)} {_interval(head)}",
+            NONE if head is None else f"{_percent(head.mean)} {_interval(head)}",
             *(_percent(None if final is None else final.mean) for final in others),
         )
     problems = sorted({final.problems for final in report.finals})
@@ -69,9 +70,9 @@ def _comparisons(metric: str, comparisons: list[Comparison]) -> Table:
     for c in comparisons:
         interval = "" if c.interval is None else f" [{points(c.interval[0])}, {points(c.interval[1])}]"
         table.add_row(
-            Text(f"{c.pair[1]} - {c.pair[0]}"),
+            Text(pair_words(c.pair)),
             f"{points(c.difference)}{interval}",
-            "-" if c.p_adjusted is None else "< 0.001" if c.p_adjusted < 0.001 else f"{c.p_adjusted:.3f}",
+            NONE if c.p_adjusted is None else probability(c.p_adjusted),
             _percent(c.minimum_detectable_effect),
             budget_words(c.matched_by),
         )
@@ -97,4 +98,4 @@ def _interval(final: Final) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
+    return NONE if share is None else percent(share)

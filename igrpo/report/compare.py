@@ -10,9 +10,9 @@ from typing import Literal
 
 from igrpo.report.conditions import RunGroup, group_runs
 from igrpo.report.curves import curves_of, spent
-from igrpo.report.estimates import METRICS, comparisons, final
+from igrpo.report.estimates import comparisons, final
 from igrpo.report.labels import count, listed
-from igrpo.report.model import Comparison, Condition, Report
+from igrpo.report.model import EFFECT, METRICS, Comparison, Condition, Report
 from igrpo.report.notes import notes
 from igrpo.report.origins import check_origins
 from igrpo.report.pairing import choose_baseline, pairs_with_baselines, substitute_note
@@ -30,6 +30,7 @@ def build_report(
     baseline: str | None = None,
     pairs: Pairs = "baseline",
     allow_different: Collection[Part] = (),
+    effect: float = EFFECT,
 ) -> Report:
     """Compare the conditions of the runs.
 
@@ -42,6 +43,7 @@ def build_report(
             compared with its own baseline where it has one: GRPO on the whole budget with the same settings outside
             the algorithm (such as ``completions_per_question``). ``all`` compares every pair of conditions.
         allow_different: parts in which the runs may differ in addition to what is compared (see `check_origins`).
+        effect: difference in accuracy, as a share, for which every comparison says how many seeds would show it.
 
     Raises:
         ValueError: no run can be used, no condition has the baseline's name, the runs differ in a part that is not
@@ -61,7 +63,7 @@ def build_report(
     else:
         two = pairs_with_baselines(groups, base)
     two, origins = check_origins(groups, two, allow_different)
-    compared = tuple(one for metric in METRICS for one in comparisons(two, metric, budgets))
+    compared = tuple(one for metric in METRICS for one in comparisons(two, metric, budgets, effect))
     finals = tuple(found for metric in METRICS for group in groups if (found := final(group, metric)) is not None)
     if not finals:
         raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,10 @@ from igrpo.report import statistics
 from igrpo.report.budget_axes import BUDGET_AXES
 from igrpo.report.conditions import RunGroup
 from igrpo.report.equivalence import identical_by_construction
-from igrpo.report.model import Comparison, Final, Spent
+from igrpo.report.model import EFFECT, METRICS, Comparison, Final, Metric, SeedsNeeded, Spent, metric_name
 from igrpo.report.verdict import verdict
 
-Metric = Literal["single_shot", "greedy", "draft_conditioned"]
-
-#: Compared metrics; the first is the headline.
-METRICS: tuple[Metric, ...] = get_args(Metric)
+__all__ = ["METRICS", "Difference", "Metric", "comparisons", "final"]
 
 LEVEL, POWER = 0.95, 0.8
 
@@ -50,10 +47,6 @@ def _by_seed(group: RunGroup, metric: Metric, *, before: bool = False) -> _BySee
     return found
 
 
-def _metric_name(metric: Metric) -> str:
-    return f"test/{metric}/accuracy"
-
-
 def final(group: RunGroup, metric: Metric) -> Final | None:
     """Return the results of a condition on one metric, before and after training.
 
@@ -69,7 +62,7 @@ def final(group: RunGroup, metric: Metric) -> Final | None:
     samples = min(run.after.samples for run in group.runs.values() if run.after is not None)
     return Final(
         condition=group.name,
-        metric=_metric_name(metric),
+        metric=metric_name(metric),
         mean=estimate.mean,
         interval=(max(estimate.low, 0.0), min(estimate.high, 1.0)),
         per_seed=dict(zip(after, values_SQ.mean(axis=1).tolist(), strict=True)),
@@ -119,9 +112,9 @@ class Difference:
 
 
 def comparisons(
-    pairs: Sequence[tuple[RunGroup, RunGroup]], metric: Metric, spent: Mapping[str, Spent]
+    pairs: Sequence[tuple[RunGroup, RunGroup]], metric: Metric, spent: Mapping[str, Spent], effect: float = EFFECT
 ) -> Iterator[Comparison]:
-    """Yield the comparisons of one metric.
+    """Yield the comparisons of one metric. ``effect``: the difference for which the needed seeds are computed.
 
     Comparisons with several seeds form the family of Holm's correction. With one seed a difference cannot be told from
     chance, so such a comparison has a difference but no interval and no p-value.
@@ -132,7 +125,7 @@ def comparisons(
     adjusted = statistics.holm([statistics.two_sided_p(estimate) for estimate in estimates])
     share = 1 - (1 - LEVEL) / max(len(tested), 1)  # level of each comparison (Bonferroni)
     certainty = {
-        (one.first.name, one.second.name): _certainty(one, estimate, p_adjusted, share)
+        (one.first.name, one.second.name): _certainty(one, estimate, p_adjusted, share, effect)
         for one, estimate, p_adjusted in zip(tested, estimates, adjusted, strict=True)
     }
     for one in found:
@@ -140,7 +133,7 @@ def comparisons(
         ratios = budget_ratios(spent[pair[0]], spent[pair[1]])
         comparison = Comparison(
             pair=pair,
-            metric=_metric_name(metric),
+            metric=metric_name(metric),
             difference=float(one.values_SQ.mean()),
             family=len(tested),
             seeds=len(one.seeds),
@@ -155,7 +148,9 @@ def comparisons(
         yield comparison.model_copy(update={"verdict": verdict(comparison)})
 
 
-def _certainty(one: Difference, estimate: statistics.Estimate, p_adjusted: float, share: float) -> dict[str, Any]:
+def _certainty(
+    one: Difference, estimate: statistics.Estimate, p_adjusted: float, share: float, effect: float
+) -> dict[str, Any]:
     return {
         "interval": (max(estimate.low, -1.0), min(estimate.high, 1.0)),
         "bootstrap_interval": statistics.bootstrap_interval(one.values_SQ, LEVEL, _RESAMPLES, 0),
@@ -165,6 +160,9 @@ def _certainty(one: Difference, estimate: statistics.Estimate, p_adjusted: float
         "p_adjusted": p_adjusted,
         "effect_size": statistics.effect_size(one.values_SQ),
         "minimum_detectable_effect": statistics.minimum_detectable_effect(estimate, POWER, share),
+        "seeds_needed": SeedsNeeded(
+            effect=effect, seeds=statistics.seeds_needed(estimate, effect, POWER, share)
+        ),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from igrpo.types import ANSWER_ROLES
 
@@ -122,6 +123,15 @@ def scientific(number: float) -> str:
     return f"{mantissa}×10{superscript(int(exponent))}"
 
 
+def moment(iso: str) -> str:
+    """Format a time (ISO 8601) as '2026-01-02 03:04 UTC'; any other text is returned unchanged."""
+    try:
+        at = datetime.fromisoformat(iso)
+    except ValueError:
+        return iso
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def superscript(exponent: int) -> str:
     """Format an exponent in superscript digits."""
     return str(exponent).translate(_SUPERSCRIPTS)
@@ -156,8 +166,8 @@ def shortened(text: str, length: int) -> str:
 
 
 def points(share: float) -> str:
-    """Format a share as percentage points with a sign, in ASCII."""
-    return signed(100 * share, 1).replace(_MINUS, "-")
+    """Format a share as percentage points with a sign."""
+    return signed(100 * share, 1)
 
 
 def count(number: int, noun: str) -> str:

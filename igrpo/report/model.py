@@ -6,12 +6,25 @@ Accuracies and differences of accuracies are shares in [0, 1]; entropies are in 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 #: Version of report.json that this code writes.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+
+Metric = Literal["single_shot", "greedy", "draft_conditioned"]
+
+#: Compared metrics; the first is the headline.
+METRICS: tuple[Metric, ...] = get_args(Metric)
+
+#: Difference for which a report says how many seeds would show it, unless another one is asked for.
+EFFECT = 0.05
+
+
+def metric_name(metric: Metric) -> str:
+    """Return the name under which a report has a metric: that of its value on the test split."""
+    return f"test/{metric}/accuracy"
 
 
 class _Part(BaseModel):
@@ -96,6 +109,16 @@ class Curve(_Part):
     high: tuple[float, ...]
 
 
+class SeedsNeeded(_Part):
+    """Number of seeds with which a true difference of ``effect`` is shown with 80 % power, at the spread measured so far.
+
+    ``seeds`` is None if no number of seeds is enough: then it takes more test questions or samples.
+    """
+
+    effect: float
+    seeds: int | None
+
+
 class Comparison(_Part):
     """Comparison of two conditions. ``difference`` is second minus first of ``pair``, paired by seed and problem.
 
@@ -119,6 +142,7 @@ class Comparison(_Part):
         effect_size: difference divided by the standard deviation of the seeds' differences; also None if these agree.
         minimum_detectable_effect: smallest true difference that this design detects with 80 % power at 5 % over the
             whole family (each comparison gets its Bonferroni share).
+        seeds_needed: for a true difference of ``Report.effect``; None with one seed.
         seed_differences: difference by seed.
         identical_by_construction: the reason why the two can differ only by chance; None if they can differ.
         verdict: the result in plain words.
@@ -140,6 +164,7 @@ class Comparison(_Part):
     seeds: int
     problems: int
     minimum_detectable_effect: float | None = None
+    seeds_needed: SeedsNeeded | None = None
     seed_differences: dict[int, float]
     identical_by_construction: str | None
     verdict: str

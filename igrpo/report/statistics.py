@@ -6,6 +6,7 @@ The intervals are computed in ``intervals``.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,12 +32,16 @@ __all__ = [
     "minimum_detectable_effect",
     "p_better",
     "planned_minimum_detectable_effect",
+    "seeds_needed",
     "two_sided_p",
 ]
 
 #: Assumed share of the variance of right and wrong that is between problems, for planning. Difficulties have a Beta
 #: distribution with a + b = 2, uniform over [0, 1] at an accuracy of 0.5 (intraclass correlation 1 / (a + b + 1)).
 PROBLEM_SHARE = 1 / 3
+
+#: Largest number of seeds that ``seeds_needed`` tries.
+MOST_SEEDS = 1000
 
 #: Smallest p-value; below it the quantiles of t are infinite.
 _SMALLEST_P = 1e-300
@@ -113,6 +118,45 @@ def minimum_detectable_effect(estimate: Estimate, power: float = 0.8, level: flo
         ValueError: ``level`` or ``power`` is outside (0, 1), or ``power`` is reached without any effect.
     """
     return _detectable(estimate.terms, power, level)
+
+
+def seeds_needed(estimate: Estimate, effect: float, power: float = 0.8, level: float = 0.95) -> int | None:
+    """Return the smallest number of seeds with which a true mean of ``effect`` is detected with ``power``.
+
+    The seeds' part of the variance is taken to fall as 1 / seeds from the measured one, and the problems' part to stay
+    as it is, since the problems and samples do. The measured part is imprecise at few seeds, and so is the result.
+
+    Returns:
+        At least 2. None if ``MOST_SEEDS`` are not enough, since more seeds do not average out differences between the
+        problems.
+
+    Raises:
+        ValueError: one seed was measured, so that the spread between seeds is unknown; ``effect`` is not above 0;
+            ``level`` or ``power`` as in ``minimum_detectable_effect``.
+    """
+    if effect <= 0:
+        raise ValueError(f"effect={effect} must be above 0, for example 0.05")
+    if estimate.seed_sd is None:
+        raise ValueError("one seed does not show the spread between seeds: run at least two")
+    of_seeds, of_problems = _terms_by_factor(estimate)
+
+    def shows(seeds: int) -> bool:
+        scaled = [(variance * estimate.seeds / seeds, seeds - 1.0) for variance, _ in of_seeds]
+        return _detectable([*scaled, *of_problems], power, level) <= effect
+
+    tried = range(2, MOST_SEEDS + 1)
+    first = bisect_left(tried, True, key=shows)  # more seeds never show less
+    return tried[first] if first < len(tried) else None
+
+
+def _terms_by_factor(estimate: Estimate) -> tuple[Sequence[tuple[float, float]], Sequence[tuple[float, float]]]:
+    """Return the terms of the variance that are due to seeds, and those that are due to problems."""
+    terms = estimate.terms
+    if estimate.problems == 1:
+        return terms, ()
+    if len(terms) == 1:  # all values were equal: the interval is about other problems
+        return (), terms
+    return (terms[:1], terms[1:]) if estimate.seeds <= estimate.problems else (terms[1:], terms[:1])
 
 
 def planned_minimum_detectable_effect(

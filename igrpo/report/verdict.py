@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from igrpo.report.budget_axes import BUDGET_AXES
-from igrpo.report.labels import bracket, count, listed, points, quantity
-from igrpo.report.model import Comparison, Report
+from igrpo.report.labels import bracket, capital, count, listed, points, probability, quantity
+from igrpo.report.model import METRICS, Comparison, Report, metric_name
+from igrpo.report.table import NONE
 
 #: A difference counts as shown if its p-value after Holm's correction is below this.
 SIGNIFICANCE = 0.05
@@ -32,23 +33,43 @@ def verdict(c: Comparison) -> str:
 
 def _finding(c: Comparison) -> str:
     first, second = c.pair
+    words = quantity(c.metric).words
     size = f"{count(c.seeds, 'seed')}, {c.problems} problems"
     if c.interval is None or c.p_value is None or c.p_adjusted is None or c.minimum_detectable_effect is None:
         return (
-            f"{second} differs from {first} by {points(c.difference)} points ({size}), which shows nothing: {ONE_SEED}"
+            f"{second} differs from {first} by {points(c.difference)} points on {words} ({size}), which shows nothing: "
+            f"{ONE_SEED}"
         )
-    numbers = f"95 % interval {points(c.interval[0])} to {points(c.interval[1])}; {size}"
+    numbers = f"95 % interval {points(c.interval[0])} to {points(c.interval[1])}, {_p_words(c)}; {size}"
     few = f"; {c.seeds} seeds are too few to estimate the variance between seeds" if c.seeds < FEW_SEEDS else ""
     if c.p_adjusted < SIGNIFICANCE:
         where = "above" if c.difference > 0 else "below"
-        return f"{second} is {abs(100 * c.difference):.1f} points {where} {first} ({numbers}){few}"
-    shown = f"no difference shown between {second} and {first} ({points(c.difference)} points, {numbers})"
+        return f"{second} is {abs(100 * c.difference):.1f} points {where} {first} on {words} ({numbers}){few}"
+    shown = f"no difference shown between {second} and {first} on {words} ({points(c.difference)} points, {numbers})"
     if c.p_value < SIGNIFICANCE:
-        return f"{shown}: significant alone, but not after correcting for {c.family} comparisons{few}"
-    if c.minimum_detectable_effect >= 1:
-        return f"{shown}; this design could not have found a difference of any size{few}"
-    found = f"{100 * c.minimum_detectable_effect:.1f} points with 80 % power"
-    return f"{shown}; this design would have found {found}{few}"
+        shown += ": significant alone, but not after correcting for the others"
+    elif c.minimum_detectable_effect >= 1:
+        shown += "; this design could not have found a difference of any size"
+    else:
+        shown += f"; this design would have found {100 * c.minimum_detectable_effect:.1f} points with 80 % power"
+    return shown + needed_words(c) + few
+
+
+def _p_words(c: Comparison) -> str:
+    over = f" after Holm over {c.family} comparisons" if c.family > 1 else ""
+    return NONE if c.p_adjusted is None else f"p {probability(c.p_adjusted)}{over}"
+
+
+def needed_words(c: Comparison) -> str:
+    """Say what it would take to show the difference that was asked for; empty if the design is large enough."""
+    if c.seeds_needed is None or c.minimum_detectable_effect is None:
+        return ""
+    effect, seeds = c.seeds_needed.effect, c.seeds_needed.seeds
+    if c.minimum_detectable_effect <= effect:
+        return ""
+    if seeds is None:
+        return f"; no number of seeds would show {100 * effect:.1f} points: it takes more test questions"
+    return f"; to show {100 * effect:.1f} points takes about {seeds:,} seeds"
 
 
 def spent_words(second: str, first: str, ratios: Mapping[str, float]) -> str:
@@ -66,6 +87,37 @@ def headline(report: Report) -> list[Comparison]:
     metrics = list(dict.fromkeys(c.metric for c in report.comparisons))
     deployed = [metric for metric in metrics if metric.endswith("single_shot/accuracy")]
     return [c for c in report.comparisons if c.metric in (deployed or metrics)[:1]]
+
+
+def others(report: Report, pair: tuple[str, str]) -> list[Comparison]:
+    """Return the comparisons of a pair on the other accuracies than that of ``headline``."""
+    first = {c.metric for c in headline(report)}
+    return [c for c in report.comparisons if c.pair == pair and c.metric not in first]
+
+
+def sentences(report: Report) -> list[str]:
+    """Return the result in words: per pair one sentence for each accuracy, then the accuracies that nobody measured.
+
+    Pairs are in the order of the report. Within a pair, single-shot accuracy comes first. Names of conditions are not
+    escaped.
+    """
+    pairs = dict.fromkeys(c.pair for c in report.comparisons)
+    found = [sentence(c.verdict) for pair in pairs for c in report.comparisons if c.pair == pair]
+    return [*found, *not_measured(report)]
+
+
+def not_measured(report: Report) -> list[str]:
+    """Return one sentence for each accuracy that is not compared, with the setting that measures it."""
+    found = []
+    for metric in METRICS[1:] if report.comparisons else ():  # the first is always measured
+        name = metric_name(metric)
+        words = quantity(name).words
+        if any(c.metric == name for c in report.comparisons):
+            continue
+        having = [final.condition for final in report.finals if final.metric == name]
+        how = f"was measured for {listed(having)} only" if having else "was not measured"
+        found.append(f"{capital(words)} {how} (evaluation.{metric}=true measures it), so that it is not compared.")
+    return found
 
 
 def sentence(verdict: str) -> str:

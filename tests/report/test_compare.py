@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from igrpo.report import statistics
 from igrpo.report.compare import build_report
 from igrpo.report.model import Curve, Report
 from igrpo.report.runs import find_runs
+from igrpo.report.verdict import sentences
 from tests.report.run_dirs import COSTS, GRPO, IGRPO, change_json, of_metric, report_of, write_condition, write_run
 
 
@@ -238,7 +240,7 @@ def test_one_seed_in_words(tmp_path: Path) -> None:
     found = report_of(tmp_path)
     (c,) = of_metric(found.comparisons)
     assert c.verdict.startswith(
-        "igrpo differs from grpo by -66.7 points (1 seed, 24 problems)"
+        "igrpo differs from grpo by \N{MINUS SIGN}66.7 points on single-shot accuracy (1 seed, 24 problems)"
     )  # (20 x .75 + 4 x .25) / 24
     assert "another seed may give another result" in c.verdict
     assert len(found.notes) == 1
@@ -256,10 +258,36 @@ def test_a_difference_and_none_in_words(tmp_path: Path) -> None:
     noise = {seed: [v + 0.25 * ((i + seed) % 3 - 1) for i, v in enumerate(row)] for seed, row in strong.items()}
     write_condition(tmp_path, "noise", noise, changes={"algorithm.selection": "random"})
     shown, none = of_metric(report_of(tmp_path).comparisons)
-    assert shown.verdict.startswith("igrpo is 26.0 points above grpo (95 % interval +2")  # .25 + .25 / 24
-    assert shown.verdict.endswith("; 5 seeds, 24 problems)")
-    assert none.verdict.startswith("no difference shown between noise and grpo (")
-    assert none.verdict.endswith("points with 80 % power")
+    assert shown.verdict.startswith("igrpo is 26.0 points above grpo on single-shot accuracy (95 % interval +2")  # .25 + .25 / 24
+    assert re.search(r", p \S.* after Holm over 2 comparisons; 5 seeds, 24 problems\)$", shown.verdict)
+    assert none.verdict.startswith("no difference shown between noise and grpo on single-shot accuracy (")
+    assert "would have found" in none.verdict
+    assert none.minimum_detectable_effect is not None
+    assert none.seeds_needed is not None
+    assert none.minimum_detectable_effect < none.seeds_needed.effect == 0.05
+    assert none.verdict.endswith("points with 80 % power")  # and nothing about seeds: the design is large enough
+    asked = of_metric(report_of(tmp_path, effect=0.02).comparisons)[1]
+    assert asked.seeds_needed is not None
+    assert (asked.seeds_needed.seeds or 0) > 5
+    assert asked.verdict.endswith(f"to show 2.0 points takes about {asked.seeds_needed.seeds} seeds")
+
+
+def test_every_accuracy_has_its_sentence(tmp_path: Path) -> None:
+    write_condition(tmp_path, "grpo", GRPO, "algorithm=grpo")
+    write_condition(tmp_path, "igrpo", IGRPO)
+    found = report_of(tmp_path)
+    said = sentences(found)
+    assert [c.pair for c in found.comparisons] == [("grpo", "igrpo")] * 3
+    for text, words in zip(said, ("single-shot", "greedy", "draft-conditioned"), strict=True):
+        assert f"on {words} accuracy" in text
+    alone = [c for c in found.comparisons if "greedy" not in c.metric]
+    assert sentences(found.model_copy(update={"comparisons": tuple(alone)}))[-1].startswith(
+        "Greedy accuracy was measured for grpo and igrpo only (evaluation.greedy=true"
+    )
+    finals = tuple(final for final in found.finals if "greedy" not in final.metric)
+    said = sentences(found.model_copy(update={"comparisons": tuple(alone), "finals": finals}))
+    assert len(said) == 3
+    assert said[-1].startswith("Greedy accuracy was not measured")
 
 
 def test_a_control_is_named_as_one(tmp_path: Path) -> None:

@@ -90,9 +90,9 @@ def test_page_marks_no_finding_of_one_seed(written: dict[str, Path]) -> None:
 
 def test_console_shows_no_certainty_of_one_seed(mixed: Report, written: dict[str, Path]) -> None:
     lines = shown(mixed, written)
-    cells = [[cell.strip() for cell in line.split("│")[1:5]] for line in lines if "once - grpo" in line]
-    assert cells[0] == ["once - grpo", "-18.8", "-", "-"]
-    assert {cell[2] for cell in cells} == {"-"}
+    cells = [[cell.strip() for cell in line.split("│")[1:5]] for line in lines if "once − grpo" in line]
+    assert cells[0] == ["once − grpo", "−18.8", "–", "–"]
+    assert {cell[2] for cell in cells} == {"–"}
 
 
 def test_forest_row_of_one_seed_is_a_point(mixed: Report) -> None:
@@ -112,7 +112,7 @@ def test_report_of_one_seed_alone_is_made(tmp_path: Path) -> None:
     assert all(c.family == 0 and c.p_adjusted is None for c in found.comparisons)
     assert "Certainty and power" not in paths["markdown"].read_text()
     assert 'class="finding shown"' not in paths["page"].read_text()
-    assert not any("[" in line for line in shown(found, paths) if "igrpo - grpo" in line)
+    assert not any("[" in line for line in shown(found, paths) if "igrpo − grpo" in line)
     # what a condition reached keeps an interval, which is said to be about the test questions
     assert all(final.interval[0] < final.mean < final.interval[1] for final in found.finals)
     assert "that seed's test questions only" in found.notes[0]

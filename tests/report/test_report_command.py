@@ -52,7 +52,9 @@ def test_a_sweep_gets_its_report_beside_its_runs(sweep: Path, capsys: pytest.Cap
     assert str(out / "report.html") in printed
     assert report.comparisons[0].difference == pytest.approx(-0.25 / 3)  # a quarter on one of three problems
     assert f"- {report.comparisons[0].verdict}" in " ".join(printed.split())
-    assert "│ igrpo - grpo │ -8.3 [" in printed
+    assert "│ igrpo − grpo │ −8.3 [" in printed
+    said = " ".join(printed.split())
+    assert said.index("on draft-conditioned accuracy") < said.index("A [bold]title")  # the verdict in words is first
 
     assert main(["report", str(sweep)]) == 0  # again: a report is no run
     assert len(Report.model_validate(json.loads((out / "report.json").read_text())).runs) == 6

@@ -21,6 +21,7 @@ from igrpo.report.statistics import (
     minimum_detectable_effect,
     p_better,
     planned_minimum_detectable_effect,
+    seeds_needed,
     two_sided_p,
 )
 
@@ -336,6 +337,39 @@ def test_more_of_anything_detects_less() -> None:
     effect = planned_minimum_detectable_effect(**base)  # type: ignore[arg-type]
     for change in ({"seeds": 5}, {"problems": 200}, {"samples": 8}, {"seed_sd": 0.0}, {"power": 0.5}, {"level": 0.8}):
         assert planned_minimum_detectable_effect(**(base | change)) < effect
+
+
+def drawn(seeds: int, problems: int, sds: tuple[float, float, float]) -> Estimate:
+    """An estimate from normal effects of seeds, problems and residual, drawn with a fixed seed."""
+    draw = np.random.default_rng(3)
+    a, b, e = (
+        sd * draw.standard_normal(size)
+        for sd, size in zip(sds, ((seeds, 1), (1, problems), (seeds, problems)), strict=True)
+    )
+    return crossed_estimate(a + b + e)
+
+
+def test_the_seeds_that_an_effect_takes() -> None:
+    found = drawn(5, 100, (0.05, 0.1, 0.3))
+    effect = minimum_detectable_effect(found)
+    assert seeds_needed(found, effect * 1.001) == 5  # what these five detect takes five
+    needed = seeds_needed(found, effect / 2)
+    assert needed is not None
+    # half the effect takes nearly four times the seeds, less what the larger degrees of freedom give back
+    assert 10 <= needed <= 22
+    assert (seeds_needed(found, effect / 2, level=0.99) or 0) > needed
+    assert seeds_needed(found, 0.9) == 3
+
+
+def test_no_number_of_seeds_averages_out_the_problems() -> None:
+    found = drawn(5, 20, (0.0, 0.4, 0.1))
+    assert seeds_needed(found, 0.05) is None
+    assert seeds_needed(crossed_estimate(np.zeros((3, 10))), 0.05) is None  # no spread was seen: as wide with any seeds
+    assert seeds_needed(crossed_estimate(np.zeros((3, 1000))), 0.05) == 2
+    with pytest.raises(ValueError, match="one seed"):
+        seeds_needed(crossed_estimate([[0.5, 0.25, 1.0]]), 0.05)
+    with pytest.raises(ValueError, match="effect=0"):
+        seeds_needed(found, 0)
 
 
 @pytest.mark.parametrize(
