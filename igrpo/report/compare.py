@@ -8,15 +8,19 @@ from importlib.metadata import version
 from itertools import combinations
 from typing import Literal
 
+from igrpo.report.changes import changes_of
 from igrpo.report.conditions import RunGroup, group_runs
 from igrpo.report.curves import curves_of, spent
 from igrpo.report.estimates import comparisons, final
+from igrpo.report.examples import examples_of
 from igrpo.report.labels import count, listed
 from igrpo.report.model import EFFECT, METRICS, Comparison, Condition, Report
 from igrpo.report.notes import notes
 from igrpo.report.origins import check_origins
 from igrpo.report.pairing import choose_baseline, pairs_with_baselines, substitute_note
 from igrpo.report.runs import LoadedRun
+from igrpo.report.setup import setup_rows
+from igrpo.report.sources import mlflow_links, sweep_title
 from igrpo.runs.fingerprints import Part
 
 Pairs = Literal["baseline", "all"]
@@ -35,7 +39,7 @@ def build_report(
     """Compare the conditions of the runs.
 
     Args:
-        title: title of the report. None: it is made from the names of the conditions.
+        title: title of the report. None: the question of the runs' sweep, else the names of the conditions.
         sources: the places that were searched for runs, as the user named them.
         baseline: name of the condition that the others are compared with. None: GRPO on the whole budget, else the
             first condition.
@@ -55,6 +59,7 @@ def build_report(
         reasons = [f"{entry.name} ({entry.excluded})" for entry in grouping.entries]
         raise ValueError(f"none of {count(len(reasons), 'run')} can be used: {'; '.join(reasons)}")
     base = choose_baseline(groups, baseline)
+    used = [run for group in groups for run in group.runs.values()]
     budgets = {group.name: spent(group) for group in groups}
     if pairs == "all":
         two = list(combinations(groups, 2))
@@ -63,6 +68,7 @@ def build_report(
     else:
         two = pairs_with_baselines(groups, base)
     two, origins = check_origins(groups, two, allow_different)
+    changes = tuple(one for metric in METRICS for pair in two if (one := changes_of(*pair, metric)) is not None)
     compared = tuple(one for metric in METRICS for one in comparisons(two, metric, budgets, effect))
     finals = tuple(found for metric in METRICS for group in groups if (found := final(group, metric)) is not None)
     if not finals:
@@ -70,7 +76,7 @@ def build_report(
             "one problem at one seed is all that was tested: an interval needs more problems or more seeds"
         )
     return Report(
-        title=title or _title(groups, base),
+        title=title or sweep_title(runs) or _title(groups, base),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         igrpo_version=version("igrpo"),
         sources=tuple(sources),
@@ -89,6 +95,11 @@ def build_report(
             *_substitute(groups, base, baseline, pairs),
             *notes(grouping, compared),
         ),
+        effect=effect,
+        setup=setup_rows(groups),
+        links=mlflow_links(used),
+        examples=tuple(example for group in groups for example in examples_of(group)),
+        changes=changes,
     )
 
 

@@ -92,6 +92,7 @@ def group_runs(runs: Sequence[LoadedRun]) -> Grouping:
                 status=run.status,
                 steps=run.steps,
                 excluded=reason,
+                folder=None if run.path is None else str(run.path),
             )
         )
     return Grouping(groups, tuple(entries))

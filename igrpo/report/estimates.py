@@ -17,7 +17,7 @@ from igrpo.report.equivalence import identical_by_construction
 from igrpo.report.model import EFFECT, METRICS, Comparison, Final, Metric, SeedsNeeded, Spent, metric_name
 from igrpo.report.verdict import verdict
 
-__all__ = ["METRICS", "Difference", "Metric", "comparisons", "final"]
+__all__ = ["METRICS", "Difference", "Metric", "comparisons", "final", "shares_by_seed"]
 
 LEVEL, POWER = 0.95, 0.8
 
@@ -35,7 +35,7 @@ _Matrix = NDArray[np.float64]
 _BySeed = dict[int, Mapping[str, float]]
 
 
-def _by_seed(group: RunGroup, metric: Metric, *, before: bool = False) -> _BySeed | None:
+def shares_by_seed(group: RunGroup, metric: Metric, *, before: bool = False) -> _BySeed | None:
     """Return the share of right answers by seed and problem; None if a seed has no verdicts of this metric."""
     found: _BySeed = {}
     for seed, run in group.runs.items():
@@ -52,7 +52,7 @@ def final(group: RunGroup, metric: Metric) -> Final | None:
 
     None if a run has no verdicts of this metric, or if only one problem was tested at one seed.
     """
-    after, before = _by_seed(group, metric), _by_seed(group, metric, before=True)
+    after, before = shares_by_seed(group, metric), shares_by_seed(group, metric, before=True)
     if after is None:
         return None
     values_SQ, problems = _matrix(list(after.values()))
@@ -100,7 +100,7 @@ class Difference:
     @classmethod
     def of(cls, first: RunGroup, second: RunGroup, metric: Metric) -> Difference | None:
         """Pair two conditions; None if one has no verdicts of this metric, or if they share too little."""
-        a, b = _by_seed(first, metric), _by_seed(second, metric)
+        a, b = shares_by_seed(first, metric), shares_by_seed(second, metric)
         if a is None or b is None:
             return None
         seeds = tuple(sorted(a.keys() & b.keys()))
@@ -160,9 +160,7 @@ def _certainty(
         "p_adjusted": p_adjusted,
         "effect_size": statistics.effect_size(one.values_SQ),
         "minimum_detectable_effect": statistics.minimum_detectable_effect(estimate, POWER, share),
-        "seeds_needed": SeedsNeeded(
-            effect=effect, seeds=statistics.seeds_needed(estimate, effect, POWER, share)
-        ),
+        "seeds_needed": SeedsNeeded(effect=effect, seeds=statistics.seeds_needed(estimate, effect, POWER, share)),
     }
 
 

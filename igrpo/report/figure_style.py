@@ -76,6 +76,7 @@ class Figure:
         caption: text on what to look for and what the lines are.
         svg: an ``<svg>`` element (no XML declaration); its ids begin with ``name``.
         png: the same figure as PNG at 200 dots per inch.
+        aside: why the page shows the figure only on request, such as that it repeats another one; empty: it is shown.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Figure:
     caption: str
     svg: str
     png: bytes
+    aside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class Drawing:
     title: str
     caption: str
     canvas: Canvas
+    aside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,7 @@ def render(drawing: Drawing) -> Figure:
         FigureCanvasSVG(drawing.canvas).print_figure(vector, format="svg", metadata=nothing)
         FigureCanvasAgg(drawing.canvas).print_figure(pixels, format="png", dpi=2 * DPI, metadata={"Software": None})
     svg = _inline_svg(vector.getvalue(), drawing)
-    return Figure(drawing.name, drawing.title, drawing.caption, svg, pixels.getvalue())
+    return Figure(drawing.name, drawing.title, drawing.caption, svg, pixels.getvalue(), drawing.aside)
 
 
 def _inline_svg(source: bytes, drawing: Drawing) -> str:

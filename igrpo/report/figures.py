@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from igrpo.report import figure_curves
-from igrpo.report.figure_families import plots
+from igrpo.report.figure_families import Plot, plots
 from igrpo.report.figure_forest import draw_differences, draw_finals
-from igrpo.report.figure_style import Drawing, Figure, house_style, looks, render
+from igrpo.report.figure_repeats import says_nothing_new
+from igrpo.report.figure_style import Drawing, Figure, Look, house_style, looks, render
 from igrpo.report.model import Report, by_metric
 
 __all__ = ["Figure", "draw_figures", "drawings"]
@@ -36,8 +38,15 @@ def _drawings(report: Report) -> list[Drawing]:
     return [
         *(draw_finals(metric, group, look) for metric, group in by_metric(report.finals).items()),
         *(draw_differences(metric, group) for metric, group in by_metric(report.comparisons).items()),
-        *(figure_curves.draw(plot, look) for plot in plots(report.curves)),
+        *_curves(plots(report.curves), look),
     ]
+
+
+def _curves(found: Sequence[Plot], look: Mapping[str, Look]) -> Iterator[Drawing]:
+    """Yield the figures of curves; the caption of one that adds nothing to the others says so."""
+    for number, plot in enumerate(found):
+        drawing, aside = figure_curves.draw(plot, look), says_nothing_new(plot, found[:number])
+        yield replace(drawing, aside=aside, caption=f"{aside} {drawing.caption}" if aside else drawing.caption)
 
 
 def _named(drawn: list[Drawing]) -> list[Drawing]:

@@ -34,7 +34,8 @@ class _Part(BaseModel):
 class RunEntry(_Part):
     """Run that was found. ``excluded`` is the reason why it is not used in the numbers; None if it is used.
 
-    If the settings of the run cannot be read, ``seed`` is None and ``condition`` is "unknown".
+    If the settings of the run cannot be read, ``seed`` is None and ``condition`` is "unknown". ``folder`` is the run's
+    directory; in the files of a report it is relative to them. None for a run that is known from MLflow alone.
     """
 
     name: str
@@ -43,6 +44,67 @@ class RunEntry(_Part):
     status: str
     steps: int
     excluded: str | None = None
+    folder: str | None = None
+
+
+class SetupRow(_Part):
+    """Row of the set-up in words. ``differs``: conditions differ in it, and ``value`` names them."""
+
+    name: str
+    value: str
+    differs: bool
+
+
+class Link(_Part):
+    """Link to a page, or (an address without a scheme) a command or a file."""
+
+    name: str
+    address: str
+
+
+Outcome = Literal["right", "wrong", "unknown"]
+
+
+class Example(_Part):
+    """Draft and a refinement of it, sampled in training after ``step`` - 1 updates. Long texts are shortened."""
+
+    condition: str
+    seed: int
+    step: int
+    question_id: str
+    question: str
+    gold: str
+    draft: str
+    draft_outcome: Outcome
+    refinement: str
+    refinement_outcome: Outcome
+
+
+class QuestionChange(_Part):
+    """Share of right answers to a test question in each of two conditions, mean over seeds and samples."""
+
+    id: str
+    first: float
+    second: float
+
+
+class Changes(_Part):
+    """Changes of the test questions from the first condition of ``pair`` to the second.
+
+    A question counts as right if more than half of its answers are. ``gains`` and ``losses`` are the questions with the
+    largest changes of their share, largest first.
+    """
+
+    pair: tuple[str, str]
+    metric: str
+    seeds: int
+    questions: int
+    right_in_both: int
+    became_right: int
+    became_wrong: int
+    wrong_in_both: int
+    gains: tuple[QuestionChange, ...]
+    losses: tuple[QuestionChange, ...]
 
 
 class Spent(_Part):
@@ -110,7 +172,7 @@ class Curve(_Part):
 
 
 class SeedsNeeded(_Part):
-    """Number of seeds with which a true difference of ``effect`` is shown with 80 % power, at the spread measured so far.
+    """Number of seeds that show a true difference of ``effect`` with 80 % power, at the spread measured so far.
 
     ``seeds`` is None if no number of seeds is enough: then it takes more test questions or samples.
     """
@@ -170,7 +232,7 @@ class Comparison(_Part):
     verdict: str
 
 
-_Measured = TypeVar("_Measured", Final, Comparison)
+_Measured = TypeVar("_Measured", Final, Comparison, Changes)
 
 
 def by_metric(parts: Iterable[_Measured]) -> dict[str, list[_Measured]]:
@@ -182,7 +244,10 @@ def by_metric(parts: Iterable[_Measured]) -> dict[str, list[_Measured]]:
 
 
 class Report(_Part):
-    """Complete report. ``notes`` are warnings in words (too few seeds, unfinished runs, unmatched budgets)."""
+    """Complete report. ``notes`` are warnings in words (too few seeds, unfinished runs, unmatched budgets).
+
+    ``effect`` is the difference for which ``Comparison.seeds_needed`` is computed.
+    """
 
     schema_version: int = SCHEMA_VERSION
     title: str
@@ -196,3 +261,8 @@ class Report(_Part):
     comparisons: tuple[Comparison, ...]
     curves: tuple[Curve, ...]
     notes: tuple[str, ...]
+    effect: float = EFFECT
+    setup: tuple[SetupRow, ...] = ()
+    links: tuple[Link, ...] = ()
+    examples: tuple[Example, ...] = ()
+    changes: tuple[Changes, ...] = ()

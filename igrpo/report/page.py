@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from igrpo.report.budget_axes import BUDGET_AXES
 from igrpo.report.figure_style import Figure
-from igrpo.report.labels import pair_words, quantity
+from igrpo.report.labels import moment, pair_words, quantity
 from igrpo.report.model import Comparison, Report
+from igrpo.report.table import Table
+from igrpo.report.table_changes import changes
 from igrpo.report.table_contents import budgets, conditions, runs
 from igrpo.report.table_results import comparisons, results
-from igrpo.report.verdict import SIGNIFICANCE, difference_words, headline, sentence
+from igrpo.report.verdict import SIGNIFICANCE, difference_words, headline, not_measured, others, sentence
 
 #: Sections of the page: (key, title, lead, beginnings of figure names). The last section takes the remaining figures.
 _SECTIONS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
@@ -50,22 +53,73 @@ class _Section:
     title: str
     lead: str
     figures: tuple[Figure, ...]
+    aside: tuple[Figure, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """Headline comparison in words. ``matched`` is empty if no budget was matched; the verdict then says so."""
+    """Headline comparison in words, with the verdicts on the other accuracies.
+
+    ``matched`` is empty if no budget was matched; the verdict then says so.
+    """
 
     pair: str
     difference: str
     matched: str
     verdict: str
+    others: tuple[str, ...]
     shown: bool
 
 
-def html(report: Report, figures: Iterable[Figure]) -> str:
-    """Return the page as HTML. All text of the report is escaped; every figure appears once, as inline SVG."""
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Progress of a sweep that still runs.
+
+    Attributes:
+        table: its progress.
+        updated: time of the page (ISO 8601).
+        every: seconds until a browser loads the page again, a whole number.
+    """
+
+    table: Table
+    updated: str
+    every: int
+
+
+def html(report: Report, figures: Iterable[Figure], live: Live | None = None) -> str:
+    """Return the page as HTML. All text of the report is escaped; every figure appears once, as inline SVG.
+
+    ``live``: the progress of a sweep that still runs; the page then loads itself again.
+    """
     drawn = list(figures)
+    compared = headline(report)
+    return _template("report.html.j2").render(
+        report=report,
+        live=live,
+        created=moment(report.created),
+        metric=quantity(compared[0].metric).full if compared else "",
+        findings=[_finding(report, c) for c in compared],
+        not_measured=not_measured(report),
+        results=results(report),
+        result_figures=[f for f in drawn if f.name.startswith("final-")],
+        comparisons=comparisons(report),
+        comparison_figures=[f for f in drawn if f.name.startswith("difference-")],
+        changes=changes(report),
+        sections=_sections([f for f in drawn if not f.name.startswith(("final-", "difference-"))]),
+        budgets=budgets(report),
+        conditions=conditions(report),
+        runs=runs(report),
+        folders={run.name: f"{quote(run.folder)}/" for run in report.runs if run.folder is not None},
+        inline=_inline,
+    )
+
+
+def waiting(title: str, live: Live) -> str:
+    """Return the page of a sweep of which no run has finished yet."""
+    return _template("waiting.html.j2").render(title=title, live=live)
+
+
+def _template(name: str) -> Template:
     environment = Environment(
         loader=PackageLoader("igrpo.report"),
         autoescape=True,
@@ -73,27 +127,14 @@ def html(report: Report, figures: Iterable[Figure]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    compared = headline(report)
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        metric=quantity(compared[0].metric).full if compared else "",
-        findings=[_finding(c) for c in compared],
-        results=results(report),
-        result_figures=[f for f in drawn if f.name.startswith("final-")],
-        comparisons=comparisons(report),
-        comparison_figures=[f for f in drawn if f.name.startswith("difference-")],
-        sections=_sections([f for f in drawn if not f.name.startswith(("final-", "difference-"))]),
-        budgets=budgets(report),
-        conditions=conditions(report),
-        runs=runs(report),
-        inline=_inline,
-    )
+    return environment.get_template(name)
 
 
-def _finding(c: Comparison) -> _Finding:
+def _finding(report: Report, c: Comparison) -> _Finding:
     matched = f"at equal {BUDGET_AXES[c.matched_by].label}" if c.matched_by in BUDGET_AXES else ""
     shown = c.p_adjusted is not None and c.p_adjusted < SIGNIFICANCE
-    return _Finding(pair_words(c.pair), difference_words(c), matched, sentence(c.verdict), shown)
+    rest = tuple(sentence(other.verdict) for other in others(report, c.pair))
+    return _Finding(pair_words(c.pair), difference_words(c), matched, sentence(c.verdict), rest, shown)
 
 
 def _sections(figures: list[Figure]) -> list[_Section]:
@@ -102,7 +143,8 @@ def _sections(figures: list[Figure]) -> list[_Section]:
     for key, title, lead, beginnings in _SECTIONS:
         mine = [figure for figure in left if figure.name.startswith(beginnings)]
         left = [figure for figure in left if figure not in mine]
-        found.append(_Section(key, title, lead, tuple(mine)))
+        shown, aside = ([figure for figure in mine if bool(figure.aside) is hidden] for hidden in (False, True))
+        found.append(_Section(key, title, lead, tuple(shown), tuple(aside)))
     return found
 
 

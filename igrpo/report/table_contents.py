@@ -6,6 +6,7 @@ from igrpo.report.budget_axes import BUDGET_AXES
 from igrpo.report.labels import integer, scientific
 from igrpo.report.model import Report
 from igrpo.report.table import NONE, Table, ungrouped
+from igrpo.report.table_changes import changes
 from igrpo.report.table_results import comparisons, results
 
 
@@ -44,18 +45,24 @@ def budgets(report: Report) -> list[Table]:
 
 
 def conditions(report: Report) -> Table:
-    """Return the table of the settings in which conditions differ."""
+    """Return the table of the settings in which conditions differ.
+
+    Conditions are its columns, unless there are more of them than settings: a table is easier to read down than across.
+    """
     names = tuple(dict.fromkeys(name for condition in report.conditions for name in condition.settings))
-    rows = ungrouped(
+    head = ("condition", "seeds", *names)
+    rows = [
         (
             c.name + (" (baseline)" if c.name == report.baseline else ""),
             ", ".join(str(seed) for seed in c.seeds),
             *(c.settings.get(name, NONE) for name in names),
         )
         for c in report.conditions
-    )
+    ]
+    if len(rows) <= len(names) + 1:
+        head, *rows = list(zip(head, *rows, strict=True))
     note = "Settings that all conditions share are left out; runs of one condition differ only in their seed."
-    return Table("conditions", "Conditions", ("condition", "seeds", *names), rows, note, words=len(names) + 2)
+    return Table("conditions", "Conditions", head, ungrouped(rows), note, words=len(head))
 
 
 def runs(report: Report) -> Table:
@@ -78,7 +85,14 @@ def runs(report: Report) -> Table:
 
 def all_tables(report: Report) -> list[Table]:
     """Return all tables in the order of the page."""
-    return [*results(report), *comparisons(report), *budgets(report), conditions(report), runs(report)]
+    return [
+        *results(report),
+        *comparisons(report),
+        *changes(report),
+        *budgets(report),
+        conditions(report),
+        runs(report),
+    ]
 
 
 def _ratios(report: Report) -> list[Table]:

@@ -7,12 +7,13 @@ characters, and its ``to_markdown`` needs another package and does not escape, s
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-from igrpo.report.labels import pair_words, printable
+from igrpo.report.labels import moment, pair_words, printable
 from igrpo.report.model import Report
 from igrpo.report.table import Table
 from igrpo.report.table_contents import all_tables
-from igrpo.report.verdict import difference_words, headline, sentence
+from igrpo.report.verdict import difference_words, headline, sentences
 
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_#|~$]|(?<=\])\()")
 _LATEX_SPECIAL = {
@@ -29,6 +30,7 @@ _LATEX_SPECIAL = {
     "×": r"$\times$",
     "–": r"\textendash{}",
     "…": r"\ldots{}",
+    "→": r"$\rightarrow$",
 }
 _SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _PLAIN_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
@@ -36,12 +38,12 @@ _PLAIN_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 
 def markdown(report: Report) -> str:
     """Return the verdicts, the notes and all tables as GitHub Markdown."""
-    parts = [f"# {_md(report.title)}", f"igrpo {_md(report.igrpo_version)}, {_md(report.created)}"]
-    found = [
-        f"- **{_md(pair_words(c.pair))}: {difference_words(c)}.** {_md(sentence(c.verdict))}" for c in headline(report)
-    ]
+    parts = [f"# {_md(report.title)}", f"igrpo {_md(report.igrpo_version)}, {_md(moment(report.created))}"]
+    parts += [_md_list(f"**{_md(row.name)}:** {_md(row.value)}" for row in report.setup)] if report.setup else []
+    found = [f"**{_md(pair_words(c.pair))}: {difference_words(c)}.**" for c in headline(report)]
+    found += [_md(text) for text in sentences(report)]
     if found:
-        parts.append("\n".join(found))
+        parts.append(_md_list(found))
     if report.notes:
         parts.append("\n".join(f"> {_md(note)}  " for note in report.notes))
     return "\n\n".join([*parts, *(_markdown_table(table) for table in all_tables(report))]) + "\n"
@@ -62,6 +64,10 @@ def _markdown_table(table: Table) -> str:
         rows += [tuple(_md(cell) for cell in row) for row in group]
     lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return f"## {_md(table.title)}\n\n{lines}" + (f"\n\n{_md(table.note)}" if table.note else "")
+
+
+def _md_list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _md(text: str) -> str:

@@ -69,7 +69,7 @@ def needed_words(c: Comparison) -> str:
         return ""
     if seeds is None:
         return f"; no number of seeds would show {100 * effect:.1f} points: it takes more test questions"
-    return f"; to show {100 * effect:.1f} points takes about {seeds:,} seeds"
+    return f"; to show {100 * effect:.1f} points takes about {seeds:,} seeds, if their spread is as measured"
 
 
 def spent_words(second: str, first: str, ratios: Mapping[str, float]) -> str:

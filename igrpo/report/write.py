@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from igrpo.disk import disk_errors
@@ -11,6 +12,8 @@ from igrpo.report.model import Report
 
 def write_report(report: Report, directory: Path) -> dict[str, Path]:
     """Write all files of a report to a folder. The folder is created; files of an earlier report in it are replaced.
+
+    Folders of runs are written relative to ``directory``, so that the links hold after all of it is moved.
 
     Returns:
         The paths of ``page`` (report.html), ``numbers`` (report.json), ``markdown`` and ``latex`` (tables.md,
@@ -23,6 +26,7 @@ def write_report(report: Report, directory: Path) -> dict[str, Path]:
     from igrpo.report import page, tables
     from igrpo.report.figures import draw_figures
 
+    report = _with_relative_folders(report, directory)
     paths = {
         "page": directory / "report.html",
         "numbers": directory / "report.json",
@@ -47,3 +51,15 @@ def write_report(report: Report, directory: Path) -> dict[str, Path]:
         write_text_atomic(paths["latex"], tables.latex(report))
         write_text_atomic(paths["page"], page.html(report, figures))
     return paths
+
+
+def _with_relative_folders(report: Report, directory: Path) -> Report:
+    runs = (
+        run if run.folder is None else run.model_copy(update={"folder": _relative(run.folder, directory)})
+        for run in report.runs
+    )
+    return report.model_copy(update={"runs": tuple(runs)})
+
+
+def _relative(folder: str, start: Path) -> str:
+    return Path(os.path.relpath(folder, start.absolute())).as_posix()

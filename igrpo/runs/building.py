@@ -27,6 +27,7 @@ from igrpo.runs.recorder import RunRecorder
 from igrpo.runs.rollout_log import RolloutLog
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.tracker import Tracker
+from igrpo.runs.versions import hardware
 from igrpo.training.checkpoints import CheckpointCallback, FileCheckpointIO
 from igrpo.training.evaluation_callback import EvaluationCallback, FirstResults, Split
 from igrpo.training.first_evaluation import report_draft_worth
@@ -87,7 +88,15 @@ def build_recorder(config: RunConfig, directory: RunDirectory, tracker: Tracker,
         steps_per_file=config.tracking.rollout_steps_per_file,
         keep_files=config.tracking.rollout_files_kept,
     )
-    recorder = RunRecorder(directory, tracker, rollouts, config, module.budget)
+    recorder = RunRecorder(
+        directory,
+        tracker,
+        rollouts,
+        config,
+        module.budget,
+        parameters=sum(parameter.numel() for parameter in module.policy.parameters()),
+        hardware=hardware(assembly.build_device(config.trainer).type, config.processes),
+    )
     alarms = Alarms(config.alarms, recorder.set_alarm)
     alarms.restore(read_metrics(directory.metrics))
     module.recorder, module.alarms = recorder, alarms

@@ -33,14 +33,24 @@ class RunRecorder:
 
     Args:
         budget: the run's counters, which are read whenever the summary is written.
+        parameters, hardware: see ``Summary``.
     """
 
     def __init__(
-        self, directory: RunDirectory, tracker: Tracker, rollouts: RolloutLog, config: RunConfig, budget: Budget
+        self,
+        directory: RunDirectory,
+        tracker: Tracker,
+        rollouts: RolloutLog,
+        config: RunConfig,
+        budget: Budget,
+        *,
+        parameters: int | None = None,
+        hardware: str | None = None,
     ) -> None:
         self._directory, self._tracker, self._rollouts = directory, tracker, rollouts
         self._config, self._budget = config, budget
         self._versions, self._commit = versions(), git_commit()
+        self._parameters, self._hardware = parameters, hardware
         self._fingerprints = read_fingerprints(directory.fingerprints)
         self._latest: Sequence[Rollout] = ()
 
@@ -109,6 +119,8 @@ class RunRecorder:
             seconds=dict(self._budget.seconds),
             judge=_judge_use(rows),
             fingerprints=None if self._fingerprints is None else self._fingerprints.short(),
+            parameters=self._parameters,
+            hardware=self._hardware,
             versions=self._versions,
             commit=self._commit,
             config_hash=config_hash(config),

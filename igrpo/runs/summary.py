@@ -75,7 +75,8 @@ class Summary(_SummaryPart):
     an older igrpo did not count them). ``seconds`` is wall time by phase. ``stopped_by`` is the limit, such as
     ``budget.max_samples``, that ended the run before ``trainer.steps``; None: no limit. ``judge`` is None without a
     judge. ``fingerprints`` are short hashes of questions, prompts, reward and model (see fingerprints.json; None: an
-    older igrpo kept none).
+    older igrpo kept none). ``parameters`` is the size of the model with its adapters, and ``hardware`` what it was
+    trained on, in words (None: an older igrpo).
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -94,6 +95,8 @@ class Summary(_SummaryPart):
     seconds: dict[str, float]
     judge: JudgeUse | None = None
     fingerprints: dict[str, str] | None = None
+    parameters: int | None = None
+    hardware: str | None = None
     versions: dict[str, str]
     commit: str | None
     config_hash: str

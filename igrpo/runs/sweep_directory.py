@@ -56,10 +56,15 @@ class CellRecord(_Record):
 
 
 class SweepRecord(_Record):
-    """Contents of sweep.json. ``overrides`` are those of the command line. A search adds ``cells`` as it picks them."""
+    """Contents of sweep.json.
+
+    ``overrides`` are those of the command line. A search adds ``cells`` as it picks them. ``question`` is what the
+    sweep asks, as its YAML file says (empty: it has none, or an older igrpo wrote the record).
+    """
 
     schema_version: int = SCHEMA_VERSION
     name: str
+    question: str = ""
     overrides: tuple[str, ...]
     cells: tuple[CellRecord, ...]
     swept_keys: tuple[str, ...]
@@ -113,11 +118,13 @@ class SweepDirectory:
         is_search: bool,
         tracking_uri: str | None,
         experiment: str,
+        question: str = "",
     ) -> SweepRecord:
         """Create sweep.json with the sweep's runs."""
         return self.write(
             SweepRecord(
                 name=name,
+                question=question,
                 overrides=tuple(overrides),
                 cells=tuple(cells),
                 swept_keys=tuple(swept_keys),

@@ -1,7 +1,8 @@
-"""Package versions and git commit with which a result was made."""
+"""Package versions, git commit and hardware with which a result was made."""
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +21,20 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return installed
+
+
+def hardware(device: str, processes: int) -> str:
+    """Return what a run is trained on, such as '2 x NVIDIA H200' or 'CPU (x86_64), 16 cores'.
+
+    Args:
+        device: type of the device, ``cpu`` or ``cuda``. For ``cuda`` the name is that of this process's device.
+        processes: number of training processes, each with its own device.
+    """
+    if device == "cuda":
+        import torch
+
+        return f"{processes} x {torch.cuda.get_device_name()}"
+    return f"{device.upper()} ({platform.machine()}), {os.cpu_count()} cores"
 
 
 def git_commit(file: Path | None = None) -> str | None:

@@ -44,7 +44,7 @@ def publish(sweep: SweepDirectory, record: SweepRecord, parent: MlflowSync | Non
     """Write the report of the finished runs, log it and a table to the sweep's run in MLflow, and print links."""
     finished = [sweep.run_directory(cell).path for cell in record.cells if sweep.state(cell).status == "FINISHED"]
     if finished:
-        _report(sweep, record, sweep.path / REPORT_FOLDER)
+        _report(sweep, sweep.path / REPORT_FOLDER)
     if parent is None:
         return
     table = _table(sweep, record)
@@ -52,16 +52,14 @@ def publish(sweep: SweepDirectory, record: SweepRecord, parent: MlflowSync | Non
     _print_links(sweep, record, parent)
 
 
-def _report(sweep: SweepDirectory, record: SweepRecord, folder: Path) -> None:
+def _report(sweep: SweepDirectory, folder: Path) -> None:
     """Write the report. An error in it is printed, but does not fail the sweep."""
     from igrpo.report.compare import build_report
     from igrpo.report.runs import find_runs
     from igrpo.report.write import write_report
 
     try:
-        report = build_report(
-            find_runs([sweep.path]), title=None if record.name == "sweep" else record.name, sources=(str(sweep.path),)
-        )
+        report = build_report(find_runs([sweep.path]), title=None, sources=(str(sweep.path),))
         write_report(report, folder)
     except Exception as error:
         again = f"igrpo report {shlex.quote(str(sweep.path))}"

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from igrpo.config import ConfigError, RunConfig
 from igrpo.config.composing.composer import Composer
+from igrpo.config.composing.folders import choices
 from igrpo.config.composing.overrides import quoted
 from igrpo.config.composing.planned import Sweep
 from igrpo.runs.claim import claim, remove_if_empty
@@ -151,6 +152,7 @@ def _write_plan(sweep: SweepDirectory, planned: Sweep, overrides: Sequence[str])
         is_search=planned.is_search,
         tracking_uri=base.tracking.uri,
         experiment=base.tracking.experiment,
+        question=next((choice.description for choice in choices("sweep") if choice.name == planned.name), ""),
     )
     for cell, composed in zip(record.cells, planned.cells, strict=True):
         sweep.write_config(cell, anchored(composed.config))

@@ -258,7 +258,9 @@ def test_a_difference_and_none_in_words(tmp_path: Path) -> None:
     noise = {seed: [v + 0.25 * ((i + seed) % 3 - 1) for i, v in enumerate(row)] for seed, row in strong.items()}
     write_condition(tmp_path, "noise", noise, changes={"algorithm.selection": "random"})
     shown, none = of_metric(report_of(tmp_path).comparisons)
-    assert shown.verdict.startswith("igrpo is 26.0 points above grpo on single-shot accuracy (95 % interval +2")  # .25 + .25 / 24
+    assert shown.verdict.startswith(
+        "igrpo is 26.0 points above grpo on single-shot accuracy (95 % interval +2"
+    )  # .25 + .25 / 24
     assert re.search(r", p \S.* after Holm over 2 comparisons; 5 seeds, 24 problems\)$", shown.verdict)
     assert none.verdict.startswith("no difference shown between noise and grpo on single-shot accuracy (")
     assert "would have found" in none.verdict
@@ -269,7 +271,7 @@ def test_a_difference_and_none_in_words(tmp_path: Path) -> None:
     asked = of_metric(report_of(tmp_path, effect=0.02).comparisons)[1]
     assert asked.seeds_needed is not None
     assert (asked.seeds_needed.seeds or 0) > 5
-    assert asked.verdict.endswith(f"to show 2.0 points takes about {asked.seeds_needed.seeds} seeds")
+    assert asked.verdict.endswith(f"to show 2.0 points takes about {asked.seeds_needed.seeds} seeds, if their spread is as measured")
 
 
 def test_every_accuracy_has_its_sentence(tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ def test_summary_comes_back_and_has_exactly_the_agreed_fields(tmp_path: Path) ->
             "seconds",
             "judge",
             "fingerprints",
+            "parameters",
+            "hardware",
             "versions",
             "commit",
             "config_hash",
