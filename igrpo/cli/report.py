@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from igrpo.cli.arguments import Parser
+from igrpo.cli.arguments import Parser, number
 from igrpo.config import ConfigError
 
 if TYPE_CHECKING:
@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from igrpo.report.runs import LoadedRun
 
 _PROG = "igrpo report"
+
+#: Seconds between two looks at a watched sweep.
+_EVERY_S = 10.0
 _EXAMPLES = (
     "igrpo report multirun/DATE/TIME",
     "igrpo report runs/grpo-s0 runs/igrpo-s0 --out comparison",
     "igrpo report SWEEP_DIR --baseline grpo_half",
     "igrpo report BUNDLE                  # what `igrpo publish` has written",
+    "igrpo report SWEEP_DIR --watch --effect 0.03",
     "igrpo report --mlflow \"tags.algorithm = 'igrpo'\" --uri http://127.0.0.1:5000",
 )
 
@@ -44,6 +48,15 @@ def parser() -> Parser:
         help="compare runs although these differ besides what is compared; may be given several times",
     )
     add("--title", metavar="TEXT", help="title of the page")
+    add(
+        "--effect",
+        type=number(positive=True),
+        default=0.05,
+        metavar="SHARE",
+        help="difference in accuracy for which to say how many seeds show it (default: 0.05, which is 5 points)",
+    )
+    add("--watch", action="store_true", help="show the progress of one sweep, and update its page until it has ended")
+    add("--every", type=number(positive=True), metavar="SECONDS", help="time between updates of --watch (default: 10)")
     add("--mlflow", metavar="FILTER", help="add runs from MLflow, by a filter in its language; '' for all")
     add("--uri", metavar="URI", help="MLflow's address (default: $MLFLOW_TRACKING_URI, else ./mlflow.db)")
     add("--experiment", metavar="NAME", help="MLflow experiment (default: $MLFLOW_EXPERIMENT_NAME, else igrpo)")
@@ -56,10 +69,7 @@ def run(asked: argparse.Namespace) -> int:
     Raises:
         ConfigError: invalid arguments, nothing to compare, or an output directory that cannot be written.
     """
-    if not asked.runs and asked.mlflow is None:
-        raise ConfigError(["give run or sweep directories, or --mlflow FILTER"], _PROG)
-    if asked.mlflow is None and (asked.uri is not None or asked.experiment is not None):
-        raise ConfigError(["--uri and --experiment are for --mlflow FILTER: give it, too"], _PROG)
+    _check(asked)
     out = _out(asked)
 
     from pydantic import ValidationError
@@ -70,15 +80,18 @@ def run(asked: argparse.Namespace) -> int:
     from igrpo.report.write import write_report
 
     try:
-        sources = [*map(str, asked.runs), *([f"MLflow: {asked.mlflow}"] if asked.mlflow is not None else [])]
-        report: Report = build_report(
-            list(_runs(asked)),
-            title=asked.title,
-            sources=sources,
-            baseline=asked.baseline,
-            pairs=asked.pairs,
-            allow_different=asked.allow_different,
-        )
+        if asked.watch:
+            from igrpo.cli.report_watch import watch
+            from igrpo.runs.sweep_directory import SweepDirectory
+
+            return watch(
+                SweepDirectory(asked.runs[0]),
+                out,
+                every=asked.every or _EVERY_S,
+                effect=asked.effect,
+                build=lambda runs: build_report(runs, planned=True, **_options(asked)),
+            )
+        report: Report = build_report(list(_runs(asked)), **_options(asked))
         paths = write_report(report, out)
     except ValidationError:
         raise  # an invalid number in the report is a bug of igrpo, not an error of the user
@@ -86,6 +99,38 @@ def run(asked: argparse.Namespace) -> int:
         raise ConfigError([str(error)], _PROG) from error
     print_report(report, paths)
     return 0
+
+
+def _check(asked: argparse.Namespace) -> None:
+    from igrpo.runs.sweep_directory import SWEEP_FILE
+
+    problem = None
+    if not asked.runs and asked.mlflow is None:
+        problem = "give run or sweep directories, or --mlflow FILTER"
+    elif asked.mlflow is None and (asked.uri is not None or asked.experiment is not None):
+        problem = "--uri and --experiment are for --mlflow FILTER: give it, too"
+    elif asked.effect >= 1:
+        problem = f"--effect {asked.effect}: give a share between 0 and 1; 0.05 is 5 points"
+    elif asked.every is not None and not asked.watch:
+        problem = "--every is for --watch: give it, too"
+    elif asked.watch and (len(asked.runs) != 1 or asked.mlflow is not None):
+        problem = "--watch: give one sweep directory"
+    elif asked.watch and not (asked.runs[0] / SWEEP_FILE).is_file():
+        problem = f"--watch: {asked.runs[0]} is not a sweep directory: it has no {SWEEP_FILE}"
+    if problem is not None:
+        raise ConfigError([problem], _PROG)
+
+
+def _options(asked: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of `igrpo.report.compare.build_report`."""
+    return {
+        "title": asked.title,
+        "sources": [*map(str, asked.runs), *([f"MLflow: {asked.mlflow}"] if asked.mlflow is not None else [])],
+        "baseline": asked.baseline,
+        "pairs": asked.pairs,
+        "allow_different": asked.allow_different,
+        "effect": asked.effect,
+    }
 
 
 def _out(asked: argparse.Namespace) -> Path:

@@ -35,6 +35,7 @@ def build_report(
     pairs: Pairs = "baseline",
     allow_different: Collection[Part] = (),
     effect: float = EFFECT,
+    planned: bool = False,
 ) -> Report:
     """Compare the conditions of the runs.
 
@@ -48,12 +49,13 @@ def build_report(
             the algorithm (such as ``completions_per_question``). ``all`` compares every pair of conditions.
         allow_different: parts in which the runs may differ in addition to what is compared (see `check_origins`).
         effect: difference in accuracy, as a share, for which every comparison says how many seeds would show it.
+        planned: name conditions as if every run could be used (see `group_runs`).
 
     Raises:
         ValueError: no run can be used, no condition has the baseline's name, the runs differ in a part that is not
             compared, or too little was tested.
     """
-    grouping = group_runs(runs)
+    grouping = group_runs(runs, planned=planned)
     groups = grouping.groups
     if not groups:
         reasons = [f"{entry.name} ({entry.excluded})" for entry in grouping.entries]

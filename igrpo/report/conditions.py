@@ -62,8 +62,11 @@ class Grouping:
 _Key = tuple[str, frozenset[tuple[str, str]]]
 
 
-def group_runs(runs: Sequence[LoadedRun]) -> Grouping:
-    """RunGroup runs into conditions. If several runs have the same condition and seed, the newest is used."""
+def group_runs(runs: Sequence[LoadedRun], *, planned: bool = False) -> Grouping:
+    """Group runs into conditions. If several runs have the same condition and seed, the newest is used.
+
+    ``planned``: name conditions as if every run could be used, so that names stay the same while a sweep runs.
+    """
     keys = _keys(runs)
     chosen: dict[_Key, dict[int, LoadedRun]] = {}
     for run, key in zip(runs, keys, strict=True):
@@ -72,7 +75,8 @@ def group_runs(runs: Sequence[LoadedRun]) -> Grouping:
             seed = int(run.config["seed"])
             if seed not in same or run.ended > same[seed].ended:
                 same[seed] = run
-    names = _names(list(chosen))
+    known = [key for run, key in zip(runs, keys, strict=True) if run.config]
+    names = _names(list(dict.fromkeys(known)) if planned else list(chosen))
     settings = _differing([dict(key[1]) for key in chosen])
     groups = tuple(
         RunGroup(names[key], of_group, dict(sorted(by_seed.items())))

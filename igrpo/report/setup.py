@@ -133,7 +133,7 @@ def _hardware(run: LoadedRun, flat: _Flat) -> str | None:
 
 
 def _versions(run: LoadedRun, _: _Flat) -> str | None:
-    if run.summary is None:
+    if run.summary is None or not run.summary.versions:
         return None
     return ", ".join(f"{name} {version}" for name, version in run.summary.versions.items())
 

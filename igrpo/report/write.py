@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from igrpo.disk import disk_errors
 from igrpo.files import atomic_path, write_json_atomic, write_text_atomic
 from igrpo.report.model import Report
 
+if TYPE_CHECKING:
+    from igrpo.report.figure_style import Figure
 
-def write_report(report: Report, directory: Path) -> dict[str, Path]:
+
+def write_report(report: Report, directory: Path, figures: Sequence[Figure] | None = None) -> dict[str, Path]:
     """Write all files of a report to a folder. The folder is created; files of an earlier report in it are replaced.
 
-    Folders of runs are written relative to ``directory``, so that the links hold after all of it is moved.
+    Folders of runs are written relative to ``directory``, so that the links hold after all of it is moved. ``figures``
+    are those of the report if they have been drawn already.
 
     Returns:
         The paths of ``page`` (report.html), ``numbers`` (report.json), ``markdown`` and ``latex`` (tables.md,
@@ -26,7 +32,7 @@ def write_report(report: Report, directory: Path) -> dict[str, Path]:
     from igrpo.report import page, tables
     from igrpo.report.figures import draw_figures
 
-    report = _with_relative_folders(report, directory)
+    report = with_relative_folders(report, directory)
     paths = {
         "page": directory / "report.html",
         "numbers": directory / "report.json",
@@ -42,18 +48,19 @@ def write_report(report: Report, directory: Path) -> dict[str, Path]:
         except PermissionError:
             raise ValueError(f"{directory}: no permission to write there") from None
         write_json_atomic(paths["numbers"], report.model_dump(mode="json"))
-        figures = draw_figures(report)
-        for figure in figures:
+        drawn = draw_figures(report) if figures is None else figures
+        for figure in drawn:
             write_text_atomic(paths["figures"] / f"{figure.name}.svg", figure.svg)
             with atomic_path(paths["figures"] / f"{figure.name}.png") as temporary:
                 temporary.write_bytes(figure.png)
         write_text_atomic(paths["markdown"], tables.markdown(report))
         write_text_atomic(paths["latex"], tables.latex(report))
-        write_text_atomic(paths["page"], page.html(report, figures))
+        write_text_atomic(paths["page"], page.html(report, drawn))
     return paths
 
 
-def _with_relative_folders(report: Report, directory: Path) -> Report:
+def with_relative_folders(report: Report, directory: Path) -> Report:
+    """Return the report with the folders of its runs relative to the one in which it is written."""
     runs = (
         run if run.folder is None else run.model_copy(update={"folder": _relative(run.folder, directory)})
         for run in report.runs

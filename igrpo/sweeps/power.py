@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 from igrpo.messages import count
 
@@ -67,6 +69,23 @@ class Design:
         """True if only differences of ``_TOO_LARGE`` or more are detected, or none."""
         effect = self.detectable(SEED_SDS[1])
         return effect is None or effect >= _TOO_LARGE
+
+
+@cache
+def seeds_for(design: Design, effect: float) -> int | None:
+    """Return the smallest number of seeds that detects ``effect`` with a power of 80 %; None if 1,000 do not.
+
+    Assumes the larger of ``SEED_SDS``; the seeds of ``design`` are ignored.
+    """
+    from igrpo.report.statistics import MOST_SEEDS
+
+    def detects(seeds: int) -> bool:
+        found = replace(design, seeds=seeds).detectable(SEED_SDS[1])
+        return found is not None and found <= effect
+
+    tried = range(2, MOST_SEEDS + 1)
+    first = bisect_left(tried, True, key=detects)
+    return tried[first] if first < len(tried) else None
 
 
 def can_detect(design: Design) -> str:

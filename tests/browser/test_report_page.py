@@ -55,7 +55,9 @@ def test_report_page(browser: Browser, tmp_path: Path, screenshots: Path, case: 
     seen = watch(page)
     page.goto(file.as_uri())
     assert page.evaluate("document.scripts.length") == 0
+    assert not page.locator("details figure").first.is_visible()  # what repeats another figure is shown on request
 
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         drawn: dict[str, dict[str, Any]] = page.evaluate(_FIGURES)

@@ -7,7 +7,20 @@ from functools import cache
 from typing import Any
 
 from igrpo.report.figures import Drawing, Figure, draw_figures, drawings
-from igrpo.report.model import Comparison, Condition, Curve, Final, Report, RunEntry, SeedCurve, Spent
+from igrpo.report.model import (
+    Changes,
+    Comparison,
+    Condition,
+    Curve,
+    Example,
+    Final,
+    QuestionChange,
+    Report,
+    RunEntry,
+    SeedCurve,
+    SetupRow,
+    Spent,
+)
 
 AXES = {
     "steps": 1.0,
@@ -134,6 +147,46 @@ def comparison(first: Final, second: Final, family: int, number: int, by_constru
     )
 
 
+def example(condition: str, *, better: bool) -> Example:
+    """A long refinement of a draft, with markup that a page must not take for its own."""
+    long = "So 3 * 4 = 12, and <b>12</b> - 5 = 7.\n" * 8 + "x" * 300
+    return Example(
+        condition=condition,
+        seed=0,
+        step=STEPS,
+        question_id="q/17",
+        question="What is 3 * 4 - 5? </pre><script>alert(3)</script>",
+        gold="7",
+        draft="3 * 4 = 13, so 8",
+        draft_outcome="wrong" if better else "right",
+        refinement=long,
+        refinement_outcome="right" if better else "wrong",
+    )
+
+
+def changes(first: str, second: str, metric: str) -> Changes:
+    return Changes(
+        pair=(first, second),
+        metric=metric,
+        seeds=3,
+        questions=256,
+        right_in_both=120,
+        became_right=9,
+        became_wrong=21,
+        wrong_in_both=106,
+        gains=(QuestionChange(id="q/3", first=0.25, second=1.0), QuestionChange(id="q/40", first=0.5, second=0.75)),
+        losses=(QuestionChange(id="q/5", first=1.0, second=0.0),),
+    )
+
+
+SETUP = (
+    SetupRow(name="model", value="tiny, 337,152 parameters", differs=False),
+    SetupRow(name="budget", value="60 steps × 16 questions × 8 completions = 7,680 samples", differs=False),
+    SetupRow(name="learning rate", value="0.0003 (grpo); 0.0001 (igrpo)", differs=True),
+    SetupRow(name="fingerprint of model", value="6113e26f3691 (seed 0); 596d198fcfea (seed 1)", differs=False),
+)
+
+
 def report(
     names: tuple[str, ...], seeds: tuple[int, ...], *, entropy: bool = True, notes: tuple[str, ...] = ("Only a test.",)
 ) -> Report:
@@ -183,6 +236,9 @@ def report(
         comparisons=tuple(compared),
         curves=tuple(c for i, name in enumerate(names) for c in curves(name, i, seeds, drafts=i > 0, entropy=entropy)),
         notes=notes,
+        setup=SETUP,
+        examples=tuple(example(names[-1], better=better) for better in (True, False)),
+        changes=tuple(changes(names[0], name, metrics[0]) for name in names[1:]),
     )
 
 

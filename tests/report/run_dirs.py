@@ -103,7 +103,7 @@ def write_condition(
 
 def report_of(folder: Path, **more: Any) -> Report:
     """Build the report of all runs in a folder."""
-    return build_report(find_runs([folder]), title="t", sources=[str(folder)], **more)
+    return build_report(find_runs([folder]), **{"title": "t", "sources": [str(folder)]} | more)
 
 
 def of_metric(parts: Iterable[Any], metric: str = "single_shot") -> list[Any]:

@@ -271,7 +271,9 @@ def test_a_difference_and_none_in_words(tmp_path: Path) -> None:
     asked = of_metric(report_of(tmp_path, effect=0.02).comparisons)[1]
     assert asked.seeds_needed is not None
     assert (asked.seeds_needed.seeds or 0) > 5
-    assert asked.verdict.endswith(f"to show 2.0 points takes about {asked.seeds_needed.seeds} seeds, if their spread is as measured")
+    assert asked.verdict.endswith(
+        f"to show 2.0 points takes about {asked.seeds_needed.seeds} seeds, if their spread is as measured"
+    )
 
 
 def test_every_accuracy_has_its_sentence(tmp_path: Path) -> None:

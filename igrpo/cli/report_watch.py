@@ -1,0 +1,152 @@
+"""`igrpo report SWEEP --watch`: show a sweep's progress and keep its page up to date until it has ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from igrpo.cli.report_console import print_report
+from igrpo.files import write_text_atomic
+from igrpo.report import page
+from igrpo.report.figures import Figure, draw_figures
+from igrpo.report.labels import moment
+from igrpo.report.model import Report
+from igrpo.report.runs import LoadedRun
+from igrpo.report.sources import sweep_title
+from igrpo.report.table import Rows, Table
+from igrpo.report.write import with_relative_folders, write_report
+from igrpo.runs.console import get_console
+from igrpo.runs.sweep_directory import CellState, SweepDirectory
+from igrpo.sweeps.progress import is_at_work, progress, progress_table, states, sweep_runs
+
+_ENDED = "the sweep has ended"
+
+#: Builds the report of the usable runs; raises ValueError if there is nothing to report.
+Build = Callable[[Sequence[LoadedRun]], Report]
+
+
+class Watch:
+    """Reads the files of a sweep, and writes its page. It never writes to the sweep's own files.
+
+    Args:
+        sweep: the sweep.
+        out: folder of the report.
+        every: seconds between two looks.
+        effect: difference that the needed seeds are to show.
+        build: makes the report.
+    """
+
+    def __init__(self, sweep: SweepDirectory, out: Path, *, every: float, effect: float, build: Build) -> None:
+        self._sweep, self._out, self._every, self._effect, self._build = sweep, out, every, effect, build
+        self.page = out / "report.html"
+        self.printed: Rows = ()
+        self._finished: frozenset[str] = frozenset()
+        self._figures: list[Figure] = []
+        self.report: Report | None = None
+        self.note = "no run has finished yet"
+
+    def look(self) -> tuple[Table, bool]:
+        """Read the sweep, write the page, and return the table of progress and whether the sweep is at work.
+
+        Raises:
+            ValueError, OSError: a file is missing or broken, perhaps for a moment.
+        """
+        found = states(self._sweep)
+        at_work = is_at_work(self._sweep, found)
+        runs = sweep_runs(self._sweep.path)
+        self._update(runs, found)
+        table = progress_table(progress(runs, found, self.report), runs, self._effect)
+        now = moment(datetime.now(UTC).isoformat())
+        live = page.Live(table, now, max(1, round(self._every)))
+        if self.report is None:
+            source = page.waiting(sweep_title(runs) or self._sweep.path.name, live)
+        else:
+            source = page.html(with_relative_folders(self.report, self._out), self._figures, live)
+        write_text_atomic(self.page, source)
+        return table, at_work
+
+    def _update(self, runs: Sequence[LoadedRun], found: Mapping[str, CellState]) -> None:
+        """Build the report anew if other runs are finished than at the last look; figures take seconds."""
+        finished = frozenset(folder for folder, state in found.items() if state.status == "FINISHED")
+        if finished == self._finished:
+            return
+        try:
+            self.report, self.note = self._build(runs), ""
+        except ValueError as error:
+            self.note = str(error)
+            return
+        self._finished = finished
+        self._figures = draw_figures(self.report)
+        write_report(self.report, self._out, self._figures)
+
+    def end(self) -> dict[str, Path] | None:
+        """Write the report of the finished runs, whose page no longer loads itself; None if there is nothing in it."""
+        try:
+            self._update(sweep_runs(self._sweep.path), states(self._sweep))
+        except (ValueError, OSError) as error:
+            self.note = str(error)
+        if self.report is None:
+            self.page.unlink(missing_ok=True)
+            return None
+        return write_report(self.report, self._out, self._figures)
+
+
+def watch(sweep: SweepDirectory, out: Path, *, every: float, effect: float, build: Build) -> int:
+    """Show the progress until the sweep has ended, then its report. Returns the exit code.
+
+    Ctrl-C ends the watch with exit code 0, and leaves the sweep alone.
+    """
+    console, watched = get_console(), Watch(sweep, out, every=every, effect=effect, build=build)
+    try:
+        with Live(console=console, auto_refresh=False) as live:
+            while True:
+                at_work = _look(watched, live, console)
+                if not at_work:
+                    break
+                time.sleep(every)
+        ended = _ENDED
+    except KeyboardInterrupt:
+        ended = "no longer watched; the sweep goes on"
+    paths = watched.end()
+    console.print(Text(ended))
+    if watched.report is None or paths is None:
+        console.print(Text(f"no report: {watched.note}", style="yellow"))
+        return 1 if ended == _ENDED else 0
+    print_report(watched.report, paths)
+    return 0
+
+
+def _look(watched: Watch, live: Live, console: Console) -> bool:
+    """Show the sweep as it is. Where nothing can be redrawn, in a file or a pipe, only changes are printed."""
+    try:
+        table, at_work = watched.look()
+    except (ValueError, OSError) as error:  # a file that is being written: the next look will find it whole
+        live.update(Text(f"waiting: {error}", style="yellow"), refresh=True)
+        return True
+    shown = Group(_rich(table), Text(f"page: {watched.page}; Ctrl-C ends the watch, not the sweep"))
+    if watched.note:
+        shown.renderables.append(Text(f"note: {watched.note}", style="yellow"))
+    if console.is_terminal:
+        live.update(shown, refresh=True)
+    elif table.rows != watched.printed:
+        console.print(shown)
+        watched.printed = table.rows
+    return at_work
+
+
+def _rich(table: Table) -> RichTable:
+    """Return the table for 80 columns: an interval stands below its number."""
+    made = RichTable(box=SIMPLE_HEAD, caption=Text(table.note), caption_justify="left")
+    for number, title in enumerate(table.head):
+        made.add_column(title, justify="left" if number < table.words else "right", overflow="fold")
+    for row in table.rows:
+        made.add_row(*(Text(cell.replace(" [", "\n[")) for cell in row))
+    return made
