@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -47,7 +48,6 @@ class Watch:
     def __init__(self, sweep: SweepDirectory, out: Path, *, every: float, effect: float, build: Build) -> None:
         self._sweep, self._out, self._every, self._effect, self._build = sweep, out, every, effect, build
         self.page = out / "report.html"
-        self.printed: Rows = ()
         self._finished: frozenset[str] = frozenset()
         self._figures: list[Figure] = []
         self.report: Report | None = None
@@ -102,44 +102,45 @@ class Watch:
 def watch(sweep: SweepDirectory, out: Path, *, every: float, effect: float, build: Build) -> int:
     """Show the progress until the sweep has ended, then its report. Returns the exit code.
 
-    Ctrl-C ends the watch with exit code 0, and leaves the sweep alone.
+    Ctrl-C ends the watch with exit code 0, and leaves the sweep alone. A terminal is redrawn; to a file or a pipe, only
+    changes are printed.
     """
     console, watched = get_console(), Watch(sweep, out, every=every, effect=effect, build=build)
+    has_ended = False
     try:
-        with Live(console=console, auto_refresh=False) as live:
-            while True:
-                at_work = _look(watched, live, console)
-                if not at_work:
-                    break
-                time.sleep(every)
-        ended = _ENDED
+        with Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live:
+            shown: Rows = ()
+            while not has_ended:
+                rows, drawn, has_ended = _look(watched)
+                if live is not None:
+                    live.update(drawn, refresh=True)
+                elif rows != shown:
+                    console.print(drawn)
+                shown = rows
+                if not has_ended:
+                    time.sleep(every)
     except KeyboardInterrupt:
-        ended = "no longer watched; the sweep goes on"
+        console.print(Text("no longer watched; the sweep goes on"))
+    else:
+        console.print(Text("the sweep has ended"))
     paths = watched.end()
-    console.print(Text(ended))
     if watched.report is None or paths is None:
         console.print(Text(f"no report: {watched.note}", style="yellow"))
-        return 1 if ended == _ENDED else 0
-    print_report(watched.report, paths)
+        return int(has_ended)
+    print_report(watched.report, paths, console)
     return 0
 
 
-def _look(watched: Watch, live: Live, console: Console) -> bool:
-    """Show the sweep as it is. Where nothing can be redrawn, in a file or a pipe, only changes are printed."""
+def _look(watched: Watch) -> tuple[Rows, RenderableType, bool]:
+    """Return the rows of the progress, the text to show, and whether the sweep has ended."""
     try:
         table, at_work = watched.look()
     except (ValueError, OSError) as error:  # a file that is being written: the next look will find it whole
-        live.update(Text(f"waiting: {error}", style="yellow"), refresh=True)
-        return True
-    shown = Group(_rich(table), Text(f"page: {watched.page}; Ctrl-C ends the watch, not the sweep"))
+        return (("", str(error)),), Text(f"waiting: {error}", style="yellow"), False
+    lines = [Text(f"page: {watched.page}; Ctrl-C ends the watch, not the sweep")]
     if watched.note:
-        shown.renderables.append(Text(f"note: {watched.note}", style="yellow"))
-    if console.is_terminal:
-        live.update(shown, refresh=True)
-    elif table.rows != watched.printed:
-        console.print(shown)
-        watched.printed = table.rows
-    return at_work
+        lines.append(Text(f"note: {watched.note}", style="yellow"))
+    return table.rows, Group(_rich(table), *lines), not at_work
 
 
 def _rich(table: Table) -> RichTable:
