@@ -142,8 +142,8 @@ def _commit(run: LoadedRun, _: _Flat) -> str | None:
     commit = None if run.summary is None else run.summary.commit
     if commit is None:
         return None
-    digits, _, dirty = commit.partition("-")
-    return digits[:_COMMIT_DIGITS] + (" with uncommitted changes" if dirty else "")
+    clean = commit.removesuffix("-dirty")
+    return clean[:_COMMIT_DIGITS] + ("" if clean == commit else " with uncommitted changes")
 
 
 def _print_of(part: Part) -> Callable[[LoadedRun, _Flat], str | None]:

@@ -33,6 +33,8 @@ def test_each_limit_ends_a_run_which_a_higher_limit_continues(
     runs.run_here(runs.train(tmp_path, "whole", *SETTINGS, "trainer.steps=5", "evaluation.every=5"))
     assert runs.summary(whole)["stopped_by"] is None
     assert runs.summary(whole)["flops"] == counters(whole, "flops")[-1]
+    assert runs.summary(whole)["parameters"] > 1000
+    assert runs.summary(whole)["hardware"].startswith("CPU (")
     capsys.readouterr()
 
     # samples: 16, 32, 48: a limit of 33 is reached after step 3

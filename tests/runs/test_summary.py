@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from igrpo.runs.summary import Accuracy, FirstLast, Summary, TokenCounts, read_summary, write_summary
-from igrpo.runs.versions import git_commit, versions
+from igrpo.runs.versions import git_commit, hardware, versions
 
 
 def summary(**changes: Any) -> Summary:
@@ -122,3 +123,9 @@ def test_commit_is_that_of_the_checkout_which_tracks_the_file(tmp_path: Path) ->
     tracked.write_text("3\n")
     assert git_commit(tracked) == f"{commit}-dirty"
     assert git_commit(tmp_path / "nowhere" / "x.py") is None
+
+
+def test_the_hardware_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert re.fullmatch(r"CPU \(\w+\), [1-9]\d* cores", hardware("cpu", 1))
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA X")
+    assert hardware("cuda", 2) == "2 x NVIDIA X"
