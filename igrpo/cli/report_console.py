@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from igrpo.report.budget_axes import budget_words
-from igrpo.report.labels import pair_words, percent, points, probability, quantity
+from igrpo.report.labels import integer, pair_words, percent, points, probability, quantity
 from igrpo.report.model import Comparison, Final, Report, by_metric
 from igrpo.report.table import NONE
 from igrpo.report.verdict import sentences
@@ -57,7 +57,9 @@ def _finals(report: Report, metrics: list[str]) -> Table:
             *(_percent(None if final is None else final.mean) for final in others),
         )
     problems = sorted({final.problems for final in report.finals})
-    table.caption = f"{quantity(metrics[0]).words} in %, {' or '.join(map(str, problems))} problems of the test split"
+    table.caption = (
+        f"{quantity(metrics[0]).words} in %, {' or '.join(map(integer, problems))} problems of the test split"
+    )
     return table
 
 

@@ -171,8 +171,8 @@ def points(share: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Format a number with a noun: '1 seed', '5 seeds'."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    """Format a number with a noun: '1 seed', '5 seeds', '1,200 questions'."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def listed(parts: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from igrpo.report.conditions import RunGroup
-from igrpo.report.labels import count, integer, listed, shortlist
+from igrpo.report.labels import count, listed, shortlist
 from igrpo.report.model import SetupRow
 from igrpo.report.runs import LoadedRun
 from igrpo.runs.fingerprints import PARTS, Part
@@ -101,10 +101,9 @@ def _prompt(_: LoadedRun, flat: _Flat) -> str:
 
 def _budget(_: LoadedRun, flat: _Flat) -> str:
     names = ("trainer.steps", "trainer.questions_per_step", "completions_per_question")
-    steps, questions, completions = (flat.get(name, "") for name in names)
-    text = f"{steps} steps × {questions} questions × {completions} completions"
-    if steps.isdigit() and questions.isdigit() and completions.isdigit():
-        text += f" = {integer(int(steps) * int(questions) * int(completions))} samples"
+    steps, questions, completions = (int(flat.get(name, 0)) for name in names)
+    each = f"{count(steps, 'step')} × {count(questions, 'question')} × {count(completions, 'completion')}"
+    text = f"{each} = {count(steps * questions * completions, 'sample')}"
     limits = [
         f"{name.removeprefix('budget.')}={text}"
         for name, text in flat.items()

@@ -26,7 +26,7 @@ def changes(report: Report) -> list[Table]:
 
 def _counts(one: Changes) -> tuple[str, ...]:
     cells = (one.right_in_both, one.became_right, one.became_wrong, one.wrong_in_both)
-    return (pair_words(one.pair), *map(integer, cells), f"{one.seeds} × {one.questions}")
+    return (pair_words(one.pair), *map(integer, cells), f"{one.seeds} × {one.questions:,}")
 
 
 def _largest(found: list[Changes]) -> list[Table]:
@@ -38,7 +38,7 @@ def _largest(found: list[Changes]) -> list[Table]:
     if not groups:
         return []
     note = (
-        f"Right answers in %, mean over seeds and samples. The largest gains and losses of a pair in "
+        "Right answers in %, mean over seeds and samples. The largest gains and losses of a pair in "
         f"{quantity(found[0].metric).words}; many questions change by chance alone."
     )
     head = ("question", "from", "to", "change")

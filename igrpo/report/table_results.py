@@ -53,7 +53,7 @@ def _final_row(final: Final) -> tuple[str, ...]:
         (NONE, NONE) if final.before is None else (what.value(final.before), what.change(final.mean - final.before))
     )
     seeds = ", ".join(what.value(value) for _, value in sorted(final.per_seed.items()))
-    size = f"{final.problems} × {final.samples_per_problem}"
+    size = f"{final.problems:,} × {final.samples_per_problem:,}"
     return (final.condition, what.value(final.mean), interval, *before, seeds, size)
 
 
@@ -69,7 +69,7 @@ def _size_row(c: Comparison) -> tuple[str, ...]:
         what.change(c.difference),
         *intervals,
         seeds,
-        f"{c.seeds} × {c.problems}",
+        f"{c.seeds} × {c.problems:,}",
     )
 
 

@@ -34,7 +34,7 @@ def verdict(c: Comparison) -> str:
 def _finding(c: Comparison) -> str:
     first, second = c.pair
     words = quantity(c.metric).words
-    size = f"{count(c.seeds, 'seed')}, {c.problems} problems"
+    size = f"{count(c.seeds, 'seed')}, {c.problems:,} problems"
     if c.interval is None or c.p_value is None or c.p_adjusted is None or c.minimum_detectable_effect is None:
         return (
             f"{second} differs from {first} by {points(c.difference)} points on {words} ({size}), which shows nothing: "

@@ -124,6 +124,15 @@ def test_the_finding_comes_first_then_the_cautions_then_numbers() -> None:
     assert source("eight").count('class="finding shown"') == shown
 
 
+def test_numbers_and_dates_have_one_form() -> None:
+    text = Page(source("two")).text
+    assert "Made 2026-01-02 03:04 UTC with igrpo" in text
+    assert re.findall(r"(?<![\w/.-])-\d", text) == []  # a minus sign is no hyphen
+    assert "\N{MINUS SIGN}" in text
+    assert "10,240" in text
+    assert re.findall(r"(?<![\w.,/])\d{5,}(?!\w)", text) == []
+
+
 def test_names_and_notes_are_text() -> None:
     page = Page(source("hostile"))
     for name in HOSTILE:

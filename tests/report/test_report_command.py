@@ -42,6 +42,9 @@ def test_a_sweep_gets_its_report_beside_its_runs(sweep: Path, capsys: pytest.Cap
     page = (out / "report.html").read_text()
     assert report.comparisons[0].verdict in page
     assert "A [bold]title" in page
+    assert 'href="../grpo-0/"' in page  # relative: the sweep can be moved with its report
+    assert str(sweep) not in page.replace(f"Read from: {sweep}", "")
+    assert report.runs[0].folder == "../grpo-0"
     assert (out / "tables.md").read_text().count("igrpo") > 1
     assert "tabular" in (out / "tables.tex").read_text()
     names = {path.stem for path in (out / "figures").iterdir()}
