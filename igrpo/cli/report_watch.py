@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -147,7 +147,11 @@ def _rich(table: Table) -> RichTable:
     """Return the table for 80 columns: an interval stands below its number."""
     made = RichTable(box=SIMPLE_HEAD, caption=Text(table.note), caption_justify="left")
     for number, title in enumerate(table.head):
-        made.add_column(title, justify="left" if number < table.words else "right", overflow="fold")
+        may_wrap = number in {0, len(table.head) - 1}  # a name, and what is still needed
+        justify: JustifyMethod = "left" if number < table.words else "right"
+        made.add_column(title, justify=justify, overflow="fold", no_wrap=not may_wrap)
     for row in table.rows:
-        made.add_row(*(Text(cell.replace(" [", "\n[")) for cell in row))
+        made.add_row(
+            Text(row[0]), Text(row[1].replace(", ", ",\n")), *(Text(cell.replace(" [", "\n[")) for cell in row[2:])
+        )
     return made

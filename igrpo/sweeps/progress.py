@@ -12,7 +12,7 @@ from igrpo.report.labels import bracket, percent, quantity
 from igrpo.report.model import METRICS, Comparison, Final, Report, metric_name
 from igrpo.report.runs import LoadedRun
 from igrpo.report.table import NONE, Table, ungrouped
-from igrpo.report.verdict import SIGNIFICANCE
+from igrpo.report.verdict import FEW_SEEDS, SIGNIFICANCE
 from igrpo.runs.params import flatten_params
 from igrpo.runs.run_lock import holder
 from igrpo.runs.sweep_directory import CellState, SweepDirectory
@@ -138,7 +138,7 @@ def progress_table(conditions: Sequence[ConditionProgress], runs: Sequence[Loade
         "Single-shot accuracy in %, with 95 % intervals: of the running runs on the development split (dev), of "
         "finished ones on the test split; differences to the baseline in points. Seeds still needed: to show "
         f"{100 * effect:.1f} points with 80 % power at the spread measured so far; 'planned': at an assumed spread, "
-        "until two seeds are finished on both sides."
+        "until two seeds are finished on both sides; 'rough': two seeds hardly show a spread."
     )
     return Table("progress", "Progress", head, rows, note, words=2)
 
@@ -166,7 +166,9 @@ def _still_needed(one: ConditionProgress, design: Design | None, effect: float) 
     if c.minimum_detectable_effect <= effect:
         return "0"
     needed = c.seeds_needed.seeds
-    return _MORE_QUESTIONS if needed is None else f"{max(needed - c.seeds, 1):,}"
+    if needed is None:
+        return _MORE_QUESTIONS
+    return f"{max(needed - c.seeds, 1):,}" + (" (rough)" if c.seeds < FEW_SEEDS else "")
 
 
 def _design(runs: Sequence[LoadedRun], comparisons: int) -> Design | None:
