@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from igrpo.report.curves import is_read
 from igrpo.report.run_files import Reading, read_counters, read_settings, verdicts_before_and_after
-from igrpo.report.runs import LoadedRun, load_run
+from igrpo.report.runs import LoadedRun, MlflowPlace, load_run
 from igrpo.runs.fingerprints import read_fingerprints
 from igrpo.runs.links import sqlite_path
 from igrpo.runs.mlflow_client import all_pages, mlflow_client
@@ -77,7 +77,7 @@ def _load(client: MlflowClient, run: Run, tracking_uri: str) -> LoadedRun:
     if _is_of(folder, run.info.run_id):
         return load_run(folder.path)
     with tempfile.TemporaryDirectory() as scratch:
-        return _from_server(client, run, f"{tracking_uri}, run {run.info.run_id}", Path(scratch))
+        return _from_server(client, run, tracking_uri, Path(scratch))
 
 
 def _is_of(folder: RunDirectory, run_id: str) -> bool:
@@ -90,7 +90,8 @@ def _is_of(folder: RunDirectory, run_id: str) -> bool:
         return True  # broken: load_run reports the problem
 
 
-def _from_server(client: MlflowClient, run: Run, where: str, scratch: Path) -> LoadedRun:
+def _from_server(client: MlflowClient, run: Run, tracking_uri: str, scratch: Path) -> LoadedRun:
+    where = f"{tracking_uri}, run {run.info.run_id}"
     reading, status = Reading(), str(run.info.status)
     fetch = _fetcher(client, run.info.run_id, where, scratch)
     config = reading.attempt(lambda: read_settings(fetch("config.yaml"))) or {}
@@ -118,6 +119,7 @@ def _from_server(client: MlflowClient, run: Run, where: str, scratch: Path) -> L
         problem=reading.problems[0] if reading.problems else None,
         fingerprints=fingerprints,
         sweep=run.data.tags.get("mlflow.parentRunId"),
+        mlflow=MlflowPlace(tracking_uri, run.info.experiment_id, run.info.run_id),
     )
 
 

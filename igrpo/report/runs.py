@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from igrpo.report.bundles import resolve_sources
 from igrpo.report.run_files import (
@@ -31,6 +31,14 @@ _MAX_DEPTH = 5
 _NOT_RUNS = frozenset({"mlflow-artifacts", "mlruns"})
 
 
+class MlflowPlace(NamedTuple):
+    """A run in MLflow: the address of its store, and the ids of its experiment and of itself."""
+
+    uri: str
+    experiment_id: str
+    run_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedRun:
     """Loaded run. ``problem`` is the reason why its numbers cannot be used; any other field may then be empty.
@@ -44,6 +52,7 @@ class LoadedRun:
         before, after: verdicts on the test split before and after training.
         fingerprints: fingerprints of its questions, prompts, reward and model; None for a run of an older igrpo.
         sweep: sweep that the run belongs to, as a directory or an MLflow run; None if there is none.
+        mlflow: its run in MLflow; None if it was not logged.
     """
 
     name: str
@@ -59,6 +68,7 @@ class LoadedRun:
     problem: str | None
     fingerprints: Fingerprints | None = None
     sweep: str | None = None
+    mlflow: MlflowPlace | None = None
 
     @property
     def seed(self) -> int | None:
@@ -130,7 +140,13 @@ def load_run(path: Path, name: str | None = None) -> LoadedRun:
         problem=reading.problems[0] if reading.problems else None,
         fingerprints=fingerprints,
         sweep=str(sweep) if sweep.exists else None,
+        mlflow=None if record is None else _place(record),
     )
+
+
+def _place(record: RunRecord) -> MlflowPlace | None:
+    uri, experiment, run = record.mlflow_tracking_uri, record.mlflow_experiment_id, record.mlflow_run_id
+    return None if uri is None or experiment is None or run is None else MlflowPlace(uri, experiment, run)
 
 
 def _unfinished(record: RunRecord) -> str:

@@ -43,10 +43,11 @@ def mlflow_links(runs: Sequence[LoadedRun]) -> tuple[Link, ...]:
 
     Empty if the runs were not logged, or not all to the same place.
     """
-    records = [run.record for run in runs if run.record is not None and run.record.mlflow_run_id is not None]
-    places = {(record.mlflow_tracking_uri, record.mlflow_experiment_id) for record in records}
-    uri, experiment = places.pop() if len(places) == 1 else (None, None)
-    if uri is None or experiment is None or not (is_server(uri) or sqlite_path(uri)):
+    logged = [run.mlflow for run in runs if run.mlflow is not None]
+    if len({(place.uri, place.experiment_id) for place in logged}) != 1:
+        return ()
+    uri, experiment, _ = logged[0]
+    if not (is_server(uri) or sqlite_path(uri)):
         return ()
     base = _without_password(ui_address(uri))
     links = [] if is_server(uri) else [Link(name="MLflow starts with", address=ui_command(uri))]
@@ -54,7 +55,7 @@ def mlflow_links(runs: Sequence[LoadedRun]) -> tuple[Link, ...]:
     if sweep is not None and sweep.mlflow_run_id is not None and sweep.mlflow_experiment_id is not None:
         address = run_link(base, sweep.mlflow_experiment_id, sweep.mlflow_run_id)
         links.append(Link(name="MLflow: the sweep", address=address))
-    ids = [record.mlflow_run_id for record in records if record.mlflow_run_id is not None]
+    ids = [place.run_id for place in logged]
     if len(ids) == 1:
         links.append(Link(name="MLflow: the run", address=run_link(base, experiment, ids[0])))
     elif len(ids) <= _MOST_COMPARED:
