@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from igrpo.config import ConfigError, RunConfig, parse_config
+from igrpo.config.plan_facts import split, trained_on
 from igrpo.report.conditions import RunGroup
 from igrpo.report.labels import count, listed, shortlist
 from igrpo.report.model import SetupRow
@@ -19,6 +21,9 @@ _COMMIT_DIGITS = 12
 #: Settings of a run by their flat names, as text.
 _Flat = Mapping[str, str]
 
+#: Returns the text of a row for one run; None if the run has not recorded it.
+_Reader = Callable[[LoadedRun, _Flat], str | None]
+
 
 def setup_rows(groups: Sequence[RunGroup]) -> tuple[SetupRow, ...]:
     """Return the rows of the set-up. A row of which no run has recorded anything is left out."""
@@ -26,7 +31,7 @@ def setup_rows(groups: Sequence[RunGroup]) -> tuple[SetupRow, ...]:
     return tuple(row for row in rows if row is not None)
 
 
-def _row(name: str, groups: Sequence[RunGroup], read: Callable[[LoadedRun, _Flat], str | None]) -> SetupRow | None:
+def _row(name: str, groups: Sequence[RunGroup], read: _Reader) -> SetupRow | None:
     by_group = {
         group.name: {seed: read(run, flatten_params(run.config)) for seed, run in group.runs.items()}
         for group in groups
@@ -112,6 +117,18 @@ def _budget(_: LoadedRun, flat: _Flat) -> str:
     return text + (f", at most {listed(limits)}" if limits else "")
 
 
+def _planned(describe: Callable[[RunConfig], str]) -> _Reader:
+    """Return a reader that describes the sampling plan; it reads nothing from settings of another version of igrpo."""
+
+    def read(run: LoadedRun, _: _Flat) -> str | None:
+        try:
+            return describe(parse_config(dict(run.config), run.name))
+        except ConfigError:
+            return None
+
+    return read
+
+
 def _optimizer(_: LoadedRun, flat: _Flat) -> str | None:
     if "trainer.optimizer" not in flat:
         return None
@@ -145,25 +162,27 @@ def _commit(run: LoadedRun, _: _Flat) -> str | None:
     return clean[:_COMMIT_DIGITS] + ("" if clean == commit else " with uncommitted changes")
 
 
-def _print_of(part: Part) -> Callable[[LoadedRun, _Flat], str | None]:
+def _print_of(part: Part) -> _Reader:
     def read(run: LoadedRun, _: _Flat) -> str | None:
         return None if run.fingerprints is None else run.fingerprints.short().get(part)
 
     return read
 
 
-def _setting(name: str) -> Callable[[LoadedRun, _Flat], str | None]:
+def _setting(name: str) -> _Reader:
     return lambda _, flat: flat.get(name)
 
 
 #: Rows of the set-up in order: title and reader.
-_ROWS: dict[str, Callable[[LoadedRun, _Flat], str | None]] = {
+_ROWS: dict[str, _Reader] = {
     "model": _model,
     "data": _data,
     "tested on": _tested,
     "reward": _reward,
     "prompt": _prompt,
     "budget": _budget,
+    "completions": _planned(split),
+    "trained on": _planned(trained_on),
     "objective": _setting("objective.name"),
     "learning rate": _setting("trainer.learning_rate"),
     "optimizer": _optimizer,

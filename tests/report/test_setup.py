@@ -33,7 +33,9 @@ def test_what_is_shared_and_what_differs(tmp_path: Path) -> None:
         )
     found = rows(report_of(tmp_path))
     assert found["learning rate"] == SetupRow(name="learning rate", value="0.0003 (grpo); 0.0001 (igrpo)", differs=True)
-    assert [name for name, row in found.items() if row.differs] == ["learning rate"]
+    assert [name for name, row in found.items() if row.differs] == ["completions", "trained on", "learning rate"]
+    assert found["completions"].value == "8 answers (grpo); 8 = 4 drafts + 4 refinements (igrpo)"
+    assert found["trained on"].value.endswith(" (igrpo)")
     said = {name: row.value for name, row in found.items()}
     assert said["model"] == "tiny, 337,152 parameters"
     assert said["data"].startswith("chains")
@@ -44,6 +46,16 @@ def test_what_is_shared_and_what_differs(tmp_path: Path) -> None:
     assert said["versions"] == "igrpo 1, torch 2"
     assert said["commit"] == "abababababab with uncommitted changes"
     assert len(said["fingerprint of questions"]) == 12
+
+
+def test_settings_of_another_version_have_no_plan(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", after=[0.5, 1.0])
+    assert "completions" in rows(report_of(tmp_path))
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("  epochs: 1", "  epochs: 1\n  gone: 1"))
+    found = rows(report_of(tmp_path))
+    assert "completions" not in found
+    assert "budget" in found
 
 
 def test_what_differs_by_seed_is_no_difference_between_conditions(tmp_path: Path) -> None:
