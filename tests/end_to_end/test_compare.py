@@ -43,6 +43,6 @@ def test_from_the_plan_to_the_report(arguments: list[str], tmp_path: Path, capsy
     assert steps == [2] * 4
 
     run_here(["report", str(tmp_path / "sweep")])
-    assert "igrpo - grpo" in capsys.readouterr().out
+    assert "igrpo − grpo" in capsys.readouterr().out
     report = json.loads((tmp_path / "sweep" / "report" / "report.json").read_text())
     assert [(one["name"], one["seeds"]) for one in report["conditions"]] == [("grpo", [0, 1]), ("igrpo", [0, 1])]
