@@ -132,7 +132,10 @@ def _planned(describe: Callable[[RunConfig], str]) -> _Reader:
 def _optimizer(_: LoadedRun, flat: _Flat) -> str | None:
     if "trainer.optimizer" not in flat:
         return None
-    passes = f"{flat.get('trainer.epochs')} × {flat.get('trainer.minibatches')} updates per step"
+    epochs, minibatches = (int(flat.get(f"trainer.{name}", 1)) for name in ("epochs", "minibatches"))
+    passes = (
+        f"{count(epochs, 'epoch')} × {'1 minibatch' if minibatches == 1 else f'{minibatches} minibatches'} per step"
+    )
     return f"{flat['trainer.optimizer']}, {flat.get('trainer.schedule', '?')} learning rate, {passes}"
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from igrpo.report.figures import draw_figures
-from igrpo.report.page import html
+from igrpo.report.page import Live, html, waiting
+from igrpo.report.table import Table, ungrouped
 from tests.browser.watch import watch
 from tests.report.report_cases import CASES
 
@@ -112,3 +113,25 @@ def _luminance(colour: list[int]) -> float:
     """WCAG's relative luminance of an sRGB colour."""
     linear = [part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in colour]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_page_of_a_running_sweep(browser: Browser, tmp_path: Path, screenshots: Path) -> None:
+    head = ("condition", "seeds", "steps", "dev", "single-shot", "difference", "seeds still needed")
+    row = ("igrpo, objective=dapo", "2 of 5, 1 running", "48 %", "51.2", "60.5 [53.8, 67.3]", "−7.4 [−15.0, +0.1]", "7")
+    live = Live(
+        Table("progress", "Progress", head, ungrouped([row] * 3), "A note.", words=2), "2026-01-02 03:04 UTC", 60
+    )
+    page = browser.new_page()
+    seen = watch(page)
+    for name, source in (("waiting", waiting("Does it?", live)), ("live", html(CASES["two"], [], live))):
+        file = tmp_path / f"{name}.html"
+        file.write_text(source, encoding="utf-8")
+        page.goto(file.as_uri())
+        assert page.locator("meta[http-equiv=refresh]").get_attribute("content") == "60"
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate(_BEYOND) == []
+            page.screenshot(path=screenshots / f"report-{name}-{width}.png")
+    assert seen.console + seen.thrown + seen.refused == []
+    page.close()
