@@ -107,8 +107,8 @@ class HuggingFaceModelConfig(Section):
     """A local directory, or a name on the Hugging Face hub."""
 
     gguf_file: str | None = None  # missing in run directories written before this setting existed
-    """A GGUF file in that directory or repository, whose weights are dequantised to `dtype` (pip install
-    'igrpo[gguf]'). Null: the model's own format."""
+    """A GGUF file in that directory or repository, whose weights are dequantised to `dtype`; needs the extra `gguf`.
+    Null: the model's own format."""
 
     revision: str | None
     """Commit, tag or branch on the hub. Null: the newest, which may change between runs."""
