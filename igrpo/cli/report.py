@@ -136,8 +136,9 @@ def _options(asked: argparse.Namespace) -> dict[str, Any]:
 def _out(asked: argparse.Namespace) -> Path:
     if asked.out is not None:
         return Path(asked.out)
-    one = len(asked.runs) == 1 and asked.mlflow is None and not asked.runs[0].is_file()  # a file is a bundle
-    return asked.runs[0] / "report" if one else Path("report")
+    from igrpo.report.write import default_directory
+
+    return default_directory(asked.runs if asked.mlflow is None else [])
 
 
 def _runs(asked: argparse.Namespace) -> Iterator[LoadedRun]:

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from igrpo.settings.objective import Baseline, Scale, Std
+from igrpo.settings.objective import AdvantageConfig, Baseline, Scale, Std
 
 
 def has_variance(rewards_G: Float[Tensor, "*S G"], tolerance: float) -> Bool[Tensor, "*S"]:
@@ -91,6 +91,22 @@ def group_advantages(
         deviation = rewards_G.std(dim=-1, keepdim=True, correction=1 if std == "sample" else 0)
         advantages = advantages / (deviation + std_eps)
     return torch.where(varied, advantages, torch.zeros_like(advantages))
+
+
+def advantages_of(
+    rewards_G: Float[Tensor, "*S G"], accepted_G: Bool[Tensor, "*S G"], settings: AdvantageConfig
+) -> Float[Tensor, "*S G"]:
+    """Return the advantages of each group as the settings say; ``accepted_G`` is used by ``select=best`` only."""
+    if settings.select == "best":
+        return imitation_weights(rewards_G, accepted_G)
+    return group_advantages(
+        rewards_G,
+        baseline=settings.baseline,
+        scale=settings.scale,
+        std=settings.std,
+        std_eps=settings.std_eps,
+        tolerance=settings.tolerance,
+    )
 
 
 def imitation_weights(rewards_G: Float[Tensor, "*S G"], accepted_G: Bool[Tensor, "*S G"]) -> Float[Tensor, "*S G"]:

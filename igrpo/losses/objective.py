@@ -13,10 +13,12 @@ Difference from TRL's ``use_bias_correction_kl``: neither the ratio nor a weight
 from dataclasses import dataclass
 from math import inf
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from igrpo.losses.aggregation import Normaliser, aggregate, zero_masked
+from igrpo.losses.advantages import advantages_of
+from igrpo.losses.aggregation import Normaliser, aggregate, batch_normaliser, zero_masked
 from igrpo.losses.importance_weights import MismatchMetrics, importance_weights
 from igrpo.losses.kl import kl_estimate
 from igrpo.losses.metrics import LossMetrics, loss_metrics
@@ -132,6 +134,74 @@ class Objective:
             level=settings.ratio,
         )
         return LossOutput(loss, metrics, sampler, cross_prompt)
+
+    def loss(
+        self,
+        logprobs_BT: Float[Tensor, "B T"],
+        advantages: Float[Tensor, "B"] | Float[Tensor, "B T"],
+        mask_BT: Bool[Tensor, "B T"],
+        *,
+        old_logprobs_BT: Float[Tensor, "B T"] | None = None,
+        sampler_logprobs_BT: Float[Tensor, "B T"] | None = None,
+        ref_logprobs_BT: Float[Tensor, "B T"] | None = None,
+        entropies_BT: Float[Tensor, "B T"] | None = None,
+    ) -> LossOutput:
+        """Compute the loss of a whole batch of B completions, each sampled from the prompt that it is trained on.
+
+        ``mask_truncated`` and ``overlong_buffer`` do not apply: set ``mask_BT`` to False at the tokens of truncated
+        completions, and subtract the penalty (`overlong_penalty`) from the rewards.
+
+        Args:
+            logprobs_BT: log-probs of the sampled tokens under the policy being trained, in nats, with gradient (see
+                `token_logprobs`).
+            advantages: one per completion, as from `advantages`, or one per token.
+            mask_BT: True at valid completion tokens; values elsewhere, including NaN, have no effect.
+            old_logprobs_BT: log-probs under the policy that sampled. None: that of ``logprobs_BT`` (ratio 1).
+            sampler_logprobs_BT: log-probs that the engine reported. None: ``old_logprobs_BT``.
+            ref_logprobs_BT: log-probs under the reference policy; needed if ``kl_beta`` is not 0.
+            entropies_BT: entropies of the policy, in nats, with gradient; needed if ``entropy_bonus`` is not 0.
+
+        Raises:
+            ValueError: reference log-probs or entropies are needed and missing, or the settings contain
+                ``entropy_control.target``, which needs a training loop.
+        """
+        settings = self.settings
+        if settings.kl_beta != 0 and ref_logprobs_BT is None:
+            raise ValueError(f"kl_beta={settings.kl_beta:g} needs ref_logprobs_BT, the reference policy's log-probs")
+        if settings.entropy_bonus != 0 and entropies_BT is None:
+            raise ValueError(f"entropy_bonus={settings.entropy_bonus:g} needs entropies_BT, the policy's entropies")
+        if settings.entropy_control.target is not None:
+            raise ValueError(
+                f"entropy_control.target={settings.entropy_control.target:g} changes the bonus from step to step: use "
+                "the training loop (igrpo.train), or set it to None and give entropy_bonus"
+            )
+        old_BT = logprobs_BT.detach() if old_logprobs_BT is None else old_logprobs_BT
+        tensors = LossTensors(
+            logprobs_BT=logprobs_BT,
+            old_logprobs_BT=old_BT,
+            sampler_logprobs_BT=old_BT if sampler_logprobs_BT is None else sampler_logprobs_BT,
+            advantages=advantages,
+            mask_BT=mask_BT,
+            cross_prompt_B=torch.zeros(len(mask_BT), dtype=torch.bool, device=mask_BT.device),
+            ref_logprobs_BT=ref_logprobs_BT,
+            entropies_BT=entropies_BT,
+        )
+        return self(tensors, batch_normaliser(mask_BT), settings.entropy_bonus)
+
+    def advantages(
+        self, rewards_G: Float[Tensor, "*S G"], accepted_G: Bool[Tensor, "*S G"] | None = None
+    ) -> Float[Tensor, "*S G"]:
+        """Return the advantages of groups of G completions, along the last dimension of their rewards.
+
+        Args:
+            rewards_G: rewards, best in float64.
+            accepted_G: with ``advantage.select=best``, True for completions that may be imitated. None: those whose
+                reward is positive.
+
+        Raises:
+            ValueError: see `group_advantages` and `imitation_weights`.
+        """
+        return advantages_of(rewards_G, rewards_G > 0 if accepted_G is None else accepted_G, self.settings.advantage)
 
     def uses_zero_advantages(self, entropy_coefficient: float) -> bool:
         """Return True if a completion with advantage 0 has a gradient, from the KL term or the entropy bonus."""

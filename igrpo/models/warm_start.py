@@ -9,8 +9,7 @@ and better when it sees a draft, so reinforcement learning has something to impr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -26,6 +25,7 @@ from igrpo.models.cache import locked
 from igrpo.models.tiny import TinyShape, build_tiny_model
 from igrpo.models.tiny_tokenizer import EOS, build_tiny_tokenizer, question_text, refinement_text
 from igrpo.seeding import derive_seed
+from igrpo.threads import torch_threads
 from igrpo.types import Question
 
 #: Increased when the recipe changes in a way that its settings do not show; part of a cache entry's name.
@@ -112,7 +112,8 @@ def train_tiny(model: Qwen2ForCausalLM, settings: WarmStart, on_progress: Progre
     )
     tokenizer = build_tiny_tokenizer()
     model.train()
-    with _one_thread(), torch.inference_mode(False), torch.enable_grad():
+    # a second thread gains nothing at this size
+    with torch_threads(1), torch.inference_mode(False), torch.enable_grad():
         for step in range(settings.steps):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate_at(settings, step)
@@ -176,14 +177,3 @@ def target_loss(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, exa
     hidden_BTH = model.model(input_ids=tokens_BT[:, :-1], use_cache=False).last_hidden_state
     logits_BTV = model.lm_head(hidden_BTH[:, prompt_tokens - 1 :])
     return cross_entropy(logits_BTV.flatten(0, 1), tokens_BT[:, prompt_tokens:].flatten())
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Use one torch thread: a second one gains nothing at this size, and costs much on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -70,3 +70,8 @@ def with_relative_folders(report: Report, directory: Path) -> Report:
 
 def _relative(folder: str, start: Path) -> str:
     return Path(os.path.relpath(folder, start.absolute())).as_posix()
+
+
+def default_directory(runs: Sequence[Path]) -> Path:
+    """Return where the report on these runs is written: in the folder if they are one, else ./report."""
+    return runs[0] / "report" if len(runs) == 1 and not runs[0].is_file() else Path("report")  # a file is a bundle

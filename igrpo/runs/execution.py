@@ -33,31 +33,36 @@ def execute(config: RunConfig, run_dir: Path, *, resume: bool, brief: bool = Fal
     """
     if not brief:
         print_facts(resolved_facts(config))
-    with run_log(run_dir), SignalHandlers():
-        try:
-            summary: Mapping[str, Any] | None = _train(config, run_dir, resume=resume)
-        except BaseException as error:
-            ending = Ending.of(error)
-            failed = ending.kind in {"failed", "lost"}
-            level = logging.ERROR if failed else logging.WARNING
-            log.log(level, "%s: %s", ending.kind, ending.reason, extra={FILE_ONLY: True}, exc_info=failed)
-            print(f"igrpo: {_message(ending, config, run_dir)}", file=sys.stderr)
-            if ending.kind == "stopped":
-                raise Terminated(ending.exit_code - 128) from None
-            raise RunError(ending.reason, ending.exit_code) from None
+    try:
+        summary: Mapping[str, Any] | None = attempt(config, run_dir, resume=resume)
+    except BaseException as error:
+        ending = Ending.of(error)
+        print(f"igrpo: {ending_message(ending, config, run_dir)}", file=sys.stderr)
+        if ending.kind == "stopped":
+            raise Terminated(ending.exit_code - 128) from None
+        raise RunError(ending.reason, ending.exit_code) from None
     if summary is not None and not brief:
         links = summary.get("tracking") or {}
         print_summary(summary, run_dir, links.get("ui_command"), links.get("run_link"))
     return summary
 
 
-def _train(config: RunConfig, run_dir: Path, *, resume: bool) -> Mapping[str, Any]:
-    if config.processes > 1:
-        return train_in_processes(config, run_dir, resume=resume)
-    import_training()
-    from igrpo.runs.training_run import train
+def attempt(config: RunConfig, run_dir: Path, *, resume: bool) -> Mapping[str, Any]:
+    """Train in ``run_dir`` with the run's log, and log how it ended. An error is raised as it is."""
+    with run_log(run_dir), SignalHandlers():
+        try:
+            if config.processes > 1:
+                return train_in_processes(config, run_dir, resume=resume)
+            import_training()
+            from igrpo.runs.training_run import train
 
-    return train(config, run_dir, resume=resume)
+            return train(config, run_dir, resume=resume)
+        except BaseException as error:
+            ending = Ending.of(error)
+            failed = ending.kind in {"failed", "lost"}
+            level = logging.ERROR if failed else logging.WARNING
+            log.log(level, "%s: %s", ending.kind, ending.reason, extra={FILE_ONLY: True}, exc_info=failed)
+            raise
 
 
 def import_training() -> None:
@@ -67,7 +72,8 @@ def import_training() -> None:
             import_module("igrpo.runs.training_run")
 
 
-def _message(ending: Ending, config: RunConfig, run_dir: Path) -> str:
+def ending_message(ending: Ending, config: RunConfig, run_dir: Path) -> str:
+    """Return a message about the end of a run that did not finish: the reason, and how to resume it."""
     if ending.kind == "paused":
         return f"paused: {ending.reason}; resume with: {resume_command(run_dir)} {ending.setting}=MORE"
     if ending.kind != "stopped":

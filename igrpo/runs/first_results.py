@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-import igrpo
 from igrpo.assembly import Parts, build_device
 from igrpo.config import RunConfig
 from igrpo.config.facts import evaluated_tokens
@@ -30,6 +29,7 @@ from igrpo.runs.fingerprints import Fingerprints
 from igrpo.runs.versions import versions
 from igrpo.settings.reward import reward_parts
 from igrpo.settings.rollout import LocalRolloutConfig
+from igrpo.shipped import PACKAGE
 
 log = logging.getLogger(__name__)
 
@@ -128,8 +128,7 @@ def _weights_digest(model: Any) -> str:
 
 def _source_digest() -> str:
     """Return a hash of igrpo's own source, which makes the samples and the verdicts."""
-    root = Path(igrpo.__file__).parent
-    files = sorted(root.rglob("*.py"))
+    files = sorted(PACKAGE.rglob("*.py"))
     return hashlib.sha256(
-        "".join(f"{path.relative_to(root)}:{file_print(path)}" for path in files).encode()
+        "".join(f"{path.relative_to(PACKAGE)}:{file_print(path)}" for path in files).encode()
     ).hexdigest()

@@ -8,8 +8,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from igrpo import assembly
 from igrpo.config import RunConfig, config_values
 from igrpo.data.module import QuestionDataModule
@@ -28,6 +26,7 @@ from igrpo.runs.stale import repair_stale_runs
 from igrpo.runs.summary import Summary
 from igrpo.runs.sweep_directory import sweep_of
 from igrpo.runs.tracker import Tracker
+from igrpo.threads import torch_threads
 from igrpo.training.checkpoints import Checkpoint, forget_after, newest_checkpoint
 
 log = logging.getLogger(__name__)
@@ -47,13 +46,16 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool) -> dict[str, Any]:
         NonFiniteError, RewardError, WeightSyncError, DiskFullError: the run was stopped by this error; its data is
             kept.
     """
-    torch.set_num_threads(config.trainer.threads)
-    directory = RunDirectory(run_dir)
+    with torch_threads(config.trainer.threads):
+        return _train(config, RunDirectory(run_dir), resume=resume)
+
+
+def _train(config: RunConfig, directory: RunDirectory, *, resume: bool) -> dict[str, Any]:
     if not is_main():
         today, checkpoint = from_main((date.min, _NO_CHECKPOINT))
         _fit(config, directory, None, checkpoint, today=today, resume=resume)
         return {}
-    repair_stale_runs(config.tracking.uri, [run_dir.parent])
+    repair_stale_runs(config.tracking.uri, [directory.path.parent])
     with run_lifecycle(directory) as run:
         splits = unchanged_splits(config, directory) if resume else None
         directory.save_config(config_values(config))

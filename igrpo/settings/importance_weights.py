@@ -29,7 +29,8 @@ class ImportanceWeightsConfig(Section):
     """Upper bound of a weight. Null: no bound on that side."""
 
 
-_NO_WEIGHTS = ImportanceWeightsConfig(level="none", bound="truncate", low=None, high=None)
+#: All weights are 1.
+NO_WEIGHTS = ImportanceWeightsConfig(level="none", bound="truncate", low=None, high=None)
 
 
 class CrossPromptWeightsConfig(Section):
@@ -71,7 +72,7 @@ class PolicyShapingConfig(Section):
 
     @property
     def weights(self) -> ImportanceWeightsConfig:
-        return _NO_WEIGHTS
+        return NO_WEIGHTS
 
 
 CrossPromptConfig = Annotated[CrossPromptWeightsConfig | PolicyShapingConfig, Field(discriminator="method")]

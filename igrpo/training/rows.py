@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from igrpo.losses import Normaliser, group_advantages, imitation_weights, overlong_penalty
+from igrpo.losses import Normaliser, advantages_of, overlong_penalty
 from igrpo.settings.objective import AdvantageConfig
 from igrpo.types import Rollout, Score, TrainingGroup
 
@@ -94,16 +94,7 @@ def _advantages(group: TrainingGroup, advantage: AdvantageConfig, overlong: Over
     rewards_G = torch.tensor([score.value for score in scores_G], dtype=torch.float64)
     if overlong is not None:
         rewards_G = rewards_G + overlong.penalties(group)
-    if advantage.select == "best":
-        return imitation_weights(rewards_G, torch.tensor([_accepted(score) for score in scores_G]))
-    return group_advantages(
-        rewards_G,
-        baseline=advantage.baseline,
-        scale=advantage.scale,
-        std=advantage.std,
-        std_eps=advantage.std_eps,
-        tolerance=advantage.tolerance,
-    )
+    return advantages_of(rewards_G, torch.tensor([_accepted(score) for score in scores_G]), advantage)
 
 
 def _accepted(score: Score) -> bool:

@@ -1,4 +1,4 @@
-"""Locations of the YAML files: beside the package in a checkout, inside it in a wheel. Does not need Hydra."""
+"""The config groups and their choices, read from the folders of YAML files. Does not need Hydra."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 
 import yaml
 
-PACKAGE = Path(__file__).resolve().parents[2]
+from igrpo.shipped import PACKAGE, shipped
+
+__all__ = ["MOUNTED", "PACKAGE", "Choice", "choices", "defaults", "folders_of_group", "groups", "shipped"]
 
 #: Command at the end of a preset's first comment line (or on the next lines); lists of descriptions leave it out.
 _COMMAND_AT_END = re.compile(r":(\s+`?igrpo .*)?$")
@@ -19,12 +21,6 @@ _END = re.compile(rf"[.?!]$|{_COMMAND_AT_END.pattern}")
 
 #: Top-level folders that serve as config groups, by group name.
 MOUNTED = {"experiment": "experiments", "sweep": "sweeps"}
-
-
-def shipped(folder: str) -> Path:
-    """Return the path of the ``conf``, ``experiments`` or ``sweeps`` folder shipped with the project."""
-    data = PACKAGE / "_data"  # exists only in a wheel
-    return (data if data.is_dir() else PACKAGE.parent) / folder
 
 
 def folders_of_group(group: str) -> list[Path]:
