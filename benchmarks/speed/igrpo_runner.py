@@ -24,9 +24,8 @@ from benchmarks.speed.workload import Case, Lengths, Meter, problems
 from igrpo import assembly
 from igrpo.budget import Budget
 from igrpo.config.composing.composer import Composer
-from igrpo.data.module import QuestionDataModule
 from igrpo.generation.local.decode_batch import DecodeBatch, DecodeRow
-from igrpo.runs.building import build_module, build_parts, build_recorder, build_trainer
+from igrpo.runs.building import build_parts, build_recorder, build_trainer
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.tracker import Tracker
 from igrpo.training.collect import Collector
@@ -141,8 +140,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         # a token that ends a completion is sampled like any other: every row gets its full length
         parts = replace(parts, policy=replace(parts.policy, stop_token_ids=()))
         source = assembly.fitting_source(config, parts.prompts, assembly.read_splits(config))
-        data = QuestionDataModule(source.train, config.seed, config.trainer.questions_per_step, config.trainer.steps)
-        module: Any = build_module(config, parts, source, data)
+        data = assembly.build_data(config, source.train)
+        module: Any = assembly.build_module(config, parts, data, source.development[0])
         module.budget = budget = TimedBudget(meter=meter)
         module.collector = collector = TimedCollector(module.collector, meter)
         tracker = Tracker(directory, tracking_uri=None)

@@ -103,9 +103,8 @@ class Run:
                 interval = "" if found.interval is None else " [{:.1f}, {:.1f}]".format(*_percent(found.interval))
                 before = "" if found.before is None else f"{100 * found.before:.1f} → "
                 rows.append((f"{name} accuracy, %", f"{before}{100 * found.after:.1f}{interval}"))
-        rows.append(
-            ("cost", f"{summary.steps} steps, {summary.samples:,} samples, {sum(summary.seconds.values()):.1f} s")
-        )
+        seconds = sum(summary.seconds.values())
+        rows.append(("cost", f"{summary.steps} steps, {summary.samples:,} samples, {seconds:.1f} s"))
         return rows
 
     @property

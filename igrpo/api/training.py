@@ -61,7 +61,7 @@ def train(
 
 
 def _check_arguments(
-    config: RunConfig | None, directory: object | None, resume: object | None, overrides: Sequence[str]
+    config: object | None, directory: object | None, resume: object | None, overrides: Sequence[str]
 ) -> None:
     problems = []
     if config is None and resume is None:

@@ -16,6 +16,7 @@ from igrpo.assembly.cycle import (
     build_weight_sync_check,
 )
 from igrpo.assembly.lengths import check_lengths, longest_prompt
+from igrpo.assembly.module import build_data, build_module
 from igrpo.assembly.policy import Policy, build_device, build_policy, build_prompts
 from igrpo.assembly.questions import FittingSource, evaluated_questions, fitting_source, read_splits
 from igrpo.assembly.reward import build_reward
@@ -26,12 +27,14 @@ __all__ = [
     "Policy",
     "build_benchmark_evaluator",
     "build_collector",
+    "build_data",
     "build_development_evaluator",
     "build_device",
     "build_dynamic_sampling",
     "build_engine",
     "build_entropy_meter",
     "build_evaluator",
+    "build_module",
     "build_policy",
     "build_prompts",
     "build_reward",

@@ -38,7 +38,7 @@ class _Limits(TypedDict):
     prefix_caching: bool
 
 
-def build_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder, run_dir: Path) -> Engine:
+def build_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder, run_dir: Path = Path()) -> Engine:
     """Build the sampling engine. An engine in another process keeps its files and its log in ``run_dir``."""
     rollout = config.rollout
     if isinstance(rollout, LocalRolloutConfig):
@@ -67,6 +67,11 @@ class Parts:
     engine: Engine
     reward: Reward
     prompts: PromptBuilder
+
+    def close(self) -> None:
+        """Close the engine and the reward: their processes end."""
+        self.engine.close()
+        self.reward.close()
 
 
 def build_dynamic_sampling(config: RunConfig, data: QuestionDataModule) -> DynamicSampling | None:

@@ -44,6 +44,16 @@ class Policy:
     tokenizer: Any
     stop_token_ids: tuple[int, ...]
 
+    @classmethod
+    def of(cls, model: Any, tokenizer: Any) -> Policy:
+        """Return the policy of a Hugging Face causal language model and its tokenizer, with their stop tokens.
+
+        Raises:
+            ValueError: the model has no head that the log-probs can be computed with.
+        """
+        check_head(model)
+        return cls(model, tokenizer, stop_tokens(model, tokenizer))
+
 
 def build_device(trainer: TrainerConfig) -> torch.device:
     """Return the device of this process.
@@ -63,10 +73,13 @@ def build_device(trainer: TrainerConfig) -> torch.device:
     return torch.device("cuda", local_rank())
 
 
-def build_policy(config: RunConfig, console: Console) -> Policy:
+def build_policy(config: RunConfig, console: Console | None = None) -> Policy:
     """Load or create the model, and add LoRA adapters if they are configured.
 
     The tiny model's warm start is trained on the first call and cached.
+
+    Args:
+        console: console that shows the progress of the warm start; None: a new one.
 
     Raises:
         ValueError: there is no such model, or its tokenizer does not support the prompts. The tokenizer is checked
@@ -74,7 +87,7 @@ def build_policy(config: RunConfig, console: Console) -> Policy:
     """
     model = config.model
     if isinstance(model, TinyModelConfig):
-        policy, tokenizer = _tiny(model, config.data, console)
+        policy, tokenizer = _tiny(model, config.data, Console(markup=False) if console is None else console)
     elif isinstance(model, ByteLevelModelConfig):
         policy, tokenizer = _byte_level(model)
     else:

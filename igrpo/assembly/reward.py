@@ -28,7 +28,7 @@ from igrpo.settings.reward import (
 
 def build_reward(
     reward: RewardConfig,
-    incident_dir: Path | None,
+    incident_dir: Path | None = None,
     ledger: Path | None = None,
     *,
     setting: str = "reward",

@@ -20,7 +20,8 @@ _HTML = """\
 {% endfor %}{% for table in tables %}<table>
 <caption>{{ table.title }}</caption>
 <tr>{% for cell in table.head %}<th>{{ cell }}</th>{% endfor %}</tr>
-{% for heading, rows in table.groups %}{% if heading %}<tr><th colspan="{{ table.head | length }}">{{ heading }}</th></tr>
+{% for heading, rows in table.groups %}{% if heading %}
+<tr><th colspan="{{ table.head | length }}">{{ heading }}</th></tr>
 {% endif %}{% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}{% endfor %}</table>
 {% endfor %}{% for note in notes %}<p><small>{{ note }}</small></p>

@@ -13,12 +13,9 @@ from lightning.pytorch.callbacks import LambdaCallback
 
 from igrpo import assembly
 from igrpo.config import RunConfig
-from igrpo.data.module import QuestionDataModule
 from igrpo.distributed import main_first
 from igrpo.evaluation.result import EvaluationResult
-from igrpo.losses import Objective
 from igrpo.metrics.alarms import Alarms
-from igrpo.models.load import reference_copy
 from igrpo.runs.console import get_console
 from igrpo.runs.lifecycle import raise_on_signals
 from igrpo.runs.metrics_file import read_metrics
@@ -34,7 +31,6 @@ from igrpo.training.first_evaluation import report_draft_worth
 from igrpo.training.module import IGRPOModule
 from igrpo.training.profile import ProfileCallback
 from igrpo.training.progress import ProgressCallback
-from igrpo.training.stopping import StoppingRule
 from igrpo.training.strategies import build_strategy
 
 # Lightning's messages about its setup would interrupt the progress bar. Its warnings are kept, except two that do not
@@ -58,24 +54,6 @@ def build_parts(config: RunConfig, directory: RunDirectory, closing: ExitStack, 
     engine = assembly.build_engine(config, policy, prompts, directory.path)
     closing.callback(engine.close)
     return assembly.Parts(policy, engine, reward, prompts)
-
-
-def build_module(
-    config: RunConfig, parts: assembly.Parts, source: assembly.FittingSource, data: QuestionDataModule
-) -> IGRPOModule:
-    """Build the Lightning module, without recorder and alarms."""
-    policy = parts.policy
-    return IGRPOModule(
-        policy.model,
-        reference_copy(policy.model) if config.objective.kl_beta > 0 else None,
-        assembly.build_collector(config, parts, assembly.build_dynamic_sampling(config, data)),
-        objective=Objective(config.objective, config.correction, config.algorithm.transferring),
-        trainer=config.trainer,
-        stopping=StoppingRule(config.trainer.steps, config.budget),
-        pad_id=policy.tokenizer.pad_token_id,
-        entropies=assembly.build_entropy_meter(config, parts),
-        weight_sync_check=assembly.build_weight_sync_check(config, parts, source.development[0]),
-    )
 
 
 def build_recorder(config: RunConfig, directory: RunDirectory, tracker: Tracker, module: IGRPOModule) -> RunRecorder:

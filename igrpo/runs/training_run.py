@@ -10,10 +10,9 @@ from typing import Any
 
 from igrpo import assembly
 from igrpo.config import RunConfig, config_values
-from igrpo.data.module import QuestionDataModule
 from igrpo.distributed import from_main, is_main
 from igrpo.files import write_json_atomic
-from igrpo.runs.building import build_callbacks, build_module, build_parts, build_recorder, build_trainer
+from igrpo.runs.building import build_callbacks, build_parts, build_recorder, build_trainer
 from igrpo.runs.console import get_console
 from igrpo.runs.fingerprinting import Splits, record_fingerprints, unchanged_splits
 from igrpo.runs.fingerprints import run_date
@@ -110,8 +109,8 @@ def _fit(
             first = first_results(config, parts, kept)
         if source.decontamination is not None and is_main():
             write_json_atomic(directory.path / "decontamination.json", source.decontamination.as_dict())
-        data = QuestionDataModule(source.train, config.seed, config.trainer.questions_per_step, config.trainer.steps)
-        module = build_module(config, parts, source, data)
+        data = assembly.build_data(config, source.train)
+        module = assembly.build_module(config, parts, data, source.development[0])
         recorder = None if tracker is None else build_recorder(config, directory, tracker, module)
         if checkpoint is not None:
             data.start_step = checkpoint.step

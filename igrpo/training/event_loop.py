@@ -7,7 +7,10 @@ import contextvars
 import selectors
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
+
+import torch
 
 from igrpo.phases import measured, phase
 
@@ -24,9 +27,33 @@ def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
     except RuntimeError:
         with asyncio.Runner(loop_factory=_measured_loop if measured() else None) as runner:
             return runner.run(coroutine)
-    context = contextvars.copy_context()
+    return _run_in_thread(coroutine)
+
+
+def _run_in_thread(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in another thread, with this thread's context and autocast. Ctrl-C cancels it."""
+    casts = [
+        torch.autocast(device, torch.get_autocast_dtype(device))
+        for device in ("cpu", "cuda")
+        if torch.is_autocast_enabled(device)
+    ]
+    runner = asyncio.Runner(loop_factory=_measured_loop if measured() else None)
+
+    def run() -> T:
+        with ExitStack() as entered:
+            for cast in casts:
+                entered.enter_context(cast)
+            return entered.enter_context(runner).run(coroutine)
+
     with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(context.run, asyncio.run, coroutine).result()
+        done = thread.submit(contextvars.copy_context().run, run)
+        try:
+            return done.result()
+        except KeyboardInterrupt:
+            with suppress(RuntimeError):  # the loop is closed: the coroutine has just ended
+                loop = runner.get_loop()
+                loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
+            raise
 
 
 def _measured_loop() -> asyncio.AbstractEventLoop:

@@ -19,6 +19,7 @@ from igrpo.models.flops import model_shape
 from igrpo.models.lean_layers import LeanLayers
 from igrpo.phases import phase
 from igrpo.settings.trainer import TrainerConfig
+from igrpo.threads import torch_threads
 from igrpo.training.checkpoint_content import PlainState, check_names, trained_tensors
 from igrpo.training.collect import Collector
 from igrpo.training.dynamic_sampling import gather_rollouts
@@ -111,8 +112,14 @@ class IGRPOModule(lightning.LightningModule):
         return self._stopping.is_last(self.rollout_step, self.budget.metrics())
 
     def training_step(self, batch: tuple[int, Sequence[Question]], batch_index: int) -> None:
-        """Sample, score and refine; update the policy; send the new weights to the engine; log metrics."""
-        done, questions_S = batch
+        """Sample, score and refine; update the policy; send the new weights to the engine; log metrics.
+
+        Meanwhile torch has ``trainer.threads`` threads, also in a notebook that never set their number.
+        """
+        with torch_threads(self._trainer_config.threads):
+            self._cycle(*batch)
+
+    def _cycle(self, done: int, questions_S: Sequence[Question]) -> None:
         step, before = done + 1, self.budget.counts()
         forget_measures(self.collector.reward)
         mine_S = self._collect(step, distributed.share(questions_S))
@@ -229,7 +236,7 @@ class IGRPOModule(lightning.LightningModule):
         self.policy.eval()
         if self._trainer_config.activation_checkpointing:
             checkpoint_activations(self.policy)
-        with self.trainer.precision_plugin.forward_context():
+        with self.trainer.precision_plugin.forward_context(), torch_threads(self._trainer_config.threads):
             self._sync_weights(self.rollout_step, exact=True)
 
     def on_train_start(self) -> None:
