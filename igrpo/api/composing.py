@@ -20,13 +20,16 @@ def compose(experiment: str | None = None, overrides: Sequence[str] = ()) -> Run
     Raises:
         ConfigError: lists every problem found, or the settings are those of several runs (see `grid`).
     """
+    from hydra.core.hydra_config import HydraConfig
+
     from igrpo.config.composing.composer import Composer
 
     lines = _lines(experiment, overrides)
     with Composer("train") as composer:
-        if composer.has_grid(lines):
+        config = composer.check_run(lines).config
+        if HydraConfig.get().sweeper.get("params"):
             raise ConfigError([f"{' '.join(lines)}: these are the settings of several runs; use igrpo.grid"])
-        return composer.check_run(lines).config
+    return config
 
 
 def grid(experiment: str | None = None, overrides: Sequence[str] = ()) -> list[RunConfig]:
