@@ -62,3 +62,9 @@ def write_text_atomic(target: Path, text: str) -> None:
 def write_json_atomic(target: Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically. NaN and infinity raise a ValueError: they are not valid JSON."""
     write_text_atomic(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def shown_path(path: Path) -> str:
+    """Return a path for people: relative to the working directory if it is below that."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

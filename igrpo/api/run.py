@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igrpo.config import RunConfig, read_config
+from igrpo.files import shown_path
 from igrpo.runs.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -83,17 +84,19 @@ class Run:
     def __repr__(self) -> str:
         accuracy = self.accuracy
         measured = "" if accuracy is None else f", accuracy={accuracy:.3f}"
-        return f"Run({str(self.directory)!r}, condition={self.config.condition!r}, seed={self.config.seed}{measured})"
+        label = f"condition={self.config.condition!r}, seed={self.config.seed}"
+        return f"Run({shown_path(self.directory)!r}, {label}{measured})"
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in self._rows())
+        head = "<tr><th style='text-align: left'>"
+        rows = "".join(f"{head}{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in self._rows())
         return f"<table>{rows}</table>"
 
     def _rows(self) -> list[tuple[str, str]]:
         rows = [
             ("run", self.config.run_name),
             ("condition", f"{self.config.condition}, seed {self.config.seed}"),
-            ("directory", str(self.directory)),
+            ("directory", shown_path(self.directory)),
         ]
         if not self._files.summary.exists():
             return rows

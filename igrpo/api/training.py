@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -102,8 +103,11 @@ def _trained(config: RunConfig, path: Path, *, resume: bool, quiet: bool) -> Run
 
     with _quiet(quiet):
         print_facts(resolved_facts(config))
+        warnings.filterwarnings("ignore", message="IProgress not found")  # of tqdm in a notebook: igrpo has no such bar
+        frozen = gc.get_freeze_count()
         import_training()
-        gc.unfreeze()  # imports for the command line freeze all objects; those of the caller are not theirs to freeze
+        if not frozen:  # imports for the command line freeze all objects, also those of the caller
+            gc.unfreeze()
         try:
             summary = attempt(config, path, resume=resume)
         except BaseException as error:

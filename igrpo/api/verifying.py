@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from igrpo.types import Outcome, Question
 
 if TYPE_CHECKING:
     from igrpo.rewards.math.verifier import MathVerifier
+
+
+_QUESTION_ID: Final = "igrpo.verify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ def verify(gold: str, text: str, problem: str | None = None, **settings: Any) ->
         ValueError: a setting is out of its range.
         VerifierStartError: the worker process does not start.
     """
-    question = Question("igrpo.verify", problem or "", gold)
+    question = Question(_QUESTION_ID, problem or "", gold)
     hashable = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
     (score,) = _verifier(**hashable).score_sync(question, [text])
     return Verdict(score.outcome, score.answer)
@@ -63,6 +67,12 @@ def verify(gold: str, text: str, problem: str | None = None, **settings: Any) ->
 @cache
 def _verifier(**settings: Any) -> MathVerifier:
     """Return the verifier with these settings. Its worker ends with this process."""
-    from igrpo.rewards.math.verifier import MathVerifier
+    from igrpo.rewards.math import verifier
 
-    return MathVerifier(**{"workers": 1, **settings})
+    verifier.logger.addFilter(_is_of_a_run)
+    return verifier.MathVerifier(**{"workers": 1, **settings})
+
+
+def _is_of_a_run(record: logging.LogRecord) -> bool:
+    """Keep warnings about questions of a run only: here the caller gets the verdict itself."""
+    return not isinstance(record.args, tuple) or _QUESTION_ID not in record.args

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from igrpo.files import shown_path
 from igrpo.report.compare import Pairs, build_report
 from igrpo.report.model import Report
 from igrpo.report.runs import find_runs
@@ -29,7 +30,7 @@ _HTML = """\
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class WrittenReport:
     """A report that was written to a directory. A notebook shows its verdicts and its tables.
 
@@ -39,7 +40,7 @@ class WrittenReport:
     """
 
     directory: Path
-    numbers: Report = field(repr=False)
+    numbers: Report
 
     @property
     def page(self) -> Path:
@@ -61,6 +62,9 @@ class WrittenReport:
         """The result of each comparison of single-shot accuracy, in words; empty with one condition."""
         return tuple(sentence(comparison.verdict) for comparison in headline(self.numbers))
 
+    def __repr__(self) -> str:
+        return f"WrittenReport({shown_path(self.directory)!r}, conditions={self.conditions})"
+
     def __str__(self) -> str:
         return "\n".join([self.numbers.title, *self.verdicts, *(f"note: {note}" for note in self.numbers.notes)])
 
@@ -78,7 +82,7 @@ class WrittenReport:
                 verdicts=self.verdicts,
                 tables=[*results(report), *comparisons(report)[:1]],
                 notes=report.notes,
-                page=str(self.page),
+                page=shown_path(self.page),
             )
         )
 

@@ -29,10 +29,11 @@ def test_a_repeated_problem_is_no_answer() -> None:
     assert not igrpo.verify("40", r"\boxed{4 * 10}", problem="What is 4 * 10?")
 
 
-def test_a_bomb_has_no_verdict_and_does_no_harm() -> None:
+def test_a_bomb_has_no_verdict_and_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
     bomb = igrpo.verify("9", r"\boxed{9^{9^{9^{9}}}}")
     assert not bomb
     assert (bomb.outcome, bomb.right) == ("refused", None)
+    assert not caplog.records
     assert igrpo.verify("1", "\x00\ud800 {{{ $\\boxed{").outcome in {"unparsable", "wrong"}
 
 

@@ -10,6 +10,7 @@ import torch
 
 from igrpo.generation.local.engine import LocalEngine
 from igrpo.models.load import reference_copy
+from igrpo.training.collect import Collector
 from igrpo.training.module import IGRPOModule
 from igrpo.training.update import NonFiniteError
 from igrpo.types import Completion
@@ -78,6 +79,27 @@ def test_each_step_samples_from_the_weights_of_the_step_before(algorithm: str, t
         for step, rollouts in kept(module).steps.items()
     }
     assert versions == {1: {0}, 2: {1}, 3: {2}}
+
+
+def test_a_step_has_the_threads_of_the_settings_and_gives_them_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    collect = Collector.collect
+
+    def watched(self: Collector, *arguments: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        return collect(self, *arguments)
+
+    monkeypatch.setattr(Collector, "collect", watched)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        fit(make(threads=2), 2, tmp_path)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [2, 2]
 
 
 def test_several_updates_move_the_ratio(tmp_path: Path) -> None:
