@@ -44,9 +44,8 @@ def test_a_report_is_written_and_shown(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_one_folder_has_its_report_inside(tmp_path: Path) -> None:
     runs(tmp_path / "sweep")
-    assert igrpo.report(tmp_path / "sweep").directory == tmp_path / "sweep" / "report"
-    there = igrpo.report(str(tmp_path / "sweep"), directory=tmp_path / "there", title="<b>mine</b>", pairs="all")
-    assert there.page == tmp_path / "there" / "report.html"
+    there = igrpo.report(str(tmp_path / "sweep"), title="<b>mine</b>", pairs="all")
+    assert there.page == tmp_path / "sweep" / "report" / "report.html"
     assert "&lt;b&gt;mine" in there._repr_html_()
     assert "<b>mine" not in there._repr_html_()
 
