@@ -59,7 +59,7 @@ def parser() -> Parser:
     add("--every", type=number(positive=True), metavar="SECONDS", help="time between updates of --watch (default: 10)")
     add("--mlflow", metavar="FILTER", help="add runs from MLflow, by a filter in its language; '' for all")
     add("--uri", metavar="URI", help="MLflow's address (default: $MLFLOW_TRACKING_URI, else ./mlflow.db)")
-    add("--experiment", metavar="NAME", help="MLflow experiment (default: $MLFLOW_EXPERIMENT_NAME, else igrpo)")
+    add("--experiment", metavar="NAME", help="MLflow experiment (default: $MLFLOW_EXPERIMENT_NAME, else all)")
     return made
 
 

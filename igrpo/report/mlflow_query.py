@@ -19,7 +19,8 @@ from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.summary import read_summary
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
+    from mlflow.store.entities import PagedList
     from mlflow.tracking import MlflowClient
 
 #: Tag that only runs of igrpo have: their folder on the machine where they ran.
@@ -29,8 +30,8 @@ DIRECTORY_TAG = "igrpo.run_directory"
 EVALUATIONS = "evaluations"
 
 
-def runs_from_mlflow(tracking_uri: str, experiment: str, filter_string: str) -> list[LoadedRun]:
-    """Load the runs of igrpo in an MLflow experiment, oldest first.
+def runs_from_mlflow(tracking_uri: str, experiment: str | None, filter_string: str) -> list[LoadedRun]:
+    """Load the runs of igrpo in an MLflow experiment (None: in all of them), oldest first.
 
     A run whose folder is on this machine is read from there. For other runs MLflow has the measurements, the settings,
     the summary and the evaluations of the test split. If one of these is missing, it becomes the run's ``problem``.
@@ -53,23 +54,27 @@ def runs_from_mlflow(tracking_uri: str, experiment: str, filter_string: str) -> 
     ours = [run for run in found if DIRECTORY_TAG in run.data.tags and run.data.tags.get("igrpo.kind") != "sweep"]
     if not ours:
         foreign = f"; {len(found)} others there were not made by igrpo" if found else ""
-        raise ValueError(f"--mlflow {filter_string!r}: no run of igrpo in experiment {experiment!r}{foreign}")
+        where = "any experiment" if experiment is None else f"experiment {experiment!r}"
+        raise ValueError(f"--mlflow {filter_string!r}: no run of igrpo in {where}{foreign}")
     return [_load(client, run, tracking_uri) for run in ours]
 
 
-def _search(client: MlflowClient, experiment: str, filter_string: str) -> list[Run]:
+def _search(client: MlflowClient, experiment: str | None, filter_string: str) -> list[Run]:
     from mlflow.exceptions import MlflowException
 
     try:
-        known = client.get_experiment_by_name(experiment)
-        if known is None:
-            names = ", ".join(one.name for one in client.search_experiments())
-            raise ValueError(f"--experiment {experiment}: there is no such experiment; there are {names}")
-        ids, order = [known.experiment_id], ["start_time"]
+        known = {one.name: one.experiment_id for one in all_pages(lambda token: _experiments(client, token))}
+        if experiment is not None and experiment not in known:
+            raise ValueError(f"--experiment {experiment}: there is no such experiment; there are {', '.join(known)}")
+        ids, order = list(known.values()) if experiment is None else [known[experiment]], ["start_time"]
         pages = all_pages(lambda token: client.search_runs(ids, filter_string, order_by=order, page_token=token))
         return list(pages)
     except MlflowException as error:
         raise ValueError(f"--mlflow {filter_string!r}: MLflow says: {error.message}") from None
+
+
+def _experiments(client: MlflowClient, token: str | None) -> PagedList[Experiment]:
+    return client.search_experiments(page_token=token)
 
 
 def _load(client: MlflowClient, run: Run, tracking_uri: str) -> LoadedRun:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
@@ -24,9 +22,9 @@ def default_tracking_uri(folder: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.absolute() / 'mlflow.db'}"
 
 
-def default_experiment() -> str:
-    """Return MLFLOW_EXPERIMENT_NAME if it is set, else ``igrpo``."""
-    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "igrpo"
+def default_experiment() -> str | None:
+    """Return MLFLOW_EXPERIMENT_NAME; None if it is not set. (A run's experiment is then that of its data.)"""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or None
 
 
 def is_server(uri: str) -> bool:
@@ -81,20 +79,10 @@ def run_link(base: str, experiment_id: str, run_id: str) -> str:
     return f"{base.rstrip('/')}/#/experiments/{quote(experiment_id)}/runs/{quote(run_id)}{_QUERY}"
 
 
-def compare_link(base: str, experiment_ids: Sequence[str], run_ids: Sequence[str]) -> str:
-    """Return the link to a side-by-side comparison of runs: parameters, last metrics, parallel coordinates.
+def view_link(base: str, experiment_id: str, view: str, *, charts: bool) -> str:
+    """Return the link to the runs page in a stored view (see ``compare_view.store_compare_view``).
 
-    The link cannot select the plotted metric: MLflow chooses one, and the page has a menu for the others.
+    ``charts``: its charts beside the list of runs, else the table of runs.
     """
-    runs = {"runs": _json(run_ids), "experiments": _json(experiment_ids)}
-    return f"{base.rstrip('/')}/#/compare-runs?{urlencode(runs | _MODE)}"
-
-
-def grouped_runs_link(base: str, experiment_id: str, view: str) -> str:
-    """Return the link to the runs page and its charts in a stored view (see ``compare_view.store_compare_view``)."""
-    query = _MODE | {"compareRunsMode": "CHART", "viewStateShareKey": view}
+    query = _MODE | {"compareRunsMode": "CHART" if charts else "TABLE", "viewStateShareKey": view}
     return f"{base.rstrip('/')}/#/experiments/{quote(experiment_id)}/runs?{urlencode(query)}"
-
-
-def _json(values: Sequence[str]) -> str:
-    return json.dumps(list(values), separators=(",", ":"))

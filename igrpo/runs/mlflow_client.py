@@ -19,6 +19,7 @@ from uuid import uuid4
 from filelock import FileLock
 
 from igrpo.lazy_imports import collection_paused
+from igrpo.runs.headline import headline_metrics
 from igrpo.runs.links import is_server, sqlite_path
 from igrpo.runs.strict_json import compact_json
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 #: Tag with a name chosen before the run is created. It finds the run again if the server's response is lost.
 _OPENING_TAG = "igrpo.opening"
+
+#: MLflow's tag with a run's description, in Markdown.
+NOTE_TAG = "mlflow.note.content"
 
 #: MLflow's tag that makes its UI show a file as a table, and the artifact folder of the tables.
 _TABLES_TAG = "mlflow.loggedArtifacts"
@@ -113,13 +117,13 @@ class MlflowRun:
         self.client, self.run_id, self.experiment_id = client, run_id, experiment_id
 
     def log_points(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Log lines of metrics.jsonl. MLflow drops a point that it already has."""
+        """Log lines of metrics.jsonl, with their headline metrics. MLflow drops a point that it already has."""
         from mlflow.entities import Metric
 
         points = [
             Metric(name, float(value), milliseconds(line), line["step"])
             for line in lines
-            for name, value in line.items()
+            for name, value in (headline_metrics(line) | dict(line)).items()
             if name not in {"step", "time"}
         ]
         for start in range(0, len(points), _POINTS_PER_REQUEST):
@@ -134,6 +138,12 @@ class MlflowRun:
         from mlflow.entities import RunTag
 
         self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+
+    def describe(self, text: str, addition: str = "") -> None:
+        """Write the run's description: ``text`` and ``addition``. One that a user has written is kept."""
+        note = self.client.get_run(self.run_id).data.tags.get(NOTE_TAG, "")
+        if note.startswith(text) or not note:
+            self.set_tags({NOTE_TAG: f"{text}\n\n{addition}".rstrip()})
 
     def log_params(self, params: Mapping[str, str]) -> None:
         """Log the parameters that the run does not have yet: MLflow refuses to change one."""

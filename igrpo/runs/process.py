@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,10 @@ import psutil
 
 #: Start times of the same process, read at different moments, may differ because of clock corrections.
 _TOLERANCE_S = 2.0
+
+
+#: Tag of an MLflow run with the process that works on it, as JSON.
+PROCESS_TAG = "igrpo.process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,9 @@ class ProcessMark:
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> ProcessMark | None:
         """Return the process that works on an MLflow run, from the run's tags; None if igrpo did not create the run."""
-        if not {"igrpo.host", "igrpo.pid", "igrpo.pid_started"} <= tags.keys():
+        if PROCESS_TAG in tags:
+            return cls(**json.loads(tags[PROCESS_TAG]))
+        if not {"igrpo.host", "igrpo.pid", "igrpo.pid_started"} <= tags.keys():  # those of older versions of igrpo
             return None
         return cls(
             tags["igrpo.host"],
@@ -47,12 +54,7 @@ class ProcessMark:
 
     def as_tags(self) -> dict[str, str]:
         """Return MLflow tags; the inverse of ``from_tags``."""
-        return {
-            "igrpo.host": self.host,
-            "igrpo.pid": str(self.pid),
-            "igrpo.pid_started": repr(self.started),
-            "igrpo.pid_namespace": self.pid_namespace,
-        }
+        return {PROCESS_TAG: json.dumps(asdict(self))}
 
     def is_here(self) -> bool:
         """True if this host can check whether the process is alive."""

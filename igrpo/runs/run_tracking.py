@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import getpass
+import shlex
+from collections.abc import Sequence
+from contextlib import suppress
+
 from igrpo.config import RunConfig
+from igrpo.runs.description import data_label, model_label
 from igrpo.runs.links import is_server, run_link, sqlite_path, ui_address, ui_command
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.tracker import Tracker
+from igrpo.runs.versions import git_commit
 
 
 def run_tags(config: RunConfig) -> dict[str, str]:
-    """Return the tags by which runs are grouped in MLflow."""
+    """Return the tags by which runs are found and grouped in MLflow, in the order of its page.
+
+    (Everything that igrpo itself reads has the prefix ``igrpo.``.)
+    """
     return {
         "condition": config.condition,
+        "seed": str(config.seed),
         "algorithm": config.algorithm.name,
         "objective": config.objective.name,
-        "seed": str(config.seed),
+        "model": model_label(config),
+        "data": data_label(config),
     }
+
+
+def origin_tags(command: Sequence[str]) -> dict[str, str]:
+    """Return MLflow's own tags for the user, the command line and the commit of the code."""
+    tags = {"mlflow.source.name": shlex.join(["igrpo", *command[1:]]), "mlflow.source.type": "LOCAL"}
+    with suppress(OSError, KeyError, ImportError):  # a user without an entry, as in some containers
+        tags["mlflow.user"] = getpass.getuser()
+    commit = git_commit()
+    return tags if commit is None else tags | {"mlflow.source.git.commit": commit.removesuffix("-dirty")}
 
 
 def tracking_uri(config: RunConfig, directory: RunDirectory, *, resume: bool) -> str | None:

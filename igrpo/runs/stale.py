@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
@@ -113,7 +112,7 @@ def _dead_in_database(database: Path) -> list[str]:
 
 
 def _dead_on_server(client: MlflowClient) -> list[str]:
-    running = f"attributes.status = 'RUNNING' AND tags.`igrpo.host` = '{socket.gethostname()}'"
+    running = "attributes.status = 'RUNNING'"
     experiments = all_pages(lambda token: client.search_experiments(page_token=token))
     ids = [experiment.experiment_id for experiment in experiments]
     runs = all_pages(lambda token: client.search_runs(ids, running, page_token=token))

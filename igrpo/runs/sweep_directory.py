@@ -77,6 +77,10 @@ class SweepRecord(_Record):
     mlflow_experiment_id: str | None = None
     mlflow_run_id: str | None = None
 
+    def title(self, path: Path) -> str:
+        """Name of the sweep with the name of its folder ``path``, which tells it from other sweeps of that name."""
+        return f"{self.name} {path.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class CellState:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from igrpo.runs.headline import settings_first
 from igrpo.runs.links import absolute_tracking_uri
 from igrpo.runs.metrics_file import MetricsFile
 from igrpo.runs.mlflow_client import TABLES, MlflowRun, RunTarget
+from igrpo.runs.mlflow_datasets import DatasetInput, log_datasets
 from igrpo.runs.mlflow_sync import MlflowSync
 from igrpo.runs.naming import short_params
 from igrpo.runs.params import flatten_params
@@ -104,8 +106,8 @@ class Tracker:
 
     def log_params(self, config: Mapping[str, Any]) -> None:
         """Log a nested config and the swept settings as MLflow parameters. Existing parameters are not changed."""
-        params = flatten_params(config)
-        params = flatten_params(short_params(self._swept)) | params  # the same name has the same value in both
+        swept = flatten_params(short_params(self._swept))
+        params = settings_first(swept | flatten_params(config), swept)  # the same name has the same value in both
         if self._sync is not None:
             self._sync.put("the parameters", lambda run: run.log_params(params))
 
@@ -114,6 +116,16 @@ class Tracker:
         copy = dict(tags)
         if self._sync is not None:
             self._sync.put(f"the tags {', '.join(copy)}", lambda run: run.set_tags(copy))
+
+    def describe(self, text: str, addition: str = "") -> None:
+        """Write the description of the MLflow run; see ``MlflowRun.describe``."""
+        if self._sync is not None:
+            self._sync.put("the description", lambda run: run.describe(text, addition))
+
+    def log_datasets(self, datasets: Sequence[DatasetInput]) -> None:
+        """Log the data sets that the run reads as inputs of the MLflow run."""
+        if self._sync is not None:
+            self._sync.put("the data sets", lambda run: log_datasets(run, datasets))
 
     def close(self, status: RunStatus) -> None:
         """Send what is left and set the MLflow run's status."""

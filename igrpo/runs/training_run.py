@@ -14,13 +14,15 @@ from igrpo.distributed import from_main, is_main
 from igrpo.files import write_json_atomic
 from igrpo.runs.building import build_callbacks, build_parts, build_recorder, build_trainer
 from igrpo.runs.console import get_console
+from igrpo.runs.description import describe, describe_result, told_name
 from igrpo.runs.fingerprinting import Splits, record_fingerprints, unchanged_splits
 from igrpo.runs.fingerprints import run_date
 from igrpo.runs.first_results import first_results
 from igrpo.runs.lifecycle import RunLifecycle, run_lifecycle
+from igrpo.runs.mlflow_datasets import dataset_inputs
 from igrpo.runs.recorder import RunRecorder
 from igrpo.runs.run_directory import RunDirectory
-from igrpo.runs.run_tracking import mlflow_links, run_tags, tracking_uri
+from igrpo.runs.run_tracking import mlflow_links, origin_tags, run_tags, tracking_uri
 from igrpo.runs.stale import repair_stale_runs
 from igrpo.runs.summary import Summary
 from igrpo.runs.sweep_directory import sweep_of
@@ -66,24 +68,32 @@ def _train(config: RunConfig, directory: RunDirectory, *, resume: bool) -> dict[
         today, checkpoint = from_main((run_date(directory), checkpoint))
         summary = _fit(config, directory, tracker, checkpoint, today=today, resume=resume, splits=splits)
         assert summary is not None
+        tracker.describe(_description(config, directory), describe_result(summary))
         log.info("finished: %s", summary.model_dump_json(exclude={"versions"}))
     return summary.model_dump(mode="json") | {"tracking": mlflow_links(tracker)}
 
 
 def _tracker(config: RunConfig, run: RunLifecycle, checkpoint: Checkpoint | None, *, resume: bool) -> Tracker:
     sweep, cell = sweep_of(run.directory.path) or (None, None)
+    command = run.directory.read_record().command
     tracker = Tracker(
         run.directory,
         tracking_uri=tracking_uri(config, run.directory, resume=resume),
         experiment=config.tracking.experiment,
-        run_name=config.run_name if cell is None else cell.name,
-        tags=run_tags(config),
+        run_name=told_name(config, command) if cell is None else cell.name,
+        tags=run_tags(config) | origin_tags(command),
         swept={} if cell is None else cell.swept,
         parent_run_id=None if sweep is None else sweep.mlflow_run_id,
         resume_step=None if not resume else _last_kept_step(checkpoint),
     )
     run.on_end(tracker.close)
+    tracker.describe(_description(config, run.directory))
     return tracker
+
+
+def _description(config: RunConfig, directory: RunDirectory) -> str:
+    sweep = sweep_of(directory.path)
+    return describe(config, None if sweep is None else sweep[0].title(directory.path.parent))
 
 
 def _fit(
@@ -105,7 +115,7 @@ def _fit(
         if tracker is not None:
             step = checkpoint.step if checkpoint is not None else 0 if resume else None
             kept = record_fingerprints(config, directory, parts, splits, step)
-            tracker.set_tags({f"igrpo.fingerprint.{part}": text for part, text in kept.short().items()})
+            tracker.log_datasets(dataset_inputs(config, kept.questions))
             first = first_results(config, parts, kept)
         if source.decontamination is not None and is_main():
             write_json_atomic(directory.path / "decontamination.json", source.decontamination.as_dict())

@@ -12,7 +12,8 @@ from igrpo.runs.mlflow_sync import MlflowSync
 from igrpo.runs.params import flatten_params
 from igrpo.runs.process import ProcessMark
 from igrpo.runs.run_directory import RunStatus
-from igrpo.runs.sweep_directory import SweepDirectory
+from igrpo.runs.run_tracking import origin_tags
+from igrpo.runs.sweep_directory import SweepDirectory, SweepRecord
 
 #: Folder of the report in the sweep's directory, and among its artifacts in MLflow.
 REPORT_FOLDER = "report"
@@ -36,9 +37,11 @@ def open_parent(sweep: SweepDirectory) -> Iterator[MlflowSync | None]:
     target = RunTarget(
         tracking_uri=absolute_tracking_uri(record.tracking_uri, Path.cwd()),
         experiment=record.experiment,
-        run_name=f"{record.name} {sweep.path.name}",
+        run_name=record.title(sweep.path),
         run_id=record.mlflow_run_id,
-        tags={"igrpo.kind": "sweep", "igrpo.run_directory": str(sweep)} | ProcessMark.current().as_tags(),
+        tags=origin_tags(record.command)
+        | {"igrpo.kind": "sweep", "igrpo.run_directory": str(sweep)}
+        | ProcessMark.current().as_tags(),
     )
     parent = MlflowSync(
         target,
@@ -53,6 +56,7 @@ def open_parent(sweep: SweepDirectory) -> Iterator[MlflowSync | None]:
         "overrides": " ".join(record.overrides),
         **({} if record.is_search else {"runs": str(len(record.cells))}),
     }
+    parent.put("the description", lambda run: run.describe(describe_sweep(record)))
     parent.put("the parameters", lambda run: run.log_params(flatten_params(params)))
     parent.start(_CONNECT_TIMEOUT_S)
     status: RunStatus = "FAILED"
@@ -64,6 +68,14 @@ def open_parent(sweep: SweepDirectory) -> Iterator[MlflowSync | None]:
         raise
     finally:
         parent.close(status, CLOSE_TIMEOUT_S)
+
+
+def describe_sweep(record: SweepRecord) -> str:
+    """Return a sentence that says what the sweep is, for its run in MLflow."""
+    name = "" if record.name == "sweep" else f" {record.name}"
+    what = "Search" if record.is_search else "Sweep"
+    runs = "" if record.is_search else f"{len(record.cells)} runs "
+    return f"{what}{name}: {runs}over {', '.join(record.swept_keys)}."
 
 
 def _report_files(sweep: Path) -> Iterator[tuple[Path, str]]:

@@ -11,14 +11,16 @@ from typing import Any
 
 from rich.text import Text
 
+from igrpo.config import read_config
 from igrpo.files import write_text_atomic
 from igrpo.runs.console import get_console
-from igrpo.runs.links import compare_link, is_server, ui_address, ui_command
+from igrpo.runs.links import is_server, ui_address, ui_command
 from igrpo.runs.mlflow_sync import MlflowSync
+from igrpo.runs.naming import short_params
 from igrpo.runs.printing import print_sweep
-from igrpo.runs.sweep_directory import SweepDirectory, SweepRecord, find_record
-from igrpo.sweeps.compare_view import compare_view_link, store_compare_view
-from igrpo.sweeps.mlflow_parent import REPORT_FOLDER
+from igrpo.runs.sweep_directory import SweepDirectory, SweepRecord
+from igrpo.sweeps.compare_view import PAGE, CompareView, store_compare_view
+from igrpo.sweeps.mlflow_parent import REPORT_FOLDER, describe_sweep
 
 #: Tag by which the curves are grouped; by default it is the algorithm.
 _GROUP_BY = "condition"
@@ -95,21 +97,37 @@ def _table(sweep: SweepDirectory, record: SweepRecord) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
+def compare_view(sweep: SweepDirectory, record: SweepRecord, parent_run_id: str) -> CompareView:
+    """Return the view of a sweep's runs in MLflow: grouped by condition, the swept settings as first columns."""
+    configs = [config for cell in record.cells if (config := sweep.run_directory(cell).config).is_file()]
+    swept = short_params(dict.fromkeys(record.swept_keys, ""))
+    return CompareView(
+        name=record.title(sweep.path),
+        parent_run_id=parent_run_id,
+        runs=len(record.cells),
+        settings=[_GROUP_BY, *(name for name in swept if name not in {_GROUP_BY, "seed"}), "seed"],
+        group_by=_GROUP_BY,
+        groups=sorted({read_config(config).condition for config in configs}),
+    )
+
+
 def _print_links(sweep: SweepDirectory, record: SweepRecord, parent: MlflowSync) -> None:
-    """Print links to pages that compare the runs: side by side, and as curves grouped by condition."""
+    """Print links to pages that compare the runs: curves of each condition, and a table."""
     uri, run = record.tracking_uri, parent.run
     if run is None or uri is None:
         return
-    base = ui_address(uri)
-    view = (base, run.experiment_id, run.run_id)
-    parent.put("the view of its curves", lambda run: store_compare_view(run.client, *view, group_by=_GROUP_BY))
-    records = [find_record(sweep.run_directory(cell)) for cell in record.cells]
-    ids = [found.mlflow_run_id for found in records if found is not None and found.mlflow_run_id is not None]
-    links = {
-        "curves by group    ": compare_view_link(*view, group_by=_GROUP_BY),
-        "runs side by side  ": compare_link(base, [run.experiment_id], ids),
-    }
+    base, view = ui_address(uri), compare_view(sweep, record, run.run_id)
+    parent.put("the view of its runs", lambda run: store_compare_view(run.client, run.experiment_id, view))
+    pages = {"curves by group": True, "table of runs": False}
+    here = {name: view.link("", run.experiment_id, charts=charts) for name, charts in pages.items()}
+    text = ", ".join(f"[{name}]({link})" for name, link in here.items())
+    parent.put("the description", lambda run: run.describe(describe_sweep(record), text))
+    links = {f"{name:<19}": f"{base.rstrip('/')}{link}" for name, link in here.items()}
     if not is_server(uri):
         links = {"in MLflow: run     ": ui_command(uri)} | links
     for name, link in links.items():
         get_console().print(Text.assemble((name, "cyan"), link), soft_wrap=True)
+    if view.runs > PAGE:
+        get_console().print(
+            f'MLflow\'s pages load {PAGE} of the {view.runs} runs: "Load more" below the list loads more'
+        )

@@ -89,7 +89,7 @@ def resume_sweep(path: Path, overrides: Sequence[str], flags: frozenset[str]) ->
         for cell in record.cells:
             run_dir = sweep.run_directory(cell)
             if not run_dir.config.exists() and cell not in refused:  # the driver died while it wrote the plan
-                sweep.write_config(cell, anchored(composer.check_run(cell.overrides).config))
+                sweep.write_config(cell, anchored(composer.check_run(cell.overrides).config, record.experiment))
         left = [cell for cell in record.cells if cell not in alive and cell not in refused]
         configs = _resumed(sweep, left, changes)
         require_files(list(configs.values()))
@@ -155,17 +155,22 @@ def _write_plan(sweep: SweepDirectory, planned: Sweep, overrides: Sequence[str])
         question=next((choice.description for choice in choices("sweep") if choice.name == planned.name), ""),
     )
     for cell, composed in zip(record.cells, planned.cells, strict=True):
-        sweep.write_config(cell, anchored(composed.config))
+        sweep.write_config(cell, anchored(composed.config, record.experiment))
     return record
 
 
-def anchored(config: RunConfig) -> RunConfig:
-    """Make the tracking database's address absolute, because runs may start in other working directories."""
+def anchored(config: RunConfig, experiment: str | None = None) -> RunConfig:
+    """Make the tracking database's address absolute, because runs may start in other working directories.
+
+    ``experiment`` replaces that of the config: MLflow shows the runs of a sweep over data sets in one experiment.
+    """
     uri = config.tracking.uri
     if uri is None:
         return config
-    tracking = config.tracking.model_copy(update={"uri": absolute_tracking_uri(uri, Path.cwd())})
-    return config.model_copy(update={"tracking": tracking})
+    update = {"uri": absolute_tracking_uri(uri, Path.cwd())} | (
+        {} if experiment is None else {"experiment": experiment}
+    )
+    return config.model_copy(update={"tracking": config.tracking.model_copy(update=update)})
 
 
 def _print_estimate(planned: Sweep, plan: Plan) -> None:

@@ -53,9 +53,15 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def mlflow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the server's database, ``mlflow.db``."""
+    return tmp_path_factory.mktemp("mlflow-server")
+
+
+@pytest.fixture(scope="module")
+def mlflow_server(mlflow_folder: Path) -> Iterator[str]:
     """The address of a real MLflow server with an empty database."""
-    with run_mlflow_server(tmp_path_factory.mktemp("mlflow-server")) as address:
+    with run_mlflow_server(mlflow_folder) as address:
         yield address
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,43 +86,49 @@ def chart_lines(page: Page, metric: str) -> dict[str, Line]:
     return lines
 
 
-def open_comparison(page: Page, link: str) -> None:
-    """Open the page that compares runs, and wait until its plot is drawn."""
+def open_table(page: Page, link: str) -> None:
+    """Open the table of runs, and wait for its first row."""
     page.goto(link)
-    page.locator(".js-plotly-plot .parcoords .axis-title").first.wait_for(timeout=DEADLINE_MS)
+    page.locator(".ag-pinned-left-cols-container .ag-row").first.wait_for(timeout=DEADLINE_MS)
+    page.locator(".ag-center-cols-container [role=gridcell]").first.wait_for(timeout=DEADLINE_MS)
 
 
-def plot_metric_too(page: Page, metric: str) -> None:
-    """Add a metric to the comparison's plot by its menu."""
-    page.get_by_role("combobox").nth(1).click(timeout=DEADLINE_MS)
-    option = page.locator(".du-bois-light-select-item-option-active")
-    first = option.get_attribute("title", timeout=DEADLINE_MS)
-    while option.get_attribute("title") != metric:  # of a long menu only the part around the active option exists
-        page.keyboard.press("ArrowDown")
-        assert option.get_attribute("title") != first, f"the menu has no {metric}"
-    page.keyboard.press("Enter")
-    page.keyboard.press("Escape")
-    axis = page.locator(".js-plotly-plot .parcoords .axis-title").filter(has_text=metric)
-    axis.first.wait_for(timeout=DEADLINE_MS)
+def columns(page: Page) -> list[str]:
+    """The names of the table's columns from left to right, without those that MLflow always shows first."""
+    heads: list[list[Any]] = page.locator(".ag-header-row-column .ag-header-cell").evaluate_all(
+        "heads => heads.map(head => [head.getBoundingClientRect().left, head.innerText.trim()])"
+    )
+    names = [name for _, name in sorted(heads) if name]
+    return names[names.index("Created") + 1 :]
 
 
-def compared_runs(page: Page) -> list[str]:
-    """The ids of the runs that the comparison's table has a column for."""
-    links = page.locator("a[href*='/runs/']")
-    links.first.wait_for(timeout=DEADLINE_MS)
-    addresses: list[str] = links.evaluate_all("links => links.map(link => link.getAttribute('href'))")
-    return [address.rpartition("/runs/")[2].partition("?")[0] for address in addresses]
+def group_sizes(page: Page) -> dict[str, int]:
+    """The number of loaded runs in each group of the list."""
+    groups: list[str] = page.locator(".ag-row").filter(has_text="Group: ").all_inner_texts()
+    found = [re.search(r"Group: (.+?)\s+(\d+)", text) for text in groups]
+    return {match[1]: int(match[2]) for match in found if match is not None}
 
 
-def plotted_axes(page: Page) -> dict[str, list[Any]]:
-    """The axes of the comparison's plot: each run's value, as text where the axis has words."""
-    plot = page.locator(".js-plotly-plot").first
-    _assert_inked(plot)
-    axes: list[dict[str, Any]] = plot.evaluate("plot => plot.data[0].dimensions")
-    return {
-        axis["label"]: [axis["ticktext"][value] for value in axis["values"]] if "ticktext" in axis else axis["values"]
-        for axis in axes
-    }
+def load_more(page: Page, expected: int) -> None:
+    """Click the button below the list, and wait until so many runs are loaded."""
+    page.get_by_role("button", name="Load more").click(timeout=DEADLINE_MS)
+    page.get_by_text(f"{expected} matching runs").wait_for(timeout=DEADLINE_MS)
+
+
+def wait_until(page: Page, reached: Callable[[], bool]) -> None:
+    """Wait until a chart is drawn anew: MLflow shows an earlier one in the meantime."""
+    for _ in range(DEADLINE_MS // 500):
+        if reached():
+            return
+        page.wait_for_timeout(500)
+    raise AssertionError("the chart is not what is expected")
+
+
+def sections(page: Page) -> list[str]:
+    """The titles of the first two or more sections of charts, from the top."""
+    heads = page.get_by_test_id("experiment-view-compare-runs-section-header")
+    heads.nth(1).wait_for(timeout=DEADLINE_MS)
+    return [text.strip().splitlines()[0] for text in heads.all_inner_texts()]
 
 
 def _card(page: Page, metric: str) -> Locator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from igrpo.runs.mlflow_client import MlflowRun
+from igrpo.runs.mlflow_client import MlflowRun, RunTarget, open_run
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.tracker import Tracker
 
@@ -48,7 +48,7 @@ def log_small_sweep(server: str, folder: Path, experiment: str) -> SmallSweep:
 
 
 def _tags(algorithm: str, seed: int) -> dict[str, str]:
-    return {"algorithm": algorithm, "seed": str(seed)}
+    return {"condition": algorithm, "algorithm": algorithm, "seed": str(seed)}
 
 
 def _log(
@@ -67,7 +67,8 @@ def _log(
             interval_s=0.1,
         )
         if parent_run_id is not None:
-            tracker.log_params({"algorithm": {"name": tags["algorithm"]}, "seed": int(tags["seed"])})
+            settings = {"algorithm": {"name": tags["algorithm"]}, "condition": tags["condition"]}
+            tracker.log_params(settings | {"seed": int(tags["seed"])})
             for step in STEPS:
                 tracker.log_metrics(step, _metrics(tags["algorithm"], int(tags["seed"]), step))
         tracker.close("FINISHED")
@@ -79,4 +80,34 @@ def _log(
 def _metrics(algorithm: str, seed: int, step: int) -> dict[str, float]:
     names = ["train/entropy", "train/reward"]
     names += ["development/single_shot/accuracy", "development/draft_conditioned/accuracy"] if step in EVALUATED else []
-    return {name: value(name, algorithm, seed, step) for name in names} | {"train/loss": 1 / step}
+    return {name: value(name, algorithm, seed, step) for name in names} | {"train/loss": 1 / step, "alarm/copying": 0.0}
+
+
+MANY_CONDITIONS = ("bare", "best_of_n", "grpo", "igrpo")
+MANY_SEEDS = range(30)
+
+
+def log_many_runs(uri: str, experiment: str) -> SmallSweep:
+    """Log a sweep of 120 runs with few measurements, straight to the database: through trackers it takes a minute."""
+    parent = open_run(RunTarget(uri, experiment, "many", tags={"igrpo.kind": "sweep"}))
+    children = {}
+    for condition in MANY_CONDITIONS:
+        for seed in MANY_SEEDS:
+            name = f"{condition} s{seed}"
+            tags = {"condition": condition, "seed": str(seed), "mlflow.parentRunId": parent.run_id}
+            run = MlflowRun(parent.client, _created(parent, name, tags), parent.experiment_id)
+            metrics = many_metrics(condition, seed) | {"alarm/copying": 0.0}
+            run.log_points([{"step": step, "time": float(step), **metrics} for step in (1, 2)])
+            run.log_params({"condition": condition, "learning_rate": "0.1", "seed": str(seed)})
+            children[name] = run.run_id
+    return SmallSweep(parent.experiment_id, parent.run_id, children)
+
+
+def many_metrics(condition: str, seed: int) -> dict[str, float]:
+    """Known accuracies, which differ between conditions and seeds."""
+    accuracy = MANY_CONDITIONS.index(condition) / 10 + seed / 100
+    return {"test/single_shot/accuracy": accuracy, "development/single_shot/accuracy": accuracy + 0.05}
+
+
+def _created(parent: MlflowRun, name: str, tags: dict[str, str]) -> str:
+    return str(parent.client.create_run(parent.experiment_id, run_name=name, tags=tags).info.run_id)

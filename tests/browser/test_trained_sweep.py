@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from igrpo.runs.links import run_link
 from igrpo.sweeps.compare_view import CHARTS
 from tests.browser import mlflow_pages
 from tests.browser.watch import watch
@@ -63,19 +64,27 @@ def test_curves_by_group(browser: Browser, mlflow_server: str, trained: tuple[Pa
     page.close()
 
 
-def test_runs_side_by_side(browser: Browser, mlflow_server: str, trained: tuple[Path, str], screenshots: Path) -> None:
-    folder, printed = trained
-    _, cells = in_mlflow(folder)
+def test_table_of_runs(browser: Browser, mlflow_server: str, trained: tuple[Path, str], screenshots: Path) -> None:
+    _, printed = trained
     page = browser.new_page(viewport=mlflow_pages.VIEWPORT)
     seen = watch(page)
-    mlflow_pages.open_comparison(page, link(printed, "runs side by side"))
-    for metric in ("train/entropy", "development/single_shot/accuracy"):
-        if metric not in mlflow_pages.plotted_axes(page):
-            mlflow_pages.plot_metric_too(page, metric)
-    page.screenshot(path=screenshots / "mlflow-trained-compare.png")
-    assert sorted(mlflow_pages.compared_runs(page)) == sorted(cell.info.run_id for cell in cells)
-    assert {"train/entropy", "development/single_shot/accuracy"} <= mlflow_pages.plotted_axes(page).keys()
+    mlflow_pages.open_table(page, link(printed, "table of runs"))
+    page.screenshot(path=screenshots / "mlflow-trained-table.png")
+    assert mlflow_pages.columns(page)[:3] == ["condition", "seed", "test/single_shot/accuracy"]
+    assert mlflow_pages.group_sizes(page) == {"grpo": len(SEEDS), "igrpo": len(SEEDS)}
     assert mlflow_pages.errors(seen, mlflow_server) == []
+    page.close()
+
+
+def test_page_of_a_run(browser: Browser, mlflow_server: str, trained: tuple[Path, str], screenshots: Path) -> None:
+    folder, _ = trained
+    _, cells = in_mlflow(folder)
+    run = cells[-1].info
+    page = browser.new_page(viewport=mlflow_pages.VIEWPORT)
+    page.goto(run_link(mlflow_server, run.experiment_id, run.run_id))
+    for text in ("iGRPO on tiny, chains, 4 steps", "accuracy on the test split", "igrpo train", "Train"):
+        page.get_by_text(text).first.wait_for(timeout=mlflow_pages.DEADLINE_MS)
+    page.screenshot(path=screenshots / "mlflow-trained-run.png", full_page=True)
     page.close()
 
 

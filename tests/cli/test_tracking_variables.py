@@ -36,7 +36,8 @@ def test_they_are_the_defaults_and_a_setting_wins(monkeypatch: pytest.MonkeyPatc
     assert tracking("tracking=none")[0] is None
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.setenv(name, "")
-    assert tracking() == ("sqlite:///mlflow.db", "igrpo")
+    assert tracking() == ("sqlite:///mlflow.db", "igrpo chains")
+    assert tracking("experiment=times_tables")[1] == "igrpo times_tables"
 
 
 def test_a_preset_of_the_user_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow.entities import RunTag
 
 from igrpo.runs.links import default_tracking_uri
 from igrpo.runs.metrics_file import read_metrics
+from igrpo.runs.process import ProcessMark
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.run_lock import RunDirectoryLockedError
 from igrpo.runs.stale import repair_stale_runs
@@ -142,7 +145,7 @@ def test_kill_9_is_repaired_by_the_next_command_and_resumed(endings: Endings, ca
     assert (resumed.mlflow_run_id, resumed.created) == (record.mlflow_run_id, record.created)
     run = endings.mlflow_run("kill")
     assert run.data.tags["igrpo.resumed_from_step"] == "4"
-    assert run.data.tags["igrpo.pid"] == str(os.getpid())
+    assert json.loads(run.data.tags["igrpo.process"])["pid"] == os.getpid()
     assert run.data.params["algorithm.name"] == "igrpo"  # a parameter never changes
     assert run.data.params["trainer.steps"] == "9"
     # MLflow cannot delete points: those of the lost steps stand beside the new ones, those before are not repeated.
@@ -165,7 +168,8 @@ def test_stale_runs_are_found_in_the_database_too(endings: Endings) -> None:
     assert repair_stale_runs(endings.uri) == [run_id]
     assert endings.client.get_run(run_id).info.status == "KILLED"
     endings.client.update_run(run_id, status="RUNNING")
-    endings.client.set_tag(run_id, "igrpo.host", "another-host")
+    elsewhere = replace(ProcessMark.current(), host="another-host", pid=1)
+    endings.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in elsewhere.as_tags().items()])
     assert repair_stale_runs(endings.uri) == []
 
 

@@ -1,4 +1,3 @@
-import json
 import os
 import shlex
 import sys
@@ -9,13 +8,12 @@ import pytest
 
 from igrpo.runs.links import (
     absolute_tracking_uri,
-    compare_link,
     default_tracking_uri,
-    grouped_runs_link,
     is_server,
     run_link,
     sqlite_path,
     ui_command,
+    view_link,
 )
 
 
@@ -58,22 +56,13 @@ def test_links_open_the_run_view() -> None:
     assert run_link("http://h", "3", "abc") == f"http://h/#/experiments/3/runs/abc{query}"
 
 
-def test_compare_link_carries_ids_as_json() -> None:
-    page, _, query = compare_link("http://h/", ["3", "4"], ["abc", "def"]).partition("?")
-    assert page == "http://h/#/compare-runs"
-    assert not set(query) & set(' "[]')  # a terminal must take it for one word
-    fields = {name: values[0] for name, values in parse_qs(query).items()}
-    assert json.loads(fields["runs"]) == ["abc", "def"]
-    assert json.loads(fields["experiments"]) == ["3", "4"]
-    assert fields["workflowType"] == "machine_learning"
-
-
-def test_grouped_runs_link_opens_charts_of_a_view() -> None:
-    page, _, query = grouped_runs_link("http://h", "3", "a b&c").partition("?")
+@pytest.mark.parametrize(("charts", "mode"), [(True, "CHART"), (False, "TABLE")])
+def test_view_link_opens_a_view(charts: bool, mode: str) -> None:
+    page, _, query = view_link("http://h/", "3", "a b&c", charts=charts).partition("?")
     assert page == "http://h/#/experiments/3/runs"
     assert parse_qs(query) == {
         "workflowType": ["machine_learning"],
-        "compareRunsMode": ["CHART"],
+        "compareRunsMode": [mode],
         "viewStateShareKey": ["a b&c"],
     }
 

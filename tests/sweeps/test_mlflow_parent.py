@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 
 from igrpo.generation.vllm.supervisor import free_port
 from igrpo.runs.links import default_tracking_uri
-from igrpo.runs.mlflow_client import mlflow_client
+from igrpo.runs.mlflow_client import RunTarget, mlflow_client, open_run
+from igrpo.runs.mlflow_datasets import DatasetInput, log_datasets
+from igrpo.runs.process import ProcessMark
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.stale import repair_stale_runs
 from igrpo.runs.sweep_directory import SweepDirectory
@@ -72,8 +75,11 @@ def test_a_resumed_sweep_continues_its_run(uri: str, tmp_path: Path) -> None:
         assert run.info.run_name == f"grpo_vs_igrpo {tmp_path.name}"
     run = in_mlflow(sweep)
     assert run.info.status == "FINISHED"
-    tags = {name: run.data.tags[name] for name in ("igrpo.kind", "igrpo.run_directory", "igrpo.pid")}
-    assert tags == {"igrpo.kind": "sweep", "igrpo.run_directory": str(tmp_path), "igrpo.pid": str(os.getpid())}
+    tags = run.data.tags
+    assert (tags["igrpo.kind"], tags["igrpo.run_directory"]) == ("sweep", str(tmp_path))
+    assert json.loads(tags["igrpo.process"])["pid"] == os.getpid()
+    assert tags["mlflow.note.content"] == "Sweep grpo_vs_igrpo: 0 runs over seed."
+    assert tags["mlflow.source.name"].startswith("igrpo")
     assert run.data.params == {"sweep": "grpo_vs_igrpo", "swept": "seed", "overrides": "seed=0", "runs": "0"}
 
 
@@ -189,8 +195,22 @@ def test_a_run_without_a_directory_of_ours_is_left_to_its_owner(uri: str, tmp_pa
         run_id, client = str(sweep.read().mlflow_run_id), mlflow_client(uri)
         here = RunDirectory(Path.cwd())
         assert not here.record_file.exists()
-        client.set_tag(run_id, "igrpo.pid_started", "1.0")
+        dead = replace(ProcessMark.current(), started=1.0)
+        client.set_tag(run_id, *next(iter(dead.as_tags().items())))
         client.delete_tag(run_id, "igrpo.run_directory")
         before = time.time()
         assert repair_stale_runs(uri) == [run_id]
         assert client.get_run(run_id).info.end_time >= int(before * 1000)
+
+
+def test_mlflow_keeps_each_data_set_once(uri: str) -> None:
+    run = open_run(RunTarget(uri, "data"))
+    inputs = [
+        DatasetInput("chains", split, f"digest {split}", 3, "local", {"uri": "/a"}) for split in ("train", "test")
+    ]
+    for _ in range(2):
+        log_datasets(run, inputs)
+    kept = run.client.get_run(run.run_id).inputs.dataset_inputs
+    assert sorted((one.dataset.digest, one.tags[0].value) for one in kept) == sorted(
+        (one.digest, one.context) for one in inputs
+    )
