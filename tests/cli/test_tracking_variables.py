@@ -12,6 +12,7 @@ from igrpo.config import read_config
 from igrpo.config.composing.composer import Composer
 from igrpo.runs.resume import resumed_config
 from igrpo.runs.sweep_directory import SweepDirectory
+from igrpo.sweeps.sweep import _write_plan
 from tests.cli.conftest import FakeTraining
 
 URI, NAME = "http://127.0.0.1:1", "all [my] runs: 'a, b'"
@@ -75,6 +76,18 @@ def test_the_runs_of_a_sweep_store_them(
     for cell in record.cells:
         config = read_config(sweep.run_directory(cell).config)
         assert (config.tracking.uri, config.tracking.experiment) == (record.tracking_uri, NAME)
+
+
+def test_a_sweep_over_data_sets_has_one_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME")
+    overrides = ["model=byte_level", "prompt=boxed", "data=chains,times_tables"]
+    with Composer("train") as composer:
+        planned = composer.check_sweep(overrides, None)
+    sweep = SweepDirectory(tmp_path)
+    record = _write_plan(sweep, planned, overrides)
+    configs = [read_config(sweep.run_directory(cell).config) for cell in record.cells]
+    assert [config.data.name for config in configs] == ["chains", "times_tables"]
+    assert {config.tracking.experiment for config in configs} == {record.experiment}
 
 
 def test_a_resumed_sweep_changes_what_each_run_has(training: FakeTraining, tmp_path: Path) -> None:

@@ -139,6 +139,17 @@ def test_a_folder_of_another_run_is_not_taken_for_this_one(store: str, tmp_path:
     assert (away.path, away.seed) == (None, 1)
 
 
+def test_without_a_name_all_experiments_are_searched(store: str, tmp_path: Path) -> None:
+    sent(store, write_run(tmp_path / "one", after=[1.0]))
+    other = write_run(tmp_path / "two", seed=1, after=[1.0])
+    tags = {"igrpo.run_directory": str(other), "test": str(tmp_path)}
+    run = open_run(RunTarget(store, "another", "two", tags=tags))
+    RunDirectory(other).attach_mlflow(store, run.experiment_id, run.run_id)
+    query = f"tags.test = '{tmp_path}'"
+    assert len(runs_from_mlflow(store, EXPERIMENT, query)) == 1
+    assert [run.path for run in runs_from_mlflow(store, None, query)] == [tmp_path / "one", tmp_path / "two"]
+
+
 def test_wrong_addresses_names_and_filters(store: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"there is no database .*gone\.db"):
         runs_from_mlflow(f"sqlite:///{tmp_path}/gone.db", EXPERIMENT, "")

@@ -55,7 +55,7 @@ def test_the_result_is_the_accuracy_before_and_after() -> None:
         (["igrpo", "train", "algorithm=igrpo", "seed=0", "tracking.uri=x", "hydra/launcher=joblib"], "igrpo-s0"),
         (
             ["igrpo", "train", "experiment=quickstart", "+trainer.steps=50", "objective=dapo", "--check"],
-            "igrpo-s0 steps=50 dapo",
+            "igrpo-s0 quickstart steps=50 dapo",
         ),
         (["igrpo", "train", "experiment=igrpo"], "igrpo-s0"),  # a preset that run_name says already
         (["igrpo", "train", "resume=runs/x"], "igrpo-s0"),

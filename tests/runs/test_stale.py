@@ -129,6 +129,14 @@ def test_a_run_found_by_its_folder_has_one_end_in_both_places(dead: ProcessMark,
     assert info.end_time / 1000 == seconds(made.read_record().ended) == LAST_SIGN
 
 
+def test_a_process_is_read_from_the_tags_of_every_version() -> None:
+    mark = ProcessMark("a-host", 7, 12.5, "pid:[1]")
+    old = {"igrpo.host": "b", "igrpo.pid": "8", "igrpo.pid_started": "1.0", "igrpo.pid_namespace": "pid:[2]"}
+    assert ProcessMark.from_tags(mark.as_tags()) == mark
+    assert ProcessMark.from_tags(old) == ProcessMark("b", 8, 1.0, "pid:[2]")
+    assert ProcessMark.from_tags(old | mark.as_tags()) == mark  # resumed by this version
+
+
 @pytest.mark.parametrize("tags", [{}, {"igrpo.host": "a-host"}, {"igrpo.run_directory": "/nowhere"}])
 def test_a_run_without_a_process_of_ours_is_left_alone(tags: dict[str, str], uri: str) -> None:
     opened = started(uri, tags)
