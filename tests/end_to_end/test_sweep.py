@@ -56,7 +56,7 @@ def test_a_grid(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert {cell.info.status for cell in cells} == {"FINISHED"}
     assert {"report/report.html", "report/report.json"} <= artifacts(tmp_path, "report")
     assert artifacts(tmp_path, "tables") == {"tables/runs.json"}
-    assert "compare-runs" in printed
+    assert "viewStateShareKey" in printed
 
     before = written(*folders(tmp_path))
     run_here(resume(tmp_path))
