@@ -31,8 +31,10 @@ def run_tags(config: RunConfig) -> dict[str, str]:
 
 
 def origin_tags(command: Sequence[str]) -> dict[str, str]:
-    """Return MLflow's own tags for the user, the command line and the commit of the code."""
-    tags = {"mlflow.source.name": shlex.join(["igrpo", *command[1:]]), "mlflow.source.type": "LOCAL"}
+    """Return MLflow's own tags for the user, the program and the commit of the code, and one for the command line."""
+    # MLflow's page shows a source from its last slash on, so a command line would lose its beginning there.
+    tags = {"mlflow.source.name": " ".join(["igrpo", *command[1:2]]), "mlflow.source.type": "LOCAL"}
+    tags["igrpo.command"] = shlex.join(["igrpo", *command[1:]])
     with suppress(OSError, KeyError, ImportError):  # a user without an entry, as in some containers
         tags["mlflow.user"] = getpass.getuser()
     commit = git_commit()

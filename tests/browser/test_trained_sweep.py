@@ -82,7 +82,7 @@ def test_page_of_a_run(browser: Browser, mlflow_server: str, trained: tuple[Path
     run = cells[-1].info
     page = browser.new_page(viewport=mlflow_pages.VIEWPORT)
     page.goto(run_link(mlflow_server, run.experiment_id, run.run_id))
-    for text in ("iGRPO on tiny, chains, 4 steps", "accuracy on the test split", "igrpo train --multirun", "chains ("):
+    for text in ("iGRPO on tiny, chains, 4 steps", "accuracy on the test split", "chains ("):
         page.get_by_text(text).first.wait_for(timeout=mlflow_pages.DEADLINE_MS)
     page.screenshot(path=screenshots / "mlflow-trained-run.png", full_page=True)
     page.close()

@@ -73,7 +73,8 @@ def test_origin_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("igrpo.runs.run_tracking.git_commit", lambda: "abc-dirty")
     tags = origin_tags(["/somewhere/igrpo/__main__.py", "train", "data.path=my file.jsonl"])
     assert tags == {
-        "mlflow.source.name": "igrpo train 'data.path=my file.jsonl'",
+        "mlflow.source.name": "igrpo train",
+        "igrpo.command": "igrpo train 'data.path=my file.jsonl'",
         "mlflow.source.type": "LOCAL",
         "mlflow.user": getpass.getuser(),
         "mlflow.source.git.commit": "abc",
