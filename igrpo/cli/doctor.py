@@ -64,10 +64,10 @@ def run(asked: argparse.Namespace) -> int:
         ConfigError: invalid settings.
     """
     from igrpo.config.composing.composer import Composer
+    from igrpo.runs.console import get_console, waiting
 
     with Composer("train") as composer:
         config = composer.check_run(asked.settings).config
-    from igrpo.runs.console import get_console
     from igrpo.tools.doctor.diagnosis import Options, diagnose
     from igrpo.tools.doctor.page import print_page
 
@@ -79,6 +79,7 @@ def run(asked: argparse.Namespace) -> int:
         load=False if asked.no_load else asked.load or None,
         draft_seconds=asked.draft_seconds,
     )
-    diagnosis = diagnose(config, options)
+    with waiting("estimating memory, time and cost"):
+        diagnosis = diagnose(config, options)
     print_page(diagnosis, get_console())
     return EXIT_WELL if diagnosis.well else EXIT_FAILS

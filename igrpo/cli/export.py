@@ -51,13 +51,15 @@ def run(asked: argparse.Namespace) -> int:
     from rich.text import Text
 
     from igrpo.disk import DiskFullError
-    from igrpo.runs.console import get_console
-    from igrpo.tools.export import export
+    from igrpo.runs.console import get_console, waiting
 
+    with waiting("importing torch and transformers"):
+        from igrpo.tools.export import export
     try:
-        path = export(
-            asked.run_dir, checkpoint=asked.checkpoint, out=asked.out, adapters=asked.adapters, dtype=asked.dtype
-        )
+        with waiting("reading the checkpoint and writing the model"):
+            path = export(
+                asked.run_dir, checkpoint=asked.checkpoint, out=asked.out, adapters=asked.adapters, dtype=asked.dtype
+            )
     except ConfigError:
         raise
     except (ValueError, DiskFullError) as error:

@@ -74,10 +74,13 @@ def run(asked: argparse.Namespace) -> int:
 
     from pydantic import ValidationError
 
-    from igrpo.cli.report_console import print_report
+    from igrpo.console import waiting
     from igrpo.disk import DiskFullError
-    from igrpo.report.compare import build_report
-    from igrpo.report.write import write_report
+
+    with waiting("importing scipy and matplotlib"):
+        from igrpo.cli.report_console import print_report
+        from igrpo.report.compare import build_report
+        from igrpo.report.write import write_report
 
     try:
         if asked.watch:

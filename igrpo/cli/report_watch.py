@@ -26,7 +26,7 @@ from igrpo.report.table import Rows, Table
 from igrpo.report.write import with_relative_folders, write_report
 from igrpo.runs.console import get_console
 from igrpo.runs.sweep_directory import CellState, SweepDirectory
-from igrpo.sweeps.progress import is_at_work, progress, progress_table, states, sweep_runs
+from igrpo.sweeps.condition_progress import is_at_work, progress, progress_table, states, sweep_runs
 
 _ENDED = "the sweep has ended"
 

@@ -55,6 +55,7 @@ def run(asked: argparse.Namespace) -> int:
     old = trained.reward
 
     from igrpo.assembly import build_reward
+    from igrpo.console import waiting
     from igrpo.disk import DiskFullError
     from igrpo.rewards.base import RewardError, RewardPausedError
     from igrpo.runs.fingerprints import kept_date
@@ -64,7 +65,7 @@ def run(asked: argparse.Namespace) -> int:
 
     try:
         today = kept_date(RunDirectory(asked.run_dir))
-        with closing(build_reward(config.reward, None, today=today)) as reward:
+        with closing(build_reward(config.reward, None, today=today)) as reward, waiting("scoring the rollouts"):
             pairs = rescore(asked.run_dir, reward, steps, best_is_shown=trained.algorithm.best_is_shown)
         comparison = compare(pairs)
         report = {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from igrpo.cli.arguments import Parser
 from igrpo.cli.help_page import settings_help
 from igrpo.config import ConfigError
+from igrpo.runs.console import waiting
 
 if TYPE_CHECKING:
     from igrpo.config import RunConfig
@@ -61,6 +62,7 @@ def parser() -> Parser:
     add("--check", action="store_true", help="check and print the settings; train nothing")
     add("--multirun", "-m", action="store_true", help="one run per combination of the values in KEY=A,B")
     add("--plan", action="store_true", help="of a sweep: print what it takes; train nothing")
+    add("--verbose", "-v", action="store_true", help="print all settings, and all that they resolve to")
     add("--no-measure", action="store_true", help="of a sweep: do not measure a step first")
     add(
         "--cfg",
@@ -106,7 +108,8 @@ def run(asked: argparse.Namespace) -> int:
     from igrpo.runs.stale import repair_stale_runs
 
     # correct runs left by a kill -9 in the default folders; a starting run also checks its MLflow
-    repair_stale_runs(None, [Path.cwd() / "runs", Path.cwd() / "multirun"])
+    with waiting("looking at earlier runs"):
+        repair_stale_runs(None, [Path.cwd() / "runs", Path.cwd() / "multirun"])
     from igrpo.runs.lifecycle import RunError
 
     try:
@@ -133,7 +136,11 @@ def train_arguments(asked: argparse.Namespace) -> Arguments:
     Raises:
         ConfigError: an invalid combination with resume=.
     """
-    flags = {name for name in ("check", "multirun", "plan", "no-measure") if getattr(asked, name.replace("-", "_"))}
+    flags = {
+        name
+        for name in ("check", "multirun", "plan", "no-measure", "verbose")
+        if getattr(asked, name.replace("-", "_"))
+    }
     overrides = [text for text in asked.settings if not text.startswith(("resume=", "tuned="))]
     resumed, tuned = _paths("resume", asked.settings), _paths("tuned", asked.settings, several=True)
     if any(re.match(r"\+{0,2}(sweep=(?!null$|$)|hydra\.mode=MULTIRUN$)", text) for text in overrides):
@@ -194,12 +201,14 @@ def _single(arguments: Arguments) -> None:
     from igrpo.sweeps.cell import hydra_job
 
     with Composer("train") as composer:
-        planned = composer.check_run(arguments.overrides)
-        require_files([planned.config])
+        with waiting("checking the settings"):
+            planned = composer.check_run(arguments.overrides)
+            require_files([planned.config])
         if "check" in arguments.flags:
-            _show(planned.config)
+            _show(planned.config, arguments)
             return
         directory = claim(planned.directory, chosen=planned.chosen, setting="hydra.run.dir")
+        _show(planned.config, arguments, directory)
         try:
             composer.run([*arguments.overrides, f"hydra.run.dir={quoted(directory)}"], hydra_job)
         except ConfigError:
@@ -222,8 +231,9 @@ def _resume(run_dir: Path, arguments: Arguments) -> None:
         return
     require_files([config])
     if "check" in arguments.flags:
-        _show(config)
+        _show(config, arguments)
         return
+    _show(config, arguments, run_dir)
     execute(config, run_dir.absolute(), resume=has_begun(run_dir))
 
 
@@ -240,9 +250,16 @@ def _print_composition(asked: argparse.Namespace, arguments: Arguments) -> None:
             composition.show_info(arguments.overrides, asked.info, sweep="multirun" in arguments.flags)
 
 
-def _show(config: RunConfig) -> None:
+def _show(config: RunConfig, arguments: Arguments, run_dir: Path | None = None) -> None:
+    """Print what the settings resolve to; with --verbose also the settings themselves."""
     from igrpo.config.facts import resolved_facts
     from igrpo.runs.printing import print_facts, print_tree
 
-    print_tree(config)
-    print_facts(resolved_facts(config))
+    verbose = "verbose" in arguments.flags
+    if verbose:
+        print_tree(config)
+    facts = resolved_facts(config, details=verbose)
+    if run_dir is not None:
+        shown = run_dir.relative_to(Path.cwd()) if run_dir.is_relative_to(Path.cwd()) else run_dir
+        facts.append(("run directory", f"{shown} (its config.yaml has every setting)"))
+    print_facts(facts)

@@ -22,11 +22,14 @@ _LEAST_THINKING = 256
 _LEAST_UPDATES = 20
 
 
-def resolved_facts(config: RunConfig) -> list[tuple[str, str]]:
-    """Return the rows (name, value) of the table printed at start; rows named 'note' hold remarks."""
+def resolved_facts(config: RunConfig, *, details: bool = True) -> list[tuple[str, str]]:
+    """Return the rows (name, value) of the table printed at start; rows named 'note' hold remarks.
+
+    Without ``details``, the rows about lengths and micro-batches are left out.
+    """
     return [
         *_step(config),
-        *_tokens(config),
+        *((*_microbatches(config), *_tokens(config)) if details else ()),
         *_totals(config),
         *_budget(config),
         *(("note", note) for note in (*too_short(config), *_notes(config))),
@@ -38,9 +41,8 @@ def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
     questions = trainer.questions_per_step
     yield "questions per step (S)", f"{questions:,}"
     yield "completions per question", split(config)
-    rows, attempts = most_rows(config), config.dynamic_sampling.max_attempts
-    only_best = rows < plan.rows
-    rows_once = rows if only_best else sum(part.samples for part in plan.other)
+    rows, rows_once = _rows(config)
+    only_best, attempts = rows < plan.rows, config.dynamic_sampling.max_attempts
     counts = sorted({(questions - n) * rows + n * rows_once for n in other_questions(config)})
     trained = " or ".join(f"{number:,}" for number in counts)
     if attempts or only_best or plan.varies:
@@ -65,7 +67,17 @@ def _step(config: RunConfig) -> Iterator[tuple[str, str]]:
     passes = "1 pass" if trainer.epochs == 1 else f"{trainer.epochs} passes"
     parts = "1 minibatch" if trainer.minibatches == 1 else f"{trainer.minibatches} minibatches"
     yield "updates per step", f"{config.updates_per_step} ({passes} x {parts})"
-    update = math.ceil(questions / trainer.minibatches) * max(rows, rows_once)
+
+
+def _rows(config: RunConfig) -> tuple[int, int]:
+    """Return the maximum number of trained samples per question, and per question that is only answered."""
+    rows = most_rows(config)
+    return rows, rows if rows < config.plan.rows else sum(part.samples for part in config.plan.other)
+
+
+def _microbatches(config: RunConfig) -> Iterator[tuple[str, str]]:
+    trainer = config.trainer
+    update = math.ceil(trainer.questions_per_step / trainer.minibatches) * max(_rows(config))
     at_least = min(max(trainer.tokens_per_microbatch // longest_row(config), 1), update)
     yield (
         "sequences per micro-batch",

@@ -9,6 +9,7 @@ and better when it sees a draft, so reinforcement learning has something to impr
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,12 +98,18 @@ def warm_started_tiny(
         ValueError: the cache directory cannot be written.
     """
     model = build_tiny_model(settings.shape, derive_seed("tiny weights", settings.seed))
-    entry = weight_cache.entry_path("tiny", settings, RECIPE_VERSION, cache_dir)
+    entry = warm_start_entry(settings, cache_dir)
     with locked(entry):
         if not weight_cache.load(model, entry):
+            start = time.monotonic()
             train_tiny(model, settings, on_progress)
-            weight_cache.save(model, entry)
+            weight_cache.save(model, entry, time.monotonic() - start)
     return model, build_tiny_tokenizer()
+
+
+def warm_start_entry(settings: WarmStart, cache_dir: Path | None = None) -> Path:
+    """Return the file of the cache in which the trained weights are, or will be."""
+    return weight_cache.entry_path("tiny", settings, RECIPE_VERSION, cache_dir)
 
 
 def train_tiny(model: Qwen2ForCausalLM, settings: WarmStart, on_progress: Progress | None = None) -> None:

@@ -51,11 +51,21 @@ def load(model: torch.nn.Module, entry: Path) -> bool:
     return True
 
 
-def save(model: torch.nn.Module, entry: Path) -> None:
-    """Write the entry atomically; a tied weight is stored once."""
+def save(model: torch.nn.Module, entry: Path, seconds: float | None = None) -> None:
+    """Write the entry atomically; a tied weight is stored once. ``seconds`` is the time that its training took."""
     weights = {name: parameter.detach().contiguous() for name, parameter in model.named_parameters()}
     with atomic_path(entry) as temporary:
-        save_file(weights, temporary, metadata={"sha256": _digest(weights)})
+        times = {} if seconds is None else {"seconds": f"{seconds:.1f}"}
+        save_file(weights, temporary, metadata={"sha256": _digest(weights), **times})
+
+
+def seconds(entry: Path) -> float | None:
+    """Return the time that the training of an entry took; None if it is unknown, or if there is no such entry."""
+    try:
+        with safe_open(entry, framework="pt") as file:
+            return float((file.metadata() or {})["seconds"])
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return None
 
 
 def _broken(entry: Path, reason: str) -> bool:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from itertools import combinations
 from typing import Literal
 
+from igrpo.console import waiting
 from igrpo.report.changes import changes_of
 from igrpo.report.conditions import RunGroup, group_runs
 from igrpo.report.curves import curves_of, spent
@@ -26,6 +27,7 @@ from igrpo.runs.fingerprints import Part
 Pairs = Literal["baseline", "all"]
 
 
+@waiting("comparing the runs")
 def build_report(
     runs: Sequence[LoadedRun],
     *,

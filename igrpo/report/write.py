@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from igrpo.console import waiting
 from igrpo.disk import disk_errors
 from igrpo.files import atomic_path, write_json_atomic, write_text_atomic
 from igrpo.report.model import Report
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from igrpo.report.figure_style import Figure
 
 
+@waiting("drawing the figures and writing the report")
 def write_report(report: Report, directory: Path, figures: Sequence[Figure] | None = None) -> dict[str, Path]:
     """Write all files of a report to a folder. The folder is created; files of an earlier report in it are replaced.
 

@@ -23,6 +23,7 @@ from igrpo.runs.mlflow_run import RunLogger
 from igrpo.runs.recorder import RunRecorder
 from igrpo.runs.rollout_log import RolloutLog
 from igrpo.runs.run_directory import RunDirectory
+from igrpo.runs.sweep_directory import sweep_of
 from igrpo.runs.tracker import Tracker
 from igrpo.runs.versions import hardware
 from igrpo.training.checkpoints import CheckpointCallback, FileCheckpointIO
@@ -120,14 +121,16 @@ def build_callbacks(
     first: FirstResults | None,
 ) -> list[lightning.Callback]:
     """Build the callbacks in the order of a step: evaluate, save (needs the accuracy to find the best), print."""
-    progress = ProgressCallback(get_console(), config.trainer.steps)
+    _, cell = sweep_of(directory.path) or (None, None)
+    label = f"{config.condition} s{config.seed}" if cell is None else cell.name
+    progress = ProgressCallback(get_console(), config.trainer.steps, label)
     checkpoints = CheckpointCallback(directory.checkpoints, config.checkpoint)
 
     def report(step: int, split: Split, result: EvaluationResult) -> None:
         assert recorder is not None
         recorder.record_evaluation(step, split, result)
         if split == "development" and step == 0:
-            report_draft_worth(result, config, get_console(), recorder.set_alarm)
+            report_draft_worth(result, config, get_console() if cell is None else None, recorder.set_alarm)
         if split == "development" and result.single_shot is not None:
             progress.report_accuracy(step, result.single_shot.value)
             checkpoints.report_accuracy(step, result.single_shot.value)
@@ -140,7 +143,8 @@ def build_callbacks(
         name: assembly.build_benchmark_evaluator(config, name, questions, parts)
         for name, questions in source.benchmarks.items()
     }
-    evaluation = EvaluationCallback(development, final, report, is_done, every=config.evaluation.every, first=first)
+    every, during = config.evaluation.every, progress.evaluating
+    evaluation = EvaluationCallback(development, final, report, is_done, every=every, first=first, during=during)
     callbacks = [signal_callback(), evaluation, checkpoints, *([] if recorder is None else [progress])]
     if config.profile:  # after the others, so that a step's evaluation and checkpoint are in its trace
         assert config.profiling is not None, "checked by the configuration"

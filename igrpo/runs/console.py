@@ -5,22 +5,11 @@ from __future__ import annotations
 import io
 import os
 import sys
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from igrpo.console import get_console, waiting
 
-
-@cache
-def get_console(*, stderr: bool = False) -> Console:
-    """Return the console of this process, which prints text unchanged.
-
-    Markup is off, because settings, paths, errors and model output contain brackets. Use `rich.text.Text` for styles.
-    """
-    from rich.console import Console
-
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+__all__ = ["get_console", "outlive_reader", "reader_left", "waiting"]
 
 
 def outlive_reader() -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from igrpo.config import RunConfig
-from igrpo.config.facts import resolved_facts
+from igrpo.console import waiting
 from igrpo.lazy_imports import quick_imports
 from igrpo.runs.lifecycle import EXIT_INTERRUPTED, Ending, RunError, SignalHandlers, Terminated
 from igrpo.runs.log_file import FILE_ONLY, run_log
-from igrpo.runs.printing import print_facts, print_summary
+from igrpo.runs.printing import print_summary
 from igrpo.runs.ranks import train_in_processes
 from igrpo.runs.resume import checkpoint_step
 from igrpo.runs.run_directory import RunDirectory
@@ -25,14 +25,12 @@ log = logging.getLogger(__name__)
 
 
 def execute(config: RunConfig, run_dir: Path, *, resume: bool, brief: bool = False) -> Mapping[str, Any] | None:
-    """Train in ``run_dir`` and print the result. ``brief`` omits what the table of a sweep shows.
+    """Train in ``run_dir`` and print the result, unless the table of a sweep shows it (``brief``).
 
     Raises:
         RunError: training failed, or paused at a limit; the reason was printed, and a traceback is in the run's log.
         Terminated: Ctrl-C or a signal stopped the run; how to resume was printed.
     """
-    if not brief:
-        print_facts(resolved_facts(config))
     try:
         summary: Mapping[str, Any] | None = attempt(config, run_dir, resume=resume)
     except BaseException as error:
@@ -68,7 +66,7 @@ def attempt(config: RunConfig, run_dir: Path, *, resume: bool) -> Mapping[str, A
 def import_training() -> None:
     """Import what training needs: torch, transformers and Lightning, which takes seconds at the first call."""
     if "igrpo.runs.training_run" not in sys.modules:
-        with quick_imports():
+        with waiting("importing torch, transformers and Lightning", lines=True), quick_imports():
             import_module("igrpo.runs.training_run")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
@@ -77,6 +79,12 @@ def _mlflow_program() -> str:
 def run_link(base: str, experiment_id: str, run_id: str) -> str:
     """Return the link to one run. ``base`` is the UI's address, such as http://127.0.0.1:5000."""
     return f"{base.rstrip('/')}/#/experiments/{quote(experiment_id)}/runs/{quote(run_id)}{_QUERY}"
+
+
+def compare_link(base: str, experiment_ids: Sequence[str], run_ids: Sequence[str]) -> str:
+    """Return the link to a side-by-side comparison of runs: parameters, last metrics, parallel coordinates."""
+    runs = {"runs": json.dumps(list(run_ids)), "experiments": json.dumps(list(experiment_ids))}
+    return f"{base.rstrip('/')}/#/compare-runs?{urlencode(runs | _MODE)}"
 
 
 def view_link(base: str, experiment_id: str, view: str, *, charts: bool) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -28,17 +29,16 @@ def print_tree(config: RunConfig, console: Console | None = None) -> None:
 
 
 def print_facts(facts: Sequence[tuple[str, str]], console: Console | None = None) -> None:
-    """Print the rows of `igrpo.config.facts.resolved_facts` as a table, with the notes at the end."""
-    table = _table("what they resolve to")
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column()
+    """Print the rows of `igrpo.config.facts.resolved_facts` in two columns, with the notes at the end."""
+    table, out = columns_table(), _console(console)
     notes = [text for name, text in facts if name == "note"]
     for name, text in facts:
         if name != "note":
             table.add_row(name, Text(text))
     for note in notes:
         table.add_row("note", Text(note, style="yellow"))
-    _console(console).print(table)
+    out.print(Text("what the settings resolve to", style="bold"))
+    out.print(table)
 
 
 def print_summary(
@@ -55,7 +55,9 @@ def print_summary(
     out = _console(console)
     head = [f"{key} {summary[key]}" for key in ("algorithm", "objective", "seed", "steps") if _has(summary, key)]
     head += [f"stopped by {summary['stopped_by']}"] if _has(summary, "stopped_by") else []
-    out.print(_accuracy_table(summary, " · ".join(head) or "result"))
+    out.print(Text(" · ".join(head) or "result", style="bold"))
+    out.print(_accuracy_table(summary))
+    out.print(Text("cost", style="bold"))
     out.print(_cost_table(summary))
     out.print(Text.assemble(("Run directory:  ", "cyan"), str(run_dir)), soft_wrap=True)
     if ui_command is not None:
@@ -69,11 +71,10 @@ def print_sweep(cells: Sequence[tuple[CellRecord, CellState]], directory: Path, 
 
     Runs that did not finish are also listed with their error and the path of their log. Returns their number.
     """
-    table = _table("the sweep")
+    table = headed_table()
     table.add_column("run", style="cyan", no_wrap=True)
     for name in ("before", "after", "refined", "samples", "trained"):
         table.add_column(name, justify="right")
-    table.caption = "single-shot before and after, draft-conditioned after; tokens trained"
     failed: list[str] = []
     for cell, state in cells:
         summary = state.summary
@@ -91,14 +92,16 @@ def print_sweep(cells: Sequence[tuple[CellRecord, CellState]], directory: Path, 
             _number((summary.get("tokens") or {}).get("trained"), ","),
         )
     out = _console(console)
+    out.print(Text("the sweep", style="bold"))
     out.print(table)
+    out.print(Text("single-shot before and after, draft-conditioned after; tokens trained", style="dim italic"))
     for text in failed:
         out.print(Text(text, style="red"), soft_wrap=True)
     return len(failed)
 
 
-def _accuracy_table(summary: Mapping[str, Any], title: str) -> Table:
-    table = _table(title)
+def _accuracy_table(summary: Mapping[str, Any]) -> Table:
+    table = headed_table()
     for name in ("test accuracy", "before", "after", "change"):
         table.add_column(name, style="cyan" if name.startswith("test") else None, no_wrap=name.startswith("test"))
     single = summary.get("single_shot") or {}
@@ -142,14 +145,13 @@ def _worth_rows(worth: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]
             yield (f"given a {draft} draft", *_accuracies({end: values["right"] for end, values in given.items()}))
         if gains:
             change = _accuracies({end: gain.value for end, gain in gains.items()})[-1]
-            before, after = (str(gains.get(end, "-")) for end in ("before", "after"))
+            before, after = (str(gains.get(end, "-")).replace(" points", "") for end in ("before", "after"))
             yield f"a {draft} draft adds", before, after, change
 
 
 def _cost_table(summary: Mapping[str, Any]) -> Table:
-    table = _table("cost")
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(justify="right")
+    table = columns_table()
+    table.columns[1].justify = "right"
     table.add_column(justify="right", style="dim")
     table.add_row("samples", _number(summary.get("samples"), ","))
     for kind, count in (summary.get("tokens") or {}).items():
@@ -183,8 +185,18 @@ def _has(values: Mapping[str, Any], key: str) -> bool:
     return values.get(key) is not None
 
 
-def _table(title: str) -> Table:
-    return Table(title=title, title_style="bold", title_justify="left", show_header=title[:4] not in {"what", "cost"})
+def columns_table() -> Table:
+    """Return an empty table of two columns without lines: a name, and a text that is wrapped beside it."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def headed_table() -> Table:
+    """Return an empty table with a header, and as few lines as possible."""
+    padding = (0, 1, 0, 0)
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=padding, caption_justify="left")
 
 
 def _add_branches(tree: Tree, values: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from igrpo.config import RunConfig, config_values
 from igrpo.distributed import from_main, is_main
 from igrpo.files import write_json_atomic
 from igrpo.runs.building import build_callbacks, build_parts, build_recorder, build_trainer
-from igrpo.runs.console import get_console
+from igrpo.runs.console import get_console, waiting
 from igrpo.runs.description import describe, describe_result, told_name
 from igrpo.runs.fingerprinting import Splits, record_fingerprints, unchanged_splits
 from igrpo.runs.fingerprints import run_date
@@ -21,7 +21,7 @@ from igrpo.runs.first_results import first_results
 from igrpo.runs.lifecycle import RunLifecycle, run_lifecycle
 from igrpo.runs.mlflow_datasets import dataset_inputs
 from igrpo.runs.recorder import RunRecorder
-from igrpo.runs.run_directory import RunDirectory
+from igrpo.runs.run_directory import RunDirectory, RunStatus
 from igrpo.runs.run_tracking import mlflow_links, origin_tags, run_tags, tracking_uri
 from igrpo.runs.stale import repair_stale_runs
 from igrpo.runs.summary import Summary
@@ -63,7 +63,8 @@ def _train(config: RunConfig, directory: RunDirectory, *, resume: bool) -> dict[
         checkpoint = newest_checkpoint(directory.checkpoints) if resume else None
         run.begin()
         log.info("%s in %s", "resumed" if resume else "started", directory.path)
-        tracker = _tracker(config, run, checkpoint, resume=resume)
+        with waiting("opening MLflow", lines=True):
+            tracker = _tracker(config, run, checkpoint, resume=resume)
         tracker.log_params(config_values(config))
         today, checkpoint = from_main((run_date(directory), checkpoint))
         summary = _fit(config, directory, tracker, checkpoint, today=today, resume=resume, splits=splits)
@@ -86,7 +87,12 @@ def _tracker(config: RunConfig, run: RunLifecycle, checkpoint: Checkpoint | None
         parent_run_id=None if sweep is None else sweep.mlflow_run_id,
         resume_step=None if not resume else _last_kept_step(checkpoint),
     )
-    run.on_end(tracker.close)
+
+    def close(status: RunStatus) -> None:
+        with waiting("sending the last measurements to MLflow", lines=True):
+            tracker.close(status)
+
+    run.on_end(close)
     tracker.describe(_description(config, run.directory))
     return tracker
 
@@ -107,7 +113,8 @@ def _fit(
     splits: Splits | None = None,
 ) -> Summary | None:
     """Train the model. Only the main process has a ``tracker`` and returns a summary."""
-    with ExitStack() as closing:
+    with ExitStack() as closing, ExitStack() as preparing:
+        preparing.enter_context(waiting("preparing the run", lines=True))
         splits = assembly.read_splits(config) if splits is None else splits
         parts = build_parts(config, directory, closing, today)
         source = assembly.fitting_source(config, parts.prompts, splits)
@@ -128,6 +135,7 @@ def _fit(
             _forget_lost_steps(config, directory, recorder, checkpoint)
         callbacks = build_callbacks(config, directory, recorder, parts, source, first=first)
         trainer = build_trainer(config, directory, tracker, callbacks)
+        preparing.close()
         trainer.fit(module, data, ckpt_path=None if checkpoint is None else checkpoint.path, weights_only=True)
         assert module.is_last, "a run that ended early is not finished"
         if recorder is None:

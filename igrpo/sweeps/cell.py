@@ -25,7 +25,6 @@ from igrpo.processes import wait_ended
 from igrpo.runs.console import get_console
 from igrpo.runs.execution import execute
 from igrpo.runs.lifecycle import RunError
-from igrpo.runs.printing import print_tree
 from igrpo.runs.resume import finished_summary, has_begun
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.stale import repair_stale_runs
@@ -47,7 +46,6 @@ def hydra_job(settings: DictConfig) -> None:
         _run_cell(Path(hydra.runtime.output_dir), str(hydra.launcher["_target_"]))
         return
     config = checked(settings)
-    print_tree(config)
     try:
         execute(config, Path(hydra.runtime.output_dir), resume=False)
     except RunError as error:

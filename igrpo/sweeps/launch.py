@@ -6,6 +6,8 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
+from omegaconf import DictConfig
+
 from igrpo.config import read_config
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.launching import is_serial
@@ -13,10 +15,17 @@ from igrpo.runs.resume import finished_summary
 from igrpo.runs.stale import repair_stale_runs
 from igrpo.runs.sweep_directory import CellRecord, SweepDirectory
 from igrpo.sweeps.cell import hydra_job
+from igrpo.sweeps.progress import SweepProgress
 from igrpo.sweeps.watch import Watch, wait_for
 
 
-def run_cells(composer: Composer, sweep: SweepDirectory, cells: Sequence[CellRecord], overrides: Sequence[str]) -> None:
+def run_cells(
+    composer: Composer,
+    sweep: SweepDirectory,
+    cells: Sequence[CellRecord],
+    overrides: Sequence[str],
+    progress: SweepProgress | None = None,
+) -> None:
     """Launch the runs that no process works on, and wait for runs that outlive their launcher or an earlier driver.
 
     Each run is launched once. If the launcher itself failed (a worker of its pool was killed), the runs that it did not
@@ -33,10 +42,10 @@ def run_cells(composer: Composer, sweep: SweepDirectory, cells: Sequence[CellRec
             if cell not in alive and not _is_done(sweep, cell) and _may_try(sweep, cell, attempts[cell.number], allowed)
         ]
         if alive and (not left or attempts):
-            wait_for(sweep, alive)
+            wait_for(sweep, alive, progress)
         elif left:
             attempts.update(cell.number for cell in left)
-            problems = _launch(composer, sweep, left, overrides)
+            problems = _launch(composer, sweep, left, overrides, progress)
             for problem in problems:
                 print(f"igrpo: {problem}", file=sys.stderr)
             allowed = 2 if problems else allowed
@@ -55,10 +64,20 @@ def _is_done(sweep: SweepDirectory, cell: CellRecord) -> bool:
 
 
 def _launch(
-    composer: Composer, sweep: SweepDirectory, cells: Sequence[CellRecord], overrides: Sequence[str]
+    composer: Composer,
+    sweep: SweepDirectory,
+    cells: Sequence[CellRecord],
+    overrides: Sequence[str],
+    progress: SweepProgress | None,
 ) -> list[str]:
     jobs = [[*cell.overrides, f"hydra.sweep.subdir='{cell.folder}'"] for cell in cells]
-    if is_serial(composer.launcher(overrides)):
-        return composer.launch(overrides, jobs, hydra_job)
-    with Watch(sweep, cells):
+    is_here = is_serial(composer.launcher(overrides))
+    with Watch(sweep, cells, progress=progress, announce=not is_here) as watch:
+        if is_here:
+
+            def job(settings: DictConfig) -> None:
+                hydra_job(settings)
+                watch.look()
+
+            return composer.launch(overrides, jobs, job)
         return composer.launch(overrides, jobs, hydra_job)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from igrpo.console import waiting
 from igrpo.runs.links import absolute_tracking_uri
 from igrpo.runs.mlflow_client import RunTarget
 from igrpo.runs.mlflow_sync import MlflowSync
@@ -58,7 +59,8 @@ def open_parent(sweep: SweepDirectory) -> Iterator[MlflowSync | None]:
     }
     parent.put("the description", lambda run: run.describe(describe_sweep(record)))
     parent.put("the parameters", lambda run: run.log_params(flatten_params(params)))
-    parent.start(_CONNECT_TIMEOUT_S)
+    with waiting("opening MLflow"):
+        parent.start(_CONNECT_TIMEOUT_S)
     status: RunStatus = "FAILED"
     try:
         yield parent
@@ -67,7 +69,8 @@ def open_parent(sweep: SweepDirectory) -> Iterator[MlflowSync | None]:
         status = "KILLED"
         raise
     finally:
-        parent.close(status, CLOSE_TIMEOUT_S)
+        with waiting("sending the report to MLflow"):
+            parent.close(status, CLOSE_TIMEOUT_S)
 
 
 def describe_sweep(record: SweepRecord) -> str:

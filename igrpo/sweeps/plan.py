@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from igrpo.config import RunConfig
@@ -16,6 +15,7 @@ from igrpo.config.composing.planned import Cell, Sweep
 from igrpo.config.facts import planned_steps, too_short
 from igrpo.messages import count
 from igrpo.runs.console import get_console
+from igrpo.runs.printing import columns_table
 from igrpo.sweeps.power import Design, can_detect, weakness
 from igrpo.sweeps.split_sizes import SplitSizes, split_sizes
 
@@ -25,6 +25,10 @@ _LOCAL = (".BasicLauncher", ".JoblibLauncher", ".LocalLauncher", ".RayLauncher")
 #: Qualifier of the total number of samples. Key: whether other limits may end runs, whether dynamic sampling may add
 #: samples.
 _BOUND = {(False, False): "", (True, False): "at most ", (False, True): "at least ", (True, True): "very roughly "}
+
+
+#: Up to this number, a brief plan lists the runs, too.
+_FEW_RUNS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +79,23 @@ def plan_of(sweep: Sweep) -> Plan:
     )
 
 
-def print_plan(plan: Plan, cells: Sequence[Cell], note: str | None = None, console: Console | None = None) -> None:
-    """Print the runs, one per line, a ``note`` on settings left out of some runs, and a table of totals."""
+def print_plan(
+    plan: Plan, cells: Sequence[Cell], note: str | None = None, console: Console | None = None, *, brief: bool = False
+) -> None:
+    """Print the runs, one per line, a ``note`` on settings left out of some runs, and a table of totals.
+
+    If there are many runs and the plan is to be ``brief``, the values of the swept settings are printed instead of the
+    runs.
+    """
     out = console if console is not None else get_console()
-    for number, cell in enumerate(cells):
+    is_short = brief and len(cells) > _FEW_RUNS
+    for number, cell in enumerate(() if is_short else cells):
         out.print(f"run {number}: {_label(cell)}", highlight=False, soft_wrap=True)
     if note is not None:
         out.print(Text(note, style="yellow"), soft_wrap=True)
-    table = Table(title="the plan", title_style="bold", title_justify="left", show_header=False)
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column()
+    table = columns_table()
+    for key, values in _swept(cells).items() if is_short else ():
+        table.add_row(key, Text(", ".join(values)))
     combinations = count(plan.combinations, "combination")
     table.add_row("runs", f"{plan.runs} ({combinations}, {count(plan.seeds, 'seed')} each)")
     table.add_row(
@@ -101,19 +112,32 @@ def print_plan(plan: Plan, cells: Sequence[Cell], note: str | None = None, conso
     for warning in (plan.too_short, None if plan.power is None else weakness(plan.power)):
         if warning is not None:
             table.add_row("warning", Text(warning, style="yellow"))
+    out.print(Text("the plan", style="bold"))
     out.print(table)
 
 
-def print_time(plan: Plan, seconds: Sequence[float], step: float, console: Console | None = None) -> None:
-    """Print the estimated time of the whole sweep, from the seconds of each run."""
+def print_time(
+    plan: Plan,
+    seconds: Sequence[float],
+    step: float,
+    console: Console | None = None,
+    *,
+    warm_starts: Sequence[float] = (),
+) -> None:
+    """Print the estimated time of the whole sweep, from the seconds of each run and of each warm start before them."""
     out = console if console is not None else get_console()
-    wall = max(sum(seconds) / plan.parallel, *seconds)
+    wall = max((sum(seconds) + sum(warm_starts)) / plan.parallel, *seconds)
+    warm = (
+        f"{count(len(warm_starts), 'warm start')} of {duration(max(warm_starts))} each included; "
+        if warm_starts
+        else ""
+    )
     at_once = "" if plan.parallel == 1 else f" with {plan.parallel} at a time"
     out.print(
-        f"estimated time: {_duration(wall)}{at_once}, {_duration(sum(seconds) / len(seconds))} per run "
-        f"(a measured step takes {step:.2f} s; downloads and first-time preparations not included)",
+        f"estimated time: {duration(wall)}{at_once}, {duration(sum(seconds) / len(seconds))} per run "
+        f"(a measured step takes {step:.2f} s; {warm}downloads are not included)",
         highlight=False,
-        soft_wrap=True,
+        soft_wrap=not out.is_terminal,
     )
 
 
@@ -156,11 +180,21 @@ def _parallel(sweep: Sweep) -> int:
     return 1 if sweep.is_serial else runs
 
 
+def _swept(cells: Sequence[Cell]) -> dict[str, list[str]]:
+    """Return the values of each swept setting, in order."""
+    found: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        for key, value in cell.swept.items():
+            found.setdefault(key, {})[value] = None
+    return {key: list(values) for key, values in found.items()}
+
+
 def _label(cell: Cell) -> str:
     return " ".join(f"{key}={value}" for key, value in cell.swept.items())
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Format a duration roughly: 40 s, 14 min, 2.5 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = seconds / 60

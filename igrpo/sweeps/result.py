@@ -31,9 +31,7 @@ _SPENT = re.compile(r"(\S+)=\S+ is spent: ")
 
 def show(sweep: SweepDirectory, record: SweepRecord) -> int:
     """Print the table of all runs, and the errors of those that did not finish. Returns their number."""
-    failed = print_sweep([(cell, sweep.state(cell)) for cell in record.cells], sweep.path)
-    print(f"sweep directory: {sweep.path}")
-    return failed
+    return print_sweep([(cell, sweep.state(cell)) for cell in record.cells], sweep.path)
 
 
 def resume_arguments(sweep: SweepDirectory, record: SweepRecord) -> list[str]:
@@ -43,10 +41,12 @@ def resume_arguments(sweep: SweepDirectory, record: SweepRecord) -> list[str]:
 
 
 def publish(sweep: SweepDirectory, record: SweepRecord, parent: MlflowSync | None) -> None:
-    """Write the report of the finished runs, log it and a table to the sweep's run in MLflow, and print links."""
+    """Write the report of the finished runs and print its verdict, then log both in MLflow, and print links."""
     finished = [sweep.run_directory(cell).path for cell in record.cells if sweep.state(cell).status == "FINISHED"]
-    if finished:
-        _report(sweep, sweep.path / REPORT_FOLDER)
+    page = _report(sweep, sweep.path / REPORT_FOLDER) if finished else None
+    print(f"sweep directory: {sweep.path}")
+    if page is not None:
+        print(f"its report: {page}")
     if parent is None:
         return
     table = _table(sweep, record)
@@ -54,15 +54,17 @@ def publish(sweep: SweepDirectory, record: SweepRecord, parent: MlflowSync | Non
     _print_links(sweep, record, parent)
 
 
-def _report(sweep: SweepDirectory, folder: Path) -> None:
-    """Write the report. An error in it is printed, but does not fail the sweep."""
+def _report(sweep: SweepDirectory, folder: Path) -> Path | None:
+    """Write the report, print its verdict, and return its page. An error is printed, but does not fail the sweep."""
     from igrpo.report.compare import build_report
     from igrpo.report.runs import find_runs
     from igrpo.report.write import write_report
+    from igrpo.sweeps.verdict import print_verdict
 
     try:
         report = build_report(find_runs([sweep.path]), title=None, sources=(str(sweep.path),))
-        write_report(report, folder)
+        print_verdict(report)
+        return write_report(report, folder)["page"]
     except Exception as error:
         again = f"igrpo report {shlex.quote(str(sweep.path))}"
         write_text_atomic(sweep.path / "report-error.txt", traceback.format_exc())
@@ -70,8 +72,7 @@ def _report(sweep: SweepDirectory, folder: Path) -> None:
             f"igrpo: the report failed ({type(error).__name__}: {error}); try: {again}",
             file=sys.stderr,
         )
-        return
-    print(f"its report: {folder / 'report.html'}")
+        return None
 
 
 def _table(sweep: SweepDirectory, record: SweepRecord) -> dict[str, list[Any]]:

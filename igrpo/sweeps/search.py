@@ -26,6 +26,7 @@ from igrpo.runs.resume import finished_summary
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.sweep_directory import CellRecord, SweepDirectory, SweepRecord, plan_cell
 from igrpo.sweeps.launch import run_cells
+from igrpo.sweeps.progress import SweepProgress
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -36,17 +37,21 @@ BEST_FILE = "search.json"
 _MOST_ERRORS = 3
 
 
-def continue_search(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) -> None:
+def continue_search(
+    composer: Composer, sweep: SweepDirectory, overrides: Sequence[str], progress: SweepProgress | None = None
+) -> None:
     """Finish the runs of an earlier driver, then pick and run new ones until the search has its number of trials."""
     search = composer.check_sweep(overrides).search
     assert search is not None
-    run_cells(composer, sweep, sweep.read().cells, overrides)
+    if progress is not None:
+        progress.total = search.trials
+    run_cells(composer, sweep, sweep.read().cells, overrides, progress)
     while (known := len(sweep.read().cells)) < search.trials:
         picks = _pick(sweep, search, min(search.trials - known, search.at_once))
         trials = [plan_cell(known + i, picked, search.lines(picked)) for i, picked in enumerate(picks)]
         for cell in trials:
             _add_trial(composer, sweep, cell, overrides)
-        run_cells(composer, sweep, trials, overrides)
+        run_cells(composer, sweep, trials, overrides, progress)
 
 
 def _pick(sweep: SweepDirectory, search: Search, count: int) -> list[dict[str, str]]:

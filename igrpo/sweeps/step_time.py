@@ -8,8 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from igrpo.assembly.policy import warm_start_entry
 from igrpo.config import RunConfig
 from igrpo.config.facts import evaluation_questions, planned_steps
+from igrpo.models import weight_cache
 from igrpo.runs.console import get_console
 from igrpo.runs.training_run import train
 
@@ -25,7 +27,8 @@ _STEP_PHASES = ("generation", "reward_wait", "update", "weight_sync")
 class StepTime:
     """Wall-clock seconds of ``setup`` (starting and closing a run), a training ``step``, and evaluating a ``question``.
 
-    ``completions`` is the number of completions per measured step.
+    The setup is that of a run whose warm start is cached. ``completions`` is the number of completions per measured
+    step.
     """
 
     setup: float
@@ -64,6 +67,8 @@ def measure_step(config: RunConfig) -> StepTime:
             "profile": False,
         }
     )
+    entry = warm_start_entry(config)
+    trained_here = entry is not None and not entry.exists()
     console = get_console()
     quiet, console.quiet = console.quiet, True
     start = time.perf_counter()
@@ -75,6 +80,8 @@ def measure_step(config: RunConfig) -> StepTime:
     finally:
         console.quiet = quiet
     elapsed = time.perf_counter() - start
+    if trained_here and entry is not None:
+        elapsed -= weight_cache.seconds(entry) or 0.0
     steps = [
         sum(line.get(f"step_seconds/{phase}", 0.0) for phase in _STEP_PHASES)
         for line in lines

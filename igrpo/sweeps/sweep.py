@@ -8,18 +8,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.text import Text
-
 from igrpo.config import ConfigError, RunConfig
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import choices
 from igrpo.config.composing.overrides import quoted
 from igrpo.config.composing.planned import Sweep
+from igrpo.config.facts import resolved_facts
 from igrpo.runs.claim import claim, remove_if_empty
-from igrpo.runs.console import get_console
+from igrpo.runs.console import get_console, waiting
 from igrpo.runs.execution import import_training, resume_command
 from igrpo.runs.lifecycle import RunError, SignalHandlers
 from igrpo.runs.links import absolute_tracking_uri
+from igrpo.runs.printing import print_facts, print_tree
 from igrpo.runs.resume import finished_summary, has_setting, require_files, resumed_config
 from igrpo.runs.run_lock import RunDirectoryLockedError
 from igrpo.runs.stale import repair_stale_runs
@@ -28,8 +28,10 @@ from igrpo.sweeps.cell import stop_runs
 from igrpo.sweeps.launch import run_cells
 from igrpo.sweeps.mlflow_parent import open_parent
 from igrpo.sweeps.plan import Plan, plan_of, print_plan, print_time
+from igrpo.sweeps.progress import SweepProgress
 from igrpo.sweeps.result import publish, resume_arguments, show
 from igrpo.sweeps.search import continue_search, is_refused, write_best
+from igrpo.sweeps.time_left import Expected, expect
 from igrpo.sweeps.tuned import tuned_overrides
 
 _FLAGS_WITHOUT_RUNS = {"check", "plan"}
@@ -43,15 +45,18 @@ def start_sweep(overrides: Sequence[str], tuned: Sequence[Path], flags: frozense
         RunError: a run failed; it was reported when it failed and at the end.
     """
     with Composer("train") as composer:
-        planned = composer.check_sweep(overrides, tuned_overrides(tuned, overrides) if tuned else None)
-        require_files(planned.configs[:1] if planned.is_search else planned.configs)
-        plan = plan_of(planned)
-        print_plan(plan, planned.cells, planned.note)
+        with waiting("checking the settings of every run"):
+            planned = composer.check_sweep(overrides, tuned_overrides(tuned, overrides) if tuned else None)
+            require_files(planned.configs[:1] if planned.is_search else planned.configs)
+            plan = plan_of(planned)
+        if "verbose" in flags:
+            print_tree(planned.base)
+            print_facts(resolved_facts(planned.base))
+        print_plan(plan, planned.cells, planned.note, brief=not flags & {"check", "plan", "verbose"})
         if "check" in flags:
             print(f"{plan.runs} runs, all of them checked" if planned.cells else "checked")
             return
-        if "no-measure" not in flags:
-            _print_estimate(planned, plan)
+        expected = None if "no-measure" in flags else _print_estimate(planned, plan)
         if "plan" in flags:
             return
         directory = claim(planned.directory, chosen=planned.chosen, setting="hydra.sweep.dir")
@@ -59,7 +64,7 @@ def start_sweep(overrides: Sequence[str], tuned: Sequence[Path], flags: frozense
         try:
             with sweep.acquire():
                 record = _write_plan(sweep, planned, overrides)
-                _drive(composer, sweep, record.overrides)
+                _drive(composer, sweep, record.overrides, expected, plan.parallel)
         except ConfigError:
             remove_if_empty(directory)
             raise
@@ -114,16 +119,23 @@ def _resumed(sweep: SweepDirectory, cells: Sequence[CellRecord], changes: Sequen
     }
 
 
-def _drive(composer: Composer, sweep: SweepDirectory, overrides: Sequence[str]) -> None:
+def _drive(
+    composer: Composer,
+    sweep: SweepDirectory,
+    overrides: Sequence[str],
+    expected: Expected | None = None,
+    parallel: int = 1,
+) -> None:
     """Execute the remaining runs, then print and publish the results, under the sweep's run in MLflow."""
     with open_parent(sweep) as parent:
         master = [*overrides, f"hydra.sweep.dir={quoted(sweep.path)}"]
+        progress = SweepProgress(sweep, expected, parallel)
         try:
             with SignalHandlers():
                 if sweep.read().is_search:
-                    continue_search(composer, sweep, master)
+                    continue_search(composer, sweep, master, progress)
                 else:
-                    run_cells(composer, sweep, sweep.read().cells, master)
+                    run_cells(composer, sweep, sweep.read().cells, master, progress)
         except (KeyboardInterrupt, SystemExit):
             stop_runs(sweep)
             print(f"igrpo: the sweep was stopped; resume with: {resume_command(sweep.path / '_')}", file=sys.stderr)
@@ -173,23 +185,28 @@ def anchored(config: RunConfig, experiment: str | None = None) -> RunConfig:
     return config.model_copy(update={"tracking": config.tracking.model_copy(update=update)})
 
 
-def _print_estimate(planned: Sweep, plan: Plan) -> None:
+def _print_estimate(planned: Sweep, plan: Plan) -> Expected | None:
+    """Measure a step, print the estimated time, and return the time of each run; None if nothing can be measured."""
     if not plan.is_local:
         get_console().print("estimated time: not measured, since the runs are elsewhere")
-        return
+        return None
     if planned.base.processes > 1:
         get_console().print("estimated time: not measured, since each run is several processes")
-        return
-    with get_console().status(Text("measuring a step ...")):
-        import_training()
-        from igrpo.sweeps.step_time import measure_step
+        return None
+    import_training()
+    from igrpo.sweeps.step_time import measure_step
 
+    with waiting("measuring a step", get_console(stderr=True)):  # the run itself prints nothing
         try:
             measured = measure_step(planned.base)
         except Exception as error:  # run 0 will report it again; the other runs may work
             print(f"estimated time: run 0 cannot be measured ({type(error).__name__}: {error})")
-            return
-    print_time(plan, [measured.of_run(config) for config in planned.configs], measured.step)
+            return None
+    configs = dict(enumerate(planned.configs))
+    expected = expect(configs, {number: measured.of_run(config) for number, config in configs.items()})
+    warm_starts = list(expected.warm_starts.values())
+    print_time(plan, list(expected.seconds.values()), measured.step, warm_starts=warm_starts)
+    return expected
 
 
 def _read(sweep: SweepDirectory) -> SweepRecord:

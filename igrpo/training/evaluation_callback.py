@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import lightning
@@ -40,6 +41,7 @@ class EvaluationCallback(lightning.Callback):
     is selected by it. A resumed run does not repeat evaluations for which ``is_done(step, split)`` returns True. With
     several processes, each evaluates its share of the questions, and the main process reports. At step 0, a result in
     ``first`` is used instead of an evaluation, and a new one is kept there (None: nothing is kept).
+    ``during(step, split)`` is entered for each evaluation, to show it.
     """
 
     def __init__(
@@ -51,11 +53,12 @@ class EvaluationCallback(lightning.Callback):
         *,
         every: int,
         first: FirstResults | None = None,
+        during: Callable[[int, Split], AbstractContextManager[None]] = lambda step, split: nullcontext(),
     ) -> None:
         self._evaluators: dict[Split, Evaluator] = {"development": development, **final}
         self._final = tuple(final)
         self._report, self._is_done, self._every = report, is_done, every
-        self._first = first
+        self._first, self._during = first, during
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Evaluate all splits before training, or if the run is resumed at its last step, unless already done."""
@@ -95,7 +98,8 @@ class EvaluationCallback(lightning.Callback):
         known = None if first is None else first.load(split)
         if known is not None:
             return known
-        result = run_coroutine(self._evaluators[split].run())
+        with self._during(step, split):
+            result = run_coroutine(self._evaluators[split].run())
         if first is not None:
             first.save(split, result)
         return result

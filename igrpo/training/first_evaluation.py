@@ -18,11 +18,12 @@ ALARM = "draft_worth"
 
 
 def report_draft_worth(
-    result: EvaluationResult, config: RunConfig, console: Console, record: Callable[[str, str], None]
+    result: EvaluationResult, config: RunConfig, console: Console | None, record: Callable[[str, str], None]
 ) -> None:
     """Print the worth of a draft; warn if drafts are worth nothing and the algorithm learns from drafts.
 
     Args:
+        console: where it is printed (None: only the log has it, as in a sweep, whose report shows it).
         record: called with the alarm's name and message after the warning.
     """
     worth = result.draft_worth
@@ -30,7 +31,8 @@ def report_draft_worth(
         return
     line = f"a draft's worth before training: {worth}"
     log.info("%s", line)
-    console.print(line, soft_wrap=True)
+    if console is not None:
+        console.print(line, soft_wrap=not console.is_terminal)
     if config.plan.learns_from_drafts and worth.is_nothing:
         message = no_worth_warning(worth, f"prompt={config.prompt.name}")
         log.warning("%s", message)

@@ -1,5 +1,6 @@
 """The tables on the console, cell by cell."""
 
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ def printed(show: Any, *arguments: Any) -> list[str]:
 
 def row(lines: list[str], start: str) -> list[str]:
     """The cells of the row that starts so."""
-    (found,) = [line for line in lines if line.strip("│┃ ").startswith(start)]
-    return [cell.strip() for cell in found.strip("│┃ ").replace("┃", "│").split("│")]
+    (found,) = [line for line in lines if line.strip().startswith(start)]
+    return re.split(r"\s{2,}", found.strip())
 
 
 SUMMARY = {
@@ -100,9 +101,9 @@ def test_the_worth_of_a_draft_is_in_the_table() -> None:
     after = {"given_right": alone, "given_wrong": none, "bare": 1.0}
     lines = printed(print_summary, SUMMARY | {"draft_worth": {"before": before, "after": after}}, Path("x"), None, None)
     assert row(lines, "given a right draft")[1:] == ["45.0 %", "50.0 %", "+5.0 points"]
-    assert row(lines, "a right draft adds")[1:] == ["+20.0 points [+8.8, +31.2]", "-", "-"]
+    assert row(lines, "a right draft adds")[1:] == ["+20.0 [+8.8, +31.2]", "-", "-"]
     assert row(lines, "given a wrong draft")[1:] == ["0.0 %", "-", "-"]
-    assert row(lines, "a wrong draft adds")[1:] == ["-50.0 points", "-", "-"]
+    assert row(lines, "a wrong draft adds")[1:] == ["-50.0", "-", "-"]
     for absent in ({"before": None, "after": None}, {"before": after, "after": None}, None):
         lines = printed(print_summary, SUMMARY | {"draft_worth": absent}, Path("x"), None, None)
         assert not any("wrong draft" in line or " draft adds" in line for line in lines)

@@ -20,8 +20,8 @@ from igrpo.report.runs import LoadedRun
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.run_lock import run_lock
 from igrpo.runs.sweep_directory import SweepDirectory, plan_cell
+from igrpo.sweeps.condition_progress import is_at_work, progress, progress_table, states, sweep_runs
 from igrpo.sweeps.power import Design, seeds_for
-from igrpo.sweeps.progress import is_at_work, progress, progress_table, states, sweep_runs
 from tests.begun import begun_sweep
 from tests.composed import changed
 from tests.report.run_dirs import GRPO, IGRPO, write_run

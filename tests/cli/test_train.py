@@ -38,10 +38,26 @@ def test_a_run_from_its_settings_to_its_summary(
     assert read_config(run_dir / "config.yaml") == config
     assert {path.name for path in (run_dir / ".hydra").iterdir()} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
     out = capsys.readouterr().out
-    for text in ("├── steps: 3", "what they resolve to", "clipping is inert", "10.0 %", "50.0 %", "+40.0 points"):
+    for text in ("what the settings resolve to", "clipping is inert", "10.0 %", "50.0 %", "+40.0 points"):
         assert text in out
+    assert f"{run_dir.relative_to(tmp_path)} (its config.yaml has every setting)" in out
+    assert "├──" not in out
     assert f"Run directory:  {run_dir}" in out
     assert "http://x" in out
+
+
+@pytest.mark.parametrize("flags", [["-v"], ["--verbose", "--check"], ["--check"], []], ids=" ".join)
+def test_every_setting_and_fact_is_printed_if_asked_for(
+    flags: list[str], training: FakeTraining, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training.behave = lambda config: {}
+    assert main(["train", "experiment=quickstart", *flags]) == 0
+    out = capsys.readouterr().out
+    is_verbose = bool({"-v", "--verbose"} & set(flags))
+    assert len(training.calls) == ("--check" not in flags)
+    for text in ("├── steps:", "tokens per micro-batch", "sequences per micro-batch"):
+        assert (text in out) == is_verbose
+    assert "completions per question 8 = 4 drafts + 4 refinements" in " ".join(out.split())
 
 
 def test_wrong_settings_start_nothing_and_leave_no_directory(

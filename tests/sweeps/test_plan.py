@@ -45,6 +45,18 @@ def test_the_numbers_of_a_plan(composer: Composer) -> None:
     assert "5 % over 4 comparisons" in text
 
 
+def test_a_brief_plan_of_many_runs_lists_the_values_instead(composer: Composer) -> None:
+    def lines(*overrides: str, brief: bool) -> list[str]:
+        out, planned = StringIO(), composer.check_sweep(overrides)
+        print_plan(plan_of(planned), planned.cells, None, Console(file=out, width=200), brief=brief)
+        return [" ".join(line.split()) for line in out.getvalue().splitlines()]
+
+    many, few = ("condition=grpo,igrpo", "seed=0,1,2,3,4"), ("condition=grpo,igrpo", "seed=0,1")
+    assert lines(*many, brief=False)[9] == "run 9: condition=igrpo seed=4"
+    assert lines(*many, brief=True)[:3] == ["the plan", "condition grpo, igrpo", "seed 0, 1, 2, 3, 4"]
+    assert lines(*few, brief=True)[3] == "run 3: condition=igrpo seed=1"
+
+
 def test_a_plan_that_can_show_something_has_no_warning(composer: Composer) -> None:
     text = printed(composer, "condition=grpo,igrpo", "seed=0,1,2,3,4")
     assert "can detect" in text
@@ -166,6 +178,9 @@ def test_the_time_of_a_plan(composer: Composer) -> None:
     out = StringIO()
     print_time(plan_of(planned), [grpo, half], measured.step, Console(file=out, width=200))
     assert f"estimated time: {(grpo + half) / 60:.0f} min, {(grpo + half) / 2:.0f} s per run" in out.getvalue()
+    print_time(plan_of(planned), [60.0, 60.0], 0.5, Console(file=out, width=200), warm_starts=[200.0, 220.0])
+    assert "estimated time: 9 min, 60 s per run" in out.getvalue()  # 2 x 60 + 200 + 220 s
+    assert "2 warm starts of 4 min each included" in out.getvalue()
 
 
 def search(folder: Path, condition: str, rate: str, *, with_drafts: bool) -> Path:

@@ -37,7 +37,7 @@ def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., l
     """Runs a search in a folder, whose runs of small learning rates are the best; of broken ones none finishes."""
     rounds: list[int] = []
 
-    def run_cells(composer: Composer, sweep: SweepDirectory, cells: Sequence[CellRecord], overrides: Any) -> None:
+    def run_cells(composer: Composer, sweep: SweepDirectory, cells: Sequence[CellRecord], *_: Any) -> None:
         rounds.append(len(cells))
         for cell in cells:
             is_new = sweep.run_directory(cell).config.exists() and not sweep.run_directory(cell).summary.exists()

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from igrpo.console import waiting
 from igrpo.rewards.judge.backend import JudgeError, JudgeRefusedError, JudgeReply
 from igrpo.rewards.judge.parsing import SCHEMA
 from igrpo.rewards.judge.prompt import Message
@@ -133,7 +134,8 @@ class OpenAIBackend:
                 f"{setting}.max_wait_s={config.max_wait_s:g}; resume the run later, or raise it"
             )
         log.info("the judge gave no answer (%s): trying again in %.1f s", failure.reason, pause)
-        await self._sleep(pause)
+        with waiting(f"waiting for the judge: retry {failures} of {config.retries} in {pause:.0f} s"):
+            await self._sleep(pause)
 
     async def _try(self, messages: Sequence[Message], seed: int, *, constrained: bool) -> JudgeReply | _Failure:
         import openai
