@@ -106,8 +106,11 @@ def test_its_report_is_that_of_the_runs(sweep: Path, bundle: Path, tmp_path: Pat
     reports = [json.loads((tmp_path / out / "report.json").read_text()) for out in ("of-bundle", "of-sweep")]
     reports.append(json.loads(contents(bundle)["report/report.json"]))
     for report in reports:
-        for name in ("created", "sources"):
+        for name in ("created", "sources", "links"):
             del report[name]
+    folders = [[run.pop("folder") for run in report["runs"]] for report in reports]
+    assert folders[1][0] == "../original/000-grpo_s0"
+    assert folders[2][0] == "../my-grid/000-grpo_s0"
     assert reports[0] == reports[1] == reports[2]
 
 
