@@ -121,7 +121,7 @@ def test_ctrl_c_ends_the_run_and_it_can_be_resumed(
         with pytest.raises(KeyboardInterrupt):
             igrpo.train(config("seed=1"), directory="run")
     printed = capsys.readouterr()
-    assert "what they resolve to" in printed.out
+    assert "settings resolve to" in printed.out
     assert "resume" in printed.err
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert status(Path("run")) == "KILLED"
