@@ -34,10 +34,7 @@ FORMS = {
     "resume=DIR": "continue a run or a sweep",
     "tuned=SEARCH_DIR,...": "of a sweep: use what searches found",
 }
-_MORE = (
-    "More: --help GROUP, such as --help model or --help experiment; --help SETTING, such as --help trainer.steps; and "
-    "docs/reference/settings.md."
-)
+_MORE = "More: --help GROUP, as --help model; --help SETTING; docs/reference/settings.md"
 
 
 def settings_help(width: int) -> str:
