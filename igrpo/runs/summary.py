@@ -12,7 +12,7 @@ from igrpo.files import write_json_atomic
 from igrpo.runs.run_directory import read_versioned
 
 #: Schema version of summary.json that this code writes, and the newest that it reads.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class _SummaryPart(BaseModel):

@@ -29,7 +29,7 @@ from igrpo.runs.run_lock import RunDirectoryLockedError, run_lock
 SWEEP_FILE = "sweep.json"
 
 #: Schema version of sweep.json that this code writes, and the newest that it reads.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: A run of another host that writes nothing for this many seconds, and whose lock is free, counts as killed.
 _SILENCE_S = 900.0
