@@ -153,7 +153,8 @@ def _load_config(source: str, chosen: dict[str, Any]) -> Any:
 
 
 def _not_causal(source: str, error: Exception) -> ValueError:
-    return model_error(source, f"it cannot be loaded as a causal language model: {first_line(error)}")
+    where = "" if Path(source).is_dir() else "there is no such directory here, and from the hub "
+    return model_error(source, f"{where}it cannot be loaded as a causal language model: {first_line(error)}")
 
 
 def _load_model(

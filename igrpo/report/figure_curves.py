@@ -74,9 +74,9 @@ def draw(plot: Plot, looks: Mapping[str, Look]) -> Drawing:
         y_label = number_values(panel.yaxis.set_major_formatter, curves[0].metric)
         if p == 0 or not beside:
             panel.set_ylabel(textwrap.fill((several and plot.family.y_label) or y_label, 34))
-        if quantity(curves[0].metric).share:
-            low, high = panel.get_ylim()
-            panel.set_ylim(max(low, -0.02), min(high, 1.02))
+    if quantity(every[0].metric).share:  # after the last panel: a limit ends the scaling of all, which share this axis
+        low, high = axes[0].get_ylim()
+        axes[0].set_ylim(max(low, -0.02), min(high, 1.02))
     shown = [look for name, look in looks.items() if any(curve.condition == name for curve in every)]
     legend = legend_below(canvas, [look.handle() for look in shown], [look.label for look in shown])
     place(canvas, axes, x_label, legend, side_by_side=beside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -130,6 +131,7 @@ def _drive(
     with open_parent(sweep) as parent:
         master = [*overrides, f"hydra.sweep.dir={quoted(sweep.path)}"]
         progress = SweepProgress(sweep, expected, parallel)
+        print(f"sweep directory: {sweep.path}; another terminal shows its progress: {_watch_command(sweep.path)}")
         try:
             with SignalHandlers():
                 if sweep.read().is_search:
@@ -148,6 +150,10 @@ def _drive(
         if failed:
             print(f"resume with: {' '.join((resume_command(sweep.path / '_'), *resume_arguments(sweep, record)))}")
             raise RunError(f"{failed} of {len(record.cells)} runs did not finish")
+
+
+def _watch_command(path: Path) -> str:
+    return f"igrpo report {shlex.quote(str(path))} --watch"
 
 
 def _write_plan(sweep: SweepDirectory, planned: Sweep, overrides: Sequence[str]) -> SweepRecord:
@@ -196,10 +202,13 @@ def _print_estimate(planned: Sweep, plan: Plan) -> Expected | None:
     import_training()
     from igrpo.sweeps.step_time import measure_step
 
-    with waiting("measuring a step", get_console(stderr=True)):  # the run itself prints nothing
+    with waiting("measuring a step", get_console(stderr=True), lines=True):  # the run itself prints nothing
         try:
             measured = measure_step(planned.base)
-        except Exception as error:  # run 0 will report it again; the other runs may work
+        except Exception as error:
+            if isinstance(error, ValueError) and all(config.model == planned.base.model for config in planned.configs):
+                raise ConfigError([f"{error} (the first run cannot start, and all have this model)"], "sweep") from None
+            # run 0 will report it again; the other runs may work
             print(f"estimated time: run 0 cannot be measured ({type(error).__name__}: {error})")
             return None
     configs = dict(enumerate(planned.configs))

@@ -234,3 +234,28 @@ def test_a_chosen_directory_must_be_empty(
     assert main(["train", "hydra.run.dir=file/below"]) == 2
     assert "file/below: cannot be created (" in capsys.readouterr().err
     assert len(training.calls) == 1
+
+
+@pytest.mark.parametrize("models", ["tiny", "tiny,byte_level"])
+def test_a_sweep_does_not_start_with_a_model_that_cannot_be_loaded(
+    models: str,
+    training: FakeTraining,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails(*_: Any) -> None:
+        raise ValueError("model.name_or_path=nowhere: it cannot be loaded")
+
+    monkeypatch.setattr("igrpo.sweeps.step_time.measure_step", fails)
+    training.behave = lambda config: {}
+    code = main(["train", "experiment=quickstart", "-m", "seed=0,1", f"model={models}", "tracking=none"])
+    printed = capsys.readouterr()
+    if models == "tiny":  # the runs of the other sweep have another model, too, and may work
+        assert code == 2
+        assert "model.name_or_path=nowhere" in printed.err
+        assert not training.calls
+        assert not list(tmp_path.glob("multirun/*/*"))
+    else:
+        assert "run 0 cannot be measured" in printed.out
+        assert len(training.calls) == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from igrpo.report.figure_curves import running_mean
+from igrpo.report.figure_curves import draw, running_mean
 from igrpo.report.figure_families import plots
 from igrpo.report.figure_style import Figure, looks
 from igrpo.report.figures import draw_figures
@@ -179,6 +180,24 @@ def test_roles_have_panels_and_a_metric_axis_makes_a_path() -> None:
     assert "GRPO" not in [line.get_label() for line in second.lines]  # it has no refinements
     assert not second.collections  # a band has no meaning where the curve may turn back
     assert len(axes_of("two", "transfer-by-steps")) == 2
+
+
+def test_a_panel_has_room_for_the_curves_of_all_panels() -> None:
+    (plot,) = [one for one in plots(TWO.curves) if one.name == "transfer-by-steps"]
+    (title, curves), rest = plot.panels[0], plot.panels[1:]
+    low = tuple(
+        curve.model_copy(
+            update={name: tuple(y / 20 for y in getattr(curve, name)) for name in ("mean", "low", "high")}
+            | {"lines": ()}
+        )
+        for curve in curves
+    )
+    drawing = draw(replace(plot, panels=((title, low), *rest)), looks(["GRPO", "iGRPO"], "GRPO"))
+    first, *others = drawing.canvas.axes
+    for axes in (first, *others):
+        for name in ("GRPO", "iGRPO"):
+            y = labelled(axes, name).get_ydata()
+            assert axes.get_ylim()[0] <= min(y) <= max(y) <= axes.get_ylim()[1]
 
 
 def test_forest_rows_show_every_number_of_a_comparison() -> None:
