@@ -206,7 +206,7 @@ def _print_estimate(planned: Sweep, plan: Plan) -> Expected | None:
         try:
             measured = measure_step(planned.base)
         except Exception as error:
-            if isinstance(error, ValueError) and all(config.model == planned.base.model for config in planned.configs):
+            if isinstance(error, ValueError) and len({*map(_source, (planned.base, *planned.configs))}) == 1:
                 raise ConfigError([f"{error} (the first run cannot start, and all have this model)"], "sweep") from None
             # run 0 will report it again; the other runs may work
             print(f"estimated time: run 0 cannot be measured ({type(error).__name__}: {error})")
@@ -216,6 +216,11 @@ def _print_estimate(planned: Sweep, plan: Plan) -> Expected | None:
     warm_starts = list(expected.warm_starts.values())
     print_time(plan, list(expected.seconds.values()), measured.step, warm_starts=warm_starts)
     return expected
+
+
+def _source(config: RunConfig) -> str:
+    """Return the name of the model; its other settings may follow the seed."""
+    return str(getattr(config.model, "name_or_path", config.model.name))
 
 
 def _read(sweep: SweepDirectory) -> SweepRecord:
