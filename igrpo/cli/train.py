@@ -184,13 +184,15 @@ def _is_sweep(arguments: Arguments) -> bool:
     with Composer("train") as composer:
         if composer.has_grid(arguments.overrides):
             return True
+    _refuse_sweep_options(arguments, "add sweep=NAME, or --multirun")
+    return False
+
+
+def _refuse_sweep_options(arguments: Arguments, advice: str) -> None:
     alone = [f"--{flag}" for flag in ("plan", "no-measure") if flag in arguments.flags]
     alone += ["tuned="] if arguments.tuned else []
     if alone:
-        raise ConfigError(
-            [f"{text} is for a sweep: add sweep=NAME, or --multirun" for text in alone], "the command line"
-        )
-    return False
+        raise ConfigError([f"{text} is for a sweep: {advice}" for text in alone], "the command line")
 
 
 def _single(arguments: Arguments) -> None:
@@ -223,6 +225,7 @@ def _resume(run_dir: Path, arguments: Arguments) -> None:
 
     if not run_dir.is_dir():
         raise ConfigError([f"resume={run_dir}: there is no such directory"], "the command line")
+    _refuse_sweep_options(arguments, f"{run_dir} is a single run; --check prints its settings and trains nothing")
     config = resumed_config(run_dir, arguments.overrides)
     summary = finished_summary(run_dir, config)
     if summary is not None:

@@ -30,6 +30,16 @@ def test_resume_goes_on_with_the_kept_settings(training: FakeTraining, tmp_path:
     assert not (run_dir / "config.previous.yaml").exists()
 
 
+@pytest.mark.parametrize("flag", ["--plan", "--no-measure"])
+def test_a_run_is_not_resumed_with_what_is_for_sweeps(
+    training: FakeTraining, tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    run_dir = resumable(training, tmp_path)
+    assert main(["train", f"resume={run_dir}", flag]) == 2
+    assert not training.calls
+    assert f"{flag} is for a sweep" in capsys.readouterr().err
+
+
 def test_resume_may_change_a_few_settings_and_keeps_the_old_ones(training: FakeTraining, tmp_path: Path) -> None:
     run_dir = resumable(training, tmp_path)
     changes = ["trainer.steps=9", "trainer.device=auto", "tracking.uri=null", "checkpoint.every=1"]
