@@ -13,7 +13,7 @@ from typing import Any
 HIDDEN, HOST = "***", "<host>"
 
 #: Variables whose values are secrets.
-_VARIABLES = re.compile(r"(?i)(api_?key|password|passwd|secret|token)$")
+_VARIABLES = re.compile(r"(?i)(key|token|secret|password|passwd|passphrase|credentials?|_pass)$")
 _SHORTEST_SECRET = 8
 
 _SECRET_NAME = r"(?:api_?key|access_?key|password|passwd|secret|token|authorization|credentials?)"
@@ -43,8 +43,9 @@ class Redactor:
     """Redactor of texts and values.
 
     Secrets are passwords in addresses, values whose names say that they are secret, keys of the form of large services,
-    and the values of such environment variables. Paths below a root become relative to it, other absolute paths keep
-    their last part below a numbered folder, so that different paths stay different.
+    and the values of environment variables that are named like secrets, or that a setting ``api_key_env`` names. Paths
+    below a root become relative to it, other absolute paths keep their last part below a numbered folder, so that
+    different paths stay different.
 
     Args:
         roots: absolute folders and what takes their places ('' makes paths relative).
@@ -69,6 +70,8 @@ class Redactor:
         """Remember the secrets in nested values, so that they are found in other texts, too."""
         for key, text in _leaves(value, name):
             found = [text] if _SECRET_KEY.search(key) else _PASSWORD.findall(text)
+            if key.endswith("api_key_env"):
+                found.append(os.environ.get(text, ""))
             self._secrets.update(filter(_is_secret, found))
 
     def values(self, value: Any, name: str = "") -> Any:

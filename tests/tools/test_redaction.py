@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from igrpo.tools.redaction import Redactor, home_roots
+from igrpo.tools.redaction import _VARIABLES, Redactor, home_roots
 
 ROOTS = {"/home/ann": "~", "/home/ann/work": "", "/data/my sweeps/first": "sweep"}
 
@@ -20,7 +20,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     for name in os.environ:
-        if name.endswith(("KEY", "TOKEN", "SECRET", "PASSWORD")):
+        if _VARIABLES.search(name):
             monkeypatch.delenv(name)
 
 
@@ -106,6 +106,34 @@ def test_a_secret_is_found_again_elsewhere(monkeypatch: pytest.MonkeyPatch) -> N
     said = "in-a-setting, in-an-address and from-the-environment were refused"
     assert one.text(said) == "***, *** and *** were refused"
     assert one.values({"prompt": {"system": said}}) == {"prompt": {"system": "***, *** and *** were refused"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "is_secret"),
+    [
+        ("AWS_SECRET_ACCESS_KEY", True),
+        ("WANDB_KEY", True),
+        ("wandb_api_key", True),
+        ("HF_TOKEN", True),
+        ("CLIENT_SECRET", True),
+        ("SMTP_CREDENTIALS", True),
+        ("DB_PASS", True),
+        ("KEYBOARD", False),
+        ("GIT_ASKPASS", False),
+        ("TOKENIZERS_PARALLELISM", False),
+    ],
+)
+def test_variables_named_like_secrets(name: str, is_secret: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "value-of-the-variable")
+    assert (redactor().text("got value-of-the-variable") == "got ***") is is_secret
+
+
+def test_a_variable_that_a_setting_names_is_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANNS_JUDGE", "value-of-the-variable")
+    one = redactor()
+    one.learn({"reward": {"api_key_env": "ANNS_JUDGE"}, "rollout": {"api_key_env": "NOT_SET_AT_ALL"}})
+    assert one.secrets == {"value-of-the-variable"}
+    assert one.text("got value-of-the-variable from $ANNS_JUDGE") == "got *** from $ANNS_JUDGE"
 
 
 def test_home_is_a_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
