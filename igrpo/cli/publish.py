@@ -37,7 +37,11 @@ def parser() -> Parser:
     add = made.add_argument
     add("runs", nargs="*", type=Path, metavar="RUNS", help="run directories, sweep directories, or folders of those")
     add("--out", type=Path, metavar="FILE", help="path of the bundle, or a folder for it (default: NAME.igrpo.tar.gz)")
-    add("--no-rollouts", action="store_true", help="leave out the samples of the training steps, the largest part")
+    add(
+        "--no-rollouts",
+        action="store_true",
+        help="leave out the largest part, the samples of training, and the report's examples of them",
+    )
     add(
         "--weights",
         choices=("best", "last"),

@@ -30,7 +30,7 @@ from igrpo.tools.bundle_records import (
 from igrpo.tools.redaction import Redactor, home_roots
 
 #: Files of a run that are copied as they are; those of its folders are added.
-_FILES = ("summary.json", "metrics.jsonl", "fingerprints.json", "prompts.txt")
+_FILES = ("summary.json", "metrics.jsonl", "fingerprints.json", "prompts.txt", "decontamination.json")
 
 #: What a run directory may have besides, for the list of what was left out.
 _LEFT_OUT = (
@@ -103,15 +103,16 @@ def publish(paths: Sequence[Path], choice: Choice, out: Path | None = None) -> P
             if (path / "search.json").exists():
                 write_json_copy(path / "search.json", stage / places[path] / "search.json", redactor)
         _refuse_secrets(stage, redactor)
+        if choice.rollouts:
+            _link_rollouts(runs, places, stage)
         warnings = [*_unusable(runs), *_write_report(stage, name, created, redactor)]
         files = {path.relative_to(stage).as_posix(): path for path in stage.rglob("*") if path.is_file()}
-        files |= _rollouts(runs, places) if choice.rollouts else {}
         manifest = Manifest(
             name=name,
             igrpo_version=version("igrpo"),
             commit=git_commit(),
             created=created,
-            runs={places[_path(run)]: run.status for run in runs},
+            runs={places[path]: _status(stage / places[path]) for path in map(_path, runs)},
             left_out=_left_out(runs, choice),
             with_machine=choice.with_machine,
             files={
@@ -142,10 +143,15 @@ def _unusable(runs: Sequence[LoadedRun]) -> list[str]:
 def _places(runs: Iterable[LoadedRun], sweep_names: Mapping[Path, str]) -> dict[Path, str]:
     """Return the folder in the bundle for each sweep and each run."""
     places = dict[Path, str]()
+    taken = {"report", "runs", MANIFEST}
     for path, name in sweep_names.items():
-        base = _clean(name)
-        taken = sum(place == base or place.startswith(f"{base}-") for place in places.values())
-        places[path] = f"{base}-{taken + 1}" if taken else base
+        base = place = _clean(name)
+        number = 1
+        while place.casefold() in taken:  # some file systems do not tell "A" from "a"
+            number += 1
+            place = f"{base}-{number}"
+        taken.add(place.casefold())
+        places[path] = place
     for run in runs:
         sweep = None if run.sweep is None else places[Path(run.sweep)]
         places[_path(run)] = f"runs/{run.name}" if sweep is None else f"{sweep}/{_path(run).name}"
@@ -203,12 +209,21 @@ def _adapters_suffice(config: Mapping[str, Any]) -> bool:
     return bool(config["lora"]["rank"]) and base is not None and not Path(base).expanduser().exists()
 
 
-def _rollouts(runs: Iterable[LoadedRun], places: Mapping[Path, str]) -> dict[str, Path]:
-    """Return the rollout files of the runs. They are large, and are read where they are."""
+def _link_rollouts(runs: Iterable[LoadedRun], places: Mapping[Path, str], stage: Path) -> None:
+    """Link the rollout files, which are large, to where they are. The report shows examples of them."""
     from igrpo.runs.rollout_log import rollout_files
 
-    found = {_path(run): rollout_files(RunDirectory(_path(run)).rollouts) for run in runs}
-    return {f"{places[path]}/rollouts/{file.name}": file for path, files in found.items() for file in files}
+    for path in map(_path, runs):
+        folder = RunDirectory(stage / places[path]).rollouts
+        folder.mkdir()
+        for file in rollout_files(RunDirectory(path).rollouts):
+            (folder / file.name).symlink_to(file)
+
+
+def _status(copy: Path) -> str:
+    """Return the status in the published run.json, which is that of a run that ended."""
+    directory = RunDirectory(copy)
+    return directory.read_record().status if directory.record_file.exists() else "UNKNOWN"
 
 
 def _write_report(stage: Path, name: str, created: str, redactor: Redactor) -> list[str]:

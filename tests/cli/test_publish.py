@@ -23,6 +23,21 @@ PASSWORD, KEY, HOST = "pa55-w0rd-of-ann", "key-0123456789", "box-of-ann"
 RIGHT = {"grpo": [0.75, 1.0, 0.25], "igrpo": [0.5, 0.75, 0.5]}
 
 
+def rollout(question: str) -> dict[str, Any]:
+    """Samples of a question: a wrong draft and its right refinement."""
+    samples = [
+        {"id": [1, 0], "role": "draft", "context": [], "text": "5", "score": {"correct": False, "value": 0.0}},
+        {
+            "id": [1, 1],
+            "role": "refinement",
+            "context": [[1, 0]],
+            "text": "7",
+            "score": {"correct": True, "value": 1.0},
+        },
+    ]
+    return {"step": 1, "question": {"id": question, "problem": "3 + 4", "answer": "7"}, "samples": samples}
+
+
 def make_sweep(folder: Path) -> Path:
     """A sweep of two conditions and two seeds, with secrets and paths wherever a real one may have them."""
     project = folder / "user-ann" / "project-of-ann"
@@ -45,7 +60,8 @@ def make_sweep(folder: Path) -> Path:
             run / "run.json", host=HOST, pid=918273, command=command, mlflow_tracking_uri=uri, mlflow_run_id="r-of-ann"
         )
         rollouts = run / "rollouts" / "steps-000001-000020.jsonl.gz"
-        rollouts.write_bytes(gzip.compress(f'{{"step":1,"run":"{run.name}"}}\n'.encode()))
+        rollouts.write_bytes(gzip.compress(json.dumps(rollout(run.name)).encode() + b"\n"))
+        (run / "decontamination.json").write_text('{"method": "exact", "checked": 9}')
         (run / "checkpoints" / "step-000004.ckpt").write_bytes(b"c")
         (run / "log.txt").write_text(f"MLflow at {uri}")
         overrides = (f"condition={name}", rf"tracking.uri=http\://ann\:{PASSWORD}@mlflow.example.org")
@@ -111,14 +127,43 @@ def test_its_report_is_that_of_the_runs(sweep: Path, bundle: Path, tmp_path: Pat
     folders = [[run.pop("folder") for run in report["runs"]] for report in reports]
     assert folders[1][0] == "../original/000-grpo_s0"
     assert folders[2][0] == "../my-grid/000-grpo_s0"
+    assert {example["question_id"] for example in reports[1]["examples"]} >= {"002-igrpo_s0", "003-igrpo_s1"}
     assert reports[0] == reports[1] == reports[2]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_without_rollouts_its_report_has_no_examples(sweep: Path, tmp_path: Path) -> None:
+    assert main(["publish", str(sweep), "--no-rollouts", "--out", "b"]) == 0
+    files = contents(tmp_path / "b")
+    assert json.loads(files["report/report.json"])["examples"] == []
+    assert not [name for name in files if "rollouts" in name]
+    assert len(list(sweep.glob("*/rollouts/*.gz"))) == 4
+
+
+def test_sweeps_of_any_name_have_folders_of_their_own(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_report(monkeypatch)
+    names = ["a", "a-3", "a", "a", "A", "report", "runs", "bundle.json"]
+    for number, name in enumerate(names):
+        folder = tmp_path / "all" / f"sweep-{number}"
+        shutil.copytree(sweep / "000-grpo_s0", folder / "run")
+        SweepDirectory(folder).begin(
+            name, [], [CellRecord(number=0, folder="run", swept={}, overrides=())],
+            swept_keys=[], is_search=False, tracking_uri=None, experiment="e",
+        )  # fmt: skip
+    shutil.copytree(sweep / "001-grpo_s1", tmp_path / "all" / "alone")
+    assert main(["publish", "all", "--out", "b"]) == 0
+    expected = ["a", "a-3", "a-2", "a-4", "A-5", "report-2", "runs-2", "bundle.json-2"]
+    runs = json.loads(contents(tmp_path / "b")["bundle.json"])["runs"]
+    assert set(runs) == {*(f"{name}/run" for name in expected), "runs/alone"}
 
 
 def test_what_is_in_it(bundle: Path) -> None:
     assert bundle.name == "my-grid-2027-01-15.igrpo.tar.gz"
     files = contents(bundle)
     run = {
-        "config.yaml", "run.json", "summary.json", "metrics.jsonl", "fingerprints.json",
+        "config.yaml", "run.json", "summary.json", "metrics.jsonl", "fingerprints.json", "decontamination.json",
         "evaluations/test-000000.json", "evaluations/test-000004.json", "rollouts/steps-000001-000020.jsonl.gz",
     }  # fmt: skip
     runs = [f"00{number}-{name}_s{number % 2}" for number, name in enumerate(("grpo", "grpo", "igrpo", "igrpo"))]
@@ -208,8 +253,13 @@ def test_unfinished_runs(
     without_report(monkeypatch)
     assert main(["publish", "runs-here", "--unfinished", "--out", "b"]) == 0
     assert "003-igrpo_s1 is in the bundle, but not in its report: still running" in capsys.readouterr().err
-    record = json.loads(contents(tmp_path / "b")["runs/003-igrpo_s1/run.json"])
+    files = contents(tmp_path / "b")
+    record = json.loads(files["runs/003-igrpo_s1/run.json"])
     assert (record["status"], record["host"]) == ("KILLED", "")  # no reader can see its process
+    assert json.loads(files["bundle.json"])["runs"] == {
+        "runs/001-grpo_s1": "FINISHED",
+        "runs/003-igrpo_s1": "KILLED",
+    }
     assert main(["report", "b", "--out", "r"]) == 0
     entries = json.loads((tmp_path / "r" / "report.json").read_text())["runs"]
     assert [entry["excluded"] is None for entry in entries] == [True, False]
