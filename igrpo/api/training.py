@@ -92,11 +92,12 @@ def _resumed(run_dir: Path, overrides: Sequence[str], *, quiet: bool) -> Run:
     if finished_summary(run_dir, config) is not None:
         return Run(run_dir, config)
     require_files([config])
-    return _trained(config, run_dir, resume=has_begun(run_dir), quiet=quiet)
+    return _trained(config, run_dir, overrides, resume=has_begun(run_dir), quiet=quiet)
 
 
-def _trained(config: RunConfig, path: Path, *, resume: bool, quiet: bool) -> Run:
+def _trained(config: RunConfig, path: Path, overrides: Sequence[str] = (), *, resume: bool, quiet: bool) -> Run:
     from igrpo.config.facts import resolved_facts
+    from igrpo.runs.command import API, as_command
     from igrpo.runs.execution import attempt, ending_message, import_training
     from igrpo.runs.lifecycle import Ending
     from igrpo.runs.printing import print_facts, print_summary
@@ -109,7 +110,8 @@ def _trained(config: RunConfig, path: Path, *, resume: bool, quiet: bool) -> Run
         if not frozen:  # imports for the command line freeze all objects, also those of the caller
             gc.unfreeze()
         try:
-            summary = attempt(config, path, resume=resume)
+            with as_command((API, *([f"resume={path}"] if resume else []), *overrides)):
+                summary = attempt(config, path, resume=resume)
         except BaseException as error:
             ending = Ending.of(error)
             if ending.kind not in {"stopped", "paused"}:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 from igrpo.config import ConfigError
 from igrpo.messages import nearest
+from igrpo.runs.command import as_command
 from igrpo.runs.console import outlive_reader
 
 #: Verbs and their descriptions. Each verb is a module igrpo/cli/<verb>.py with the functions `parser() -> Parser` and
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb not in VERBS and verb not in _HIDDEN:
         print(f"igrpo: {_unknown(verb)}", file=sys.stderr)
         return EXIT_USAGE
-    return _run(verb, rest)
+    with as_command(("igrpo", *given)):
+        return _run(verb, rest)
 
 
 def _run(verb: str, rest: Sequence[str]) -> int:

@@ -112,11 +112,11 @@ def _tokens(config: RunConfig) -> Iterator[tuple[str, str]]:
 
 def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
     trainer, evaluation, data = config.trainer, config.evaluation, config.data
-    yield "training", f"{trainer.steps:,} steps, {_samples(config)}"
-    ways = [f"{evaluation.samples} samples each{_by_need(config)}"]
+    yield "training", f"{count(trainer.steps, 'step')}, {_samples(config)}"
+    ways = [f"{count(evaluation.samples, 'sample')} each{_by_need(config)}"]
     ways += ["greedy"] if evaluation.greedy else []
     ways += ["draft-conditioned"] if evaluation.draft_conditioned else []
-    ways += [f"best of {evaluation.oracle_drafts} drafts (oracle)"] if evaluation.oracle_drafts else []
+    ways += [f"best of {count(evaluation.oracle_drafts, 'draft')} (oracle)"] if evaluation.oracle_drafts else []
     if isinstance(data, GeneratedDataConfig):
         development, test = (f"{size:,}" for size in evaluation_questions(config))
     else:
@@ -189,9 +189,9 @@ def _end_at_max_samples(config: RunConfig, limit: int) -> str:
     if first >= steps:
         return "never: trainer.steps end it"
     if config.plan.varies:
-        return f"after {first:,} steps or more, {first * config.most_samples_per_step:,} samples"
+        return f"after {count(first, 'step')} or more, {first * config.most_samples_per_step:,} samples"
     if first == last:
-        return f"after {last:,} steps, {last * each:,} samples"
+        return f"after {count(last, 'step')}, {count(last * each, 'sample')}"
     return f"after {first:,} to {min(last, steps):,} steps, as dynamic sampling needs"
 
 

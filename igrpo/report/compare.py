@@ -9,12 +9,13 @@ from itertools import combinations
 from typing import Literal
 
 from igrpo.console import waiting
+from igrpo.messages import count
 from igrpo.report.changes import changes_of
 from igrpo.report.conditions import RunGroup, group_runs
 from igrpo.report.curves import curves_of, spent
 from igrpo.report.estimates import comparisons, final
 from igrpo.report.examples import examples_of
-from igrpo.report.labels import count, listed
+from igrpo.report.labels import listed
 from igrpo.report.model import EFFECT, METRICS, Comparison, Condition, Report
 from igrpo.report.notes import notes
 from igrpo.report.origins import check_origins

@@ -170,11 +170,6 @@ def points(share: float) -> str:
     return signed(100 * share, 1)
 
 
-def count(number: int, noun: str) -> str:
-    """Format a number with a noun: '1 seed', '5 seeds', '1,200 questions'."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def listed(parts: Sequence[str]) -> str:
     """Join parts to an enumeration: 'a', 'a and b', 'a, b and c'."""
     return " and ".join(part for part in (", ".join(parts[:-1]), *parts[-1:]) if part)

@@ -13,7 +13,7 @@ from igrpo.report.curves import is_read
 from igrpo.report.run_files import Reading, read_counters, read_settings, verdicts_before_and_after
 from igrpo.report.runs import LoadedRun, MlflowPlace, load_run
 from igrpo.runs.fingerprints import read_fingerprints
-from igrpo.runs.links import sqlite_path
+from igrpo.runs.links import sqlite_path, without_password
 from igrpo.runs.mlflow_client import all_pages, mlflow_client
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.summary import read_summary
@@ -49,7 +49,7 @@ def runs_from_mlflow(tracking_uri: str, experiment: str | None, filter_string: s
     try:
         client = mlflow_client(tracking_uri)
     except OSError as error:
-        raise ValueError(f"--uri {tracking_uri}: nothing answers there ({error})") from None
+        raise ValueError(f"--uri {without_password(tracking_uri)}: nothing answers there ({error})") from None
     found = _search(client, experiment, filter_string)
     ours = [run for run in found if DIRECTORY_TAG in run.data.tags and run.data.tags.get("igrpo.kind") != "sweep"]
     if not ours:
@@ -96,7 +96,7 @@ def _is_of(folder: RunDirectory, run_id: str) -> bool:
 
 
 def _from_server(client: MlflowClient, run: Run, tracking_uri: str, scratch: Path) -> LoadedRun:
-    where = f"{tracking_uri}, run {run.info.run_id}"
+    where = f"{without_password(tracking_uri)}, run {run.info.run_id}"
     reading, status = Reading(), str(run.info.status)
     fetch = _fetcher(client, run.info.run_id, where, scratch)
     config = reading.attempt(lambda: read_settings(fetch("config.yaml"))) or {}

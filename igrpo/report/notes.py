@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
 
+from igrpo.messages import count
 from igrpo.report.conditions import OTHER_SEEDS, Grouping, RunGroup, compared_settings, other_seeds
 from igrpo.report.equivalence import learns_from_drafts
-from igrpo.report.labels import count, shortlist
+from igrpo.report.labels import shortlist
 from igrpo.report.model import Comparison
 from igrpo.report.verdict import FEW_SEEDS, spent_words
 

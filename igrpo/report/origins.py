@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from igrpo.messages import count
 from igrpo.report.conditions import RunGroup, compared_settings, other_seeds
-from igrpo.report.labels import count, listed, shortlist
+from igrpo.report.labels import listed, shortlist
 from igrpo.report.runs import LoadedRun
 from igrpo.runs.fingerprints import PARTS, Part, Prints, differences
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from igrpo.config import ConfigError, RunConfig, parse_config
 from igrpo.config.plan_facts import split, trained_on
+from igrpo.messages import count
 from igrpo.report.conditions import RunGroup
-from igrpo.report.labels import count, listed, shortlist
+from igrpo.report.labels import listed, shortlist
 from igrpo.report.model import SetupRow
 from igrpo.report.runs import LoadedRun
 from igrpo.runs.fingerprints import PARTS, Part

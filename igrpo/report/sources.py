@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from urllib.parse import urlsplit, urlunsplit
 
 from igrpo.config.composing.folders import choices
 from igrpo.report.model import Link
@@ -49,7 +48,7 @@ def mlflow_links(runs: Sequence[LoadedRun]) -> tuple[Link, ...]:
     uri, experiment, _ = logged[0]
     if not (is_server(uri) or sqlite_path(uri)):
         return ()
-    base = _without_password(ui_address(uri))
+    base = ui_address(uri)
     links = [] if is_server(uri) else [Link(name="MLflow starts with", address=ui_command(uri))]
     sweep = sweep_record(runs)
     if sweep is not None and sweep.mlflow_run_id is not None and sweep.mlflow_experiment_id is not None:
@@ -61,8 +60,3 @@ def mlflow_links(runs: Sequence[LoadedRun]) -> tuple[Link, ...]:
     elif len(ids) <= _MOST_COMPARED:
         links.append(Link(name="MLflow: runs side by side", address=compare_link(base, [experiment], ids)))
     return tuple(links)
-
-
-def _without_password(address: str) -> str:
-    parts = urlsplit(address)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

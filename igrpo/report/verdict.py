@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from igrpo.messages import count
 from igrpo.report.budget_axes import BUDGET_AXES
-from igrpo.report.labels import bracket, capital, count, listed, points, probability, quantity
+from igrpo.report.labels import bracket, capital, listed, points, probability, quantity
 from igrpo.report.model import METRICS, Comparison, Report, metric_name
 from igrpo.report.table import NONE
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from igrpo.config import RunConfig
+from igrpo.messages import count
+from igrpo.runs.links import without_password
 from igrpo.runs.naming import short_name
 from igrpo.runs.summary import Summary
 
@@ -17,13 +19,12 @@ _UNTOLD = ("condition", "algorithm", "seed", "run_name", "resume")
 _UNTOLD_GROUPS = ("hydra", "tracking", "checkpoint", "profile", "profiling")
 
 
-def told_name(config: RunConfig, command: Sequence[str]) -> str:
-    """Return ``run_name`` with the other settings of the command line: 'quickstart-grpo-s0 steps=50 dapo'.
+def told_name(config: RunConfig, given: Mapping[str, str]) -> str:
+    """Return ``run_name`` with the other settings that were given: 'quickstart-grpo-s0 steps=50 dapo'.
 
     Two runs of an experiment have the same name only if the same settings were given.
     """
-    given = dict(text.lstrip("+").split("=", 1) for text in command if "=" in text and not text.startswith(("-", "~")))
-    told = {key: value for key, value in given.items() if not _is_untold(key)}
+    told = {key: without_password(value) for key, value in given.items() if not _is_untold(key)}
     if told.get("experiment", "") in config.run_name:
         told.pop("experiment", None)
     name = f"{config.run_name} {short_name(told)}" if told else config.run_name
@@ -53,8 +54,8 @@ def describe(config: RunConfig, sweep: str | None) -> str:
     trainer = config.trainer
     part = "" if sweep is None else f"; part of sweep {sweep.removeprefix('sweep ')}"
     return (
-        f"{label} on {model_label(config)}, {data_label(config)}, {trainer.steps} steps of "
-        f"{trainer.questions_per_step} questions x {config.completions_per_question} completions, "
+        f"{label} on {model_label(config)}, {data_label(config)}, {count(trainer.steps, 'step')} of "
+        f"{count(trainer.questions_per_step, 'question')} x {count(config.completions_per_question, 'completion')}, "
         f"seed {config.seed}{part}."
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -17,6 +18,15 @@ _UI_PORT = 5000
 #: Query parameter without which the MLflow UI opens in its GenAI mode.
 _MODE = {"workflowType": "machine_learning"}
 _QUERY = f"?{urlencode(_MODE)}"
+
+
+#: Name and password in an address. In overrides its colon may have a backslash before it.
+_USER = re.compile(r"""(\w[\w+.-]*\\?://)[^/\s'"]*@""")
+
+
+def without_password(text: str) -> str:
+    """Return a text without the names and passwords in its addresses, such as ``user:password@``."""
+    return _USER.sub(r"\1", text)
 
 
 def default_tracking_uri(folder: Path) -> str:
@@ -35,8 +45,8 @@ def is_server(uri: str) -> bool:
 
 
 def ui_address(uri: str) -> str:
-    """Return the address of the MLflow UI: the tracking server's, or the one of ``ui_command``."""
-    return uri if is_server(uri) else f"http://127.0.0.1:{_UI_PORT}"
+    """Return the address of the MLflow UI: the tracking server's without a password, or the one of ``ui_command``."""
+    return without_password(uri) if is_server(uri) else f"http://127.0.0.1:{_UI_PORT}"
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -56,14 +66,14 @@ def absolute_tracking_uri(uri: str, folder: Path) -> str:
 
 
 def ui_command(uri: str, port: int = _UI_PORT) -> str:
-    """Return the shell command that starts the MLflow UI on a database.
+    """Return the shell command that starts the MLflow UI on a database, without the password in its address.
 
     Raises:
         ValueError: the address is that of a server, which already has a UI.
     """
     if is_server(uri):
-        raise ValueError(f"{uri} is a tracking server: open it in a browser")
-    return f"{_mlflow_program()} ui --backend-store-uri {shlex.quote(uri)} --port {port}"
+        raise ValueError(f"{without_password(uri)} is a tracking server: open it in a browser")
+    return f"{_mlflow_program()} ui --backend-store-uri {shlex.quote(without_password(uri))} --port {port}"
 
 
 def _mlflow_program() -> str:

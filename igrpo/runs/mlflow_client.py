@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from igrpo.lazy_imports import collection_paused
 from igrpo.runs.headline import headline_metrics
-from igrpo.runs.links import is_server, sqlite_path
+from igrpo.runs.links import is_server, sqlite_path, without_password
 from igrpo.runs.strict_json import compact_json
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ _OPENING_TAG = "igrpo.opening"
 
 #: MLflow's tag with a run's description, in Markdown.
 NOTE_TAG = "mlflow.note.content"
+
+#: Tags with the last description and name that igrpo wrote. If the run has others, a user has edited them.
+DESCRIPTION_TAG, NAME_TAG = "igrpo.description", "igrpo.name"
 
 #: MLflow's tag that makes its UI show a file as a table, and the artifact folder of the tables.
 _TABLES_TAG = "mlflow.loggedArtifacts"
@@ -139,11 +142,22 @@ class MlflowRun:
 
         self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
 
+    def reopen(self, target: RunTarget) -> None:
+        """Set the status RUNNING, and the name and tags of ``target``. A name that a user has changed is kept."""
+        run = self.client.get_run(self.run_id)
+        tags, name = dict(target.tags), None
+        if target.run_name is not None and run.info.run_name == run.data.tags.get(NAME_TAG):
+            name = tags[NAME_TAG] = target.run_name
+        self.client.update_run(self.run_id, status="RUNNING", name=name)
+        self.set_tags(tags)
+
     def describe(self, text: str, addition: str = "") -> None:
-        """Write the run's description: ``text`` and ``addition``. One that a user has written is kept."""
-        note = self.client.get_run(self.run_id).data.tags.get(NOTE_TAG, "")
-        if note.startswith(text) or not note:
-            self.set_tags({NOTE_TAG: f"{text}\n\n{addition}".rstrip()})
+        """Write the run's description: ``text`` and ``addition``. One that a user has written or edited is kept."""
+        tags = self.client.get_run(self.run_id).data.tags
+        note = tags.get(NOTE_TAG, "")
+        if note in {"", tags.get(DESCRIPTION_TAG, text)}:
+            new = f"{text}\n\n{addition}".rstrip()
+            self.set_tags({NOTE_TAG: new, DESCRIPTION_TAG: new})
 
     def log_params(self, params: Mapping[str, str]) -> None:
         """Log the parameters that the run does not have yet: MLflow refuses to change one."""
@@ -165,8 +179,15 @@ class MlflowRun:
         self._show_as_table(file)
 
     def upload(self, path: Path, folder: str | None) -> None:
-        """Copy a file to the artifacts, under ``folder``. In the folder ``tables``, it is shown as a table."""
-        self.client.log_artifact(self.run_id, str(path), folder)
+        """Copy a file to the artifacts, under ``folder``; of settings (YAML), a copy without passwords.
+
+        In the folder ``tables``, it is shown as a table.
+        """
+        if path.suffix == ".yaml":
+            text = without_password(path.read_text(encoding="utf-8"))
+            self.client.log_text(self.run_id, text, path.name if folder is None else f"{folder}/{path.name}")
+        else:
+            self.client.log_artifact(self.run_id, str(path), folder)
         if folder == TABLES:
             self._show_as_table(f"{TABLES}/{path.name}")
 
@@ -186,7 +207,7 @@ class MlflowRun:
 
 
 def open_run(target: RunTarget) -> MlflowRun:
-    """Open the run, set its status to RUNNING, and set the tags ``target.tags``.
+    """Open the run, set its status to RUNNING, its name (unless a user has changed it) and the tags ``target.tags``.
 
     A missing database or experiment is created. A new run is created if ``target.run_id`` is None or does not exist.
 
@@ -206,8 +227,7 @@ def open_run(target: RunTarget) -> MlflowRun:
         earlier = None if target.run_id is None else _find(client, target.run_id)
         if earlier is None:
             return _create(client, target, database)
-        client.update_run(earlier.run_id, status="RUNNING")
-    earlier.set_tags(target.tags)
+        earlier.reopen(target)
     return earlier
 
 
@@ -239,6 +259,8 @@ def _create(client: MlflowClient, target: RunTarget, database: Path | None) -> M
         if found:
             return MlflowRun(client, found[0].info.run_id, experiment_id)
     tags = dict(target.tags) | {_OPENING_TAG: target.opening}
+    if target.run_name is not None:
+        tags[NAME_TAG] = target.run_name
     run = client.create_run(experiment_id, run_name=target.run_name, tags=tags)
     return MlflowRun(client, run.info.run_id, experiment_id)
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from igrpo.runs.links import without_password
 from igrpo.runs.metrics_file import parse_line
 from igrpo.runs.mlflow_client import MlflowRun, RunTarget, milliseconds, open_run
 
@@ -105,7 +106,7 @@ class MlflowSync:
         if not self._complete and (self.run is not None or not self._complained):
             _log.warning(
                 "MLflow at %s lacks the end of this %s; %s is complete.",
-                self._target.tracking_uri, self._subject, self._record,
+                without_password(self._target.tracking_uri), self._subject, self._record,
             )  # fmt: skip
 
     def sync(self, status: str | None = None) -> bool:
@@ -204,7 +205,8 @@ class MlflowSync:
             level,
             "MLflow at %s does not take the data of this %s (%s). The %s continues; %s is complete, and MLflow is "
             "tried again every %.0f s.",
-            self._target.tracking_uri, self._subject, _short(reason), self._subject, self._record, self._retry_s,
+            without_password(self._target.tracking_uri), self._subject, _short(reason), self._subject, self._record,
+            self._retry_s,
         )  # fmt: skip
 
 
@@ -228,5 +230,5 @@ def _position(metrics: Path, newest: int | None) -> int:
 
 
 def _short(reason: object) -> str:
-    text = " ".join(str(reason).split())
+    text = without_password(" ".join(str(reason).split()))
     return text if len(text) <= 300 else text[:300] + "..."

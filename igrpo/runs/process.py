@@ -19,6 +19,9 @@ _TOLERANCE_S = 2.0
 #: Tag of an MLflow run with the process that works on it, as JSON.
 PROCESS_TAG = "igrpo.process"
 
+#: Tag with the name of its host, by which a server filters runs.
+HOST_TAG = "igrpo.host"
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessMark:
@@ -43,10 +46,10 @@ class ProcessMark:
         """Return the process that works on an MLflow run, from the run's tags; None if igrpo did not create the run."""
         if PROCESS_TAG in tags:
             return cls(**json.loads(tags[PROCESS_TAG]))
-        if not {"igrpo.host", "igrpo.pid", "igrpo.pid_started"} <= tags.keys():  # those of older versions of igrpo
+        if not {HOST_TAG, "igrpo.pid", "igrpo.pid_started"} <= tags.keys():  # those of older versions of igrpo
             return None
         return cls(
-            tags["igrpo.host"],
+            tags[HOST_TAG],
             int(tags["igrpo.pid"]),
             float(tags["igrpo.pid_started"]),
             tags.get("igrpo.pid_namespace", ""),
@@ -54,7 +57,7 @@ class ProcessMark:
 
     def as_tags(self) -> dict[str, str]:
         """Return MLflow tags; the inverse of ``from_tags``."""
-        return {PROCESS_TAG: json.dumps(asdict(self))}
+        return {PROCESS_TAG: json.dumps(asdict(self)), HOST_TAG: self.host}
 
     def is_here(self) -> bool:
         """True if this host can check whether the process is alive."""

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ import psutil
 from igrpo.config import ConfigError, RunConfig, config_values
 from igrpo.files import write_json_atomic
 from igrpo.processes import wait_ended
+from igrpo.runs.command import current_command
 from igrpo.runs.lifecycle import EXIT_FAILED, EndedError, Ending, Terminated
 from igrpo.runs.lifeline import starter_variables, tied
 from igrpo.runs.log_file import FILE_ONLY
@@ -48,10 +49,11 @@ _LAST_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Settings that the processes of a run start with."""
+    """Settings that the processes of a run start with, and the command that starts them."""
 
     config: Mapping[str, Any]
     resume: bool
+    command: Sequence[str] = ()
 
     def write(self, run_dir: Path) -> None:
         """Write the settings to the run's directory."""
@@ -98,7 +100,7 @@ def train_in_processes(config: RunConfig, run_dir: Path, *, resume: bool) -> Map
     """
     for old in (run_dir / FOLDER).glob("rank-*"):
         old.unlink()
-    Launch(config_values(config), resume).write(run_dir)
+    Launch(config_values(config), resume, current_command()).write(run_dir)
     errors = run_dir / FOLDER / "torchrun.txt"
     with errors.open("wb") as output:
         process = subprocess.Popen(

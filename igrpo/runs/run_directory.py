@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from igrpo.disk import disk_errors
 from igrpo.files import write_json_atomic, write_text_atomic
+from igrpo.runs.command import current_command, settings_in
 from igrpo.runs.process import ProcessMark
 from igrpo.runs.run_lock import run_lock
 
@@ -29,7 +29,8 @@ class RunRecord(BaseModel):
     """Contents of run.json.
 
     Times are ISO 8601 in UTC, but ``pid_started`` is in seconds since 1970. ``error`` is the reason why the run ended
-    or could not be resumed.
+    or could not be resumed. ``command`` is the newest command, and ``given`` has the settings of all of them: those of
+    the start, and what each resume changed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +45,7 @@ class RunRecord(BaseModel):
     mlflow_tracking_uri: str | None = None
     mlflow_experiment_id: str | None = None
     command: tuple[str, ...]
+    given: dict[str, str] = {}
     created: str
     ended: str | None = None
     error: str | None = None
@@ -129,14 +131,17 @@ class RunDirectory:
             "pid": mark.pid,
             "pid_started": mark.started,
             "pid_namespace": mark.pid_namespace,
-            "command": tuple(sys.argv if command is None else command),
+            "command": tuple(current_command() if command is None else command),
             "ended": None,
             "error": None,
         }
         with self._writing:
             if self.record_file.exists():
-                return self._write(self.read_record().model_copy(update=mine))
-            return self._write(RunRecord(created=_now(), **mine))
+                earlier = self.read_record()
+                given = earlier.given or settings_in(earlier.command)  # an older igrpo wrote none
+                mine["given"] = given | settings_in(mine["command"])
+                return self._write(earlier.model_copy(update=mine))
+            return self._write(RunRecord(created=_now(), given=settings_in(mine["command"]), **mine))
 
     def attach_mlflow(self, tracking_uri: str, experiment_id: str, run_id: str) -> RunRecord:
         """Record the ids of the run in MLflow."""

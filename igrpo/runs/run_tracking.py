@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from igrpo.config import RunConfig
+from igrpo.runs.command import API
 from igrpo.runs.description import data_label, model_label
-from igrpo.runs.links import is_server, run_link, sqlite_path, ui_address, ui_command
+from igrpo.runs.links import is_server, run_link, sqlite_path, ui_address, ui_command, without_password
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.tracker import Tracker
 from igrpo.runs.versions import git_commit
@@ -33,8 +34,9 @@ def run_tags(config: RunConfig) -> dict[str, str]:
 def origin_tags(command: Sequence[str]) -> dict[str, str]:
     """Return MLflow's own tags for the user, the program and the commit of the code, and one for the command line."""
     # MLflow's page shows a source from its last slash on, so a command line would lose its beginning there.
-    tags = {"mlflow.source.name": " ".join(["igrpo", *command[1:2]]), "mlflow.source.type": "LOCAL"}
-    tags["igrpo.command"] = shlex.join(["igrpo", *command[1:]])
+    parts = [API if API in command[:1] else "igrpo", *map(without_password, command[1:])]
+    tags = {"mlflow.source.name": " ".join(parts[:2] if parts[0] != API else parts[:1]), "mlflow.source.type": "LOCAL"}
+    tags["igrpo.command"] = shlex.join(parts)
     with suppress(OSError, KeyError, ImportError):  # a user without an entry, as in some containers
         tags["mlflow.user"] = getpass.getuser()
     commit = git_commit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
@@ -11,9 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from igrpo.runs.links import absolute_tracking_uri, sqlite_path
+from igrpo.runs.links import absolute_tracking_uri, sqlite_path, without_password
 from igrpo.runs.mlflow_client import MlflowRun, all_pages, mlflow_client
-from igrpo.runs.process import ProcessMark
+from igrpo.runs.process import HOST_TAG, ProcessMark
 from igrpo.runs.run_directory import RunDirectory, RunRecord
 from igrpo.runs.run_lock import RunDirectoryLockedError
 
@@ -112,7 +113,7 @@ def _dead_in_database(database: Path) -> list[str]:
 
 
 def _dead_on_server(client: MlflowClient) -> list[str]:
-    running = "attributes.status = 'RUNNING'"
+    running = f"attributes.status = 'RUNNING' AND tags.`{HOST_TAG}` = '{socket.gethostname()}'"
     experiments = all_pages(lambda token: client.search_experiments(page_token=token))
     ids = [experiment.experiment_id for experiment in experiments]
     runs = all_pages(lambda token: client.search_runs(ids, running, page_token=token))
@@ -139,7 +140,7 @@ def _repair_mlflow(uri: str, run_id: str | None = None, ended: float | None = No
                 MlflowRun(client, candidate, run.info.experiment_id).terminate("KILLED", ended)
                 repaired.append(candidate)
     except Exception as error:  # whatever MLflow, its database driver or its HTTP client raises
-        _log.info("cannot look for stale runs in MLflow at %s: %s", uri, error)
+        _log.info("cannot look for stale runs in MLflow at %s: %s", without_password(uri), error)
     return repaired
 
 
@@ -162,5 +163,8 @@ def _repair_folder_of(tags: Mapping[str, str], repaired: list[str]) -> float | N
 
 
 def _is_dead(tags: Mapping[str, str]) -> bool:
-    mark = ProcessMark.from_tags(tags)
-    return mark is not None and mark.is_dead()
+    try:
+        mark = ProcessMark.from_tags(tags)
+        return mark is not None and mark.is_dead()
+    except (ValueError, TypeError, KeyError, OverflowError):  # a tag that igrpo did not write; others are still checked
+        return False

@@ -7,7 +7,6 @@ later changes of the YAML files do not affect the checked settings.
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from igrpo.config import RunConfig, config_values
 from igrpo.disk import disk_errors
 from igrpo.files import write_json_atomic
+from igrpo.runs.command import current_command
 from igrpo.runs.naming import folder_name, short_name
 from igrpo.runs.run_directory import RunDirectory, RunRecord, read_versioned
 from igrpo.runs.run_lock import RunDirectoryLockedError, run_lock
@@ -134,7 +134,7 @@ class SweepDirectory:
                 swept_keys=tuple(swept_keys),
                 is_search=is_search,
                 working_directory=str(Path.cwd()),
-                command=tuple(sys.argv),
+                command=current_command(),
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 tracking_uri=tracking_uri,
                 experiment=experiment,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from igrpo.runs.headline import settings_first
-from igrpo.runs.links import absolute_tracking_uri
+from igrpo.runs.links import absolute_tracking_uri, without_password
 from igrpo.runs.metrics_file import MetricsFile
 from igrpo.runs.mlflow_client import TABLES, MlflowRun, RunTarget
 from igrpo.runs.mlflow_datasets import DatasetInput, log_datasets
@@ -105,9 +105,13 @@ class Tracker:
         self._file.append(step, metrics)
 
     def log_params(self, config: Mapping[str, Any]) -> None:
-        """Log a nested config and the swept settings as MLflow parameters. Existing parameters are not changed."""
+        """Log a nested config and the swept settings as MLflow parameters, without passwords.
+
+        Existing parameters are not changed.
+        """
         swept = flatten_params(short_params(self._swept))
         params = settings_first(swept | flatten_params(config), swept)  # the same name has the same value in both
+        params = {name: without_password(value) for name, value in params.items()}
         if self._sync is not None:
             self._sync.put("the parameters", lambda run: run.log_params(params))
 

@@ -76,13 +76,13 @@ def _train(config: RunConfig, directory: RunDirectory, *, resume: bool) -> dict[
 
 def _tracker(config: RunConfig, run: RunLifecycle, checkpoint: Checkpoint | None, *, resume: bool) -> Tracker:
     sweep, cell = sweep_of(run.directory.path) or (None, None)
-    command = run.directory.read_record().command
+    record = run.directory.read_record()
     tracker = Tracker(
         run.directory,
         tracking_uri=tracking_uri(config, run.directory, resume=resume),
         experiment=config.tracking.experiment,
-        run_name=told_name(config, command) if cell is None else cell.name,
-        tags=run_tags(config) | origin_tags(command),
+        run_name=told_name(config, record.given) if cell is None else cell.name,
+        tags=run_tags(config) | origin_tags(record.command),
         swept={} if cell is None else cell.swept,
         parent_run_id=None if sweep is None else sweep.mlflow_run_id,
         resume_step=None if not resume else _last_kept_step(checkpoint),

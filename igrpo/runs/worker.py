@@ -15,6 +15,7 @@ from pathlib import Path
 
 from igrpo.config import parse_config
 from igrpo.distributed import start_process
+from igrpo.runs.command import as_command
 from igrpo.runs.console import outlive_reader
 from igrpo.runs.execution import import_training
 from igrpo.runs.lifecycle import Ending, SignalHandlers
@@ -51,7 +52,8 @@ def _train(folder: Path) -> dict[str, object]:
     config = parse_config(launch.config)
     cuda = build_device(config.trainer).type == "cuda"
     start_process(config.trainer.collective_timeout_s, cuda=cuda)
-    return train(config, folder, resume=launch.resume)
+    with as_command(launch.command):
+        return train(config, folder, resume=launch.resume)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from igrpo.console import waiting
-from igrpo.runs.links import absolute_tracking_uri
+from igrpo.messages import count
+from igrpo.runs.links import absolute_tracking_uri, without_password
 from igrpo.runs.mlflow_client import RunTarget
 from igrpo.runs.mlflow_sync import MlflowSync
 from igrpo.runs.params import flatten_params
@@ -54,7 +55,7 @@ def open_parent(sweep: SweepDirectory) -> Iterator[MlflowSync | None]:
     params = {
         "sweep": record.name,
         "swept": " ".join(record.swept_keys),
-        "overrides": " ".join(record.overrides),
+        "overrides": without_password(" ".join(record.overrides)),
         **({} if record.is_search else {"runs": str(len(record.cells))}),
     }
     parent.put("the description", lambda run: run.describe(describe_sweep(record)))
@@ -77,7 +78,7 @@ def describe_sweep(record: SweepRecord) -> str:
     """Return a sentence that says what the sweep is, for its run in MLflow."""
     name = "" if record.name == "sweep" else f" {record.name}"
     what = "Search" if record.is_search else "Sweep"
-    runs = "" if record.is_search else f"{len(record.cells)} runs "
+    runs = "" if record.is_search else f"{count(len(record.cells), 'run')} "
     return f"{what}{name}: {runs}over {', '.join(record.swept_keys)}."
 
 

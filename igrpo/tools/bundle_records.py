@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from igrpo.files import write_json_atomic
+from igrpo.runs.command import API
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.sweep_directory import SweepDirectory, SweepRecord
 from igrpo.tools.redaction import Redactor
@@ -39,6 +40,7 @@ def write_run_copy(source: RunDirectory, folder: Path, redactor: Redactor, *, ke
     record = source.read_record()
     raw = record.model_dump(mode="json")
     raw |= {"command": _command(record.command, redactor), "error": _error(record.error, redactor)}
+    raw["given"] = {}  # only a resume needs it
     if record.status == "RUNNING":
         raw |= {"status": "KILLED", "error": "published before its last step"}
     if not keep_machine:
@@ -79,8 +81,9 @@ def redact_weights(folder: Path, redactor: Redactor) -> None:
 
 
 def _command(command: Sequence[str], redactor: Redactor) -> list[str]:
-    """Return the command line; its program, which is a path, becomes ``igrpo``."""
-    return ["igrpo", *_without_tracking([redactor.text(part, names=True) for part in command[1:]])] if command else []
+    """Return the command; the program of a command line, which may be a path, becomes ``igrpo``."""
+    program = API if API in command[:1] else "igrpo"
+    return [program, *_without_tracking([redactor.text(part, names=True) for part in command[1:]])] if command else []
 
 
 def _without_tracking(overrides: Sequence[str]) -> list[str]:

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from igrpo.runs.links import without_password
+
 #: Text that takes the place of a secret, and of the name of this machine.
 HIDDEN, HOST = "***", "<host>"
 
@@ -26,7 +28,6 @@ _KNOWN_KEY = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{16,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|xox[a-z]-[\w-]{10,})"
 )
 #: In overrides a colon may have a backslash before it.
-_USER = re.compile(r"""(\w[\w+.-]*\\?://)[^/\s'"]*@""")
 _PASSWORD = re.compile(r"""\w[\w+.-]*\\?://[^/\s'":]*:([^/\s'"]+)@""")
 _QUERY = re.compile(r"""(https?\\?://[^\s?\#'"]+)\?[^\s'"]*""")
 _URL_HOST = r"(?<=://){}(?![\w.-])"
@@ -99,7 +100,7 @@ class Redactor:
         return _PATH.sub(self._numbered, text)
 
     def _without_secrets(self, text: str) -> str:
-        text = _QUERY.sub(r"\1", _USER.sub(r"\1", self._without_known(text)))
+        text = _QUERY.sub(r"\1", without_password(self._without_known(text)))
         return _ASSIGNED.sub(rf"\1{HIDDEN}", text)
 
     def _without_known(self, text: str) -> str:

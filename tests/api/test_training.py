@@ -68,6 +68,20 @@ def test_runs_of_one_process_have_the_numbers_of_the_command_line(
     assert (second.status, second.summary.steps) == ("FINISHED", 2)
 
 
+def test_a_run_does_not_record_the_arguments_of_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["script.py", "lr=3"])
+    monkeypatch.setattr(IGRPOModule, "_cycle", lambda *batch: {}["broken"])
+    with pytest.raises(KeyError):
+        trained("run")
+    record = RunDirectory("run").read_record()
+    assert (record.command, record.given) == (("igrpo.train",), {})
+    with pytest.raises(KeyError):
+        igrpo.train(resume="run", overrides=["trainer.steps=3"], quiet=True)
+    record = RunDirectory("run").read_record()
+    assert record.command == ("igrpo.train", f"resume={Path('run').absolute()}", "trainer.steps=3")
+    assert record.given["trainer.steps"] == "3"
+
+
 def test_a_notebook_has_the_same_numbers_and_keeps_its_threads(by_command: Path) -> None:
     """A cell runs inside an event loop, in a process in which torch has the threads that it likes."""
     seen: list[int] = []

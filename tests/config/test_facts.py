@@ -150,7 +150,7 @@ def test_dynamic_sampling_says_what_it_may_cost() -> None:
     assert end(3000) == "after 3 to 24 steps, as dynamic sampling needs"
     assert end(20_000) == "after 15 to 80 steps, as dynamic sampling needs"
     assert end(80 * 1408) == "never: trainer.steps end it"
-    assert end(100) == "after 1 steps, 128 samples"
+    assert end(100) == "after 1 step, 128 samples"
 
 
 def test_notes_of_what_the_objective_adds() -> None:

@@ -14,7 +14,7 @@ from igrpo.report.curves import is_read
 from igrpo.report.mlflow_query import runs_from_mlflow
 from igrpo.report.runs import LoadedRun, find_runs
 from igrpo.runs.metrics_file import read_metrics
-from igrpo.runs.mlflow_client import MlflowRun, RunTarget, open_run
+from igrpo.runs.mlflow_client import MlflowRun, RunTarget, mlflow_client, open_run
 from igrpo.runs.run_directory import RunDirectory
 from tests.report.run_dirs import change_json, write_run
 
@@ -121,6 +121,21 @@ def test_what_mlflow_lacks_excludes_the_run(store: str, tmp_path: Path, gone: st
     (away,) = found(store, tmp_path)
     assert away.problem is not None
     assert words in away.problem
+
+
+def test_a_problem_names_the_server_without_its_password(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_run(tmp_path / "run", after=[1.0])
+    sent(store, path, artifacts=False)
+    shutil.rmtree(path)
+    client = mlflow_client(store)
+    monkeypatch.setattr("igrpo.report.mlflow_query.mlflow_client", lambda uri: client)
+    (away,) = runs_from_mlflow("http://ann:s3cret@host", EXPERIMENT, f"tags.test = '{tmp_path}'")
+    assert away.problem is not None
+    assert "http://host, run " in away.problem
+    here = find_runs([write_run(tmp_path / "here", seed=1, after=[1.0])])
+    assert "s3cret" not in build_report([away, *here], title="t", sources=[]).model_dump_json()
 
 
 def test_a_run_that_has_not_ended_is_excluded(store: str, tmp_path: Path) -> None:

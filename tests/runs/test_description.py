@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from igrpo.runs.command import settings_in
 from igrpo.runs.description import describe, describe_result, told_name
 from igrpo.runs.mlflow_client import NOTE_TAG, MlflowRun
 from igrpo.runs.run_tracking import origin_tags, run_tags
@@ -59,14 +60,17 @@ def test_the_result_is_the_accuracy_before_and_after() -> None:
         ),
         (["igrpo", "train", "experiment=igrpo"], "igrpo-s0"),  # a preset that run_name says already
         (["igrpo", "train", "resume=runs/x"], "igrpo-s0"),
+        (["igrpo.train", "resume=runs/x", "trainer.steps=3"], "igrpo-s0 steps=3"),
+        (["mine.py", "lr=3"], "igrpo-s0"),  # the command line of another program
+        (["igrpo", "train", "data.path=http://ann:secret@host/x"], "igrpo-s0 path=http://host/x"),
     ],
 )
 def test_a_run_is_named_by_what_was_given(command: list[str], name: str) -> None:
-    assert told_name(config({}), command) == name
+    assert told_name(config({}), settings_in(command)) == name
 
 
 def test_a_long_name_is_cut() -> None:
-    assert len(told_name(config({}), ["igrpo", "train", f"data.path={'x' * 500}"])) == 120
+    assert len(told_name(config({}), {"data.path": "x" * 500})) == 120
 
 
 def test_origin_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +87,18 @@ def test_origin_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "mlflow.user" not in origin_tags(["igrpo"])
 
 
+def test_a_command_is_told_without_passwords() -> None:
+    tags = origin_tags(["/x/igrpo", "train", "tracking.uri=http://ann:s3cret@host:5000"])
+    assert tags["igrpo.command"] == "igrpo train tracking.uri=http://host:5000"
+    tags = origin_tags(["igrpo.train", "resume=runs/x"])
+    assert (tags["mlflow.source.name"], tags["igrpo.command"]) == ("igrpo.train", "igrpo.train resume=runs/x")
+
+
+def test_numbers_agree_with_their_nouns() -> None:
+    text = describe(config({}, "trainer.steps=1", "trainer.questions_per_step=1"), None)
+    assert "1 step of 1 question x " in text
+
+
 def test_a_description_of_the_user_is_kept() -> None:
     tags: dict[str, str] = {}
 
@@ -97,6 +113,9 @@ def test_a_description_of_the_user_is_kept() -> None:
     assert tags[NOTE_TAG] == "What it is."
     run.describe("What it is.", "Its result.")
     assert tags[NOTE_TAG] == "What it is.\n\nIts result."
-    tags[NOTE_TAG] = "My own words."
-    run.describe("What it is.")
-    assert tags[NOTE_TAG] == "My own words."
+    run.describe("What it is after a resume.")
+    assert tags[NOTE_TAG] == "What it is after a resume."
+    for edited in ("My own words.", "What it is after a resume. My own words."):
+        tags[NOTE_TAG] = edited
+        run.describe("What it is after a resume.")
+        assert tags[NOTE_TAG] == edited

@@ -14,6 +14,7 @@ from mlflow.entities import RunTag
 
 from igrpo.runs.links import default_tracking_uri
 from igrpo.runs.metrics_file import read_metrics
+from igrpo.runs.mlflow_client import MlflowRun, RunTarget, open_run
 from igrpo.runs.process import ProcessMark
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.run_lock import RunDirectoryLockedError
@@ -171,6 +172,35 @@ def test_stale_runs_are_found_in_the_database_too(endings: Endings) -> None:
     elsewhere = replace(ProcessMark.current(), host="another-host", pid=1)
     endings.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in elsewhere.as_tags().items()])
     assert repair_stale_runs(endings.uri) == []
+
+
+def test_no_password_reaches_mlflow(endings: Endings, tmp_path: Path) -> None:
+    directory = begun_run(tmp_path / "run")
+    config = {"tracking": {"uri": "http://ann:s3cret@host:5000"}, "seed": 1}
+    directory.save_config(config)
+    tracker = Tracker(directory, tracking_uri=endings.uri, experiment="endings")
+    tracker.log_params(config)
+    tracker.close("FINISHED")
+    assert tracker.run is not None
+    params = endings.client.get_run(tracker.run.run_id).data.params
+    assert params == {"tracking.uri": "http://host:5000", "seed": "1"}
+    sent = Path(endings.client.download_artifacts(tracker.run.run_id, "config.yaml")).read_text()
+    assert sent == directory.config.read_text().replace("ann:s3cret@", "")
+    assert "s3cret" in directory.config.read_text()  # a resume needs it
+
+
+def test_a_resumed_run_gets_its_new_name_unless_it_was_renamed(endings: Endings) -> None:
+    def opened(name: str, run_id: str | None = None) -> MlflowRun:
+        return open_run(RunTarget(endings.uri, "endings", name, run_id))
+
+    def name_of(run: MlflowRun) -> str:
+        return str(endings.client.get_run(run.run_id).info.run_name)
+
+    run = opened("steps=2")
+    for name in ("steps=3", "steps=4"):
+        assert name_of(opened(name, run.run_id)) == name
+    endings.client.update_run(run.run_id, name="mine")
+    assert name_of(opened("steps=5", run.run_id)) == "mine"
 
 
 def test_tables_and_files_reach_mlflow(endings: Endings, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from igrpo.runs.links import (
     is_server,
     run_link,
     sqlite_path,
+    ui_address,
     ui_command,
+    without_password,
     view_link,
 )
 
@@ -75,3 +77,23 @@ def test_addresses() -> None:
     assert sqlite_path("sqlite:////v/m.db?timeout=9") == Path("/v/m.db")
     assert sqlite_path("postgresql://h/db") is None
     assert [is_server(uri) for uri in ("http://h", "https://h", "sqlite:////v/m.db")] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://ann:s3cret@host:5000/x", "http://host:5000/x"),
+        ("http://ann:pass@word@host", "http://host"),
+        ("a tracking.uri=https://ann:s3cret@host b=c@d", "a tracking.uri=https://host b=c@d"),
+        (r"tracking.uri=http\://ann\:s3cret@host", r"tracking.uri=http\://host"),
+        ("uri: postgresql+psycopg2://ann:s3cret@db/mlflow\n", "uri: postgresql+psycopg2://db/mlflow\n"),
+        ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
+    ],
+)
+def test_addresses_are_shown_without_passwords(text: str, shown: str) -> None:
+    assert without_password(text) == shown
+
+
+def test_links_and_commands_have_no_password() -> None:
+    assert ui_address("http://ann:s3cret@host:5000") == "http://host:5000"
+    assert "s3cret" not in ui_command("postgresql://ann:s3cret@db/mlflow")

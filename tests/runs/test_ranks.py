@@ -15,6 +15,7 @@ import pytest
 
 from igrpo.config import ConfigError, RunConfig, config_values, parse_config
 from igrpo.runs import ranks
+from igrpo.runs.command import as_command
 from igrpo.runs.lifecycle import EndedError, Ending, SignalHandlers, Terminated
 from igrpo.runs.ranks import Launch, RankRecord, torchrun, train_in_processes
 from igrpo.runs.run_directory import RunDirectory
@@ -115,11 +116,13 @@ def test_the_main_process_s_summary_is_the_run_s(fake: Callable[[str], None], co
     RankRecord(Ending("failed", "of an earlier start", 1), 0.0).write(run_dir, 5)
     fake("""
         assert not (folder / "rank-5.json").exists()
-        assert json.loads((folder / "launch.json").read_text())["resume"] is True
+        launch = json.loads((folder / "launch.json").read_text())
+        assert (launch["resume"], launch["command"]) == (True, ["igrpo", "train", "seed=1"])
         end(1, "finished", summary={})
         end(0, "finished", summary={"threads": os.environ["OMP_NUM_THREADS"], "session": os.getsid(0) == os.getpid()})
     """)
-    summary = train_in_processes(config, run_dir, resume=True)
+    with as_command(["igrpo", "train", "seed=1"]):
+        summary = train_in_processes(config, run_dir, resume=True)
     assert summary == {"threads": str(config.trainer.threads), "session": True}
     assert status(run_dir)[0] == "KILLED"  # the main process writes its own status
 

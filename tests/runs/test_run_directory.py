@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from igrpo.runs.command import as_command
 from igrpo.runs.process import ProcessMark
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.run_lock import RunDirectoryLockedError, holder
@@ -59,6 +60,29 @@ def test_record_goes_from_running_to_its_end_and_back(tmp_path: Path) -> None:
     assert (again.mlflow_run_id, again.mlflow_experiment_id) == ("abc", "3")
     assert directory.read_record() == again
     assert json.loads(directory.record_file.read_text())["schema_version"] == 1
+
+
+def test_a_record_knows_the_settings_of_all_commands(tmp_path: Path) -> None:
+    """Names of runs are made of them, and a resume names only what it changes."""
+    directory = RunDirectory(tmp_path)
+    directory.begin(["igrpo", "train", "objective=dapo", "+trainer.steps=2"])
+    directory.begin(["igrpo", "train", "resume=x", "trainer.steps=3"])
+    directory.begin(["igrpo", "train", "resume=x"])
+    changed = {"objective": "dapo", "trainer.steps": "3", "resume": "x"}
+    assert directory.read_record().given == changed
+    directory.begin(["script.py", "lr=3"])
+    assert directory.read_record().given == changed
+    older = json.loads(directory.record_file.read_text())
+    del older["given"]
+    directory.record_file.write_text(json.dumps(older | {"command": ["/x/igrpo", "train", "seed=1"]}))
+    assert directory.begin(["igrpo.train", "trainer.steps=4"]).given == {"seed": "1", "trainer.steps": "4"}
+
+
+def test_the_command_of_another_program_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["script.py", "lr=3"])
+    assert RunDirectory(tmp_path).begin().command == ()
+    with as_command(["igrpo", "train"]):
+        assert RunDirectory(tmp_path).begin().command == ("igrpo", "train")
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from mlflow.store.entities import PagedList
 
 from igrpo.runs.links import default_tracking_uri
 from igrpo.runs.process import ProcessMark
 from igrpo.runs.run_directory import RunDirectory
-from igrpo.runs.stale import repair_stale_runs
+from igrpo.runs.stale import _dead_on_server, repair_stale_runs
 
 #: When the dead run last wrote something, in seconds since 1970.
 LAST_SIGN = 1_700_000_000.0
@@ -148,3 +150,24 @@ def test_a_living_run_is_left_alone_in_mlflow(uri: str) -> None:
     opened = started(uri, ProcessMark.current().as_tags())
     assert repair_stale_runs(uri) == []
     assert opened.client.get_run(opened.run_id).info.status == "RUNNING"
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"host": "a"}', "null", '{"host": "HOST", "pid": "x", "started": 1}'])
+def test_a_process_that_igrpo_did_not_write_stops_no_repair(text: str, dead: ProcessMark, uri: str) -> None:
+    foreign = started(uri, {"igrpo.process": text.replace("HOST", dead.host), "igrpo.host": dead.host})
+    ours = started(uri, dead.as_tags())
+    assert _dead_on_server(ours.client) == [ours.run_id]
+    assert repair_stale_runs(uri) == [ours.run_id]
+    assert foreign.client.get_run(foreign.run_id).info.status == "RUNNING"
+
+
+def test_a_server_is_asked_for_the_runs_of_this_host(dead: ProcessMark) -> None:
+    asked: list[str] = []
+
+    def search_runs(experiments: list[str], query: str, page_token: str | None) -> PagedList[Any]:
+        asked.append(query)
+        return PagedList([], None)
+
+    client: Any = SimpleNamespace(search_experiments=lambda page_token: PagedList([], None), search_runs=search_runs)
+    assert _dead_on_server(client) == []
+    assert f"tags.`igrpo.host` = '{dead.host}'" in asked[0]

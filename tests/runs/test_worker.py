@@ -13,6 +13,7 @@ import torch.distributed as dist
 from igrpo.config import RunConfig, config_values
 from igrpo.rewards.base import RewardPausedError
 from igrpo.runs import worker
+from igrpo.runs.command import current_command
 from igrpo.runs.lifecycle import Ending, Terminated
 from igrpo.runs.ranks import Launch, RankRecord
 from tests.composed import config as composed
@@ -52,12 +53,13 @@ def test_each_process_records_how_it_ended(
 
     def train(config: RunConfig, folder: Path, *, resume: bool) -> dict[str, Any]:
         assert (config, folder, resume) == (composed(), tmp_path, True)
+        assert current_command() == ("igrpo", "train", "seed=1")  # not that of this process
         if isinstance(outcome, BaseException):
             raise outcome
         summary: dict[str, Any] = outcome
         return summary
 
-    Launch(config_values(composed()), resume=True).write(tmp_path)
+    Launch(config_values(composed()), resume=True, command=["igrpo", "train", "seed=1"]).write(tmp_path)
     monkeypatch.setenv("RANK", str(rank))
     monkeypatch.setattr(worker, "start_process", lambda timeout_s, *, cuda: None)
     monkeypatch.setattr("igrpo.runs.training_run.train", train)

@@ -20,7 +20,7 @@ from igrpo.runs.mlflow_datasets import DatasetInput, log_datasets
 from igrpo.runs.process import ProcessMark
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.stale import repair_stale_runs
-from igrpo.runs.sweep_directory import SweepDirectory
+from igrpo.runs.sweep_directory import CellRecord, SweepDirectory
 from igrpo.runs.tracker import Tracker
 from igrpo.sweeps import mlflow_parent
 from igrpo.sweeps.mlflow_parent import open_parent
@@ -81,6 +81,21 @@ def test_a_resumed_sweep_continues_its_run(uri: str, tmp_path: Path) -> None:
     assert tags["mlflow.note.content"] == "Sweep grpo_vs_igrpo: 0 runs over seed."
     assert tags["mlflow.source.name"].startswith("igrpo")
     assert run.data.params == {"sweep": "grpo_vs_igrpo", "swept": "seed", "overrides": "seed=0", "runs": "0"}
+
+
+def test_a_sweep_is_told_without_passwords(uri: str, tmp_path: Path) -> None:
+    given = "data.path=http://ann:s3cret@host/x.jsonl"
+    sweep = begun_sweep(
+        tmp_path,
+        CellRecord(number=1, folder="001", swept={}, overrides=()),
+        overrides=[given, "seed=0,1"],
+        tracking_uri=uri,
+    )
+    with open_parent(sweep):
+        pass
+    run = in_mlflow(sweep)
+    assert run.data.params["overrides"] == "data.path=http://host/x.jsonl seed=0,1"
+    assert run.data.tags["mlflow.note.content"] == "Sweep: 1 run over seed."
 
 
 def test_children_have_the_swept_settings_under_short_names(uri: str, tmp_path: Path) -> None:
