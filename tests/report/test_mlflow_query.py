@@ -134,7 +134,7 @@ def test_a_problem_names_the_server_without_its_password(
     (away,) = runs_from_mlflow("http://ann:s3cret@host", EXPERIMENT, f"tags.test = '{tmp_path}'")
     assert away.problem is not None
     assert "http://host, run " in away.problem
-    here = find_runs([write_run(tmp_path / "here", seed=1, after=[1.0])])
+    here = find_runs([write_run(tmp_path / "here", seed=1, after=[1.0, 0.5])])
     assert "s3cret" not in build_report([away, *here], title="t", sources=[]).model_dump_json()
 
 

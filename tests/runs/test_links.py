@@ -14,8 +14,8 @@ from igrpo.runs.links import (
     sqlite_path,
     ui_address,
     ui_command,
-    without_password,
     view_link,
+    without_password,
 )
 
 
