@@ -93,7 +93,7 @@ def run_link(base: str, experiment_id: str, run_id: str) -> str:
 
 def compare_link(base: str, experiment_ids: Sequence[str], run_ids: Sequence[str]) -> str:
     """Return the link to a side-by-side comparison of runs: parameters, last metrics, parallel coordinates."""
-    runs = {"runs": json.dumps(list(run_ids)), "experiments": json.dumps(list(experiment_ids))}
+    runs = {"runs": _json(run_ids), "experiments": _json(experiment_ids)}
     return f"{base.rstrip('/')}/#/compare-runs?{urlencode(runs | _MODE)}"
 
 
@@ -104,3 +104,7 @@ def view_link(base: str, experiment_id: str, view: str, *, charts: bool) -> str:
     """
     query = _MODE | {"compareRunsMode": "CHART" if charts else "TABLE", "viewStateShareKey": view}
     return f"{base.rstrip('/')}/#/experiments/{quote(experiment_id)}/runs?{urlencode(query)}"
+
+
+def _json(values: Sequence[str]) -> str:
+    return json.dumps(list(values), separators=(",", ":"))

@@ -99,7 +99,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "killed": (lambda p: change_json(p / "run.json", status="KILLED"), "it was stopped before its last step"),
     "no summary": (lambda p: (p / "summary.json").unlink(), "there is no .*summary.json"),
-    "newer summary": (lambda p: change_json(p / "summary.json", schema_version=99), "summary.json has schema version 99"),
+    "newer summary": (
+        lambda p: change_json(p / "summary.json", schema_version=99),
+        "summary.json has schema version 99",
+    ),
     "no verdicts": (lambda p: (p / "evaluations" / "test-000004.json").unlink(), "was not evaluated after the last"),
     "torn verdicts": (lambda p: (p / "evaluations" / "test-000004.json").write_text("{"), "test-000004.json is broken"),
     "empty verdicts": (
