@@ -109,8 +109,13 @@ class Footer:
         # FORCE_COLOR asks for colours, as in the log of a CI job, but rich takes it for a terminal
         return not os.environ.get("FORCE_COLOR") or self._console.file.isatty()
 
+    @property
+    def is_used(self) -> bool:
+        """True if lines are redrawn here now."""
+        return self.is_live and bool(self._lines)
+
     def add(self, line: Callable[[], RenderableType]) -> None:
-        """Show what ``line()`` returns, one line high, until it is removed."""
+        """Show what ``line()`` returns until it is removed. It is one line high if other output is to be read above."""
         with self._lock:
             if line not in self._lines:
                 self._lines.append(line)

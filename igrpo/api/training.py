@@ -96,14 +96,13 @@ def _resumed(run_dir: Path, overrides: Sequence[str], *, quiet: bool) -> Run:
 
 
 def _trained(config: RunConfig, path: Path, overrides: Sequence[str] = (), *, resume: bool, quiet: bool) -> Run:
-    from igrpo.config.facts import resolved_facts
     from igrpo.runs.command import API, as_command
     from igrpo.runs.execution import attempt, ending_message, import_training
     from igrpo.runs.lifecycle import Ending
-    from igrpo.runs.printing import print_facts, print_summary
+    from igrpo.runs.printing import print_settings, print_summary
 
     with _quiet(quiet):
-        print_facts(resolved_facts(config))
+        print_settings(config, path)
         warnings.filterwarnings("ignore", message="IProgress not found")  # of tqdm in a notebook: igrpo has no such bar
         frozen = gc.get_freeze_count()
         import_training()

@@ -13,7 +13,7 @@ from rich.console import Console
 from transformers.utils import logging as transformers_logging
 
 from igrpo.config.schema import RunConfig
-from igrpo.console import footer_of, waiting
+from igrpo.console import footer_of, get_console, waiting
 from igrpo.distributed import local_rank
 from igrpo.models import warm_start
 from igrpo.models.byte_level import ByteLevelShape, make_byte_level_model
@@ -80,7 +80,7 @@ def build_policy(config: RunConfig, console: Console | None = None) -> Policy:
     The tiny model's warm start is trained on the first call and cached.
 
     Args:
-        console: console that shows the progress of the warm start; None: a new one.
+        console: console that shows the progress of the warm start; None: that of the standard output.
 
     Raises:
         ValueError: there is no such model, or its tokenizer does not support the prompts. The tokenizer is checked
@@ -88,7 +88,7 @@ def build_policy(config: RunConfig, console: Console | None = None) -> Policy:
     """
     model = config.model
     if isinstance(model, TinyModelConfig):
-        policy, tokenizer = _tiny(model, config.data, Console(markup=False) if console is None else console)
+        policy, tokenizer = _tiny(model, config.data, get_console() if console is None else console)
     elif isinstance(model, ByteLevelModelConfig):
         policy, tokenizer = _byte_level(model)
     else:

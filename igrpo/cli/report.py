@@ -37,7 +37,12 @@ def parser() -> Parser:
     )
     add = made.add_argument
     add("runs", nargs="*", type=Path, metavar="RUNS", help="run or sweep directories, folders of those, or bundles")
-    add("--out", type=Path, metavar="DIR", help="output directory (default: RUNS/report for one, else ./report)")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="output directory (default: RUNS/report for one, else ./report; with --watch RUNS/watch)",
+    )
     add("--baseline", metavar="NAME", help="condition to compare with (default: GRPO on the whole budget)")
     add("--pairs", choices=("baseline", "all"), default="baseline", help="pairs to compare (default: baseline)")
     add(
@@ -78,18 +83,18 @@ def run(asked: argparse.Namespace) -> int:
     from igrpo.disk import DiskFullError
 
     with waiting("importing scipy and matplotlib"):
-        from igrpo.cli.report_console import print_report
         from igrpo.report.compare import build_report
+        from igrpo.report.console import print_report
         from igrpo.report.write import write_report
 
     try:
         if asked.watch:
-            from igrpo.cli.report_watch import watch
+            from igrpo.cli.report_watch import FOLDER, watch
             from igrpo.runs.sweep_directory import SweepDirectory
 
             return watch(
                 SweepDirectory(asked.runs[0]),
-                out,
+                asked.out or asked.runs[0] / FOLDER,
                 every=asked.every or _EVERY_S,
                 effect=asked.effect,
                 build=lambda runs: build_report(runs, planned=True, **_options(asked)),
@@ -120,6 +125,8 @@ def _check(asked: argparse.Namespace) -> None:
         problem = "--watch: give one sweep directory"
     elif asked.watch and not (asked.runs[0] / SWEEP_FILE).is_file():
         problem = f"--watch: {asked.runs[0]} is not a sweep directory: it has no {SWEEP_FILE}"
+    elif asked.watch and asked.out is not None and asked.out.absolute() == (asked.runs[0] / "report").absolute():
+        problem = f"--out {asked.out}: the sweep writes its own report there; give --watch another directory"
     if problem is not None:
         raise ConfigError([problem], _PROG)
 

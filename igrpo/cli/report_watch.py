@@ -4,37 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, JustifyMethod, RenderableType
-from rich.live import Live
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from igrpo.cli.report_console import print_report
+from igrpo.console import footer_of
 from igrpo.files import write_text_atomic
 from igrpo.report import page
+from igrpo.report.console import print_report
 from igrpo.report.figures import Figure, draw_figures
 from igrpo.report.labels import moment
 from igrpo.report.model import Report
 from igrpo.report.runs import LoadedRun
 from igrpo.report.sources import sweep_title
 from igrpo.report.table import Rows, Table
-from igrpo.report.write import with_relative_folders, write_report
+from igrpo.report.write import default_directory, with_relative_folders, write_report
 from igrpo.runs.console import get_console
 from igrpo.runs.sweep_directory import CellState, SweepDirectory
-from igrpo.sweeps.condition_progress import is_at_work, progress, progress_table, states, sweep_runs
+from igrpo.sweeps.condition_progress import is_at_work, progress, progress_table, sweep_runs
+from igrpo.sweeps.progress import states
 
-_ENDED = "the sweep has ended"
+#: Folder of the page in the sweep's directory. The sweep writes its own report, which MLflow gets, to another.
+FOLDER = "watch"
 
 #: Builds the report of the usable runs; raises ValueError if there is nothing to report.
 Build = Callable[[Sequence[LoadedRun]], Report]
 
 
-class Watch:
+class LivePage:
     """Reads the files of a sweep, and writes its page. It never writes to the sweep's own files.
 
     Args:
@@ -98,6 +99,15 @@ class Watch:
             return None
         return write_report(self.report, self._out, self._figures)
 
+    def own_report(self) -> Path | None:
+        """Return the page of the sweep's own report. It is written if the sweep has not: its driver was killed."""
+        folder = default_directory([self._sweep.path])
+        own, summaries = folder / "report.html", self._sweep.path.glob("*/summary.json")
+        newest = max((path.stat().st_mtime for path in summaries), default=0.0)
+        if own.is_file() and own.stat().st_mtime >= newest:
+            return own
+        return None if self.report is None else write_report(self.report, folder, self._figures)["page"]
+
 
 def watch(sweep: SweepDirectory, out: Path, *, every: float, effect: float, build: Build) -> int:
     """Show the progress until the sweep has ended, then its report. Returns the exit code.
@@ -105,20 +115,11 @@ def watch(sweep: SweepDirectory, out: Path, *, every: float, effect: float, buil
     Ctrl-C ends the watch with exit code 0, and leaves the sweep alone. A terminal is redrawn; to a file or a pipe, only
     changes are printed.
     """
-    console, watched = get_console(), Watch(sweep, out, every=every, effect=effect, build=build)
+    console, watched = get_console(), LivePage(sweep, out, every=every, effect=effect, build=build)
     has_ended = False
     try:
-        with Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live:
-            shown: Rows = ()
-            while not has_ended:
-                rows, drawn, has_ended = _look(watched)
-                if live is not None:
-                    live.update(drawn, refresh=True)
-                elif rows != shown:
-                    console.print(drawn)
-                shown = rows
-                if not has_ended:
-                    time.sleep(every)
+        _follow(watched, every, console)
+        has_ended = True
     except KeyboardInterrupt:
         console.print(Text("no longer watched; the sweep goes on"))
     else:
@@ -128,10 +129,40 @@ def watch(sweep: SweepDirectory, out: Path, *, every: float, effect: float, buil
         console.print(Text(f"no report: {watched.note}", style="yellow"))
         return int(has_ended)
     print_report(watched.report, paths, console)
+    own = watched.own_report() if has_ended else None
+    if own is not None:
+        console.print(Text(f"the sweep's own report: {own}"), soft_wrap=True)
     return 0
 
 
-def _look(watched: Watch) -> tuple[Rows, RenderableType, bool]:
+def _follow(watched: LivePage, every: float, console: Console) -> None:
+    """Show the progress until the sweep has ended. On a terminal, the last one stays there."""
+    footer = footer_of(console)
+    shown: Rows = ()
+    drawn: RenderableType = Text()
+
+    def line() -> RenderableType:
+        return drawn
+
+    footer.add(line)
+    try:
+        while True:
+            rows, drawn, has_ended = _look(watched)
+            if footer.is_live:
+                footer.refresh()
+            elif rows != shown:
+                console.print(drawn)
+            shown = rows
+            if has_ended:
+                return
+            time.sleep(every)
+    finally:
+        footer.remove(line)
+        if footer.is_live:
+            console.print(drawn)
+
+
+def _look(watched: LivePage) -> tuple[Rows, RenderableType, bool]:
     """Return the rows of the progress, the text to show, and whether the sweep has ended."""
     try:
         table, at_work = watched.look()

@@ -7,15 +7,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from igrpo.cli.arguments import Parser
 from igrpo.cli.help_page import settings_help
 from igrpo.config import ConfigError
 from igrpo.runs.console import waiting
-
-if TYPE_CHECKING:
-    from igrpo.config import RunConfig
 
 #: File that marks the directory of a sweep (written by igrpo.runs.sweep_directory).
 SWEEP_FILE = "sweep.json"
@@ -199,6 +195,7 @@ def _single(arguments: Arguments) -> None:
     from igrpo.config.composing.composer import Composer
     from igrpo.config.composing.overrides import quoted
     from igrpo.runs.claim import claim, remove_if_empty
+    from igrpo.runs.printing import print_settings
     from igrpo.runs.resume import require_files
     from igrpo.sweeps.cell import hydra_job
 
@@ -207,10 +204,10 @@ def _single(arguments: Arguments) -> None:
             planned = composer.check_run(arguments.overrides)
             require_files([planned.config])
         if "check" in arguments.flags:
-            _show(planned.config, arguments)
+            print_settings(planned.config, verbose="verbose" in arguments.flags)
             return
         directory = claim(planned.directory, chosen=planned.chosen, setting="hydra.run.dir")
-        _show(planned.config, arguments, directory)
+        print_settings(planned.config, directory, verbose="verbose" in arguments.flags)
         try:
             composer.run([*arguments.overrides, f"hydra.run.dir={quoted(directory)}"], hydra_job)
         except ConfigError:
@@ -220,7 +217,7 @@ def _single(arguments: Arguments) -> None:
 
 def _resume(run_dir: Path, arguments: Arguments) -> None:
     from igrpo.runs.execution import execute
-    from igrpo.runs.printing import print_summary
+    from igrpo.runs.printing import print_settings, print_summary
     from igrpo.runs.resume import finished_message, finished_summary, has_begun, require_files, resumed_config
 
     if not run_dir.is_dir():
@@ -234,9 +231,9 @@ def _resume(run_dir: Path, arguments: Arguments) -> None:
         return
     require_files([config])
     if "check" in arguments.flags:
-        _show(config, arguments)
+        print_settings(config, verbose="verbose" in arguments.flags)
         return
-    _show(config, arguments, run_dir)
+    print_settings(config, run_dir, verbose="verbose" in arguments.flags)
     execute(config, run_dir.absolute(), resume=has_begun(run_dir))
 
 
@@ -251,18 +248,3 @@ def _print_composition(asked: argparse.Namespace, arguments: Arguments) -> None:
             composition.show_config(arguments.overrides, asked.cfg, asked.package, resolve=asked.resolve)
         else:
             composition.show_info(arguments.overrides, asked.info, sweep="multirun" in arguments.flags)
-
-
-def _show(config: RunConfig, arguments: Arguments, run_dir: Path | None = None) -> None:
-    """Print what the settings resolve to; with --verbose also the settings themselves."""
-    from igrpo.config.facts import resolved_facts
-    from igrpo.runs.printing import print_facts, print_tree
-
-    verbose = "verbose" in arguments.flags
-    if verbose:
-        print_tree(config)
-    facts = resolved_facts(config, details=verbose)
-    if run_dir is not None:
-        shown = run_dir.relative_to(Path.cwd()) if run_dir.is_relative_to(Path.cwd()) else run_dir
-        facts.append(("run directory", f"{shown} (its config.yaml has every setting)"))
-    print_facts(facts)

@@ -14,11 +14,29 @@ from rich.text import Text
 from rich.tree import Tree
 
 from igrpo.config import RunConfig, config_values
+from igrpo.config.facts import resolved_facts
 from igrpo.evaluation.draft_worth import Gain
 from igrpo.runs.console import get_console
 from igrpo.runs.sweep_directory import CellRecord, CellState
 
 _LONGEST_VALUE = 88
+
+
+def print_settings(config: RunConfig, run_dir: Path | None = None, *, verbose: bool = False) -> None:
+    """Print what the settings of a run resolve to, and its directory.
+
+    Args:
+        config: settings of the run.
+        run_dir: directory of the run (None: it has none yet).
+        verbose: also print the settings themselves, and all that they resolve to.
+    """
+    if verbose:
+        print_tree(config)
+    facts = resolved_facts(config, details=verbose)
+    if run_dir is not None:
+        shown = run_dir.relative_to(Path.cwd()) if run_dir.is_relative_to(Path.cwd()) else run_dir
+        facts.append(("run directory", f"{shown} (its config.yaml has every setting)"))
+    print_facts(facts)
 
 
 def print_tree(config: RunConfig, console: Console | None = None) -> None:

@@ -12,9 +12,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import psutil
 
 from igrpo.config import ConfigError, RunConfig, config_values
+from igrpo.console import footer_of, get_console
 from igrpo.files import write_json_atomic
 from igrpo.processes import wait_ended
 from igrpo.runs.command import current_command
@@ -102,14 +104,16 @@ def train_in_processes(config: RunConfig, run_dir: Path, *, resume: bool) -> Map
         old.unlink()
     Launch(config_values(config), resume, current_command()).write(run_dir)
     errors = run_dir / FOLDER / "torchrun.txt"
-    with errors.open("wb") as output:
+    with errors.open("wb") as output, _above_footer() as (stdout, variables):
         process = subprocess.Popen(
             tied([*torchrun(config), *WORKER, str(run_dir)]),
             stdin=subprocess.DEVNULL,
+            stdout=stdout,
             stderr=output,
             start_new_session=True,  # Ctrl-C must reach it only through this process
             env=os.environ
             | {"OMP_NUM_THREADS": str(config.trainer.threads), "TORCH_FR_BUFFER_SIZE": "0"}
+            | variables
             | starter_variables(),
         )
         try:
@@ -133,6 +137,33 @@ def train_in_processes(config: RunConfig, run_dir: Path, *, resume: bool) -> Map
     if ending.kind != "stopped":
         _correct_status(RunDirectory(run_dir), records, ending)
     raise EndedError(ending)
+
+
+@contextmanager
+def _above_footer() -> Iterator[tuple[int | None, dict[str, str]]]:
+    """Yield the standard output for the processes, as Popen takes it, and environment variables.
+
+    If this process redraws lines at the bottom of the terminal, as for a sweep, it prints what the others write above
+    them, and the others redraw nothing. Otherwise they get the terminal itself.
+    """
+    console = get_console()
+    if not footer_of(console).is_used:
+        yield None, {}
+        return
+    reading, writing = os.pipe()
+    copier = threading.Thread(target=_print_lines, args=(reading,), name="output", daemon=True)
+    copier.start()
+    try:
+        yield writing, {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "COLUMNS": str(console.width)}
+    finally:
+        os.close(writing)
+        copier.join(_LAST_S)  # the pipe is open for as long as any process lives
+
+
+def _print_lines(reading: int) -> None:
+    with open(reading, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            get_console().print(line.rstrip("\n"), soft_wrap=True)
 
 
 def _cause(records: Mapping[int, RankRecord], processes: int) -> Ending | None:

@@ -49,15 +49,6 @@ class ConditionProgress:
     comparison: Comparison | None
 
 
-def states(sweep: SweepDirectory) -> dict[str, CellState]:
-    """Return the status of each run of a sweep, by the name of its folder.
-
-    Raises:
-        ValueError, OSError: a file is missing or broken.
-    """
-    return {cell.folder: sweep.state(cell) for cell in sweep.read().cells}
-
-
 def is_at_work(sweep: SweepDirectory, found: Mapping[str, CellState]) -> bool:
     """True if a process works on the sweep or on one of its runs. It only reads files, and takes no lock."""
     driver = holder(sweep.path)
@@ -71,7 +62,7 @@ def progress(
 
     Args:
         runs: all runs of the sweep, finished or not.
-        found: see ``states``.
+        found: see `igrpo.sweeps.progress.states`.
         report: the report of the finished runs, with ``planned`` names; None if it cannot be made yet.
     """
     named: dict[str, list[LoadedRun]] = {}

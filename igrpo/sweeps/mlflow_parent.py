@@ -84,5 +84,6 @@ def describe_sweep(record: SweepRecord) -> str:
 
 def _report_files(sweep: Path) -> Iterator[tuple[Path, str]]:
     for path in sorted((sweep / REPORT_FOLDER).rglob("*")):
-        if path.is_file():
-            yield path, path.parent.relative_to(sweep).as_posix()
+        inside = path.relative_to(sweep)
+        if path.is_file() and not any(part.startswith(".") for part in inside.parts):  # those are being written
+            yield path, inside.parent.as_posix()

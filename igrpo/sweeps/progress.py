@@ -8,11 +8,20 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
-from igrpo.runs.sweep_directory import SweepDirectory, find_record
+from igrpo.runs.sweep_directory import CellState, SweepDirectory, find_record
 from igrpo.sweeps.plan import duration
 from igrpo.sweeps.time_left import Elapsed, Expected, time_left
 
 _NOTHING_EXPECTED = Expected({}, {})
+
+
+def states(sweep: SweepDirectory) -> dict[str, CellState]:
+    """Return the status of each run of a sweep, by the name of its folder.
+
+    Raises:
+        ValueError, OSError: a file is missing or broken.
+    """
+    return {cell.folder: sweep.state(cell) for cell in sweep.read().cells}
 
 
 class SweepProgress:
@@ -37,10 +46,11 @@ class SweepProgress:
 
     def update(self) -> None:
         """Read the states of all runs."""
-        cells, counts, elapsed, ended = self._sweep.read().cells, Counter[str](), dict[int, Elapsed](), set[int]()
+        cells, found = self._sweep.read().cells, states(self._sweep)  # a search may add to the latter in between
+        statuses = {cell.number: found[cell.folder].status for cell in cells}
+        counts, elapsed, ended = Counter[str](statuses.values()), dict[int, Elapsed](), set[int]()
         for cell in cells:
-            status = self._sweep.state(cell).status
-            counts[status] += 1
+            status = statuses[cell.number]
             if status not in {"WAITING", "RUNNING"}:
                 ended.add(cell.number)
             record = find_record(self._sweep.run_directory(cell))

@@ -57,9 +57,9 @@ def publish(sweep: SweepDirectory, record: SweepRecord, parent: MlflowSync | Non
 def _report(sweep: SweepDirectory, folder: Path) -> Path | None:
     """Write the report, print its verdict, and return its page. An error is printed, but does not fail the sweep."""
     from igrpo.report.compare import build_report
+    from igrpo.report.console import print_verdict
     from igrpo.report.runs import find_runs
     from igrpo.report.write import write_report
-    from igrpo.sweeps.verdict import print_verdict
 
     try:
         report = build_report(find_runs([sweep.path]), title=None, sources=(str(sweep.path),))

@@ -14,13 +14,12 @@ from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import choices
 from igrpo.config.composing.overrides import quoted
 from igrpo.config.composing.planned import Sweep
-from igrpo.config.facts import resolved_facts
 from igrpo.runs.claim import claim, remove_if_empty
 from igrpo.runs.console import get_console, waiting
 from igrpo.runs.execution import import_training, resume_command
 from igrpo.runs.lifecycle import RunError, SignalHandlers
 from igrpo.runs.links import absolute_tracking_uri
-from igrpo.runs.printing import print_facts, print_tree
+from igrpo.runs.printing import print_settings
 from igrpo.runs.resume import finished_summary, has_setting, require_files, resumed_config
 from igrpo.runs.run_lock import RunDirectoryLockedError
 from igrpo.runs.stale import repair_stale_runs
@@ -51,8 +50,7 @@ def start_sweep(overrides: Sequence[str], tuned: Sequence[Path], flags: frozense
             require_files(planned.configs[:1] if planned.is_search else planned.configs)
             plan = plan_of(planned)
         if "verbose" in flags:
-            print_tree(planned.base)
-            print_facts(resolved_facts(planned.base))
+            print_settings(planned.base, verbose=True)
         print_plan(plan, planned.cells, planned.note, brief=not flags & {"check", "plan", "verbose"})
         if "check" in flags:
             print(f"{plan.runs} runs, all of them checked" if planned.cells else "checked")
@@ -103,6 +101,8 @@ def resume_sweep(path: Path, overrides: Sequence[str], flags: frozenset[str]) ->
             cell for cell in left if finished_summary(sweep.run_directory(cell).path, configs[cell.number]) is not None
         ]
         print(f"{len(done)} of {len(record.cells)} runs are finished already")
+        if "verbose" in flags and configs:
+            print_settings(next(iter(configs.values())), verbose=True)
         if _FLAGS_WITHOUT_RUNS & flags:
             return
         for cell in left:

@@ -136,6 +136,8 @@ def test_ctrl_c_ends_the_run_and_it_can_be_resumed(
             igrpo.train(config("seed=1"), directory="run")
     printed = capsys.readouterr()
     assert "settings resolve to" in printed.out
+    assert "run (its config.yaml has every setting)" in printed.out  # as the command, so without all the facts
+    assert "tokens per micro-batch" not in printed.out
     assert "resume" in printed.err
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert status(Path("run")) == "KILLED"

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from igrpo.cli import report_watch
 from igrpo.cli.main import main
+from igrpo.console import footer_of
 from igrpo.report.compare import build_report
 from igrpo.report.runs import LoadedRun
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.run_lock import run_lock
 from igrpo.runs.sweep_directory import SweepDirectory, plan_cell
-from igrpo.sweeps.condition_progress import is_at_work, progress, progress_table, states, sweep_runs
+from igrpo.sweeps.condition_progress import is_at_work, progress, progress_table, sweep_runs
 from igrpo.sweeps.power import Design, seeds_for
+from igrpo.sweeps.progress import states
 from tests.begun import begun_sweep
 from tests.composed import changed
 from tests.report.run_dirs import GRPO, IGRPO, write_run
@@ -108,20 +113,23 @@ def watched(
     monkeypatch.setattr(report_watch, "get_console", lambda: console)
     monkeypatch.setattr(time, "sleep", lambda _: next(left)())
     build = lambda runs: build_report(runs, title=None, sources=[], planned=True)  # noqa: E731
-    code = report_watch.watch(sweep, sweep.path / "report", every=10.0, effect=0.05, build=build)
+    code = report_watch.watch(sweep, sweep.path / "watch", every=10.0, effect=0.05, build=build)
     assert list(left) == []
     assert isinstance(console.file, io.StringIO)
     return code, console.file.getvalue()
 
 
 def page(sweep: SweepDirectory) -> str:
-    return (sweep.path / "report" / "report.html").read_text()
+    return (sweep.path / "watch" / "report.html").read_text()
 
 
 def test_a_watch_from_the_first_run_to_the_end(sweep: SweepDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = run_lock(sweep.path)
 
+    own = sweep.path / "report" / "report.html"
+
     def first() -> None:
+        assert not own.exists()  # the sweep writes it, and MLflow gets it
         assert "No run has finished yet" in page(sweep)
         assert REFRESH in page(sweep)
         for seed in range(2):
@@ -134,6 +142,7 @@ def test_a_watch_from_the_first_run_to_the_end(sweep: SweepDirectory, monkeypatc
         assert "Results after training" in page(sweep)
         assert "The sweep is running" in page(sweep)
         assert REFRESH in page(sweep)
+        assert not own.exists()
         kept = sweep.record_file.read_text()
         sweep.record_file.write_text(kept[:40])
         monkeypatch.setattr(sweep, "kept", kept, raising=False)
@@ -149,11 +158,63 @@ def test_a_watch_from_the_first_run_to_the_end(sweep: SweepDirectory, monkeypatc
     assert code == 0
     assert REFRESH not in page(sweep)
     assert "The sweep is running" not in page(sweep)
-    assert json.loads((sweep.path / "report" / "report.json").read_text())["conditions"][1]["seeds"] == [0, 1, 2]
+    assert json.loads((sweep.path / "watch" / "report.json").read_text())["conditions"][1]["seeds"] == [0, 1, 2]
+    assert REFRESH not in own.read_text()  # this sweep wrote none
+    assert f"the sweep's own report: {own}" in printed
     assert "2 of 3" in printed
     assert "the sweep has ended" in printed
     assert "on single-shot accuracy" in printed
     assert max(len(line) for line in printed.splitlines() if str(sweep) not in line) <= 80  # paths are not broken
+
+
+def test_the_report_of_the_sweep_is_left_as_it_is(sweep: SweepDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(sweep, "grpo", 0)
+    own = sweep.path / "report" / "report.html"
+    own.parent.mkdir()
+    own.write_text("the sweep wrote this")
+    code, printed = watched(sweep, monkeypatch, [])
+    assert code == 0
+    assert own.read_text() == "the sweep wrote this"
+    assert f"the sweep's own report: {own}" in printed
+    os.utime(own, (1.0, 1.0))  # from before the run ended
+    watched(sweep, monkeypatch, [])
+    assert "the sweep wrote this" not in own.read_text()
+
+
+def test_on_a_terminal_the_watch_draws_in_the_footer(sweep: SweepDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second display of rich beside it would raise, as while a wait is shown."""
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None, markup=False)
+    footer = footer_of(console)
+    footer.add(lambda: Text("something else"))
+    run(sweep, "grpo", 0)
+    lock = run_lock(sweep.path)
+    drawn: list[int] = []
+
+    def wait(_: float) -> None:
+        drawn.append(len(footer._lines))
+        lock.__exit__(None, None, None)
+
+    monkeypatch.setattr(report_watch, "get_console", lambda: console)
+    monkeypatch.setattr(report_watch, "time", SimpleNamespace(sleep=wait))
+    build = lambda runs: build_report(runs, title=None, sources=[], planned=True)  # noqa: E731
+    lock.__enter__()
+    assert report_watch.watch(sweep, sweep.path / "watch", every=10.0, effect=0.05, build=build) == 0
+    assert drawn == [2]
+    assert len(footer._lines) == 1
+    footer.remove(footer._lines[0])
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().count("page: ") >= 3  # drawn twice, and left there
+
+
+def test_a_resumed_sweep_prints_its_settings_if_asked_for(
+    sweep: SweepDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for flags, is_shown in ((["--check"], False), (["--check", "-v"], True)):
+        assert main(["train", f"resume={sweep.path}", *flags]) == 0
+        printed = capsys.readouterr().out
+        assert "0 of 6 runs are finished already" in printed
+        for text in ("├── steps:", "tokens per micro-batch"):
+            assert (text in printed) is is_shown
 
 
 def test_ctrl_c_ends_the_watch_and_not_the_sweep(sweep: SweepDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +237,7 @@ def test_a_sweep_that_ended_without_a_finished_run(sweep: SweepDirectory, monkey
     code, printed = watched(sweep, monkeypatch, [])
     assert code == 1
     assert "no report" in printed
-    assert not (sweep.path / "report" / "report.html").exists()
+    assert not list(sweep.path.glob("*/report.html"))
 
 
 def test_a_sweep_is_at_work_while_its_driver_lives(sweep: SweepDirectory) -> None:
@@ -194,6 +255,7 @@ def test_a_sweep_is_at_work_while_its_driver_lives(sweep: SweepDirectory) -> Non
         (["--watch"], "give run or sweep directories"),
         (["sweep", "sweep", "--watch"], "--watch: give one sweep directory"),
         (["sweep/report", "--watch"], "it has no sweep.json"),
+        (["sweep", "--watch", "--out", "sweep/report"], "--out sweep/report: the sweep writes its own report there"),
         (["sweep", "--every", "5"], "--every is for --watch"),
         (["sweep", "--watch", "--every", "0"], "--every: give a number above 0"),
         (["sweep", "--effect", "5"], "--effect 5.0: give a share between 0 and 1"),

@@ -109,5 +109,5 @@ def test_the_names_of_conditions_in_a_report(
             )
     assert main(["report", "all", "--title", "[/] and [link=x]", "--out", "[1,2]", "--baseline", "[/]"]) == 0
     shown = capsys.readouterr().out
-    for text in ("[/] and [link=x]", "[bold] - [/]", "[1,2]/report.html"):
+    for text in ("[/] and [link=x]", "[bold] \N{MINUS SIGN} [/]", "[1,2]/report.html"):
         assert text in shown

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from igrpo.cli.report_console import print_report
+from igrpo.report.console import print_report
 from igrpo.report.figures import drawings
 from igrpo.report.model import Comparison, Report
 from igrpo.report.write import write_report

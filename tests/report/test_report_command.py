@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from igrpo.cli.main import main
-from igrpo.cli.report_console import print_report
 from igrpo.report.compare import build_report
+from igrpo.report.console import print_report
 from igrpo.report.model import Report
 from igrpo.report.runs import find_runs
 from tests.report.run_dirs import write_run

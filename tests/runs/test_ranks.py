@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -12,8 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
 from igrpo.config import ConfigError, RunConfig, config_values, parse_config
+from igrpo.console import footer_of
 from igrpo.runs import ranks
 from igrpo.runs.command import as_command
 from igrpo.runs.lifecycle import EndedError, Ending, SignalHandlers, Terminated
@@ -109,6 +113,28 @@ def test_processes_read_the_very_settings(config: RunConfig, tmp_path: Path) -> 
     launch = Launch.read(tmp_path)
     assert parse_config(launch.config) == config
     assert launch.resume is True
+
+
+def test_under_a_footer_the_processes_draw_none(
+    fake: Callable[[str], None], config: RunConfig, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes that redraw the same row erase each other's."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None, markup=False)
+    footer = footer_of(console)
+    monkeypatch.setattr(ranks, "get_console", lambda: console)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    footer.add(lambda: Text("sweep: 0 of 2 done"))
+    fake("""
+        print("live:", sys.stdout.isatty(), os.environ["COLUMNS"], "[bold] \u2212", flush=True)
+        end(1, "finished", summary={})
+        end(0, "finished", summary={"steps": 2})
+    """)
+    try:
+        assert train_in_processes(config, run_dir, resume=False) == {"steps": 2}
+    finally:
+        footer.remove(footer._lines[0])
+    assert isinstance(console.file, io.StringIO)
+    assert "live: False 100 [bold] \u2212\n" in console.file.getvalue()
 
 
 def test_the_main_process_s_summary_is_the_run_s(fake: Callable[[str], None], config: RunConfig, run_dir: Path) -> None:

@@ -124,6 +124,7 @@ def test_table_and_report_are_replaced_the_second_time(uri: str, tmp_path: Path)
     sweep, report = tracked_sweep(tmp_path, uri), tmp_path / "report"
     (report / "figures").mkdir(parents=True)
     (report / "figures" / "curve.svg").write_text("<svg/>")
+    (report / ".report.html.x.tmp").touch()  # somebody writes it
     columns: dict[str, list[Any]] = {"run": ["grpo s0", "igrpo s0"], "after": [0.25, 0.5]}
     for page in ("old", "new"):
         (report / "report.html").write_text(page)

@@ -1,4 +1,4 @@
-"""Console output of a report: the verdict in words, then results, comparisons and notes. Fits 80 columns."""
+"""Console output of a report: the verdict in words and as tables, then results and notes. Fits 80 columns."""
 
 from __future__ import annotations
 
@@ -22,16 +22,25 @@ _LABELS = {"page": "page", "figures": "figures", "markdown": "tables", "latex": 
 def print_report(report: Report, paths: Mapping[str, Path], console: Console | None = None) -> None:
     """Print a report; ``paths`` are those that `igrpo.report.write.write_report` returns."""
     out = get_console() if console is None else console
-    for text in sentences(report):
-        out.print(Text(f"- {text}"), soft_wrap=False)
+    print_verdict(report, out)
     metrics = list(dict.fromkeys(final.metric for final in report.finals))
     out.print(_finals(report, metrics))
-    for metric, comparisons in by_metric(report.comparisons).items():
-        out.print(_comparisons(metric, comparisons))
     for note in report.notes:
         out.print(Text(f"note: {note}", style="yellow"))
     for name, label in _LABELS.items():
         out.print(Text.assemble((f"{label:<9}", "cyan"), str(paths[name])), soft_wrap=True)
+
+
+def print_verdict(report: Report, console: Console | None = None) -> None:
+    """Print the sentences of `igrpo.report.verdict.sentences`, then one table of differences for each accuracy.
+
+    Nothing is printed if there is nothing to compare.
+    """
+    out = get_console() if console is None else console
+    for text in sentences(report):
+        out.print(Text(f"- {text}"), soft_wrap=False)
+    for metric, comparisons in by_metric(report.comparisons).items():
+        out.print(_comparisons(metric, comparisons))
 
 
 def _finals(report: Report, metrics: list[str]) -> Table:
