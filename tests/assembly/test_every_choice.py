@@ -18,6 +18,7 @@ from rich.console import Console
 from igrpo import assembly
 from igrpo.config import RunConfig
 from igrpo.config.composing.folders import choices, groups
+from igrpo.console import get_console
 from igrpo.data.module import QuestionDataModule
 from igrpo.data.sources import read_source
 from igrpo.generation.batch_barrier import BatchBarrier
@@ -213,6 +214,23 @@ def _correction(name: str, folder: Path) -> None:
     }[name]  # fmt: skip
     assert whole > 2
     assert weights[0].tolist() == pytest.approx(expected)
+
+
+def test_without_a_console_a_policy_uses_the_shared_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second one would draw at the bottom of the same terminal, and print although the shared one is quiet."""
+
+    def warm_start(settings: Any, on_progress: Callable[[int, int, float], None]) -> Any:
+        on_progress(1, 100, 2.0)
+        raise KeyError
+
+    monkeypatch.setattr("igrpo.assembly.policy.warm_started_tiny", warm_start)
+    for is_quiet in (False, True):
+        monkeypatch.setattr(get_console(), "quiet", is_quiet)
+        with pytest.raises(KeyError):
+            assembly.build_policy(composed(None, *TINY_SHAPE))
+        assert ("warm start" in capsys.readouterr().out) is not is_quiet
 
 
 def _lora(name: str, folder: Path) -> None:
