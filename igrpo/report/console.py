@@ -15,6 +15,7 @@ from igrpo.report.model import Comparison, Final, Report, by_metric
 from igrpo.report.table import NONE
 from igrpo.report.verdict import sentences
 from igrpo.runs.console import get_console
+from igrpo.runs.printing import headed_table
 
 _LABELS = {"page": "page", "figures": "figures", "markdown": "tables", "latex": "in LaTeX", "numbers": "numbers"}
 
@@ -94,7 +95,9 @@ def _comparisons(metric: str, comparisons: list[Comparison]) -> Table:
 
 
 def _table(title: str) -> Table:
-    return Table(title=Text(title), title_style="bold", title_justify="left")
+    table = headed_table()
+    table.title, table.title_style, table.title_justify = Text(title), "bold", "left"
+    return table
 
 
 def _word(metric: str) -> str:

@@ -55,8 +55,8 @@ def test_a_sweep_gets_its_report_beside_its_runs(sweep: Path, capsys: pytest.Cap
     assert str(out / "report.html") in printed
     assert report.comparisons[0].difference == pytest.approx(-0.25 / 3)  # a quarter on one of three problems
     assert f"- {report.comparisons[0].verdict}" in " ".join(printed.split())
-    assert "│ igrpo − grpo │ −8.3 [" in printed
     said = " ".join(printed.split())
+    assert "igrpo − grpo −8.3 [" in said
     assert said.index("on draft-conditioned accuracy") < said.index("A [bold]title")  # the verdict in words is first
 
     assert main(["report", str(sweep)]) == 0  # again: a report is no run
@@ -109,8 +109,8 @@ def test_every_table_of_the_console_fits_80_columns(tmp_path: Path) -> None:
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
-    assert sum(line.startswith("┃ condition") for line in lines) == 1
-    assert sum(line.startswith("┃ comparison") for line in lines) == 3
+    assert sum(line.startswith("condition ") for line in lines) == 1
+    assert sum(line.startswith("comparison ") for line in lines) == 3
     assert not any("…" in line for line in lines)  # nothing is cut
 
 
