@@ -96,7 +96,9 @@ def _reward(_: LoadedRun, flat: _Flat) -> str:
         for name, text in flat.items()
         if name.startswith(beginning) and name.endswith(end)
     ]
-    return _named("reward", flat) + (f": {' + '.join(parts)}" if parts else "")
+    where = flat.get("reward.answer_format", "").strip("[]").replace("'", "").replace('"', "")
+    found = f", answer: {where}" if where else ""
+    return _named("reward", flat) + found + (f": {' + '.join(parts)}" if parts else "")
 
 
 def _prompt(_: LoadedRun, flat: _Flat) -> str:

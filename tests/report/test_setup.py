@@ -40,7 +40,7 @@ def test_what_is_shared_and_what_differs(tmp_path: Path) -> None:
     assert said["model"] == "tiny, 337,152 parameters"
     assert said["data"].startswith("chains")
     assert said["tested on"] == "4 questions × 4 samples at temperature 1.0"
-    assert said["reward"] == "math_verify"
+    assert said["reward"] == "math_verify, answer: boxed"
     assert said["budget"] == "4 steps × 16 questions × 8 completions = 512 samples"
     assert said["hardware"] == "2 x H"
     assert said["versions"] == "igrpo 1, torch 2"
