@@ -41,7 +41,7 @@ def test_a_grid(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "run 3: condition=igrpo seed=1" in printed
     assert "4 (2 combinations, 2 seeds each)" in printed
     assert "128 in training" in printed  # 4 runs x 2 steps x 4 questions x 4 completions
-    assert "give it more seeds (seed=0,1,2,3,4)" in " ".join(printed.replace("│", " ").split())
+    assert "give it more seeds (seed=0,1,2,3,4)" in " ".join(printed.split())
     assert states(tmp_path) == ["FINISHED"] * 4
     report = json.loads((tmp_path / "sweep" / "report" / "report.json").read_text())
     assert {condition["name"] for condition in report["conditions"]} == {"grpo", "igrpo"}

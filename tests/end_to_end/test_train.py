@@ -35,7 +35,7 @@ def assert_tables(output: str, run_dir: Path, name: str) -> None:
     for part in (
         "what the settings resolve to", "on-policy: clipping is inert", "step 1/6", "step 6/6",
         f"algorithm {name} · objective grpo · seed 0 · steps 6", "single-shot, mean of 2", "draft-conditioned",
-        "8 questions; intervals of 95 %", "entropy, nats per token", "drafts" if name == "igrpo" else "answers", "samples │ 96", "tokens trained",
+        "8 questions; intervals of 95 %", "entropy, nats per token", "drafts" if name == "igrpo" else "answers", "samples 96", "tokens trained",
         "seconds generation", "seconds update", f"Run directory: {run_dir}", "mlflow ui --backend-store-uri sqlite:",
         "?workflowType=machine_learning",
     ):  # fmt: skip
