@@ -89,11 +89,11 @@ def test_it_runs_in_another_directory(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "experiments" / "mine.yaml").write_text(
         "# @package _global_\n# My own.\ndefaults:\n  - quickstart\ntrainer:\n  steps: 7\nrun_name: from-my-file\n"
     )
-    page = igrpo(installed, tmp_path, "train", "--help")
+    page = igrpo(installed, tmp_path, "train", "--help", "experiment")
     assert page.returncode == 0
     assert "mine                   My own. (yours)" in page.stdout
     assert "quickstart" in page.stdout
-    checked = igrpo(installed, tmp_path, "train", "experiment=mine", "--check")
+    checked = igrpo(installed, tmp_path, "train", "experiment=mine", "--check", "-v")
     assert checked.returncode == 0, checked.stderr
     assert 'run_name: "from-my-file"' in checked.stdout
     assert "7 steps" in checked.stdout
