@@ -23,7 +23,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
 def sections_of_the_package(parent: type[Section] = Section) -> Iterator[type[Section]]:
     for section in parent.__subclasses__():
-        if section.__module__.startswith("igrpo."):
+        if section.__module__.startswith(("igrpo.settings.", "igrpo.algorithms.", "igrpo.config.")):
             yield section
         yield from sections_of_the_package(section)
 
