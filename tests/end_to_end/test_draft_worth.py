@@ -26,7 +26,7 @@ def test_worthless_drafts_are_told_everywhere_and_once(tmp_path: Path, capsys: p
     assert said.count(LINE) == 1
     assert said.count(WARNING) == 1
     assert "given a right draft 0.0 % -" in said  # of the test split; after training no answer is right
-    assert "a right draft adds -50.0 points -" in said
+    assert "a right draft adds -50.0 -" in said
     logged = (run_dir / "log.txt").read_text(encoding="utf-8")
     assert logged.count(LINE) == 1
     assert logged.count(WARNING) == 1
