@@ -131,7 +131,7 @@ def _drive(
     with open_parent(sweep) as parent:
         master = [*overrides, f"hydra.sweep.dir={quoted(sweep.path)}"]
         progress = SweepProgress(sweep, expected, parallel)
-        print(f"sweep directory: {sweep.path}; another terminal shows its progress: {_watch_command(sweep.path)}")
+        print(f"the sweep runs in {sweep.path}; another terminal shows its progress: {_watch_command(sweep.path)}")
         try:
             with SignalHandlers():
                 if sweep.read().is_search:
