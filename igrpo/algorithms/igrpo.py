@@ -61,7 +61,7 @@ class IGRPO(Algorithm):
     """If no draft is right: show one all the same (the paper, Eq. 2), or ask the bare question (`skip`)."""
 
     train_on: tuple[Literal["draft", "refine", "internalize"], ...] = Field(strict=False, min_length=1)
-    """What is trained: drafts given q, as a group of their own (`draft`), refinements given q' (`refine`, the paper),
+    """Trained groups: drafts given q, as a group of their own (`draft`), refinements given q' (`refine`, the paper),
     refinements as answers to q, using `transfer` (`internalize`)."""
 
     joint_baseline: bool

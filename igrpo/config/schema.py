@@ -55,7 +55,7 @@ class RunConfig(Section):
     iGRPO divides them between drafts and refinements."""
 
     algorithm: AlgorithmConfig
-    """What is sampled for a question, what later prompts show of it, and what is trained."""
+    """Method: the samples of a question, those that later prompts show, and those that are trained."""
 
     objective: ObjectiveConfig
     """The loss: advantages, ratios, clipping, aggregation, KL term and entropy bonus. Any loss can be combined with any

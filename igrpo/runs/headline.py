@@ -1,4 +1,4 @@
-"""What MLflow's pages show first: copies of a run's accuracies, and the order of its parameters.
+"""Metrics and parameters that MLflow's pages show first: copies of the accuracies, condition and seed.
 
 MLflow's charts are in sections by the part of a metric's name before the last slash, in alphabetical order. Without the
 copies in the section ``accuracy``, the section ``alarm`` is the first.

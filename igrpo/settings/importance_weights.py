@@ -19,8 +19,7 @@ class ImportanceWeightsConfig(Section):
     """
 
     bound: Literal["truncate", "mask"]
-    """What happens to a weight outside of `low` to `high`: it is clamped to the range (`truncate`), or set to 0
-    (`mask`)."""
+    """Treatment of a weight outside of `low` to `high`: clamped to the range (`truncate`), or set to 0 (`mask`)."""
 
     low: PositiveFloat | None
     """Lower bound of a weight. Null: no bound on that side."""

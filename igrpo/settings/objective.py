@@ -21,11 +21,11 @@ class AdvantageConfig(Section):
     """Advantages of the completions of a group."""
 
     baseline: Baseline
-    """What is subtracted from the rewards of a group: their mean, for each completion the mean of the others
+    """Number that is subtracted from the rewards of a group: their mean, for each completion the mean of the others
     (`leave_one_out`), or nothing."""
 
     scale: Scale
-    """What the result is divided by: the standard deviation of the group's rewards, or nothing."""
+    """Number that the result is divided by: the standard deviation of the group's rewards, or nothing."""
 
     std: Std
     """Estimator of the standard deviation: with n - 1 (`sample`, as in the paper), or with n (`population`)."""

@@ -44,13 +44,14 @@ class MathVerifyConfig(Section):
     the text marks no answer). With several forms, the last answer counts."""
 
     percent: Literal["strict", "number", "value", "any"]
-    r"""What `28\%` equals besides itself: nothing (`strict`), 28 (`number`), 0.28 (`value`), or both (`any`)."""
+    r"""Other values that `28\%` equals: none (`strict`), 28 (`number`), 0.28 (`value`), or both (`any`)."""
 
     base_subscript: Literal["required", "optional"]
-    """Whether `52_8` equals 52: it does (`optional`), or it does not (`required`). Different bases never match."""
+    """Treatment of a base that one side leaves out: `52_8` equals 52 (`optional`), or does not (`required`). Different
+    bases never match."""
 
     unevaluated: Literal["rejected", "accepted"]
-    r"""Whether unfinished work counts as an answer, such as `\gcd(12,18)`, a sum, or a formula of the problem
+    r"""Treatment of unfinished work as an answer, such as `\gcd(12,18)`, a sum, or a formula of the problem
     itself."""
 
     workers: PositiveInt
@@ -179,7 +180,7 @@ class JudgeConfig(GenerativeJudgeConfig):
     """The server's name for `max_tokens`; older servers know `max_tokens` only."""
 
     structured: Literal["auto", "json_schema", "off"]
-    """Whether replies are constrained to JSON: if the server supports it (`auto`), always (`json_schema`) or never
+    """Constraint of replies to JSON: if the server supports it (`auto`), always (`json_schema`) or never
     (`off`)."""
 
     extra_body: dict[str, Any]
@@ -244,7 +245,7 @@ class JudgeVllmConfig(EngineJudgeConfig, VllmEngineConfig):
     """Kind of reward: a generative judge in the trainer's process, on vLLM."""
 
     structured: Literal["json_schema", "off"]
-    """Whether replies are constrained to JSON from the first token; `off` for a model that thinks first."""
+    """Constraint of replies to JSON from the first token; `off` for a model that thinks first."""
 
 
 SingleRewardConfig = Annotated[

@@ -102,7 +102,7 @@ class TrainerConfig(Section):
     """Maximum norm of the gradient of all weights; a larger one is scaled down."""
 
     on_nonfinite: Literal["stop", "skip"]
-    """What happens if the loss or the gradient is not finite: end the run and save the step's data (`stop`), or leave
+    """Reaction to a loss or gradient that is not finite: end the run and save the step's data (`stop`), or leave
     out the update and count it (`skip`)."""
 
 

@@ -53,7 +53,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What goes into a bundle.
+    """Parts of a run that go into a bundle.
 
     Attributes:
         rollouts: every sample of every training step.
