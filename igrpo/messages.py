@@ -26,14 +26,14 @@ def hint(word: str, known: Sequence[str]) -> str:
 def setting_hint(key: str, known: Sequence[str]) -> str:
     """Return the hint for a dotted key that does not exist, given all dotted keys (sections included) that do.
 
-    Candidates, in this order: the same name in other sections, a similar name in the same section, a similar path.
-    Without any, the hint lists the names of the section.
+    Candidates, in this order: almost the same name in the same section and the same name in other sections, a similar
+    name in the same section, a similar path. Without any, the hint lists the names of the section.
     """
     section, _, leaf = key.rpartition(".")
     elsewhere = sorted((name for name in known if name.rpartition(".")[2] == leaf), key=lambda name: name.count("."))
     siblings = [name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == section]
-    if not elsewhere and (near := nearest(leaf, siblings)) is not None:
-        elsewhere = [f"{section}.{near}" if section else near]
+    if (near := nearest(leaf, siblings, cutoff=0.85 if elsewhere else 0.6)) is not None:
+        elsewhere.insert(0, f"{section}.{near}" if section else near)
     if not elsewhere and (near := nearest(key, [name for name in known if name != section], cutoff=0.75)) is not None:
         elsewhere = [near]
     if elsewhere:

@@ -70,5 +70,7 @@ def test_hints() -> None:
     known = ["a", "a.steps", "a.other", "b", "b.deep", "b.deep.steps"]
     assert setting_hint("steps", known) == "; did you mean 'a.steps' or 'b.deep.steps'?"
     assert setting_hint("a.stpes", known) == "; did you mean 'a.steps'?"
+    assert setting_hint("a.step", [*known, "c.step"]) == "; did you mean 'a.steps' or 'c.step'?"
+    assert setting_hint("a.deep", known) == "; did you mean 'b.deep'?"
     assert setting_hint("a.zzz", known) == "; known here: steps, other"
     assert setting_hint("zz.zzzzz", known) == ""
