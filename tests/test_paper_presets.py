@@ -14,8 +14,8 @@ from rich.console import Console
 from igrpo.config import RunConfig, config_hash
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.folders import choices, shipped
+from igrpo.settings.judge import JudgeConfig
 from igrpo.settings.model import HuggingFaceModelConfig
-from igrpo.settings.reward import JudgeConfig
 from igrpo.settings.rollout import VllmServerConfig
 from igrpo.tools.doctor.diagnosis import Options, diagnose
 from igrpo.tools.doctor.page import print_page

@@ -27,7 +27,7 @@ from igrpo.rewards.judge.judge import Judge
 from igrpo.rewards.judge.openai_client import OpenAIBackend
 from igrpo.rewards.judge.parsing import SCHEMA
 from igrpo.rewards.judge.store import Prices, ScoreCache, Spending
-from igrpo.settings.reward import GenerativeJudgeConfig, JudgeConfig, JudgeLocalConfig, JudgeVllmConfig
+from igrpo.settings.judge import GenerativeJudgeConfig, JudgeConfig, JudgeLocalConfig, JudgeVllmConfig
 
 _FREE = Prices(input=0.0, output=0.0, max_cost=None)
 

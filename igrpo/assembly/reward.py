@@ -15,15 +15,9 @@ from igrpo.rewards.format import FormatReward
 from igrpo.rewards.function import FunctionReward
 from igrpo.rewards.math.verifier import MathVerifier
 from igrpo.rewards.weighted import WeightedSum
-from igrpo.settings.reward import (
-    FormatConfig,
-    GenerativeJudgeConfig,
-    MathVerifyConfig,
-    PythonRewardConfig,
-    RewardConfig,
-    WeightedConfig,
-    reward_parts,
-)
+from igrpo.settings.judge import GenerativeJudgeConfig
+from igrpo.settings.reward import FormatConfig, PythonRewardConfig, RewardConfig, WeightedConfig, reward_parts
+from igrpo.settings.verifier import MathVerifyConfig
 
 
 def build_reward(

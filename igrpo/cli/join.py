@@ -14,7 +14,7 @@ from igrpo.cli.arguments import Parser
 from igrpo.config import ConfigError
 
 if TYPE_CHECKING:
-    from igrpo.runs.ranks import Launch
+    from igrpo.runs.rank_records import Launch
 
 WAIT_S = 600.0
 
@@ -63,7 +63,7 @@ def run(asked: argparse.Namespace) -> int:
 
 def _launch(run_dir: Path, since: float) -> Launch:
     """Wait for the launch file that node 0 writes, and read it; a file of an earlier start is ignored."""
-    from igrpo.runs.ranks import FOLDER, Launch
+    from igrpo.runs.rank_records import FOLDER, Launch
 
     path = run_dir / FOLDER / "launch.json"
     while time.time() < since + WAIT_S:

@@ -9,14 +9,8 @@ from pathlib import Path
 from igrpo.config.schema import RunConfig
 from igrpo.messages import install
 from igrpo.models.files import no_directory
-from igrpo.settings.reward import (
-    EngineJudgeConfig,
-    GenerativeJudgeConfig,
-    JudgeConfig,
-    JudgeVllmConfig,
-    RewardConfig,
-    reward_parts,
-)
+from igrpo.settings.judge import EngineJudgeConfig, GenerativeJudgeConfig, JudgeConfig, JudgeVllmConfig
+from igrpo.settings.reward import RewardConfig, reward_parts
 
 _MARKS = {"user": ("{problem}", "{reference}", "{solution}"), "reference": ("{answer}",)}
 

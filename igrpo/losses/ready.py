@@ -24,7 +24,7 @@ from igrpo.losses.objective import Objective
 from igrpo.messages import setting_hint
 from igrpo.settings.importance_weights import NO_WEIGHTS, CrossPromptConfig, ImportanceWeightsConfig
 from igrpo.settings.objective import ObjectiveConfig
-from igrpo.shipped import shipped
+from igrpo.shipped import merge, shipped
 
 
 def objective(
@@ -48,7 +48,7 @@ def objective(
         ValueError: there is no such objective or setting, a value is invalid, or one is missing (Dr. GRPO needs
             ``constant_divisor``, the number of tokens that token sums are divided by).
     """
-    values = _merged(_values(name), coefficients)
+    values = merge(_values(name), coefficients)
     missing = [key for key, value in values.items() if isinstance(value, str) and value.startswith("${")]
     if missing:
         raise ValueError(f"igrpo.losses.{name}: {missing[0]} has no value of its own; give {missing[0]}=NUMBER")
@@ -72,17 +72,8 @@ def _values(name: str) -> dict[str, Any]:
     own = yaml.safe_load(file.read_text(encoding="utf-8"))
     values: dict[str, Any] = {}
     for entry in own.pop("defaults", ["_self_"]):
-        values = _merged(values, own if entry == "_self_" else _values(entry))
+        values = merge(values, own if entry == "_self_" else _values(entry))
     return values
-
-
-def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``values`` with ``changes``; mappings are merged key by key."""
-    merged = dict(values)
-    for key, value in changes.items():
-        before = merged.get(key)
-        merged[key] = _merged(before, value) if isinstance(before, dict) and isinstance(value, Mapping) else value
-    return merged
 
 
 def _keys(values: Mapping[str, Any], section: str = "") -> Iterator[str]:

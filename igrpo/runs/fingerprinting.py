@@ -30,18 +30,17 @@ from igrpo.runs.fingerprints import (
     run_date,
 )
 from igrpo.runs.run_directory import RunDirectory
+from igrpo.settings.judge import EngineJudgeConfig, GenerativeJudgeConfig
 from igrpo.settings.model import HuggingFaceModelConfig, TinyModelConfig
 from igrpo.settings.reward import (
     NOT_SCORING,
-    EngineJudgeConfig,
-    GenerativeJudgeConfig,
-    MathVerifyConfig,
     PythonRewardConfig,
     RewardConfig,
     SingleRewardConfig,
     WeightedConfig,
     reward_parts,
 )
+from igrpo.settings.verifier import MathVerifyConfig
 from igrpo.types import Question
 
 #: All questions by split, as returned by `read_splits`.

@@ -6,7 +6,6 @@ start the whole command line again in every process, even that of a sweep.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -14,9 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +22,17 @@ import psutil
 
 from igrpo.config import ConfigError, RunConfig, config_values
 from igrpo.console import footer_of, get_console
-from igrpo.files import write_json_atomic
 from igrpo.processes import wait_ended
 from igrpo.runs.command import current_command
 from igrpo.runs.lifecycle import EXIT_FAILED, EndedError, Ending, Terminated
 from igrpo.runs.lifeline import starter_variables, tied
 from igrpo.runs.log_file import FILE_ONLY
 from igrpo.runs.mlflow_client import mlflow_client
+from igrpo.runs.rank_records import FOLDER, Launch, RankRecord, read_records
 from igrpo.runs.run_directory import RunDirectory, RunStatus
 from igrpo.runs.run_lock import RunDirectoryLockedError
 
 log = logging.getLogger(__name__)
-
-FOLDER = "ranks"
 
 #: Module that each process runs, as arguments of torchrun.
 WORKER = ("-m", "igrpo.runs.worker")
@@ -47,49 +43,6 @@ _KILLED_WITHIN_S = 10.0
 
 #: Seconds that a process may outlive torchrun, which it watches.
 _LAST_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """Settings that the processes of a run start with, and the command that starts them."""
-
-    config: Mapping[str, Any]
-    resume: bool
-    command: Sequence[str] = ()
-
-    def write(self, run_dir: Path) -> None:
-        """Write the settings to the run's directory."""
-        (run_dir / FOLDER).mkdir(parents=True, exist_ok=True)
-        write_json_atomic(run_dir / FOLDER / "launch.json", asdict(self))
-
-    @classmethod
-    def read(cls, run_dir: Path) -> Launch:
-        """Read what ``write`` wrote."""
-        return cls(**json.loads((run_dir / FOLDER / "launch.json").read_text(encoding="utf-8")))
-
-
-@dataclass(frozen=True, slots=True)
-class RankRecord:
-    """Record of how a process ended, at which Unix time, and the run's summary if it is the main process."""
-
-    ending: Ending
-    time: float
-    summary: Mapping[str, Any] | None = None
-
-    def write(self, run_dir: Path, rank: int) -> None:
-        """Write the record to the run's directory."""
-        write_json_atomic(rank_file(run_dir, rank, ".json"), asdict(self))
-
-    @classmethod
-    def read(cls, path: Path) -> RankRecord:
-        """Read what ``write`` wrote."""
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return cls(Ending(**values["ending"]), values["time"], values["summary"])
-
-
-def rank_file(run_dir: Path, rank: int, suffix: str) -> Path:
-    """Return the path of a process's file."""
-    return run_dir / FOLDER / f"rank-{rank}{suffix}"
 
 
 def train_in_processes(config: RunConfig, run_dir: Path, *, resume: bool) -> Mapping[str, Any]:
@@ -120,11 +73,11 @@ def train_in_processes(config: RunConfig, run_dir: Path, *, resume: bool) -> Map
             code = process.wait()
         except BaseException as stop:
             _stop(process)
-            records = _records(run_dir)
+            records = read_records(run_dir)
             if 0 not in records or records[0].ending.kind == "lost":  # it was waiting for another process
                 _correct_status(RunDirectory(run_dir), records, Ending.of(stop))
             raise
-    records = _records(run_dir)
+    records = read_records(run_dir)
     if code == 0 and 0 in records and records[0].summary is not None:
         return records[0].summary
     ending = _cause(records, config.processes)
@@ -250,8 +203,3 @@ def _stop(process: subprocess.Popen[Any]) -> None:
                 each.kill()
         process.wait()
         wait_ended(killed, _KILLED_WITHIN_S)  # the run's files are theirs until they are gone
-
-
-def _records(run_dir: Path) -> dict[int, RankRecord]:
-    paths = (run_dir / FOLDER).glob("rank-*.json")
-    return {int(path.stem.removeprefix("rank-")): RankRecord.read(path) for path in paths}

@@ -19,7 +19,7 @@ from igrpo.messages import setting_hint
 from igrpo.runs.metrics_file import read_metrics
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.run_lock import RunDirectoryLockedError, run_lock
-from igrpo.settings.reward import JUDGE_SERVICE
+from igrpo.settings.judge import JUDGE_SERVICE
 from igrpo.training.stopping import first_stop
 
 #: Settings that may change when a run is resumed; any other change would make it a different run.

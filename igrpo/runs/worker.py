@@ -21,7 +21,7 @@ from igrpo.runs.execution import import_training
 from igrpo.runs.lifecycle import Ending, SignalHandlers
 from igrpo.runs.lifeline import end_with_starter
 from igrpo.runs.log_file import run_log
-from igrpo.runs.ranks import Launch, RankRecord, rank_file
+from igrpo.runs.rank_records import Launch, RankRecord, rank_file
 
 
 def main(folder: Path) -> int:

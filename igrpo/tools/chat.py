@@ -25,9 +25,11 @@ from igrpo.runs.console import get_console
 from igrpo.runs.fingerprints import kept_date
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.seeding import derive_seed
+from igrpo.settings.judge import GenerativeJudgeConfig
 from igrpo.settings.prompt import PromptConfig
-from igrpo.settings.reward import GenerativeJudgeConfig, MathVerifyConfig, RewardConfig, reward_parts
+from igrpo.settings.reward import RewardConfig, reward_parts
 from igrpo.settings.sampling import SamplingConfig
+from igrpo.settings.verifier import MathVerifyConfig
 from igrpo.tools.exported import evaluation_sampling, read_record
 from igrpo.tools.trained import load_trained
 from igrpo.types import Completion, Question

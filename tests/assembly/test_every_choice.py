@@ -31,8 +31,9 @@ from igrpo.rewards.judge.prompt import JudgePrompt
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.tracker import Tracker
 from igrpo.settings.importance_weights import CrossPromptWeightsConfig
+from igrpo.settings.judge import JudgeConfig
 from igrpo.settings.model import HuggingFaceModelConfig
-from igrpo.settings.reward import JudgeConfig, RewardConfig, WeightedConfig
+from igrpo.settings.reward import RewardConfig, WeightedConfig
 from igrpo.training.checkpoints import CheckpointCallback
 from igrpo.training.dynamic_sampling import DynamicSampling
 from igrpo.training.strategies import ReplicaStrategy, ShardStrategy, build_strategy

@@ -11,7 +11,7 @@ import pytest
 from igrpo.cli import join
 from igrpo.cli.main import main
 from igrpo.config import config_values
-from igrpo.runs.ranks import Launch
+from igrpo.runs.rank_records import Launch
 from tests.composed import config as composed
 
 

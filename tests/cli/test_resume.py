@@ -10,7 +10,8 @@ import yaml
 from igrpo.cli.main import main
 from igrpo.config import read_config
 from igrpo.runs.run_lock import run_lock
-from igrpo.settings.reward import JudgeConfig, WeightedConfig
+from igrpo.settings.judge import JudgeConfig
+from igrpo.settings.reward import WeightedConfig
 from tests.cli.conftest import FakeTraining
 
 

@@ -159,8 +159,8 @@ def test_a_missing_directory_is_not_looked_for_on_the_hub(name: str) -> None:
         load(name)
 
 
-def test_an_unknown_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match=rf"^model\.name_or_path=nobody/nothing: {CANNOT}"):
+def test_an_unknown_name() -> None:
+    with pytest.raises(ValueError, match=rf"^model\.name_or_path=nobody/nothing: there is no such directory.*{CANNOT}"):
         load("nobody/nothing")
 
 

@@ -21,7 +21,8 @@ from igrpo.console import footer_of
 from igrpo.runs import ranks
 from igrpo.runs.command import as_command
 from igrpo.runs.lifecycle import EndedError, Ending, SignalHandlers, Terminated
-from igrpo.runs.ranks import Launch, RankRecord, torchrun, train_in_processes
+from igrpo.runs.rank_records import Launch, RankRecord
+from igrpo.runs.ranks import torchrun, train_in_processes
 from igrpo.runs.run_directory import RunDirectory
 from tests.begun import begun_run
 from tests.composed import config as composed

@@ -15,7 +15,7 @@ from igrpo.rewards.base import RewardPausedError
 from igrpo.runs import worker
 from igrpo.runs.command import current_command
 from igrpo.runs.lifecycle import Ending, Terminated
-from igrpo.runs.ranks import Launch, RankRecord
+from igrpo.runs.rank_records import Launch, RankRecord
 from tests.composed import config as composed
 
 

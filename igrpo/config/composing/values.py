@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from igrpo.config.composing.folders import MOUNTED, defaults, file_of, groups, read_yaml, shipped
+from igrpo.shipped import merge
 
 _MAXIMUM = 60  #: characters of a value in a text
 
@@ -64,15 +65,6 @@ def composed(chosen: Mapping[str, str]) -> dict[str, Any]:
 
 #: Groups of files that set anything, and are applied after all others.
 _PRESETS = (*MOUNTED, "condition", "debug")
-
-
-def merge(base: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested mappings merged; other values of ``update`` replace those of ``base``."""
-    merged = dict(base)
-    for key, value in update.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged
 
 
 def flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

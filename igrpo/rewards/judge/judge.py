@@ -25,7 +25,7 @@ from igrpo.rewards.judge.parsing import parse_score
 from igrpo.rewards.judge.prompt import JudgePrompt, Message, asked_again
 from igrpo.rewards.judge.store import ScoreCache, Spending, cache_key
 from igrpo.seeding import derive_seed
-from igrpo.settings.reward import GenerativeJudgeConfig
+from igrpo.settings.judge import GenerativeJudgeConfig
 from igrpo.types import Completion, Question, Score
 
 log = logging.getLogger(__name__)

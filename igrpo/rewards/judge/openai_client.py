@@ -27,7 +27,7 @@ from igrpo.console import waiting
 from igrpo.rewards.judge.backend import JudgeError, JudgeRefusedError, JudgeReply
 from igrpo.rewards.judge.parsing import SCHEMA
 from igrpo.rewards.judge.prompt import Message
-from igrpo.settings.reward import JudgeConfig
+from igrpo.settings.judge import JudgeConfig
 
 if TYPE_CHECKING:
     import openai

@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from itertools import count
 
-from igrpo.settings.reward import GenerativeJudgeConfig
+from igrpo.settings.judge import GenerativeJudgeConfig
 from igrpo.types import Question
 
 #: Chat message: role and content.

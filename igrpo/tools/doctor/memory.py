@@ -11,7 +11,8 @@ import math
 
 from igrpo.config.checks import longest_row
 from igrpo.config.schema import RunConfig
-from igrpo.settings.reward import JudgeLocalConfig, JudgeVllmConfig, reward_parts
+from igrpo.settings.judge import JudgeLocalConfig, JudgeVllmConfig
+from igrpo.settings.reward import reward_parts
 from igrpo.settings.rollout import LocalRolloutConfig, VllmColocateConfig
 from igrpo.settings.trainer import rows_of_logits
 from igrpo.tools.doctor.activations import (

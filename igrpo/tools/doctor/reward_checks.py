@@ -15,16 +15,9 @@ from igrpo.generation.completions import CompletionMaker
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import RewardError, checked_score
 from igrpo.rewards.format import FormatReward
-from igrpo.settings.reward import (
-    FormatConfig,
-    GenerativeJudgeConfig,
-    JudgeConfig,
-    MathVerifyConfig,
-    PythonRewardConfig,
-    RewardConfig,
-    WeightedConfig,
-    reward_parts,
-)
+from igrpo.settings.judge import GenerativeJudgeConfig, JudgeConfig
+from igrpo.settings.reward import FormatConfig, PythonRewardConfig, RewardConfig, WeightedConfig, reward_parts
+from igrpo.settings.verifier import MathVerifyConfig
 from igrpo.tools.doctor.static_checks import Check
 from igrpo.types import Completion, Prompt, Question
 

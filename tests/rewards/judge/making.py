@@ -7,7 +7,7 @@ from typing import Any
 
 from igrpo.assembly.judge import build_judge
 from igrpo.rewards.judge.judge import Judge
-from igrpo.settings.reward import JudgeConfig
+from igrpo.settings.judge import JudgeConfig
 from igrpo.types import Question, Score
 from tests.assembly.parts import completion
 from tests.composed import config

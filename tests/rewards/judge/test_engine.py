@@ -17,7 +17,7 @@ from igrpo.rewards.judge.backend import JudgeRefusedError
 from igrpo.rewards.judge.engine import EngineBackend
 from igrpo.rewards.judge.judge import Judge
 from igrpo.rewards.judge.store import Prices, ScoreCache, Spending
-from igrpo.settings.reward import JudgeLocalConfig
+from igrpo.settings.judge import JudgeLocalConfig
 from tests.algorithms.fakes import ScriptedEngine
 from tests.assembly.parts import byte_policy, tiny_policy, write_model
 from tests.composed import config
