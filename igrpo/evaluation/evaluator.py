@@ -27,27 +27,28 @@ coverage of the interval as without stopping (0.94 to 0.98).
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, TypeVar
 
 from igrpo.distributed import from_main, gather_shares, share
 from igrpo.evaluation.checks import check_settings
-from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, estimate_answers, summarise
+from igrpo.evaluation.concurrency import together
+from igrpo.evaluation.records import Answers, QuestionRecord
+from igrpo.evaluation.result import EvaluationResult, estimate_answers, summarise
 from igrpo.evaluation.rounds import is_narrow, round_ends
-from igrpo.generation.base import Engine, SamplingParams, complete, keep_prompts
+from igrpo.evaluation.sampler import Draw, Sampler, SampleStore
+from igrpo.evaluation.samples import (
+    DRAFT_CONDITIONED,
+    DRAFT_CONDITIONED_ORACLE,
+    GREEDY,
+    SINGLE_SHOT,
+    EvaluatedSample,
+)
+from igrpo.generation.base import Engine, SamplingParams, keep_prompts
 from igrpo.prompts.builder import PromptBuilder
-from igrpo.rewards.base import Reward, checked_score
-from igrpo.seeding import derive_seed
-from igrpo.types import Completion, Question, Score
-
-_UNSCORED = Score(0.0, None, "unscored")
-#: Kinds of samples in the seeds; the other two are ``greedy`` and ``oracle``.
-_BARE, _REFINEMENT = 1, 2
-
-_R = TypeVar("_R")
+from igrpo.rewards.base import Reward
+from igrpo.types import Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,7 @@ class _Answered:
 
     def extended(self, later: _Answered) -> _Answered:
         """Return the answers with the samples of a later round behind them."""
-        first, second = self.single_shot, later.single_shot
-        together = Answers(first.completions + second.completions, first.scores + second.scores)
-        return replace(self, single_shot=together)
+        return replace(self, single_shot=Answers(self.single_shot.samples + later.single_shot.samples))
 
 
 class Evaluator:
@@ -81,6 +80,7 @@ class Evaluator:
         seed: the run's seed.
         interval_width: width (a difference of shares) below which the interval of the single-shot accuracy ends the
             sampling. None: always ``samples`` per question.
+        store: where samples are kept and found again (None: nowhere). A kept sample is not drawn again.
         wrap: used for bit-exact evaluation. ``wrap(engine, calls)`` returns the engine for all bare questions of a
             round, or for all refinements, on which exactly ``calls`` calls of ``sample`` are made. These calls may
             wait for each other (as in `BatchBarrier`).
@@ -103,11 +103,13 @@ class Evaluator:
         oracle_drafts: int,
         seed: int,
         interval_width: float | None = None,
+        store: SampleStore | None = None,
         wrap: Callable[[Engine, int], Engine] | None = None,
     ) -> None:
         check_settings(questions, sampling, samples, oracle_drafts, interval_width)
         self._engine = engine
         self._reward = reward
+        self._sampler = Sampler(engine, reward, seed, store)
         self._prompts = prompts
         self._questions = tuple(questions)
         self._sampling = sampling
@@ -115,7 +117,6 @@ class Evaluator:
         self._greedy = greedy
         self._draft_conditioned = draft_conditioned
         self._oracle_drafts = oracle_drafts
-        self._seed = seed
         self._interval_width = interval_width
         self._wrap = wrap
 
@@ -136,20 +137,20 @@ class Evaluator:
             records = await self._all_samples(questions)
             return summarise(gather_shares(records), self._reward.name)
         answered, k = await self._rounds(questions, self._interval_width)
-        engine = self._wrapped_engine(self._refinements(k) * len(questions))
-        records = await _together([self._refine(answers, engine) for answers in answered])
+        sampler = self._for_refinements(questions, k)
+        records = await together([self._refine(answers, sampler) for answers in answered])
         return summarise(gather_shares(records), self._reward.name, stopped=k < self._samples)
 
     async def _all_samples(self, questions: Sequence[Question]) -> list[QuestionRecord]:
         """Draw all samples of each question at once, and refine them as soon as this question's are scored."""
-        for_bare = self._wrapped_engine((2 if self._greedy else 1) * len(questions))
-        for_refinements = self._wrapped_engine(self._refinements(self._samples) * len(questions))
+        for_bare = self._for_bare(questions, range(self._samples), greedy=self._greedy)
+        for_refinements = self._for_refinements(questions, self._samples)
 
         async def evaluate(question: Question) -> QuestionRecord:
             answers = await self._answer(question, range(self._samples), for_bare, greedy=self._greedy)
             return await self._refine(answers, for_refinements)
 
-        return await _together([evaluate(question) for question in questions])
+        return await together([evaluate(question) for question in questions])
 
     async def _rounds(self, questions: Sequence[Question], width: float) -> tuple[list[_Answered], int]:
         """Draw samples in rounds until the interval is narrower than ``width``; return the answers and k.
@@ -159,77 +160,69 @@ class Evaluator:
         answered: list[_Answered] = []
         for start, end in pairwise([0, *round_ends(self._samples, self._oracle_drafts)]):
             greedy = self._greedy and start == 0
-            engine = self._wrapped_engine((2 if greedy else 1) * len(questions))
-            calls = [self._answer(question, range(start, end), engine, greedy=greedy) for question in questions]
-            drawn = await _together(calls)
+            sampler = self._for_bare(questions, range(start, end), greedy=greedy)
+            calls = [self._answer(question, range(start, end), sampler, greedy=greedy) for question in questions]
+            drawn = await together(calls)
             answered = [old.extended(new) for old, new in zip(answered, drawn, strict=True)] if start else drawn
-            scores = gather_shares([Answers((), answers.single_shot.scores) for answers in answered])
+            scores = gather_shares([answers.single_shot.without_texts for answers in answered])
             if from_main(is_narrow(estimate_answers(scores), width)):
                 break
         return answered, end
 
-    async def _answer(self, question: Question, samples: range, engine: Engine, *, greedy: bool) -> _Answered:
+    async def _answer(self, question: Question, samples: range, sampler: Sampler, *, greedy: bool) -> _Answered:
         bare = self._prompts.question_prompt(question)
-        asked = [complete(engine, bare, self._sampling, self._seeds(question, _BARE, samples))]
+        asked = [sampler.sample(question, bare, self._sampling, SINGLE_SHOT, samples)]
         if greedy:
             params = replace(self._sampling, temperature=0.0, top_p=1.0, top_k=0)
-            asked.append(complete(engine, bare, params, self._seeds(question, "greedy", [0])))
-        scored = [await self._scored(question, completions) for completions in await _together(asked)]
-        return _Answered(question, scored[0], scored[1] if greedy else None)
+            asked.append(sampler.sample(question, bare, params, GREEDY, [0]))
+        single_shot, *others = [Answers(drawn) for drawn in await together(asked)]
+        return _Answered(question, single_shot, others[0] if greedy else None)
 
-    def _refinements(self, k: int) -> int:
-        """Return the number of refinements of the k samples of a question."""
-        return (k if self._draft_conditioned else 0) + (k // self._oracle_drafts if self._oracle_drafts else 0)
-
-    async def _refine(self, answered: _Answered, engine: Engine) -> QuestionRecord:
-        question, single_shot = answered.question, answered.single_shot
-        # Draft j -> refinement j; then the oracle's picks. One request per refinement, since all prompts differ.
-        drafts = single_shot.completions if self._draft_conditioned else ()
-        fair = [self._prompts.refinement_prompt(question, [draft]) for draft in drafts]
-        oracle = [self._prompts.refinement_prompt(question, [draft]) for draft in self._oracle_picks(single_shot)]
-        seeds = self._seeds(question, _REFINEMENT, range(len(fair))) + self._seeds(
-            question, "oracle", range(len(oracle))
-        )
-        requests = zip(fair + oracle, seeds, strict=True)
-        calls = [complete(engine, prompt, self._sampling, [seed]) for prompt, seed in requests]
-        refinements = [completion for (completion,) in await _together(calls)]
+    async def _refine(self, answered: _Answered, sampler: Sampler) -> QuestionRecord:
+        question, drafts = answered.question, answered.single_shot.samples
+        # Draft j -> refinement j; and the oracle's picks. One request per refinement, since all prompts differ.
+        shown = {
+            DRAFT_CONDITIONED: drafts if self._draft_conditioned else (),
+            DRAFT_CONDITIONED_ORACLE: self._oracle_picks(drafts),
+        }
+        asked = {
+            kind: [self._refinement(question, i, draft) for i, draft in enumerate(of)] for kind, of in shown.items()
+        }
+        calls = [sampler.sample_each(question, self._sampling, kind, draws) for kind, draws in asked.items() if draws]
+        refined = dict(zip((kind for kind, draws in asked.items() if draws), await together(calls), strict=True))
+        fair, oracle = (Answers(refined[kind]) if kind in refined else None for kind in asked)
         return QuestionRecord(
             question=question,
-            single_shot=single_shot,
+            single_shot=answered.single_shot,
             greedy=answered.greedy,
-            draft_conditioned=await self._scored(question, refinements[: len(fair)]) if fair else None,
-            draft_conditioned_oracle=await self._scored(question, refinements[len(fair) :]) if oracle else None,
-            drafts_cut=sum(prompt.draft_tokens_cut > 0 for prompt in fair),
+            draft_conditioned=fair,
+            draft_conditioned_oracle=oracle,
         )
 
-    def _seeds(self, question: Question, kind: int | str, indices: Sequence[int]) -> list[int]:
-        return [derive_seed("evaluation", self._seed, question.id, kind, index) for index in indices]
+    def _refinement(self, question: Question, index: int, draft: EvaluatedSample) -> Draw:
+        return Draw(index, self._prompts.refinement_prompt(question, [draft.completion]), (draft.key,))
 
-    def _wrapped_engine(self, calls: int) -> Engine:
-        return self._wrap(self._engine, calls) if self._wrap is not None and calls else self._engine
+    def _for_bare(self, questions: Sequence[Question], samples: range, *, greedy: bool) -> Sampler:
+        """Return the sampler of the answers to the bare questions, told how many requests it will make."""
+        kinds = [(SINGLE_SHOT, samples), *([(GREEDY, range(1))] if greedy else [])]
+        return self._wrapped(sum(self._sampler.requests(q, kind, of) for q in questions for kind, of in kinds))
 
-    async def _scored(self, question: Question, completions: Sequence[Completion]) -> Answers:
-        scores = await checked_score(self._reward, question, completions)
-        return Answers(tuple(completions), tuple(_UNSCORED if score is None else score for score in scores))
+    def _for_refinements(self, questions: Sequence[Question], k: int) -> Sampler:
+        """Return the sampler of the refinements of k samples per question."""
+        oracle = k // self._oracle_drafts if self._oracle_drafts else 0
+        kinds = ((DRAFT_CONDITIONED, k if self._draft_conditioned else 0), (DRAFT_CONDITIONED_ORACLE, oracle))
+        counts = [self._sampler.requests(q, kind, range(of), apart=True) for q in questions for kind, of in kinds]
+        return self._wrapped(sum(counts))
 
-    def _oracle_picks(self, drafts: Answers) -> list[Completion]:
+    def _wrapped(self, requests: int) -> Sampler:
+        if self._wrap is None or not requests:
+            return self._sampler
+        return self._sampler.through(self._wrap(self._engine, requests))
+
+    def _oracle_picks(self, drafts: Sequence[EvaluatedSample]) -> list[EvaluatedSample]:
         """Return the best draft by reward of each complete block of N; ties go to a right draft, then to the first."""
         n = self._oracle_drafts
         if not n:
             return []
-        picks = []
-        for start in range(0, len(drafts.scores) - n + 1, n):
-            block = range(start, start + n)
-            best = max(block, key=lambda i: (drafts.scores[i].value, drafts.scores[i].correct is True))
-            picks.append(drafts.completions[best])
-        return picks
-
-
-async def _together(calls: Sequence[Coroutine[Any, Any, _R]]) -> list[_R]:
-    """Return all results in order. The first error cancels the other calls and is raised itself, not in a group."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
+        blocks = [drafts[start : start + n] for start in range(0, len(drafts) - n + 1, n)]
+        return [max(block, key=lambda draft: (draft.score.value, draft.correct)) for block in blocks]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 from statistics import fmean
 
 from igrpo.evaluation.draft_worth import DraftWorth, draft_worth
 from igrpo.evaluation.estimators import AccuracyEstimate, estimate_accuracy, majority_at_k, pass_at_k
-from igrpo.types import OUTCOMES, Completion, Question, Score
+from igrpo.evaluation.records import Answers, QuestionRecord
+from igrpo.types import OUTCOMES
 
 log = logging.getLogger(__name__)
 
@@ -53,31 +55,6 @@ EVALUATION_METRIC_DOCS: dict[str, str] = {
     "generated_tokens": "tokens; sampled in the whole evaluation",
     **{f"outcome/{outcome}": f"share; single-shot answers scored '{outcome}'" for outcome in OUTCOMES},
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """Completions of one question, sampled in the same way, with their scores."""
-
-    completions: tuple[Completion, ...]
-    scores: tuple[Score, ...]
-
-    @property
-    def correct(self) -> tuple[bool, ...]:
-        """Verdicts: True for right, False for wrong or unknown."""
-        return tuple(score.correct is True for score in self.scores)
-
-
-@dataclass(frozen=True, slots=True)
-class QuestionRecord:
-    """All completions sampled for one question. None: that part of the evaluation is off."""
-
-    question: Question
-    single_shot: Answers
-    greedy: Answers | None
-    draft_conditioned: Answers | None
-    draft_conditioned_oracle: Answers | None
-    drafts_cut: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +142,7 @@ def summarise(records: Sequence[QuestionRecord], reward_name: str, *, stopped: b
     """
     sampled = [record.single_shot for record in records]
     refined = [record.draft_conditioned for record in records if record.draft_conditioned]
-    completions = [completion for answers in sampled for completion in answers.completions]
+    bare = [sample for answers in sampled for sample in answers.samples]
     scores = [score for answers in sampled for score in answers.scores]
     outcomes: dict[str, float] = {outcome: fmean(score.outcome == outcome for score in scores) for outcome in OUTCOMES}
     # A failed check (refused, timed out, crashed) explains a missing verdict. If all are missing without any failed
@@ -207,11 +184,11 @@ def summarise(records: Sequence[QuestionRecord], reward_name: str, *, stopped: b
         draft_conditioned_oracle=oracle,
         answer_entropy=_entropy(sampled),
         refinement_entropy=_entropy(refined),
-        length_mean=fmean(len(completion.token_ids) for completion in completions),
-        truncated_share=fmean(completion.truncated for completion in completions),
-        draft_cut_share=sum(r.drafts_cut for r in records) / len(completions) if refined else None,
+        length_mean=fmean(len(sample.token_ids) for sample in bare),
+        truncated_share=fmean(sample.truncated for sample in bare),
+        draft_cut_share=_cut_share(refined, len(bare)),
         outcomes=outcomes,
-        generated_tokens=sum(len(c.token_ids) for answers in everything for c in answers.completions),
+        generated_tokens=sum(len(sample.token_ids) for answers in everything for sample in answers.samples),
         per_question=tuple(per_question),
     )
 
@@ -239,8 +216,15 @@ def estimate_answers(answers_Q: Sequence[Answers | None]) -> AccuracyEstimate | 
 
 def _entropy(answers_Q: Sequence[Answers]) -> float | None:
     """Return the mean entropy over all tokens (paper, Eq. 7)."""
-    nats = [h for answers in answers_Q for completion in answers.completions for h in completion.policy_entropies or ()]
-    return fmean(nats) if nats else None
+    measured = [sample for answers in answers_Q for sample in answers.samples if sample.entropy is not None]
+    tokens = sum(len(sample.token_ids) for sample in measured)
+    nats = fsum(len(sample.token_ids) * sample.entropy for sample in measured if sample.entropy is not None)
+    return nats / tokens if tokens else None
+
+
+def _cut_share(refined: Sequence[Answers], drafts: int) -> float | None:
+    cut = sum(sample.draft_tokens_cut > 0 for answers in refined for sample in answers.samples)
+    return cut / drafts if refined else None
 
 
 def _verdicts(answers: Answers | None, estimate: AccuracyEstimate | None) -> tuple[bool, ...]:

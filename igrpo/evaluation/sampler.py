@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Protocol
 
-from igrpo.evaluation.samples import EvaluatedSample, SampleKey
+from igrpo.evaluation.concurrency import together
+from igrpo.evaluation.samples import (
+    DRAFT_CONDITIONED,
+    DRAFT_CONDITIONED_ORACLE,
+    SINGLE_SHOT,
+    EvaluatedSample,
+    SampleKey,
+)
 from igrpo.generation.base import Engine, SamplingParams, complete
 from igrpo.rewards.base import Reward, checked_score
 from igrpo.seeding import derive_seed
 from igrpo.types import Completion, Prompt, Question, Score
 
 _UNSCORED = Score(0.0, None, "unscored")
+
+#: What stands for a kind in the seeds of its samples, where it is not the kind's name. Other values would change the
+#: samples of every evaluation.
+_IN_SEEDS: dict[str, int | str] = {SINGLE_SHOT: 1, DRAFT_CONDITIONED: 2, DRAFT_CONDITIONED_ORACLE: "oracle"}
+
+#: Samples per request to the engine if they are kept. A request returns when all of its samples are done, so a killed
+#: evaluation loses the unfinished requests; one prompt is computed per request.
+KEPT_PER_REQUEST = 8
 
 
 class SampleStore(Protocol):
@@ -25,6 +41,24 @@ class SampleStore(Protocol):
     def add(self, samples: Sequence[EvaluatedSample]) -> None:
         """Keep samples, so that no later end of the process loses them."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A sample to draw: its index within its kind, its prompt, and the samples that the prompt shows."""
+
+    index: int
+    prompt: Prompt
+    context: tuple[SampleKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What the samples of a call have in common."""
+
+    question: Question
+    params: SamplingParams
+    kind: str
 
 
 class Sampler:
@@ -40,6 +74,18 @@ class Sampler:
     def __init__(self, engine: Engine, reward: Reward, seed: int, store: SampleStore | None = None) -> None:
         self._engine, self._reward, self._seed, self._store = engine, reward, seed, store
 
+    def through(self, engine: Engine) -> Sampler:
+        """Return the same sampler with another engine, such as one that holds requests back (`BatchBarrier`)."""
+        return Sampler(engine, self._reward, self._seed, self._store)
+
+    def requests(self, question: Question, kind: str, indices: Sequence[int], *, apart: bool = False) -> int:
+        """Return the number of requests to the engine for samples, given what the store has.
+
+        ``apart`` is True for those of `sample_each`.
+        """
+        missing = sum(self._kept(question, (kind, index)) is None for index in indices)
+        return missing if apart else -(-missing // self._per_request(missing))
+
     async def sample(
         self,
         question: Question,
@@ -50,50 +96,79 @@ class Sampler:
         *,
         context: Sequence[SampleKey] = (),
     ) -> tuple[EvaluatedSample, ...]:
-        """Return one sample per index, in the order of the indices.
+        """Return one sample per index, all of them of ``prompt``, in the order of the indices.
 
         Raises:
             RewardError: the reward broke its contract.
             ValueError: the prompt does not fit the model.
         """
-        kept = {index: self._kept(question, (kind, index)) for index in indices}
-        missing = [index for index, sample in kept.items() if sample is None]
-        seeds = [derive_seed("evaluation", self._seed, question.id, kind, index) for index in missing]
+        draws = [Draw(index, prompt, tuple(context)) for index in indices]
+        return await self._sample(_Source(question, params, kind), draws, apart=False)
+
+    async def sample_each(
+        self, question: Question, params: SamplingParams, kind: str, draws: Sequence[Draw]
+    ) -> tuple[EvaluatedSample, ...]:
+        """Return samples of prompts that differ, each drawn by a request of its own, in the order of ``draws``.
+
+        Raises:
+            RewardError: the reward broke its contract.
+            ValueError: a prompt does not fit the model.
+        """
+        return await self._sample(_Source(question, params, kind), draws, apart=True)
+
+    async def _sample(self, source: _Source, draws: Sequence[Draw], *, apart: bool) -> tuple[EvaluatedSample, ...]:
+        found = {draw.index: self._kept(source.question, (source.kind, draw.index)) for draw in draws}
+        missing = [draw for draw in draws if found[draw.index] is None]
         if missing:
-            completions = await complete(self._engine, prompt, params, seeds)
-            scores = await checked_score(self._reward, question, completions)
+            size = 1 if apart else self._per_request(len(missing))
+            requests = [missing[start : start + size] for start in range(0, len(missing), size)]
+            # What is kept is scored as it arrives. Otherwise the reward sees all samples of a call at once.
+            groups = [requests] if self._store is None else [[request] for request in requests]
             drawn = [
-                _evaluated(question, prompt, kind, index, seed, tuple(context), completion, score or _UNSCORED)
-                for index, seed, completion, score in zip(missing, seeds, completions, scores, strict=True)
+                sample for group in await together([self._draw(source, one) for one in groups]) for sample in group
             ]
-            if self._store is not None:
-                self._store.add(drawn)
-            kept |= {sample.index: sample for sample in drawn}
-        return tuple(sample for index in indices if (sample := kept[index]) is not None)
+            found |= {sample.index: sample for sample in drawn}
+        return tuple(sample for draw in draws if (sample := found[draw.index]) is not None)
+
+    async def _draw(self, source: _Source, requests: Sequence[Sequence[Draw]]) -> list[EvaluatedSample]:
+        """Draw samples of the same prompt by one request each, score all together, and keep them."""
+        draws = [draw for request in requests for draw in request]
+        seeds = {draw.index: self._seed_of(source, draw.index) for draw in draws}
+        calls = [
+            complete(self._engine, request[0].prompt, source.params, [seeds[draw.index] for draw in request])
+            for request in requests
+        ]
+        completions = [completion for made in await together(calls) for completion in made]
+        scores = await checked_score(self._reward, source.question, completions)
+        samples = [
+            _evaluated(source, draw, seeds[draw.index], completion, score or _UNSCORED)
+            for draw, completion, score in zip(draws, completions, scores, strict=True)
+        ]
+        if self._store is not None:
+            self._store.add(samples)
+        return samples
+
+    def _seed_of(self, source: _Source, index: int) -> int:
+        kind = _IN_SEEDS.get(source.kind, source.kind)
+        return derive_seed("evaluation", self._seed, source.question.id, kind, index)
+
+    def _per_request(self, missing: int) -> int:
+        return max(missing, 1) if self._store is None else KEPT_PER_REQUEST
 
     def _kept(self, question: Question, key: SampleKey) -> EvaluatedSample | None:
         return None if self._store is None else self._store.get(question.id, key)
 
 
-def _evaluated(
-    question: Question,
-    prompt: Prompt,
-    kind: str,
-    index: int,
-    seed: int,
-    context: tuple[SampleKey, ...],
-    completion: Completion,
-    score: Score,
-) -> EvaluatedSample:
+def _evaluated(source: _Source, draw: Draw, seed: int, completion: Completion, score: Score) -> EvaluatedSample:
     entropies = completion.policy_entropies
     return EvaluatedSample(
-        question=question.id,
-        kind=kind,
-        index=index,
+        question=source.question.id,
+        kind=source.kind,
+        index=draw.index,
         seed=seed,
-        context=context,
-        prompt_tokens=len(prompt.token_ids),
-        draft_tokens_cut=prompt.draft_tokens_cut,
+        context=draw.context,
+        prompt_tokens=len(draw.prompt.token_ids),
+        draft_tokens_cut=draw.prompt.draft_tokens_cut,
         text=completion.text,
         opened=completion.opened,
         token_ids=completion.token_ids,

@@ -10,6 +10,10 @@ from igrpo.types import Completion, FinishReason, Score
 #: Identity of a sample among those of its question: its kind and its index within the kind.
 SampleKey = tuple[str, int]
 
+#: Kinds of samples of every evaluation (see `igrpo.evaluation.evaluator`).
+SINGLE_SHOT, GREEDY = "single_shot", "greedy"
+DRAFT_CONDITIONED, DRAFT_CONDITIONED_ORACLE = "draft_conditioned", "draft_conditioned_oracle"
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedSample:
@@ -18,8 +22,8 @@ class EvaluatedSample:
     ``kind`` is the purpose of the sample (``single_shot``, ``greedy``, ``draft_conditioned``, or what a test-time mode
     names its samples), ``index`` counts the samples of a question and kind from 0, and ``seed`` is what it was sampled
     with. ``context`` has the samples that the prompt shows; ``prompt_tokens`` is the length of the prompt and
-    ``draft_tokens_cut`` the number of tokens that the shown drafts lost to fit in it. ``logprob`` and ``entropy`` (None:
-    not measured) are means per token, in nats: of the distribution that was sampled from, and of the policy at
+    ``draft_tokens_cut`` the number of tokens that the shown drafts lost to fit in it. ``logprob`` and ``entropy``
+    (None: not measured) are means per token, in nats: of the distribution that was sampled from, and of the policy at
     temperature 1.
     """
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from igrpo.evaluation.result import Answers
 from igrpo.metrics.samples import step_metrics
 from igrpo.rewards.base import Reward, RewardError, checked_score
 from igrpo.types import Question, Score
+from tests import evaluated
 from tests.rewards.helpers import completion, question
 from tests.rollouts import rollout, samples
 
@@ -123,7 +123,7 @@ def test_verdicts_given_as_numbers_are_counted_as_verdicts() -> None:
     answers = samples("answer", made, scores)
     metrics = step_metrics([rollout(answers, trained=[answers])], variance_tolerance=0.0)
     assert (metrics["answer/accuracy"], metrics["groups/all_wrong_share"]) == (0.5, 0.0)
-    assert Answers(tuple(made), scores).correct == (True, False)
+    assert evaluated.answers(made, scores).correct == (True, False)
 
 
 @pytest.mark.parametrize("made", [tuple, lambda scores: np.array(scores, dtype=object)])

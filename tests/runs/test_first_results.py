@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from igrpo.assembly import Parts, build_policy, build_prompts
-from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, summarise
+from igrpo.evaluation.records import QuestionRecord
+from igrpo.evaluation.result import EvaluationResult, summarise
 from igrpo.runs.console import get_console
 from igrpo.runs.fingerprints import Fingerprints
 from igrpo.runs.first_results import FirstResults, first_results
 from igrpo.types import Completion, Question, Score
+from tests import evaluated
 from tests.composed import config
 from tests.end_to_end.runs import metrics, read_json, run_here, train
 
@@ -31,8 +33,8 @@ SMALL_MODEL = {"model.hidden": 32, "model.layers": 1, "model.heads": 2, "model.m
 def evaluation(outcome: Any = "right") -> EvaluationResult:
     one = Completion((1, 2), "x", (-0.5, -1 / 3), None, (0.1, 2 / 3), "stop", 0)
     scores = (Score(1.0, outcome == "right", outcome, "7"), Score(0.0, False, "wrong"))
-    answers, greedy = Answers((one, one), scores), Answers((one,), scores[:1])
-    return summarise([QuestionRecord(Question(i, "", ""), answers, greedy, answers, None, 1) for i in "ab"], "fake")
+    answers, greedy = evaluated.answers((one, one), scores), evaluated.answers((one,), scores[:1])
+    return summarise([QuestionRecord(Question(i, "", ""), answers, greedy, answers, None) for i in "ab"], "fake")
 
 
 def test_a_kept_result_is_the_result(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,13 +12,15 @@ import pytest
 
 from igrpo.budget import Budget
 from igrpo.config import config_hash
-from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, summarise
+from igrpo.evaluation.records import Answers, QuestionRecord
+from igrpo.evaluation.result import EvaluationResult, summarise
 from igrpo.runs.recorder import RunRecorder
 from igrpo.runs.rollout_log import RolloutLog, read_rollouts
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.summary import FirstLast, Summary, TokenCounts, read_summary
 from igrpo.runs.tracker import Tracker
 from igrpo.types import Completion, Prompt, Question, Rollout, Score
+from tests import evaluated
 from tests.begun import begun_run
 from tests.composed import config as composed
 from tests.rollouts import rollout, samples
@@ -35,14 +37,14 @@ def score(right: bool) -> Score:
 
 
 def answers(*right: bool) -> Answers:
-    return Answers(tuple(completion("x") for _ in right), tuple(map(score, right)))
+    return evaluated.answers(tuple(completion("x") for _ in right), tuple(map(score, right)))
 
 
 def evaluation(right: int, refined: int) -> EvaluationResult:
     """Of four questions with one sample each, this many right."""
     return summarise(
         [
-            QuestionRecord(question, answers(i < right), answers(i < right - 1), answers(i < refined), None, 0)
+            QuestionRecord(question, answers(i < right), answers(i < right - 1), answers(i < refined), None)
             for i, question in enumerate(QUESTIONS)
         ],
         "fake",
@@ -121,7 +123,7 @@ def test_the_summary_has_the_worth_of_a_draft_before_and_after(run: Run) -> None
     def refined(*rows: tuple[bool, bool]) -> EvaluationResult:
         bare = [(True, False), (True, True), (False, False)]
         records = [
-            QuestionRecord(question, answers(*drafts), None, answers(*row), None, 0)
+            QuestionRecord(question, answers(*drafts), None, answers(*row), None)
             for question, drafts, row in zip(QUESTIONS, bare, rows, strict=False)
         ]
         return summarise(records, "fake")
@@ -178,8 +180,8 @@ def test_an_evaluation_is_kept_with_the_verdict_of_each_question(run: Run) -> No
 
 
 def test_an_evaluation_without_scores_is_repeated(run: Run) -> None:
-    silent = Answers((completion("x"),), (Score(0.0, None, "unscored"),))
-    result = summarise([QuestionRecord(question, silent, None, silent, None, 0) for question in QUESTIONS], "fake")
+    silent = evaluated.answers((completion("x"),), (Score(0.0, None, "unscored"),))
+    result = summarise([QuestionRecord(question, silent, None, silent, None) for question in QUESTIONS], "fake")
     run.recorder.record_evaluation(0, "test", result)
     assert read_summary(run.directory.summary).single_shot.before is None
     assert not run.recorder.has_evaluation(0, "test")

@@ -11,16 +11,18 @@ import pytest
 import torch
 from lightning.pytorch.plugins import MixedPrecision
 
-from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, summarise
+from igrpo.evaluation.records import QuestionRecord
+from igrpo.evaluation.result import EvaluationResult, summarise
 from igrpo.training.evaluation_callback import EvaluationCallback
 from igrpo.types import Question
+from tests import evaluated
 from tests.algorithms.fakes import completion, score
 from tests.training.small_run import fit, fit_and_save, make
 
 
 def result(value: float) -> EvaluationResult:
-    answers = Answers((completion("x"),), (score(value),))
-    return summarise([QuestionRecord(Question("q", "", ""), answers, None, None, None, 0)], "fake")
+    answers = evaluated.answers((completion("x"),), (score(value),))
+    return summarise([QuestionRecord(Question("q", "", ""), answers, None, None, None)], "fake")
 
 
 @dataclass

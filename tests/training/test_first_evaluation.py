@@ -10,9 +10,11 @@ import pytest
 from rich.console import Console
 
 from igrpo.evaluation.draft_worth import draft_worth
-from igrpo.evaluation.result import Answers, EvaluationResult, QuestionRecord, summarise
+from igrpo.evaluation.records import Answers, QuestionRecord
+from igrpo.evaluation.result import EvaluationResult, summarise
 from igrpo.training.first_evaluation import report_draft_worth
 from igrpo.types import Completion, Question, Score
+from tests import evaluated
 from tests.composed import config
 
 Rows = Sequence[Sequence[bool]]
@@ -33,7 +35,7 @@ class Told(NamedTuple):
 def answers(right_K: Sequence[bool]) -> Answers:
     one = Completion((1,), "x", (-0.5,), None, None, "stop", 0)
     scores = tuple(Score(float(right), right, "right" if right else "wrong") for right in right_K)
-    return Answers((one,) * len(scores), scores)
+    return evaluated.answers((one,) * len(scores), scores)
 
 
 def evaluation(refined: Rows | None, bare: Rows = BARE) -> EvaluationResult:
@@ -45,7 +47,6 @@ def evaluation(refined: Rows | None, bare: Rows = BARE) -> EvaluationResult:
                 greedy=None,
                 draft_conditioned=None if refined is None else answers(refined[i]),
                 draft_conditioned_oracle=None,
-                drafts_cut=0,
             )
             for i, row in enumerate(bare)
         ],
