@@ -40,11 +40,19 @@ Dropped = Literal["all_right", "all_wrong", "no_variance"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A problem with its gold answer. ``id`` is unique within its data set and enters the seeds of sampling."""
+    """A problem with its gold answer. ``id`` is unique within its data set and enters the seeds of sampling.
+
+    ``options`` are the texts of a multiple-choice question in the order of their letters, which ``problem`` shows, too;
+    the answer is then a letter.
+    """
 
     id: str
     problem: str
     answer: str
+    options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", tuple(self.options))  # JSON has lists
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import pytest
 
 from igrpo.config import SCHEMA_VERSION, ConfigError
 from igrpo.config.composing.composer import Composer
-from igrpo.config.composing.folders import MOUNTED, choices, groups, shipped
+from igrpo.config.composing.folders import MOUNTED, PLACES, choices, groups, shipped
 from tests.composed import group_size
 
 HUB_SETS = ("math", "acereason_math", "openr1_math", "gsm8k", "dapo_math", "deepscaler")
@@ -33,8 +33,6 @@ COMPANIONS = {
     ("experiment", "compare"): ["data.path=x.jsonl", "model.name_or_path=x"],
 }
 CHOICES = [(group, choice.name) for group in groups() if group != "sweep" for choice in choices(group)]
-#: Where a group stands that is no section of its own.
-PLACES = {"judge_prompt": "judge_prompt@reward.prompt"}
 #: Only a part of something larger: it tells no right answer from a wrong one (math_verify_format holds it).
 PARTS = [("reward", "format")]
 
@@ -53,7 +51,9 @@ def test_nothing_is_overlooked() -> None:
 @pytest.mark.parametrize(("group", "name"), [choice for choice in CHOICES if choice not in PARTS])
 def test_every_choice_of_every_group(group: str, name: str) -> None:
     with Composer("train") as composer:
-        run = composer.check_run([*COMPANIONS.get((group, name), []), f"{PLACES.get(group, group)}={name}"])
+        run = composer.check_run(
+            [*COMPANIONS.get((group, name), []), f"{PLACES.get(group, group)}={name}".replace("NAME", "own")]
+        )
     assert run.config.schema_version == SCHEMA_VERSION
 
 

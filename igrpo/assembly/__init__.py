@@ -19,13 +19,14 @@ from igrpo.assembly.lengths import check_lengths, longest_prompt
 from igrpo.assembly.module import build_data, build_module
 from igrpo.assembly.policy import Policy, build_device, build_policy, build_prompts
 from igrpo.assembly.questions import FittingSource, evaluated_questions, fitting_source, read_splits
-from igrpo.assembly.reward import build_reward
+from igrpo.assembly.reward import build_benchmark_rewards, build_reward
 
 __all__ = [
     "FittingSource",
     "Parts",
     "Policy",
     "build_benchmark_evaluator",
+    "build_benchmark_rewards",
     "build_collector",
     "build_data",
     "build_development_evaluator",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -61,17 +61,22 @@ def build_engine(config: RunConfig, policy: Policy, prompts: PromptBuilder, run_
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Objects that training and evaluation share."""
+    """Objects that training and evaluation share.
+
+    ``benchmark_rewards`` has the rewards of benchmarks with one of their own, by name (see `build_benchmark_rewards`).
+    """
 
     policy: Policy
     engine: Engine
     reward: Reward
     prompts: PromptBuilder
+    benchmark_rewards: Mapping[str, Reward] = field(default_factory=dict)
 
     def close(self) -> None:
-        """Close the engine and the reward: their processes end."""
+        """Close the engine and the rewards: their processes end."""
         self.engine.close()
-        self.reward.close()
+        for reward in (self.reward, *self.benchmark_rewards.values()):
+            reward.close()
 
 
 def build_dynamic_sampling(config: RunConfig, data: QuestionDataModule) -> DynamicSampling | None:
@@ -141,9 +146,12 @@ def build_weight_sync_check(config: RunConfig, parts: Parts, question: Question)
 
 
 def build_benchmark_evaluator(config: RunConfig, name: str, questions: Sequence[Question], parts: Parts) -> Evaluator:
-    """Build the evaluation on a benchmark: single-shot accuracy only, with the benchmark's own number of samples."""
-    only = {"samples": config.evaluation.benchmarks[name].samples, "greedy": False, "draft_conditioned": False}
-    evaluation = config.evaluation.model_copy(update=only | {"oracle_drafts": 0})
+    """Build the evaluation on a benchmark: single-shot accuracy only, with the benchmark's own sampling and reward."""
+    benchmark = config.evaluation.benchmarks[name]
+    only = {"samples": benchmark.samples, "greedy": False, "draft_conditioned": False, "oracle_drafts": 0}
+    evaluation = config.evaluation.model_copy(update=only | benchmark.sampling)
+    if benchmark.reward is not None:
+        parts = replace(parts, reward=parts.benchmark_rewards[name])
     return build_evaluator(config.model_copy(update={"evaluation": evaluation}), questions, parts)
 
 

@@ -27,10 +27,13 @@ def check_lengths(config: RunConfig, model: Any, prompts: PromptBuilder) -> None
     sampled = max(trained, prompts.max_prompt_tokens(drafts=int(evaluation.shows_drafts)))
     training, evaluating = config.sampling.max_completion_tokens, evaluated_tokens(config)
     positions = _positions(model)
-    longest = (
-        (trained, "sampling", training),
-        (sampled, "evaluation", evaluating),
-    )
+    longest = [(trained, "sampling", training), (sampled, "evaluation", evaluating)]
+    bare = prompts.max_prompt_tokens(drafts=0)
+    longest += [
+        (bare, f"evaluation.benchmarks.{name}", benchmark.max_completion_tokens)
+        for name, benchmark in evaluation.benchmarks.items()
+        if benchmark.max_completion_tokens is not None
+    ]
     for prompt, section, completion in longest:
         if positions is not None and prompt + completion > positions:
             raise ValueError(

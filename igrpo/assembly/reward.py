@@ -10,13 +10,22 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from igrpo.config.schema import RunConfig
 from igrpo.rewards.base import Reward
 from igrpo.rewards.format import FormatReward
 from igrpo.rewards.function import FunctionReward
 from igrpo.rewards.math.verifier import MathVerifier
+from igrpo.rewards.multiple_choice import MultipleChoiceReward
 from igrpo.rewards.weighted import WeightedSum
 from igrpo.settings.judge import GenerativeJudgeConfig
-from igrpo.settings.reward import FormatConfig, PythonRewardConfig, RewardConfig, WeightedConfig, reward_parts
+from igrpo.settings.reward import (
+    FormatConfig,
+    MultipleChoiceConfig,
+    PythonRewardConfig,
+    RewardConfig,
+    WeightedConfig,
+    reward_parts,
+)
 from igrpo.settings.verifier import MathVerifyConfig
 
 
@@ -40,7 +49,7 @@ def build_reward(
         return WeightedSum(
             [
                 (name, build_reward(part.reward, incident_dir, ledger, setting=path, today=today), part.weight)
-                for (name, part), path in zip(reward.parts.items(), reward_parts(reward), strict=True)
+                for (name, part), path in zip(reward.parts.items(), reward_parts(reward, setting), strict=True)
             ]
         )
     if isinstance(reward, GenerativeJudgeConfig):
@@ -50,9 +59,41 @@ def build_reward(
         return build_judge(reward, verifier, ledger, setting=setting, today=today)
     if isinstance(reward, FormatConfig):
         return FormatReward()
+    if isinstance(reward, MultipleChoiceConfig):
+        return MultipleChoiceReward(reward.answer_format)
     if isinstance(reward, PythonRewardConfig):
         return _user_reward(reward, setting)
     return _verifier(reward, incident_dir)
+
+
+def build_benchmark_rewards(
+    config: RunConfig,
+    reward: Reward,
+    incident_dir: Path | None = None,
+    ledger: Path | None = None,
+    *,
+    today: date | None = None,
+) -> dict[str, Reward]:
+    """Build the rewards of the benchmarks that have one of their own, by the benchmark's name.
+
+    Rewards with equal settings are one object, which may be ``reward``. The caller closes all of them.
+
+    Args:
+        reward: the reward of the run.
+        incident_dir, ledger, today: as for `build_reward`.
+    """
+    built: list[tuple[RewardConfig, Reward]] = [(config.reward, reward)]
+    found = {}
+    for name, benchmark in config.evaluation.benchmarks.items():
+        if benchmark.reward is None:
+            continue
+        same = next((made for settings, made in built if settings == benchmark.reward), None)
+        if same is None:
+            setting = f"evaluation.benchmarks.{name}.reward"
+            same = build_reward(benchmark.reward, incident_dir, ledger, setting=setting, today=today)
+            built.append((benchmark.reward, same))
+        found[name] = same
+    return found
 
 
 def _verifier(settings: MathVerifyConfig, incident_dir: Path | None) -> MathVerifier:

@@ -12,7 +12,7 @@ import torch
 from igrpo import distributed
 from igrpo.assembly.lengths import longest_prompt
 from igrpo.assembly.policy import Policy
-from igrpo.config.facts import evaluated_tokens
+from igrpo.config.facts import most_evaluated_tokens
 from igrpo.config.schema import RunConfig
 from igrpo.generation.base import Engine
 from igrpo.generation.vllm.colocate import VllmColocateEngine
@@ -114,7 +114,7 @@ def longest_sequence(config: RunConfig, prompts: PromptBuilder) -> int:
     """
     trained = longest_prompt(config, prompts)
     evaluated = max(trained, prompts.max_prompt_tokens(drafts=int(config.evaluation.shows_drafts)))
-    needed = max(trained + config.sampling.max_completion_tokens, evaluated + evaluated_tokens(config))
+    needed = max(trained + config.sampling.max_completion_tokens, evaluated + most_evaluated_tokens(config))
     assert not isinstance(config.rollout, LocalRolloutConfig)
     given = config.rollout.max_model_len
     if given is not None and given < needed:

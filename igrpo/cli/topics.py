@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from igrpo.cli.help_page import FORMS
 from igrpo.config import ConfigError
 from igrpo.config.choice_defaults import choice_of_kind, default_values, kind_of, what_it_sets
-from igrpo.config.composing.folders import MOUNTED, Choice, choices, defaults, file_of, groups
+from igrpo.config.composing.folders import MOUNTED, PLACES, Choice, choices, defaults, file_of, groups
 from igrpo.config.setting import Section, Setting, all_settings, sections
 from igrpo.messages import hint, setting_hint
 
@@ -58,8 +58,10 @@ def choice_lines(listed: Sequence[Choice], width: int, default: str | None = Non
 def _group_page(group: str, width: int) -> Iterator[str]:
     section = sections().get(group)
     folder = MOUNTED.get(group)
-    about = f"{folder}/NAME.yaml; your own files in ./{folder} take precedence" if folder else f"conf/{group}/NAME.yaml"
-    yield from _filled(f"{group}=NAME selects {about}.", width)
+    chosen = "CHOICE" if group in PLACES else "NAME"
+    about = f"{folder}/NAME.yaml; your own files in ./{folder} take precedence"
+    about = about if folder else f"conf/{group}/{chosen}.yaml"
+    yield from _filled(f"{PLACES.get(group, group)}={chosen} selects {about}.", width)
     if section is not None:
         yield from _filled(section.description, width)
     yield from ("", "choices:", *choice_lines(choices(group), width, defaults("train").get(group)))

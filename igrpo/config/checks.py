@@ -67,9 +67,9 @@ def _lengths(config: RunConfig) -> Iterator[str]:
 
 
 def _parts(config: RunConfig) -> Iterator[str]:
-    if _gives_no_verdict(config.reward):
+    for path in (path for path, reward in config.rewards.items() if _gives_no_verdict(reward)):
         yield (
-            "reward=format tells no right answer from a wrong one, which every accuracy needs; "
+            f"{path}=format tells no right answer from a wrong one, which every accuracy needs; "
             "use reward=math_verify_format, or a weighted sum of your own"
         )
     if isinstance(config.model, TinyModelConfig):
@@ -144,7 +144,7 @@ def _gives_no_verdict(reward: RewardConfig) -> bool:
 def missing_files(config: RunConfig) -> list[str]:
     """Return a message for each setting that names a local file, folder or module that does not exist."""
     problems: list[str] = []
-    data, model, reward = config.data, config.model, config.reward
+    data, model = config.data, config.model
     if isinstance(data, JsonlDataConfig):
         named = {"data.path": data.path, "data.development": data.development, "data.test": data.test}
         problems += [
@@ -158,14 +158,16 @@ def missing_files(config: RunConfig) -> list[str]:
             problems.append(f"model.name_or_path={model.name_or_path}: {no_directory(model.name_or_path)}")
         elif model.gguf_file is not None and (problem := gguf_problem(model.name_or_path, model.gguf_file)) is not None:
             problems.append(f"model.gguf_file={model.gguf_file}: {problem}")
-    if isinstance(reward, PythonRewardConfig):
+    for setting, reward in config.single_rewards.items():
+        if not isinstance(reward, PythonRewardConfig):
+            continue
         module = reward.target.partition(":")[0].partition(".")[0]
         if PathFinder.find_spec(module, [str(Path.cwd()), *sys.path]) is None:
             problems.append(
-                f"reward.target={reward.target}: there is no module '{module}' in the working directory, and none is "
-                "installed"
+                f"{setting}.target={reward.target}: there is no module '{module}' in the working directory, and none "
+                "is installed"
             )
-    return [*problems, *missing_data(config), *missing_for_judges(reward)]
+    return [*problems, *missing_data(config), *missing_for_judges(config)]
 
 
 def longest_row(config: RunConfig) -> int:

@@ -7,16 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from igrpo.config.schema import RunConfig
-from igrpo.settings.data import HubDataConfig
+from igrpo.settings.data import FieldNames, GeneratedDataConfig, HubDataConfig
 
 #: Splits of the run's own data. Evaluations are stored under the names of splits and benchmarks.
 _SPLITS = frozenset({"train", "development", "test"})
+_OPTION_FORMS = ("letter", "index", "option")
 _NAME = re.compile(r"[a-z0-9_]+")
 
 
 def data_problems(config: RunConfig) -> Iterator[str]:
-    """Yield a message for each benchmark whose name cannot be used in the names of files and metrics."""
-    for name in config.evaluation.benchmarks:
+    """Yield a message for each contradiction about options, and each benchmark whose name cannot name files."""
+    if not isinstance(config.data, GeneratedDataConfig):
+        yield from _options("data.fields", config.data.fields)
+    for name, benchmark in config.evaluation.benchmarks.items():
+        yield from _options(f"evaluation.benchmarks.{name}.fields", benchmark.fields)
         if name in _SPLITS:
             yield f"evaluation.benchmarks.{name}: '{name}' is a split of the run's own data; give it another name"
         elif not _NAME.fullmatch(name):
@@ -24,6 +28,15 @@ def data_problems(config: RunConfig) -> Iterator[str]:
                 f"evaluation.benchmarks.{name}: use only lowercase letters, digits and _, because files and "
                 "metrics are named after the benchmark"
             )
+
+
+def _options(section: str, fields: FieldNames) -> Iterator[str]:
+    if (fields.options is None) == (fields.answer_form in _OPTION_FORMS):
+        other = "needs the options of a row: give" if fields.options is None else "does not go with"
+        yield (
+            f"{section}.answer_form={fields.answer_form} {other} {section}.options; the forms of an answer to a "
+            f"question with options are {', '.join(_OPTION_FORMS)}"
+        )
 
 
 def missing_data(config: RunConfig) -> Iterator[str]:

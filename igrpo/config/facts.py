@@ -147,8 +147,14 @@ def evaluation_questions(config: RunConfig) -> tuple[int, int]:
 
 
 def evaluated_tokens(config: RunConfig) -> int:
-    """Return the maximum number of tokens per completion in evaluation."""
+    """Return the maximum number of tokens per completion in evaluation, without benchmarks that have their own."""
     return config.evaluation.max_completion_tokens or config.sampling.max_completion_tokens
+
+
+def most_evaluated_tokens(config: RunConfig) -> int:
+    """Return the maximum number of tokens per completion in any evaluation, benchmarks included."""
+    own = (benchmark.max_completion_tokens or 0 for benchmark in config.evaluation.benchmarks.values())
+    return max(evaluated_tokens(config), *own, 0)
 
 
 def planned_steps(config: RunConfig) -> int:

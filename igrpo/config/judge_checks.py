@@ -10,14 +10,13 @@ from igrpo.config.schema import RunConfig
 from igrpo.messages import install
 from igrpo.models.files import no_directory
 from igrpo.settings.judge import EngineJudgeConfig, GenerativeJudgeConfig, JudgeConfig, JudgeVllmConfig
-from igrpo.settings.reward import RewardConfig, reward_parts
 
 _MARKS = {"user": ("{problem}", "{reference}", "{solution}"), "reference": ("{answer}",)}
 
 
 def judge_problems(config: RunConfig) -> Iterator[str]:
     """Yield a message for each contradiction: the setting, its value and what to change."""
-    parts = reward_parts(config.reward)
+    parts = config.single_rewards
     for path, part in parts.items():
         if isinstance(part, GenerativeJudgeConfig):
             yield from _common(path, part)
@@ -60,9 +59,9 @@ def _common(path: str, judge: GenerativeJudgeConfig) -> Iterator[str]:
                 yield f"{path}.prompt.{key} must hold {mark} exactly once; it holds it {text.count(mark)} times"
 
 
-def missing_for_judges(reward: RewardConfig) -> Iterator[str]:
+def missing_for_judges(config: RunConfig) -> Iterator[str]:
     """Yield a message for each package that is not installed and each model directory that does not exist."""
-    for path, part in reward_parts(reward).items():
+    for path, part in config.single_rewards.items():
         if isinstance(part, JudgeConfig) and find_spec("openai") is None:
             yield f"{path}.name=judge needs the openai client, which is not installed: {install('judge')}"
         if isinstance(part, JudgeVllmConfig) and find_spec("vllm") is None:

@@ -120,6 +120,7 @@ def _known_fields(location: Sequence[Any]) -> list[str]:
             node = definitions[node["discriminator"]["mapping"][part].rsplit("/", 1)[1]]
             continue
         node = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
+        node = next((option for option in node.get("anyOf", ()) if option.get("type") != "null"), node)
         if "$ref" in node:
             node = definitions[node["$ref"].rsplit("/", 1)[1]]
     return sorted(node.get("properties", {}))

@@ -12,7 +12,7 @@ from igrpo.config.choice_defaults import (
     what_a_preset_sets,
     what_it_sets,
 )
-from igrpo.config.composing.folders import Choice, choices, defaults, groups
+from igrpo.config.composing.folders import PLACES, Choice, choices, defaults, groups
 from igrpo.config.composing.values import composed, text_of
 from igrpo.config.setting import Section, Setting, sections
 
@@ -72,7 +72,7 @@ def _section(section: Section) -> Iterator[str]:
 def _presets(group: str) -> Iterator[str]:
     short = group in {"condition", "debug"}
     rows = {choice: _codes(what_a_preset_sets(group, choice.name)) if short else "" for choice in _shipped(group)}
-    yield from _choices(f"`{group}=`", rows, None)
+    yield from _choices(f"`{PLACES.get(group, group)}=`", rows, None)
 
 
 def _choices(title: str, rows: Mapping[Choice, str], default: str | None) -> Iterator[str]:

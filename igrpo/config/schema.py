@@ -21,7 +21,7 @@ from igrpo.settings.importance_weights import ImportanceWeightsConfig
 from igrpo.settings.model import LoraConfig, ModelConfig
 from igrpo.settings.objective import ObjectiveConfig
 from igrpo.settings.prompt import PromptConfig
-from igrpo.settings.reward import RewardConfig
+from igrpo.settings.reward import RewardConfig, SingleRewardConfig, reward_parts
 from igrpo.settings.rollout import RolloutConfig
 from igrpo.settings.sampling import DynamicSamplingConfig, SamplingConfig
 from igrpo.settings.tracking import ProfilingConfig, TrackingConfig
@@ -118,6 +118,17 @@ class RunConfig(Section):
     def plan(self) -> SamplingPlan:
         """Samples of a question, and the part of them that is trained."""
         return self.algorithm.plan(self.completions_per_question)
+
+    @property
+    def rewards(self) -> dict[str, RewardConfig]:
+        """The reward of the run and those of benchmarks that have one of their own, by setting path."""
+        own = {f"evaluation.benchmarks.{name}.reward": one.reward for name, one in self.evaluation.benchmarks.items()}
+        return {"reward": self.reward} | {path: reward for path, reward in own.items() if reward is not None}
+
+    @property
+    def single_rewards(self) -> dict[str, SingleRewardConfig]:
+        """All of `rewards`, with weighted sums taken apart, by setting path."""
+        return {path: part for at, reward in self.rewards.items() for path, part in reward_parts(reward, at).items()}
 
     @property
     def most_samples_per_step(self) -> int:

@@ -100,7 +100,8 @@ def _settings(path: str, node: Mapping[str, Any], definitions: Mapping[str, Any]
 def _content(node: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what a section that may be null consists of; any other node as it is."""
     options = [option for option in node.get("anyOf", ()) if option.get("type") != "null"]
-    return options[0] if len(options) == 1 and "$ref" in options[0] else node
+    is_section = len(options) == 1 and ("$ref" in options[0] or "discriminator" in options[0])
+    return options[0] if is_section else node
 
 
 def _description(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:

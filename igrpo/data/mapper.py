@@ -11,6 +11,7 @@ from typing import Final
 
 from igrpo.data.boxed import last_boxed
 from igrpo.data.fields import UnusableRowError, field_value, has_system_message, problem_of, text_of
+from igrpo.data.options import LETTERS, options_of, shuffled, with_options
 from igrpo.data.reader import Row
 from igrpo.settings.data import FieldNames
 from igrpo.types import Question
@@ -42,7 +43,7 @@ class RowMapper:
     def paths(self) -> set[str]:
         """Names and paths of all fields that are read."""
         identifier = set() if self.fields.id is None else {self.fields.id}
-        return {self.fields.problem, self.fields.answer, *self.where} | identifier
+        return {self.fields.problem, self.fields.answer, *(self.fields.options or ()), *self.where} | identifier
 
     def questions(self, rows: Iterable[Row], source: str) -> tuple[Question, ...]:
         """Convert the rows that have the values of ``where``, in order.
@@ -93,8 +94,17 @@ class RowMapper:
             UnusableRowError: a field is empty or not text, or its text does not have the configured form.
         """
         identifier, problem = self._identifier(place, row), self._problem(place, row)
+        if self.fields.options is not None:
+            return self._multiple_choice(identifier, problem, place, row)
         answer = self._answer(place, row)
         return Question(_hash(problem) if identifier is None else identifier, problem, answer)
+
+    def _multiple_choice(self, identifier: str | None, problem: str, place: str, row: Mapping[str, object]) -> Question:
+        options, right = options_of(row, self.fields, place, f"{self.section}.fields")
+        identifier = _hash(with_options(problem, options)) if identifier is None else identifier
+        if self.fields.options_order == "shuffled":
+            options, right = shuffled(options, right, identifier)
+        return Question(identifier, with_options(problem, options), LETTERS[right], options)
 
     def _value(self, place: str, row: Mapping[str, object], setting: str, path: str) -> object:
         return field_value(row, path, f"{self.section}.fields.{setting}", place)

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from igrpo.data.chains import chain_splits
+from igrpo.data.identity import check_identity
 from igrpo.data.mapper import RowMapper
 from igrpo.data.reader import is_file, read_file, read_hub
 from igrpo.data.splits import Splits, choose, hold_out, warn_of_overlap
 from igrpo.data.times_tables import times_tables_splits
+from igrpo.settings.benchmark import BenchmarkConfig
 from igrpo.settings.data import (
-    BenchmarkConfig,
     ChainsDataConfig,
     DataConfig,
     HubDataConfig,
@@ -44,10 +45,13 @@ def read_benchmark(name: str, benchmark: BenchmarkConfig) -> tuple[Question, ...
     """Read all questions of ``evaluation.benchmarks.NAME``. A row without a question is an error.
 
     Raises:
-        ValueError: the benchmark cannot be loaded or read; the message names the setting.
+        ValueError: the benchmark cannot be loaded or read, or it is not the one that its settings describe; the message
+            names the setting.
     """
     section = f"evaluation.benchmarks.{name}"
-    return _read_dataset(benchmark, benchmark.dataset, benchmark.split, RowMapper(section, benchmark.fields))
+    questions = _read_dataset(benchmark, benchmark.dataset, benchmark.split, RowMapper(section, benchmark.fields))
+    check_identity(section, benchmark, questions)
+    return questions
 
 
 #: Reads the questions that a setting (such as ``data.test``) names: the setting and its value.

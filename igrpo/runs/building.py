@@ -43,7 +43,7 @@ for _text in (r".*module\(s\) in eval mode", r".*LeafSpec.* is deprecated"):
 
 
 def build_parts(config: RunConfig, directory: RunDirectory, closing: ExitStack, today: date) -> assembly.Parts:
-    """Build the policy, engine, reward and prompts. ``closing`` closes the engine and the reward."""
+    """Build the policy, engine, rewards and prompts. ``closing`` closes the engine and the rewards."""
     with main_first():
         policy = assembly.build_policy(config, get_console())
     prompts = assembly.build_prompts(config.prompt, policy.tokenizer, today)
@@ -52,9 +52,14 @@ def build_parts(config: RunConfig, directory: RunDirectory, closing: ExitStack, 
         policy.model.to(assembly.build_device(config.trainer))
     reward = assembly.build_reward(config.reward, directory.failures, directory.judge_ledger, today=today)
     closing.callback(reward.close)
+    of_benchmarks = assembly.build_benchmark_rewards(
+        config, reward, directory.failures, directory.judge_ledger, today=today
+    )
+    for own in of_benchmarks.values():
+        closing.callback(own.close)
     engine = assembly.build_engine(config, policy, prompts, directory.path)
     closing.callback(engine.close)
-    return assembly.Parts(policy, engine, reward, prompts)
+    return assembly.Parts(policy, engine, reward, prompts, of_benchmarks)
 
 
 def build_recorder(config: RunConfig, directory: RunDirectory, tracker: Tracker, module: IGRPOModule) -> RunRecorder:

@@ -88,7 +88,11 @@ def make_fingerprints(config: RunConfig, prompts: PromptBuilder, splits: Splits,
         date=today.isoformat(),
         questions=question_prints(splits),
         prompts={name: {"tokens": digest(json.dumps(layout.pieces))} for name, layout in prompts.layouts.items()},
-        reward=reward_prints(config.reward),
+        reward={
+            path: one
+            for setting, reward in config.rewards.items()
+            for path, one in reward_prints(reward, setting).items()
+        },
         model=model_prints(config),
     )
 
@@ -120,12 +124,15 @@ def question_prints(splits: Splits) -> Prints:
     }
 
 
-def reward_prints(reward: RewardConfig) -> Prints:
-    """Fingerprint the reward, or each part of a sum: the settings that change a score, and the source."""
+def reward_prints(reward: RewardConfig, setting: str = "reward") -> Prints:
+    """Fingerprint a reward, or each part of a sum: the settings that change a score, and the source.
+
+    ``setting`` is the path of the reward's settings.
+    """
     prints: dict[str, Mapping[str, str]] = {}
     if isinstance(reward, WeightedConfig):
-        prints["reward.parts"] = {name: str(part.weight) for name, part in reward.parts.items()}
-    for path, part in reward_parts(reward).items():
+        prints[f"{setting}.parts"] = {name: str(part.weight) for name, part in reward.parts.items()}
+    for path, part in reward_parts(reward, setting).items():
         settings = _scoring(part.model_dump(mode="json"))
         prints[path] = {"settings": digest(json.dumps(settings, sort_keys=True)), **_source_of(part)}
     return prints
@@ -165,7 +172,7 @@ def _source_of(reward: SingleRewardConfig) -> dict[str, str]:
         return {name: file_print(path) for name, path in user_files(reward.target.partition(":")[0])}
     own = Path(inspect.getfile(igrpo.rewards)).parent
     if not isinstance(reward, MathVerifyConfig | GenerativeJudgeConfig):
-        return {f"igrpo/rewards/{reward.name}.py": file_print(own / f"{reward.name}.py")}
+        return {f"igrpo/rewards/{path.name}": file_print(path) for path in sorted(own.glob(f"{reward.name}*.py"))}
     verifier = {"igrpo/rewards/math": _hash_texts(map(file_print, sorted((own / "math").rglob("*.py"))))}
     found = verifier | {name: version(name) for name in _VERIFIER_PACKAGES}
     if isinstance(reward, GenerativeJudgeConfig):

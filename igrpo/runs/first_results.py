@@ -27,7 +27,6 @@ from igrpo.models.weights import named_weights
 from igrpo.runs.file_prints import file_print
 from igrpo.runs.fingerprints import Fingerprints
 from igrpo.runs.versions import versions
-from igrpo.settings.reward import reward_parts
 from igrpo.settings.rollout import LocalRolloutConfig
 from igrpo.shipped import PACKAGE
 
@@ -114,7 +113,7 @@ def _obstacle(config: RunConfig) -> str | None:
         return "only rollout=local with rollout.pipeline=false samples the same tokens each time"
     if build_device(config.trainer).type != "cpu" or config.processes > 1:
         return "only one process on the CPU samples the same tokens each time"
-    changing = [path for path, part in reward_parts(config.reward).items() if not part.repeatable]
+    changing = [path for path, part in config.single_rewards.items() if not part.repeatable]
     return f"{changing[0]} may score an answer differently each time" if changing else None
 
 

@@ -1,4 +1,4 @@
-"""Settings of data sets and benchmarks."""
+"""Settings of data sets."""
 
 from __future__ import annotations
 
@@ -66,9 +66,18 @@ class FieldNames(Section):
     answer: str
     """Field with the gold answer."""
 
-    answer_form: Literal["plain", "boxed", "hashes"]
+    answer_form: Literal["plain", "boxed", "hashes", "letter", "index", "option"]
     r"""Form of that field: the answer itself (`plain`), or a longer text with the answer in its last `\boxed{}`
-    (`boxed`) or after `####` (`hashes`)."""
+    (`boxed`) or after `####` (`hashes`). With `options`: the letter (`letter`), number from 0 (`index`) or text
+    (`option`) of the right one."""
+
+    options: tuple[str, ...] | None = Field(default=None, strict=False, min_length=1)
+    """Multiple choice: the field with the list of options, or the fields with one option each. The problem is shown
+    with lettered options, and its answer is the letter of the right one. Null: no options."""
+
+    options_order: Literal["data", "shuffled"] = "data"
+    """Order of the options: that of the data, or one shuffled by a seed that is derived from the question's id. The
+    latter is for data whose first option is the right one."""
 
 
 class DecontaminationConfig(Section):
@@ -169,25 +178,3 @@ class HubDataConfig(Section):
 #: Generated data: the sizes of the splits are known without reading anything, and no two splits share a question.
 GeneratedDataConfig = ChainsDataConfig | TimesTablesDataConfig
 DataConfig = Annotated[GeneratedDataConfig | JsonlDataConfig | HubDataConfig, Field(discriminator="name")]
-
-
-class BenchmarkConfig(Section):
-    """An additional test set."""
-
-    dataset: str
-    """Name on the Hugging Face hub, a local directory, or a local file."""
-
-    subset: str | None
-    """Subset (configuration) of the data set. Null: its default."""
-
-    revision: str | None
-    """Commit, tag or branch on the hub. Null: the newest, which may change between runs."""
-
-    split: str
-    """Split with the questions of the benchmark."""
-
-    fields: FieldNames
-    """Names of a row's fields. Every row must have a question."""
-
-    samples: PositiveInt
-    """Number of sampled answers per question, over which accuracy is averaged."""

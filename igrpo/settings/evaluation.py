@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from igrpo.settings.base import OpenShare, Section, TopP
-from igrpo.settings.data import BenchmarkConfig
+from igrpo.settings.benchmark import BenchmarkConfig
 
 
 class EvaluationConfig(Section):
@@ -57,7 +57,7 @@ class EvaluationConfig(Section):
 
     benchmarks: dict[str, BenchmarkConfig]
     """Additional test sets by name, each with its own number of samples. They are evaluated single-shot, before and
-    after training."""
+    after training. `+benchmark@evaluation.benchmarks.NAME=CHOICE` adds a file of conf/benchmark."""
 
     @property
     def shows_drafts(self) -> bool:

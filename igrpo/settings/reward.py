@@ -14,6 +14,19 @@ from igrpo.settings.verifier import MathVerifyConfig
 NOT_SCORING = (*JUDGE_SERVICE, "workers", "cache_size", "device", "max_batch_rows", "gpu_memory_utilization")
 
 
+class MultipleChoiceConfig(Section):
+    """Settings of the reward for questions with lettered options."""
+
+    name: Literal["multiple_choice"]
+    """Kind of reward: 1 if the answer names the right option, by its letter or its text, and no other; otherwise 0."""
+
+    scores_all: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
+    answer_format: tuple[Literal["boxed", "answer_tag", "last_line"], ...] = Field(strict=False, min_length=1)
+    """Where the answer is: in a box (`boxed`), in `<answer>` tags (`answer_tag`), or in a statement such as `Answer: C`
+    or on the last line (`last_line`). With several forms, the last answer counts."""
+
+
 class FormatConfig(Section):
     """Settings of the format reward, of which there are none."""
 
@@ -46,7 +59,13 @@ class PythonRewardConfig(Section):
 
 
 SingleRewardConfig = Annotated[
-    MathVerifyConfig | FormatConfig | PythonRewardConfig | JudgeConfig | JudgeLocalConfig | JudgeVllmConfig,
+    MathVerifyConfig
+    | MultipleChoiceConfig
+    | FormatConfig
+    | PythonRewardConfig
+    | JudgeConfig
+    | JudgeLocalConfig
+    | JudgeVllmConfig,
     Field(discriminator="name"),
 ]
 
@@ -81,8 +100,11 @@ RewardConfig = Annotated[
 ]
 
 
-def reward_parts(reward: RewardConfig) -> dict[str, SingleRewardConfig]:
-    """Return the reward, or the parts of a weighted sum, by setting path: ``reward``, ``reward.parts.NAME.reward``."""
+def reward_parts(reward: RewardConfig, setting: str = "reward") -> dict[str, SingleRewardConfig]:
+    """Return the reward, or the parts of a weighted sum, by setting path: ``reward``, ``reward.parts.NAME.reward``.
+
+    ``setting`` is the path of the reward itself.
+    """
     if isinstance(reward, WeightedConfig):
-        return {f"reward.parts.{name}.reward": part.reward for name, part in reward.parts.items()}
-    return {"reward": reward}
+        return {f"{setting}.parts.{name}.reward": part.reward for name, part in reward.parts.items()}
+    return {setting: reward}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from igrpo.settings.reward import RewardConfig, WeightedConfig
 from igrpo.training.checkpoints import CheckpointCallback
 from igrpo.training.dynamic_sampling import DynamicSampling
 from igrpo.training.strategies import ReplicaStrategy, ShardStrategy, build_strategy
+from igrpo.types import Question
 from tests.algorithms.fakes import critique_grpo, grpo, igrpo, self_verification
 from tests.assembly.parts import (
     TINY_SHAPE,
@@ -126,6 +128,11 @@ def _dynamic_sampling(name: str, folder: Path) -> None:
 def _reward(name: str, folder: Path) -> None:
     if name.startswith("judge"):
         _judge(name, folder)
+        return
+    if name == "multiple_choice":
+        chooser = assembly.build_reward(composed(None, f"reward={name}").reward, folder)
+        texts = [completion(text) for text in (r"\boxed{B}", "Answer: (b)", "<answer>A</answer>")]
+        assert values(asyncio.run(chooser.score(question(answer="B"), texts))) == [1, 1, 0]  # type: ignore[arg-type]
         return
     target = ["reward.target=igrpo.rewards.format:FormatReward"] if name == "python" else []  # more: test_reward.py
     # alone, the format gives no verdicts, which a run needs: it comes as a part of a sum
@@ -328,10 +335,27 @@ def _evaluation(name: str, folder: Path) -> None:
         parts.reward.close()
     assert len(result.per_question) == 2
     assert len(result.per_question[0].single_shot) == config.evaluation.samples == 4
-    assert len(config.evaluation.benchmarks) == (6 if name == "paper" else 0)
+    numbers = {"default": 0, "paper": 6, "paper_math": 7, "paper_transfer": 6}
+    assert len(config.evaluation.benchmarks) == numbers[name]
     assert result.greedy is None  # evaluation.greedy=false
     assert result.draft_conditioned is not None
     assert result.draft_conditioned_oracle is None  # evaluation.oracle_drafts=0
+
+
+def _benchmark(name: str, folder: Path) -> None:
+    """Made of the reward and the sampling that its file names; what it reads is in tests/data/test_benchmarks.py."""
+    config = composed({"sampling.max_completion_tokens": 4}, f"+benchmark@evaluation.benchmarks.own={name}")
+    parts = _parts(config)
+    own = assembly.build_benchmark_rewards(config, parts.reward)
+    parts = replace(parts, benchmark_rewards=own)
+    asked = Question("a", "2", "B", ("1", "2")) if own else question(name="a")
+    try:
+        result = asyncio.run(assembly.build_benchmark_evaluator(config, "own", [asked], parts).run())
+    finally:
+        parts.close()
+    assert len(result.per_question[0].single_shot) == config.evaluation.benchmarks["own"].samples
+    assert bool(own) == (name in {"gpqa_diamond", "mmlu_pro"})
+    assert result.draft_conditioned is None
 
 
 def test_the_development_split_alone_stops_by_need() -> None:
@@ -395,7 +419,7 @@ MAKERS: dict[str, Callable[[str, Path], None]] = {
     "correction": _correction, "lora": _lora,
     "judge_prompt": _judge_prompt, "algorithm": _algorithm, "condition": _condition, "objective": _objective, "reward": _reward, "rollout": _rollout, "model": _model,
     "data": _data, "prompt": _prompt, "trainer": _trainer, "evaluation": _evaluation, "checkpoint": _checkpoint,
-    "tracking": _tracking,
+    "tracking": _tracking, "benchmark": _benchmark,
 }  # fmt: skip
 CHOICES = [(group, choice.name) for group in groups() if group not in WHOLE_RUNS for choice in choices(group)]
 

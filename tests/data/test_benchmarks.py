@@ -9,7 +9,9 @@ from typing import Any
 import datasets
 import pytest
 
+from igrpo.config.composing.folders import choices
 from igrpo.data.sources import read_benchmark, read_source
+from igrpo.settings.benchmark import BenchmarkConfig
 from igrpo.settings.data import HubDataConfig
 from tests.composed import config as composed
 from tests.data.messages import says
@@ -79,23 +81,75 @@ def test_the_limit_of_acereason_is_the_number_of_the_paper() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["aime24", "aime25", "math500", "amc23", "gsm8k", "minerva"])
-def test_every_benchmark_of_the_paper_is_read_from_a_local_file(name: str, tmp_path: Path) -> None:
-    evaluation = composed(None, *BYTES, "evaluation=paper").evaluation
-    assert (evaluation.temperature, evaluation.top_p, evaluation.max_completion_tokens) == (0.6, 0.95, 65_000)
-    benchmark = evaluation.benchmarks[name]
-    assert benchmark.samples == (64 if name.startswith("aime") else 8)
-    assert benchmark.dataset.count("/") == 1
-    column = "question" if name in {"amc23", "gsm8k", "minerva"} else "problem"
-    gold = "The sum is 3.\n#### 1,003" if name == "gsm8k" else "1003"
+#: Sizes of the data sets, as their authors give them.
+SIZES = {"aime24": 30, "aime25": 30, "math500": 500, "amc23": 40, "gsm8k": 1319, "minerva": 272, "olympiadbench": 675,
+         "gpqa_diamond": 198, "mmlu_pro": 12_032}  # fmt: skip
+CHOSEN = {"gpqa_diamond", "mmlu_pro"}
+
+
+def benchmark(name: str, *overrides: str) -> BenchmarkConfig:
+    added = f"+benchmark@evaluation.benchmarks.one={name}"
+    return composed(None, *BYTES, added, *overrides).evaluation.benchmarks["one"]
+
+
+def test_the_benchmarks_of_each_evaluation() -> None:
+    expected = {
+        "paper": ["aime24", "aime25", "math500", "amc23", "gsm8k", "minerva"],
+        "paper_math": ["aime24", "aime25", "math500", "amc23", "gsm8k", "minerva", "olympiadbench"],
+        "paper_transfer": ["aime24", "aime25", "math500", "gsm8k", "gpqa_diamond", "mmlu_pro"],
+    }
+    for choice, names in expected.items():
+        evaluation = composed(None, *BYTES, f"evaluation={choice}").evaluation
+        assert (evaluation.temperature, evaluation.top_p, evaluation.max_completion_tokens) == (0.6, 0.95, 65_000)
+        assert list(evaluation.benchmarks) == names
+        assert evaluation.benchmarks == {name: benchmark(name) for name in names}
+
+
+def test_what_identifies_each_benchmark() -> None:
+    assert set(SIZES) == {choice.name for choice in choices("benchmark")}
+    found = {name: benchmark(name) for name in SIZES}
+    assert {name: one.rows for name, one in found.items()} == SIZES
+    assert {name for name, one in found.items() if one.digest is None} == CHOSEN  # of which no copy was at hand
+    assert len({one.digest for one in found.values()} - {None}) == 7  # none was copied with the file it is based on
+    assert len({one.dataset for one in found.values()}) == 9
+    samples = {name: 64 if name.startswith("aime") else 4 if name in CHOSEN else 8 for name in SIZES}
+    assert {name: one.samples for name, one in found.items()} == samples
+    assert {name: one.reward and one.reward.name for name, one in found.items()} == {
+        name: "multiple_choice" if name in CHOSEN else None for name in SIZES
+    }
+
+
+#: A row in the columns of the hub, and the answer that is read from it.
+HUB_ROWS: dict[str, tuple[dict[str, Any], str]] = {
+    **{
+        name: ({"problem": "How many?", "answer": "1003", "url": "x"}, "1003")
+        for name in ("aime24", "aime25", "math500")
+    },
+    **{name: ({"question": "How many?", "answer": "1003"}, "1003") for name in ("amc23", "minerva")},
+    "gsm8k": ({"question": "How many?", "answer": "The sum is 3.\n#### 1,003"}, "1003"),
+    "olympiadbench": ({"question": "How many?", "final_answer": ["$1003$"]}, "$1003$"),
+    "mmlu_pro": ({"question_id": 70, "question": "How many?", "options": ["1", "1003"], "answer": "B"}, "B"),
+    "gpqa_diamond": (
+        {"Record ID": "rec0", "Question": "How many?", "Correct Answer": "1003"}
+        | {f"Incorrect Answer {i}": f"{i}" for i in (1, 2, 3)},
+        "C",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HUB_ROWS)
+def test_every_benchmark_is_read_from_a_local_file(name: str, tmp_path: Path) -> None:
+    row, answer = HUB_ROWS[name]
     path = tmp_path / f"{name}.jsonl"
-    path.write_text(json.dumps({column: "How many?", "answer": gold, "url": "x"}) + "\n")
-    questions = read_benchmark(name, benchmark.model_copy(update={"dataset": str(path)}))
-    assert [(one.problem, one.answer) for one in questions] == [("How many?", "1003")]
+    path.write_text(json.dumps(row) + "\n")
+    local = [f"evaluation.benchmarks.one.{key}" for key in (f"dataset={path}", "rows=1", "digest=null")]
+    (question,) = read_benchmark(name, benchmark(name, *local))
+    assert (question.problem.split("\n")[0], question.answer) == ("How many?", answer)
+    assert question.options == {"mmlu_pro": ("1", "1003"), "gpqa_diamond": ("1", "2", "1003", "3")}.get(name, ())
 
 
 def test_errors_of_a_benchmark_name_its_settings(tmp_path: Path) -> None:
-    benchmark = composed(None, *BYTES, "evaluation=paper").evaluation.benchmarks["gsm8k"]
+    gsm8k = composed(None, *BYTES, "evaluation=paper").evaluation.benchmarks["gsm8k"]
     path = tmp_path / "a.jsonl"
     path.write_text('{"question": "How many?", "answer": "#### 1"}\n{"question": "How few?", "answer": "none"}\n')
     setting = "evaluation.benchmarks.gsm8k"
@@ -103,13 +157,13 @@ def test_errors_of_a_benchmark_name_its_settings(tmp_path: Path) -> None:
         ValueError,
         match=says(f"{path}:2: the field 'answer' has no ####", f"{setting}.fields.answer_form=hashes"),
     ):
-        read_benchmark("gsm8k", benchmark.model_copy(update={"dataset": str(path)}))
-    fields = benchmark.fields.model_copy(update={"problem": "problem"})
+        read_benchmark("gsm8k", gsm8k.model_copy(update={"dataset": str(path)}))
+    fields = gsm8k.fields.model_copy(update={"problem": "problem"})
     with pytest.raises(
         ValueError, match=rf"there is no field 'problem' \({setting}\.fields\.problem\); The fields are"
     ):
-        read_benchmark("gsm8k", benchmark.model_copy(update={"dataset": str(path), "fields": fields}))
+        read_benchmark("gsm8k", gsm8k.model_copy(update={"dataset": str(path), "fields": fields}))
     with pytest.raises(
         ValueError, match=rf"^{setting}\.dataset=nobody/nothing \({setting}\.subset=main, split 'test', "
     ):
-        read_benchmark("gsm8k", benchmark.model_copy(update={"dataset": "nobody/nothing"}))
+        read_benchmark("gsm8k", gsm8k.model_copy(update={"dataset": "nobody/nothing"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import yaml
@@ -14,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from igrpo.config import ConfigError
 from igrpo.config.composing.checking import checked
-from igrpo.config.composing.folders import choices
+from igrpo.config.composing.folders import PLACES, choices
 from igrpo.config.composing.overrides import (
     SWEEP_FUNCTIONS,
     dotted_keys,
@@ -33,6 +34,8 @@ COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, Va
 
 #: Beginnings of message lines that are useless or misleading for users.
 _NOISE = ("See https://", "To append to your", "full_key:", "reference_type", "object_type")
+
+_NOT_SELECTED = re.compile(r"Could not override '([^']+)'\.\s+No match in the defaults list")
 
 #: Extras of igrpo that provide the launchers and sweepers that Hydra itself does not have.
 _EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray", "search": "search"}
@@ -98,6 +101,8 @@ def translate(error: Exception) -> str:
         return f"the environment variable {error.args[0]} is not set (hydra.job.env_copy asks for it)"
     cause = error.__cause__
     text = str(error) or (str(cause) if isinstance(cause, OmegaConfBaseException) else type(error).__name__)
+    if (unknown := _NOT_SELECTED.match(text)) is not None:
+        return f"{unknown[1]}: nothing is selected there yet; a new choice is added with a plus: '+{unknown[1]}=...'"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " ".join([line for line in lines if not line.startswith(_NOISE)] or lines)
 
@@ -182,6 +187,9 @@ def _choice_problems(item: Override, loader: ConfigLoader) -> Iterator[str]:
         yield f"{group}: no such group{hint(group, _groups(loader))}"
         return
     if item.is_delete() or item.package is not None:
+        return
+    if group in PLACES:
+        yield f"{group}: a choice of this group needs a place: {PLACES[group]}={item.get_value_string()}"
         return
     all_options = list(
         dict.fromkeys([*options, *(choice.name for choice in choices(group))])

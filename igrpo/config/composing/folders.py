@@ -13,7 +13,7 @@ import yaml
 
 from igrpo.shipped import PACKAGE, shipped
 
-__all__ = ["MOUNTED", "PACKAGE", "Choice", "choices", "defaults", "folders_of_group", "groups", "shipped"]
+__all__ = ["MOUNTED", "PACKAGE", "PLACES", "Choice", "choices", "defaults", "folders_of_group", "groups", "shipped"]
 
 #: Command at the end of a preset's first comment line (or on the next lines); lists of descriptions leave it out.
 _COMMAND_AT_END = re.compile(r":(\s+`?igrpo .*)?$")
@@ -21,6 +21,12 @@ _END = re.compile(rf"[.?!]$|{_COMMAND_AT_END.pattern}")
 
 #: Top-level folders that serve as config groups, by group name.
 MOUNTED = {"experiment": "experiments", "sweep": "sweeps"}
+
+#: How a choice is selected in groups whose place is not a section of the same name.
+PLACES = {
+    "benchmark": "+benchmark@evaluation.benchmarks.NAME",
+    "judge_prompt": "judge_prompt@reward.prompt",
+}
 
 
 def folders_of_group(group: str) -> list[Path]:

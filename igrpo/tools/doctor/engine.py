@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from igrpo.config.checks import longest_row
-from igrpo.config.facts import evaluated_tokens
+from igrpo.config.facts import most_evaluated_tokens
 from igrpo.config.schema import RunConfig
 from igrpo.settings.rollout import VllmConfig
 from igrpo.tools.doctor.device import GIB, on_cpu
@@ -88,7 +88,7 @@ def longest_sequence(config: RunConfig) -> int:
         "refinement" if config.evaluation.shows_drafts or config.plan.drafts > 0 else "question",
     )
     asked = prompt.problems_shown(key) * prompt.max_question_tokens + prompt.texts_shown(key) * prompt.max_draft_tokens
-    return max(longest_row(config), asked + evaluated_tokens(config))
+    return max(longest_row(config), asked + most_evaluated_tokens(config))
 
 
 def _width(rollout: VllmConfig, config: RunConfig) -> int:

@@ -12,7 +12,6 @@ import math
 from igrpo.config.checks import longest_row
 from igrpo.config.schema import RunConfig
 from igrpo.settings.judge import JudgeLocalConfig, JudgeVllmConfig
-from igrpo.settings.reward import reward_parts
 from igrpo.settings.rollout import LocalRolloutConfig, VllmColocateConfig
 from igrpo.settings.trainer import rows_of_logits
 from igrpo.tools.doctor.activations import (
@@ -210,7 +209,7 @@ def _judges(config: RunConfig, limit: float) -> list[Component]:
     judge's prompts is not known.
     """
     found: list[Component] = []
-    for path, part in reward_parts(config.reward).items():
+    for path, part in config.single_rewards.items():
         if isinstance(part, JudgeVllmConfig) and not on_cpu(config):
             share = part.gpu_memory_utilization
             found.append(Component("judge", share * limit, f"{path}.gpu_memory_utilization={share:g}"))

@@ -16,7 +16,14 @@ from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import RewardError, checked_score
 from igrpo.rewards.format import FormatReward
 from igrpo.settings.judge import GenerativeJudgeConfig, JudgeConfig
-from igrpo.settings.reward import FormatConfig, PythonRewardConfig, RewardConfig, WeightedConfig, reward_parts
+from igrpo.settings.reward import (
+    FormatConfig,
+    MultipleChoiceConfig,
+    PythonRewardConfig,
+    RewardConfig,
+    WeightedConfig,
+    reward_parts,
+)
 from igrpo.settings.verifier import MathVerifyConfig
 from igrpo.tools.doctor.static_checks import Check
 from igrpo.types import Completion, Prompt, Question
@@ -150,7 +157,7 @@ def _written(thinking: str, prompt: Prompt, policy: Policy) -> str:
 def _formats(reward: RewardConfig) -> list[str]:
     if isinstance(reward, WeightedConfig):
         return [name for part in reward.parts.values() for name in _formats(part.reward)]
-    return list(reward.answer_format) if isinstance(reward, MathVerifyConfig) else []
+    return list(reward.answer_format) if isinstance(reward, MathVerifyConfig | MultipleChoiceConfig) else []
 
 
 def _wants_tags(reward: RewardConfig) -> bool:
