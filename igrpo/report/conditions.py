@@ -49,6 +49,11 @@ class RunGroup:
         """Settings of the first run."""
         return next(iter(self.runs.values())).config
 
+    @property
+    def label(self) -> str:
+        """Label of the condition, which conditions with other settings may share; its name is unique."""
+        return _label(self.config)
+
 
 @dataclass(frozen=True, slots=True)
 class Grouping:

@@ -11,6 +11,7 @@ from typing import Any
 from igrpo.report.budget_axes import BUDGET_AXES
 from igrpo.report.conditions import RunGroup
 from igrpo.report.figure_families import FAMILIES
+from igrpo.report.measures import SCORE, metrics_read
 from igrpo.report.model import Curve, SeedCurve, Spent
 from igrpo.report.runs import LoadedRun
 
@@ -27,7 +28,8 @@ _NOT_TRAINING = frozenset({"seconds/evaluation", "seconds/checkpoint"})
 
 def is_read(metric: str) -> bool:
     """True if curves or budgets are computed from this metric."""
-    return metric in {name for pair in CURVES for name in pair} or metric.startswith(("budget/", _PHASE))
+    read = {name for pair in CURVES for name in pair} | metrics_read()
+    return metric in read or metric.startswith(("budget/", _PHASE)) or metric.endswith(SCORE)
 
 
 def seconds_of_training(line: Mapping[str, Any]) -> float:

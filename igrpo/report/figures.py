@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from igrpo.report import figure_curves
+from igrpo.report.figure_across import draw_profiles
+from igrpo.report.figure_bands import draw_bands
 from igrpo.report.figure_families import Plot, plots
 from igrpo.report.figure_forest import draw_differences, draw_finals
+from igrpo.report.figure_gains import draw_gains
 from igrpo.report.figure_repeats import says_nothing_new
 from igrpo.report.figure_style import Drawing, Figure, Look, house_style, looks, render
 from igrpo.report.model import Report, by_metric
@@ -39,7 +42,18 @@ def _drawings(report: Report) -> list[Drawing]:
         *(draw_finals(metric, group, look) for metric, group in by_metric(report.finals).items()),
         *(draw_differences(metric, group) for metric, group in by_metric(report.comparisons).items()),
         *_curves(plots(report.curves), look),
+        *draw_bands(report.dynamics.bands, look),
+        *draw_gains(report.dynamics.gains, look),
+        *draw_profiles(report.across, _method_looks(report)),
     ]
+
+
+def _method_looks(report: Report) -> dict[str, Look]:
+    """Return a style per method across tasks; the first that others are compared with is the baseline."""
+    if report.across is None:
+        return {}
+    methods = [one.method for one in report.across.methods]
+    return looks(methods, next((one.pair[0] for one in report.across.improvements), methods[0]))
 
 
 def _curves(found: Sequence[Plot], look: Mapping[str, Look]) -> Iterator[Drawing]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict
+from igrpo.report.across_model import Across
+from igrpo.report.dynamics_model import Dynamics
+from igrpo.report.part import Part
 
 #: Version of report.json that this code writes.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 Metric = Literal["single_shot", "greedy", "draft_conditioned"]
 
@@ -27,11 +29,7 @@ def metric_name(metric: Metric) -> str:
     return f"test/{metric}/accuracy"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class RunEntry(_Part):
+class RunEntry(Part):
     """Run that was found. ``excluded`` is the reason why it is not used in the numbers; None if it is used.
 
     If the settings of the run cannot be read, ``seed`` is None and ``condition`` is "unknown". ``folder`` is the run's
@@ -47,7 +45,7 @@ class RunEntry(_Part):
     folder: str | None = None
 
 
-class SetupRow(_Part):
+class SetupRow(Part):
     """Row of the set-up in words. ``differs``: conditions differ in it, and ``value`` names them."""
 
     name: str
@@ -55,7 +53,7 @@ class SetupRow(_Part):
     differs: bool
 
 
-class Link(_Part):
+class Link(Part):
     """Link to a page, or (an address without a scheme) a command or a file."""
 
     name: str
@@ -65,7 +63,7 @@ class Link(_Part):
 Outcome = Literal["right", "wrong", "unknown"]
 
 
-class Example(_Part):
+class Example(Part):
     """Draft and a refinement of it, sampled in training after ``step`` - 1 updates. Long texts are shortened."""
 
     condition: str
@@ -80,7 +78,7 @@ class Example(_Part):
     refinement_outcome: Outcome
 
 
-class QuestionChange(_Part):
+class QuestionChange(Part):
     """Share of right answers to a test question in each of two conditions, mean over seeds and samples."""
 
     id: str
@@ -88,7 +86,7 @@ class QuestionChange(_Part):
     second: float
 
 
-class Changes(_Part):
+class Changes(Part):
     """Changes of the test questions from the first condition of ``pair`` to the second.
 
     A question counts as right if more than half of its answers are. ``gains`` and ``losses`` are the questions with the
@@ -107,7 +105,7 @@ class Changes(_Part):
     losses: tuple[QuestionChange, ...]
 
 
-class Spent(_Part):
+class Spent(Part):
     """Budgets spent by the runs of a condition, as means over seeds. ``flops`` is None if a run did not count them."""
 
     steps: float
@@ -120,7 +118,7 @@ class Spent(_Part):
     seconds_by_phase: dict[str, float]
 
 
-class Condition(_Part):
+class Condition(Part):
     """Runs that differ only in their seed. ``settings`` are the settings that differ between conditions."""
 
     name: str
@@ -129,7 +127,7 @@ class Condition(_Part):
     spent: Spent
 
 
-class Final(_Part):
+class Final(Part):
     """Metric of one condition on the test split after training (``before``: before training).
 
     ``interval``: 95 % interval over seeds and problems as crossed random effects, clipped to [0, 1]; with one seed it
@@ -146,7 +144,7 @@ class Final(_Part):
     samples_per_problem: int
 
 
-class SeedCurve(_Part):
+class SeedCurve(Part):
     """Curve of the run of one seed."""
 
     seed: int
@@ -154,7 +152,7 @@ class SeedCurve(_Part):
     y: tuple[float, ...]
 
 
-class Curve(_Part):
+class Curve(Part):
     """Metric of one condition against an axis: the line of each seed, their mean, and the lowest and highest seed.
 
     ``x`` is the mean over seeds of x at the same step. ``axis`` is a key of ``BUDGET_AXES``, or the name of a metric
@@ -171,7 +169,7 @@ class Curve(_Part):
     high: tuple[float, ...]
 
 
-class SeedsNeeded(_Part):
+class SeedsNeeded(Part):
     """Number of seeds that show a true difference of ``effect`` with 80 % power, at the spread measured so far.
 
     ``seeds`` is None if no number of seeds is enough: then it takes more test questions or samples.
@@ -181,7 +179,7 @@ class SeedsNeeded(_Part):
     seeds: int | None
 
 
-class Comparison(_Part):
+class Comparison(Part):
     """Comparison of two conditions. ``difference`` is second minus first of ``pair``, paired by seed and problem.
 
     With only one seed in common the difference cannot be told from chance. ``interval``, ``bootstrap_interval``,
@@ -243,10 +241,11 @@ def by_metric(parts: Iterable[_Measured]) -> dict[str, list[_Measured]]:
     return found
 
 
-class Report(_Part):
+class Report(Part):
     """Complete report. ``notes`` are warnings in words (too few seeds, unfinished runs, unmatched budgets).
 
-    ``effect`` is the difference for which ``Comparison.seeds_needed`` is computed.
+    ``effect`` is the difference for which ``Comparison.seeds_needed`` is computed. ``across`` is None unless
+    methods were measured on two tasks or more.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -266,3 +265,5 @@ class Report(_Part):
     links: tuple[Link, ...] = ()
     examples: tuple[Example, ...] = ()
     changes: tuple[Changes, ...] = ()
+    dynamics: Dynamics = Dynamics()
+    across: Across | None = None

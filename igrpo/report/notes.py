@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
 
@@ -20,21 +20,33 @@ _MEASURING = ("reward.", "evaluation.", "sampling.max_completion_tokens", "data.
 _NOT_MEASURING = ("data.train",)
 
 
-def notes(grouping: Grouping, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
-    """Return all warnings that apply, most serious first."""
+def notes(
+    grouping: Grouping, comparisons: Sequence[Comparison], families: Sequence[Sequence[RunGroup]] | None = None
+) -> tuple[str, ...]:
+    """Return all warnings that apply, most serious first.
+
+    ``families``: conditions that are compared with each other, such as those of one task; None: all of them.
+    """
     groups = grouping.groups
+    compared = [groups] if families is None else families
     return (
-        *_measured_differently(groups),
-        *_started_differently(groups),
+        *_each(_measured_differently, compared),
+        *_each(_started_differently, compared),
         *_worthless_drafts(groups),
         *_unmatched(comparisons),
         *_few_seeds(groups),
         *_one_start(groups),
-        *_different_seeds(groups),
-        *_different_problems(groups),
+        *_each(_different_seeds, compared),
+        *_each(_different_problems, compared),
         *_excluded(grouping),
         *(["Only one condition: there is nothing to compare it with."] if len(groups) == 1 else []),
     )
+
+
+def _each(
+    warnings: Callable[[Sequence[RunGroup]], Iterator[str]], families: Sequence[Sequence[RunGroup]]
+) -> Iterator[str]:
+    yield from dict.fromkeys(text for family in families for text in warnings(family))
 
 
 def _measured_differently(groups: Sequence[RunGroup]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from igrpo.report.budget_axes import BUDGET_AXES
 from igrpo.report.figure_style import Figure
 from igrpo.report.labels import moment, pair_words, quantity
 from igrpo.report.model import Comparison, Report
+from igrpo.report.page_dynamics import FIGURES, across_part, dynamics_parts
 from igrpo.report.table import Table
 from igrpo.report.table_changes import changes
 from igrpo.report.table_contents import budgets, conditions, runs
@@ -105,7 +106,9 @@ def html(report: Report, figures: Iterable[Figure], live: Live | None = None) ->
         comparisons=comparisons(report),
         comparison_figures=[f for f in drawn if f.name.startswith("difference-")],
         changes=changes(report),
-        sections=_sections([f for f in drawn if not f.name.startswith(("final-", "difference-"))]),
+        sections=_sections([f for f in drawn if not f.name.startswith(("final-", "difference-", *FIGURES))]),
+        dynamics=dynamics_parts(report, drawn),
+        across=across_part(report, drawn),
         budgets=budgets(report),
         conditions=conditions(report),
         runs=runs(report),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 from igrpo.algorithms.registry import BASELINE
 from igrpo.report.conditions import RunGroup, compared_settings
 from igrpo.report.labels import listed
+from igrpo.report.tasks import Task
 
 
 def choose_baseline(groups: Sequence[RunGroup], wanted: str | None) -> RunGroup:
@@ -47,6 +49,36 @@ def _plainness(group: RunGroup) -> tuple[bool, int]:
     """Sort key: GRPO's own objective before others, then the larger budget; on ties ``max`` takes the first."""
     config = group.config
     return config["objective"].get("name") == config["algorithm"]["name"], int(config["completions_per_question"])
+
+
+def pairs_within_tasks(tasks: Sequence[Task], base: RunGroup) -> list[tuple[RunGroup, RunGroup]]:
+    """Return (baseline, condition) pairs of the same task; each task has its own baseline, ``base`` in its own.
+
+    If every task has one condition only, what is compared are the tasks, and each is compared with ``base``.
+    """
+    if not _several_per_task(tasks):
+        return pairs_with_baselines([group for task in tasks for group in task.groups], base)
+    found = []
+    for task in tasks:
+        own = base if any(one is base for one in task.groups) else choose_baseline(task.groups, None)
+        found += pairs_with_baselines(task.groups, own)
+    return found
+
+
+def every_pair(tasks: Sequence[Task]) -> list[tuple[RunGroup, RunGroup]]:
+    """Return every pair of conditions of the same task; of all tasks if every task has one condition only."""
+    return [pair for family in families(tasks) for pair in combinations(family, 2)]
+
+
+def families(tasks: Sequence[Task]) -> list[tuple[RunGroup, ...]]:
+    """Return the conditions that can be compared with each other: those of a task, or all if a task has one each."""
+    if _several_per_task(tasks):
+        return [task.groups for task in tasks]
+    return [tuple(group for task in tasks for group in task.groups)]
+
+
+def _several_per_task(tasks: Sequence[Task]) -> bool:
+    return any(len(task.groups) > 1 for task in tasks)
 
 
 def pairs_with_baselines(groups: Sequence[RunGroup], base: RunGroup) -> list[tuple[RunGroup, RunGroup]]:

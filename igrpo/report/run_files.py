@@ -26,13 +26,15 @@ _COUNTERS = {f"budget/{name}" for name in ("samples", "generated_tokens", "prefi
 class Verdicts:
     """Results of one evaluation: share of right answers (0 to 1) by problem id; empty if that part was disabled.
 
-    ``samples``: number of sampled answers per problem (``greedy`` has one).
+    ``samples``: number of sampled answers per problem (``greedy`` has one). ``sampled``: verdict of each single-shot
+    sample by problem id.
     """
 
     single_shot: Mapping[str, float]
     greedy: Mapping[str, float]
     draft_conditioned: Mapping[str, float]
     samples: int
+    sampled: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
 
 
 class _Algorithm(BaseModel):
@@ -173,6 +175,7 @@ def read_verdicts(path: Path) -> Verdicts:
         greedy={problem.id: float(problem.greedy) for problem in problems if problem.greedy is not None},
         draft_conditioned={p.id: fmean(p.draft_conditioned) for p in problems if p.draft_conditioned},
         samples=len(problems[0].single_shot),
+        sampled={problem.id: problem.single_shot for problem in problems},
     )
 
 

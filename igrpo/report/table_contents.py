@@ -7,6 +7,7 @@ from igrpo.report.labels import integer, scientific
 from igrpo.report.model import Report
 from igrpo.report.table import NONE, Table, ungrouped
 from igrpo.report.table_changes import changes
+from igrpo.report.table_dynamics import dynamics_tables
 from igrpo.report.table_results import comparisons, results
 
 
@@ -89,6 +90,7 @@ def all_tables(report: Report) -> list[Table]:
         *results(report),
         *comparisons(report),
         *changes(report),
+        *dynamics_tables(report),
         *budgets(report),
         conditions(report),
         runs(report),

@@ -98,8 +98,13 @@ def rollout_files(folder: Path) -> list[Path]:
 def read_rollouts(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of one file, or of all files of a folder in the order of steps, without an incomplete end."""
     for file in rollout_files(path) if path.is_dir() else [path]:
-        for member in _members(file):
-            yield from map(json.loads, member.data.splitlines())
+        yield from map(json.loads, read_rollout_text(file))
+
+
+def read_rollout_text(path: Path) -> Iterator[bytes]:
+    """Yield the lines of one file as they are, for readers that need a part of them."""
+    for member in _members(path):
+        yield from member.data.splitlines()
 
 
 class _Member(NamedTuple):
