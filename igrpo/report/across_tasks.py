@@ -127,6 +127,8 @@ def _readings(found: Across) -> Iterator[str]:
             f"A run of {second} beats one of {first} on a task drawn at random with probability "
             f"{probability(one.probability)} (95 % interval {probability(low)} to {probability(high)})"
         )
+        if low == high:
+            text += ", since all resamples agree: more seeds would show a spread"
         yield f"{text}." if low > 0.5 or high < 0.5 else f"{text}, which shows no difference."
     ordered = sorted(found.methods, key=lambda one: -one.iqm)
     yield (

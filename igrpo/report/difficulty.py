@@ -23,6 +23,9 @@ from igrpo.runs.run_directory import RunDirectory
 #: Verdicts of the samples of each question.
 _Sampled = Mapping[str, tuple[bool, ...]]
 
+#: Probability that any interval of a pair misses.
+_ERROR = 0.05
+
 #: From so many samples on, the shares between 0 and 1 are put into three bins.
 _MANY = 4
 
@@ -80,7 +83,10 @@ def gains(task: str, group: RunGroup) -> Gains | None:
 
 
 def gain_differences(task: str, first: RunGroup, second: RunGroup) -> GainDifference | None:
-    """Compare the ends of two conditions at common seeds by the bins that the first one's start chose."""
+    """Compare the ends of two conditions at common seeds by the bins that the first one's start chose.
+
+    The intervals hold together: each has its Bonferroni share of the error.
+    """
     one, other = _starts(first), _starts(second)
     if one is None or other is None or one.split != other.split or (placed := _place(one)) is None:
         return None
@@ -90,7 +96,8 @@ def gain_differences(task: str, first: RunGroup, second: RunGroup) -> GainDiffer
         end = other.after.get(entry.seed, {}).get(entry.question)
         if end is not None:
             values[entry.bin].append(Value(entry.question, entry.seed, fmean(end) - entry.end))
-    found = {name: mean for name, own in values.items() if (mean := clustered_mean(own)) is not None}
+    level = 1 - _ERROR / max(1, sum(bool(own) for own in values.values()))
+    found = {name: mean for name, own in values.items() if (mean := clustered_mean(own, level)) is not None}
     return GainDifference(task=task, pair=(first.name, second.name), bins=found) if found else None
 
 

@@ -35,7 +35,8 @@ class CourseDifference(Part):
 
     Attributes:
         between: ends of the range: percent of training, or the accuracies that both conditions passed at every seed.
-        starts: the first value of each condition, mean over the common seeds.
+        starts: the first value of each condition, mean over the common seeds; on the axis of accuracy, that at each
+            seed's lowest accuracy.
         means: average of each over the range.
         interval: 95 % interval over the seeds (Student's t on their paired differences). None with one seed, or if all
             seeds have the same difference.
@@ -101,7 +102,10 @@ class Gains(Part):
 
 
 class GainDifference(Part):
-    """Difference of the shares at the end, second minus first of ``pair``, by bins that the first one's start chose."""
+    """Difference of the shares at the end, second minus first of ``pair``, by bins that the first one's start chose.
+
+    The intervals of all bins hold together with 95 % (Bonferroni).
+    """
 
     task: str
     pair: tuple[str, str]

@@ -110,8 +110,8 @@ def _gain_words(one: GainDifference) -> str:
         return f"In no bin does {second} end measurably better or worse than {first}."
     return capital(
         "; ".join(
-            f"where the share right at the start was {name}, {second} ends {points(sizes[name].mean)} points from "
-            f"{first} {_points_interval(sizes[name])}"
+            f"where the share right at the start was {name}, {second} ends {100 * abs(sizes[name].mean):.1f} points "
+            f"{'above' if sizes[name].mean > 0 else 'below'} {first} {_points_interval(sizes[name])}"
             for name in shown
         )
         + (". In the other bins no difference is shown." if len(shown) < len(one.bins) else ".")

@@ -77,7 +77,7 @@ def _parts(report: Report, figures: Sequence[Figure]) -> Iterator[Subsection]:
     )
     yield Subsection(
         "Questions whose first answers are all wrong",
-        "GRPO learns nothing from a question whose answers are all wrong; iGRPO shows the refinement a wrong draft. "
+        "GRPO has no gradient from a question whose answers are all wrong; iGRPO shows the refinement a wrong draft. "
         "First answers are GRPO's answers and iGRPO's drafts, counted from the rollouts of training; conditions are "
         "compared by the same number of them.",
         found.readings.all_wrong,

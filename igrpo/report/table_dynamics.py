@@ -53,7 +53,11 @@ def gains(found: Dynamics) -> list[Table]:
             (pair_words(one.pair), tuple((name, *_points_cells(mean)) for name, mean in one.bins.items()))
             for one in found.gain_differences
         )
-        note = "Difference of the shares right at the end, in percentage points, by the bins of the second condition."
+        note = (
+            "Difference of the shares right at the end, in percentage points, by the bins that the start of the second "
+            "condition chose. The intervals of a pair hold together (Bonferroni): with as many bins, one in twenty would "
+            "else exclude 0 by chance."
+        )
         columns = ("share right at the start", "difference", "95 % interval", "values")
         tables.append(Table("gain-differences", "Differences at the end by difficulty", columns, groups, note))
     return tables
@@ -77,9 +81,9 @@ def all_wrong(found: Dynamics) -> list[Table]:
     compared = " or ".join(str(answers) for answers in dict.fromkeys(one.answers for one in found.all_wrong))
     note = (
         f"Shares in %. All wrong: of the first {compared} answers or drafts of a visit, the fewest of any condition; "
-        "all of its own: of as many as the condition has. Refinements right: where all of its own drafts were wrong. Right "
-        "by chance: of one answer of a first visit where all the others were wrong, which is what the same question "
-        "would have given at once, or a little more. Intervals are clustered by question and seed."
+        "all of its own: of as many as the condition has. Refinements right: where all of its own drafts were wrong. "
+        "Right by chance: of one answer of a first visit where all the others were wrong, which is what the same "
+        "question would have given at once, or a little more. Intervals are clustered by question and seed."
     )
     return [
         Table(
