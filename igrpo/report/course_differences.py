@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from igrpo.report.bands import SeedLine, accuracy_lines, lines_of, seed_interval, shared_range
 from igrpo.report.conditions import RunGroup
 from igrpo.report.dynamics_model import CourseDifference
-from igrpo.report.measures import MEASURES, figure_of
+from igrpo.report.measures import AT_EQUAL_ACCURACY, MEASURES
 
 
 class _Place(NamedTuple):
@@ -22,15 +22,12 @@ class _Place(NamedTuple):
 
 
 def course_differences(task: str, first: RunGroup, second: RunGroup) -> Iterator[CourseDifference]:
-    """Yield the differences in every measure that both conditions have at a common seed.
-
-    Entropy is also compared at equal accuracy, since it falls as accuracy rises.
-    """
-    for name, measure in MEASURES.items():
+    """Yield the differences in every measure that both conditions have at a common seed."""
+    for name in MEASURES:
         place = _Place(task, (first.name, second.name), name, "percent")
         if (found := _difference(place, lines_of(first, name), lines_of(second, name))) is not None:
             yield found
-        if measure.held_out and figure_of(name) == "entropy":
+        if name == AT_EQUAL_ACCURACY:
             lines = accuracy_lines(first, name), accuracy_lines(second, name)
             if (found := _difference(place._replace(axis="accuracy"), *lines)) is not None:
                 yield found

@@ -12,7 +12,7 @@ from igrpo.report.difficulty import gain_differences, gains
 from igrpo.report.dynamics_model import AllWrong, Band, Dynamics
 from igrpo.report.dynamics_words import readings
 from igrpo.report.labels import listed
-from igrpo.report.measures import MEASURES, figure_of
+from igrpo.report.measures import AT_EQUAL_ACCURACY, MEASURES
 from igrpo.report.tasks import Task, within_tasks
 
 
@@ -50,8 +50,6 @@ def dynamics_of(tasks: Sequence[Task], pairs: Sequence[tuple[RunGroup, RunGroup]
 
 
 def _bands(task: str, group: RunGroup) -> Iterator[Band]:
-    for name, measure in MEASURES.items():
-        if (band := percent_band(task, group, name)) is not None:
-            yield band
-        if measure.held_out and figure_of(name) == "entropy" and (band := accuracy_band(task, group, name)) is not None:
-            yield band
+    found = [percent_band(task, group, name) for name in MEASURES]
+    found.append(accuracy_band(task, group, AT_EQUAL_ACCURACY))
+    yield from (band for band in found if band is not None)

@@ -15,7 +15,7 @@ from igrpo.report.dynamics_model import (
     Readings,
 )
 from igrpo.report.labels import capital, integer, percent, points, signed
-from igrpo.report.measures import MEASURES, UNITS, figure_of, measures_of
+from igrpo.report.measures import AT_EQUAL_ACCURACY, MEASURES, UNITS, figure_of, measures_of
 
 #: Starts count as common if they differ by at most this share of the larger one.
 _ALIKE = 0.02
@@ -79,6 +79,8 @@ def _difference_words(figure: str, one: CourseDifference, equal: Sequence[Course
     for two in equal:
         low, high = two.between
         text += f"; at equal accuracy, from {percent(low)} to {percent(high)} %, {_certainty(figure, two)}"
+    if not equal and one.measure == AT_EQUAL_ACCURACY:
+        text += "; the two have no range of accuracy in common"
     return f"{capital(text)}."
 
 

@@ -46,6 +46,9 @@ MEASURES: dict[str, Measure] = {
     "length/refinements": Measure("refinements, in training", ("refinement/length_mean",)),
 }
 
+#: Measure that is also compared at equal accuracy, since it falls as accuracy rises.
+AT_EQUAL_ACCURACY = "entropy/bare"
+
 #: Measures that are counted from the rollouts, not read from metrics.jsonl.
 COUNTED: dict[str, str] = {
     "all-wrong/share": "questions whose first answers are all wrong",

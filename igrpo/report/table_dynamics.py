@@ -55,8 +55,8 @@ def gains(found: Dynamics) -> list[Table]:
         )
         note = (
             "Difference of the shares right at the end, in percentage points, by the bins that the start of the second "
-            "condition chose. The intervals of a pair hold together (Bonferroni): with as many bins, one in twenty would "
-            "else exclude 0 by chance."
+            "condition chose. The intervals of a pair hold together (Bonferroni), since among several bins one may "
+            "exclude 0 by chance."
         )
         columns = ("share right at the start", "difference", "95 % interval", "values")
         tables.append(Table("gain-differences", "Differences at the end by difficulty", columns, groups, note))

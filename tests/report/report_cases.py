@@ -6,6 +6,7 @@ import math
 from functools import cache
 from typing import Any
 
+from igrpo.report.dynamics_model import Dynamics
 from igrpo.report.figures import Drawing, Figure, draw_figures, drawings
 from igrpo.report.model import (
     Changes,
@@ -21,6 +22,7 @@ from igrpo.report.model import (
     SetupRow,
     Spent,
 )
+from tests.report import dynamics_cases
 
 AXES = {
     "steps": 1.0,
@@ -188,9 +190,17 @@ SETUP = (
 
 
 def report(
-    names: tuple[str, ...], seeds: tuple[int, ...], *, entropy: bool = True, notes: tuple[str, ...] = ("Only a test.",)
+    names: tuple[str, ...],
+    seeds: tuple[int, ...],
+    *,
+    entropy: bool = True,
+    dynamics: bool = False,
+    notes: tuple[str, ...] = ("Only a test.",),
 ) -> Report:
-    """Make a report with one condition per name; the first is the baseline and has no drafts."""
+    """Make a report with one condition per name; the first is the baseline and has no drafts.
+
+    ``dynamics``: with the learning dynamics, and the aggregates across tasks.
+    """
     metrics = ("test/single_shot/accuracy", "test/draft_conditioned/accuracy")
     finals = [final(name, i, metric, seeds) for metric in metrics for i, name in enumerate(names)]
     family = (len(names) - 1) * len(metrics)
@@ -239,6 +249,8 @@ def report(
         setup=SETUP,
         examples=tuple(example(names[-1], better=better) for better in (True, False)),
         changes=tuple(changes(names[0], name, metrics[0]) for name in names[1:]),
+        dynamics=dynamics_cases.dynamics(names, len(seeds)) if dynamics else Dynamics(),
+        across=dynamics_cases.across(names) if dynamics else None,
     )
 
 
@@ -255,11 +267,12 @@ EIGHT = report(
         "no flops",
     ),
     (0, 1, 2),
+    dynamics=True,
     notes=("Three seeds are few: the intervals are wide.", "igrpo, 6 drafts: 2 of 3 runs have finished."),
 )
 ONE_SEED = report(("GRPO", "iGRPO"), (0,), notes=("One seed: nothing is known about the spread between seeds.",))
 NO_ENTROPY = report(("GRPO", "iGRPO"), (0, 1, 2), entropy=False)
-HOSTILE_NAMES = report(HOSTILE, (0, 1), notes=("<img src=x onerror=alert(2)> & more",))
+HOSTILE_NAMES = report(HOSTILE, (0, 1), dynamics=True, notes=("<img src=x onerror=alert(2)> & more",))
 CASES = {"two": TWO, "eight": EIGHT, "one-seed": ONE_SEED, "no-entropy": NO_ENTROPY, "hostile": HOSTILE_NAMES}
 
 
