@@ -74,11 +74,11 @@ def of(**changes: Any) -> CourseDifference:
 
 def test_a_sentence_says_whether_a_difference_is_shown() -> None:
     (_, none) = readings(Dynamics(differences=(of(),))).entropy
-    assert none.endswith("a difference of +0.022 (95 % interval −0.011 to +0.055, 3 seeds), which shows none.")
+    assert "a difference of +0.022 (95 % interval −0.011 to +0.055, 3 seeds), which shows none;" in none
     (_, shown) = readings(Dynamics(differences=(of(interval=(0.01, 0.03)),))).entropy
-    assert shown.endswith("(95 % interval +0.010 to +0.030, 3 seeds).")
+    assert "(95 % interval +0.010 to +0.030, 3 seeds);" in shown
     (_, single) = readings(Dynamics(differences=(of(interval=None, seeds=1),))).entropy
-    assert single.endswith("a difference of +0.022, which one seed has.")
+    assert "a difference of +0.022, which one seed has;" in single
     (apart, _) = readings(Dynamics(differences=(of(starts=(0.2, 0.3)),))).entropy
     assert apart == (
         "The conditions do not start alike (grpo at 0.200, igrpo at 0.300), so part of a difference may be that of "
