@@ -17,6 +17,7 @@ from igrpo.report.bands import Line, band, percent
 from igrpo.report.clustered import Value, clustered_mean
 from igrpo.report.conditions import RunGroup
 from igrpo.report.dynamics_model import AllWrong, Band, ClusteredMean
+from igrpo.report.labels import listed
 from igrpo.report.tasks import Task
 from igrpo.report.visits import Visit, by_question, visits_of
 
@@ -33,18 +34,21 @@ Visits = Mapping[int, Sequence[Visit]]
 def task_visits(task: Task) -> tuple[dict[str, Visits], tuple[str, ...]]:
     """Return the visits of each condition of a task, and sentences on those that cannot be counted."""
     found: dict[str, Visits] = {}
-    missing = []
+    without: dict[str, list[str]] = {}
     for group in task.groups:
         try:
             visits = {seed: visits_of(run) for seed, run in group.runs.items()}
         except ValueError as error:
-            missing.append(f"Questions that were all wrong are not counted for {group.name}: {error}.")
+            without.setdefault(str(error), []).append(group.name)
             continue
         if min(len(visit.first) for own in visits.values() for visit in own) >= _FEWEST:
             found[group.name] = visits
         else:
-            missing.append(f"{group.name} asks some questions once: whether all answers are wrong is not counted.")
-    return found, tuple(missing)
+            without.setdefault("some questions have a single first answer", []).append(group.name)
+    return found, tuple(
+        f"Questions that were all wrong are not counted for {listed(names)}: {reason}."
+        for reason, names in without.items()
+    )
 
 
 def all_wrong(task: Task, visits: Mapping[str, Visits]) -> Iterator[AllWrong]:

@@ -84,7 +84,7 @@ def build_report(
             "one problem at one seed is all that was tested: an interval needs more problems or more seeds"
         )
     return Report(
-        title=title or sweep_title(runs) or _title(groups, base),
+        title=title or sweep_title(runs) or _title(families(tasks), base),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         igrpo_version=version("igrpo"),
         sources=tuple(sources),
@@ -114,8 +114,11 @@ def build_report(
     )
 
 
-def _title(groups: Sequence[RunGroup], base: RunGroup) -> str:
+def _title(compared: Sequence[Sequence[RunGroup]], base: RunGroup) -> str:
+    groups = [group for family in compared for group in family]
     others = [group.name for group in groups if group is not base]
+    if len(compared) > 1:
+        return f"{len(groups)} conditions on {len(compared)} tasks"
     if not others:
         return base.name
     return f"{listed(others) if len(others) < 4 else f'{len(others)} conditions'} against {base.name}"
@@ -128,7 +131,7 @@ def _substitute(groups: Sequence[RunGroup], base: RunGroup, asked: str | None, p
 
 def _tasks_apart(tasks: Sequence[Task], pairs: Sequence[tuple[RunGroup, RunGroup]]) -> Iterator[str]:
     if len(tasks) > 1 and len(within_tasks(tasks, pairs)) == len(pairs):
-        yield f"Conditions are compared on the same task only; there are {listed([task.name for task in tasks])}."
+        yield f"Conditions are compared on the same task only; the tasks are {listed([task.name for task in tasks])}."
 
 
 def _not_compared(pairs: Sequence[tuple[RunGroup, RunGroup]], compared: Sequence[Comparison]) -> Iterator[str]:

@@ -26,6 +26,8 @@ def print_report(report: Report, paths: Mapping[str, Path], console: Console | N
     print_verdict(report, out)
     metrics = list(dict.fromkeys(final.metric for final in report.finals))
     out.print(_finals(report, metrics))
+    for text in () if report.across is None else report.across.readings:
+        out.print(Text(f"- {text}"), soft_wrap=False)
     for note in report.notes:
         out.print(Text(f"note: {note}", style="yellow"))
     for name, label in _LABELS.items():

@@ -32,6 +32,12 @@ def readings(found: Dynamics) -> Readings:
     )
 
 
+def all_sentences(found: Dynamics) -> list[str]:
+    """Return the sentences of all parts in the order of the page."""
+    parts = found.readings
+    return [*parts.entropy, *parts.reward, *parts.length, *parts.difficulty, *parts.all_wrong, *found.missing]
+
+
 def number(figure: str, value: float) -> str:
     """Format a value of a figure: lengths with one decimal, others with three."""
     return f"{value:.1f}" if figure == "length" else f"{value:.3f}"
@@ -43,13 +49,14 @@ def change(figure: str, value: float) -> str:
 
 
 def _course_words(found: Dynamics, figure: str) -> Iterator[str]:
-    for task in dict.fromkeys(one.task for one in found.differences):
+    tasks = list(dict.fromkeys(one.task for one in found.differences))
+    for task in tasks:
         own = [one for one in found.differences if one.task == task and figure_of(one.measure) == figure]
         measures = [name for name in measures_of(figure) if any(one.measure == name for one in own)]
         for name in measures[:1]:
             over = [one for one in own if (one.measure, one.axis) == (name, "percent")]
             if MEASURES[name].held_out:  # the first step of training asks few questions, and chance moves their mean
-                yield from _start_words(figure, over)
+                yield from _start_words(figure, over, task if len(tasks) > 1 else "")
             for one in over:
                 equal = [two for two in own if (two.measure, two.axis, two.pair) == (name, "accuracy", one.pair)]
                 yield _difference_words(figure, one, equal)
@@ -57,14 +64,15 @@ def _course_words(found: Dynamics, figure: str) -> Iterator[str]:
         yield from (_alone_words(figure, band) for band in _first_bands(found.bands, figure))
 
 
-def _start_words(figure: str, over: Sequence[CourseDifference]) -> Iterator[str]:
+def _start_words(figure: str, over: Sequence[CourseDifference], task: str) -> Iterator[str]:
     starts = {name: start for one in over for name, start in zip(one.pair, one.starts, strict=True)}
     if not starts:
         return
     low, high = min(starts.values()), max(starts.values())
     if high - low <= _ALIKE * max(abs(low), abs(high)):
         mean = sum(starts.values()) / len(starts)
-        yield f"All conditions start alike, at {_with_unit(figure, number(figure, mean))}."
+        everyone = f"All conditions on {task}" if task else "All conditions"
+        yield f"{everyone} start alike, at {_with_unit(figure, number(figure, mean))}."
     else:
         each = ", ".join(f"{name} at {number(figure, start)}" for name, start in starts.items())
         yield f"The conditions do not start alike ({each}), so part of a difference may be that of their starts."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from igrpo.report.dynamics_words import all_sentences
 from igrpo.report.labels import moment, pair_words, printable
 from igrpo.report.model import Report
 from igrpo.report.table import Table
@@ -46,6 +47,10 @@ def markdown(report: Report) -> str:
         parts.append(_md_list(found))
     if report.notes:
         parts.append("\n".join(f"> {_md(note)}  " for note in report.notes))
+    across = () if report.across is None else (*report.across.readings, *report.across.left_out)
+    for title, texts in (("Learning dynamics", all_sentences(report.dynamics)), ("Across tasks", across)):
+        if texts:
+            parts.append(f"## {title}\n\n{_md_list(map(_md, texts))}")
     return "\n\n".join([*parts, *(_markdown_table(table) for table in all_tables(report))]) + "\n"
 
 

@@ -45,15 +45,15 @@ def visits_of(run: LoadedRun) -> tuple[Visit, ...]:
     """
     files = [] if run.path is None else rollout_files(RunDirectory(run.path).rollouts)
     if not files:
-        raise ValueError("its rollouts are not on this machine")
+        raise ValueError("there are no rollouts of a run on this machine")
     try:
         found = tuple(visit for path in files for visit in _visits_in(path, *_version(path)))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"its rollouts cannot be read ({type(error).__name__}: {error})") from None
+        raise ValueError(f"the rollouts of {run.name} cannot be read ({type(error).__name__}: {error})") from None
     first = min((visit.step for visit in found), default=None)
     if first != 1:
         begin = "hold no scored answer" if first is None else f"begin at step {first} (tracking.rollout_files_kept)"
-        raise ValueError(f"its rollouts {begin}")
+        raise ValueError(f"the rollouts of {run.name} {begin}")
     return found
 
 

@@ -99,11 +99,11 @@ def test_rollouts_that_were_not_kept_are_said(tmp_path: Path) -> None:
     visits, missing = task_visits(task)
     assert visits == {}
     assert missing[0] == (
-        "Questions that were all wrong are not counted for grpo: its rollouts begin at step 3 "
+        "Questions that were all wrong are not counted for grpo: the rollouts of grpo begin at step 3 "
         "(tracking.rollout_files_kept)."
     )
     (run,) = find_runs([write_run(tmp_path / "none", "algorithm=grpo", after=[0.5, 0.5])])
-    with pytest.raises(ValueError, match="not on this machine"):
+    with pytest.raises(ValueError, match="no rollouts of a run on this machine"):
         visits_of(run)
 
 
@@ -111,7 +111,7 @@ def test_lines_of_another_version_are_an_error(tmp_path: Path) -> None:
     run = write_run(tmp_path / "grpo", "algorithm=grpo", after=[0.5, 0.5])
     RolloutLog(run / "rollouts").append(1, [{"step": 1, "question": {"id": "a"}, "answers": []}])
     (found,) = find_runs([tmp_path])
-    with pytest.raises(ValueError, match=r"cannot be read \(KeyError"):
+    with pytest.raises(ValueError, match=r"the rollouts of grpo cannot be read \(KeyError"):
         visits_of(found)
 
 
@@ -121,4 +121,6 @@ def test_a_condition_that_answers_once_is_left_out(tmp_path: Path) -> None:
     (task,) = tasks_of(group_runs(find_runs([tmp_path])).groups)
     visits, missing = task_visits(task)
     assert visits == {}
-    assert missing == ("grpo asks some questions once: whether all answers are wrong is not counted.",)
+    assert missing == (
+        "Questions that were all wrong are not counted for grpo: some questions have a single first answer.",
+    )

@@ -52,10 +52,12 @@ def test_what_is_read_off(measured: Report) -> None:
     assert not any("start alike" in text for text in reward)  # a step asks few questions
     assert length[0].endswith("a difference of 0.0, which each of 3 seeds has.")
     assert measured.dynamics.readings.all_wrong == ()
-    assert measured.dynamics.missing == tuple(
-        f"Questions that were all wrong are not counted for {name}: its rollouts are not on this machine."
-        for name in ("grpo", "igrpo")
+    assert measured.dynamics.missing == (
+        "Questions that were all wrong are not counted for grpo and igrpo: there are no rollouts of a run on this "
+        "machine.",
     )
+    for text in (start, *reward):
+        assert f"- {text}" in markdown(measured)
 
 
 def test_the_report_file_has_all_of_it(measured: Report) -> None:

@@ -136,7 +136,7 @@ def test_two_data_sets_with_a_baseline_each_stay_apart(tmp_path: Path) -> None:
     assert {c.pair for c in found.comparisons} == {("grpo5", "igrpo5"), ("grpo4", "igrpo4")}
     assert found.baseline == "grpo4"
     assert (
-        "Conditions are compared on the same task only; there are chains operations=4 and chains operations=5."
+        "Conditions are compared on the same task only; the tasks are chains operations=4 and chains operations=5."
         in found.notes
     )
     with pytest.raises(ValueError, match="--allow-different questions"):
