@@ -41,8 +41,8 @@ def test_the_intervals_of_rliable() -> None:
 
 
 def test_the_middle_half_by_hand() -> None:
-    # 8 scores: two are cut off at each end. 0.1 0.2 | 0.3 0.4 0.5 0.6 | 0.7 0.9
-    scores = [[0.9, 0.1], [0.3, 0.7], [0.4, 0.6], [0.5, 0.2]]
+    # 8 scores: two are cut off at each end. 0.1 0.25 | 0.3 0.4 0.5 0.6 | 0.7 0.9
+    scores = [[0.9, 0.1], [0.3, 0.7], [0.4, 0.6], [0.5, 0.25]]
     assert interquartile_mean(scores) == pytest.approx((0.3 + 0.4 + 0.5 + 0.6) / 4)
     assert interquartile_mean([[0.2], [0.4], [0.9]]) == pytest.approx(0.5)  # a quarter of 3, rounded down, is none
 
