@@ -58,6 +58,8 @@ def _draw(bands: Sequence[Band], looks: Mapping[str, Look], task: str) -> Drawin
     names = [name for name in measures_of(figure) if any(band.measure == name for band in bands)]
     canvas, axes = panels(len(names), side_by_side=False)
     low, high = _limits(bands)
+    if figure == "all-wrong":  # shares
+        low, high = max(low, -0.02), min(high, 1.02)
     x_label = ""
     for panel, name in zip(axes, names, strict=True):
         for band in bands:
