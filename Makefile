@@ -11,6 +11,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 BIN_VLLM := .venv-vllm/bin
 BIN_BENCH := .venv-bench/bin
+BIN_EXTERNAL := .venv-external/bin
 INSTALL := sh scripts/install.sh
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 
@@ -20,7 +21,7 @@ export OMP_NUM_THREADS ?= 1
 # Runs of the ablation at a time, such as `make ablation JOBS=4` on a machine with as many cores.
 JOBS ?= 2
 
-.PHONY: help install quickstart ablation smollm2 test coverage test-vllm bench bench-scaling lint format docs docs-links clean
+.PHONY: help install quickstart ablation smollm2 test coverage test-vllm test-external bench bench-scaling lint format docs docs-links clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -46,6 +47,9 @@ coverage: .venv/installed-dev  ## the tests, slower, with the lines that they ru
 
 test-vllm: .venv-vllm/installed  ## the tests that run vLLM, on the CPU, in an environment of their own
 	$(BIN_VLLM)/python -m pytest tests/vllm
+
+test-external: .venv-external/installed  ## an exported model evaluated by lm-evaluation-harness, every verdict compared
+	$(BIN_EXTERNAL)/python -m pytest tests/external
 
 bench: .venv/installed .venv-bench/installed  ## speed and memory against TRL on the same work: half an hour, docs/speed.md
 	$(BIN)/python -m benchmarks.speed
@@ -106,7 +110,13 @@ clean:  ## remove what the tools made; .venv, runs and databases stay
 	@$(INSTALL) .venv-bench 'TRL and what it needs, some minutes,' -r benchmarks/speed/requirements.txt
 	@touch $@
 
-.venv/bin/python .venv-vllm/bin/python .venv-bench/bin/python:
+# lm-evaluation-harness beside igrpo, without its extra for mathematics, whose antlr Hydra cannot use.
+.venv-external/installed: pyproject.toml | .venv-external/bin/python
+	@$(INSTALL) .venv-external 'lm-evaluation-harness, igrpo and what they need, some minutes,' \
+	  -e '.[gguf]' 'lm-eval[hf]==0.4.13' beartype pytest pytest-timeout
+	@touch $@
+
+.venv/bin/python .venv-vllm/bin/python .venv-bench/bin/python .venv-external/bin/python:
 	@found=; \
 	for candidate in $(if $(PYTHON),'$(PYTHON)',python3.12 python3.13 python3.11 python3 python); do \
 	  if "$$candidate" -c '$(SUITABLE)' 2>/dev/null; then found=$$candidate; break; fi; \
