@@ -58,6 +58,13 @@ WRONG_VALUES = {
 
 ALONE = {
     "model.name=tinny": "model.name='tinny': not one of 'tiny', 'byte_level', 'huggingface'; did you mean 'tiny'?",
+    "benchmark=aime24": (
+        "benchmark: a choice of this group needs a place: +benchmark@evaluation.benchmarks.NAME=aime24"
+    ),
+    "benchmark@evaluation.benchmarks.x=aime24": (
+        "benchmark@evaluation.benchmarks.x: nothing is selected there yet; a new choice is added with a plus: "
+        "'+benchmark@evaluation.benchmarks.x=...'"
+    ),
     "~nope": "Could not delete from config. 'nope' does not exist.",
     "hydra.job.env_copy=[IGRPO_TEST_UNSET]": (
         "the environment variable IGRPO_TEST_UNSET is not set (hydra.job.env_copy asks for it)"
