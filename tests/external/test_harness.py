@@ -6,16 +6,16 @@ import pytest
 
 from benchmarks import external_check
 from benchmarks.external_check import Compared
-from igrpo.cli.main import main
+from tests.end_to_end.runs import SMALL, run_here
 
 QUESTIONS = 48
-QUICK = ("trainer.steps=2", "evaluation.every=2", "evaluation.questions=4", "evaluation.samples=2", "tracking=none")
+QUICK = (*SMALL, "trainer.steps=2", "checkpoint.every=2", "tracking=none")
 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Compared]:
     run_dir = tmp_path_factory.mktemp("external") / "run"
-    assert main(["train", "experiment=quickstart", *QUICK, f"hydra.run.dir={run_dir}"]) == 0
+    run_here(["train", "experiment=quickstart", *QUICK, f"hydra.run.dir={run_dir}"])
     name, rows = external_check.check(run_dir, QUESTIONS)
     assert name == "chains"
     return rows
