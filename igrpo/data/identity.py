@@ -40,10 +40,12 @@ def check_identity(section: str, expected: BenchmarkConfig, questions: Sequence[
     rows, digest = len(questions), content_digest(questions)
     if expected.rows in (None, rows) and expected.digest in (None, digest):
         return
+    given = {"rows": expected.rows, "digest": expected.digest}
+    wanted = " and ".join(f"{section}.{name}={value}" for name, value in given.items() if value is not None)
     raise ValueError(
-        f"{section}.dataset={expected.dataset} is not the data set that was expected: {section}.rows={expected.rows} "
-        f"and digest={expected.digest}, but it has {rows} questions with the digest {digest}. Give the expected data, "
-        f"or accept these with {section}.rows={rows} {section}.digest={digest}"
+        f"{section}.dataset={expected.dataset} is not the data set that was expected by {wanted}: it has {rows} "
+        f"questions with the digest {digest}. Give the expected data, or accept these with {section}.rows={rows} "
+        f"{section}.digest={digest}"
     )
 
 

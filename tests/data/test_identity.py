@@ -87,8 +87,12 @@ def test_a_changed_data_set_is_refused_with_what_was_found(
 ) -> None:
     one, section = benchmark(tmp_path, rows, expected), "evaluation.benchmarks.own"
     found = f"{section}.rows=3 {section}.digest={digest(*ROWS)}"
-    start = f"{section}.dataset={one.dataset} is not the data set that was expected: {section}.rows={rows}"
-    with pytest.raises(ValueError, match=says(start, f"digest={expected}", "has 3 questions", found)):
+    given = {"rows": rows, "digest": expected}
+    wanted = " and ".join(f"{section}.{name}={value}" for name, value in given.items() if value is not None)
+    start = (
+        f"{section}.dataset={one.dataset} is not the data set that was expected by {wanted}: it has 3 questions with"
+    )
+    with pytest.raises(ValueError, match=says(start, digest(*ROWS), found)):
         read_benchmark("own", one)
     accepted = one.model_copy(update={"rows": 3, "digest": digest(*ROWS)})  # as the message says
     assert len(read_benchmark("own", accepted)) == 3
