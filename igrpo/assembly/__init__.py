@@ -18,7 +18,13 @@ from igrpo.assembly.cycle import (
 from igrpo.assembly.lengths import check_lengths, longest_prompt
 from igrpo.assembly.module import build_data, build_module
 from igrpo.assembly.policy import Policy, build_device, build_policy, build_prompts
-from igrpo.assembly.questions import FittingSource, evaluated_questions, fitting_source, read_splits
+from igrpo.assembly.questions import (
+    FittingSource,
+    evaluated_questions,
+    fitting_questions,
+    fitting_source,
+    read_splits,
+)
 from igrpo.assembly.reward import build_benchmark_rewards, build_reward
 
 __all__ = [
@@ -42,6 +48,7 @@ __all__ = [
     "build_weight_sync_check",
     "check_lengths",
     "evaluated_questions",
+    "fitting_questions",
     "fitting_source",
     "longest_prompt",
     "read_splits",

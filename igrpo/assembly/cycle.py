@@ -12,6 +12,7 @@ from igrpo.config.facts import evaluated_tokens
 from igrpo.config.schema import RunConfig
 from igrpo.data.module import QuestionDataModule
 from igrpo.evaluation.evaluator import Evaluator
+from igrpo.evaluation.sampler import SampleStore
 from igrpo.generation.base import Engine, SamplingParams
 from igrpo.generation.batch_barrier import BatchBarrier
 from igrpo.generation.local.checks import check_decoding, check_prefix_caching
@@ -145,14 +146,16 @@ def build_weight_sync_check(config: RunConfig, parts: Parts, question: Question)
     )
 
 
-def build_benchmark_evaluator(config: RunConfig, name: str, questions: Sequence[Question], parts: Parts) -> Evaluator:
+def build_benchmark_evaluator(
+    config: RunConfig, name: str, questions: Sequence[Question], parts: Parts, *, store: SampleStore | None = None
+) -> Evaluator:
     """Build the evaluation on a benchmark: single-shot accuracy only, with the benchmark's own sampling and reward."""
     benchmark = config.evaluation.benchmarks[name]
     only = {"samples": benchmark.samples, "greedy": False, "draft_conditioned": False, "oracle_drafts": 0}
     evaluation = config.evaluation.model_copy(update=only | benchmark.sampling)
     if benchmark.reward is not None:
         parts = replace(parts, reward=parts.benchmark_rewards[name])
-    return build_evaluator(config.model_copy(update={"evaluation": evaluation}), questions, parts)
+    return build_evaluator(config.model_copy(update={"evaluation": evaluation}), questions, parts, store=store)
 
 
 def build_development_evaluator(config: RunConfig, questions: Sequence[Question], parts: Parts) -> Evaluator:
@@ -161,11 +164,16 @@ def build_development_evaluator(config: RunConfig, questions: Sequence[Question]
 
 
 def build_evaluator(
-    config: RunConfig, questions: Sequence[Question], parts: Parts, *, interval_width: float | None = None
+    config: RunConfig,
+    questions: Sequence[Question],
+    parts: Parts,
+    *,
+    interval_width: float | None = None,
+    store: SampleStore | None = None,
 ) -> Evaluator:
     """Build the evaluation on held-out questions, with its own sampling settings and seeds.
 
-    ``interval_width`` is that of `Evaluator`; None takes all samples of every question.
+    ``interval_width`` and ``store`` are those of `Evaluator`; without a width, all samples of every question are taken.
     """
     evaluation = config.evaluation
     params = SamplingParams(
@@ -187,5 +195,6 @@ def build_evaluator(
         oracle_drafts=evaluation.oracle_drafts,
         seed=config.seed,
         interval_width=interval_width,
+        store=store,
         wrap=None if config.rollout.pipeline else BatchBarrier,
     )

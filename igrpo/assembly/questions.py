@@ -59,10 +59,14 @@ def fitting_source(
     decontamination = _decontaminated(config.data, splits, benchmarks)
 
     return FittingSource(
-        train=_fitting(splits["train"] if decontamination is None else decontamination.kept, prompts, "train split"),
+        train=fitting_questions(
+            splits["train"] if decontamination is None else decontamination.kept, prompts, "train split"
+        ),
         development=evaluated_questions(config, prompts, splits["development"], "development split"),
         test=evaluated_questions(config, prompts, splits["test"], "test split"),
-        benchmarks={name: _fitting(questions, prompts, f"benchmark {name}") for name, questions in benchmarks.items()},
+        benchmarks={
+            name: fitting_questions(questions, prompts, f"benchmark {name}") for name, questions in benchmarks.items()
+        },
         decontamination=decontamination,
     )
 
@@ -75,7 +79,7 @@ def evaluated_questions(
     Raises:
         ValueError: no question fits; the message names the split as ``name``.
     """
-    fitting = _fitting(questions, prompts, name)
+    fitting = fitting_questions(questions, prompts, name)
     if isinstance(config.data, GeneratedDataConfig):
         return fitting[: config.evaluation.questions]
     return choose(tuple(fitting), config.evaluation.questions, seed=0)  # files may be sorted by subject
@@ -99,7 +103,12 @@ def _decontaminated(
     return found
 
 
-def _fitting(questions: Sequence[Question], prompts: PromptBuilder, name: str) -> Sequence[Question]:
+def fitting_questions(questions: Sequence[Question], prompts: PromptBuilder, name: str) -> Sequence[Question]:
+    """Return the questions within the token budget, and warn about the others.
+
+    Raises:
+        ValueError: none is within it; the message names the questions as ``name``.
+    """
     kept = [question for question in questions if prompts.fits(question)]
     if not kept:
         raise ValueError(

@@ -20,6 +20,7 @@ VERBS = {
     "serve": "run a vLLM server for a training process that samples from it",
     "join": "add this node's devices to a run that another node has started",
     "doctor": "estimate a run's memory, time and cost, and check that it would work",
+    "eval": "evaluate a trained model, or any other, on its test split or on benchmarks",
     "report": "compare runs: tables, curves and intervals as one HTML page",
     "publish": "write runs and their report as one file for others",
     "rescore": "score a run's rollouts with another reward, and compare the two",

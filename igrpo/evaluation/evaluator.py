@@ -120,6 +120,27 @@ class Evaluator:
         self._interval_width = interval_width
         self._wrap = wrap
 
+    @property
+    def samples(self) -> int:
+        """k, the number of sampled answers per question."""
+        return self._samples
+
+    @property
+    def sampling(self) -> SamplingParams:
+        """Parameters of the sampled answers."""
+        return self._sampling
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """Number of samples per question by kind; with an interval width, the maximum."""
+        kinds = {SINGLE_SHOT: self._samples, GREEDY: int(self._greedy), **self._refined_kinds(self._samples)}
+        return {kind: count for kind, count in kinds.items() if count}
+
+    @property
+    def planned_samples(self) -> int:
+        """Number of samples of an evaluation, of all kinds and questions; with an interval width, the maximum."""
+        return len(self._questions) * sum(self.kinds.values())
+
     async def run(self) -> EvaluationResult:
         """Evaluate all questions, with one coroutine per question.
 
@@ -209,10 +230,14 @@ class Evaluator:
 
     def _for_refinements(self, questions: Sequence[Question], k: int) -> Sampler:
         """Return the sampler of the refinements of k samples per question."""
-        oracle = k // self._oracle_drafts if self._oracle_drafts else 0
-        kinds = ((DRAFT_CONDITIONED, k if self._draft_conditioned else 0), (DRAFT_CONDITIONED_ORACLE, oracle))
+        kinds = self._refined_kinds(k).items()
         counts = [self._sampler.requests(q, kind, range(of), apart=True) for q in questions for kind, of in kinds]
         return self._wrapped(sum(counts))
+
+    def _refined_kinds(self, k: int) -> dict[str, int]:
+        """Return the number of refinements of the k samples of a question, by kind."""
+        oracle = k // self._oracle_drafts if self._oracle_drafts else 0
+        return {DRAFT_CONDITIONED: k if self._draft_conditioned else 0, DRAFT_CONDITIONED_ORACLE: oracle}
 
     def _wrapped(self, requests: int) -> Sampler:
         if self._wrap is None or not requests:

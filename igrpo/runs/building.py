@@ -42,10 +42,13 @@ for _text in (r".*module\(s\) in eval mode", r".*LeafSpec.* is deprecated"):
     warnings.filterwarnings("ignore", message=_text)
 
 
-def build_parts(config: RunConfig, directory: RunDirectory, closing: ExitStack, today: date) -> assembly.Parts:
-    """Build the policy, engine, rewards and prompts. ``closing`` closes the engine and the rewards."""
-    with main_first():
-        policy = assembly.build_policy(config, get_console())
+def build_parts(
+    config: RunConfig, directory: RunDirectory, closing: ExitStack, today: date, policy: assembly.Policy | None = None
+) -> assembly.Parts:
+    """Build the policy (unless one is given), engine, rewards and prompts. ``closing`` closes all of them."""
+    if policy is None:
+        with main_first():
+            policy = assembly.build_policy(config, get_console())
     prompts = assembly.build_prompts(config.prompt, policy.tokenizer, today)
     assembly.check_lengths(config, policy.model, prompts)
     if config.trainer.strategy != "fsdp2":  # shards are moved when they are made: the model may not fit

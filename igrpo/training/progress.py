@@ -139,19 +139,22 @@ class ProgressCallback(lightning.Callback):
         return step_line(self._metrics, self._accuracy, self._step, entropy=wide)
 
     def _line(self) -> RenderableType:
-        """Return the bar: label, bar, steps, status and time left, on one line of the console's width."""
         width = self._console.width
-        steps, left = f"{self._step}/{self._steps}", "" if self._evaluating is not None else self._time_left()
-        label = Text(self._label, style="bold")
-        label.truncate(_LONGEST_LABEL if width >= _NARROW else _LONGEST_LABEL // 2, overflow="ellipsis")
-        parts = [label, Text(steps), Text(self._status(wide=width >= _WIDE)), Text(left, style="cyan")]
-        # each part takes its cells and a space; the status is cut, and the bar gets what is left
-        room = width - sum(part.cell_len + 1 for part in parts) - 1
-        if room < 0:
-            parts[2].truncate(max(parts[2].cell_len + room, 0), overflow="ellipsis")
-        bar = min(room, _LONGEST_BAR) if room >= _SHORTEST_BAR else 0
-        line = Table.grid(padding=(0, 1, 0, 0))
-        line.add_row(
-            parts[0], *([ProgressBar(total=self._steps, completed=self._step, width=bar)] * bool(bar)), *parts[1:]
-        )
-        return line
+        left = "" if self._evaluating is not None else self._time_left()
+        return bar_line(width, self._label, (self._step, self._steps), self._status(wide=width >= _WIDE), left)
+
+
+def bar_line(width: int, label: str, counts: tuple[int, int], status: str, left: str) -> RenderableType:
+    """Return a label, a bar of ``counts`` (done, total), status and time left, on one line of ``width`` cells."""
+    done, total = counts
+    name = Text(label, style="bold")
+    name.truncate(_LONGEST_LABEL if width >= _NARROW else _LONGEST_LABEL // 2, overflow="ellipsis")
+    parts = [name, Text(f"{done}/{total}"), Text(status), Text(left, style="cyan")]
+    # each part takes its cells and a space; the status is cut, and the bar gets what is left
+    room = width - sum(part.cell_len + 1 for part in parts) - 1
+    if room < 0:
+        parts[2].truncate(max(parts[2].cell_len + room, 0), overflow="ellipsis")
+    bar = min(room, _LONGEST_BAR) if room >= _SHORTEST_BAR else 0
+    line = Table.grid(padding=(0, 1, 0, 0))
+    line.add_row(parts[0], *([ProgressBar(total=total, completed=done, width=bar)] * bool(bar)), *parts[1:])
+    return line

@@ -1,0 +1,200 @@
+"""One evaluation from its request to its results, in a directory that keeps every sample."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+
+import torch
+import yaml
+
+from igrpo import assembly
+from igrpo.config import config_values
+from igrpo.console import get_console, waiting
+from igrpo.disk import disk_errors
+from igrpo.evaluation.evaluator import Evaluator
+from igrpo.evaluation.sampler import SampleStore
+from igrpo.evaluation.store import SampleFile
+from igrpo.files import write_text_atomic
+from igrpo.runs.building import build_parts
+from igrpo.runs.command import current_command
+from igrpo.runs.evaluation_directory import (
+    BenchmarkResult,
+    EvaluatedModel,
+    EvaluatedQuestions,
+    EvaluationDirectory,
+    EvaluationRecord,
+    EvaluationResults,
+)
+from igrpo.runs.run_directory import RunDirectory
+from igrpo.runs.versions import git_commit, hardware, versions
+from igrpo.settings.reward import RewardConfig
+from igrpo.threads import torch_threads
+from igrpo.tools.evaluating.identity import refuse_changes
+from igrpo.tools.evaluating.loading import load_model, model_date
+from igrpo.tools.evaluating.progress import EvaluationProgress
+from igrpo.tools.evaluating.questions import TEST, EvaluatedSet, read_questions, write_questions
+from igrpo.tools.evaluating.request import Request
+from igrpo.tools.evaluating.results import benchmark_result
+from igrpo.training.event_loop import run_coroutine
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(request: Request, directory: EvaluationDirectory) -> EvaluationResults:
+    """Evaluate in a directory, which the caller has locked, and return the results.
+
+    Samples that are there already are not drawn again. Results are written after each benchmark.
+
+    Raises:
+        ValueError: the model or the data cannot be read, the settings do not fit them, or they are not those of the
+            samples that are there.
+        RewardError, DiskFullError: the evaluation was stopped by this error; its samples are kept.
+    """
+    with torch_threads(request.config.trainer.threads), ExitStack() as closing:
+        with waiting("preparing the evaluation", lines=True):
+            parts, sets, record = _prepared(request, directory, closing)
+        _write_begin(request, directory, sets, record)
+        return _Evaluation(request, directory, parts, sets, record).run()
+
+
+def _prepared(
+    request: Request, directory: EvaluationDirectory, closing: ExitStack
+) -> tuple[assembly.Parts, Mapping[str, EvaluatedSet], EvaluationRecord]:
+    """Load the model, build the engine and the reward, and read the questions."""
+    config = request.config
+    before = directory.read_record() if directory.exists else None
+    today = model_date(request) or datetime.now(UTC).date() if before is None else date.fromisoformat(before.date)
+    policy, model = load_model(request, get_console())
+    parts = build_parts(config, RunDirectory(directory.path), closing, today, policy)
+    sets = read_questions(request, parts.prompts)
+    record = _record(request, parts, model, sets, today)
+    if before is not None:
+        refuse_changes(before, record)
+        record = before
+    parts.engine.sync_weights(0)
+    return parts, sets, record
+
+
+class _Evaluation:
+    """The benchmarks of an evaluation, one after the other."""
+
+    def __init__(
+        self,
+        request: Request,
+        directory: EvaluationDirectory,
+        parts: assembly.Parts,
+        sets: Mapping[str, EvaluatedSet],
+        record: EvaluationRecord,
+    ) -> None:
+        self._request, self._directory, self._parts, self._sets = request, directory, parts, sets
+        self._record = record
+
+    def run(self) -> EvaluationResults:
+        results = self._directory.read_results()
+        files = {name: SampleFile(self._directory.samples(name)) for name in self._sets}
+        planned = {
+            name: build_evaluator(self._request, name, of, self._parts).planned_samples
+            for name, of in self._sets.items()
+        }
+        progress = EvaluationProgress(get_console(), planned, {name: len(file) for name, file in files.items()})
+        for name, file in files.items():
+            started = time.monotonic()
+            with progress.benchmark(name, file) as store:
+                found = self._evaluated(name, file, store)
+            done = {**results.benchmarks, name: found}
+            seconds = results.seconds + time.monotonic() - started
+            results = EvaluationResults(complete=done.keys() >= files.keys(), seconds=seconds, benchmarks=done)
+            self._directory.write(results)
+            log.info("%s: %s", name, found.model_dump_json())
+        return results
+
+    def _evaluated(self, name: str, file: SampleFile, store: SampleStore) -> BenchmarkResult:
+        evaluator = build_evaluator(self._request, name, self._sets[name], self._parts, store)
+        with _precision(self._request):
+            result = run_coroutine(evaluator.run())
+        return benchmark_result(result, self._sets[name].questions, evaluator.samples, file)
+
+
+def build_evaluator(
+    request: Request, name: str, of: EvaluatedSet, parts: assembly.Parts, store: SampleStore | None = None
+) -> Evaluator:
+    """Build the evaluator of the test split or of a benchmark."""
+    if request.measured == "test":
+        return assembly.build_evaluator(request.config, of.questions, parts, store=store)
+    return assembly.build_benchmark_evaluator(request.config, name, of.questions, parts, store=store)
+
+
+@contextmanager
+def _precision(request: Request) -> Iterator[None]:
+    """Compute as the trainer does in evaluations."""
+    trainer = request.config.trainer
+    device = assembly.build_device(trainer).type
+    with torch.autocast(device, torch.bfloat16) if trainer.precision == "bf16" else nullcontext():
+        yield
+
+
+def _record(
+    request: Request,
+    parts: assembly.Parts,
+    model: EvaluatedModel,
+    sets: Mapping[str, EvaluatedSet],
+    today: date,
+) -> EvaluationRecord:
+    config = request.config
+    return EvaluationRecord(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=tuple(current_command()),
+        model=model,
+        measured=request.measured,
+        limit=request.limit,
+        benchmarks={name: _questions_record(request, name, of, parts) for name, of in sets.items()},
+        prompt=config.prompt.model_dump(mode="json"),
+        engine=config.rollout.model_dump(mode="json"),
+        precision=config.trainer.precision,
+        seed=config.seed,
+        date=today.isoformat(),
+        hardware=hardware(assembly.build_device(config.trainer).type, 1),
+        commit=git_commit(),
+        versions=versions(),
+    )
+
+
+def _questions_record(request: Request, name: str, of: EvaluatedSet, parts: assembly.Parts) -> EvaluatedQuestions:
+    evaluator = build_evaluator(request, name, of, parts)
+    sampling = asdict(evaluator.sampling)
+    del sampling["stop_token_ids"]
+    return EvaluatedQuestions(
+        rows=of.rows,
+        questions=len(of.questions),
+        too_long=of.too_long,
+        digest=of.digest,
+        samples=evaluator.samples,
+        kinds=evaluator.kinds,
+        sampling=sampling,
+        reward=_reward(request, name).model_dump(mode="json"),
+    )
+
+
+def _reward(request: Request, name: str) -> RewardConfig:
+    """Return the settings of the reward that gives the verdicts."""
+    benchmark = None if name == TEST else request.config.evaluation.benchmarks.get(name)
+    own: RewardConfig | None = getattr(benchmark, "reward", None)
+    return request.config.reward if own is None else own
+
+
+def _write_begin(
+    request: Request, directory: EvaluationDirectory, sets: Mapping[str, EvaluatedSet], record: EvaluationRecord
+) -> None:
+    """Write what is measured, before the first sample. eval.json comes last: with it, the evaluation has begun."""
+    for name, of in sets.items():
+        write_questions(directory.questions(name), of.questions)
+    if not directory.exists:
+        text = yaml.safe_dump(config_values(request.config), sort_keys=False, allow_unicode=True, width=120)
+        with disk_errors(directory.config):
+            write_text_atomic(directory.config, text)
+        directory.write(record)

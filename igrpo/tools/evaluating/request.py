@@ -1,0 +1,183 @@
+"""What an evaluation is asked to measure, and its settings: those of the run or model, with changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from igrpo.config import ConfigError, RunConfig, config_values, read_config
+from igrpo.config.composing.changing import SettingsChanger
+from igrpo.config.composing.composer import Composer
+from igrpo.config.composing.overrides import quoted
+from igrpo.runs.evaluation_directory import EvaluationDirectory
+from igrpo.settings.data import JsonlDataConfig
+from igrpo.tools.exported import read_record
+
+Measured = Literal["test", "benchmarks"]
+Source = Literal["run", "directory", "hub"]
+
+#: Settings of an evaluation: all of them may differ from the run's.
+_ALLOWED = (
+    "evaluation",
+    "rollout",
+    "reward",
+    "prompt",
+    "data",
+    "seed",
+    "sampling.max_completion_tokens",
+    "trainer.device",
+    "trainer.threads",
+    "trainer.precision",
+)
+#: Further settings for a model without a run.
+_OF_A_MODEL = ("model.dtype", "model.attention", "model.revision", "model.gguf_file", "model.trust_remote_code")
+
+#: Settings that a resumed evaluation may change: they do not change what is measured.
+_AT_RESUME = (
+    "trainer.device",
+    "rollout.url",
+    "rollout.host",
+    "rollout.port",
+    "rollout.concurrency",
+    "rollout.gpu_memory_utilization",
+    "rollout.request_timeout_s",
+    "rollout.ready_timeout_s",
+    "rollout.max_restarts",
+)
+
+#: One process evaluates, whatever trained the model.
+_ONE_PROCESS = {"devices": 1, "nodes": 1, "strategy": "single"}
+
+#: A file that no evaluation reads: a model without a run has no data of its own.
+_NO_DATA = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An evaluation to make.
+
+    Attributes:
+        source: kind of ``path``: a run directory, a model's directory, or a name on the hub.
+        path: absolute, or the name.
+        checkpoint: ``best``, ``last``, ``start`` or a step, for a run; None for a model.
+        measured: the test split of the data, or the benchmarks of the settings.
+        limit: maximum number of questions per benchmark; None: all.
+        config: the settings.
+    """
+
+    source: Source
+    path: str
+    checkpoint: str | None
+    measured: Measured
+    limit: int | None
+    config: RunConfig
+
+    @property
+    def name(self) -> str:
+        """Name of the evaluation in its directory's name."""
+        return self.config.run_name if self.source == "run" else Path(self.path).name
+
+
+def new_request(model: str, settings: Sequence[str], checkpoint: str | None, limit: int | None) -> Request:
+    """Compose and check the settings of a new evaluation.
+
+    Args:
+        model: a run directory, a model's directory, or a name on the hub.
+        settings: changes, as on the command line.
+        checkpoint: that of a run; None: ``last``.
+        limit: maximum number of questions per benchmark; None: all.
+
+    Raises:
+        ConfigError: lists the problems found.
+    """
+    source = _source(model)
+    if source != "run" and checkpoint is not None:
+        raise ConfigError([f"--checkpoint {checkpoint}: {model} is a model, not a run"])
+    path = model if source == "hub" else str(Path(model).expanduser().absolute())
+    values = _values_of_run(Path(path)) if source == "run" else _values_of_model(source, path)
+    allowed = _ALLOWED if source == "run" else (*_ALLOWED, *_OF_A_MODEL)
+    config = _changed(values, settings, allowed, f"not a setting of the evaluation of a {_NOUNS[source]}")
+    measured: Measured = "benchmarks" if _asks_for_benchmarks(settings) and config.evaluation.benchmarks else "test"
+    if measured == "test" and isinstance(config.data, JsonlDataConfig) and config.data.path == _NO_DATA:
+        raise ConfigError(
+            [
+                f"{model} is a model, which has no test split: give benchmarks, such as evaluation=paper, or data, "
+                "such as data=jsonl data.path=FILE data.test=FILE"
+            ]
+        )
+    return Request(source, path, (checkpoint or "last") if source == "run" else None, measured, limit, config)
+
+
+def resumed_request(directory: EvaluationDirectory, settings: Sequence[str]) -> Request:
+    """Return what the evaluation in a directory measures. The checkpoint is the one that it has measured so far.
+
+    Raises:
+        ConfigError: a change of what is measured.
+        ValueError: there is no evaluation.
+    """
+    record = directory.read_record()
+    reason = "resuming may not change what is measured; with another setting it is another evaluation"
+    config = _changed(config_values(read_config(directory.config)), settings, _AT_RESUME, reason)
+    model = record.model
+    checkpoint = "start" if model.checkpoint == "start" else None if model.step is None else str(model.step)
+    return Request(model.source, model.path, checkpoint, record.measured, record.limit, config)
+
+
+_NOUNS: Mapping[Source, str] = {"run": "run", "directory": "model", "hub": "model"}
+
+
+def _source(model: str) -> Source:
+    path = Path(model).expanduser()
+    if EvaluationDirectory(path).exists:
+        raise ConfigError([f"{model} is an evaluation; to continue it: igrpo eval resume={model}"])
+    if (path / "config.yaml").is_file():
+        return "run"
+    if (path / "config.json").is_file():
+        return "directory"
+    if (path / "adapter_config.json").is_file():
+        raise ConfigError([f"{model} contains only adapters; export the run again without --adapters"])
+    parts = model.split("/")
+    is_name = len(parts) == 2 and all(parts) and parts[0] not in {".", "..", "~"}
+    if is_name and not path.exists() and not Path(parts[0]).is_dir():
+        return "hub"
+    return "run"  # with a message about what is there
+
+
+def _values_of_run(path: Path) -> dict[str, Any]:
+    if not (path / "config.yaml").is_file():
+        from igrpo.tools.trained import run_config
+
+        run_config(path)
+    values = config_values(read_config(path / "config.yaml"))
+    return values | {"trainer": values["trainer"] | _ONE_PROCESS, "profile": False}
+
+
+def _values_of_model(source: Source, path: str) -> dict[str, Any]:
+    name = f"model.name_or_path={quoted(path)}"
+    lines = ["experiment=math_local", "algorithm=grpo", f"data.path={_NO_DATA}", "model=huggingface", name]
+    with Composer("train") as composer:
+        values = config_values(composer.check_run(lines).config)
+    record = read_record(Path(path)) if source == "directory" else None
+    if record is None:
+        return values
+    sampling = record.sampling.model_dump(mode="json")
+    return values | {
+        "seed": record.seed,
+        "prompt": record.prompt.model_dump(mode="json"),
+        "reward": record.reward.model_dump(mode="json"),
+        "evaluation": values["evaluation"] | sampling,
+        "sampling": values["sampling"] | {"max_completion_tokens": sampling["max_completion_tokens"]},
+    }
+
+
+def _changed(values: Mapping[str, Any], settings: Sequence[str], allowed: Sequence[str], reason: str) -> RunConfig:
+    with SettingsChanger("train") as changer:
+        return changer.changed(values, settings, allowed, reason)
+
+
+def _asks_for_benchmarks(settings: Sequence[str]) -> bool:
+    """True if a setting chooses an evaluation, or is about benchmarks."""
+    keys = [text.lstrip("+~").partition("=")[0] for text in settings]
+    return any(key == "evaluation" or "evaluation.benchmarks" in key for key in keys)
