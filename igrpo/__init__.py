@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from igrpo import assembly, losses
     from igrpo.api.composing import compose, grid
+    from igrpo.api.evaluating import Evaluation, evaluate
     from igrpo.api.run import Run
     from igrpo.api.training import train
     from igrpo.api.verifying import Verdict, verify
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Completion": "igrpo.types",
     "ConfigError": "igrpo.config",
+    "Evaluation": "igrpo.api.evaluating",
     "Question": "igrpo.types",
     "Run": "igrpo.api.run",
     "RunConfig": "igrpo.config",
@@ -38,6 +40,7 @@ _HOMES = {
     "__version__": "igrpo.api.version",
     "assembly": None,
     "compose": "igrpo.api.composing",
+    "evaluate": "igrpo.api.evaluating",
     "grid": "igrpo.api.composing",
     "losses": None,
     "report": None,
@@ -48,6 +51,7 @@ _HOMES = {
 __all__ = [
     "Completion",
     "ConfigError",
+    "Evaluation",
     "Question",
     "Run",
     "RunConfig",
@@ -57,6 +61,7 @@ __all__ = [
     "__version__",
     "assembly",
     "compose",
+    "evaluate",
     "grid",
     "losses",
     "report",

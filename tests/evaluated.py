@@ -41,3 +41,15 @@ def answers(completions: Sequence[Completion], scores: Sequence[Score], **change
     """Samples with these completions and scores."""
     pairs = enumerate(zip(completions, scores, strict=True))
     return Answers(tuple(evaluated("q", i, completion, score, **changes) for i, (completion, score) in pairs))
+
+
+def rounded(samples: Sequence[EvaluatedSample]) -> dict[tuple[str, str, int], EvaluatedSample]:
+    """By key, with log-probs and entropies of five digits: further ones depend on what was decoded together."""
+    return {
+        (sample.question, *sample.key): replace(
+            sample,
+            logprob=float(f"{sample.logprob:.5g}"),
+            entropy=None if sample.entropy is None else float(f"{sample.entropy:.5g}"),
+        )
+        for sample in samples
+    }

@@ -101,7 +101,7 @@ def _trained(config: RunConfig, path: Path, overrides: Sequence[str] = (), *, re
     from igrpo.runs.lifecycle import Ending
     from igrpo.runs.printing import print_settings, print_summary
 
-    with _quiet(quiet):
+    with quiet_console(quiet=quiet):
         print_settings(config, path)
         warnings.filterwarnings("ignore", message="IProgress not found")  # of tqdm in a notebook: igrpo has no such bar
         frozen = gc.get_freeze_count()
@@ -126,7 +126,8 @@ def _trained(config: RunConfig, path: Path, overrides: Sequence[str] = (), *, re
 
 
 @contextmanager
-def _quiet(quiet: bool) -> Iterator[None]:
+def quiet_console(*, quiet: bool) -> Iterator[None]:
+    """Print nothing in the block, if ``quiet``."""
     console = get_console()
     before = console.quiet
     console.quiet = before or quiet

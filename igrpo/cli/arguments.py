@@ -21,6 +21,7 @@ class Parser(argparse.ArgumentParser):
         description: what it does; paragraphs are separated by an empty line.
         examples: command lines for the end of the help page.
         settings: description of the ``SETTING=VALUE`` arguments; None if the verb takes none.
+        path: what comes before them, if that may be a path, such as ``RUN_DIR``.
         notes: returns a text for the help page, before the examples, that fits a width in characters.
         topics: returns the page of a topic, as in ``--help TOPIC``, that fits a width in characters.
     """
@@ -32,16 +33,19 @@ class Parser(argparse.ArgumentParser):
         examples: Sequence[str],
         *,
         settings: str | None = None,
+        path: str | None = None,
         notes: Callable[[int], str] | None = None,
         topics: Callable[[str, int], str] | None = None,
     ) -> None:
         super().__init__(prog=f"igrpo {verb}", add_help=False, allow_abbrev=False, formatter_class=_formatter)
         self._text, self._examples, self._notes, self._topics = description, examples, notes, topics
         self.takes_settings, self.has_topics = settings is not None, topics is not None
+        self.takes_path = path is not None
         if topics is not None:  # a short page
             self.usage = f"igrpo {verb} [SETTING=VALUE ...] [OPTION ...]"
         if settings is not None:
-            self.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help=settings)
+            metavar = "SETTING=VALUE" if path is None else f"{path} SETTING=VALUE"
+            self.add_argument("settings", nargs="*", metavar=metavar, help=settings)
 
     def read(self, arguments: Sequence[str]) -> argparse.Namespace | None:
         """Parse the arguments. If they ask for the help page, print it and return None.

@@ -70,6 +70,8 @@ def _arguments(made: Parser, done: Sequence[str], word: str) -> Iterator[str]:
         yield from options
     elif made.takes_settings:
         yield from _settings(done, word)
+        if made.takes_path and "=" not in word:
+            yield from _paths(word)
     else:
         positional = [action for action in made._actions if not action.option_strings]
         listed = [str(choice) for action in positional for choice in action.choices or ()]

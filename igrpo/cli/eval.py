@@ -34,14 +34,14 @@ def parser() -> Parser:
         "unless settings say otherwise (`igrpo train --help evaluation`). Every sample is kept, and resume=EVAL_DIR "
         "goes on where an evaluation was stopped.",
         _EXAMPLES,
+        settings="what is evaluated, and settings of evaluation, rollout, reward, prompt, data, or the seed",
+        path="RUN_DIR|MODEL",
     )
+    made.usage = "igrpo eval [OPTION ...] RUN_DIR|MODEL [SETTING=VALUE ...]\n       igrpo eval resume=EVAL_DIR"
     add = made.add_argument
-    made.usage = "igrpo eval RUN_DIR|MODEL [SETTING=VALUE ...] [OPTION ...]\n       igrpo eval resume=EVAL_DIR"
-    what = "what is evaluated, and settings: evaluation, rollout, reward, prompt, data, seed, and what is in them"
-    add("asked", nargs="*", metavar="RUN_DIR|MODEL", help=what)
     add("--checkpoint", metavar="best|last|STEP|start", help="checkpoint of a run (default: last); start: untrained")
     add("--questions", type=whole_number(1), metavar="N", help="at most N questions per benchmark (default: all)")
-    add("--output", type=Path, metavar="DIR", help="directory of the evaluation (default: evals/DATE/TIME_NAME)")
+    add("--out", "--output", type=Path, metavar="DIR", help="directory, new or empty (default: evals/DATE/TIME_NAME)")
     return made
 
 
@@ -52,12 +52,12 @@ def run(asked: argparse.Namespace) -> int:
         ConfigError: invalid arguments or settings; nothing was started and no directory was created.
         SystemExit: the command was stopped.
     """
-    model, settings, resumed = _split(asked.asked)
+    model, settings, resumed = _split(asked.settings)
     if resumed is None:
         if model is None:
             raise ConfigError(["give a run directory or a model to evaluate, or resume=EVAL_DIR"], _PROG)
         return _start(asked, model, settings)
-    given = [f"--{name}" for name in ("checkpoint", "questions", "output") if getattr(asked, name) is not None]
+    given = [f"--{name}" for name in ("checkpoint", "questions", "out") if getattr(asked, name) is not None]
     if model is not None or given:
         what = model or ", ".join(given)
         raise ConfigError([f"resume={resumed} and {what}: an evaluation is resumed as it was begun"], _PROG)
@@ -94,7 +94,7 @@ def _start(asked: argparse.Namespace, model: str, settings: Sequence[str]) -> in
         raise
     except ValueError as error:
         raise ConfigError([str(error)], _PROG) from error
-    return _execute(request, new_directory(request, asked.output))
+    return _execute(request, new_directory(request, asked.out))
 
 
 def _resume(path: Path, settings: Sequence[str]) -> int:

@@ -31,7 +31,7 @@ def new_directory(request: Request, chosen: Path | None) -> EvaluationDirectory:
     """
     now = datetime.now()  # noqa: DTZ005 - local time, as the directories of runs
     wanted = Path("evals") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}_{request.name}" if chosen is None else chosen
-    return EvaluationDirectory(claim(wanted, chosen=chosen is not None, setting="--output"))
+    return EvaluationDirectory(claim(wanted, chosen=chosen is not None, setting="--out"))
 
 
 def execute(request: Request, directory: EvaluationDirectory) -> EvaluationResults:

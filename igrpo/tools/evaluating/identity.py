@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from igrpo.runs.evaluation_directory import EvaluationRecord
+from igrpo.settings.reward import NOT_SCORING
 
 #: Parts of eval.json that say how, where or when it was measured. The engine's settings are in config.yaml, of which
 #: resuming may change only those that do not matter.
@@ -18,13 +19,30 @@ def refuse_changes(before: EvaluationRecord, now: EvaluationRecord) -> None:
     Raises:
         ValueError: some have changed; the message names them with both values.
     """
-    one, other = before.model_dump(mode="json", exclude=set(_FREE)), now.model_dump(mode="json", exclude=set(_FREE))
-    found = list(differences(one, other))
+    found = list(differences(identity(before), identity(now)))
     if found:
         raise ValueError(
             f"what is measured has changed since the evaluation began: {'; '.join(found)}. Samples of both would be "
             "mixed: restore it, or start a new evaluation"
         )
+
+
+def identity(record: EvaluationRecord) -> dict[str, Any]:
+    """Return what decides the results, as plain values."""
+    values = record.model_dump(mode="json", exclude=set(_FREE))
+    del values["model"]["checkpoint"]  # its name: the weights count, and resuming asks for the step
+    for benchmark in values["benchmarks"].values():
+        benchmark["reward"] = _scoring(benchmark["reward"])
+    return values
+
+
+def _scoring(reward: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the settings of a reward, and of its parts, that do not change a score."""
+    return {
+        name: _scoring(value) if isinstance(value, Mapping) else value
+        for name, value in reward.items()
+        if name not in NOT_SCORING
+    }
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -10,9 +10,11 @@ from typing import Any, Literal
 from igrpo.config import ConfigError, RunConfig, config_values, read_config
 from igrpo.config.composing.changing import SettingsChanger
 from igrpo.config.composing.composer import Composer
-from igrpo.config.composing.overrides import quoted
+from igrpo.config.composing.overrides import dotted_keys, quoted
 from igrpo.runs.evaluation_directory import EvaluationDirectory
 from igrpo.settings.data import JsonlDataConfig
+from igrpo.settings.judge import JUDGE_SERVICE
+from igrpo.settings.reward import reward_parts
 from igrpo.tools.exported import read_record
 
 Measured = Literal["test", "benchmarks"]
@@ -119,7 +121,12 @@ def resumed_request(directory: EvaluationDirectory, settings: Sequence[str]) -> 
     """
     record = directory.read_record()
     reason = "resuming may not change what is measured; with another setting it is another evaluation"
-    config = _changed(config_values(read_config(directory.config)), settings, _AT_RESUME, reason)
+    config = read_config(directory.config)
+    values = config_values(config)
+    judges = [f"{path}.{name}" for path in reward_parts(config.reward) for name in JUDGE_SERVICE]
+    known = set(dotted_keys(values))
+    allowed = [key for key in (*_AT_RESUME, *judges) if key in known]
+    config = _changed(values, settings, allowed, reason)
     model = record.model
     checkpoint = "start" if model.checkpoint == "start" else None if model.step is None else str(model.step)
     return Request(model.source, model.path, checkpoint, record.measured, record.limit, config)
