@@ -129,7 +129,6 @@ def evaluate(
         ValueError: the settings do not fit the model or the data, or something has changed since the beginning.
         RewardPausedError: a limit of the reward is reached; the evaluation can be resumed with a higher one.
     """
-    from igrpo.runs.resume import require_files
     from igrpo.tools.evaluating.execution import new_directory
     from igrpo.tools.evaluating.request import new_request, resumed_request
 
@@ -150,7 +149,6 @@ def evaluate(
     else:
         assert model is not None
         request = new_request(os.fspath(model), settings, None if checkpoint is None else str(checkpoint), questions)
-        require_files([request.config])
         files = new_directory(request, None if directory is None else Path(directory))
     return _evaluated(request, files, settings, quiet=quiet)
 

@@ -82,14 +82,12 @@ def _split(arguments: Sequence[str]) -> tuple[str | None, list[str], str | None]
 
 
 def _start(asked: argparse.Namespace, model: str, settings: Sequence[str]) -> int:
-    from igrpo.runs.resume import require_files
     from igrpo.tools.evaluating.execution import new_directory
     from igrpo.tools.evaluating.request import new_request
 
     try:
         with waiting("checking the settings"):
             request = new_request(model, settings, asked.checkpoint, asked.questions)
-            require_files([request.config])
     except ConfigError:
         raise
     except ValueError as error:

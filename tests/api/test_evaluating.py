@@ -21,6 +21,7 @@ def _working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_its_numbers_are_those_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     run = igrpo.Run.load(trained_run())
+    capsys.readouterr()
     found = igrpo.evaluate(run, "evaluation.samples=2", checkpoint="best", directory="api", quiet=True)
     assert capsys.readouterr().out == ""
     assert main(["eval", str(run.directory), "evaluation.samples=2", "--checkpoint", "best", "--out", "cli"]) == 0
@@ -56,10 +57,11 @@ def test_an_error_keeps_the_samples_and_resume_goes_on(monkeypatch: pytest.Monke
         add(self, samples)
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(SampleFile, "add", broken)
-    with pytest.raises(OSError, match="the disk is gone"):
-        igrpo.evaluate(trained_run(), directory="eval", quiet=True)
-    monkeypatch.undo()
+    run_dir = trained_run()
+    with monkeypatch.context() as patch:
+        patch.setattr(SampleFile, "add", broken)
+        with pytest.raises(OSError, match="the disk is gone"):
+            igrpo.evaluate(run_dir, directory="eval", quiet=True)
     kept = igrpo.Evaluation.load("eval").samples("test")
     found = igrpo.evaluate(resume="eval", quiet=True)
     assert found.complete

@@ -174,13 +174,13 @@ def test_ctrl_c_says_how_to_go_on(
         if len(calls) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(SampleFile, "add", interrupted)
-    of = evaluate(run_dir, code=130)
+    with monkeypatch.context() as patch:
+        patch.setattr(SampleFile, "add", interrupted)
+        of = evaluate(run_dir, code=130)
     assert "igrpo: interrupted; resume with: igrpo eval resume=eval\n" in capsys.readouterr().err
     assert not of.result.exists()
     kept = len(read_samples(of.samples("test")))
     assert 0 < kept < 12
-    monkeypatch.undo()
     assert main(["eval", f"resume={of.path}"]) == 0
     assert f"test: 12 samples, {kept} kept" in capsys.readouterr().out
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from igrpo.config import ConfigError, RunConfig, config_values, read_config
+from igrpo.config.checks import missing_files
 from igrpo.config.composing.changing import SettingsChanger
 from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.overrides import dotted_keys, quoted
 from igrpo.runs.evaluation_directory import EvaluationDirectory
-from igrpo.settings.data import JsonlDataConfig
 from igrpo.settings.judge import JUDGE_SERVICE
 from igrpo.settings.reward import reward_parts
 from igrpo.tools.exported import read_record
@@ -51,9 +51,6 @@ _AT_RESUME = (
 
 #: One process evaluates, whatever trained the model.
 _ONE_PROCESS = {"devices": 1, "nodes": 1, "strategy": "single"}
-
-#: A file that no evaluation reads: a model without a run has no data of its own.
-_NO_DATA = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +98,17 @@ def new_request(model: str, settings: Sequence[str], checkpoint: str | None, lim
     values = _values_of_run(Path(path)) if source == "run" else _values_of_model(source, path)
     allowed = _ALLOWED if source == "run" else (*_ALLOWED, *_OF_A_MODEL)
     config = _changed(values, settings, allowed, f"not a setting of the evaluation of a {_NOUNS[source]}")
-    measured: Measured = "benchmarks" if _asks_for_benchmarks(settings) and config.evaluation.benchmarks else "test"
-    if measured == "test" and isinstance(config.data, JsonlDataConfig) and config.data.path == _NO_DATA:
+    measured: Measured = "benchmarks" if _asks_for("evaluation", settings) and config.evaluation.benchmarks else "test"
+    if measured == "test" and source != "run" and not _asks_for("data", settings):
         raise ConfigError(
             [
                 f"{model} is a model, which has no test split: give benchmarks, such as evaluation=paper, or data, "
                 "such as data=jsonl data.path=FILE data.test=FILE"
             ]
         )
+    missing = [text for text in missing_files(config) if measured == "test" or not text.startswith("data.")]
+    if missing:
+        raise ConfigError(missing)
     return Request(source, path, (checkpoint or "last") if source == "run" else None, measured, limit, config)
 
 
@@ -163,7 +163,8 @@ def _values_of_run(path: Path) -> dict[str, Any]:
 
 def _values_of_model(source: Source, path: str) -> dict[str, Any]:
     name = f"model.name_or_path={quoted(path)}"
-    lines = ["experiment=math_local", "algorithm=grpo", f"data.path={_NO_DATA}", "model=huggingface", name]
+    # a model without a run has no data of its own: any that reads no file
+    lines = ["experiment=math_local", "algorithm=grpo", "data=times_tables", "model=huggingface", name]
     with Composer("train") as composer:
         values = config_values(composer.check_run(lines).config)
     record = read_record(Path(path)) if source == "directory" else None
@@ -184,7 +185,7 @@ def _changed(values: Mapping[str, Any], settings: Sequence[str], allowed: Sequen
         return changer.changed(values, settings, allowed, reason)
 
 
-def _asks_for_benchmarks(settings: Sequence[str]) -> bool:
-    """True if a setting chooses an evaluation, or is about benchmarks."""
+def _asks_for(section: str, settings: Sequence[str]) -> bool:
+    """True if a setting chooses a file of this section, or is about the benchmarks in it."""
     keys = [text.lstrip("+~").partition("=")[0] for text in settings]
-    return any(key == "evaluation" or "evaluation.benchmarks" in key for key in keys)
+    return any(key == section or f"{section}.benchmarks" in key for key in keys)
