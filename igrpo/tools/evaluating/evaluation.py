@@ -37,7 +37,7 @@ from igrpo.threads import torch_threads
 from igrpo.tools.evaluating.identity import refuse_changes
 from igrpo.tools.evaluating.loading import load_model, model_date
 from igrpo.tools.evaluating.progress import EvaluationProgress
-from igrpo.tools.evaluating.questions import TEST, EvaluatedSet, read_questions, write_questions
+from igrpo.tools.evaluating.questions import EvaluatedSet, read_questions, write_questions
 from igrpo.tools.evaluating.request import Request
 from igrpo.tools.evaluating.results import benchmark_result
 from igrpo.training.event_loop import run_coroutine
@@ -182,8 +182,7 @@ def _questions_record(request: Request, name: str, of: EvaluatedSet, parts: asse
 
 def _reward(request: Request, name: str) -> RewardConfig:
     """Return the settings of the reward that gives the verdicts."""
-    benchmark = None if name == TEST else request.config.evaluation.benchmarks.get(name)
-    own: RewardConfig | None = getattr(benchmark, "reward", None)
+    own = None if request.measured == "test" else request.config.evaluation.benchmarks[name].reward
     return request.config.reward if own is None else own
 
 

@@ -8,7 +8,6 @@ import sys
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from igrpo.console import waiting
 from igrpo.files import shown_path
@@ -56,7 +55,10 @@ def attempt(request: Request, directory: EvaluationDirectory) -> EvaluationResul
     try:
         with run_lock(directory.path), run_log(directory.path), SignalHandlers():
             try:
-                return import_evaluation().evaluate(request, directory)
+                import_evaluation()
+                from igrpo.tools.evaluating.evaluation import evaluate
+
+                return evaluate(request, directory)
             except BaseException as error:
                 ending = Ending.of(error)
                 failed = ending.kind in {"failed", "lost"}
@@ -67,13 +69,12 @@ def attempt(request: Request, directory: EvaluationDirectory) -> EvaluationResul
         remove_if_empty(directory.path)
 
 
-def import_evaluation() -> Any:
+def import_evaluation() -> None:
     """Import what an evaluation needs: torch and transformers, which takes seconds at the first call."""
     name = "igrpo.tools.evaluating.evaluation"
     if name not in sys.modules:
         with waiting("importing torch and transformers", lines=True), quick_imports():
             import_module(name)
-    return sys.modules[name]
 
 
 def ending_message(ending: Ending, directory: EvaluationDirectory) -> str:

@@ -14,7 +14,6 @@ from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.overrides import dotted_keys, quoted
 from igrpo.runs.evaluation_directory import EvaluationDirectory
 from igrpo.settings.judge import JUDGE_SERVICE
-from igrpo.settings.reward import reward_parts
 from igrpo.tools.exported import read_record
 
 Measured = Literal["test", "benchmarks"]
@@ -123,7 +122,7 @@ def resumed_request(directory: EvaluationDirectory, settings: Sequence[str]) -> 
     reason = "resuming may not change what is measured; with another setting it is another evaluation"
     config = read_config(directory.config)
     values = config_values(config)
-    judges = [f"{path}.{name}" for path in reward_parts(config.reward) for name in JUDGE_SERVICE]
+    judges = [f"{path}.{name}" for path in config.single_rewards for name in JUDGE_SERVICE]
     known = set(dotted_keys(values))
     allowed = [key for key in (*_AT_RESUME, *judges) if key in known]
     config = _changed(values, settings, allowed, reason)
