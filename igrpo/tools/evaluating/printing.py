@@ -55,6 +55,7 @@ def print_results(record: EvaluationRecord, results: EvaluationResults, director
     """Print the table of results, remarks on what they do not cover, and where they are."""
     for table in results_tables(results):
         console.print(table)
+    console.print(f"shares in %; intervals of 95 % over questions; protocol {results.protocol}", style="dim")
     for name, of in record.benchmarks.items():
         if of.too_long:
             console.print(
@@ -72,10 +73,7 @@ def print_results(record: EvaluationRecord, results: EvaluationResults, director
 
 def results_tables(results: EvaluationResults) -> list[Table]:
     """Return the tables of results, with one row per benchmark."""
-    tables = [table for columns in _TABLES if (table := _table(columns, results.benchmarks)) is not None]
-    if tables:
-        tables[-1].caption = f"shares in %; intervals of 95 % over questions; protocol {results.protocol}"
-    return tables
+    return [table for columns in _TABLES if (table := _table(columns, results.benchmarks)) is not None]
 
 
 def _table(columns: _Columns, benchmarks: Mapping[str, BenchmarkResult]) -> Table | None:
