@@ -99,10 +99,11 @@ def new_request(model: str, settings: Sequence[str], checkpoint: str | None, lim
     config = _changed(values, settings, allowed, f"not a setting of the evaluation of a {_NOUNS[source]}")
     measured: Measured = "benchmarks" if _asks_for("evaluation", settings) and config.evaluation.benchmarks else "test"
     if measured == "test" and source != "run" and not _asks_for("data", settings):
+        what = "is a model" if source == "directory" else "is no directory here, so it is a model of the hub"
         raise ConfigError(
             [
-                f"{model} is a model, which has no test split: give benchmarks, such as evaluation=paper, or data, "
-                "such as data=jsonl data.path=FILE data.test=FILE"
+                f"{model} {what}, which has no test split: give benchmarks, such as evaluation=paper, or data, such as "
+                "data=jsonl data.path=FILE data.test=FILE"
             ]
         )
     missing = [text for text in missing_files(config) if measured == "test" or not text.startswith("data.")]
