@@ -38,13 +38,7 @@ from igrpo.evaluation.records import Answers, QuestionRecord
 from igrpo.evaluation.result import EvaluationResult, estimate_answers, summarise
 from igrpo.evaluation.rounds import is_narrow, round_ends
 from igrpo.evaluation.sampler import Draw, Sampler, SampleStore
-from igrpo.evaluation.samples import (
-    DRAFT_CONDITIONED,
-    DRAFT_CONDITIONED_ORACLE,
-    GREEDY,
-    SINGLE_SHOT,
-    EvaluatedSample,
-)
+from igrpo.evaluation.samples import DRAFT_CONDITIONED, DRAFT_CONDITIONED_ORACLE, GREEDY, SINGLE_SHOT, EvaluatedSample
 from igrpo.generation.base import Engine, SamplingParams, keep_prompts
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward
