@@ -34,6 +34,15 @@ def vote(answers: Sequence[str | None], same: Callable[[str, str], bool], rng: r
     """
     if not answers:
         raise ValueError("there are no samples to choose from")
+    groups = ballots(answers, same)
+    if not groups:
+        return Vote((), rng.randrange(len(answers)))
+    tied = [samples for samples in groups if len(samples) == len(groups[0])]
+    return Vote(groups, rng.choice(rng.choice(tied)))
+
+
+def ballots(answers: Sequence[str | None], same: Callable[[str, str], bool]) -> tuple[tuple[int, ...], ...]:
+    """Return the indices of the samples that gave each answer, as in `Vote`, from the arguments of `vote`."""
     counts = Counter(answer for answer in answers if answer is not None)
     spellings: list[list[str]] = []
     for answer, _ in counts.most_common():  # equal counts: in the order of their first samples
@@ -42,9 +51,5 @@ def vote(answers: Sequence[str | None], same: Callable[[str, str], bool], rng: r
             spellings.append([answer])
         else:
             known.append(answer)
-    ballots = [tuple(i for i, answer in enumerate(answers) if answer in group) for group in spellings]
-    ballots.sort(key=lambda samples: (-len(samples), samples[0]))
-    if not ballots:
-        return Vote((), rng.randrange(len(answers)))
-    tied = [samples for samples in ballots if len(samples) == len(ballots[0])]
-    return Vote(tuple(ballots), rng.choice(rng.choice(tied)))
+    groups = [tuple(i for i, answer in enumerate(answers) if answer in group) for group in spellings]
+    return tuple(sorted(groups, key=lambda samples: (-len(samples), samples[0])))

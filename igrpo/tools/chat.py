@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-import yaml
-
 from igrpo.assembly import Policy, build_device, build_policy, build_prompts
+from igrpo.assembly.answer_equality import AnswerEquality, verifier_settings
 from igrpo.config import RunConfig
 from igrpo.config.composing.composer import Composer
-from igrpo.config.composing.folders import shipped
 from igrpo.config.composing.overrides import quoted
 from igrpo.evaluation.voting import Vote, vote
 from igrpo.generation.base import SamplingParams, complete
@@ -20,16 +18,13 @@ from igrpo.generation.local.engine import LocalEngine
 from igrpo.models.encoding import encode_exact
 from igrpo.rewards.math.extraction import extract_answer
 from igrpo.rewards.math.normalise import normalise
-from igrpo.rewards.math.verifier import MathVerifier
 from igrpo.runs.console import get_console
 from igrpo.runs.fingerprints import kept_date
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.seeding import derive_seed
-from igrpo.settings.judge import GenerativeJudgeConfig
 from igrpo.settings.prompt import PromptConfig
-from igrpo.settings.reward import RewardConfig, reward_parts
+from igrpo.settings.reward import RewardConfig
 from igrpo.settings.sampling import SamplingConfig
-from igrpo.settings.verifier import MathVerifyConfig
 from igrpo.tools.exported import evaluation_sampling, read_record
 from igrpo.tools.trained import load_trained
 from igrpo.types import Completion, Question
@@ -154,10 +149,8 @@ class Chat:
         self._tokenizer = policy.tokenizer
         self._prompts = build_prompts(model.prompt, policy.tokenizer, model.today)
         self._engine = LocalEngine(policy.model, policy.tokenizer, max_batch_rows=max(1, self._drafts))
-        self._answers = _verifier_settings(model.reward)
-        # same settings except for the answer format: it compares bare answers here
-        bare = self._answers.model_dump(exclude={"name"}) | {"answer_format": ("answer_tag",)}
-        self._verifier = MathVerifier(**bare)
+        self._answers = verifier_settings(model.reward)
+        self._same = AnswerEquality(self._answers)
 
     async def ask(self, problem: str) -> ChatResult:
         """Answer a question.
@@ -189,7 +182,7 @@ class Chat:
 
     def close(self) -> None:
         """Stop the verifier's processes and free the engine's memory."""
-        self._verifier.close()
+        self._same.close()
         self._engine.close()
 
     def _seeds(self, problem: str, purpose: str, count: int) -> list[int]:
@@ -200,14 +193,6 @@ class Chat:
         if found is None or len(found) > self._answers.max_answer_chars:
             return None
         return normalise(found) or None
-
-    def _same(self, one: str, other: str) -> bool:
-        """True if the verifier accepts the answers as equal in either order, since it is not symmetric."""
-        return self._is(one, other) or self._is(other, one)
-
-    def _is(self, gold: str, answer: str) -> bool:
-        (score,) = self._verifier.score_sync(Question("chat", "", gold), [f"<answer>{answer}</answer>"])
-        return score.correct is True
 
 
 def _draft_count(model: ChatModel, options: ChatOptions) -> int:
@@ -220,14 +205,3 @@ def _draft_count(model: ChatModel, options: ChatOptions) -> int:
     if drafts == 0:
         raise ValueError("--refine: the model was trained without drafts; say how many to sample with --drafts N")
     return drafts
-
-
-def _verifier_settings(reward: RewardConfig) -> MathVerifyConfig:
-    """Return the settings of the reward's verifier; without one, those of conf/reward/math_verify.yaml."""
-    for part in reward_parts(reward).values():
-        if isinstance(part, MathVerifyConfig):
-            return part
-        if isinstance(part, GenerativeJudgeConfig):
-            return part.verifier
-    text = (shipped("conf") / "reward" / "math_verify.yaml").read_text(encoding="utf-8")
-    return MathVerifyConfig.model_validate(yaml.safe_load(text))

@@ -51,6 +51,12 @@ _MULTIPLES = ("thousand", "million", "billion", "trillion", "hundred", "dozen")
 _PREPOSITIONS = ("in", "per")
 
 
+def check_formats(formats: Sequence[str]) -> None:
+    """Raise a ValueError that names the known formats, unless ``formats`` are one or more of them."""
+    if not formats or not set(formats) <= set(ANSWER_FORMATS):
+        raise ValueError(f"answer_format={list(formats)}: choose one or more of {list(ANSWER_FORMATS)}")
+
+
 def extract_answer(text: str, formats: Sequence[AnswerFormat], *, unfinished_thinking: bool = False) -> str | None:
     """Return the last answer that a completion states in one of ``formats``; None if there is none.
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from igrpo.rewards.math.conventions import AnswerConventions, BasePolicy, PercentPolicy, UnevaluatedPolicy
-from igrpo.rewards.math.extraction import ANSWER_FORMATS, AnswerFormat, extract_answer, extract_gold
+from igrpo.rewards.math.extraction import ANSWER_FORMATS, AnswerFormat, check_formats, extract_answer, extract_gold
 from igrpo.rewards.math.guard import refusal
 from igrpo.rewards.math.normalise import normalise, plain_integer
 from igrpo.rewards.math.numbers import numbers_equal, parse_number
@@ -90,7 +90,7 @@ class MathVerifier:
         self._formats = (answer_format,) if isinstance(answer_format, str) else tuple(answer_format)
         self._conventions = AnswerConventions(percent=percent, base_subscript=base_subscript, unevaluated=unevaluated)
         self._max_answer_chars, self._cache_size, self._incident_dir = max_answer_chars, cache_size, incident_dir
-        _check_formats(self._formats)
+        check_formats(self._formats)
         if workers < 1 or max_answer_chars < 1 or cache_size < 1:
             raise ValueError(f"{workers=}, {max_answer_chars=}, {cache_size=}: each must be 1 or more")
         self._pool = WorkerPool(workers, Limits(cpu_limit_s, wall_limit_s, memory_limit_mb))
@@ -125,6 +125,20 @@ class MathVerifier:
         """Return one Score per text, for callers without an event loop."""
         gold, found = self._look(question, texts)
         return self._scores(question, gold, found, self._submitted(gold, found))
+
+    def equal_sync(self, gold: str, answer: str) -> bool:
+        """True if the normalised ``answer`` is accepted for ``gold``, also normalised; False if the comparison fails.
+
+        Raises:
+            VerifierStartError: the worker processes do not start.
+        """
+        try:
+            outcome = self._quick(Question("", "", gold), gold, answer)
+        except Exception:  # see `_found`
+            return False
+        if outcome is None:
+            outcome = self._reply(gold, answer, self._submitted(gold, [_Extracted("", answer, None)])[answer]).outcome
+        return outcome == "right"
 
     def close(self) -> None:
         """Kill the workers. Safe to call twice."""
@@ -235,8 +249,3 @@ class MathVerifier:
                 file.write(json.dumps(incident) + "\n")
         except OSError as error:
             logger.warning("the incident is not saved in %s: %s", self._incident_dir, error)
-
-
-def _check_formats(formats: Sequence[str]) -> None:
-    if not formats or not set(formats) <= set(ANSWER_FORMATS):
-        raise ValueError(f"answer_format={list(formats)}: choose one or more of {list(ANSWER_FORMATS)}")
