@@ -78,21 +78,42 @@ def accuracy_interval(correct_QK: Sequence[Sequence[bool]], level: float = 0.95)
     Raises:
         ValueError: ``level`` is not between 0 and 1.
     """
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level={level} must be between 0 and 1, for example 0.95")
-    k, q = _samples(correct_QK), len(correct_QK)
-    means_Q = [fmean(row) for row in correct_QK]
-    p = fmean(means_Q)
-    spread = variance(means_Q) / q if q > 1 else 0.0
+    k = _samples(correct_QK)
+    return share_interval([fmean(row) for row in correct_QK], k, level)
+
+
+def share_interval(shares_Q: Sequence[float], samples: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the interval of `accuracy_interval` for the mean of other values in [0, 1], one per question.
+
+    Args:
+        shares_Q: a probability per question, estimated from its samples.
+        samples: number of independent estimates that the samples of a question are worth: n of accuracy, and the number
+            of separate sets of k samples, n // k, of an estimate that is about k samples.
+        level: as in `accuracy_interval`.
+
+    Raises:
+        ValueError: no questions, or ``level`` is not between 0 and 1.
+    """
+    _check_level(level)
+    q, p = len(shares_Q), fmean(shares_Q)
+    spread = variance(shares_Q) / q if q > 1 else 0.0
     n: float = q
     if 0.0 < p < 1.0 and q > 1:
-        n = min(max(p * (1 - p) / spread, q), q * k) if spread > 0 else q * k
+        n = min(max(p * (1 - p) / spread, q), q * samples) if spread > 0 else q * samples
     tail = 0.5 + level / 2
     z = float(stdtrit(q - 1, tail) if q > 1 else ndtri(tail))
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     # At p of 0 and 1 the bound equals p; rounding must not move it past.
     return min(max(centre - half, 0.0), p), max(min(centre + half, 1.0), p)
+
+
+def standard_error(values_Q: Sequence[float]) -> float | None:
+    """Return the standard error over questions of the mean of one value per question; None for a single question.
+
+    The values vary because the questions do and because samples do, so it covers both (Miller 2024, arXiv 2411.00640).
+    """
+    return math.sqrt(variance(values_Q) / len(values_Q)) if len(values_Q) > 1 else None
 
 
 def estimate_accuracy(correct_QK: Sequence[Sequence[bool]], level: float = 0.95) -> AccuracyEstimate:
@@ -120,6 +141,11 @@ def clustered_interval(values_Q: Sequence[Sequence[float]], level: float = 0.95)
         return None
     half = float(stdtrit(q - 1, 0.5 + level / 2)) * math.sqrt(q / (q - 1) * spread) / total
     return mean - half, mean + half
+
+
+def _check_level(level: float) -> None:
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level={level} must be between 0 and 1, for example 0.95")
 
 
 def _samples(correct_QK: Sequence[Sequence[bool]]) -> int:
