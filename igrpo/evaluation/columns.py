@@ -106,7 +106,7 @@ def _verdicts(rows_QK: Sequence[Sequence[EvaluatedSample]], rng: np.random.Gener
     tables = list(_tables(n))
     right_Q = np.array([sum(sample.correct for sample in row) for row in rows_QK])
     names, blocks, by_count = zip(*tables, strict=True)
-    return _of_counts(names, blocks, by_count, right_Q, rng)
+    return count_columns(names, blocks, by_count, right_Q, rng)
 
 
 def _tables(n: int) -> Iterator[tuple[str, int, Array]]:
@@ -120,12 +120,21 @@ def _tables(n: int) -> Iterator[tuple[str, int, Array]]:
     for k in several:
         yield from ((f"g_pass_at_{k}/tau_{tau}", n // k, g_pass_table(n, k, tau)) for tau in TAUS)
     for k in several:
-        yield f"mg_pass_at_{k}", n, mg_pass_table(n, k)  # no probability of one event: it varies less
+        yield f"mg_pass_at_{k}", n // k, mg_pass_table(n, k)
 
 
-def _of_counts(
+def count_columns(
     names: Sequence[str], blocks: Sequence[int], tables: Sequence[Array], count_Q: Array, rng: np.random.Generator
 ) -> Columns:
+    """Return metrics that are tables over the number of right samples (see `right_counts`), of n samples per question.
+
+    Args:
+        names: names of the metrics.
+        blocks: as in `Columns`.
+        tables: shape (n + 1,) each.
+        count_Q: number of right samples per question.
+        rng: draws the resamplings.
+    """
     n = len(tables[0]) - 1
     table = np.stack(tables, axis=1)  # (n + 1, M)
     # n draws with replacement from n samples with c right ones have Binomial(n, c / n) right ones.
@@ -164,7 +173,7 @@ def _lengths(rows_QK: Sequence[Sequence[EvaluatedSample]], rng: np.random.Genera
     """Return the share of truncated samples, and the mean lengths of all, right and other samples."""
     n = len(rows_QK[0])
     truncated_Q = np.array([sum(sample.truncated for sample in row) for row in rows_QK])
-    truncated = _of_counts(["truncated_share"], [n], [pass_table(n, 1)], truncated_Q, rng)
+    truncated = count_columns(["truncated_share"], [n], [pass_table(n, 1)], truncated_Q, rng)
     tokens_QK = np.array([[float(len(sample.token_ids)) for sample in row] for row in rows_QK])
     right_QK = np.array([[sample.correct for sample in row] for row in rows_QK], dtype=float)
     among_QKM = np.stack([np.ones_like(right_QK), right_QK, 1 - right_QK], axis=2)
