@@ -8,7 +8,7 @@ from statistics import fmean
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from igrpo.evaluation.answer_groups import AnswerGroups, group_answers
@@ -35,6 +35,7 @@ def brute_force(answers: list[str | None], correct: list[bool], k: int) -> float
     return fmean(map(one, combinations(range(len(answers)), k)))
 
 
+@settings(deadline=None)
 @given(samples)
 def test_majority_is_the_mean_over_all_subsets(drawn: list[tuple[str | None, bool]]) -> None:
     answers, correct = [a for a, _ in drawn], [c for _, c in drawn]
@@ -60,6 +61,7 @@ def test_majority_of_many_samples() -> None:
     assert majority_curve(groups)[63] == 1.0
 
 
+@settings(deadline=None)
 @given(samples)
 def test_agreement_is_the_share_of_equal_pairs(drawn: list[tuple[str | None, bool]]) -> None:
     answers, correct = [a for a, _ in drawn], [c for _, c in drawn]

@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -27,6 +27,7 @@ def all_signs(differences: list[Fraction]) -> float:
     return sum(one >= observed for one in sums) / len(sums)
 
 
+@settings(deadline=None)
 @given(fractions)
 def test_p_is_the_share_of_all_signs(differences: list[Fraction]) -> None:
     p, exact = sign_flip_p(differences)
@@ -98,6 +99,7 @@ def test_no_spread_is_not_certainty() -> None:
     assert high > 0.5
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=12))
 def test_swapping_the_models_mirrors_everything(right: list[tuple[int, int]]) -> None:
     found = paired_difference(right, (4, 3))

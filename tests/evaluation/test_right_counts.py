@@ -8,7 +8,7 @@ from statistics import fmean
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
@@ -22,6 +22,7 @@ def right_in_subsets(n: int, c: int, k: int) -> list[int]:
     return [sum(subset) for subset in combinations([True] * c + [False] * (n - c), k)]
 
 
+@settings(deadline=None)
 @given(n_and_k, st.sampled_from([0.0, 0.25, 0.3, 0.5, 0.75, 1.0]))
 def test_tables_are_means_over_all_subsets(sizes: tuple[int, int], tau: float) -> None:
     n, k = sizes
@@ -33,6 +34,7 @@ def test_tables_are_means_over_all_subsets(sizes: tuple[int, int], tau: float) -
         assert g_pass_table(n, k, tau)[c] == pytest.approx(fmean(right >= needed for right in counts))
 
 
+@settings(deadline=None)
 @given(n_and_k)
 def test_mg_pass_is_the_integral(sizes: tuple[int, int]) -> None:
     n, k = sizes
@@ -68,6 +70,7 @@ def test_by_hand() -> None:
     assert mg_pass_table(4, 3)[3] == pytest.approx(2 * (1 / 6 * 1 + 1 / 3 * 1 / 4))
 
 
+@settings(deadline=None)
 @given(n_and_k)
 def test_order_and_edges(sizes: tuple[int, int]) -> None:
     n, k = sizes
