@@ -51,6 +51,7 @@ def make_evaluation(
             too_long=0,
             digest=digest,
             samples=len(rows) // len(ids),
+            kinds={"single_shot": len(rows) // len(ids)},
             sampling=sampling,
             reward=reward or {"name": "math_verify", "workers": 2},
         )

@@ -22,6 +22,7 @@ _EXAMPLES = (
     "igrpo eval RUN_DIR --checkpoint start evaluation.samples=16",
     "igrpo eval MODEL evaluation=paper evaluation.max_completion_tokens=1024 --questions 8",
     "igrpo eval resume=EVAL_DIR",
+    "igrpo eval EVAL_DIR --against EVAL_DIR",
 )
 
 
@@ -37,10 +38,19 @@ def parser() -> Parser:
         settings="what is evaluated, and settings of evaluation, rollout, reward, prompt, data, or the seed",
         path="RUN_DIR|MODEL",
     )
-    made.usage = "igrpo eval [OPTION ...] RUN_DIR|MODEL [SETTING=VALUE ...]\n       igrpo eval resume=EVAL_DIR"
+    forms = ("[OPTION ...] RUN_DIR|MODEL [SETTING=VALUE ...]", "resume=EVAL_DIR", "EVAL_DIR --against EVAL_DIR")
+    made.usage = "\n       ".join(f"igrpo eval {form}" for form in forms)
     add = made.add_argument
     add("--checkpoint", metavar="best|last|STEP|start", help="checkpoint of a run (default: last); start: untrained")
     add("--questions", type=whole_number(1), metavar="N", help="at most N questions per benchmark (default: all)")
+    add("--against", type=Path, metavar="EVAL_DIR", help="compare the evaluation EVAL_DIR with this one")
+    add(
+        "--allow-different",
+        action="append",
+        choices=("protocol", "questions", "prompts", "reward"),
+        default=[],
+        help="with --against: compare although these differ; may be given several times",
+    )
     add("--out", "--output", type=Path, metavar="DIR", help="directory, new or empty (default: evals/DATE/TIME_NAME)")
     return made
 
@@ -52,6 +62,10 @@ def run(asked: argparse.Namespace) -> int:
         ConfigError: invalid arguments or settings; nothing was started and no directory was created.
         SystemExit: the command was stopped.
     """
+    if asked.against is not None or asked.allow_different:
+        from igrpo.cli.eval_against import run as compare
+
+        return compare(asked)
     model, settings, resumed = _split(asked.settings)
     if resumed is None:
         if model is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +15,31 @@ if TYPE_CHECKING:
     from igrpo.tools.evaluating.against import BenchmarkComparison, Comparison
     from igrpo.tools.evaluating.comparable import Part
 
+_PROG = "igrpo eval"
+_FORM = "igrpo eval EVAL_DIR --against EVAL_DIR"
+#: Options of an evaluation that have no meaning here.
+_NOT_WITH = ("checkpoint", "questions", "out")
+
 #: Flipped questions that are shown in each direction, and characters of each text.
 _SHOWN, _SHOWN_CHARS = 2, 300
 
 
-def run(first: Path, second: Path, allowed: Collection[Part]) -> int:
+def run(asked: argparse.Namespace) -> int:
+    """Run the command and return the exit code.
+
+    Raises:
+        ConfigError: invalid arguments, not evaluations, or not comparable.
+    """
+    if asked.against is None:
+        raise ConfigError(["--allow-different is for --against EVAL_DIR"], _PROG)
+    others = [*asked.settings[1:], *(f"--{name}" for name in _NOT_WITH if getattr(asked, name) is not None)]
+    if not asked.settings or others:
+        unused = f"; not {' '.join(others)}" if others else ""
+        raise ConfigError([f"--against: give two evaluations, as in {_FORM}{unused}"], _PROG)
+    return compare(Path(asked.settings[0]), asked.against, asked.allow_different)
+
+
+def compare(first: Path, second: Path, allowed: Collection[Part] = ()) -> int:
     """Compare two evaluations, write the comparison next to the first one, show it, and return the exit code.
 
     Raises:
@@ -32,7 +53,7 @@ def run(first: Path, second: Path, allowed: Collection[Part]) -> int:
         with disk_errors(comparison.first):
             paths = write_comparison(comparison)
     except (ValueError, DiskFullError) as error:
-        raise ConfigError([str(error)], "igrpo eval") from error
+        raise ConfigError([str(error)], _PROG) from error
     _show(comparison, paths)
     return 0
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from igrpo.disk import disk_errors
 from igrpo.evaluation.protocol import PROTOCOL
+from igrpo.evaluation.summary import MetricEstimate
 from igrpo.files import write_json_atomic
 from igrpo.runs.run_directory import read_versioned
 
@@ -85,11 +86,15 @@ class EvaluationRecord(_Part):
 
 
 class BenchmarkResult(_Part):
-    """Result of a benchmark: Q questions of k samples, and the metrics by name (docs/metrics.md)."""
+    """Result of a benchmark: Q questions of k samples, and the metrics by name (docs/metrics.md).
+
+    ``estimates`` has, by kind of samples, the estimators of `igrpo.evaluation.summary` with their intervals.
+    """
 
     questions: int
     samples: int
     metrics: Mapping[str, float]
+    estimates: Mapping[str, Mapping[str, MetricEstimate]] = {}
 
 
 class EvaluationResults(_Part):

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from igrpo.cli import eval as eval_verb
 from igrpo.cli import eval_against
+from igrpo.cli.main import main
 from igrpo.config import ConfigError
 from igrpo.evaluation.samples import EvaluatedSample
 from igrpo.tools.evaluating.against import compare_evaluations
@@ -60,7 +62,7 @@ def test_holm_is_over_the_benchmarks(tmp_path: Path) -> None:
 
 def test_files_and_console(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = two(tmp_path)
-    assert eval_against.run(first, second, ()) == 0
+    assert eval_against.compare(first, second, ()) == 0
     shown = capsys.readouterr().out
     assert "gained: q3 (67 % right, second 0 %)" in shown
     assert "/runs/second, step 20" in shown
@@ -74,7 +76,7 @@ def test_files_and_console(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         ("q1", True),
     ]
     assert written["flips"][0]["second"]["answer"] == "0"
-    eval_against.run(first, second, ())
+    eval_against.compare(first, second, ())
     assert len(list(first.glob("against-*"))) == 2
 
 
@@ -85,7 +87,7 @@ def test_texts_of_a_model_act_on_nothing(tmp_path: Path, capsys: pytest.CaptureF
     questions = [Question(f"q{i}", HOSTILE, HOSTILE) for i in range(5)]
     first = make_evaluation(tmp_path / "first", {"math": hostile(rows(FIRST))}, questions=questions)
     second = make_evaluation(tmp_path / "second", {"math": hostile(rows(SECOND))}, questions=questions)
-    eval_against.run(first, second, ())
+    eval_against.compare(first, second, ())
     (as_page,) = first.glob("*.md")
     for text in (capsys.readouterr().out, as_page.read_text()):
         assert not {"\x1b", "\x07", "\u202e"} & set(text)
@@ -121,9 +123,9 @@ def test_other_measurements_are_refused_by_name(
 ) -> None:
     first, second = two(tmp_path, **changes)
     with pytest.raises(ConfigError, match=f"{message}.*--allow-different {part}$"):
-        eval_against.run(first, second, ())
+        eval_against.compare(first, second, ())
     with pytest.raises(ConfigError, match=message):
-        eval_against.run(
+        eval_against.compare(
             first, second, [other for other in ("protocol", "questions", "prompts", "reward") if other != part]
         )  # type: ignore[misc]
     found = compare_evaluations(first, second, [part])
@@ -172,4 +174,27 @@ def test_questions_that_both_have(tmp_path: Path) -> None:
 def test_one_clear_error(tmp_path: Path, make: Any, message: str) -> None:
     first, _ = two(tmp_path)
     with pytest.raises(ConfigError, match=message):
-        eval_against.run(first, make(tmp_path), ())
+        eval_against.compare(first, make(tmp_path), ())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--against", "b"], "give two evaluations, as in igrpo eval EVAL_DIR --against EVAL_DIR$"),
+        (["a", "seed=1", "--against", "b", "--checkpoint", "best"], "not seed=1 --checkpoint"),
+        (["a", "--allow-different", "reward"], "--allow-different is for --against"),
+    ],
+)
+def test_arguments(arguments: list[str], message: str) -> None:
+    asked = eval_verb.parser().read(arguments)
+    assert asked is not None
+    with pytest.raises(ConfigError, match=message):
+        eval_verb.run(asked)
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = two(tmp_path, protocol=99)
+    assert main(["eval", str(first), "--against", str(second)]) == 2
+    assert capsys.readouterr().err.endswith("to compare them anyway: --allow-different protocol\n")
+    assert main(["eval", str(first), "--against", str(second), "--allow-different", "protocol"]) == 0
+    assert "protocol 1 and 99" in capsys.readouterr().out

@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from igrpo import assembly
+from igrpo.assembly.answer_equality import AnswerEquality, verifier_settings
 from igrpo.config import config_values
 from igrpo.console import get_console, waiting
 from igrpo.disk import disk_errors
@@ -117,7 +118,9 @@ class _Evaluation:
         evaluator = build_evaluator(self._request, name, self._sets[name], self._parts, store)
         with _precision(self._request):
             result = run_coroutine(evaluator.run())
-        return benchmark_result(result, self._sets[name].questions, evaluator.samples, file)
+        settings = verifier_settings(_reward(self._request, name))
+        with AnswerEquality(settings) as same, waiting(f"estimating the accuracies on {name}"):
+            return benchmark_result(result, self._sets[name].questions, evaluator.samples, file, same)
 
 
 def build_evaluator(

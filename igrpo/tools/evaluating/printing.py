@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from igrpo.evaluation.samples import SINGLE_SHOT
 from igrpo.files import shown_path
 from igrpo.runs.evaluation_directory import BenchmarkResult, EvaluationRecord, EvaluationResults
 from igrpo.runs.printing import columns_table, headed_table
@@ -21,10 +22,14 @@ _TABLES: tuple[_Columns, ...] = (
     {
         "questions\nx k": lambda result: f"{result.questions:,} x {result.samples}",
         "mean@k": lambda result: _estimate(result.metrics, "single_shot"),
-        "pass@k": lambda result: _percent(result.metrics, "single_shot/pass_at_k"),
-        "maj@k": lambda result: _percent(result.metrics, "single_shot/majority_at_k"),
         "trun-\ncated": lambda result: _percent(result.metrics, "single_shot/truncated_share"),
         "mean\ntokens": lambda result: _number(result.metrics, "single_shot/length_mean"),
+    },
+    {
+        "pass@k": lambda result: _at_k(result, "pass"),
+        "maj@k": lambda result: _at_k(result, "majority"),
+        "worst@k": lambda result: _at_k(result, "worst"),
+        "mG-Pass@k": lambda result: _at_k(result, "mg_pass"),
     },
     {
         "greedy": lambda result: _estimate(result.metrics, "greedy"),
@@ -95,6 +100,14 @@ def _estimate(metrics: Mapping[str, float], kind: str) -> str | None:
     if value is None or low is None or high is None:
         return None
     return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _at_k(result: BenchmarkResult, name: str) -> str | None:
+    """Return an estimate from all k single-shot samples, with its interval; there is none of a single sample."""
+    found = result.estimates.get(SINGLE_SHOT, {}).get(f"{name}_at_{result.samples}")
+    if found is None or found.low is None or found.high is None:
+        return None
+    return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 
 def _percent(metrics: Mapping[str, float], name: str) -> str | None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from igrpo.evaluation.result import EvaluationResult
+from igrpo.evaluation.samples import DRAFT_CONDITIONED, DRAFT_CONDITIONED_ORACLE, SINGLE_SHOT
 from igrpo.evaluation.store import SampleFile
+from igrpo.evaluation.summary import MetricEstimate, summarise_samples
 from igrpo.runs.evaluation_directory import BenchmarkResult
 from igrpo.types import Question
 
+#: Kinds of samples that are summarised, if there are any.
+_SUMMARISED = (SINGLE_SHOT, DRAFT_CONDITIONED, DRAFT_CONDITIONED_ORACLE)
+
 
 def benchmark_result(
-    result: EvaluationResult, questions: Sequence[Question], samples: int, file: SampleFile
+    result: EvaluationResult,
+    questions: Sequence[Question],
+    samples: int,
+    file: SampleFile,
+    same: Callable[[str, str], bool],
 ) -> BenchmarkResult:
     """Return the result of a benchmark.
 
@@ -20,6 +29,12 @@ def benchmark_result(
         questions: the evaluated questions.
         samples: k, the number of samples per question.
         file: all samples.
+        same: equality of answers (see `igrpo.evaluation.summary`).
     """
     metrics = {name.removeprefix("/"): value for name, value in result.metrics("").items()}
-    return BenchmarkResult(questions=len(questions), samples=samples, metrics=metrics)
+    return BenchmarkResult(questions=len(questions), samples=samples, metrics=metrics, estimates=_estimates(file, same))
+
+
+def _estimates(file: SampleFile, same: Callable[[str, str], bool]) -> dict[str, dict[str, MetricEstimate]]:
+    by_kind = {kind: [one for one in file.samples.values() if one.kind == kind] for kind in _SUMMARISED}
+    return {kind: summarise_samples(samples, same) for kind, samples in by_kind.items() if samples}
