@@ -59,22 +59,23 @@ def compare(first: Path, second: Path, allowed: Collection[Part] = ()) -> int:
 
 
 def _show(comparison: Comparison, paths: tuple[Path, Path]) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from igrpo.files import shown_path
     from igrpo.runs.console import get_console
-    from igrpo.tools.evaluating.against_page import HEAD, cells
+    from igrpo.runs.printing import headed_table
+    from igrpo.tools.evaluating.against_page import CAPTION, HEAD, cells
 
     console = get_console()
     for name, model in zip(("first", "second"), comparison.models, strict=True):
         console.print(Text.assemble((f"{name:8}", "cyan"), model), soft_wrap=True)
-    table = Table()
+    table = headed_table()
     for name in HEAD:
-        table.add_column(name, justify="left" if name == HEAD[0] else "right")
+        table.add_column(name, justify="left" if name == HEAD[0] else "right", no_wrap=name != HEAD[0])
     for one in comparison.benchmarks:
         table.add_row(*cells(one))
     console.print(table)
+    console.print(CAPTION, style="dim")
     for note in comparison.notes:
         console.print(f"note: {note}", soft_wrap=True)
     for one in comparison.benchmarks:

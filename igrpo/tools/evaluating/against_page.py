@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 _LONGEST = 4000
 _LONGEST_ANSWER = 200
 
-HEAD = ("benchmark", "questions", "first", "second", "difference, points", "p", "p (Holm)", "gained", "lost")
+CAPTION = (
+    "Accuracies in %. The difference is first - second in percentage points, with its 95 % interval over questions; p "
+    "is of a paired permutation test by question, with Holm's correction over the benchmarks. Gained are the questions "
+    "on which more than half of the first model's samples are right and not of the second's; lost is the reverse."
+)
+HEAD = ("benchmark", "questions", "first", "second", "difference", "p", "gained", "lost")
 
 
 def page(comparison: Comparison) -> str:
@@ -27,9 +32,7 @@ def page(comparison: Comparison) -> str:
         "# Two models on the same questions",
         f"first: {fenced_inline(comparison.models[0])}\n\nsecond: {fenced_inline(comparison.models[1])}",
         "\n".join(f"| {' | '.join(line)} |" for line in lines),
-        "The difference is first - second, with its 95 % interval over questions. p is of a paired permutation test by "
-        "question; Holm's correction is over the benchmarks. Gained are the questions on which more than half of the "
-        "first model's samples are right and not of the second's; lost is the reverse.",
+        CAPTION,
         *(f"- {printable(note)}" for note in comparison.notes),
     ]
     for one in comparison.benchmarks:
@@ -40,23 +43,15 @@ def page(comparison: Comparison) -> str:
 def cells(one: BenchmarkComparison) -> tuple[str, ...]:
     """Return the row of a benchmark, below `HEAD`."""
     paired = one.paired
-    interval = f"{100 * paired.difference:+.1f} [{100 * paired.low:+.1f}, {100 * paired.high:+.1f}]"
-    accuracies = (f"{100 * share:.1f} %" for share in one.accuracies)
     return (
         one.name,
         f"{paired.questions:,}",
-        *accuracies,
-        interval,
-        probability(paired.p),
-        probability(one.p_holm),
+        *(f"{100 * share:.1f}" for share in one.accuracies),
+        f"{100 * paired.difference:+.1f} [{100 * paired.low:+.1f}, {100 * paired.high:+.1f}]",
+        f"{one.p_holm:.3f}" if one.p_holm >= 0.001 else "<0.001",
         str(len(one.gained)),
         str(len(one.lost)),
     )
-
-
-def probability(p: float) -> str:
-    """Format a p-value."""
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def answer(sample: EvaluatedSample) -> str:

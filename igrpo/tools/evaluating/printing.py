@@ -29,7 +29,6 @@ _TABLES: tuple[_Columns, ...] = (
         "pass@k": lambda result: _at_k(result, "pass"),
         "maj@k": lambda result: _at_k(result, "majority"),
         "worst@k": lambda result: _at_k(result, "worst"),
-        "mG-Pass@k": lambda result: _at_k(result, "mg_pass"),
     },
     {
         "greedy": lambda result: _estimate(result.metrics, "greedy"),
