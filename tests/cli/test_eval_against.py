@@ -44,8 +44,8 @@ def test_differences_by_hand(tmp_path: Path) -> None:
     assert cells(one)[:5] == (
         "math",
         "5",
-        "66.7 %",
-        "60.0 %",
+        "66.7",
+        "60.0",
         f"+6.7 [{100 * one.paired.low:+.1f}, {100 * one.paired.high:+.1f}]",
     )
 

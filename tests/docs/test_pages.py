@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from igrpo.config.composing.folders import choices, groups
 from igrpo.config.schema import RunConfig
+from igrpo.evaluation.summary import SUMMARY_DOCS
 from igrpo.metrics.definitions import STEP_METRICS
 from tests.docs.pages import ROOT, WRITTEN, blocks, read
 
@@ -139,3 +140,10 @@ def _strings(path: Path) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings:
             yield node.value
+
+
+def test_estimators_of_the_page_are_those_of_the_program() -> None:
+    rows = [line for line in read("docs/evaluation.md").splitlines() if line.startswith("| `")]
+    for name, text in SUMMARY_DOCS.items():
+        unit, definition = text.split("; ", 1)
+        assert f"| `{name}` | {unit} | {definition} |" in rows
