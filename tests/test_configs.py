@@ -25,6 +25,7 @@ COMPANIONS = {
     ("reward", "judge_vllm"): ["reward.model=x"],
     ("reward", "judge_and_rule"): [text.replace("reward.", "reward.parts.judge.reward.") for text in JUDGE],
     ("judge_prompt", "default"): ["reward=judge", *JUDGE],
+    ("test_time", "majority"): ["+test_time@evaluation.test_time.other=refine"],
     ("prompt", "boxed"): ["model=byte_level"],
     ("prompt", "think_answer"): ["model=byte_level"],
     ("prompt", "turns"): ["model=byte_level"],

@@ -4,6 +4,7 @@ All parts are built in this package. Each part receives its own section, never t
 add its section to the schema, its YAML file, and a line here.
 """
 
+from igrpo.assembly.aids import build_aids
 from igrpo.assembly.cycle import (
     Parts,
     build_benchmark_evaluator,
@@ -31,6 +32,7 @@ __all__ = [
     "FittingSource",
     "Parts",
     "Policy",
+    "build_aids",
     "build_benchmark_evaluator",
     "build_benchmark_rewards",
     "build_collector",

@@ -13,6 +13,8 @@ from igrpo.config.schema import RunConfig
 from igrpo.data.module import QuestionDataModule
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.evaluation.sampler import SampleStore
+from igrpo.evaluation.test_time.aids import Aids
+from igrpo.evaluation.test_time.running import Modes
 from igrpo.generation.base import Engine, SamplingParams
 from igrpo.generation.batch_barrier import BatchBarrier
 from igrpo.generation.local.checks import check_decoding, check_prefix_caching
@@ -65,6 +67,7 @@ class Parts:
     """Objects that training and evaluation share.
 
     ``benchmark_rewards`` has the rewards of benchmarks with one of their own, by name (see `build_benchmark_rewards`).
+    ``aids`` is what test-time modes use (None: there are no modes).
     """
 
     policy: Policy
@@ -72,12 +75,15 @@ class Parts:
     reward: Reward
     prompts: PromptBuilder
     benchmark_rewards: Mapping[str, Reward] = field(default_factory=dict)
+    aids: Aids | None = None
 
     def close(self) -> None:
-        """Close the engine and the rewards: their processes end."""
+        """Close the engine, the rewards and what test-time modes use: their processes end."""
         self.engine.close()
         for reward in (self.reward, *self.benchmark_rewards.values()):
             reward.close()
+        if self.aids is not None:
+            self.aids.close()
 
 
 def build_dynamic_sampling(config: RunConfig, data: QuestionDataModule) -> DynamicSampling | None:
@@ -149,7 +155,7 @@ def build_weight_sync_check(config: RunConfig, parts: Parts, question: Question)
 def build_benchmark_evaluator(
     config: RunConfig, name: str, questions: Sequence[Question], parts: Parts, *, store: SampleStore | None = None
 ) -> Evaluator:
-    """Build the evaluation on a benchmark: single-shot accuracy only, with the benchmark's own sampling and reward."""
+    """Build the evaluation on a benchmark: single-shot and by test-time modes, with its own sampling and reward."""
     benchmark = config.evaluation.benchmarks[name]
     only = {"samples": benchmark.samples, "greedy": False, "draft_conditioned": False, "oracle_drafts": 0}
     evaluation = config.evaluation.model_copy(update=only | benchmark.sampling)
@@ -159,8 +165,18 @@ def build_benchmark_evaluator(
 
 
 def build_development_evaluator(config: RunConfig, questions: Sequence[Question], parts: Parts) -> Evaluator:
-    """Build the evaluation on the development split, which stops sampling by ``evaluation.interval_width``."""
-    return build_evaluator(config, questions, parts, interval_width=config.evaluation.interval_width)
+    """Build the evaluation on the development split: without test-time modes, and as far as its interval width says."""
+    evaluation = config.evaluation.model_copy(update={"test_time": {}})
+    config = config.model_copy(update={"evaluation": evaluation})
+    return build_evaluator(config, questions, parts, interval_width=evaluation.interval_width)
+
+
+def _modes(config: RunConfig, parts: Parts) -> Modes | None:
+    """Return the test-time modes of an evaluation; None if it has none."""
+    if not config.evaluation.test_time:
+        return None
+    assert parts.aids is not None, "built with the settings of the modes"
+    return Modes(config.evaluation.test_time, parts.aids)
 
 
 def build_evaluator(
@@ -196,5 +212,6 @@ def build_evaluator(
         seed=config.seed,
         interval_width=interval_width,
         store=store,
+        modes=_modes(config, parts),
         wrap=None if config.rollout.pipeline else BatchBarrier,
     )

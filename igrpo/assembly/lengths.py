@@ -24,7 +24,7 @@ def check_lengths(config: RunConfig, model: Any, prompts: PromptBuilder) -> None
     """
     evaluation = config.evaluation
     trained = longest_prompt(config, prompts)
-    sampled = max(trained, prompts.max_prompt_tokens(drafts=int(evaluation.shows_drafts)))
+    sampled = max(trained, prompts.max_prompt_tokens(drafts=evaluation.most_drafts_shown))
     training, evaluating = config.sampling.max_completion_tokens, evaluated_tokens(config)
     positions = _positions(model)
     longest = [(trained, "sampling", training), (sampled, "evaluation", evaluating)]

@@ -113,7 +113,7 @@ def longest_sequence(config: RunConfig, prompts: PromptBuilder) -> int:
         ValueError: the setting is lower than that.
     """
     trained = longest_prompt(config, prompts)
-    evaluated = max(trained, prompts.max_prompt_tokens(drafts=int(config.evaluation.shows_drafts)))
+    evaluated = max(trained, prompts.max_prompt_tokens(drafts=config.evaluation.most_drafts_shown))
     needed = max(trained + config.sampling.max_completion_tokens, evaluated + most_evaluated_tokens(config))
     assert not isinstance(config.rollout, LocalRolloutConfig)
     given = config.rollout.max_model_len

@@ -11,6 +11,7 @@ from igrpo.config.data_checks import data_problems, missing_data
 from igrpo.config.judge_checks import judge_problems, missing_for_judges
 from igrpo.config.objective_checks import objective_problems
 from igrpo.config.schema import RunConfig
+from igrpo.config.test_time_checks import mode_problems
 from igrpo.models.files import gguf_problem, no_directory
 from igrpo.settings.data import ChainsDataConfig, GeneratedDataConfig, JsonlDataConfig
 from igrpo.settings.model import HuggingFaceModelConfig, TinyModelConfig
@@ -36,6 +37,7 @@ def cross_field_problems(config: RunConfig) -> list[str]:
         *objective_problems(config),
         *judge_problems(config),
         *data_problems(config),
+        *mode_problems(config),
     ]
 
 

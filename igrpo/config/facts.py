@@ -126,6 +126,13 @@ def _totals(config: RunConfig) -> Iterator[tuple[str, str]]:
         "evaluation",
         f"{development} development questions {when}, {test} test questions before and after; " + ", ".join(ways),
     )
+    budgets = evaluation.budgets
+    modes = [
+        f"{name} ({mode.plan(budgets)[-1].samples * mode.repeats} samples each)"
+        for name, mode in evaluation.test_time.items()
+    ]
+    if modes:
+        yield "test-time modes", f"on the test split and the benchmarks: {', '.join(modes)}"
 
 
 def _by_need(config: RunConfig) -> str:

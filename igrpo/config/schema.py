@@ -13,10 +13,10 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from igrpo.algorithms.plan import SamplingPlan
 from igrpo.algorithms.registry import AlgorithmConfig
+from igrpo.config.evaluation import EvaluationConfig
 from igrpo.settings.alarms import AlarmsConfig
 from igrpo.settings.base import Section
 from igrpo.settings.data import DataConfig
-from igrpo.settings.evaluation import EvaluationConfig
 from igrpo.settings.importance_weights import ImportanceWeightsConfig
 from igrpo.settings.model import LoraConfig, ModelConfig
 from igrpo.settings.objective import ObjectiveConfig
@@ -127,8 +127,11 @@ class RunConfig(Section):
 
     @property
     def single_rewards(self) -> dict[str, SingleRewardConfig]:
-        """All of `rewards`, with weighted sums taken apart, by setting path."""
-        return {path: part for at, reward in self.rewards.items() for path, part in reward_parts(reward, at).items()}
+        """All of `rewards`, with weighted sums taken apart, and the judges of test-time modes, by setting path."""
+        parts = {path: part for at, reward in self.rewards.items() for path, part in reward_parts(reward, at).items()}
+        modes = self.evaluation.test_time.items()
+        judges = {f"evaluation.test_time.{name}.judge": mode.judging for name, mode in modes}
+        return parts | {path: judge for path, judge in judges.items() if judge is not None}
 
     @property
     def most_samples_per_step(self) -> int:

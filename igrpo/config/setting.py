@@ -77,8 +77,13 @@ def all_settings() -> dict[str, tuple[Setting, ...]]:
 
 def _settings(path: str, node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[Setting]:
     content, inside = _content(node), path
-    if isinstance(entries := content.get("additionalProperties"), dict) and "$ref" in entries:
-        content, inside = entries, f"{path}.NAME"
+    if isinstance(entries := content.get("additionalProperties"), dict):
+        if "discriminator" in entries:
+            yield Setting(path, "section", (), _description(node, definitions))
+            yield from _settings_by_kind(f"{path}.NAME", entries, definitions)
+            return
+        if "$ref" in entries:
+            content, inside = entries, f"{path}.NAME"
     mapping = {"": content["$ref"]} if "$ref" in content else content.get("discriminator", {}).get("mapping", {})
     members = [definitions[reference.rpartition("/")[2]]["properties"] for reference in mapping.values()]
     if not members:
@@ -92,9 +97,28 @@ def _settings(path: str, node: Mapping[str, Any], definitions: Mapping[str, Any]
     for properties in members:
         for name in sorted(properties, key="name".__ne__):  # the name first
             for setting in _settings(f"{inside}.{name}", properties[name], definitions):
-                known = found.get(setting.path, setting)
-                found[setting.path] = replace(known, choices=tuple(dict.fromkeys((*known.choices, *setting.choices))))
+                found[setting.path] = _merged(found.get(setting.path, setting), setting)
     yield from found.values()
+
+
+def _merged(one: Setting, other: Setting) -> Setting:
+    """Return the setting of two kinds of a section: with the choices and, if they differ, the descriptions of both."""
+    texts = dict.fromkeys((one.description, other.description))
+    return replace(one, choices=tuple(dict.fromkeys((*one.choices, *other.choices))), description=" ".join(texts))
+
+
+def _settings_by_kind(path: str, node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[Setting]:
+    """Yield the settings of a section of several kinds. What is not the same in all kinds begins with its kinds."""
+    kinds_of: dict[Setting, list[str]] = {}
+    mapping = node["discriminator"]["mapping"]
+    for kind, reference in mapping.items():
+        properties = definitions[reference.rpartition("/")[2]]["properties"]
+        for name in sorted(properties, key="name".__ne__):  # the name first
+            for setting in _settings(f"{path}.{name}", properties[name], definitions):
+                kinds_of.setdefault(setting, []).append(kind)
+    for setting, kinds in sorted(kinds_of.items(), key=lambda item: item[1] != list(mapping)):
+        named = "" if len(kinds) == len(mapping) else f"{', '.join(f'`{kind}`' for kind in kinds)}: "
+        yield replace(setting, description=named + setting.description)
 
 
 def _content(node: Mapping[str, Any]) -> Mapping[str, Any]:

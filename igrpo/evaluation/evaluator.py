@@ -39,6 +39,8 @@ from igrpo.evaluation.result import EvaluationResult, estimate_answers, summaris
 from igrpo.evaluation.rounds import is_narrow, round_ends
 from igrpo.evaluation.sampler import Draw, Sampler, SampleStore
 from igrpo.evaluation.samples import DRAFT_CONDITIONED, DRAFT_CONDITIONED_ORACLE, GREEDY, SINGLE_SHOT, EvaluatedSample
+from igrpo.evaluation.test_time.context import Setup
+from igrpo.evaluation.test_time.running import ModeRunner, Modes
 from igrpo.generation.base import Engine, SamplingParams, keep_prompts
 from igrpo.prompts.builder import PromptBuilder
 from igrpo.rewards.base import Reward
@@ -75,6 +77,7 @@ class Evaluator:
         interval_width: width (a difference of shares) below which the interval of the single-shot accuracy ends the
             sampling. None: always ``samples`` per question.
         store: where samples are kept and found again (None: nowhere). A kept sample is not drawn again.
+        modes: test-time modes (None: none). They answer the same questions, and use the single-shot samples.
         wrap: used for bit-exact evaluation. ``wrap(engine, calls)`` returns the engine for all bare questions of a
             round, or for all refinements, on which exactly ``calls`` calls of ``sample`` are made. These calls may
             wait for each other (as in `BatchBarrier`).
@@ -98,6 +101,7 @@ class Evaluator:
         seed: int,
         interval_width: float | None = None,
         store: SampleStore | None = None,
+        modes: Modes | None = None,
         wrap: Callable[[Engine, int], Engine] | None = None,
     ) -> None:
         check_settings(questions, sampling, samples, oracle_drafts, interval_width)
@@ -113,6 +117,8 @@ class Evaluator:
         self._oracle_drafts = oracle_drafts
         self._interval_width = interval_width
         self._wrap = wrap
+        setup = Setup(self._sampler, prompts, sampling, seed, store)
+        self._modes = None if modes is None else ModeRunner(modes, setup, engine, wrap)
 
     @property
     def samples(self) -> int:
@@ -126,8 +132,9 @@ class Evaluator:
 
     @property
     def kinds(self) -> dict[str, int]:
-        """Number of samples per question by kind; with an interval width, the maximum."""
+        """Number of samples per question by kind (with an interval width, the maximum). ``NAME/``: of a mode."""
         kinds = {SINGLE_SHOT: self._samples, GREEDY: int(self._greedy), **self._refined_kinds(self._samples)}
+        kinds |= {} if self._modes is None else self._modes.kinds(self._samples)
         return {kind: count for kind, count in kinds.items() if count}
 
     @property
@@ -150,11 +157,20 @@ class Evaluator:
     async def _run(self, questions: Sequence[Question]) -> EvaluationResult:
         if self._interval_width is None:
             records = await self._all_samples(questions)
-            return summarise(gather_shares(records), self._reward.name)
+            return await self._result(records, stopped=False)
         answered, k = await self._rounds(questions, self._interval_width)
         sampler = self._for_refinements(questions, k)
         records = await together([self._refine(answers, sampler) for answers in answered])
-        return summarise(gather_shares(records), self._reward.name, stopped=k < self._samples)
+        return await self._result(records, stopped=k < self._samples)
+
+    async def _result(self, records: Sequence[QuestionRecord], *, stopped: bool) -> EvaluationResult:
+        """Run the test-time modes on the answered questions, and compute the result of all processes."""
+        whole = gather_shares(records)
+        result = summarise(whole, self._reward.name, stopped=stopped)
+        if self._modes is None:
+            return result
+        traces = await self._modes.run([(record.question, record.single_shot.samples) for record in records])
+        return self._modes.added_to(result, gather_shares(traces), [record.single_shot.samples for record in whole])
 
     async def _all_samples(self, questions: Sequence[Question]) -> list[QuestionRecord]:
         """Draw all samples of each question at once, and refine them as soon as this question's are scored."""

@@ -11,6 +11,8 @@ from statistics import fmean
 from igrpo.evaluation.draft_worth import DraftWorth, draft_worth
 from igrpo.evaluation.estimators import AccuracyEstimate, estimate_accuracy, majority_at_k, pass_at_k
 from igrpo.evaluation.records import Answers, QuestionRecord
+from igrpo.evaluation.test_time.curve import ModesResult
+from igrpo.evaluation.test_time.metrics import TEST_TIME_METRIC_DOCS, metrics_of_modes
 from igrpo.types import OUTCOMES
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ EVALUATION_METRIC_DOCS: dict[str, str] = {
     "refinement/entropy": "nats per token; likewise over the draft-conditioned samples",
     "generated_tokens": "tokens; sampled in the whole evaluation",
     **{f"outcome/{outcome}": f"share; single-shot answers scored '{outcome}'" for outcome in OUTCOMES},
+    **TEST_TIME_METRIC_DOCS,
 }
 
 
@@ -81,6 +84,7 @@ class EvaluationResult:
     Entropies (nats, temperature 1) are means over tokens: of the single-shot samples (``answer_entropy``) and of the
     draft-conditioned ones (``refinement_entropy``). Lengths (tokens), truncation and outcomes (shares) are those of the
     single-shot samples. ``draft_cut_share`` is the share of drafts whose middle was cut out to fit the draft budget.
+    ``test_time`` has the curves of the test-time modes.
     """
 
     single_shot: AccuracyEstimate | None
@@ -97,6 +101,7 @@ class EvaluationResult:
     outcomes: Mapping[str, float]
     generated_tokens: int
     per_question: tuple[QuestionResult, ...]
+    test_time: ModesResult | None = None
 
     @property
     def draft_worth(self) -> DraftWorth | None:
@@ -128,6 +133,7 @@ class EvaluationResult:
         }
         metrics |= {f"outcome/{outcome}": share for outcome, share in self.outcomes.items()}
         metrics |= _worth_metrics(self.draft_worth)
+        metrics |= {} if self.test_time is None else metrics_of_modes(self.test_time)
         return {f"{prefix}/{name}": value for name, value in metrics.items() if value is not None}
 
 

@@ -71,10 +71,14 @@ class BatchBarrier:
         # Woken one after the other, in order: the engine receives the whole wave before it starts to decode.
         return await self._engine.sample(prompt_ids, params, seeds)
 
-    def unregister(self) -> None:
-        """Remove one worker, which has finished or failed, so that the others no longer wait for it."""
-        assert self._workers > 0, "more workers unregistered than there were"
-        self._workers -= 1
+    def register(self, count: int = 1) -> None:
+        """Add workers, such as those that make several requests of one worker at the same time."""
+        self._workers += count
+
+    def unregister(self, count: int = 1) -> None:
+        """Remove workers, which have finished or failed, so that the others no longer wait for them."""
+        assert self._workers >= count, "more workers unregistered than there were"
+        self._workers -= count
         if self._held:
             self._open_if_complete(asyncio.get_running_loop())
 

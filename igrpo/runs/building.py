@@ -15,6 +15,7 @@ from igrpo import assembly
 from igrpo.config import RunConfig
 from igrpo.distributed import main_first
 from igrpo.evaluation.result import EvaluationResult
+from igrpo.evaluation.test_time.words import sentences
 from igrpo.metrics.alarms import Alarms
 from igrpo.runs.console import get_console
 from igrpo.runs.lifecycle import raise_on_signals
@@ -24,6 +25,7 @@ from igrpo.runs.recorder import RunRecorder
 from igrpo.runs.rollout_log import RolloutLog
 from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.sweep_directory import sweep_of
+from igrpo.runs.test_time_table import print_test_time
 from igrpo.runs.tracker import Tracker
 from igrpo.runs.versions import hardware
 from igrpo.training.checkpoints import CheckpointCallback, FileCheckpointIO
@@ -33,6 +35,8 @@ from igrpo.training.module import IGRPOModule
 from igrpo.training.profile import ProfileCallback
 from igrpo.training.progress import ProgressCallback
 from igrpo.training.strategies import build_strategy
+
+log = logging.getLogger(__name__)
 
 # Lightning's messages about its setup would interrupt the progress bar. Its warnings are kept, except two that do not
 # apply: the policy is in eval mode on purpose (no dropout), and the other is about Lightning's own code.
@@ -62,7 +66,10 @@ def build_parts(
         closing.callback(own.close)
     engine = assembly.build_engine(config, policy, prompts, directory.path)
     closing.callback(engine.close)
-    return assembly.Parts(policy, engine, reward, prompts, of_benchmarks)
+    aids = assembly.build_aids(config, directory.failures, directory.judge_ledger, today=today)
+    if aids is not None:
+        closing.callback(aids.close)
+    return assembly.Parts(policy, engine, reward, prompts, of_benchmarks, aids)
 
 
 def build_recorder(config: RunConfig, directory: RunDirectory, tracker: Tracker, module: IGRPOModule) -> RunRecorder:
@@ -139,6 +146,11 @@ def build_callbacks(
         recorder.record_evaluation(step, split, result)
         if split == "development" and step == 0:
             report_draft_worth(result, config, get_console() if cell is None else None, recorder.set_alarm)
+        if result.test_time is not None:
+            for sentence in sentences(result.test_time):
+                log.info("step %d, %s: %s", step, split, sentence)
+            if cell is None:
+                print_test_time(f"step {step}, {split}", result.test_time, get_console())
         if split == "development" and result.single_shot is not None:
             progress.report_accuracy(step, result.single_shot.value)
             checkpoints.report_accuracy(step, result.single_shot.value)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from igrpo.disk import disk_errors
 from igrpo.evaluation.protocol import PROTOCOL
 from igrpo.evaluation.summary import MetricEstimate
+from igrpo.evaluation.test_time.curve import ModesResult
 from igrpo.files import write_json_atomic
 from igrpo.runs.run_directory import read_versioned
 
@@ -89,12 +90,14 @@ class BenchmarkResult(_Part):
     """Result of a benchmark: Q questions of k samples, and the metrics by name (docs/metrics.md).
 
     ``estimates`` has, by kind of samples, the estimators of `igrpo.evaluation.summary` with their intervals.
+    ``test_time`` has the curves of the test-time modes (None: there were none).
     """
 
     questions: int
     samples: int
     metrics: Mapping[str, float]
     estimates: Mapping[str, Mapping[str, MetricEstimate]] = {}
+    test_time: ModesResult | None = None
 
 
 class EvaluationResults(_Part):

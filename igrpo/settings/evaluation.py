@@ -8,11 +8,8 @@ from igrpo.settings.base import OpenShare, Section, TopP
 from igrpo.settings.benchmark import BenchmarkConfig
 
 
-class EvaluationConfig(Section):
-    """Evaluation on held-out questions (see `igrpo.evaluation.evaluator`).
-
-    Runs from before ``interval_width`` and ``reuse_first`` existed have none.
-    """
+class HeldOutConfig(Section):
+    """Settings of evaluation without those of test-time modes, which `igrpo.config.evaluation` adds."""
 
     every: PositiveInt
     """Number of steps between evaluations of the development split. The test split and the benchmarks are evaluated
@@ -60,6 +57,6 @@ class EvaluationConfig(Section):
     after training. `+benchmark@evaluation.benchmarks.NAME=CHOICE` adds a file of conf/benchmark."""
 
     @property
-    def shows_drafts(self) -> bool:
-        """True if any evaluation prompt shows a draft."""
-        return self.draft_conditioned or self.oracle_drafts > 0
+    def most_drafts_shown(self) -> int:
+        """Maximum number of drafts in an evaluation prompt (0: none)."""
+        return int(self.draft_conditioned or self.oracle_drafts > 0)

@@ -332,11 +332,14 @@ def _evaluation(name: str, folder: Path) -> None:
     try:
         result = asyncio.run(assembly.build_evaluator(config, [question(name="a"), question(name="b")], parts).run())
     finally:
-        parts.reward.close()
+        parts.close()
     assert len(result.per_question) == 2
     assert len(result.per_question[0].single_shot) == config.evaluation.samples == 4
-    numbers = {"default": 0, "paper": 6, "paper_math": 7, "paper_transfer": 6}
+    numbers = {"default": 0, "paper": 6, "paper_math": 7, "paper_transfer": 6, "test_time": 0}
     assert len(config.evaluation.benchmarks) == numbers[name]
+    modes = [] if result.test_time is None else [curve.name for curve in result.test_time.curves]
+    assert modes == list(config.evaluation.test_time)
+    assert len(modes) == (4 if name == "test_time" else 0)
     assert result.greedy is None  # evaluation.greedy=false
     assert result.draft_conditioned is not None
     assert result.draft_conditioned_oracle is None  # evaluation.oracle_drafts=0
@@ -356,6 +359,26 @@ def _benchmark(name: str, folder: Path) -> None:
     assert len(result.per_question[0].single_shot) == config.evaluation.benchmarks["own"].samples
     assert bool(own) == (name in {"gpqa_diamond", "mmlu_pro"})
     assert result.draft_conditioned is None
+
+
+def _test_time(name: str, folder: Path) -> None:
+    settings = [f"+test_time@evaluation.test_time.mine={name}"]
+    settings += ["+test_time@evaluation.test_time.other=pdr"] if name == "majority" else []
+    config = composed(
+        {"sampling.max_completion_tokens": 4, "evaluation.samples": 2, "prompt.max_draft_tokens": 6}, *settings
+    )
+    parts, questions = _parts(config), [question(name="a"), question(name="b")]
+    try:
+        result = asyncio.run(assembly.build_evaluator(config, questions, parts).run())
+        development = asyncio.run(assembly.build_development_evaluator(config, questions, parts).run())
+    finally:
+        parts.close()
+    assert development.test_time is None
+    assert result.test_time is not None
+    mode, curve = config.evaluation.test_time["mine"], result.test_time.curves[0]
+    last = {"majority": 6, "refine": 12, "refine_oracle": 12, "rsa": 12, "pdr": 6}[name]
+    assert [point.samples for point in curve.points] == [step.samples for step in mode.plan(config.evaluation.budgets)]
+    assert (curve.name, curve.points[-1].samples, curve.oracle) == ("mine", last, name == "refine_oracle")
 
 
 def test_the_development_split_alone_stops_by_need() -> None:
@@ -395,7 +418,8 @@ def _parts(config: RunConfig) -> assembly.Parts:
     policy = tiny_policy()
     prompts = assembly.build_prompts(config.prompt, policy.tokenizer)
     engine = assembly.build_engine(config, policy, prompts, Path())
-    return assembly.Parts(policy, engine, assembly.build_reward(config.reward, None), prompts)
+    reward, aids = assembly.build_reward(config.reward, None), assembly.build_aids(config)
+    return assembly.Parts(policy, engine, reward, prompts, aids=aids)
 
 
 def _checkpoint(name: str, folder: Path) -> None:
@@ -420,6 +444,7 @@ MAKERS: dict[str, Callable[[str, Path], None]] = {
     "judge_prompt": _judge_prompt, "algorithm": _algorithm, "condition": _condition, "objective": _objective, "reward": _reward, "rollout": _rollout, "model": _model,
     "data": _data, "prompt": _prompt, "trainer": _trainer, "evaluation": _evaluation, "checkpoint": _checkpoint,
     "tracking": _tracking, "benchmark": _benchmark,
+    "test_time": _test_time,
 }  # fmt: skip
 CHOICES = [(group, choice.name) for group in groups() if group not in WHOLE_RUNS for choice in choices(group)]
 

@@ -114,7 +114,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("igrpo", "conf", "experiments", "sweeps"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    assert len(write_files(CHECKOUT, folder)) == 4
+    assert len(write_files(CHECKOUT, folder)) == 6
     for number, change in enumerate(blocks(CHECKOUT, "diff")):
         (folder / f"{number}.diff").write_text(change, encoding="utf-8")
         apply = ["git", "apply", "--whitespace=nowarn", f"{number}.diff"]
@@ -141,12 +141,13 @@ print(code, config.condition, config.algorithm.name, config.objective.clip_high,
 
 
 @pytest.mark.slow
-def test_an_algorithm_an_objective_a_condition_and_a_metric_of_a_checkout(checkout: Path) -> None:
+def test_an_algorithm_an_objective_a_condition_a_mode_and_a_metric_of_a_checkout(checkout: Path) -> None:
     ((_, *objective),) = commands(section(PAGE, "An objective of known parts"))
     ((_, *algorithm),) = commands(section(PAGE, "An algorithm"))
     ((_, *condition),) = commands(section(PAGE, "A condition"))
+    ((_, *mode),) = commands(section(PAGE, "A test-time mode"))
     assert (objective, algorithm[1]) == (["objective=clip_wide", "trainer.epochs=2"], "algorithm=retry")
-    settings = [*algorithm, *objective, *SMALL, "trainer.steps=1", "hydra.run.dir=run"]
+    settings = [*algorithm, *objective, *mode, *SMALL, "trainer.steps=1", "hydra.run.dir=run"]
     chosen = [text.replace("grpo,wide", "wide").replace("0,1", "1") for text in condition if text[0] != "-"]
     environment = os.environ | {"PYTHONPATH": str(checkout)}
     command = [sys.executable, "-c", SCRIPT, *settings, "--", *chosen]
@@ -157,3 +158,8 @@ def test_an_algorithm_an_objective_a_condition_and_a_metric_of_a_checkout(checko
     (step,) = (line for line in lines if "budget/samples" in line)
     assert step["answer/completions"] in {4.0, 6.0, 8.0}  # a second group for a question without a right answer
     assert 1 <= step["answer/length_min"] <= step["answer/length_mean"]
+    evaluation = json.loads((checkout / "run" / "evaluations" / "test-000001.json").read_text())
+    curves = {curve["name"]: curve for curve in evaluation["test_time"]["curves"]}
+    assert list(curves) == ["majority", "refine", "rsa", "pdr", "longest"]
+    (point,), (gain,) = curves["longest"]["points"], curves["longest"]["gains"]
+    assert (point["step"], point["samples"], gain["baseline"]) == ("all", 4, "majority")

@@ -91,7 +91,8 @@ def evaluator(engine: Engine, **changes: object) -> Evaluator:
     }
     reward = changes.pop("reward", EqualityReward())
     questions = changes.pop("questions", QUESTIONS)
-    return Evaluator(engine, reward, Prompts(), questions, **(settings | changes))  # type: ignore[arg-type]
+    prompts = changes.pop("prompts", Prompts())
+    return Evaluator(engine, reward, prompts, questions, **(settings | changes))  # type: ignore[arg-type]
 
 
 def run(engine: Engine, **changes: object) -> EvaluationResult:

@@ -32,7 +32,7 @@ def test_metric_names_are_documented_and_fit_mlflow() -> None:
     questions = [Question(str(i), str(1 + i % 4), str(1 + i % 4)) for i in range(12)]
     metrics = run(DigitEngine(), oracle_drafts=2, questions=questions).metrics("eval/dev")
     names = {name.removeprefix("eval/dev/") for name in metrics}
-    assert names == set(EVALUATION_METRIC_DOCS)
+    assert names == {name for name in EVALUATION_METRIC_DOCS if not name.startswith("test_time/")}
     assert all(re.fullmatch(r"[A-Za-z0-9_\-. /]+", name) for name in metrics)
     assert all(isinstance(value, float) for value in metrics.values())
 

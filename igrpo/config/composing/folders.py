@@ -26,6 +26,7 @@ MOUNTED = {"experiment": "experiments", "sweep": "sweeps"}
 PLACES = {
     "benchmark": "+benchmark@evaluation.benchmarks.NAME",
     "judge_prompt": "judge_prompt@reward.prompt",
+    "test_time": "+test_time@evaluation.test_time.NAME",
 }
 
 

@@ -57,7 +57,7 @@ def worth_check(
 
 
 def _small(config: RunConfig) -> RunConfig:
-    settings = {"samples": _SAMPLES, "greedy": False, "draft_conditioned": True, "oracle_drafts": 0}
+    settings = {"samples": _SAMPLES, "greedy": False, "draft_conditioned": True, "oracle_drafts": 0, "test_time": {}}
     return config.model_copy(update={"evaluation": config.evaluation.model_copy(update=settings)})
 
 

@@ -83,11 +83,10 @@ def engine_memory(config: RunConfig, shape: Shape, limit: float) -> EngineMemory
 
 def longest_sequence(config: RunConfig) -> int:
     """Return the maximum sequence length in training and evaluation, without the layout of the prompt."""
-    prompt, key = (
-        config.prompt,
-        "refinement" if config.evaluation.shows_drafts or config.plan.drafts > 0 else "question",
-    )
-    asked = prompt.problems_shown(key) * prompt.max_question_tokens + prompt.texts_shown(key) * prompt.max_draft_tokens
+    prompt, shown = config.prompt, max(config.evaluation.most_drafts_shown, int(config.plan.drafts > 0))
+    key = "refinement" if shown else "question"
+    texts = prompt.texts_shown(key, max(shown, 1)) * prompt.max_draft_tokens
+    asked = prompt.problems_shown(key) * prompt.max_question_tokens + texts
     return max(longest_row(config), asked + most_evaluated_tokens(config))
 
 

@@ -13,6 +13,7 @@ from igrpo.evaluation.samples import SINGLE_SHOT
 from igrpo.files import shown_path
 from igrpo.runs.evaluation_directory import BenchmarkResult, EvaluationRecord, EvaluationResults
 from igrpo.runs.printing import columns_table, headed_table
+from igrpo.runs.test_time_table import print_test_time
 from igrpo.tools.evaluating.request import Request
 
 _Columns = Mapping[str, Callable[[BenchmarkResult], str | None]]
@@ -60,6 +61,9 @@ def print_results(record: EvaluationRecord, results: EvaluationResults, director
     for table in results_tables(results):
         console.print(table)
     console.print(f"shares in %; intervals of 95 % over questions; protocol {results.protocol}", style="dim")
+    for name, found in results.benchmarks.items():
+        if found.test_time is not None:
+            print_test_time(name, found.test_time, console)
     for name, of in record.benchmarks.items():
         if of.too_long:
             console.print(

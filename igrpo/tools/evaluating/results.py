@@ -32,7 +32,13 @@ def benchmark_result(
         same: equality of answers (see `igrpo.evaluation.summary`).
     """
     metrics = {name.removeprefix("/"): value for name, value in result.metrics("").items()}
-    return BenchmarkResult(questions=len(questions), samples=samples, metrics=metrics, estimates=_estimates(file, same))
+    return BenchmarkResult(
+        questions=len(questions),
+        samples=samples,
+        metrics=metrics,
+        estimates=_estimates(file, same),
+        test_time=result.test_time,
+    )
 
 
 def _estimates(file: SampleFile, same: Callable[[str, str], bool]) -> dict[str, dict[str, MetricEstimate]]:

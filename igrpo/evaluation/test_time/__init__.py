@@ -1,0 +1,1 @@
+"""Test-time modes: ways to answer a question with more than one sample, compared at equal numbers of samples."""
