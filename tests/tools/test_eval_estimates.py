@@ -28,7 +28,7 @@ def same(one: str, other: str) -> bool:
 def measured(tmp_path: Path) -> BenchmarkResult:
     file = SampleFile(tmp_path / "samples.jsonl")
     file.add([*SINGLE, *REFINED, row("q0", 0, right=True, kind="greedy"), row("q0", 0, right=True, kind="mode/draft")])
-    result: Any = SimpleNamespace(metrics=lambda prefix: {f"{prefix}/single_shot/accuracy": 0.5})
+    result: Any = SimpleNamespace(metrics=lambda prefix: {f"{prefix}/single_shot/accuracy": 0.5}, test_time=None)
     return benchmark_result(result, [], 4, file, same)
 
 
