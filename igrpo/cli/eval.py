@@ -121,7 +121,7 @@ def _resume(path: Path, settings: Sequence[str]) -> int:
         raise
     except ValueError as error:
         raise ConfigError([f"resume={path}: {error}"], _PROG) from error
-    if results.complete:
+    if results.complete and not settings:
         print_results(directory.read_record(), results, directory.path, get_console())
         return 0
     return _execute(request, directory)

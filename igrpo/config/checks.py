@@ -12,6 +12,7 @@ from igrpo.config.judge_checks import judge_problems, missing_for_judges
 from igrpo.config.objective_checks import objective_problems
 from igrpo.config.schema import RunConfig
 from igrpo.config.test_time_checks import mode_problems
+from igrpo.config.validity_checks import validity_problems
 from igrpo.models.files import gguf_problem, no_directory
 from igrpo.settings.data import ChainsDataConfig, GeneratedDataConfig, JsonlDataConfig
 from igrpo.settings.model import HuggingFaceModelConfig, TinyModelConfig
@@ -38,6 +39,7 @@ def cross_field_problems(config: RunConfig) -> list[str]:
         *judge_problems(config),
         *data_problems(config),
         *mode_problems(config),
+        *validity_problems(config),
     ]
 
 

@@ -91,6 +91,7 @@ class BenchmarkResult(_Part):
 
     ``estimates`` has, by kind of samples, the estimators of `igrpo.evaluation.summary` with their intervals.
     ``test_time`` has the curves of the test-time modes (None: there were none).
+    ``validity`` has the checks of what could be wrong with them (`igrpo.evaluation.validity.result.Checks`).
     """
 
     questions: int
@@ -98,16 +99,23 @@ class BenchmarkResult(_Part):
     metrics: Mapping[str, float]
     estimates: Mapping[str, Mapping[str, MetricEstimate]] = {}
     test_time: ModesResult | None = None
+    validity: Mapping[str, Any] = {}
 
 
 class EvaluationResults(_Part):
-    """Contents of result.json. ``complete`` is False while benchmarks are missing."""
+    """Contents of result.json. ``complete`` is False while benchmarks are missing.
+
+    ``contamination`` has the probe of several benchmarks (None: not asked for). ``remarks`` say in a line each what the
+    checks of all benchmarks have found.
+    """
 
     schema_version: int = SCHEMA_VERSION
     protocol: int = PROTOCOL
     complete: bool = False
     seconds: float = 0.0
     benchmarks: Mapping[str, BenchmarkResult] = {}
+    contamination: Mapping[str, Any] | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class EvaluationDirectory:
@@ -118,6 +126,7 @@ class EvaluationDirectory:
         self.record_file = self.path / "eval.json"
         self.config = self.path / "config.yaml"
         self.result = self.path / "result.json"
+        self.validity = self.path / "validity.md"
         self.log = self.path / "log.txt"
 
     def __str__(self) -> str:

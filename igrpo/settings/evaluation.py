@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from igrpo.settings.base import OpenShare, Section, TopP
 from igrpo.settings.benchmark import BenchmarkConfig
+from igrpo.settings.validity import ContaminationConfig, SensitivityConfig
 
 
 class HeldOutConfig(Section):
-    """Settings of evaluation without those of test-time modes, which `igrpo.config.evaluation` adds."""
+    """Settings of evaluation without those of test-time modes, which `igrpo.config.evaluation` adds.
+
+    Runs from before ``sensitivity`` and ``contamination`` existed have none.
+    """
 
     every: PositiveInt
     """Number of steps between evaluations of the development split. The test split and the benchmarks are evaluated
@@ -55,6 +59,12 @@ class HeldOutConfig(Section):
     benchmarks: dict[str, BenchmarkConfig]
     """Additional test sets by name, each with its own number of samples. They are evaluated single-shot, before and
     after training. `+benchmark@evaluation.benchmarks.NAME=CHOICE` adds a file of conf/benchmark."""
+
+    sensitivity: SensitivityConfig = Field(default_factory=SensitivityConfig)
+    """Other prompts and temperatures, for `igrpo eval`."""
+
+    contamination: ContaminationConfig = Field(default_factory=ContaminationConfig)
+    """Probe for contamination, for `igrpo eval`."""
 
     @property
     def most_drafts_shown(self) -> int:

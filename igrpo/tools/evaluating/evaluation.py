@@ -20,6 +20,8 @@ from igrpo.disk import disk_errors
 from igrpo.evaluation.evaluator import Evaluator
 from igrpo.evaluation.sampler import SampleStore
 from igrpo.evaluation.store import SampleFile
+from igrpo.evaluation.validity.console import lines
+from igrpo.evaluation.validity.page import page
 from igrpo.files import write_text_atomic
 from igrpo.runs.building import build_parts
 from igrpo.runs.command import current_command
@@ -35,9 +37,11 @@ from igrpo.runs.run_directory import RunDirectory
 from igrpo.runs.versions import git_commit, hardware, versions
 from igrpo.settings.reward import RewardConfig
 from igrpo.threads import torch_threads
+from igrpo.tools.evaluating.checks import Evaluated, EvaluationChecks, expressible
 from igrpo.tools.evaluating.identity import refuse_changes
 from igrpo.tools.evaluating.loading import load_model, model_date
 from igrpo.tools.evaluating.progress import EvaluationProgress
+from igrpo.tools.evaluating.prompt_sets import prompt_sets
 from igrpo.tools.evaluating.questions import EvaluatedSet, read_questions, write_questions
 from igrpo.tools.evaluating.request import Request
 from igrpo.tools.evaluating.results import benchmark_result
@@ -56,11 +60,17 @@ def evaluate(request: Request, directory: EvaluationDirectory) -> EvaluationResu
             samples that are there.
         RewardError, DiskFullError: the evaluation was stopped by this error; its samples are kept.
     """
+    wanted = request.config.evaluation.sensitivity.prompts
+    prompts = prompt_sets(wanted, request.config.prompt)
     with torch_threads(request.config.trainer.threads), ExitStack() as closing:
         with waiting("preparing the evaluation", lines=True):
             parts, sets, record = _prepared(request, directory, closing)
+            today = date.fromisoformat(record.date)
+            if wanted == "all":
+                prompts = expressible(prompts, parts.policy.tokenizer, today)
+            checks = EvaluationChecks(request.config, parts, prompts, today, sets)
         _write_begin(request, directory, sets, record)
-        return _Evaluation(request, directory, parts, sets, record).run()
+        return _Evaluation(request, directory, parts, sets, checks).run()
 
 
 def _prepared(
@@ -90,18 +100,15 @@ class _Evaluation:
         directory: EvaluationDirectory,
         parts: assembly.Parts,
         sets: Mapping[str, EvaluatedSet],
-        record: EvaluationRecord,
+        checks: EvaluationChecks,
     ) -> None:
         self._request, self._directory, self._parts, self._sets = request, directory, parts, sets
-        self._record = record
+        self._checks = checks
 
     def run(self) -> EvaluationResults:
         results = self._directory.read_results()
         files = {name: SampleFile(self._directory.samples(name)) for name in self._sets}
-        planned = {
-            name: build_evaluator(self._request, name, of, self._parts).planned_samples
-            for name, of in self._sets.items()
-        }
+        planned = {name: self._planned(name) for name in self._sets}
         progress = EvaluationProgress(get_console(), planned, {name: len(file) for name, file in files.items()})
         for name, file in files.items():
             started = time.monotonic()
@@ -109,18 +116,35 @@ class _Evaluation:
                 found = self._evaluated(name, file, store)
             done = {**results.benchmarks, name: found}
             seconds = results.seconds + time.monotonic() - started
-            results = EvaluationResults(complete=done.keys() >= files.keys(), seconds=seconds, benchmarks=done)
+            validity = self._checks.validity
+            results = EvaluationResults(
+                complete=done.keys() >= files.keys(),
+                seconds=seconds,
+                benchmarks=done,
+                contamination=validity.entry()["contamination"],
+                remarks=tuple(lines(validity)),
+            )
+            with disk_errors(self._directory.validity):
+                write_text_atomic(self._directory.validity, page(validity))
             self._directory.write(results)
             log.info("%s: %s", name, found.model_dump_json())
         return results
 
     def _evaluated(self, name: str, file: SampleFile, store: SampleStore) -> BenchmarkResult:
         evaluator = build_evaluator(self._request, name, self._sets[name], self._parts, store)
+        of = self._as_evaluated(name, evaluator)
         with _precision(self._request):
             result = run_coroutine(evaluator.run())
-        settings = verifier_settings(_reward(self._request, name))
-        with AnswerEquality(settings) as same, waiting(f"estimating the accuracies on {name}"):
-            return benchmark_result(result, self._sets[name].questions, evaluator.samples, file, same)
+            checks = run_coroutine(self._checks.benchmark(name, of, list(file.samples.values()), store))
+        with AnswerEquality(verifier_settings(of.reward)) as same, waiting(f"estimating the accuracies on {name}"):
+            return benchmark_result(result, of.questions, evaluator.samples, file, checks=checks, same=same)
+
+    def _planned(self, name: str) -> int:
+        evaluator = build_evaluator(self._request, name, self._sets[name], self._parts)
+        return evaluator.planned_samples + self._checks.planned_samples(name, self._as_evaluated(name, evaluator))
+
+    def _as_evaluated(self, name: str, evaluator: Evaluator) -> Evaluated:
+        return Evaluated(self._sets[name].questions, _reward(self._request, name), evaluator.sampling)
 
 
 def build_evaluator(

@@ -74,7 +74,10 @@ def print_results(record: EvaluationRecord, results: EvaluationResults, director
         cut = of.rows - of.too_long - of.questions
         if cut:
             console.print(f"{name}: {of.questions} of {of.rows} questions were evaluated", soft_wrap=True)
+    for remark in results.remarks:
+        console.print(remark, soft_wrap=True)
     rows = [("results", directory / "result.json"), ("samples", directory / "samples")]
+    rows += [("what could be wrong", directory / "validity.md")] if results.remarks else []
     for label, path in rows:
         console.print(Text.assemble((f"{label}:  ", "cyan"), shown_path(path)), soft_wrap=True)
 

@@ -14,6 +14,7 @@ from igrpo.config.composing.composer import Composer
 from igrpo.config.composing.overrides import dotted_keys, quoted
 from igrpo.runs.evaluation_directory import EvaluationDirectory
 from igrpo.settings.judge import JUDGE_SERVICE
+from igrpo.tools.evaluating.prompt_sets import prompt_sets
 from igrpo.tools.exported import read_record
 
 Measured = Literal["test", "benchmarks"]
@@ -37,6 +38,8 @@ _OF_A_MODEL = ("model.dtype", "model.attention", "model.revision", "model.gguf_f
 
 #: Settings that a resumed evaluation may change: they do not change what is measured.
 _AT_RESUME = (
+    "evaluation.sensitivity",  # further samples beside the others
+    "evaluation.contamination",
     "trainer.device",
     "rollout.url",
     "rollout.host",
@@ -182,7 +185,9 @@ def _values_of_model(source: Source, path: str) -> dict[str, Any]:
 
 def _changed(values: Mapping[str, Any], settings: Sequence[str], allowed: Sequence[str], reason: str) -> RunConfig:
     with SettingsChanger("train") as changer:
-        return changer.changed(values, settings, allowed, reason)
+        config = changer.changed(values, settings, allowed, reason)
+    prompt_sets(config.evaluation.sensitivity.prompts, config.prompt)  # a name that does not exist is an error now
+    return config
 
 
 def _asks_for(section: str, settings: Sequence[str]) -> bool:

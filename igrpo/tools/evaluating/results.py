@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 from igrpo.evaluation.result import EvaluationResult
 from igrpo.evaluation.samples import DRAFT_CONDITIONED, DRAFT_CONDITIONED_ORACLE, SINGLE_SHOT
 from igrpo.evaluation.store import SampleFile
 from igrpo.evaluation.summary import MetricEstimate, summarise_samples
+from igrpo.evaluation.validity.result import Checks
 from igrpo.runs.evaluation_directory import BenchmarkResult
 from igrpo.types import Question
 
@@ -20,6 +22,8 @@ def benchmark_result(
     questions: Sequence[Question],
     samples: int,
     file: SampleFile,
+    *,
+    checks: Checks,
     same: Callable[[str, str], bool],
 ) -> BenchmarkResult:
     """Return the result of a benchmark.
@@ -29,6 +33,7 @@ def benchmark_result(
         questions: the evaluated questions.
         samples: k, the number of samples per question.
         file: all samples.
+        checks: what could be wrong with the result.
         same: equality of answers (see `igrpo.evaluation.summary`).
     """
     metrics = {name.removeprefix("/"): value for name, value in result.metrics("").items()}
@@ -38,6 +43,7 @@ def benchmark_result(
         metrics=metrics,
         estimates=_estimates(file, same),
         test_time=result.test_time,
+        validity=asdict(checks),
     )
 
 
