@@ -12,6 +12,7 @@ from rich.console import Console
 
 from igrpo.evaluation.store import SampleFile
 from igrpo.evaluation.summary import summarise_samples
+from igrpo.evaluation.validity.result import Checks
 from igrpo.runs.evaluation_directory import BenchmarkResult, EvaluationDirectory, EvaluationResults
 from igrpo.tools.evaluating.printing import results_tables
 from igrpo.tools.evaluating.results import benchmark_result
@@ -29,7 +30,7 @@ def measured(tmp_path: Path) -> BenchmarkResult:
     file = SampleFile(tmp_path / "samples.jsonl")
     file.add([*SINGLE, *REFINED, row("q0", 0, right=True, kind="greedy"), row("q0", 0, right=True, kind="mode/draft")])
     result: Any = SimpleNamespace(metrics=lambda prefix: {f"{prefix}/single_shot/accuracy": 0.5}, test_time=None)
-    return benchmark_result(result, [], 4, file, same)
+    return benchmark_result(result, [], 4, file, checks=Checks(0.0, None, {}), same=same)
 
 
 def test_each_kind_has_its_own(tmp_path: Path) -> None:
