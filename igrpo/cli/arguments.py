@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import NoReturn
 
@@ -24,6 +24,7 @@ class Parser(argparse.ArgumentParser):
         path: what comes before them, if that may be a path, such as ``RUN_DIR``.
         notes: returns a text for the help page, before the examples, that fits a width in characters.
         topics: returns the page of a topic, as in ``--help TOPIC``, that fits a width in characters.
+        own: returns the settings that only this verb has, with their values, for completion.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class Parser(argparse.ArgumentParser):
         path: str | None = None,
         notes: Callable[[int], str] | None = None,
         topics: Callable[[str, int], str] | None = None,
+        own: Callable[[], Mapping[str, Sequence[str]]] | None = None,
     ) -> None:
         super().__init__(prog=f"igrpo {verb}", add_help=False, allow_abbrev=False, formatter_class=_formatter)
         self._text, self._examples, self._notes, self._topics = description, examples, notes, topics
         self.takes_settings, self.has_topics = settings is not None, topics is not None
         self.takes_path = path is not None
+        self.own_settings: Callable[[], Mapping[str, Sequence[str]]] = own if own is not None else dict
         if topics is not None:  # a short page
             self.usage = f"igrpo {verb} [SETTING=VALUE ...] [OPTION ...]"
         if settings is not None:

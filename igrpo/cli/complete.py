@@ -69,7 +69,13 @@ def _arguments(made: Parser, done: Sequence[str], word: str) -> Iterator[str]:
     if word.startswith("-"):
         yield from options
     elif made.takes_settings:
-        yield from _settings(done, word)
+        own = made.own_settings()
+        key, given, _ = word.partition("=")
+        if given and key in own:
+            yield from (f"{key}={value}" for value in own[key])
+            return
+        yield from (f"{name}=" for name in own)
+        yield from _settings([text for text in done if text.partition("=")[0] not in own], word)
         if made.takes_path and "=" not in word:
             yield from _paths(word)
     else:

@@ -22,6 +22,7 @@ VERBS = {
     "doctor": "estimate a run's memory, time and cost, and check that it would work",
     "eval": "evaluate a trained model, or any other, on its test split or on benchmarks",
     "report": "compare runs: tables, curves and intervals as one HTML page",
+    "reproduce": "make a table or figure of the paper anew, beside its printed numbers",
     "publish": "write runs and their report as one file for others",
     "rescore": "score a run's rollouts with another reward, and compare the two",
     "export": "write a trained model as a plain Hugging Face directory",
@@ -37,8 +38,8 @@ EXIT_USAGE = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    Exit codes: 0 success, 1 failure, 2 invalid usage or settings, 75 paused at a limit (resume=RUN_DIR continues the
-    run), 130 interrupted, 143 terminated.
+    Exit codes: 0 success, 1 failure, 2 invalid usage or settings, 69 this machine lacks what a table of the paper needs
+    (`igrpo reproduce`), 75 paused at a limit (resume=RUN_DIR continues the run), 130 interrupted, 143 terminated.
     """
     if arguments is None:
         outlive_reader()

@@ -51,7 +51,7 @@ def markdown(report: Report) -> str:
     for title, texts in (("Learning dynamics", all_sentences(report.dynamics)), ("Across tasks", across)):
         if texts:
             parts.append(f"## {title}\n\n{_md_list(map(_md, texts))}")
-    return "\n\n".join([*parts, *(_markdown_table(table) for table in all_tables(report))]) + "\n"
+    return "\n\n".join([*parts, *(markdown_table(table) for table in all_tables(report))]) + "\n"
 
 
 def latex(report: Report) -> str:
@@ -60,7 +60,8 @@ def latex(report: Report) -> str:
     return head + "\n".join(_latex_table(table) for table in all_tables(report))
 
 
-def _markdown_table(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """Return one table as GitHub Markdown, under its title as a heading."""
     rule = (":--" if i < table.words else "--:" for i in range(len(table.head)))
     rows = [tuple(_md(title) for title in table.head), tuple(rule)]
     for heading, group in table.groups:

@@ -29,6 +29,9 @@ PLACES = {
     "test_time": "+test_time@evaluation.test_time.NAME",
 }
 
+#: Folders of conf/ that are no groups of a run: Hydra's own, and the tables of `igrpo reproduce`.
+_NO_GROUPS = ("hydra", "reproduce")
+
 
 def folders_of_group(group: str) -> list[Path]:
     """Return the folders that hold a group's choices; the user's own ./experiments and ./sweeps come first."""
@@ -68,7 +71,7 @@ class Choice:
 
 def groups() -> list[str]:
     """Return all config groups in alphabetical order, with experiments and sweeps last, and without Hydra's own."""
-    folders = (path.name for path in shipped("conf").iterdir() if path.is_dir() and path.name != "hydra")
+    folders = (path.name for path in shipped("conf").iterdir() if path.is_dir() and path.name not in _NO_GROUPS)
     return [*sorted(folders), *MOUNTED]
 
 

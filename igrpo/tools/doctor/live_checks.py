@@ -59,7 +59,7 @@ def live_checks(
         yield gold_check(config, questions[:_GOLDS])
     yield from judge_checks(config)
     yield from format_checks(config)
-    reason = _model_absent(config, shape, load=load)
+    reason = _not_loaded(config, shape, load=load)
     if reason:
         yield Check("model, tokenizer, rollout", "not checked", reason)
         yield NOT_MEASURED
@@ -131,7 +131,8 @@ def _is_remote(config: RunConfig) -> bool:
     return not data.dataset.startswith((".", "/", "~"))
 
 
-def _model_absent(config: RunConfig, shape: Shape | None, *, load: bool) -> str:
+def model_absent(config: RunConfig) -> str:
+    """Return the name of the run's model if it is not on this machine; empty if it is, or is made by the run."""
     model = config.model
     if not isinstance(model, HuggingFaceModelConfig):
         return ""
@@ -140,8 +141,16 @@ def _model_absent(config: RunConfig, shape: Shape | None, *, load: bool) -> str:
     found = Path(model.name_or_path).expanduser().is_dir()
     if not found and "/" in model.name_or_path and not model.name_or_path.startswith((".", "/", "~")):
         found = isinstance(try_to_load_from_cache(model.name_or_path, "config.json", revision=model.revision), str)
-    if not found:
-        return f"{model.name_or_path} is not on this machine, and nothing is downloaded here"
+    return "" if found else model.name_or_path
+
+
+def _not_loaded(config: RunConfig, shape: Shape | None, *, load: bool) -> str:
+    """Return why the model is not loaded here; empty if it is."""
+    absent = model_absent(config)
+    if absent:
+        return f"{absent} is not on this machine, and nothing is downloaded here"
+    if not isinstance(config.model, HuggingFaceModelConfig):
+        return ""
     import torch
 
     if shape is not None and shape.parameters > LARGEST and not torch.cuda.is_available() and not load:

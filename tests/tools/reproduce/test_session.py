@@ -1,0 +1,106 @@
+"""The course of a table: what is lacking, what was begun before, and what is said when it stops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from igrpo.cli.main import main
+from igrpo.runs.sweep_directory import SweepDirectory, plan_cell
+from igrpo.tools.reproduce import session
+from igrpo.tools.reproduce.grids import grid_overrides
+from igrpo.tools.reproduce.request import read_request
+
+FULL = ["reproduce", "table=fig3", "seed=0"]
+QUICK = ["reproduce", "table=fig3", "quick=true", "seed=0", "tracking=none"]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def test_a_table_says_what_this_machine_lacks(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(FULL) == session.EXIT_LACKING == 69
+    shown = capsys.readouterr()
+    for words in ("what the runs need", "GPU-hours together, of A100 80 GB", "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B"):
+        assert words in shown.out
+    for words in (
+        "igrpo: missing here: 8 CUDA devices per node that trains (trainer.devices=8); torch sees none here",
+        "igrpo: missing here: the model deepseek-ai/DeepSeek-R1-Distill-Qwen-7B is not on this machine",
+        "igrpo: missing here: rollout.url is not set yet",
+        "igrpo: nothing was run; igrpo reproduce table=fig3 quick=true runs on a CPU",
+    ):
+        assert words in shown.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_runs_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main([*QUICK, "--plan"]) == 0
+    shown = capsys.readouterr().out
+    for words in ("quick: the same pipeline on a small model", "run 1: condition=igrpo seed=0", "2 (2 combinations"):
+        assert words in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_with_other_settings_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    begun(tmp_path / "out", "trainer.steps=7")
+    assert main([*QUICK, "--output", "out"]) == 2
+    message = capsys.readouterr().err
+    assert f"{tmp_path}/out/runs/tiny-entropy was begun with other settings (trainer.steps=7 differ)" in message
+    assert "another --output" in message
+
+
+def test_settings_of_the_machine_may_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    begun(tmp_path / "out", "tracking=none", "checkpoint.keep_last=1")
+    run: list[str] = []
+    monkeypatch.setattr(session, "run_grid", lambda planned: run.append(planned.grid.name) or 0)
+    main([*QUICK, "--output", "out", "checkpoint.keep_last=2"])
+    assert run == ["tiny-entropy"]
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
+def test_a_stop_names_the_command_that_continues(
+    stop: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(session, "run_grid", _raising(stop))
+    assert main([*QUICK, "--output", "my out"]) == code
+    again = "igrpo reproduce table=fig3 quick=true seed=0 tracking=none --output 'my out'"
+    assert f"igrpo: stopped; nothing is lost, and the same command continues: {again}" in capsys.readouterr().err
+
+
+def test_a_table_whose_runs_failed_is_written_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(session, "run_grid", lambda planned: 1)
+    assert main([*QUICK, "--output", "out"]) == 1
+    shown = capsys.readouterr()
+    assert "missing: tiny-entropy: not run" in shown.out
+    assert "the table is not complete; the same command continues: igrpo reproduce" in shown.err
+    assert "missing: tiny-entropy: not run" in (tmp_path / "out" / "table.md").read_text()
+
+
+def _raising(error: BaseException) -> Callable[[object], int]:
+    def run(_: object) -> int:
+        raise error
+
+    return run
+
+
+def begun(output: Path, *settings: str) -> None:
+    """Write the plan of the sweep of figure 3, quick, as started with these settings."""
+    scale = read_request(QUICK[1:], None).scale
+    sweep = SweepDirectory(output / "runs" / "tiny-entropy")
+    sweep.path.mkdir(parents=True)
+    sweep.begin(
+        "sweep",
+        grid_overrides(scale, scale.grids[0], settings),
+        [plan_cell(0, {"condition": "grpo"}, ("condition=grpo", "seed=0"))],
+        swept_keys=["condition"],
+        is_search=False,
+        tracking_uri=None,
+        experiment="x",
+    )
