@@ -73,7 +73,7 @@ def plan_of(sweep: Sweep) -> Plan:
         power=_power(configs, seeds, sizes) if len(seeds) > 1 else None,
         too_short=next((text for config in configs for text in too_short(config)), None),
         parallel=_parallel(sweep),
-        is_local=sweep.launcher.endswith(_LOCAL),
+        is_local=runs_here(sweep),
         is_limited=any(_ends_unforeseen(config) for config in configs),
         is_dynamic=any(config.dynamic_sampling.max_attempts for config in configs),
     )
@@ -139,6 +139,11 @@ def print_time(
         highlight=False,
         soft_wrap=not out.is_terminal,
     )
+
+
+def runs_here(sweep: Sweep) -> bool:
+    """True if the launcher starts the runs on this machine."""
+    return sweep.launcher.endswith(_LOCAL)
 
 
 def _power(configs: Sequence[RunConfig], seeds: Sequence[int], sizes: SplitSizes | None) -> Design:

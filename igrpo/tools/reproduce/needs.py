@@ -14,6 +14,7 @@ from igrpo.messages import count
 from igrpo.runs.printing import columns_table, headed_table
 from igrpo.settings.data import HubDataConfig
 from igrpo.settings.judge import JudgeConfig
+from igrpo.sweeps.plan import runs_here
 from igrpo.tools.doctor.device import GIB, on_cpu
 from igrpo.tools.doctor.diagnosis import Diagnosis, Options, diagnose
 from igrpo.tools.doctor.live_checks import model_absent
@@ -66,7 +67,7 @@ def needs_of(planned: PlannedGrid, device: str | None = None) -> GridNeeds:
         models=tuple(dict.fromkeys(names)),
         data=tuple(dict.fromkeys(name for config in configs for name in _data(config))),
         judges=tuple(dict.fromkeys(judge for config in configs for judge in _judges(config))),
-        lacks=tuple(dict.fromkeys(text for one in found for text in _lacks(one))),
+        lacks=tuple(dict.fromkeys(text for one in found for text in _lacks(one, here=runs_here(planned.sweep)))),
     )
 
 
@@ -124,10 +125,11 @@ def _judges(config: RunConfig) -> Iterator[str]:
         yield f"{config.reward.model} at {config.reward.base_url}"
 
 
-def _lacks(found: Diagnosis) -> Iterator[str]:
+def _lacks(found: Diagnosis, *, here: bool) -> Iterator[str]:
+    """Yield what this machine lacks; ``here``: the runs are on it, and not only their evaluations."""
     config = found.config
     yield from missing_files(config)
-    yield from _devices(config)
+    yield from _devices(config, config.trainer.devices if here else 1)
     absent = model_absent(config)
     if absent:
         yield f"the model {absent} is not on this machine: get it with `hf download {absent}`"
@@ -136,14 +138,11 @@ def _lacks(found: Diagnosis) -> Iterator[str]:
             yield check.text
 
 
-def _devices(config: RunConfig) -> Iterator[str]:
+def _devices(config: RunConfig, wanted: int) -> Iterator[str]:
     if on_cpu(config):
         return
     import torch
 
-    wanted, here = config.trainer.devices, torch.cuda.device_count()
-    if here < wanted:
-        yield (
-            f"{count(wanted, 'CUDA device')} per node that trains (trainer.devices={wanted}); torch sees "
-            f"{here if here else 'none'} here"
-        )
+    seen = torch.cuda.device_count()
+    if seen < wanted:
+        yield f"{count(wanted, 'CUDA device')} on this machine; torch sees {seen or 'none'}"

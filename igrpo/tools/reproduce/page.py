@@ -140,8 +140,10 @@ def _number(number: Number | None, form: Callable[[float], str]) -> str:
 
 def _on_console(table: Table) -> ConsoleTable:
     made = headed_table()
-    for i, name in enumerate(table.head):
-        made.add_column(name, style="cyan" if i == 0 else None, justify="left" if i == 0 else "right", no_wrap=i == 0)
+    made.add_column(table.head[0], style="cyan", overflow="fold")
+    for i, name in enumerate(table.head[1:], 1):
+        has_interval = any("[" in row[i] for row in table.rows)  # which may stand below its number
+        made.add_column(name, justify="right", no_wrap=not has_interval)
     for heading, rows in table.groups:
         made.add_row(Text(heading, style="bold"))
         for row in rows:

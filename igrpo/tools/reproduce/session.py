@@ -11,7 +11,7 @@ from igrpo.console import waiting
 from igrpo.messages import count
 from igrpo.runs.console import get_console
 from igrpo.sweeps.plan import plan_of, print_plan
-from igrpo.tools.reproduce.evaluating import evaluate, jobs, planned_evaluations
+from igrpo.tools.reproduce.evaluating import evaluate_all, planned_evaluations
 from igrpo.tools.reproduce.grids import PlannedGrid, plan_grids
 from igrpo.tools.reproduce.needs import lacking, needs_of, print_needs
 from igrpo.tools.reproduce.request import Request
@@ -44,7 +44,7 @@ def reproduce(request: Request, command: str, *, plan: bool) -> int:
         return EXIT_LACKING
     with _continued_by(command):
         codes = [run_grid(one) for one in planned]
-        codes += [evaluate(job) for job in jobs(planned, request)]
+        codes += evaluate_all(planned, request)
     result = write_table(request, planned, command)
     failed = [code for code in codes if code]
     if failed or result.missing:

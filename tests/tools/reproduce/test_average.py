@@ -62,9 +62,7 @@ def test_the_interval_covers_the_mean_of_other_seeds_and_problems() -> None:
     covered = 0
     for _ in range(400):
         seed = 0.05 * rng.standard_normal((3, 1))
-        drawn = [
-            0.5 + seed + 0.15 * rng.standard_normal((1, q)) + 0.1 * rng.standard_normal((3, q)) for q in (30, 200)
-        ]
+        drawn = [0.5 + seed + 0.15 * rng.standard_normal((1, q)) + 0.1 * rng.standard_normal((3, q)) for q in (30, 200)]
         found = mean_accuracy(drawn)
         assert found.low is not None
         assert found.high is not None

@@ -27,7 +27,10 @@ RESULT = TableResult(
         MeasuredRow("g", "B-7B", "GRPO", {"AIME24": Number(0.25, None, None)}, (0, 1), SPENT, ()),
     ),
     printed_columns=("AIME24", "Avg"),
-    printed=(PrintedRow("A-7B", "base", {"AIME24": 54.4, "Avg": 61.93}, (1,)), PrintedRow("B-7B", "GRPO", {"Avg": 9.0}, ())),
+    printed=(
+        PrintedRow("A-7B", "base", {"AIME24": 54.4, "Avg": 61.93}, (1,)),
+        PrintedRow("B-7B", "GRPO", {"Avg": 9.0}, ()),
+    ),
     notes=("A note.",),
     footnotes=("A defect.",),
     command="igrpo reproduce table=1",
@@ -51,7 +54,12 @@ def test_printed_numbers_have_columns_of_their_own() -> None:
         ["GRPO", "25.0", "–", "0, 1", "–", "9"],
     ]
     assert ["GRPO", "2,560", "84,685", "aaaaaaaa, bbbbbbbb"] in rows(page)
-    for words in ("hardware: CPU; commit: 01234567-dirty", "- A note.", "paper 1) A defect.", "missing: g, grpo s1: failed"):
+    for words in (
+        "hardware: CPU; commit: 01234567-dirty",
+        "- A note.",
+        "paper 1) A defect.",
+        "missing: g, grpo s1: failed",
+    ):
         assert words in page
 
 

@@ -29,7 +29,7 @@ def test_a_table_says_what_this_machine_lacks(capsys: pytest.CaptureFixture[str]
     for words in ("what the runs need", "GPU-hours together, of A100 80 GB", "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B"):
         assert words in shown.out
     for words in (
-        "igrpo: missing here: 8 CUDA devices per node that trains (trainer.devices=8); torch sees none here",
+        "igrpo: missing here: 8 CUDA devices on this machine; torch sees none",
         "igrpo: missing here: the model deepseek-ai/DeepSeek-R1-Distill-Qwen-7B is not on this machine",
         "igrpo: missing here: rollout.url is not set yet",
         "igrpo: nothing was run; igrpo reproduce table=fig3 quick=true runs on a CPU",

@@ -11,6 +11,7 @@ import pytest
 
 from igrpo.config import ConfigError
 from igrpo.config.composing.composer import Composer
+from igrpo.settings.judge import JudgeConfig
 from igrpo.tools.doctor.paper import paper_tables
 from igrpo.tools.reproduce.evaluating import OWN_SPLIT
 from igrpo.tools.reproduce.grids import PlannedGrid, has, plan_grids, planned_cells, settings_of
@@ -63,7 +64,7 @@ def test_the_settings_of_a_table_compose(settings: tuple[str, ...], composer: Co
         assert set(in_training.values()) <= {1}
         evaluation = [*scale.evaluation, *grid.evaluation]
         if table.kind == "accuracy" and evaluation:
-            asked = composer.check_run([*grid.settings, *swept, *evaluation]).config.evaluation.benchmarks
+            asked = composer.check_run([grid.settings[0], *evaluation]).config.evaluation.benchmarks
             assert set(scale.columns.values()) <= set(asked)
             assert set(scale.columns.values()) <= set(in_training)
             assert max(benchmark.samples for benchmark in asked.values()) > 1
@@ -83,12 +84,17 @@ def test_every_run_fills_a_row(settings: tuple[str, ...]) -> None:
         assert [sum(has(run, row) for row in trained) for run in runs] == [1] * len(runs)
 
 
-def test_the_runs_of_a_table(composer: Composer) -> None:
-    _, (rule, judge) = planned(composer, "table=3", "seed=5")
-    assert [len(grid.sweep.cells) for grid in (rule, judge)] == [1, 1]
-    assert planned_cells(rule, rule.grid.rows[0])[0].config.reward.name == "math_verify"
-    assert planned_cells(judge, judge.grid.rows[0])[0].config.reward.name == "judge"
-    assert {cell.config.seed for cell in rule.sweep.cells} == {5}
+def test_a_judge_of_ones_own(composer: Composer) -> None:
+    _, (one,) = planned(composer, "table=3", "seed=5", "reward.base_url=http://127.0.0.1:1/v1", "reward.model=mine")
+    rule, judge = (planned_cells(one, row) for row in one.grid.rows)
+    assert [cell.config.reward.name for cell in rule] == ["math_verify"]
+    (reward,) = (cell.config.reward for cell in judge)
+    assert isinstance(reward, JudgeConfig)
+    assert (reward.base_url, reward.model, reward.verdict) == ("http://127.0.0.1:1/v1", "mine", "rule")
+    preset = composer.check_run(["experiment=paper/deepseek_r1_distill_qwen_7b_judge"]).config.reward
+    update = {"base_url": reward.base_url, "model": reward.model}
+    assert preset.model_copy(update=update) == reward
+    assert {cell.config.seed for cell in one.sweep.cells} == {5}
 
 
 def test_every_printed_number_is_in_a_table() -> None:
@@ -174,7 +180,7 @@ def test_what_a_table_does_not_have(settings: list[str], message: str) -> None:
 
 
 def test_an_unknown_setting(composer: Composer) -> None:
-    with pytest.raises(ConfigError, match="did you mean 'trainer.steps'"):
+    with pytest.raises(ConfigError, match=r"did you mean 'trainer\.steps'"):
         planned(composer, "table=fig3", "quick=true", "seed=0", "trainer.stpes=3")
 
 
