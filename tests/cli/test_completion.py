@@ -101,6 +101,15 @@ def test_choices_with_the_users_own() -> None:
     assert candidates("igrpo train hydra/launcher=submitit_s") == ["hydra/launcher=submitit_slurm"]
 
 
+def test_settings_of_reproduce() -> None:
+    assert candidates("igrpo reproduce table=s") == ["table=s1", "table=s3", "table=s4"]
+    assert candidates("igrpo reproduce table=1 q") == ["quick="]
+    assert candidates("igrpo reproduce table=1 quick=") == ["quick=false", "quick=true"]
+    assert "model=tiny" in candidates("igrpo reproduce model=t")
+    assert candidates("igrpo reproduce table=1 trainer.ste") == ["trainer.steps="]
+    assert candidates("igrpo reproduce --pl") == ["--plan"]
+
+
 def test_paths() -> None:
     assert candidates("igrpo train resume=ru") == ["resume=run.jsonl", "resume=runs/"]
     assert candidates("igrpo train resume=runs/") == ["resume=runs/a b/"]
@@ -118,7 +127,7 @@ def test_topics_of_help() -> None:
 def test_it_imports_nothing_slow() -> None:
     code = (
         "import sys; from igrpo.cli.main import main\n"
-        "for line in ('', 'train ', 'train --', 'train model=', 'train resume=x', 'report --'): "
+        "for line in ('', 'train ', 'train --', 'train model=', 'train resume=x', 'report --', 'reproduce table='): "
         "main(['complete', f'igrpo {line}'])\n"
         "heavy = {'torch', 'transformers', 'mlflow', 'hydra', 'omegaconf', 'pydantic', 'numpy', 'rich'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"

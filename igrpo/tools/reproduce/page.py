@@ -79,7 +79,8 @@ def _measured(result: TableResult, *, beside: bool) -> Table:
         return (marked, *numbers, seeds, *(_printed_cells(result, paper) if beside else []))
 
     head = ("", *result.columns, "seeds", *papers)
-    return Table(result.name, f"{result.title}: measured", head, _by_model(result.rows, cells))
+    title = "Measured here" if result.comparable else "Measured here, on a small model and task"
+    return Table(result.name, title, head, _by_model(result.rows, cells))
 
 
 def _spendings(result: TableResult) -> Table:

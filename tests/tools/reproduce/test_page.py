@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 
+from pydantic import TypeAdapter
 from rich.console import Console
 
 from igrpo.tools.reproduce.average import Number
@@ -13,6 +15,7 @@ from igrpo.tools.reproduce.page import markdown, print_result
 from igrpo.tools.reproduce.printed import PrintedRow
 from igrpo.tools.reproduce.result import MeasuredRow, Spending, TableResult, as_json
 
+ROOT = Path(__file__).resolve().parents[3]
 SPENT = Spending(2560.0, 84685.4, ("CPU",), ("0123456789abcdef-dirty",), ("aaaaaaaaaaaa", "bbbbbbbbbbbb"))
 RESULT = TableResult(
     name="1",
@@ -74,7 +77,7 @@ def test_the_console_has_three_tables() -> None:
     out = StringIO()
     print_result(RESULT, Console(file=out, width=80))
     text = out.getvalue()
-    assert text.index("Table 1: a table: measured") < text.index("The runs") < text.index("Printed in the paper, not")
+    assert text.index("Measured here") < text.index("The runs") < text.index("Printed in the paper, not")
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
@@ -84,3 +87,15 @@ def test_the_numbers_as_json() -> None:
     assert found["rows"][0]["numbers"] == {"AIME24": {"mean": 0.5, "low": 0.25, "high": 1.0}, "Avg": None}
     assert found["rows"][2]["spending"]["config_hashes"] == ["aaaaaaaaaaaa", "bbbbbbbbbbbb"]
     assert found["printed"][0]["numbers"]["Avg"] == 61.93
+
+
+def test_the_page_of_the_docs_shows_the_kept_result() -> None:
+    kept = json.loads((ROOT / "benchmarks" / "results" / "reproduce" / "table1_quick.json").read_text())
+    assert kept.pop("schema_version") == 1
+    out = StringIO()
+    print_result(TypeAdapter(TableResult).validate_python(kept), Console(file=out, width=80))
+    page = (ROOT / "docs" / "reproduce.md").read_text()
+    block = page.partition("<!-- output: table=1 quick=true -->\n```text\n")[2].partition("\n```")[0].splitlines()
+    printed = iter(line.rstrip() for line in out.getvalue().splitlines())
+    assert len(block) > 20
+    assert [line for line in block if line != "..." and line not in printed] == []  # in this order
