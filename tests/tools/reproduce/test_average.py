@@ -21,14 +21,15 @@ def test_one_benchmark_has_the_interval_of_the_report() -> None:
 
 def test_the_terms_of_two_equal_benchmarks_by_hand() -> None:
     """Copies of one benchmark share all of the seeds' spread; their problems count as different ones."""
-    shares = np.array([[1.0, 0.0, 0.5, 1.0], [0.5, 0.0, 0.25, 0.5], [1.0, 0.25, 0.5, 0.5]])
+    difficulty = np.random.default_rng(1).uniform(0.3, 0.7, size=(1, 12))
+    shares = difficulty + np.random.default_rng(2).uniform(-0.05, 0.05, size=(3, 12))
     seeds, problems = crossed_estimate(shares).terms
-    t_seeds, t_problems = (float(stats.t.ppf(0.975, df)) for df in (2, 3))
+    t_seeds, t_problems = (float(stats.t.ppf(0.975, df)) for df in (2, 11))
     half = math.sqrt(t_seeds**2 * seeds[0] + t_problems**2 * 2 * problems[0] / 4)
     found = mean_accuracy([shares, shares])
     assert found.mean == pytest.approx(shares.mean())
-    assert found.low == pytest.approx(max(shares.mean() - half, 0))
-    assert found.high == pytest.approx(min(shares.mean() + half, 1))
+    assert (found.low, found.high) == pytest.approx((shares.mean() - half, shares.mean() + half))
+    assert 0.02 < half < 0.3
 
 
 def test_every_benchmark_has_the_same_weight() -> None:
@@ -37,13 +38,11 @@ def test_every_benchmark_has_the_same_weight() -> None:
 
 
 def test_one_seed_by_hand() -> None:
-    one, two = np.array([[1.0, 0.0, 1.0, 1.0]]), np.array([[0.0, 1.0, 0.0]])
-    variances = one.var(ddof=1) / 4 / 4, two.var(ddof=1) / 3 / 4
-    half = math.sqrt(stats.t.ppf(0.975, 3) ** 2 * variances[0] + stats.t.ppf(0.975, 2) ** 2 * variances[1])
-    mean = (0.75 + 1 / 3) / 2
+    one, two = np.array([[0.4, 0.6, 0.4, 0.6]]), np.array([[0.5, 0.4, 0.6]])
+    # variances (n - 1) 0.04 / 3 and 0.01, of the means 0.01 / 3 each, of half of each mean a quarter
+    half = math.sqrt((stats.t.ppf(0.975, 3) ** 2 + stats.t.ppf(0.975, 2) ** 2) * 0.01 / 3 / 4)
     found = mean_accuracy([one, two])
-    assert found.low == pytest.approx(max(mean - half, 0))
-    assert found.high == pytest.approx(min(mean + half, 1))
+    assert (found.mean, found.low, found.high) == pytest.approx((0.5, 0.5 - half, 0.5 + half))
 
 
 def test_equal_values_leave_room_for_others() -> None:
