@@ -34,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_verbs() -> None:
     assert candidates("igrpo ") == sorted([*VERBS, "--help", "--version"])
-    assert candidates("igrpo re") == ["report", "rescore"]
+    assert candidates("igrpo re") == ["report", "reproduce", "rescore"]
     assert candidates("igrpo zzz x") == []
 
 
