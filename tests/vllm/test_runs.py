@@ -11,6 +11,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from igrpo.evaluation.store import read_samples
+from igrpo.runs.evaluation_directory import EvaluationDirectory
 from tests.end_to_end import runs
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -144,3 +146,19 @@ def test_a_run_resumes_on_another_engine_instance(tmp_path: Path) -> None:
     run_dir = trained(tmp_path, "rollout=vllm_colocate", "trainer.steps=5", "checkpoint.every=2")
     runs.run(["train", f"resume={run_dir}", "trainer.steps=6"], tmp_path)
     assert runs.steps_done(run_dir) == 6
+
+
+def test_igrpo_eval_on_each_engine(tmp_path: Path) -> None:
+    run_dir = trained(tmp_path, "algorithm=grpo")
+    greedy: dict[str, list[str]] = {}
+    for rollout in ("local", "vllm_colocate", "vllm_server"):
+        of = EvaluationDirectory(tmp_path / rollout)
+        asked = [str(run_dir), f"rollout={rollout}", "evaluation.greedy=true", "--out", str(of.path)]
+        assert "Traceback" not in runs.run(["eval", *asked], tmp_path)
+        rows = read_samples(of.samples("test"))
+        assert len(rows) == 8 * (2 + 1 + 2), "two answers, one greedy, and two refinements per question"
+        assert of.read_results().complete
+        assert of.read_record().engine["name"] == rollout
+        greedy[rollout] = [row.text for row in sorted(rows, key=lambda row: row.question) if row.kind == "greedy"]
+    assert greedy["vllm_colocate"] == greedy["local"]
+    assert greedy["vllm_server"] == greedy["local"]
