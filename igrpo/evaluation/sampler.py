@@ -133,7 +133,7 @@ class Sampler:
     async def _draw(self, source: _Source, requests: Sequence[Sequence[Draw]]) -> list[EvaluatedSample]:
         """Draw samples of the same prompt by one request each, score all together, and keep them."""
         draws = [draw for request in requests for draw in request]
-        seeds = {draw.index: self._seed_of(source, draw.index) for draw in draws}
+        seeds = {draw.index: sample_seed(self._seed, source.question.id, source.kind, draw.index) for draw in draws}
         calls = [
             complete(self._engine, request[0].prompt, source.params, [seeds[draw.index] for draw in request])
             for request in requests
@@ -148,15 +148,16 @@ class Sampler:
             self._store.add(samples)
         return samples
 
-    def _seed_of(self, source: _Source, index: int) -> int:
-        kind = _IN_SEEDS.get(source.kind, source.kind)
-        return derive_seed("evaluation", self._seed, source.question.id, kind, index)
-
     def _per_request(self, missing: int) -> int:
         return max(missing, 1) if self._store is None else KEPT_PER_REQUEST
 
     def _kept(self, question: Question, key: SampleKey) -> EvaluatedSample | None:
         return None if self._store is None else self._store.get(question.id, key)
+
+
+def sample_seed(seed: int, question: str, kind: str, index: int) -> int:
+    """Return the seed of a sample, from the run's seed and the id of the question."""
+    return derive_seed("evaluation", seed, question, _IN_SEEDS.get(kind, kind), index)
 
 
 def _evaluated(source: _Source, draw: Draw, seed: int, completion: Completion, score: Score) -> EvaluatedSample:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from igrpo.evaluation.store import SampleFile
 from igrpo.evaluation.summary import summarise_samples
 from igrpo.evaluation.validity.result import Checks
 from igrpo.runs.evaluation_directory import BenchmarkResult, EvaluationDirectory, EvaluationResults
@@ -26,15 +25,14 @@ def same(one: str, other: str) -> bool:
     return one == other
 
 
-def measured(tmp_path: Path) -> BenchmarkResult:
-    file = SampleFile(tmp_path / "samples.jsonl")
-    file.add([*SINGLE, *REFINED, row("q0", 0, right=True, kind="greedy"), row("q0", 0, right=True, kind="mode/draft")])
+def measured() -> BenchmarkResult:
+    drawn = [*SINGLE, *REFINED, row("q0", 0, right=True, kind="greedy"), row("q0", 0, right=True, kind="mode/draft")]
     result: Any = SimpleNamespace(metrics=lambda prefix: {f"{prefix}/single_shot/accuracy": 0.5}, test_time=None)
-    return benchmark_result(result, [], 4, file, checks=Checks(0.0, None, {}), same=same)
+    return benchmark_result(result, [], 4, drawn, checks=Checks(0.0, None, {}), same=same)
 
 
-def test_each_kind_has_its_own(tmp_path: Path) -> None:
-    found = measured(tmp_path)
+def test_each_kind_has_its_own() -> None:
+    found = measured()
     assert found.metrics == {"single_shot/accuracy": 0.5}
     assert set(found.estimates) == {"single_shot", "draft_conditioned"}
     assert found.estimates["single_shot"] == summarise_samples(SINGLE, same)
@@ -43,7 +41,7 @@ def test_each_kind_has_its_own(tmp_path: Path) -> None:
 
 def test_result_json_keeps_them(tmp_path: Path) -> None:
     directory = EvaluationDirectory(tmp_path)
-    results = EvaluationResults(complete=True, benchmarks={"test": measured(tmp_path)})
+    results = EvaluationResults(complete=True, benchmarks={"test": measured()})
     directory.write(results)
     assert directory.read_results() == results
     stored = json.loads(directory.result.read_text())["benchmarks"]["test"]["estimates"]["single_shot"]
@@ -56,13 +54,13 @@ def test_result_json_keeps_them(tmp_path: Path) -> None:
     assert directory.read_results().benchmarks["test"].estimates == {}
 
 
-def test_the_table_has_those_of_all_samples(tmp_path: Path) -> None:
+def test_the_table_has_those_of_all_samples() -> None:
     console = Console(width=80, record=True, force_terminal=False)
     with console.capture() as shown:
-        for table in results_tables(EvaluationResults(benchmarks={"test": measured(tmp_path)})):
+        for table in results_tables(EvaluationResults(benchmarks={"test": measured()})):
             console.print(table)
     # 4 of 4: always one right, never all; votes 3 : 1 for the right answer, and four different ones
     assert "100.0 [" in shown.get()
     majority = 100 * (1 + 1 / 4) / 2
     assert f"{majority:.1f} [" in shown.get()
-    assert measured(tmp_path).estimates["single_shot"]["majority_at_4"].value == pytest.approx(majority / 100)
+    assert measured().estimates["single_shot"]["majority_at_4"].value == pytest.approx(majority / 100)

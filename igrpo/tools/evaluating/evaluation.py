@@ -39,6 +39,7 @@ from igrpo.settings.reward import RewardConfig
 from igrpo.threads import torch_threads
 from igrpo.tools.evaluating.checks import Evaluated, EvaluationChecks, expressible
 from igrpo.tools.evaluating.identity import refuse_changes
+from igrpo.tools.evaluating.kept import in_order, open_samples
 from igrpo.tools.evaluating.loading import load_model, model_date
 from igrpo.tools.evaluating.progress import EvaluationProgress
 from igrpo.tools.evaluating.prompt_sets import prompt_sets
@@ -107,7 +108,7 @@ class _Evaluation:
 
     def run(self) -> EvaluationResults:
         results = self._directory.read_results()
-        files = {name: SampleFile(self._directory.samples(name)) for name in self._sets}
+        files = {name: self._file(name) for name in self._sets}
         planned = {name: self._planned(name) for name in self._sets}
         progress = EvaluationProgress(get_console(), planned, {name: len(file) for name, file in files.items()})
         for name, file in files.items():
@@ -135,9 +136,15 @@ class _Evaluation:
         of = self._as_evaluated(name, evaluator)
         with _precision(self._request):
             result = run_coroutine(evaluator.run())
-            checks = run_coroutine(self._checks.benchmark(name, of, list(file.samples.values()), store))
+            drawn = in_order(file.samples.values(), of.questions)
+            checks = run_coroutine(self._checks.benchmark(name, of, drawn, store))
         with AnswerEquality(verifier_settings(of.reward)) as same, waiting(f"estimating the accuracies on {name}"):
-            return benchmark_result(result, of.questions, evaluator.samples, file, checks=checks, same=same)
+            return benchmark_result(result, of.questions, evaluator.samples, drawn, checks=checks, same=same)
+
+    def _file(self, name: str) -> SampleFile:
+        of, config = self._sets[name], self._request.config
+        kinds = build_evaluator(self._request, name, of, self._parts).kinds
+        return open_samples(self._directory.samples(name), of.questions, kinds, config.seed)
 
     def _planned(self, name: str) -> int:
         evaluator = build_evaluator(self._request, name, self._sets[name], self._parts)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from igrpo.evaluation.result import EvaluationResult
-from igrpo.evaluation.samples import DRAFT_CONDITIONED, DRAFT_CONDITIONED_ORACLE, SINGLE_SHOT
-from igrpo.evaluation.store import SampleFile
+from igrpo.evaluation.samples import DRAFT_CONDITIONED, DRAFT_CONDITIONED_ORACLE, SINGLE_SHOT, EvaluatedSample
 from igrpo.evaluation.summary import MetricEstimate, summarise_samples
 from igrpo.evaluation.validity.result import Checks
 from igrpo.runs.evaluation_directory import BenchmarkResult
@@ -21,7 +20,7 @@ def benchmark_result(
     result: EvaluationResult,
     questions: Sequence[Question],
     samples: int,
-    file: SampleFile,
+    drawn: Sequence[EvaluatedSample],
     *,
     checks: Checks,
     same: Callable[[str, str], bool],
@@ -32,7 +31,7 @@ def benchmark_result(
         result: that of the evaluator.
         questions: the evaluated questions.
         samples: k, the number of samples per question.
-        file: all samples.
+        drawn: all samples of all kinds, in an order that does not depend on when they ended.
         checks: what could be wrong with the result.
         same: equality of answers (see `igrpo.evaluation.summary`).
     """
@@ -41,12 +40,14 @@ def benchmark_result(
         questions=len(questions),
         samples=samples,
         metrics=metrics,
-        estimates=_estimates(file, same),
+        estimates=_estimates(drawn, same),
         test_time=result.test_time,
         validity=asdict(checks),
     )
 
 
-def _estimates(file: SampleFile, same: Callable[[str, str], bool]) -> dict[str, dict[str, MetricEstimate]]:
-    by_kind = {kind: [one for one in file.samples.values() if one.kind == kind] for kind in _SUMMARISED}
+def _estimates(
+    drawn: Sequence[EvaluatedSample], same: Callable[[str, str], bool]
+) -> dict[str, dict[str, MetricEstimate]]:
+    by_kind = {kind: [one for one in drawn if one.kind == kind] for kind in _SUMMARISED}
     return {kind: summarise_samples(samples, same) for kind, samples in by_kind.items() if samples}
