@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,7 +87,8 @@ def _split(arguments: Sequence[str]) -> tuple[str | None, list[str], str | None]
     """
     resumed = [text.partition("=")[2] for text in arguments if text.startswith("resume=")]
     others = [text for text in arguments if not text.startswith("resume=")]
-    models = [text for text in others if "=" not in text or Path(text).exists()]
+    # os.path, since a setting may be longer than a file's name can be: Path.exists would raise
+    models = [text for text in others if "=" not in text or os.path.exists(text)]
     if len(models) > 1:
         raise ConfigError([f"{' '.join(models)}: give one run directory or model"], _PROG)
     if resumed and (len(resumed) > 1 or not resumed[0]):

@@ -70,7 +70,7 @@ def columns_of(
         answers = [[sample.score.answer for sample in row] for row in rows_QK]
         groups_Q = group_answers(answers, [[sample.correct for sample in row] for row in rows_QK], same)
         parts.insert(0, _answers(groups_Q, rng))
-    if any(sample.score.outcome != "unscored" for row in rows_QK for sample in row):
+    if any(sample.scored for row in rows_QK for sample in row):
         parts.insert(0, _verdicts(rows_QK, rng))
     joined = parts[0]
     for part in parts[1:]:

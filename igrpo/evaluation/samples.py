@@ -52,6 +52,11 @@ class EvaluatedSample:
         return self.score.correct is True
 
     @property
+    def scored(self) -> bool:
+        """False if the reward could not score it."""
+        return self.score.outcome != "unscored"
+
+    @property
     def truncated(self) -> bool:
         """True if the token limit ended the completion, not a stop token."""
         return self.finish_reason == "length"

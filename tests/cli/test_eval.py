@@ -118,6 +118,41 @@ def test_resuming_draws_what_is_missing_and_nothing_else(run_dir: Path) -> None:
     assert result(of) == pytest.approx(whole, rel=1e-5)
 
 
+def test_the_order_in_which_samples_ended_changes_no_number(run_dir: Path) -> None:
+    of = evaluate(run_dir)
+    whole = of.read_results().benchmarks
+    lines = of.samples("test").read_bytes().splitlines(keepends=True)
+    of.samples("test").write_bytes(b"".join(reversed(lines)))
+    of.result.unlink()
+    evaluate(f"resume={of.path}")
+    assert of.read_results().benchmarks == whole
+
+
+def test_samples_of_another_seed_are_refused(begun: EvaluationDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    text = begun.samples("test").read_text()
+    seed = json.loads(text.splitlines()[0])["seed"]
+    begun.samples("test").write_text(text.replace(f'"seed": {seed},', '"seed": 3,'))
+    evaluate(f"resume={begun.path}", code=1)
+    assert "is not of this evaluation: it was drawn with another seed (3)" in capsys.readouterr().err
+
+
+def silent(question: Any, completions: Any) -> list[None]:
+    """A reward that scores nothing."""
+    return [None for _ in completions]
+
+
+def test_without_scores_nothing_is_said_to_be_right_or_wrong(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    of = evaluate(run_dir, "reward=python", f"reward.target={__name__}:silent")
+    out = capsys.readouterr().out
+    assert "test  12/12" in out
+    assert "right" not in out
+    assert "Calibration" not in of.validity.read_text()
+    assert "single_shot/accuracy" not in result(of)
+    assert main(["eval", str(run_dir), "reward=python", f"reward.target={__name__}:silent", "--out", "other"]) == 0
+    assert main(["eval", "eval", "--against", "other"]) == 2
+    assert "has no accuracy on test: its reward could score no sample" in capsys.readouterr().err
+
+
 @pytest.fixture
 def begun(run_dir: Path) -> EvaluationDirectory:
     """An evaluation without its last samples and its result."""
@@ -201,6 +236,7 @@ def test_a_held_evaluation_is_refused(begun: EvaluationDirectory, capsys: pytest
         (["RUN", "evaluation.sampels=3"], "did you mean 'evaluation.samples'?"),
         (["RUN", "evaluation.samples=0"], "evaluation.samples=0: input should be greater than 0"),
         (["RUN", "seed=0,1"], "seed=0,1: several values; give one"),
+        (["RUN", f"prompt.nosuch={'x' * 400}"], "prompt.nosuch"),
         (["RUN", "seed"], "give one run directory or model"),
         (["RUN", "reward=python"], "reward.target: missing"),
         (["RUN", "--questions", "0"], "at least 1"),

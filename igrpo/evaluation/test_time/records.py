@@ -56,5 +56,5 @@ def step_record(step: Step, samples: Mapping[SampleKey, EvaluatedSample]) -> Ste
         prompt_tokens=bare + sum(sample.prompt_tokens for sample in prompts.values()),
         shown=len(prompts),
         cut=sum(sample.draft_tokens_cut > 0 for sample in prompts.values()),
-        scored=any(samples[key].score.outcome != "unscored" for key in step.among),
+        scored=any(samples[key].scored for key in step.among),
     )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Mapping, Sequence
 
 from igrpo.evaluation.samples import EvaluatedSample
 from igrpo.evaluation.validity.calibration import Calibration, calibration
-from igrpo.evaluation.voting import vote
+from igrpo.evaluation.voting import ballots
 
 #: Definition of each confidence.
 CONFIDENCES = {
@@ -32,7 +31,7 @@ def grouped_by(same: Callable[[str, str], bool]) -> Grouping:
 
     def group(answers: Sequence[str | None]) -> list[int | None]:
         numbers: list[int | None] = [None] * len(answers)
-        for number, ballot in enumerate(vote(answers, same, random.Random(0)).ballots):
+        for number, ballot in enumerate(ballots(answers, same)):
             for i in ballot:
                 numbers[i] = number
         return numbers

@@ -22,7 +22,7 @@ class Checks:
 
     ``without_answer`` is the share of samples in which the reward found no answer. ``verdicts`` is None if another
     reward than the rule verifier gives the verdicts. ``calibration`` is by kind of confidence, and ``sensitivity`` by
-    the name of the setting that is varied.
+    the name of the setting that is varied. Without any score there is neither ``verdicts`` nor ``calibration``.
     """
 
     without_answer: float
@@ -66,5 +66,7 @@ def free_checks(
     for row in rows:
         by_question.setdefault(row.question, []).append(row)
     rows_Q = list(by_question.values())
+    if not any(row.scored for row in rows):
+        return Checks(without_answer(rows_Q), None, {})  # no verdict, so nothing to be right or wrong about
     verdicts = None if verifier is None else compare_verdicts(known, rows_Q, verifier)
     return Checks(without_answer(rows_Q), verdicts, calibrations(rows_Q, group))

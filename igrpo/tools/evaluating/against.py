@@ -138,6 +138,8 @@ def _rows(directory: EvaluationDirectory, name: str) -> _Rows:
     if name not in directory.read_results().benchmarks:
         raise ValueError(f"{directory} has not finished {name}; to finish it: igrpo eval resume={directory}")
     samples = [sample for sample in read_samples(directory.samples(name)) if sample.kind == SINGLE_SHOT]
+    if not any(sample.scored for sample in samples):
+        raise ValueError(f"{directory} has no accuracy on {name}: its reward could score no sample")
     return {row[0].question: row for row in by_question(samples)}
 
 

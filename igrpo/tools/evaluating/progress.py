@@ -45,7 +45,7 @@ class EvaluationProgress:
         self._footer.add(self._line)
         if not self._footer.is_live:
             kept = f", {self._done[name]} kept" if self._done[name] else ""
-            self._console.print(f"{name}: {self._planned[name]} samples{kept}", soft_wrap=True)
+            self._console.print(f"{name}: {self._planned[name]} samples{kept}", soft_wrap=True, markup=False)
         try:
             yield _Watched(file, self)
         finally:
@@ -60,13 +60,13 @@ class EvaluationProgress:
             self._line_at = self._done[self._name] + self._step(self._name)
             counts = f"{self._done[self._name]}/{self._planned[self._name]}"
             line = f"{self._name}  {counts}  {self._status()}  {self._left()}"
-            self._console.print(line.rstrip(), soft_wrap=True)
+            self._console.print(line.rstrip(), soft_wrap=True, markup=False)
 
     def _step(self, name: str) -> int:
         return max(self._planned[name] // _LINES, 1)
 
     def _count(self, samples: Sequence[EvaluatedSample]) -> None:
-        answers = [sample for sample in samples if sample.kind == SINGLE_SHOT]
+        answers = [sample for sample in samples if sample.kind == SINGLE_SHOT and sample.scored]
         self._answers += len(answers)
         self._right += sum(sample.correct for sample in answers)
 
