@@ -61,7 +61,9 @@ def write_text_atomic(target: Path, text: str) -> None:
 
 def write_json_atomic(target: Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically. NaN and infinity raise a ValueError: they are not valid JSON."""
-    write_text_atomic(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # UTF-8 has no lone surrogates, which a model's text may hold; escaped they are JSON.
+    write_text_atomic(target, text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def shown_path(path: Path) -> str:

@@ -120,7 +120,8 @@ def evaluate(
         checkpoint: that of a run: ``best``, ``last`` (the default), ``start`` (the untrained model) or a step.
         questions: maximum number of questions per benchmark; None: all.
         directory: directory of the evaluation, which must be empty or not exist. None: evals/DATE/TIME_NAME.
-        resume: directory of an evaluation to resume, or the evaluation. A complete one is returned as it is.
+        resume: directory of an evaluation to resume, or the evaluation. A complete one is
+            returned as it is, unless settings ask for more checks of it.
         quiet: print nothing. Warnings are in the evaluation's log.txt.
 
     Raises:
@@ -144,7 +145,7 @@ def evaluate(
     if resume is not None:
         files = EvaluationDirectory(Path(resume))
         request = resumed_request(files, settings)
-        if files.read_results().complete:
+        if files.read_results().complete and not settings:
             return Evaluation(files.path)
     else:
         assert model is not None

@@ -77,7 +77,7 @@ def _show(comparison: Comparison, paths: tuple[Path, Path]) -> None:
     console.print(table)
     console.print(CAPTION, style="dim")
     for note in comparison.notes:
-        console.print(f"note: {note}", soft_wrap=True)
+        console.print(f"note: {note}", soft_wrap=True, markup=False)
     for one in comparison.benchmarks:
         _show_flips(one, console)
     for path in paths:

@@ -50,6 +50,14 @@ def test_in_an_event_loop_with_the_default_directory() -> None:
     assert igrpo.evaluate(resume=found) == found
 
 
+def test_a_complete_one_takes_further_checks() -> None:
+    found = igrpo.evaluate(trained_run(), questions=1, quiet=True)
+    drawn = found.samples("test")
+    again = igrpo.evaluate(None, "evaluation.sensitivity.temperatures=[0]", resume=found, quiet=True)
+    assert set(again.benchmarks["test"].validity["sensitivity"]) == {"temperature"}
+    assert again.samples("test")[: len(drawn)] == drawn
+
+
 def test_an_error_keeps_the_samples_and_resume_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     add = SampleFile.add
 

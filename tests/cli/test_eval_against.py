@@ -133,6 +133,20 @@ def test_other_measurements_are_refused_by_name(
     assert found.benchmarks[0].paired.difference == pytest.approx(1 / 15)
 
 
+def test_a_lone_surrogate_is_written_and_notes_are_no_markup(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A text may have half a character, and a setting brackets."""
+    first, second = two(tmp_path, date="[red]x[/red] [/]")
+    lines = (first / "samples" / "math.jsonl").read_text().replace('"text": "text"', '"text": "\\ud800"')
+    (first / "samples" / "math.jsonl").write_text(lines)
+    assert eval_against.compare(first, second) == 0
+    assert "date in the prompts: 2026-01-01 and [red]x[/red] [/]" in capsys.readouterr().out
+    (path,) = first.glob("against-*.json")
+    values = json.loads(path.read_text(encoding="utf-8"))
+    assert values["benchmarks"]["math"]["flips"][0]["first"]["text"] == "\ud800"
+
+
 def test_what_may_differ_is_said(tmp_path: Path) -> None:
     changes = {
         "sampling": SAMPLING | {"temperature": 1.0},

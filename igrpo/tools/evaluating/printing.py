@@ -75,7 +75,7 @@ def print_results(record: EvaluationRecord, results: EvaluationResults, director
         if cut:
             console.print(f"{name}: {of.questions} of {of.rows} questions were evaluated", soft_wrap=True)
     for remark in results.remarks:
-        console.print(remark, soft_wrap=True)
+        console.print(remark, soft_wrap=True, markup=False)
     rows = [("results", directory / "result.json"), ("samples", directory / "samples")]
     rows += [("what could be wrong", directory / "validity.md")] if results.remarks else []
     for label, path in rows:
