@@ -109,7 +109,9 @@ def test_an_oracle_is_marked_and_compared_with_nothing() -> None:
     assert [curve.name for curve, _ in result.test_time.compared] == ["rsa", "pdr"]
     names = {name for name in result.metrics("test") if name.startswith("test/test_time/refine/")}
     assert "test/test_time/refine/round_1/oracle_accuracy" in names
-    assert not [name for name in names if name.endswith(("/accuracy", "/gain"))]
+    unmarked = ("/accuracy", "/low", "/high", "/mean_accuracy", "/gain", "/gain_low", "/gain_high")
+    assert not [name for name in names if name.endswith(unmarked)]
+    assert oracle.gains == ()
 
 
 def test_a_mode_cannot_see_a_verdict() -> None:

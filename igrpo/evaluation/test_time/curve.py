@@ -55,7 +55,8 @@ class Gain:
 class Curve:
     """Points of a mode in the order of its steps, and its gains over the baseline where both have as many samples.
 
-    ``oracle``: the mode picks with the verdicts, so that its accuracy is an upper bound and not a result.
+    ``oracle``: the mode picks with the verdicts, so that its accuracy is an upper bound and not a result. It has no
+    gains.
     """
 
     name: str
@@ -80,8 +81,7 @@ class ModesResult:
     @property
     def compared(self) -> tuple[tuple[Curve, Gain], ...]:
         """Each mode that is no oracle with the gain of its last step that has one."""
-        fair = (curve for curve in self.curves if not curve.oracle and curve.gains)
-        return tuple((curve, curve.gains[-1]) for curve in fair)
+        return tuple((curve, curve.gains[-1]) for curve in self.curves if curve.gains)
 
 
 def summarise_modes(
@@ -97,7 +97,7 @@ def summarise_modes(
     curves = []
     for name, mode in modes.items():
         steps = _by_step(traces, name)
-        others = {} if baseline in (None, name) else _by_samples(_by_step(traces, str(baseline)))
+        others = {} if baseline in (None, name) or mode.knows_gold else _by_samples(_by_step(traces, str(baseline)))
         matched = {step: of for step, of in steps.items() if _samples(of) in others}
         gains = [_gain(step, of, str(baseline), others[_samples(of)]) for step, of in matched.items()]
         points = tuple(_point(step, of) for step, of in steps.items())

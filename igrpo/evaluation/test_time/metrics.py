@@ -13,7 +13,9 @@ _OF_POINT = {
     "tokens": "tokens per answer; generated up to the step",
     "cut_share": "share; of answers with a shown draft whose middle was cut out to fit the draft budget",
 }
-_ORACLE = "share; as accuracy, of a mode that picks with the verdicts: an upper bound, and not a result"
+#: Those that only knowledge of the gold answer reaches if the verdicts pick.
+_BY_VERDICTS = ("accuracy", "low", "high", "mean_accuracy")
+_ORACLE = "share; as {}, of a mode that picks with the verdicts: an upper bound, and not a result"
 _GAINS = {
     "gain": "difference of shares; accuracy after the last step with as many samples as a majority vote - accuracy of "
     "that vote, mean over questions",
@@ -25,7 +27,7 @@ _GAINS = {
 #: a step of it: ``round_R`` after R rounds, ``at_K`` for a vote of K samples.
 TEST_TIME_METRIC_DOCS: dict[str, str] = {
     **{f"test_time/NAME/STEP/{name}": text for name, text in _OF_POINT.items()},
-    "test_time/NAME/STEP/oracle_accuracy": _ORACLE,
+    **{f"test_time/NAME/STEP/oracle_{name}": _ORACLE.format(name) for name in _BY_VERDICTS},
     **{f"test_time/NAME/{name}": text for name, text in _GAINS.items()},
 }
 
@@ -37,7 +39,7 @@ def metrics_of_modes(result: ModesResult) -> dict[str, float | None]:
         for point in curve.points:
             at = f"test_time/{curve.name}/{point.step}"
             metrics |= {f"{at}/{name}": value for name, value in _of_point(curve, point).items()}
-        if curve.gains and not curve.oracle:
+        if curve.gains:
             gain = curve.gains[-1]
             values = (gain.value, gain.low, gain.high)
             metrics |= {f"test_time/{curve.name}/{name}": value for name, value in zip(_GAINS, values, strict=True)}
@@ -46,11 +48,10 @@ def metrics_of_modes(result: ModesResult) -> dict[str, float | None]:
 
 def _of_point(curve: Curve, point: Point) -> dict[str, float | None]:
     accuracy = point.accuracy
+    values = (accuracy.value, accuracy.low, accuracy.high, point.mean_accuracy.value)
+    prefix = "oracle_" if curve.oracle else ""
     return {
-        "oracle_accuracy" if curve.oracle else "accuracy": accuracy.value,
-        "low": accuracy.low,
-        "high": accuracy.high,
-        "mean_accuracy": point.mean_accuracy.value,
+        **{f"{prefix}{name}": value for name, value in zip(_BY_VERDICTS, values, strict=True)},
         "samples": point.samples,
         "tokens": point.tokens,
         "cut_share": point.cut_share,
