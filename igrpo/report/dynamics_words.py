@@ -138,7 +138,7 @@ def _all_wrong_words(one: AllWrong) -> Iterator[str]:
         "are all wrong"
     )
     if one.refined is not None:
-        text += f"; {percent(one.refined.mean)} % of the refinements of such questions are right"
+        text += f"; where all drafts are wrong, {percent(one.refined.mean)} % of the refinements are right"
     if one.later is not None and one.chance is not None:
         text += (
             "; of the questions that were all wrong when first asked and were asked again, "

@@ -71,7 +71,7 @@ def _sensitivities(validity: Validity, *, several: bool) -> Iterator[str]:
         one = known[name]
         where = f" ({name})" if several else ""
         baseline = "" if one.baseline is None else f", baseline {one.baseline.variant}"
-        yield f"{setting}s differ by {words.percent(one.spread)} in accuracy{where}{baseline}"
+        yield f"{setting}s differ by {words.percent(one.spread)} in accuracy, chance included{where}{baseline}"
 
 
 def _contamination(found: Contamination | None) -> Iterator[str]:
@@ -81,4 +81,4 @@ def _contamination(found: Contamination | None) -> Iterator[str]:
     newer = [probe.exact.value for probe in found.newer.values()]
     if older or newer:
         shares = [f"{words.percent(max(side))} of {age}" for age, side in (("older", older), ("newer", newer)) if side]
-        yield f"problems completed word for word: {' and '.join(shares)}"
+        yield f"problems completed word for word, at most per benchmark: {' and '.join(shares)}"

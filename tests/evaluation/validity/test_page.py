@@ -112,8 +112,9 @@ def test_there_are_three_lines_at_most_of_the_worst_benchmark() -> None:
         "verdict: 75.0 % right, 50.0 % by a stricter and 75.0 % by a laxer one (hard, where they differ most)"
     )
     assert found[2] == (
-        "prompts differ by 100.0 % in accuracy (hard), baseline prompt=b; temperatures differ by 100.0 % in accuracy "
-        "(hard), baseline prompt=b; problems completed word for word: 50.0 % of older and 0.0 % of newer"
+        "prompts differ by 100.0 % in accuracy, chance included (hard), baseline prompt=b; temperatures differ by "
+        "100.0 % in accuracy, chance included (hard), baseline prompt=b; problems completed word for word, at most per "
+        "benchmark: 50.0 % of older and 0.0 % of newer"
     )
     assert len(lines(Validity({"hard": checked()}))) == 2
 
