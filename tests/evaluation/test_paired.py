@@ -79,6 +79,12 @@ def test_difference_by_hand() -> None:
     assert found.questions == 2
 
 
+def test_the_model_with_fewer_samples_decides_the_width() -> None:
+    found = paired_difference([(3, 1), (2, 1)] * 10, (4, 2))
+    differences = [1 / 4, 0.0] * 10
+    assert (found.low, found.high) == difference_interval(differences, 2) != difference_interval(differences, 4)
+
+
 def test_interval_is_agresti_and_mins_for_single_answers() -> None:
     b, c, n = 9, 3, 40
     t = stats.t.ppf(0.975, n - 1)

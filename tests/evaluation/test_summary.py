@@ -13,7 +13,7 @@ import pytest
 
 from igrpo.evaluation.bootstrap import Resamples, bootstrap, centred, percentile_bounds
 from igrpo.evaluation.columns import sizes_up_to
-from igrpo.evaluation.estimators import accuracy_interval, majority_at_k, pass_at_k, standard_error
+from igrpo.evaluation.estimators import accuracy_interval, majority_at_k, pass_at_k, share_interval, standard_error
 from igrpo.evaluation.summary import SUMMARY_DOCS, MetricEstimate, summarise_samples, summary_values
 from tests.evaluation.rows import row, rows
 
@@ -164,6 +164,16 @@ def test_replicates_are_centred() -> None:
     replicates = np.array([[0.2, np.nan], [0.4, 3.0]])
     assert centred(replicates, np.array([0.5, 1.0]))[:, 0] == pytest.approx([0.4, 0.6])
     assert centred(replicates, np.array([0.5, 1.0]))[1, 1] == 1.0
+
+
+def test_an_estimate_about_k_samples_is_worth_as_many_separate_sets_of_k() -> None:
+    """With equal questions the interval is as wide as these sets allow: 8 samples have 4 pairs and 2 sets of 4."""
+    found = summarise_samples(rows([[True] + [False] * 7] * 10), same)
+    for k in (2, 4, 8):  # one right of 8: a set of k has it in k of 8 cases
+        expected = share_interval([k / 8] * 10, 8 // k)
+        assert found[f"pass_at_{k}"].value == pytest.approx(k / 8)
+        assert (found[f"pass_at_{k}"].low, found[f"pass_at_{k}"].high) == pytest.approx(expected)
+    assert found["accuracy"].low == pytest.approx(accuracy_interval([[True] + [False] * 7] * 10)[0])
 
 
 def test_intervals_hold_the_value_and_samples_widen_them() -> None:
