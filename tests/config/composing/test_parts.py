@@ -19,7 +19,10 @@ def test_half_of_what_is_no_count(value: object) -> None:
 
 
 def test_every_group_of_the_folders_is_listed() -> None:
-    folders = {path.name for path in shipped("conf").iterdir() if path.is_dir()} - {"hydra", "reproduce"}  # the latter's files are tables
+    folders = {path.name for path in shipped("conf").iterdir() if path.is_dir()} - {
+        "hydra",
+        "reproduce",
+    }  # the latter's files are tables
     assert folders | {"experiment", "sweep"} == set(groups())
     assert defaults("train")["algorithm"] == "igrpo"
     assert "experiment" not in defaults("train")

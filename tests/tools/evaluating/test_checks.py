@@ -115,6 +115,14 @@ def test_other_prompts_are_not_at_a_disadvantage_and_are_drawn_once() -> None:
     assert len(engine.prompts) == 4
 
 
+def test_the_main_variant_has_as_many_samples_as_the_others() -> None:
+    settings = _settings(sensitivity__prompts=["think_answer"], sensitivity__samples=1)
+    found = asyncio.run(
+        _checks(settings, TagEngine()).benchmark("test", _evaluated(settings), _rows(), Kept())
+    ).sensitivity["prompt"]
+    assert [one.accuracy.samples for one in found.variants.values()] == [1, 1]
+
+
 def test_temperatures_other_than_the_own_one_are_sampled() -> None:
     settings, engine, store = _settings(sensitivity__temperatures=[0, 1.0, 0.5]), TagEngine(), Kept()
     checks = _checks(settings, engine)
