@@ -14,7 +14,7 @@ import yaml
 
 from igrpo import assembly
 from igrpo.assembly.answer_equality import AnswerEquality, verifier_settings
-from igrpo.config import config_values
+from igrpo.config import config_values, read_config
 from igrpo.console import get_console, waiting
 from igrpo.disk import disk_errors
 from igrpo.evaluation.evaluator import Evaluator
@@ -108,6 +108,8 @@ class _Evaluation:
 
     def run(self) -> EvaluationResults:
         results = self._directory.read_results()
+        if results.complete:  # further checks are asked for: until they are done, it is to be resumed
+            self._directory.write(results.model_copy(update={"complete": False}))
         files = {name: self._file(name) for name in self._sets}
         planned = {name: self._planned(name) for name in self._sets}
         progress = EvaluationProgress(get_console(), planned, {name: len(file) for name, file in files.items()})
@@ -119,7 +121,7 @@ class _Evaluation:
             seconds = results.seconds + time.monotonic() - started
             validity = self._checks.validity
             results = EvaluationResults(
-                complete=done.keys() >= files.keys(),
+                complete=name == list(files)[-1],
                 seconds=seconds,
                 benchmarks=done,
                 contamination=validity.entry()["contamination"],
@@ -226,8 +228,11 @@ def _write_begin(
     """Write what is measured, before the first sample. eval.json comes last: with it, the evaluation has begun."""
     for name, of in sets.items():
         write_questions(directory.questions(name), of.questions)
+    values = config_values(request.config)
+    if directory.exists:  # further checks that were asked for are made again when it is resumed without settings
+        values = config_values(read_config(directory.config)) | {"evaluation": values["evaluation"]}
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
+    with disk_errors(directory.config):
+        write_text_atomic(directory.config, text)
     if not directory.exists:
-        text = yaml.safe_dump(config_values(request.config), sort_keys=False, allow_unicode=True, width=120)
-        with disk_errors(directory.config):
-            write_text_atomic(directory.config, text)
         directory.write(record)
