@@ -78,6 +78,8 @@ def test_the_numbers_of_both_conditions(tmp_path: Path) -> None:
     # iGRPO: a twice and b once, and d has one draft with no verdict and one without a score: 4 of 8 visits
     assert (igrpo.visits, igrpo.share, igrpo.own_share) == (8, 4 / 8, 4 / 8)
     assert (igrpo.started, igrpo.again) == (2, 1)  # a and d
+    assert igrpo.chance is not None  # a 0 and 0, b 1 (its first), c 1 (its second)
+    assert (igrpo.chance.mean, igrpo.chance.values) == (2 / 4, 4)
     assert igrpo.refined is not None
     assert (igrpo.refined.mean, igrpo.refined.values) == (1 / 5, 5)  # a: 1 of 2 and 0 of 1, b: 0 of 2
     assert igrpo.later is not None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from igrpo.report.clustered import Value, clustered_mean
 from igrpo.report.conditions import RunGroup, group_runs
 from igrpo.report.difficulty import bin_of, bins, gain_differences, gains
 from igrpo.report.dynamics_model import Gains
@@ -127,3 +128,14 @@ def test_differences_use_the_bins_of_the_first_condition(tmp_path: Path) -> None
     # q0 is once in 0 and once in 1, q1 twice in 0, q2 twice in 1; the ends differ by 0.5, 0.5 and 0
     means = {name: (one.values, one.mean) for name, one in found.bins.items()}
     assert means == {"0": (3, pytest.approx(0.5)), "1": (3, pytest.approx(0.5 / 3))}
+
+
+def test_the_intervals_of_all_bins_hold_together(tmp_path: Path) -> None:
+    start: Rows = [[right] * 2 for right in [True] * 8 + [False] * 8]
+    end: Rows = [[True, i % 3 > 0] for i in range(8)] + [[False, i % 3 == 0] for i in range(8)]
+    first = group_of(tmp_path, [start], [start])
+    found = gain_differences("chains", first, group_of(tmp_path, [start], [end], name="other"))
+    assert found is not None
+    for name, change in (("1", -0.5), ("0", 0.5)):  # every third question of a bin changes by half of its samples
+        values = [Value(f"q{i}", 0, change * (i % 3 == 0)) for i in range(8) for _ in range(2)]
+        assert found.bins[name] == clustered_mean(values, 1 - 0.05 / 2)
