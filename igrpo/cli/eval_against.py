@@ -54,6 +54,8 @@ def compare(first: Path, second: Path, allowed: Collection[Part] = ()) -> int:
             paths = write_comparison(comparison)
     except (ValueError, DiskFullError) as error:
         raise ConfigError([str(error)], _PROG) from error
+    except PermissionError as error:
+        raise ConfigError([f"the comparison cannot be written into {first}: {error.strerror}"], _PROG) from error
     _show(comparison, paths)
     return 0
 

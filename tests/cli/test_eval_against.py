@@ -14,6 +14,7 @@ from igrpo.cli import eval_against
 from igrpo.cli.main import main
 from igrpo.config import ConfigError
 from igrpo.evaluation.samples import EvaluatedSample
+from igrpo.tools.evaluating import against
 from igrpo.tools.evaluating.against import compare_evaluations
 from igrpo.tools.evaluating.against_page import cells
 from igrpo.types import Question
@@ -145,6 +146,15 @@ def test_a_lone_surrogate_is_written_and_notes_are_no_markup(
     (path,) = first.glob("against-*.json")
     values = json.loads(path.read_text(encoding="utf-8"))
     assert values["benchmarks"]["math"]["flips"][0]["first"]["text"] == "\ud800"
+
+
+def test_a_directory_of_someone_else_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(against, "write_json_atomic", refused)
+    with pytest.raises(ConfigError, match=r"the comparison cannot be written into .*first: Permission denied"):
+        eval_against.compare(*two(tmp_path))
 
 
 def test_what_may_differ_is_said(tmp_path: Path) -> None:
