@@ -138,7 +138,7 @@ def test_recorded_rollouts_hold_everything(tmp_path: Path) -> None:
     RolloutLog(tmp_path).append(3, [rollout_line(3, IGRPO), rollout_line(3, IGRPO)])
     first, second = read_rollouts(tmp_path)
     assert first == second
-    assert (first["step"], first["question"]) == (3, {"id": "q1", "problem": "1+1?", "answer": "2"})
+    assert (first["step"], first["question"]) == (3, {"id": "q1", "problem": "1+1?", "answer": "2", "options": []})
     assert [(one["role"], one["text"]) for one in first["samples"]] == [
         *(("draft", text) for text in "abc"),
         *(("refinement", text) for text in "de"),
