@@ -22,6 +22,9 @@ MOST_POINTS = 21
 #: Points of a course against accuracy.
 _ACCURACIES = 11
 
+#: A course against accuracy needs so many evaluations of a run: it is read off straight lines between them.
+FEWEST_EVALUATIONS = 4
+
 #: A course against accuracy needs a range of this width that all seeds passed.
 _NARROWEST = 0.01
 
@@ -70,7 +73,8 @@ def lines_of(group: RunGroup, name: str) -> dict[int, SeedLine]:
 def accuracy_lines(group: RunGroup, name: str) -> dict[int, SeedLine]:
     """Return the course of a held-out measure against the accuracy of the same evaluation by seed.
 
-    The points are in the order of accuracy; the mean is taken of those with the same accuracy.
+    The points are in the order of accuracy; the mean is taken of those with the same accuracy. Seeds with fewer than
+    ``FEWEST_EVALUATIONS`` evaluations are left out.
     """
     found = {}
     for seed, run in group.runs.items():
@@ -80,7 +84,7 @@ def accuracy_lines(group: RunGroup, name: str) -> dict[int, SeedLine]:
             if ACCURACY in values and (y := MEASURES[name].value(values)) is not None
         )
         merged = [(x, fmean(y for _, y in same)) for x, same in groupby(points, key=lambda point: point[0])]
-        if len(merged) > 1:
+        if len(points) >= FEWEST_EVALUATIONS and len(merged) > 1:
             found[seed] = SeedLine(*map(tuple, zip(*merged, strict=True)))
     return found
 
@@ -107,7 +111,9 @@ def accuracy_band(task: str, group: RunGroup, name: str) -> Band | None:
         return None
     grid = [float(x) for x in np.linspace(*between, _ACCURACIES)]
     points = {seed: dict(enumerate(zip(grid, line.at(grid), strict=True))) for seed, line in lines.items()}
-    return band(task, group.name, name, "accuracy", points)
+    found = band(task, group.name, name, "accuracy", points)
+    measured = tuple(point for line in lines.values() for point in zip(line.x, line.y, strict=True))
+    return None if found is None else found.model_copy(update={"measured": measured})
 
 
 def band(task: str, condition: str, name: str, axis: str, lines: Mapping[int, Line]) -> Band | None:

@@ -28,24 +28,23 @@ def clustered_mean(
 ) -> ClusteredMean | None:
     """Return the mean with an interval that holds for other questions and other seeds; None without values.
 
-    The interval is cut at ``bounds``, which no true mean can pass.
+    With one seed there is no interval: one over questions alone would not hold for another seed. The interval is cut
+    at ``bounds``, which no true mean can pass.
 
     The terms of its variance are those of the mean clustered by questions and by seeds, each with the factor
     G / (G - 1) of its G clusters and G - 1 degrees of freedom; `intervals.half_width` combines them. Two-way clustering
     (Cameron, Gelbach and Miller 2011) would subtract the variance by pairs, which both terms contain: leaving it in
-    makes the interval a little wide, and never too narrow by chance. With one seed the clusters are the questions only,
-    and the interval does not hold for other seeds.
+    makes the interval a little wide, and never too narrow by chance.
     """
     if not values:
         return None
     mean = math.fsum(one.value for one in values) / len(values)
     questions, seeds = len({one.question for one in values}), len({one.seed for one in values})
     interval = None
-    if questions > 1 and max(one.value for one in values) - min(one.value for one in values) > _ROUNDING:
-        terms = [(_variance([one.question for one in values], values, mean), questions - 1.0)]
-        if seeds > 1:
-            terms.append((_variance([one.seed for one in values], values, mean), seeds - 1.0))
-        half = float(half_width(terms, level))
+    if min(questions, seeds) > 1 and max(one.value for one in values) - min(one.value for one in values) > _ROUNDING:
+        by_question = _variance([one.question for one in values], values, mean)
+        by_seed = _variance([one.seed for one in values], values, mean)
+        half = float(half_width([(by_question, questions - 1.0), (by_seed, seeds - 1.0)], level))
         interval = (max(mean - half, bounds[0]), min(mean + half, bounds[1]))
     return ClusteredMean(mean=mean, interval=interval, values=len(values), questions=questions, seeds=seeds)
 

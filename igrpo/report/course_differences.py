@@ -52,4 +52,5 @@ def _difference(
         difference=fmean(changes),
         interval=seed_interval(changes),
         seeds=len(seeds),
+        points=min(len(line.x) for side in sides for line in side),
     )

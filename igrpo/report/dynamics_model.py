@@ -16,7 +16,8 @@ class Band(Part):
 
     ``measure`` is a key of `igrpo.report.measures.MEASURES`. ``axis``: ``percent`` (of training), or ``accuracy``
     (single-shot, development split). ``low`` and ``high`` are Student's t interval over the seeds; they equal the mean
-    at points with one seed.
+    at points with one seed. On the axis of accuracy the mean is read off straight lines between the evaluations of each
+    seed; ``measured`` has these evaluations as (x, y), and is empty on the other axis, where all points are measured.
     """
 
     task: str
@@ -28,6 +29,7 @@ class Band(Part):
     mean: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    measured: tuple[tuple[float, float], ...] = ()
 
 
 class CourseDifference(Part):
@@ -40,6 +42,7 @@ class CourseDifference(Part):
         means: average of each over the range.
         interval: 95 % interval over the seeds (Student's t on their paired differences). None with one seed, or if all
             seeds have the same difference.
+        points: measurements per run that the averages are made of (steps or evaluations); the fewest of any run.
     """
 
     task: str
@@ -52,12 +55,13 @@ class CourseDifference(Part):
     difference: float
     interval: tuple[float, float] | None
     seeds: int
+    points: int
 
 
 class ClusteredMean(Part):
     """Mean of values of questions at seeds, with a 95 % interval for other questions and seeds (see `clustered`).
 
-    ``interval`` is None for a single question, and if the values have no spread.
+    ``interval`` is None for a single question, for a single seed, and if the values have no spread.
     """
 
     mean: float
@@ -68,10 +72,10 @@ class ClusteredMean(Part):
 
 
 class GainBin(Part):
-    """Questions whose share of right samples at the start was in a bin, and what became of them.
+    """Questions whose share right, of the samples at the start that chose, was in a bin, and what became of them.
 
     Attributes:
-        name: the bin, such as "0", "(0, 1/3]" or "1".
+        name: the bin of the samples that chose it, such as "0", "(0, 1/3]" or "1".
         start: share of right samples at the start, by samples that did not choose the bin.
         end: share of right samples at the end.
         gain: ``end`` minus ``start`` of each question and seed.

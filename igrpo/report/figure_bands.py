@@ -39,6 +39,9 @@ _WORDS: dict[tuple[str, str], tuple[str, str]] = {
 }
 _Y_LABELS = {"entropy": "entropy", "reward": "reward", "length": "length", "all-wrong": "share"}
 
+#: Smallest vertical range of the means, so that noise does not fill a panel.
+_LEAST_SPAN = {"entropy": 0.05, "reward": 0.05, "length": 2.0, "all-wrong": 0.1}
+
 #: A band may pass the range of the means by this share of it; it is cut there.
 _BEYOND = 0.6
 
@@ -57,7 +60,7 @@ def _draw(bands: Sequence[Band], looks: Mapping[str, Look], task: str) -> Drawin
     figure, axis = figure_of(bands[0].measure), bands[0].axis
     names = [name for name in measures_of(figure) if any(band.measure == name for band in bands)]
     canvas, axes = panels(len(names), side_by_side=False)
-    low, high = _limits(bands)
+    low, high = _limits(bands, _LEAST_SPAN[figure])
     if figure == "all-wrong":  # shares
         low, high = max(low, -0.02), min(high, 1.02)
     x_label = ""
@@ -77,6 +80,8 @@ def _draw(bands: Sequence[Band], looks: Mapping[str, Look], task: str) -> Drawin
     lines = (
         "Lines: means over seeds; bands: their 95 % intervals, cut at the edge" if several else "Lines: one seed each"
     )
+    if axis == "accuracy":
+        lines = f"Points: evaluations of each seed, joined by straight lines. {lines}"
     ending = f"--{stem(task)}" if task else ""
     return Drawing(
         f"dynamics-{figure}-by-{axis}{ending}", f"{title}, {task}" if task else title, f"{look} {lines}.", canvas
@@ -98,16 +103,27 @@ def _draw_band(panel: Axes, band: Band, look: Look, number: int) -> None:
         panel.fill_between(
             band.x, band.low, band.high, color=look.colour, alpha=0.13, linewidth=0, label=f"band {band.condition}"
         )
+    if band.measured:
+        panel.plot(band.x, band.mean, color=look.colour, linestyle=look.dashes, linewidth=1.9, label=band.condition)
+        points = tuple(zip(*band.measured, strict=True))
+        measured = f"measured {band.condition}"
+        panel.plot(*points, color=look.colour, marker=look.marker, markersize=5, linestyle="", label=measured, zorder=3)
+        return
     every = 1 if len(band.x) <= 12 else len(band.x) // 8
     (line,) = panel.plot(band.x, band.mean, color=look.colour, linestyle=look.dashes, linewidth=1.9, marker=look.marker)
     line.set(markersize=5, markevery=(number * 3 % every, every), zorder=3, label=band.condition)
 
 
-def _limits(bands: Sequence[Band]) -> tuple[float, float]:
-    """Return the vertical range: that of the means, and of the bands as far as these do not hide them."""
-    means = [y for band in bands for y in band.mean]
+def _limits(bands: Sequence[Band], least: float) -> tuple[float, float]:
+    """Return the vertical range: that of the means, and of the bands as far as these do not hide them.
+
+    The means get a range of at least ``least`` and of a tenth of their size.
+    """
+    means = [y for band in bands for y in (*band.mean, *(y for _, y in band.measured))]
     low, high = min(means), max(means)
-    span = high - low or 0.1 * abs(high) or 0.1
-    bottom = max(min(y for band in bands for y in band.low), low - _BEYOND * span)
-    top = min(max(y for band in bands for y in band.high), high + _BEYOND * span)
+    wider = max(0.0, max(least, 0.1 * max(abs(low), abs(high))) - (high - low))
+    low, high = low - wider / 2, high + wider / 2
+    span = high - low
+    bottom = min(low, max(min(y for band in bands for y in band.low), low - _BEYOND * span))
+    top = max(high, min(max(y for band in bands for y in band.high), high + _BEYOND * span))
     return bottom - 0.05 * span, top + 0.05 * span

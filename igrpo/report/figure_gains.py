@@ -52,12 +52,18 @@ def _draw(gains: Sequence[Gains], looks: Mapping[str, Look], task: str) -> Drawi
     axes.set_ylabel("gain, percentage points")
     shown = [looks[one.condition] for one in gains]
     legend = legend_below(canvas, [look.handle() for look in shown], [look.label for look in shown])
-    place(canvas, [axes], "share of right samples at the start", legend, side_by_side=False)
+    place(canvas, [axes], "share right of the samples that chose the bin", legend, side_by_side=False)
+    intervals = [found.gain.interval is not None for one in gains for found in one.bins]
+    bars = (
+        "bars: 95 % intervals over questions and seeds, of several seeds"
+        if any(intervals)
+        else "one seed has no interval"
+    )
     title = "Gains by difficulty at the start"
     return Drawing(
         f"dynamics-gains--{stem(task)}" if task else "dynamics-gains",
         f"{title}, {task}" if task else title,
-        f"{_LOOK} Points: means; bars: 95 % intervals over questions and seeds.",
+        f"{_LOOK} Points: means; {bars}.",
         canvas,
     )
 

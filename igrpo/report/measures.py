@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 #: Single-shot accuracy on the development split, the axis on which conditions are compared at equal accuracy.
@@ -38,6 +38,7 @@ _HELD_OUT = "answers to the bare question, development split"
 #: where they exist: every condition has them from the same start, whatever it trains on.
 MEASURES: dict[str, Measure] = {
     "entropy/bare": Measure(_HELD_OUT, ("development/answer/entropy",), held_out=True),
+    "entropy/training": Measure(_BARE, ("answer/entropy", "draft/entropy")),
     "entropy/trained": Measure("trained samples", ("train/entropy",)),
     "reward/bare": Measure(_BARE, ("answer/reward_mean", "draft/reward_mean")),
     "reward/trained": Measure("trained samples", ("train/reward",)),
@@ -67,6 +68,15 @@ def figure_of(measure: str) -> str:
 def measures_of(figure: str) -> list[str]:
     """Return the measures of a figure, in order."""
     return [name for name in (*MEASURES, *COUNTED) if figure_of(name) == figure]
+
+
+def average_of(figure: str, compared: Collection[str]) -> str | None:
+    """Return the measure whose average over training is stated: of each step where it was recorded; None without any.
+
+    Evaluations are fewer than steps. Either way, answers to the bare question come first.
+    """
+    names = [name for name in measures_of(figure) if name in compared]
+    return next((name for name in names if MEASURES[name].panel == _BARE), next(iter(names), None))
 
 
 def metrics_read() -> frozenset[str]:

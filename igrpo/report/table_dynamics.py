@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from igrpo.report.dynamics_model import AllWrong, ClusteredMean, CourseDifference, Dynamics, GainBin
-from igrpo.report.dynamics_words import change, number
+from igrpo.report.dynamics_words import changes, number
 from igrpo.report.labels import bracket, capital, integer, pair_words, percent, points, probability
 from igrpo.report.measures import MEASURES, UNITS, figure_of
 from igrpo.report.model import Report
@@ -22,10 +22,11 @@ def courses(found: Dynamics, figures: tuple[str, ...], title: str) -> list[Table
     if not groups:
         return []
     note = (
-        "Averages over training, or over the accuracies that both conditions passed at every seed; the difference is "
-        "the first condition named minus the second, paired by seed, with Student's t interval over the seeds."
+        "Averages over training, or over the accuracies that both conditions passed at every seed; measured: how often "
+        "in a run, at least (steps, or evaluations on the development split). The difference is the first condition "
+        "named minus the second, paired by seed, with Student's t interval over the seeds; one seed has none."
     )
-    head = ("pair", "between, %", "first", "second", "difference", "95 % interval", "seeds")
+    head = ("pair", "between, %", "first", "second", "difference", "95 % interval", "seeds", "measured")
     return [Table(f"courses-{figures[0]}", title, head, groups, note)]
 
 
@@ -44,9 +45,9 @@ def gains(found: Dynamics) -> list[Table]:
     note = (
         f"Questions of the {splits} split; shares in %, gains in percentage points. So that regression to the mean is "
         f"no gain, {chosen}. Values: questions × seeds, each counted once for every way of choosing. Intervals are "
-        "clustered by question and seed."
+        "over questions and seeds (clustered by both); one seed has none."
     )
-    head = ("share right at the start", "start", "end", "gain", "95 % interval", "values")
+    head = ("share right, chosen by", "start, measured", "end, measured", "gain", "95 % interval", "values")
     tables = [Table("gains", "Gains by difficulty at the start", head, of_conditions, note)]
     if found.gain_differences:
         groups = tuple(
@@ -55,17 +56,20 @@ def gains(found: Dynamics) -> list[Table]:
         )
         note = (
             "Difference of the shares right at the end, in percentage points, by the bins that the start of the second "
-            "condition chose. The intervals of a pair hold together (Bonferroni), since among several bins one may "
-            "exclude 0 by chance."
+            "condition chose. Intervals are over questions and seeds, and one seed has none; those of a pair hold "
+            "together (Bonferroni), since among several bins one may exclude 0 by chance."
         )
-        columns = ("share right at the start", "difference", "95 % interval", "values")
+        columns = ("share right, chosen by", "difference", "95 % interval", "values")
         tables.append(Table("gain-differences", "Differences at the end by difficulty", columns, groups, note))
     return tables
 
 
 def all_wrong(found: Dynamics) -> list[Table]:
-    """Return the table of questions whose first answers were all wrong; [] without rollouts."""
-    if not found.all_wrong:
+    """Return the table of questions whose first answers were all wrong.
+
+    [] without rollouts, and if no such question was asked again: the sentences then say all that is known.
+    """
+    if not any(one.again for one in found.all_wrong):
         return []
     head = (
         "condition",
@@ -83,7 +87,8 @@ def all_wrong(found: Dynamics) -> list[Table]:
         f"Shares in %. All wrong: of the first {compared} answers or drafts of a visit, the fewest of any condition; "
         "all of its own: of as many as the condition has. Refinements right: where all of its own drafts were wrong. "
         "Right by chance: of one answer of a first visit where all the others were wrong, which is what the same "
-        "question would have given at once, or a little more. Intervals are clustered by question and seed."
+        "question would have given at once, or a little more. Intervals are over questions and seeds (clustered by "
+        "both); one seed has none."
     )
     return [
         Table(
@@ -154,16 +159,17 @@ def _heading(measure: str, axis: str) -> str:
 def _course_row(one: CourseDifference) -> tuple[str, ...]:
     figure = figure_of(one.measure)
     low, high = one.between if one.axis == "percent" else tuple(100 * edge for edge in one.between)
-    interval = NONE if one.interval is None else bracket(*(change(figure, edge) for edge in one.interval))
+    difference, *edges = changes(figure, one)
     first, second = (number(figure, mean) for mean in one.means)
     return (
         pair_words(one.pair),
         f"{low:.0f} to {high:.0f}",
         second,
         first,
-        change(figure, one.difference),
-        interval,
+        difference,
+        bracket(*edges) if edges else NONE,
         str(one.seeds),
+        str(one.points),
     )
 
 

@@ -62,6 +62,7 @@ def band(condition: str, number: int, measure: str, seeds: int, *, accuracy: boo
         mean=y,
         low=tuple(value - wide for value in y),
         high=tuple(value + wide for value in y),
+        measured=((x[0], y[0]), (x[3], y[3]), (x[6], y[6]), (x[-1], y[-1])) if accuracy else (),
     )
 
 
@@ -77,11 +78,13 @@ def difference(first: str, second: str, seeds: int) -> CourseDifference:
         difference=0.022,
         interval=(-0.011, 0.055) if seeds > 1 else None,
         seeds=seeds,
+        points=5,
     )
 
 
 def mean(value: float, seeds: int) -> ClusteredMean:
-    return ClusteredMean(mean=value, interval=(value - 0.05, value + 0.05), values=1234, questions=617, seeds=seeds)
+    interval = (value - 0.05, value + 0.05) if seeds > 1 else None
+    return ClusteredMean(mean=value, interval=interval, values=1234, questions=617, seeds=seeds)
 
 
 def gains(condition: str, number: int, seeds: int) -> Gains:

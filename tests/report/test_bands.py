@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from scipy import stats
 
-from igrpo.report.bands import SeedLine, accuracy_band, percent_band, seed_interval, shared_range
+from igrpo.report.bands import FEWEST_EVALUATIONS, SeedLine, accuracy_band, percent_band, seed_interval, shared_range
 from igrpo.report.conditions import RunGroup
 from igrpo.report.course_differences import course_differences
 from igrpo.report.dynamics_model import CourseDifference
@@ -69,9 +69,23 @@ def test_long_courses_are_averaged_in_parts_after_the_first_step() -> None:
     assert band.x[1] == pytest.approx(100 * 1.5 / steps)
 
 
+def evaluated(*points: tuple[float, float]) -> list[dict[str, float]]:
+    """Evaluations with these accuracies and entropies, one before training and one after each step."""
+    return [
+        {"step": step, ACCURACY: accuracy, ENTROPY: entropy, **({"budget/samples": step} if step else {})}
+        for step, (accuracy, entropy) in enumerate(points)
+    ]
+
+
+def on_a_line(start: float, end: float, slope: float, count: int = 4) -> list[dict[str, float]]:
+    """Evaluations at equally spaced accuracies, with the entropy 1 + slope (accuracy - start)."""
+    steps = [(end - start) * i / (count - 1) for i in range(count)]
+    return evaluated(*((start + step, 1 + slope * step) for step in steps))
+
+
 def test_equal_accuracy_is_where_all_seeds_have_been() -> None:
-    group = group_of("grpo", {0: lines(1.0, 0.5), 1: lines(1.0, 0.5, accuracies=(0.3, 0.5, 0.7))})
-    band = accuracy_band("t", group, "entropy/bare")
+    runs = {0: on_a_line(0.2, 0.6, -1.25), 1: on_a_line(0.3, 0.7, -1.25)}
+    band = accuracy_band("t", group_of("grpo", runs), "entropy/bare")
     assert band is not None
     assert (band.x[0], band.x[-1]) == (pytest.approx(0.3), pytest.approx(0.6))
     # entropy is 1 - 0.25 (a - 0.2) / 0.2 at seed 0 and 1 - 0.25 (a - 0.3) / 0.2 at seed 1
@@ -79,6 +93,27 @@ def test_equal_accuracy_is_where_all_seeds_have_been() -> None:
     assert band.mean[-1] == pytest.approx((0.5 + 0.625) / 2)
     assert shared_range([SeedLine((0.1, 0.2), (1, 1)), SeedLine((0.3, 0.4), (1, 1))]) is None
     assert shared_range([]) is None
+    # what was measured is kept beside what is read off the lines between: every evaluation of both seeds
+    assert sorted(band.measured) == sorted((line[ACCURACY], line[ENTROPY]) for run in runs.values() for line in run)
+
+
+def test_equal_accuracy_takes_four_evaluations() -> None:
+    assert FEWEST_EVALUATIONS == 4
+    few, enough = (group_of("grpo", {0: on_a_line(0.2, 0.6, -1.0, count)}) for count in (3, 4))
+    assert accuracy_band("t", few, "entropy/bare") is None
+    assert accuracy_band("t", enough, "entropy/bare") is not None
+    found = differences(grpo={0: on_a_line(0.2, 0.6, -1.0, 3)}, igrpo={0: on_a_line(0.2, 0.6, -2.0, 5)})
+    assert ("entropy/bare", "accuracy") not in found
+    assert found["entropy/bare", "percent"].points == 3  # the fewest of both
+
+
+def test_an_average_over_training_says_how_often_it_was_measured() -> None:
+    rows = [{"step": s, "budget/samples": s, "draft/entropy": 1 / s} for s in range(1, 9)]
+    found = differences(grpo={0: [{**row, "answer/entropy": 0.5} for row in rows]}, igrpo={0: rows})
+    one = found["entropy/training", "percent"]
+    assert (one.points, one.means[0]) == (8, pytest.approx(0.5))
+    inner = sum(1 / s for s in range(2, 8))  # trapezoids: the ends count half
+    assert one.means[1] == pytest.approx((0.5 + inner + 1 / 16) / 7)
 
 
 def test_the_average_over_a_range_is_the_area_under_the_line() -> None:
@@ -109,11 +144,7 @@ def test_differences_are_paired_by_seed_and_averaged_over_training() -> None:
 
 def test_a_lower_entropy_may_be_that_of_a_higher_accuracy() -> None:
     """Both are on the line entropy = 1 - accuracy; one goes further, and nothing differs at equal accuracy."""
-    accuracies = (0.2, 0.4, 0.6), (0.2, 0.6, 1.0)
-    first, second = (
-        [{"step": 2 * i, ACCURACY: a, ENTROPY: 1 - a} for i, a in enumerate(own)] + [{"step": 4, "budget/samples": 4}]
-        for own in accuracies
-    )
+    first, second = on_a_line(0.2, 0.6, -1.0), on_a_line(0.2, 1.0, -1.0)
     found = differences(grpo={0: first}, igrpo={0: second})
     assert found["entropy/bare", "percent"].difference == pytest.approx(-0.2)
     equal = found["entropy/bare", "accuracy"]
