@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from igrpo.config.schema import RunConfig
+from igrpo.data.reader import is_file, looks_local
 from igrpo.settings.data import FieldNames, GeneratedDataConfig, HubDataConfig
 
 #: Splits of the run's own data. Evaluations are stored under the names of splits and benchmarks.
@@ -48,5 +49,9 @@ def missing_data(config: RunConfig) -> Iterator[str]:
     if isinstance(config.data, HubDataConfig):
         named["data.dataset"] = config.data.dataset
     for key, value in named.items():
-        if value.startswith((".", "/", "~")) and not Path(value).expanduser().exists():
+        if looks_local(value) and not Path(value).expanduser().exists():
             yield f"{key}={value}: there is no such file or directory"
+    if isinstance(config.data, HubDataConfig):
+        for key, part in (("data.development", config.data.development), ("data.test", config.data.test)):
+            if isinstance(part, str) and looks_local(part) and not is_file(part):
+                yield f"{key}={part}: there is no such file"

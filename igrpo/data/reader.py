@@ -22,6 +22,7 @@ _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
 _DELIMITERS = (",", ";", "\t")
 _BATCH = 1000
 _CSV_ENDINGS = (".csv", ".tsv")
+_FILE_ENDINGS = (".jsonl", ".json", ".parquet", ".gz", *_CSV_ENDINGS)
 
 #: Place of a row, for messages, and its fields.
 Row = tuple[str, Mapping[str, object]]
@@ -30,6 +31,16 @@ Row = tuple[str, Mapping[str, object]]
 def is_file(name: str) -> bool:
     """True if the name is the path of a local file."""
     return Path(name).expanduser().is_file()
+
+
+def looks_local(name: str) -> bool:
+    """True if the name can only be that of a local file or directory: by its beginning, its ending or its depth.
+
+    A data set on the hub is called NAME or OWNER/NAME; an address (``hf://...``) is left to the datasets library.
+    """
+    if "://" in name:
+        return False
+    return name.startswith((".", "/", "~")) or name.lower().endswith(_FILE_ENDINGS) or name.count("/") > 1
 
 
 def read_file(path: Path, setting: str) -> Iterator[Row]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from igrpo.data.chains import chain_splits
 from igrpo.data.identity import check_identity
 from igrpo.data.mapper import RowMapper
-from igrpo.data.reader import is_file, read_file, read_hub
+from igrpo.data.reader import is_file, looks_local, read_file, read_hub
 from igrpo.data.splits import Splits, choose, hold_out, warn_of_overlap
 from igrpo.data.times_tables import times_tables_splits
 from igrpo.settings.benchmark import BenchmarkConfig
@@ -101,6 +101,8 @@ def _hub_reader(data: HubDataConfig) -> _Reader:
             return _read_dataset(data, name, data.split, mapper)
         if is_file(name):
             return _read_file(setting, name, mapper)
+        if looks_local(name):
+            raise ValueError(f"{setting}={name}: there is no such file")
         if is_file(data.dataset):
             raise ValueError(
                 f"{setting}={name}: data.dataset={data.dataset} is a single file, which has no other split; give a "
@@ -118,6 +120,8 @@ def _read_dataset(
     if is_file(name):
         return _read_file(f"{mapper.section}.dataset", name, mapper)
     section = mapper.section
+    if looks_local(name) and not Path(name).expanduser().exists():
+        raise ValueError(f"{section}.dataset={name}: there is no such file or directory")  # the hub would be asked
     rows = read_hub(name, data.subset, split, data.revision, fields=mapper.paths, section=section)
     return mapper.questions(rows, f"{section}.dataset={name}: its split '{split}'")
 

@@ -14,6 +14,8 @@ import pytest
 from igrpo.assembly import build_prompts, fitting_source
 from igrpo.config import RunConfig
 from igrpo.config.data_checks import data_problems, missing_data
+from igrpo.data.reader import looks_local
+from igrpo.data.sources import read_benchmark, read_source
 from igrpo.prompts.builder import PromptBuilder
 from tests.assembly.parts import byte_policy
 from tests.composed import config as composed
@@ -121,3 +123,25 @@ def test_local_data_that_is_not_there(tmp_path: Path) -> None:
     config = composed(None, *BYTES, "data=math", f"data.dataset={away}", "evaluation=paper",
                       f"evaluation.benchmarks.amc23.dataset={tmp_path}")  # fmt: skip
     assert list(missing_data(config)) == [f"data.dataset={away}: there is no such file or directory"]
+
+
+def test_a_name_that_can_only_be_a_path_is_not_looked_for_on_the_hub(tmp_path: Path) -> None:
+    for name in ("mone.jsonl", "mone.CSV", "a/mone.json.gz", "a/b/mone", "./mone", "~/mone"):
+        assert looks_local(name), name
+    for name in ("gsm8k", "openai/gsm8k", "owner/name.v2", "hf://datasets/owner/name/mone.jsonl"):
+        assert not looks_local(name), name
+    (tmp_path / "here.jsonl").touch()
+    config = composed(None, *BYTES, "data=hub", "data.dataset=mone.jsonl", "data.test=other.csv", "data.development=dev",
+                      "evaluation=paper", "evaluation.benchmarks.amc23.dataset=mine/amc.parquet",
+                      f"evaluation.benchmarks.math500.dataset={tmp_path / 'here.jsonl'}")  # fmt: skip
+    assert sorted(missing_data(config)) == [
+        "data.dataset=mone.jsonl: there is no such file or directory",
+        "data.test=other.csv: there is no such file",
+        "evaluation.benchmarks.amc23.dataset=mine/amc.parquet: there is no such file or directory",
+    ]
+    with pytest.raises(
+        ValueError, match=r"^evaluation\.benchmarks\.amc23\.dataset=mine/amc\.parquet: there is no such"
+    ):
+        read_benchmark("amc23", config.evaluation.benchmarks["amc23"])
+    with pytest.raises(ValueError, match=r"^data\.dataset=mone\.jsonl: there is no such file or directory$"):
+        read_source(config.data)
