@@ -81,7 +81,9 @@ def difference_of_shares(first: Sequence[bool], second: Sequence[bool]) -> Inter
 
 
 def difference_of_means(first: Sequence[float], second: Sequence[float]) -> Interval:
-    """Return the difference (first - second) of the means of two independent samples, with Welch's t interval.
+    """Return the difference (first - second) of the means of two independent samples of values in [0, 1].
+
+    The interval is Welch's t interval, limited to [-1, 1], in which the difference must be.
 
     Raises:
         ValueError: one of them is empty.
@@ -96,7 +98,7 @@ def difference_of_means(first: Sequence[float], second: Sequence[float]) -> Inte
         return Interval(difference, None, None)
     df = (a + b) ** 2 / (a * a / (len(first) - 1) + b * b / (len(second) - 1))
     half = float(stdtrit(df, 0.975)) * math.sqrt(a + b)
-    return Interval(difference, difference - half, difference + half)
+    return Interval(difference, max(difference - half, -1.0), min(difference + half, 1.0))
 
 
 def wilson(count: int, n: int) -> tuple[float, float]:
@@ -129,7 +131,7 @@ def _share(cases: Sequence[bool]) -> float:
 
 
 def mean(values: Sequence[float]) -> Interval:
-    """Return the mean of independent values with Student's t interval.
+    """Return the mean of independent values in [0, 1], with Student's t interval, limited to [0, 1].
 
     Raises:
         ValueError: there are no values.
@@ -140,4 +142,4 @@ def mean(values: Sequence[float]) -> Interval:
     if spread == 0:
         return Interval(fmean(values), None, None)
     half = float(stdtrit(len(values) - 1, 0.975)) * math.sqrt(spread)
-    return Interval(fmean(values), fmean(values) - half, fmean(values) + half)
+    return Interval(fmean(values), max(fmean(values) - half, 0.0), min(fmean(values) + half, 1.0))

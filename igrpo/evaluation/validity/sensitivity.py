@@ -86,8 +86,10 @@ def sensitivity(verdicts: Mapping[str, VerdictsOf]) -> Sensitivity:
 def paired_difference(first: VerdictsOf, second: VerdictsOf, names: Sequence[str]) -> Interval:
     """Return the mean over questions of the difference (first - second) of their shares of right samples."""
     differences = [fmean(first[name]) - fmean(second[name]) for name in names]
-    low, high = clustered_interval([[one] for one in differences]) or (None, None)
-    return Interval(fmean(differences), low, high)
+    bounds = clustered_interval([[one] for one in differences])
+    if bounds is None:
+        return Interval(fmean(differences), None, None)
+    return Interval(fmean(differences), max(bounds[0], -1.0), min(bounds[1], 1.0))
 
 
 def _baseline(

@@ -37,20 +37,28 @@ def test_newcombe_gives_the_values_of_his_table() -> None:
 
 
 def test_the_difference_of_means_is_welch() -> None:
-    a, b = [1.0, 2.0, 4.0, 4.5], [0.5, 0.7, 3.0]
+    a, b = [0.30, 0.40, 0.55, 0.60], [0.10, 0.15, 0.35]
     expected = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
     found = difference_of_means(a, b)
     assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
     assert difference_of_means([1.0], b).low is None
-    assert difference_of_means([1.0, 1.0], [2.0, 2.0]).low is None
+    assert difference_of_means([1.0, 1.0], [0.5, 0.5]).low is None
 
 
 def test_the_mean_has_students_interval() -> None:
-    values = [0.1, 0.5, 0.4, 0.9]
+    values = [0.3, 0.5, 0.4, 0.6]
     low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
     found = mean(values)
     assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
     assert mean([0.5]).low is None
+
+
+def test_intervals_stay_where_the_value_can_be() -> None:
+    # Student's bounds of 0.1, 0.2 and 0.74: 0.3467 -/+ 4.3027 * 0.3443 / sqrt(3) = [-0.509, 1.202]
+    found = mean([0.1, 0.2, 0.74])
+    assert (found.value, found.low, found.high) == (pytest.approx(0.34667, abs=1e-5), 0.0, 1.0)
+    difference = difference_of_means([0.9, 0.1], [0.8, 0.2])
+    assert (difference.value, difference.low, difference.high) == (pytest.approx(0.0), -1.0, 1.0)
 
 
 def test_a_bootstrap_of_a_mean_is_near_the_normal_interval() -> None:

@@ -45,6 +45,13 @@ def test_the_best_of_equal_variants_is_not_better_than_they_are() -> None:
     assert fmean(baseline) == pytest.approx(0.5, abs=0.04)  # the standard error is 0.014
 
 
+def test_a_difference_of_two_variants_stays_in_its_range() -> None:
+    # differences 1 and 0 of two questions: Student's bounds are 0.5 -/+ 12.7 * 0.5
+    found = sensitivity({"a": {"q": [False], "r": [False]}, "b": {"q": [True], "r": [False]}}).variants["b"].difference
+    assert found is not None
+    assert (found.value, found.low, found.high) == (0.5, -1.0, 1.0)
+
+
 def test_the_halves_do_not_depend_on_the_order_of_questions() -> None:
     rng = random.Random(1)
     names = [f"q{i}" for i in range(11)]
