@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from igrpo.api.settings import check_list
 from igrpo.config import ConfigError, RunConfig
 
 
@@ -57,6 +58,5 @@ def grid(experiment: str | None = None, overrides: Sequence[str] = ()) -> list[R
 
 
 def _lines(experiment: str | None, overrides: Sequence[str]) -> list[str]:
-    if isinstance(overrides, str):
-        raise ConfigError([f"overrides={overrides!r}: give a list, such as [{overrides!r}]"])
+    check_list(overrides)
     return [*([] if experiment is None else [f"experiment={experiment}"]), *overrides]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from igrpo.api.run import Run
+from igrpo.api.settings import as_settings
 from igrpo.api.training import quiet_console
 from igrpo.config import ConfigError
 from igrpo.console import get_console
@@ -103,7 +104,7 @@ class Evaluation:
 
 def evaluate(
     model: str | os.PathLike[str] | Run | None = None,
-    *settings: str,
+    *settings: str | Sequence[str],
     checkpoint: str | int | None = None,
     questions: int | None = None,
     directory: str | os.PathLike[str] | None = None,
@@ -116,7 +117,7 @@ def evaluate(
 
     Args:
         model: a run or its directory, a Hugging Face directory, or a name on the hub. None: with ``resume``.
-        settings: changes, such as ``"evaluation=paper"`` or ``"evaluation.samples=16"``.
+        settings: changes, such as ``"evaluation=paper"`` or ``"evaluation.samples=16"``, one by one or as a list.
         checkpoint: that of a run: ``best``, ``last`` (the default), ``start`` (the untrained model) or a step.
         questions: maximum number of questions per benchmark; None: all.
         directory: directory of the evaluation, which must be empty or not exist. None: evals/DATE/TIME_NAME.
@@ -133,6 +134,7 @@ def evaluate(
     from igrpo.tools.evaluating.execution import new_directory
     from igrpo.tools.evaluating.request import new_request, resumed_request
 
+    changes = as_settings(settings, _NAME)
     others = [
         name
         for name, value in {"checkpoint": checkpoint, "questions": questions, "directory": directory}.items()
@@ -144,14 +146,14 @@ def evaluate(
         raise ConfigError([f"questions={questions}: give at least 1, or None for all"], _NAME)
     if resume is not None:
         files = EvaluationDirectory(Path(resume))
-        request = resumed_request(files, settings)
-        if files.read_results().complete and not settings:
+        request = resumed_request(files, changes)
+        if files.read_results().complete and not changes:
             return Evaluation(files.path)
     else:
         assert model is not None
-        request = new_request(os.fspath(model), settings, None if checkpoint is None else str(checkpoint), questions)
+        request = new_request(os.fspath(model), changes, None if checkpoint is None else str(checkpoint), questions)
         files = new_directory(request, None if directory is None else Path(directory))
-    return _evaluated(request, files, settings, quiet=quiet)
+    return _evaluated(request, files, changes, quiet=quiet)
 
 
 def _evaluated(request: Request, files: EvaluationDirectory, settings: Sequence[str], *, quiet: bool) -> Evaluation:

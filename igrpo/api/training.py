@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from igrpo.api.run import Run
+from igrpo.api.settings import check_list
 from igrpo.config import ConfigError, RunConfig
 from igrpo.runs.console import get_console
 
@@ -64,6 +65,7 @@ def train(
 def _check_arguments(
     config: object | None, directory: object | None, resume: object | None, overrides: Sequence[str]
 ) -> None:
+    check_list(overrides, "igrpo.train")
     problems = []
     if config is None and resume is None:
         problems.append("give the settings (igrpo.compose), or resume=DIRECTORY")

@@ -53,7 +53,7 @@ def test_in_an_event_loop_with_the_default_directory() -> None:
 def test_a_complete_one_takes_further_checks() -> None:
     found = igrpo.evaluate(trained_run(), questions=1, quiet=True)
     drawn = found.samples("test")
-    again = igrpo.evaluate(None, "evaluation.sensitivity.temperatures=[0]", resume=found, quiet=True)
+    again = igrpo.evaluate(None, ["evaluation.sensitivity.temperatures=[0]"], resume=found, quiet=True)
     assert set(again.benchmarks["test"].validity["sensitivity"]) == {"temperature"}
     assert again.samples("test")[: len(drawn)] == drawn
 
@@ -84,9 +84,12 @@ def test_an_error_keeps_the_samples_and_resume_goes_on(monkeypatch: pytest.Monke
         ({"model": "x/y/z"}, [], "x/y/z is no run directory"),
         ({"model": "RUN", "questions": 0}, [], "questions=0: give at least 1"),
         ({"model": "RUN"}, ["model=tiny"], "model=tiny: not a setting of the evaluation of a run"),
+        ({"model": "RUN"}, [["model=tiny"]], "model=tiny: not a setting of the evaluation of a run"),
+        ({"model": "RUN"}, [{"seed": 1}], r"\{'seed': 1\} is no setting: give texts such as"),
+        ({"model": "RUN"}, [["seed=1", 2]], "2 is no setting: give texts such as"),
     ],
 )
-def test_mistakes(arguments: dict[str, Any], settings: list[str], message: str) -> None:
+def test_mistakes(arguments: dict[str, Any], settings: list[Any], message: str) -> None:
     model = arguments.pop("model", None)
     with pytest.raises(ValueError, match=message):
         igrpo.evaluate(trained_run() if model == "RUN" else model, *settings, **arguments)

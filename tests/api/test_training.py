@@ -204,6 +204,7 @@ def test_a_run_has_the_directory_of_the_command() -> None:
         (lambda made: igrpo.train("quickstart"), "'quickstart'.*igrpo.compose"),
         (lambda made: igrpo.train(made, resume="run"), "resume"),
         (lambda made: igrpo.train(made, overrides=["trainer.steps=9"]), "overrides"),
+        (lambda made: igrpo.train(resume="run", overrides="trainer.steps=9"), "give a list, such as \\['trainer"),
         (lambda made: igrpo.train(made, directory="full"), "directory=.*full"),
         (lambda made: igrpo.train(resume="nowhere"), "nowhere"),
         (lambda made: igrpo.train(resume="full"), "config.yaml"),
