@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from igrpo.evaluation.validity import words
 from igrpo.evaluation.validity.calibration import Calibration
 from igrpo.evaluation.validity.contamination import Contamination
+from igrpo.evaluation.validity.page import too_short
 from igrpo.evaluation.validity.result import Validity
 from igrpo.evaluation.validity.sensitivity import Sensitivity
 from igrpo.evaluation.validity.verdicts import Verdicts
@@ -22,7 +23,11 @@ def lines(validity: Validity) -> list[str]:
     """
     several = len(validity.benchmarks) > 1
     found = [_verdicts(validity, several=several), _calibration(validity, several=several)]
-    asked = [*_sensitivities(validity, several=several), *_contamination(validity.contamination)]
+    asked = [
+        *_sensitivities(validity, several=several),
+        *validity.not_compared,
+        *_contamination(validity.contamination),
+    ]
     return [line for line in (*found, "; ".join(asked)) if line]
 
 
@@ -82,3 +87,5 @@ def _contamination(found: Contamination | None) -> Iterator[str]:
     if older or newer:
         shares = [f"{words.percent(max(side))} of {age}" for age, side in (("older", older), ("newer", newer)) if side]
         yield f"problems completed word for word, at most per benchmark: {' and '.join(shares)}"
+    if found.too_short:
+        yield too_short(found)

@@ -73,20 +73,32 @@ class OlderMinusNewer:
 
 @dataclass(frozen=True, slots=True)
 class Contamination:
-    """Result of the probe, by benchmark; the difference is None if there is no problem of one of both kinds."""
+    """Result of the probe, by benchmark; the difference is None if there is no problem of one of both kinds.
+
+    ``too_short`` has the names of the benchmarks without any problem of `fewest_words` words.
+    """
 
     shown: float
     words: int
     older: Mapping[str, Probe]
     newer: Mapping[str, Probe]
     difference: OlderMinusNewer | None
+    too_short: tuple[str, ...] = ()
+
+
+def fewest_words(shown: float) -> int:
+    """Return the number of words that a problem needs to be cut: one to show, and ``FEWEST_WORDS`` to hide."""
+    words = FEWEST_WORDS + 1
+    while not _enough(words, round(words * shown)):
+        words += 1
+    return words
 
 
 def cut(problem: str, shown: float) -> Cut | None:
     """Cut a problem after the share ``shown`` of its words; None if too few words are left to be completed."""
     words = list(_WORD.finditer(problem))
     kept = round(len(words) * shown)
-    if kept < 1 or len(words) - kept < FEWEST_WORDS:
+    if not _enough(len(words), kept):
         return None
     return Cut(problem[words[0].start() : words[kept - 1].end()], problem[words[kept - 1].end() :].strip())
 
@@ -121,6 +133,7 @@ def contamination(
         older={name: _probe(results, left_out[name]) for name, results in older.items() if results},
         newer={name: _probe(results, left_out[name]) for name, results in newer.items() if results},
         difference=_difference(all_older, all_newer) if all_older and all_newer else None,
+        too_short=tuple(name for side in (older, newer) for name, results in side.items() if not results),
     )
 
 
@@ -133,6 +146,10 @@ def results_of(
         for question in questions
         if (parts := cut(question.problem, shown)) is not None
     ]
+
+
+def _enough(words: int, kept: int) -> bool:
+    return kept >= 1 and words - kept >= FEWEST_WORDS
 
 
 def _probe(results: Sequence[Completed], left_out: int) -> Probe:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from igrpo.evaluation.validity import words
 from igrpo.evaluation.validity.calibration import Calibration
 from igrpo.evaluation.validity.confidence import CONFIDENCES
-from igrpo.evaluation.validity.contamination import Contamination, Probe
+from igrpo.evaluation.validity.contamination import Contamination, Probe, fewest_words
 from igrpo.evaluation.validity.result import Checks, Validity
 from igrpo.evaluation.validity.sensitivity import Sensitivity
 from igrpo.evaluation.validity.shown import fenced
@@ -24,6 +24,8 @@ def page(validity: Validity) -> str:
     parts = [_INTRODUCTION]
     for name, checks in validity.benchmarks.items():
         parts += [f"## {name}", *_benchmark(checks)]
+    if validity.not_compared:
+        parts += ["## Sensitivity", *(f"{sentence}." for sentence in validity.not_compared)]
     if validity.contamination is not None:
         parts += ["## Contamination", *_contamination(validity.contamination)]
     return "\n\n".join(parts) + "\n"
@@ -125,8 +127,9 @@ def baseline(found: Sensitivity) -> str:
 
 
 def _contamination(found: Contamination) -> Iterator[str]:
+    if found.too_short:
+        yield f"{too_short(found)}."
     if not found.older and not found.newer:
-        yield "No problem has enough words to be shown a part of."
         return
     yield (
         f"The model was shown the first {words.percent(found.shown)} of the words of each problem as plain text, and "
@@ -142,6 +145,14 @@ def _contamination(found: Contamination) -> Iterator[str]:
     yield conclusion(found)
     for name, one in (*found.older.items(), *found.newer.items()):
         yield from _completed(name, one)
+
+
+def too_short(found: Contamination) -> str:
+    """Say which benchmarks could not be probed, and how many words would be enough."""
+    return (
+        f"No problem of {', '.join(found.too_short)} has the {fewest_words(found.shown)} words that the probe for "
+        f"contamination needs at evaluation.contamination.shown={found.shown:g}"
+    )
 
 
 def conclusion(found: Contamination) -> str:

@@ -33,10 +33,14 @@ class Checks:
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """Checks of an evaluation, by benchmark; ``contamination`` compares benchmarks, and is None if not asked for."""
+    """Checks of an evaluation, by benchmark; ``contamination`` compares benchmarks, and is None if not asked for.
+
+    ``not_compared`` has a sentence for each setting that was to be varied and has no other value to compare.
+    """
 
     benchmarks: Mapping[str, Checks]
     contamination: Contamination | None = None
+    not_compared: tuple[str, ...] = ()
 
     def entry(self) -> dict[str, Any]:
         """Return the checks as plain values, for a file."""

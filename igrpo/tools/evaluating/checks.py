@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -61,6 +61,7 @@ class EvaluationChecks:
         self._checks: dict[str, Checks] = {}
         self._completed: dict[str, list[Completed]] = {}
         self._left_out: dict[str, int] = {}
+        self._temperatures: dict[str, float] = {}
         for name in config.evaluation.contamination.benchmarks:
             if name not in names:
                 raise ValueError(
@@ -72,7 +73,23 @@ class EvaluationChecks:
     @property
     def validity(self) -> Validity:
         """The checks of the benchmarks so far."""
-        return Validity(dict(self._checks), self._contamination())
+        return Validity(dict(self._checks), self._contamination(), tuple(self._not_compared()))
+
+    def _not_compared(self) -> Iterator[str]:
+        """Say which settings were to be varied, and have no other value than the evaluation's own."""
+        asked = self._config.evaluation.sensitivity
+        if asked.prompts and not self._prompts:
+            which = asked.prompts if isinstance(asked.prompts, str) else f"[{','.join(asked.prompts)}]"
+            yield (
+                f"Prompts were not compared: none of evaluation.sensitivity.prompts={which} is other than the "
+                f"evaluation's own, prompt={self._config.prompt.name}, and one that the tokenizer can express"
+            )
+        own = [name for name, temperature in self._temperatures.items() if set(asked.temperatures) == {temperature}]
+        if own:
+            yield (
+                f"Temperatures were not compared on {', '.join(own)}: evaluation.sensitivity.temperatures has only the "
+                "evaluation's own"
+            )
 
     def planned_samples(self, name: str, of: Evaluated) -> int:
         """Return the number of samples that the checks of a benchmark need beyond those of the evaluation."""
@@ -106,6 +123,7 @@ class EvaluationChecks:
         if self._is_probed(name):
             await self._probe(name, of.questions, store)
         self._checks[name] = found
+        self._temperatures[name] = of.sampling.temperature
         return found
 
     def _is_probed(self, name: str) -> bool:

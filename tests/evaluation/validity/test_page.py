@@ -9,7 +9,7 @@ import pytest
 
 from igrpo.evaluation.samples import EvaluatedSample
 from igrpo.evaluation.validity.console import lines
-from igrpo.evaluation.validity.contamination import Completed, Contamination, contamination
+from igrpo.evaluation.validity.contamination import Completed, Contamination, contamination, cut, fewest_words
 from igrpo.evaluation.validity.page import baseline, conclusion, page
 from igrpo.evaluation.validity.result import Checks, Validity, free_checks
 from igrpo.evaluation.validity.sensitivity import Sensitivity, sensitivity
@@ -133,8 +133,28 @@ def test_nothing_is_concluded_from_one_side() -> None:
 
 def test_problems_of_a_word_cannot_be_probed() -> None:
     none = contamination({"old": []}, {}, left_out={"old": 5}, shown=0.5, words=8)
-    assert "No problem has enough words" in page(Validity({}, none))
-    assert lines(Validity({}, none)) == []
+    # half of 8 words are the 4 hidden ones that a problem needs, and of 7 only 3
+    says = (
+        "No problem of old has the 8 words that the probe for contamination needs at evaluation.contamination.shown=0.5"
+    )
+    assert f"## Contamination\n\n{says}.\n" in page(Validity({}, none))
+    assert lines(Validity({}, none)) == [says]
+    assert none.too_short == ("old",)
+    assert probed(1, 1).too_short == ()
+
+
+def test_a_setting_without_another_value_is_said() -> None:
+    found = Validity({}, not_compared=("Prompts were not compared: why",))
+    assert lines(found) == ["Prompts were not compared: why"]
+    assert "## Sensitivity\n\nPrompts were not compared: why.\n" in page(found)
+
+
+@pytest.mark.parametrize("shown", [0.01, 0.2, 0.5, 0.77, 0.95])
+def test_the_number_of_words_that_is_enough_is_the_smallest(shown: float) -> None:
+    words = fewest_words(shown)
+    assert cut(" ".join("w" * words), shown) is not None
+    assert all(cut(" ".join("w" * fewer), shown) is None for fewer in range(words))
+    assert all(cut(" ".join("w" * more), shown) is not None for more in range(words, words + 50))
 
 
 def test_the_baseline_says_if_the_choice_is_uncertain() -> None:

@@ -90,6 +90,7 @@ def test_the_free_checks_need_no_samples() -> None:
     assert found.calibration["agreement"].confidence == 1.0
     assert (found.sensitivity, checks.validity.contamination, engine.prompts) == ({}, None, [])
     assert checks.planned_samples("test", _evaluated(settings)) == 0
+    assert checks.validity.not_compared == ()
 
 
 def test_other_prompts_are_not_at_a_disadvantage_and_are_drawn_once() -> None:
@@ -130,6 +131,17 @@ def test_temperatures_other_than_the_own_one_are_sampled() -> None:
     assert list(found.sensitivity["temperature"].variants) == ["temperature=1", "temperature=0", "temperature=0.5"]
     # greedy once, and 4 samples at 0.5
     assert checks.planned_samples("test", _evaluated(settings)) == len(store.samples) == 4 * (1 + 4)
+
+
+def test_a_setting_with_no_other_value_is_said() -> None:
+    settings = _settings(sensitivity__prompts=["boxed"], sensitivity__temperatures=[1.0])
+    checks = _checks(settings, TagEngine())
+    asyncio.run(checks.benchmark("test", _evaluated(settings), _rows(), Kept()))
+    prompts, temperatures = checks.validity.not_compared
+    assert prompts.startswith("Prompts were not compared: none of evaluation.sensitivity.prompts=[boxed] is other than")
+    assert temperatures.startswith(
+        "Temperatures were not compared on test: evaluation.sensitivity.temperatures has only"
+    )
 
 
 def test_benchmarks_that_are_probed_complete_their_problems() -> None:
