@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from igrpo.assembly.cautions import options_unread
 from igrpo.config.schema import RunConfig
 from igrpo.data.decontamination import Decontaminated, decontaminate
 from igrpo.data.sources import read_benchmark, read_source
@@ -54,6 +55,8 @@ def fitting_source(
     Raises:
         ValueError: a data set cannot be read, or a split or a benchmark has no question left.
     """
+    for sentence in options_unread(config):
+        log.warning("%s", sentence)
     splits = read_splits(config) if splits is None else splits
     benchmarks = {name: splits[f"{_BENCHMARK}{name}"] for name in config.evaluation.benchmarks}
     decontamination = _decontaminated(config.data, splits, benchmarks)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any, Literal, NamedTuple
 
-from igrpo.models.encoding import control_token_ids
+from igrpo.models.encoding import control_token_ids, encode_exact
 from igrpo.prompts.layouts import LayoutBuilder, PromptError, PromptLayout, fill, fixed_tokens
 from igrpo.settings.prompt import LayoutConfig
 from igrpo.types import Completion, Prompt, Question
@@ -136,6 +136,14 @@ class PromptBuilder:
     def fits(self, question: Question) -> bool:
         """True if the problem is within its token budget."""
         return len(self._encode_problem(question)) <= self.max_question_tokens
+
+    def lost(self, question: Question) -> str | None:
+        """Describe the part of the problem that its tokens do not represent; None if they represent all of it."""
+        try:
+            encode_exact(self._tokenizer, question.problem)
+        except ValueError as error:
+            return str(error)
+        return None
 
     def max_prompt_tokens(self, *, drafts: int, layouts: Collection[str] = ()) -> int:
         """Return the length of the longest prompt possible with these settings, layout included.

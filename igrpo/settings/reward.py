@@ -108,3 +108,8 @@ def reward_parts(reward: RewardConfig, setting: str = "reward") -> dict[str, Sin
     if isinstance(reward, WeightedConfig):
         return {f"{setting}.parts.{name}.reward": part.reward for name, part in reward.parts.items()}
     return {setting: reward}
+
+
+def reads_options(reward: RewardConfig) -> bool:
+    """True if the reward, or a part of it, may tell the options of a question from each other by more than a letter."""
+    return any(not isinstance(part, MathVerifyConfig | FormatConfig) for part in reward_parts(reward).values())

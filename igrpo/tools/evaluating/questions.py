@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from igrpo.assembly import evaluated_questions, fitting_questions
+from igrpo.assembly.cautions import options_unread, warn_of_lost_text
 from igrpo.data.sources import read_benchmark, read_source
 from igrpo.data.splits import choose
 from igrpo.disk import disk_errors
@@ -17,6 +19,8 @@ from igrpo.runs.fingerprinting import question_prints
 from igrpo.settings.data import GeneratedDataConfig
 from igrpo.tools.evaluating.request import Request
 from igrpo.types import Question
+
+log = logging.getLogger(__name__)
 
 #: Name of the test split among the benchmarks.
 TEST = "test"
@@ -38,22 +42,25 @@ class EvaluatedSet:
 
 
 def read_questions(request: Request, prompts: PromptBuilder) -> dict[str, EvaluatedSet]:
-    """Read the test split, or the benchmarks by name.
+    """Read the test split, or the benchmarks by name. Warn of problems and options that are not read as they are meant.
 
     Raises:
-        ValueError: a data set cannot be read, or no question fits.
+        ValueError: a data set cannot be read, no question fits, or the tokenizer can express none.
     """
     config = request.config
+    of_test = request.measured == "test"
+    for sentence in options_unread(config, data=of_test, benchmarks=not of_test):
+        log.warning("%s", sentence)
     if request.measured == "test":
         rows = read_source(config.data).test
         fitting = evaluated_questions(config, prompts, rows, "test split")
         generated = isinstance(config.data, GeneratedDataConfig)
-        return {TEST: _set(rows, _cut(fitting, request.limit, generated=generated), prompts)}
+        return {TEST: _set(rows, _cut(fitting, request.limit, generated=generated), prompts, "test split")}
     found = {}
     for name, benchmark in config.evaluation.benchmarks.items():
         rows = read_benchmark(name, benchmark)
         fitting = fitting_questions(rows, prompts, f"benchmark {name}")
-        found[name] = _set(rows, _cut(fitting, request.limit, generated=False), prompts)
+        found[name] = _set(rows, _cut(fitting, request.limit, generated=False), prompts, f"benchmark {name}")
     return found
 
 
@@ -63,7 +70,8 @@ def write_questions(path: Path, questions: Sequence[Question]) -> None:
         write_text_atomic(path, "".join(f"{json.dumps(asdict(question))}\n" for question in questions))
 
 
-def _set(rows: Sequence[Question], questions: Sequence[Question], prompts: PromptBuilder) -> EvaluatedSet:
+def _set(rows: Sequence[Question], questions: Sequence[Question], prompts: PromptBuilder, name: str) -> EvaluatedSet:
+    warn_of_lost_text(questions, prompts, name)
     return EvaluatedSet(len(rows), sum(not prompts.fits(question) for question in rows), tuple(questions))
 
 
