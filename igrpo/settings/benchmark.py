@@ -15,7 +15,7 @@ _SAMPLING = ("temperature", "top_p", "top_k", "max_completion_tokens")
 
 
 class BenchmarkConfig(Section):
-    """An additional test set.
+    """An additional test set. `+evaluation.benchmarks.NAME.dataset=FILE` is enough for one of your own.
 
     Runs from before ``rows`` and what follows it existed have none of these settings.
     """
@@ -23,19 +23,19 @@ class BenchmarkConfig(Section):
     dataset: str
     """Name on the Hugging Face hub, a local directory, or a local file."""
 
-    subset: str | None
+    subset: str | None = None
     """Subset (configuration) of the data set. Null: its default."""
 
-    revision: str | None
+    revision: str | None = None
     """Commit, tag or branch on the hub. Null: the newest, which may change between runs."""
 
-    split: str
+    split: str = "train"
     """Split with the questions of the benchmark."""
 
-    fields: FieldNames
+    fields: FieldNames = Field(default_factory=FieldNames)
     """Names of a row's fields. Every row must have a question."""
 
-    samples: PositiveInt
+    samples: PositiveInt = 8
     """Number of sampled answers per question, over which accuracy is averaged."""
 
     rows: PositiveInt | None = None

@@ -57,16 +57,16 @@ class TimesTablesDataConfig(Section):
 class FieldNames(Section):
     """Names of a row's fields, or paths into them such as ``reward_model.ground_truth``."""
 
-    id: str | None
+    id: str | None = None
     """Field with the id of the question. Null, or if a row has none: a hash of the problem."""
 
-    problem: str
+    problem: str = "problem"
     """Field with the problem: a text, or a list of chat messages, of which the user's are used."""
 
-    answer: str
+    answer: str = "answer"
     """Field with the gold answer."""
 
-    answer_form: Literal["plain", "boxed", "hashes", "letter", "index", "option"]
+    answer_form: Literal["plain", "boxed", "hashes", "letter", "index", "option"] = "plain"
     r"""Form of that field: the answer itself (`plain`), or a longer text with the answer in its last `\boxed{}`
     (`boxed`) or after `####` (`hashes`). With `options`: the letter (`letter`), number from 0 (`index`) or text
     (`option`) of the right one."""
