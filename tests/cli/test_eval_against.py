@@ -17,12 +17,15 @@ from igrpo.evaluation.samples import EvaluatedSample
 from igrpo.tools.evaluating import against
 from igrpo.tools.evaluating.against import compare_evaluations
 from igrpo.tools.evaluating.against_page import cells
+from igrpo.tools.evaluating.pairing import common_questions
 from igrpo.types import Question
 from tests.evaluation.rows import rows
 from tests.evaluations import DIGEST, SAMPLING, make_evaluation
 
 FIRST = [[True, True, True], [True, True, False], [False] * 3, [True, False, True], [True] * 3]
 SECOND = [[True, True, True], [False, False, True], [True, True, False], [False] * 3, [True] * 3]
+#: Those of `make_evaluation`, and one more.
+OTHERS = [*(Question(f"q{i}", f"What is q{i}?", "0") for i in range(5)), Question("more", "What is more?", "0")]
 HOSTILE = "\x1b]0;title\x07\x1b[31mred\u202e `````\n# heading ``` | <script>"
 
 
@@ -107,7 +110,7 @@ def test_texts_of_a_model_act_on_nothing(tmp_path: Path, capsys: pytest.CaptureF
     [
         ({"protocol": 99}, "protocol", "protocol 1 and 99"),
         (
-            {"digest": DIGEST | {"problems": "other"}},
+            {"digest": DIGEST | {"problems": "other"}, "questions": OTHERS},
             "questions",
             r"math has other problems \(5 questions and 5 questions\)",
         ),
@@ -174,6 +177,29 @@ def test_what_may_differ_is_said(tmp_path: Path) -> None:
     assert found.notes == ("both have the same weights", "math is sampled differently: samples 3 and 6")
     assert found.benchmarks[0].samples == (3, 6)
     assert found.benchmarks[0].paired.difference == 0
+
+
+def test_another_spelling_of_the_same_questions_is_no_difference(tmp_path: Path) -> None:
+    """Ids that are hashes of the text differ with it: the questions are paired by their content."""
+    asked = [Question(f"other{i}", f"What  is\n q{i}?", " 0") for i in range(5)]
+    spelled = [replace(row, question=row.question.replace("q", "other")) for row in rows(SECOND)]
+    first = make_evaluation(tmp_path / "first", {"math": rows(FIRST)})
+    second = make_evaluation(
+        tmp_path / "second", {"math": spelled}, questions=asked[::-1], digest={"ids": "j", "problems": "q"}
+    )
+    found = compare_evaluations(first, second)
+    assert found.notes == (
+        "math has the same questions, which are ordered or spelled differently (white space, case, LaTeX)",
+    )
+    (one,) = found.benchmarks
+    assert (one.paired.questions, one.paired.difference) == (5, pytest.approx(1 / 15))
+    assert [flip.question for flip in one.gained] == ["q3", "q1"]
+
+
+def test_a_content_that_occurs_twice_is_paired_by_id() -> None:
+    first = {name: Question(name, "Same?", "1") for name in ("a", "b")}
+    second = {name: Question(name, " same? ", "1") for name in ("b", "c")}
+    assert common_questions(first, second) == [("b", "b")]
 
 
 def test_questions_that_both_have(tmp_path: Path) -> None:

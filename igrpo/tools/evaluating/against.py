@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from igrpo.evaluation.samples import SINGLE_SHOT, EvaluatedSample
 from igrpo.evaluation.store import read_samples
 from igrpo.files import write_json_atomic, write_text_atomic
 from igrpo.report.statistics import holm
-from igrpo.runs.evaluation_directory import EvaluationDirectory
+from igrpo.runs.evaluation_directory import EvaluationDirectory, EvaluationRecord
 from igrpo.seeding import derive_seed
 from igrpo.tools.evaluating.against_page import page
 from igrpo.tools.evaluating.comparable import Part, comparable
+from igrpo.tools.evaluating.pairing import common_questions, same_content
 from igrpo.types import Question
 
 SCHEMA_VERSION = 1
@@ -71,8 +72,8 @@ def compare_evaluations(first: Path, second: Path, allowed: Collection[Part] = (
     Args:
         first: directory of an evaluation.
         second: directory of the one that it is compared with.
-        allowed: parts that may differ (see `comparable`). If the questions differ, those are compared that both have
-            under the same id, with the same problem and answer.
+        allowed: parts that may differ (see `comparable`). If the questions differ, those are compared that both have,
+            with the same problem and answer up to their spelling (see `igrpo.tools.evaluating.pairing`).
 
     Raises:
         ValueError: not an evaluation, not complete on a common benchmark, or not comparable.
@@ -81,7 +82,7 @@ def compare_evaluations(first: Path, second: Path, allowed: Collection[Part] = (
     if pair[0].path.resolve() == pair[1].path.resolve():
         raise ValueError(f"{first} would be compared with itself: give two evaluations")
     records = pair[0].read_record(), pair[1].read_record()
-    common = comparable(*records, allowed)
+    common = comparable(*records, allowed, alike=list(_alike(pair, records)))
     found = [_benchmark(pair, name) for name in common.benchmarks]
     adjusted = holm([one.paired.p for one in found])
     return Comparison(
@@ -108,18 +109,28 @@ def write_comparison(comparison: Comparison) -> tuple[Path, Path]:
     return as_json, as_page
 
 
+def _alike(
+    pair: tuple[EvaluationDirectory, EvaluationDirectory], records: tuple[EvaluationRecord, EvaluationRecord]
+) -> Iterator[str]:
+    """Yield the benchmarks whose questions have other hashes in the two records, and the same content."""
+    ours, theirs = (record.benchmarks for record in records)
+    for name in [name for name in ours if name in theirs and ours[name].digest != theirs[name].digest]:
+        if same_content(_questions(pair[0], name), _questions(pair[1], name)):
+            yield name
+
+
 def _benchmark(pair: tuple[EvaluationDirectory, EvaluationDirectory], name: str) -> BenchmarkComparison:
     rows = _rows(pair[0], name), _rows(pair[1], name)
     questions = _questions(pair[0], name), _questions(pair[1], name)
-    both = [
-        question for question in rows[0] if question in rows[1] and questions[0][question] == questions[1][question]
-    ]
+    shared = [(ours, theirs) for ours, theirs in common_questions(*questions) if ours in rows[0] and theirs in rows[1]]
+    both = [ours for ours, _ in shared]
+    other = {ours: rows[1][theirs] for ours, theirs in shared}
     if not both:
         raise ValueError(f"the evaluations have no question of {name} in common")
-    samples = len(rows[0][both[0]]), len(rows[1][both[0]])
-    right = [(_right(rows[0][question]), _right(rows[1][question])) for question in both]
+    samples = len(rows[0][both[0]]), len(other[both[0]])
+    right = [(_right(rows[0][question]), _right(other[question])) for question in both]
     paired = paired_difference(right, samples, seed=derive_seed("against", name))
-    flipped = flips({question: rows[0][question] for question in both}, rows[1])
+    flipped = flips({question: rows[0][question] for question in both}, other)
     return BenchmarkComparison(
         name=name,
         samples=samples,

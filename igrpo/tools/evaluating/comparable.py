@@ -26,13 +26,16 @@ class Common:
     notes: tuple[str, ...]
 
 
-def comparable(first: EvaluationRecord, second: EvaluationRecord, allowed: Collection[Part]) -> Common:
+def comparable(
+    first: EvaluationRecord, second: EvaluationRecord, allowed: Collection[Part], *, alike: Collection[str] = ()
+) -> Common:
     """Check that two evaluations measure the same thing.
 
     Args:
         first: record of an evaluation.
         second: record of the one that it is compared with.
         allowed: parts that may differ; the difference becomes a note.
+        alike: benchmarks whose questions have the same content, although their hashes differ; this becomes a note.
 
     Raises:
         ValueError: no benchmark in common, or a part differs; the message names each such part and the option that
@@ -44,7 +47,7 @@ def comparable(first: EvaluationRecord, second: EvaluationRecord, allowed: Colle
             f"the evaluations have no benchmark in common: {', '.join(first.benchmarks)} and "
             f"{', '.join(second.benchmarks)}"
         )
-    found = list(_different_parts(first, second, names))
+    found = list(_different_parts(first, second, names, alike))
     refused = [(part, text) for part, text in found if part not in allowed]
     if refused:
         options = " ".join(f"--allow-different {part}" for part in dict.fromkeys(part for part, _ in refused))
@@ -53,6 +56,11 @@ def comparable(first: EvaluationRecord, second: EvaluationRecord, allowed: Colle
             f"anyway: {options}"
         )
     notes = [text for _, text in found]
+    notes += [
+        f"{name} has the same questions, which are ordered or spelled differently (white space, case, LaTeX)"
+        for name in names
+        if name in alike
+    ]
     left_out = [name for name in (*first.benchmarks, *second.benchmarks) if name not in names]
     if left_out:
         notes.append(f"only one of them has {', '.join(left_out)}")
@@ -60,7 +68,7 @@ def comparable(first: EvaluationRecord, second: EvaluationRecord, allowed: Colle
 
 
 def _different_parts(
-    first: EvaluationRecord, second: EvaluationRecord, names: Collection[str]
+    first: EvaluationRecord, second: EvaluationRecord, names: Collection[str], alike: Collection[str]
 ) -> Iterator[tuple[Part, str]]:
     if first.protocol != second.protocol:
         yield "protocol", f"protocol {first.protocol} and {second.protocol}"
@@ -69,7 +77,7 @@ def _different_parts(
         pieces = [
             piece for piece in _keys(ours.digest, theirs.digest) if ours.digest.get(piece) != theirs.digest.get(piece)
         ]
-        if pieces:
+        if pieces and name not in alike:
             counts = f"{count(ours.questions, 'question')} and {count(theirs.questions, 'question')}"
             yield "questions", f"{name} has other {', '.join(pieces)} ({counts})"
     settings = list(_changes(first.prompt, second.prompt))
