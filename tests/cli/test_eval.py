@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from igrpo.cli.main import main
 from igrpo.evaluation.store import read_samples
 from igrpo.runs.evaluation_directory import EvaluationDirectory
+from igrpo.tools.evaluating.printing import print_request
+from igrpo.tools.evaluating.request import new_request
 from tests.evaluated import rounded
 from tests.trained_runs import trained_run
 
@@ -82,7 +86,9 @@ def test_the_directory_and_the_table(run_dir: Path, capsys: pytest.CaptureFixtur
     questions = [json.loads(line) for line in of.questions("test").read_text().splitlines()]
     assert {sample.question for sample in read_samples(of.samples("test"))} == {one["id"] for one in questions}
     assert evaluate(f"resume={of.path}").read_results().complete
-    assert "mean@k" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.startswith("eval is complete: these are its results, and nothing was measured again\n")
+    assert "mean@k" in out
     assert main(["eval", str(run_dir), "--out", "eval"]) == 2
     assert "--out=" in capsys.readouterr().err
 
@@ -93,6 +99,25 @@ def test_benchmarks_of_the_settings(run_dir: Path, tmp_path: Path, capsys: pytes
     record = of.read_record().benchmarks["mine"]
     assert (record.rows, record.questions, record.samples, record.kinds) == (3, 2, 2, {"single_shot": 2})
     assert "mine: 2 of 3 questions were evaluated" in capsys.readouterr().out
+
+
+def test_a_file_is_enough_for_a_benchmark_of_ones_own(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"problem": "1+2*3", "answer": "7"}, {"problem": "Which?", "answer": "3"}]
+    Path("mine.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    of = evaluate(run_dir, "+evaluation.benchmarks.mine.dataset=mine.jsonl")
+    record = of.read_record().benchmarks["mine"]
+    assert (record.questions, record.samples) == (2, 8)
+    assert "does not see all of 1 of 2 problems" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_a_file_of_evaluation_changes_is_said(run_dir: Path) -> None:
+    # the run has questions=2 samples=2 greedy=true oracle_drafts=2; the file those of conf/evaluation/default.yaml
+    asked = new_request(str(run_dir), ["evaluation=test_time", "evaluation.samples=3"], None, None)
+    assert asked.replaced == ("questions 2 -> 256", "greedy true -> false", "oracle_drafts 2 -> 0")
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_request(asked, Path("eval"), console)
+    assert "questions 2 -> 256, greedy true -> false, oracle_drafts 2 -> 0; given beside" in console.export_text()
+    assert new_request(str(run_dir), ["evaluation.samples=3"], None, None).replaced == ()
 
 
 def test_an_exported_model_is_evaluated_with_its_own_prompts(run_dir: Path, tmp_path: Path) -> None:

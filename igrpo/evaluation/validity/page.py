@@ -25,7 +25,7 @@ def page(validity: Validity) -> str:
     for name, checks in validity.benchmarks.items():
         parts += [f"## {name}", *_benchmark(checks)]
     if validity.not_compared:
-        parts += ["## Sensitivity", *(f"{sentence}." for sentence in validity.not_compared)]
+        parts += ["## Sensitivity", *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in validity.not_compared)]
     if validity.contamination is not None:
         parts += ["## Contamination", *_contamination(validity.contamination)]
     return "\n\n".join(parts) + "\n"
@@ -128,7 +128,7 @@ def baseline(found: Sensitivity) -> str:
 
 def _contamination(found: Contamination) -> Iterator[str]:
     if found.too_short:
-        yield f"{too_short(found)}."
+        yield f"N{too_short(found)[1:]}."
     if not found.older and not found.newer:
         return
     yield (
@@ -150,7 +150,7 @@ def _contamination(found: Contamination) -> Iterator[str]:
 def too_short(found: Contamination) -> str:
     """Say which benchmarks could not be probed, and how many words would be enough."""
     return (
-        f"No problem of {', '.join(found.too_short)} has the {fewest_words(found.shown)} words that the probe for "
+        f"no problem of {', '.join(found.too_short)} has the {fewest_words(found.shown)} words that the probe for "
         f"contamination needs at evaluation.contamination.shown={found.shown:g}"
     )
 

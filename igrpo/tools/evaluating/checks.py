@@ -81,13 +81,13 @@ class EvaluationChecks:
         if asked.prompts and not self._prompts:
             which = asked.prompts if isinstance(asked.prompts, str) else f"[{','.join(asked.prompts)}]"
             yield (
-                f"Prompts were not compared: none of evaluation.sensitivity.prompts={which} is other than the "
+                f"prompts were not compared: none of evaluation.sensitivity.prompts={which} is other than the "
                 f"evaluation's own, prompt={self._config.prompt.name}, and one that the tokenizer can express"
             )
         own = [name for name, temperature in self._temperatures.items() if set(asked.temperatures) == {temperature}]
         if own:
             yield (
-                f"Temperatures were not compared on {', '.join(own)}: evaluation.sensitivity.temperatures has only the "
+                f"temperatures were not compared on {', '.join(own)}: evaluation.sensitivity.temperatures has only the "
                 "evaluation's own"
             )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +51,9 @@ _AT_RESUME = (
     "rollout.max_restarts",
 )
 
+#: Settings of evaluation that `igrpo eval` does not use.
+_OF_TRAINING = ("every", "interval_width", "reuse_first")
+
 #: One process evaluates, whatever trained the model.
 _ONE_PROCESS = {"devices": 1, "nodes": 1, "strategy": "single"}
 
@@ -66,6 +69,8 @@ class Request:
         measured: the test split of the data, or the benchmarks of the settings.
         limit: maximum number of questions per benchmark; None: all.
         config: the settings.
+        replaced: settings of the run's evaluation that a file (``evaluation=NAME``) has replaced, each as a text with
+            both values. They were not asked for one by one.
     """
 
     source: Source
@@ -74,6 +79,7 @@ class Request:
     measured: Measured
     limit: int | None
     config: RunConfig
+    replaced: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -112,7 +118,8 @@ def new_request(model: str, settings: Sequence[str], checkpoint: str | None, lim
     missing = [text for text in missing_files(config) if measured == "test" or not text.startswith("data.")]
     if missing:
         raise ConfigError(missing)
-    return Request(source, path, (checkpoint or "last") if source == "run" else None, measured, limit, config)
+    replaced = tuple(_replaced(values, config, settings)) if source == "run" else ()
+    return Request(source, path, (checkpoint or "last") if source == "run" else None, measured, limit, config, replaced)
 
 
 def resumed_request(directory: EvaluationDirectory, settings: Sequence[str]) -> Request:
@@ -194,3 +201,19 @@ def _asks_for(section: str, settings: Sequence[str]) -> bool:
     """True if a setting chooses a file of this section, or is about the benchmarks in it."""
     keys = [text.lstrip("+~").partition("=")[0] for text in settings]
     return any(key == section or f"{section}.benchmarks" in key for key in keys)
+
+
+def _replaced(values: Mapping[str, Any], config: RunConfig, settings: Sequence[str]) -> Iterator[str]:
+    """Yield the settings of the section ``evaluation`` that are other than in the run only because of a file's."""
+    keys = [text.lstrip("+~").partition("=")[0] for text in settings]
+    if "evaluation" not in keys:
+        return
+    before, after = values["evaluation"], config_values(config)["evaluation"]
+    for name, value in after.items():
+        is_plain = not isinstance(value, dict | list) and name not in _OF_TRAINING
+        if is_plain and f"evaluation.{name}" not in keys and before.get(name) != value:
+            yield f"{name} {_shown(before.get(name))} -> {_shown(value)}"
+
+
+def _shown(value: object) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

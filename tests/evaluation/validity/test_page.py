@@ -135,17 +135,17 @@ def test_problems_of_a_word_cannot_be_probed() -> None:
     none = contamination({"old": []}, {}, left_out={"old": 5}, shown=0.5, words=8)
     # half of 8 words are the 4 hidden ones that a problem needs, and of 7 only 3
     says = (
-        "No problem of old has the 8 words that the probe for contamination needs at evaluation.contamination.shown=0.5"
+        "o problem of old has the 8 words that the probe for contamination needs at evaluation.contamination.shown=0.5"
     )
-    assert f"## Contamination\n\n{says}.\n" in page(Validity({}, none))
-    assert lines(Validity({}, none)) == [says]
+    assert f"## Contamination\n\nN{says}.\n" in page(Validity({}, none))
+    assert lines(Validity({}, none)) == [f"n{says}"]
     assert none.too_short == ("old",)
     assert probed(1, 1).too_short == ()
 
 
 def test_a_setting_without_another_value_is_said() -> None:
-    found = Validity({}, not_compared=("Prompts were not compared: why",))
-    assert lines(found) == ["Prompts were not compared: why"]
+    found = Validity({}, not_compared=("prompts were not compared: why",))
+    assert lines(found) == ["prompts were not compared: why"]
     assert "## Sensitivity\n\nPrompts were not compared: why.\n" in page(found)
 
 

@@ -138,9 +138,9 @@ def test_a_setting_with_no_other_value_is_said() -> None:
     checks = _checks(settings, TagEngine())
     asyncio.run(checks.benchmark("test", _evaluated(settings), _rows(), Kept()))
     prompts, temperatures = checks.validity.not_compared
-    assert prompts.startswith("Prompts were not compared: none of evaluation.sensitivity.prompts=[boxed] is other than")
+    assert prompts.startswith("prompts were not compared: none of evaluation.sensitivity.prompts=[boxed] is other than")
     assert temperatures.startswith(
-        "Temperatures were not compared on test: evaluation.sensitivity.temperatures has only"
+        "temperatures were not compared on test: evaluation.sensitivity.temperatures has only"
     )
 
 
