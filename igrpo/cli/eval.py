@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from igrpo.cli.arguments import Parser, whole_number
 from igrpo.config import ConfigError
 from igrpo.console import get_console, waiting
+from igrpo.files import shown_path
 
 if TYPE_CHECKING:
     from igrpo.runs.evaluation_directory import EvaluationDirectory
@@ -124,6 +125,11 @@ def _resume(path: Path, settings: Sequence[str]) -> int:
     except ValueError as error:
         raise ConfigError([f"resume={path}: {error}"], _PROG) from error
     if results.complete and not settings:
+        get_console().print(
+            f"{shown_path(directory.path)} is complete: these are its results, and nothing was measured again",
+            soft_wrap=True,
+            markup=False,
+        )
         print_results(directory.read_record(), results, directory.path, get_console())
         return 0
     return _execute(request, directory)
