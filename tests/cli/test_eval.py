@@ -116,7 +116,10 @@ def test_what_a_file_of_evaluation_changes_is_said(run_dir: Path) -> None:
     assert asked.replaced == ("questions 2 -> 256", "greedy true -> false", "oracle_drafts 2 -> 0")
     console = Console(width=200, record=True, file=io.StringIO())
     print_request(asked, Path("eval"), console)
-    assert "questions 2 -> 256, greedy true -> false, oracle_drafts 2 -> 0; given beside" in console.export_text()
+    assert (
+        "questions 2 -> 256, greedy true -> false, oracle_drafts 2 -> 0; to keep one, add evaluation.SETTING"
+        in console.export_text()
+    )
     assert new_request(str(run_dir), ["evaluation.samples=3"], None, None).replaced == ()
 
 

@@ -51,7 +51,7 @@ def print_request(request: Request, directory: Path, console: Console) -> None:
         "evaluated on", names if request.limit is None else f"{names}; at most {request.limit} questions of each"
     )
     if request.replaced:
-        table.add_row("unlike the run", f"{', '.join(request.replaced)}; given beside evaluation=NAME, a value is kept")
+        table.add_row("unlike the run", f"{', '.join(request.replaced)}; to keep one, add evaluation.SETTING=VALUE")
     table.add_row("prompt, reward", f"{config.prompt.name}, {config.reward.name}")
     table.add_row("engine, seed", f"{config.rollout.name}, {config.seed}")
     table.add_row("directory", shown_path(directory))
