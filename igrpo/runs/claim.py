@@ -8,6 +8,9 @@ from pathlib import Path
 
 from igrpo.config import ConfigError
 
+#: Files that are there before anything has begun: those of `igrpo.runs.run_lock` and `igrpo.runs.log_file`.
+_OF_A_START = frozenset({".lock", ".lock.guard", ".lock.json", "log.txt"})
+
 
 def claim(wanted: Path, *, chosen: bool, setting: str) -> Path:
     """Create a directory for one run or sweep, and return its absolute path.
@@ -45,3 +48,12 @@ def remove_if_empty(directory: Path) -> None:
     """Remove a claimed directory if nothing was started in it."""
     if directory.is_dir() and not any(directory.iterdir()):
         directory.rmdir()
+
+
+def remove_unbegun(directory: Path) -> None:
+    """Remove a claimed directory in which nothing but a lock and a log was left. Any other file keeps all of it."""
+    entries = list(directory.iterdir()) if directory.is_dir() else []
+    if all(entry.name in _OF_A_START for entry in entries):
+        for entry in entries:
+            entry.unlink()
+        remove_if_empty(directory)

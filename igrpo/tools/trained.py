@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,19 +34,20 @@ class Trained:
     policy: Policy
 
 
-def load_trained(run_dir: Path, checkpoint: str, console: Console) -> Trained:
+def load_trained(run_dir: Path, checkpoint: str, console: Console, others: Sequence[str] = ()) -> Trained:
     """Load the policy with the weights of a checkpoint.
 
     Args:
         run_dir: the run directory.
         checkpoint: ``best``, ``last``, or a step's number.
         console: shows progress.
+        others: further names that the command knows, for the message about one that does not exist.
 
     Raises:
         ValueError: the run or checkpoint does not exist, the checkpoint is broken, or its weights do not fit the model.
     """
     config = run_config(run_dir)
-    chosen = find_checkpoint(run_dir, checkpoint)
+    chosen = find_checkpoint(run_dir, checkpoint, others)
     policy = build_policy(config, console)
     _load(policy.model, chosen)
     policy.model.eval()
@@ -68,8 +70,10 @@ def run_config(run_dir: Path) -> RunConfig:
     raise ValueError(f"{run_dir} is no run directory{_neighbour(run_dir)}")
 
 
-def find_checkpoint(run_dir: Path, wanted: str) -> Checkpoint:
+def find_checkpoint(run_dir: Path, wanted: str, others: Sequence[str] = ()) -> Checkpoint:
     """Return the checkpoint that ``wanted`` names; ``last`` is the newest complete one.
+
+    ``others`` are further names that the command knows, for the message.
 
     Raises:
         ValueError: the checkpoint does not exist.
@@ -89,7 +93,7 @@ def find_checkpoint(run_dir: Path, wanted: str) -> Checkpoint:
         wanted = str(best["step"])
     number = str(int(wanted)) if wanted.isdecimal() else wanted
     if number not in kept:
-        names = [*(["best"] if best is not None else []), "last", *kept]
+        names = [*(["best"] if best is not None else []), "last", *others, *kept]
         misspelled = "" if wanted.isdecimal() else wanted  # for a number, a similar one is not a useful suggestion
         raise ValueError(f"--checkpoint {wanted}: {run_dir} keeps no such one{hint(misspelled, names)}")
     return kept[number]

@@ -291,3 +291,35 @@ def test_mistakes(
     assert message in captured.err
     assert "Traceback" not in captured.err
     shutil.rmtree(tmp_path / "evals", ignore_errors=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--checkpoint", "7"], "keeps no such one; known here: best, last, start, 1, 2"),
+        (["WRONG"], "is not the data set that was expected by"),
+    ],
+)
+def test_what_fails_before_the_first_sample_leaves_no_directory(
+    arguments: list[str], message: str, run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = [benchmark(tmp_path).removesuffix("}") + ", rows: 4}"]
+    evaluate(run_dir, *(wrong if arguments == ["WRONG"] else arguments), code=1)
+    error = capsys.readouterr().err
+    assert message in error
+    assert "details" not in error, "the log is gone"
+    assert not Path("eval").exists()
+
+
+def test_an_error_without_a_clear_reason_keeps_its_log(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from igrpo.tools.evaluating import evaluation
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(evaluation, "load_model", broken)
+    of = evaluate(run_dir, code=1)
+    assert "RuntimeError: no memory\n  details: eval/log.txt" in capsys.readouterr().err
+    assert "Traceback" in of.log.read_text()

@@ -12,11 +12,11 @@ from pathlib import Path
 from igrpo.console import waiting
 from igrpo.files import shown_path
 from igrpo.lazy_imports import quick_imports
-from igrpo.runs.claim import claim, remove_if_empty
+from igrpo.runs.claim import claim, remove_if_empty, remove_unbegun
 from igrpo.runs.evaluation_directory import EvaluationDirectory, EvaluationResults
 from igrpo.runs.lifecycle import EXIT_INTERRUPTED, Ending, RunError, SignalHandlers, Terminated
 from igrpo.runs.log_file import FILE_ONLY, run_log
-from igrpo.runs.run_lock import run_lock
+from igrpo.runs.run_lock import RunDirectoryLockedError, run_lock
 from igrpo.tools.evaluating.request import Request
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,10 @@ def execute(request: Request, directory: EvaluationDirectory) -> EvaluationResul
 
 
 def attempt(request: Request, directory: EvaluationDirectory) -> EvaluationResults:
-    """Evaluate with a lock and a log, and log how it ended. An error is raised as it is."""
+    """Evaluate with a lock and a log, and log how it ended. An error is raised as it is.
+
+    An evaluation that ended before it began, with a reason that is clear without a log, leaves no directory.
+    """
     try:
         with run_lock(directory.path), run_log(directory.path), SignalHandlers():
             try:
@@ -65,6 +68,10 @@ def attempt(request: Request, directory: EvaluationDirectory) -> EvaluationResul
                 level = logging.ERROR if failed else logging.WARNING
                 log.log(level, "%s: %s", ending.kind, ending.reason, extra={FILE_ONLY: True}, exc_info=failed)
                 raise
+    except (ValueError, KeyboardInterrupt, Terminated) as error:
+        if not directory.exists and not isinstance(error, RunDirectoryLockedError):
+            remove_unbegun(directory.path)
+        raise
     finally:
         remove_if_empty(directory.path)
 
@@ -84,7 +91,8 @@ def ending_message(ending: Ending, directory: EvaluationDirectory) -> str:
         return f"paused: {ending.reason}; resume with: {resume} {ending.setting}=MORE"
     if ending.kind != "stopped":
         kept = f"\n  its samples are kept; resume with: {resume}" if directory.exists else ""
-        return f"{ending.reason}\n  details: {shown_path(directory.log)}{kept}"
+        details = f"\n  details: {shown_path(directory.log)}" if directory.log.exists() else ""
+        return f"{ending.reason}{details}{kept}"
     word = "interrupted" if ending.exit_code == EXIT_INTERRUPTED else "stopped"
     if not directory.exists:
         return f"{word}; nothing was sampled yet, so start it again with the same command"

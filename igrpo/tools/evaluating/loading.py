@@ -19,6 +19,9 @@ from igrpo.tools.evaluating.request import Request
 from igrpo.tools.exported import read_record
 from igrpo.tools.trained import load_trained, run_config
 
+#: Name of the untrained model among the checkpoints of a run.
+_START = "start"
+
 
 def load_model(request: Request, console: Console) -> tuple[Policy, EvaluatedModel]:
     """Load the model, in eval mode and on its device.
@@ -66,9 +69,9 @@ def _of_run(request: Request, console: Console) -> tuple[Policy, int | None, dic
         "seed": own.seed,
         "config_hash": config_hash(own),
     }
-    if request.checkpoint == "start":
+    if request.checkpoint == _START:
         return build_policy(own, console), 0, run
-    trained = load_trained(path, request.checkpoint or "last", console)
+    trained = load_trained(path, request.checkpoint or "last", console, others=(_START,))
     return trained.policy, trained.checkpoint.step, run
 
 
