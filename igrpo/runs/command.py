@@ -10,6 +10,7 @@ from contextvars import ContextVar
 API = "igrpo.train"
 
 _current: ContextVar[tuple[str, ...]] = ContextVar("command", default=())
+_is_part: ContextVar[bool] = ContextVar("is_part", default=False)
 
 
 def current_command() -> tuple[str, ...]:
@@ -25,6 +26,26 @@ def as_command(parts: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def as_part() -> Iterator[None]:
+    """Make what is done in the block part of a command that continues all of it, and says so itself."""
+    token = _is_part.set(True)
+    try:
+        yield
+    finally:
+        _is_part.reset(token)
+
+
+def recipe(command: str, change: str = "") -> str:
+    """Return the end of a message: how to resume, with which ``change``. Within ``as_part`` it names the change alone.
+
+    Two commands that resume the same thing would leave the choice to the reader.
+    """
+    if _is_part.get():
+        return f"; it needs {change}" if change else ""
+    return f"; resume with: {' '.join(filter(None, (command, change)))}"
 
 
 def settings_in(command: Sequence[str]) -> dict[str, str]:

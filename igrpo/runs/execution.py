@@ -13,6 +13,7 @@ from typing import Any
 from igrpo.config import RunConfig
 from igrpo.console import waiting
 from igrpo.lazy_imports import quick_imports
+from igrpo.runs.command import recipe
 from igrpo.runs.lifecycle import EXIT_INTERRUPTED, Ending, RunError, SignalHandlers, Terminated
 from igrpo.runs.log_file import FILE_ONLY, run_log
 from igrpo.runs.printing import print_summary
@@ -73,13 +74,13 @@ def import_training() -> None:
 def ending_message(ending: Ending, config: RunConfig, run_dir: Path) -> str:
     """Return a message about the end of a run that did not finish: the reason, and how to resume it."""
     if ending.kind == "paused":
-        return f"paused: {ending.reason}; resume with: {resume_command(run_dir)} {ending.setting}=MORE"
+        return f"paused: {ending.reason}{recipe(resume_command(run_dir), f'{ending.setting}=MORE')}"
     if ending.kind != "stopped":
         return f"{ending.reason}\n  details: {RunDirectory(run_dir).log}"
     word = "interrupted" if ending.exit_code == EXIT_INTERRUPTED else "stopped"
     if not SweepDirectory(run_dir.parent).exists and not RunDirectory(run_dir).config.is_file():
         return f"{word}; the run had not started, so start it again with the same command"
-    return f"{word}; resume with: {resume_command(run_dir)}\n  {resume_point(config, run_dir)}"
+    return f"{word}{recipe(resume_command(run_dir))}\n  {resume_point(config, run_dir)}"
 
 
 def resume_point(config: RunConfig, run_dir: Path) -> str:

@@ -15,6 +15,7 @@ from igrpo.config.composing.folders import choices
 from igrpo.config.composing.overrides import quoted
 from igrpo.config.composing.planned import Sweep
 from igrpo.runs.claim import claim, remove_if_empty
+from igrpo.runs.command import recipe
 from igrpo.runs.console import get_console, waiting
 from igrpo.runs.execution import import_training, resume_command
 from igrpo.runs.lifecycle import RunError, SignalHandlers
@@ -140,7 +141,7 @@ def _drive(
                     run_cells(composer, sweep, sweep.read().cells, master, progress)
         except (KeyboardInterrupt, SystemExit):
             stop_runs(sweep)
-            print(f"igrpo: the sweep was stopped; resume with: {resume_command(sweep.path / '_')}", file=sys.stderr)
+            print(f"igrpo: the sweep was stopped{recipe(resume_command(sweep.path / '_'))}", file=sys.stderr)
             raise
         record = sweep.read()
         failed = show(sweep, record)
@@ -148,8 +149,10 @@ def _drive(
             write_best(sweep, record)
         publish(sweep, record, parent)
         if failed:
-            print(f"resume with: {' '.join((resume_command(sweep.path / '_'), *resume_arguments(sweep, record)))}")
-            raise RunError(f"{failed} of {len(record.cells)} runs did not finish")
+            reason = f"{failed} of {len(record.cells)} runs did not finish"
+            changes = " ".join(resume_arguments(sweep, record))
+            print(f"{reason}{recipe(resume_command(sweep.path / '_'), changes)}")
+            raise RunError(reason)
 
 
 def _watch_command(path: Path) -> str:

@@ -13,6 +13,7 @@ from igrpo.console import waiting
 from igrpo.files import shown_path
 from igrpo.lazy_imports import quick_imports
 from igrpo.runs.claim import claim, remove_if_empty, remove_unbegun
+from igrpo.runs.command import recipe
 from igrpo.runs.evaluation_directory import EvaluationDirectory, EvaluationResults
 from igrpo.runs.lifecycle import EXIT_INTERRUPTED, Ending, RunError, SignalHandlers, Terminated
 from igrpo.runs.log_file import FILE_ONLY, run_log
@@ -88,12 +89,12 @@ def ending_message(ending: Ending, directory: EvaluationDirectory) -> str:
     """Return a message about the end of an evaluation that did not finish: the reason, and how to resume it."""
     resume = f"igrpo eval {shlex.quote(f'resume={shown_path(directory.path)}')}"
     if ending.kind == "paused":
-        return f"paused: {ending.reason}; resume with: {resume} {ending.setting}=MORE"
+        return f"paused: {ending.reason}{recipe(resume, f'{ending.setting}=MORE')}"
     if ending.kind != "stopped":
-        kept = f"\n  its samples are kept; resume with: {resume}" if directory.exists else ""
+        kept = f"\n  its samples are kept{recipe(resume)}" if directory.exists else ""
         details = f"\n  details: {shown_path(directory.log)}" if directory.log.exists() else ""
         return f"{ending.reason}{details}{kept}"
     word = "interrupted" if ending.exit_code == EXIT_INTERRUPTED else "stopped"
     if not directory.exists:
         return f"{word}; nothing was sampled yet, so start it again with the same command"
-    return f"{word}; resume with: {resume}\n  all samples that were done are kept"
+    return f"{word}{recipe(resume)}\n  all samples that were done are kept"

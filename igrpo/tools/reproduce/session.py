@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from igrpo.config.composing.composer import Composer
 from igrpo.console import waiting
 from igrpo.messages import count
+from igrpo.runs.command import as_part
 from igrpo.runs.console import get_console
 from igrpo.sweeps.plan import plan_of, print_plan
 from igrpo.tools.reproduce.evaluating import evaluate_all, planned_evaluations
@@ -89,7 +90,8 @@ def _lacks(planned: Sequence[PlannedGrid], request: Request) -> bool:
 @contextmanager
 def _continued_by(command: str) -> Iterator[None]:
     try:
-        yield
+        with as_part():
+            yield
     except (KeyboardInterrupt, SystemExit):
         print(f"igrpo: stopped; nothing is lost, and the same command continues: {command}", file=sys.stderr)
         raise

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from igrpo.cli.main import main
+from igrpo.runs import execution
+from igrpo.runs.command import as_part, recipe
 from igrpo.runs.sweep_directory import SweepDirectory, plan_cell
 from igrpo.tools.reproduce import session
 from igrpo.tools.reproduce.grids import grid_overrides
@@ -72,6 +74,29 @@ def test_a_stop_names_the_command_that_continues(
     assert f"igrpo: stopped; nothing is lost, and the same command continues: {again}" in capsys.readouterr().err
 
 
+def test_only_the_command_itself_says_how_to_continue(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sweep and the run in it have been stopped, and would be resumed by commands of their own."""
+    monkeypatch.setattr(execution, "attempt", _raising(KeyboardInterrupt()))
+    assert main([*QUICK, "--output", "out"]) == 130
+    error = capsys.readouterr().err
+    assert "igrpo: interrupted\n" in error
+    assert "igrpo: the sweep was stopped\n" in error
+    assert "resume=" not in error
+    assert error.count("the same command continues: ") == 1
+
+
+def test_a_limit_that_has_to_be_raised_is_named_without_another_command() -> None:
+    assert recipe("igrpo train resume=x", "reward.max_cost=MORE") == (
+        "; resume with: igrpo train resume=x reward.max_cost=MORE"
+    )
+    assert recipe("igrpo train resume=x") == "; resume with: igrpo train resume=x"
+    with as_part():
+        assert recipe("igrpo train resume=x", "reward.max_cost=MORE") == "; it needs reward.max_cost=MORE"
+        assert recipe("igrpo train resume=x") == ""
+
+
 def test_a_table_whose_runs_failed_is_written_and_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -83,8 +108,8 @@ def test_a_table_whose_runs_failed_is_written_and_says_so(
     assert "missing: tiny-entropy: not run" in (tmp_path / "out" / "table.md").read_text()
 
 
-def _raising(error: BaseException) -> Callable[[object], int]:
-    def run(_: object) -> int:
+def _raising(error: BaseException) -> Callable[..., int]:
+    def run(*_: object, **__: object) -> int:
         raise error
 
     return run
