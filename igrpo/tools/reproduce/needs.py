@@ -28,7 +28,8 @@ class GridNeeds:
     Attributes:
         name: name of the grid.
         runs: number of its runs.
-        devices: devices that train and that serve.
+        training: devices that train.
+        serving: devices of the vLLM server.
         nodes: nodes that train.
         memory: GiB of the busiest device that trains (None: not known).
         gpu_hours: of all its runs, without evaluation (None: not known, or on a CPU).
@@ -38,7 +39,8 @@ class GridNeeds:
 
     name: str
     runs: int
-    devices: int
+    training: int
+    serving: int
     nodes: int
     memory: float | None
     gpu_hours: float | None
@@ -60,7 +62,8 @@ def needs_of(planned: PlannedGrid, device: str | None = None) -> GridNeeds:
     return GridNeeds(
         name=planned.grid.name,
         runs=len(cells),
-        devices=first.processes + max((one.assumed.server_devices for one in found if one.assumed), default=0),
+        training=first.processes,
+        serving=max((one.assumed.server_devices for one in found if one.assumed), default=0),
         nodes=first.trainer.nodes,
         memory=max(peaks) if peaks else None,
         gpu_hours=sum(hours) * len(cells) / len(configs) if len(hours) == len(configs) else None,
@@ -78,13 +81,11 @@ def print_needs(needs: Sequence[GridNeeds], console: Console) -> None:
     for name in ("runs", "devices", "GiB per device", "GPU-hours"):
         table.add_column(name, justify="right")
     for one in needs:
-        devices = f"{one.devices}" if one.nodes == 1 else f"{one.devices} ({one.nodes} nodes train)"
-        table.add_row(one.name, str(one.runs), devices, _shown(one.memory), _shown(one.gpu_hours))
+        table.add_row(one.name, str(one.runs), _devices_of(one), _shown(one.memory), _shown(one.gpu_hours))
     hours = [one.gpu_hours for one in needs if one.gpu_hours is not None]
     if hours:
         table.caption = (
-            f"{sum(hours):,.0f} GPU-hours together, of A100 80 GB, without evaluation; devices count those that serve "
-            "(estimates of igrpo doctor)"
+            f"{sum(hours):,.0f} GPU-hours together, of A100 80 GB, without evaluation (estimates of igrpo doctor)"
         )
     console.print(Text("what the runs need", style="bold"))
     console.print(table)
@@ -109,6 +110,11 @@ def lacking(needs: Sequence[GridNeeds]) -> list[str]:
     return [text if len(names) == len(needs) else f"{text} ({', '.join(names)})" for text, names in found.items()]
 
 
+def _devices_of(one: GridNeeds) -> str:
+    nodes = "" if one.nodes == 1 else f" on {one.nodes} nodes"
+    return f"{one.training} train{nodes}, {one.serving} serve" if one.serving else f"{one.training}{nodes}"
+
+
 def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
 
@@ -129,7 +135,7 @@ def _lacks(found: Diagnosis, *, here: bool) -> Iterator[str]:
     """Yield what this machine lacks; ``here``: the runs are on it, and not only their evaluations."""
     config = found.config
     yield from missing_files(config)
-    yield from _devices(config, config.trainer.devices if here else 1)
+    yield from _devices(config, config.trainer.devices, "train") if here else _devices(config, 1, "evaluate")
     absent = model_absent(config)
     if absent:
         yield f"the model {absent} is not on this machine: get it with `hf download {absent}`"
@@ -138,11 +144,11 @@ def _lacks(found: Diagnosis, *, here: bool) -> Iterator[str]:
             yield check.text
 
 
-def _devices(config: RunConfig, wanted: int) -> Iterator[str]:
+def _devices(config: RunConfig, wanted: int, what: str) -> Iterator[str]:
     if on_cpu(config):
         return
     import torch
 
     seen = torch.cuda.device_count()
     if seen < wanted:
-        yield f"{count(wanted, 'CUDA device')} on this machine; torch sees {seen or 'none'}"
+        yield f"{count(wanted, 'CUDA device')} on this machine, to {what} on; torch sees {seen or 'none'}"
