@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from igrpo.api.run import Run
 from igrpo.api.settings import as_settings
@@ -83,6 +83,16 @@ class Evaluation:
         if not path.is_file():
             raise ValueError(f"benchmark '{benchmark}' has no samples in {shown_path(self.directory)}")
         return read_samples(path)
+
+    def rows(self, benchmark: str) -> list[dict[str, Any]]:
+        """Return the samples of a benchmark as the mappings of samples.jsonl, with plain values: rows of a table.
+
+        Raises:
+            ValueError: there is no such benchmark.
+        """
+        from igrpo.evaluation.samples import sample_line
+
+        return [sample_line(sample) for sample in self.samples(benchmark)]
 
     def __repr__(self) -> str:
         found = ", ".join(f"{name}={value:.3f}" for name, value in self._accuracies().items())

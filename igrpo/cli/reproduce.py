@@ -37,7 +37,9 @@ def parser() -> Parser:
         settings="table=NAME, quick=true, model=NAME, seed=A,B; others as for `igrpo train`",
         own=own_settings,
     )
-    made.add_argument("--output", type=Path, metavar="DIR", help="runs and results (default: reproduce/TABLE)")
+    made.add_argument(
+        "--output", type=Path, metavar="DIR", help="runs and results (default: reproduce/TABLE, TABLE-quick)"
+    )
     made.add_argument("--plan", action="store_true", help="print the runs and what they need; run nothing")
     return made
 

@@ -30,6 +30,11 @@ def test_its_numbers_are_those_of_the_command(capsys: pytest.CaptureFixture[str]
     assert found.metrics == other.metrics
     assert "test/single_shot/accuracy" in found.metrics
     assert found.samples("test") == other.samples("test")
+    rows = found.rows("test")
+    assert [(row["question"], row["correct"], row["outcome"]) for row in rows] == [
+        (sample.question, sample.score.correct, sample.score.outcome) for sample in found.samples("test")
+    ]
+    assert not any(isinstance(value, dict) for row in rows for value in row.values())
     assert found.complete
     assert found.record.model == other.record.model
     assert found.record.command[:2] == ("igrpo.evaluate", str(run.directory))

@@ -75,8 +75,8 @@ def _sensitivities(validity: Validity, *, several: bool) -> Iterator[str]:
         name = max(known, key=lambda one: known[one].spread)
         one = known[name]
         where = f" ({name})" if several else ""
-        baseline = "" if one.baseline is None else f", baseline {one.baseline.variant}"
-        yield f"{setting}s differ by {words.percent(one.spread)} in accuracy, chance included{where}{baseline}"
+        best = "" if one.baseline is None else f", best on half of the questions: {one.baseline.variant}"
+        yield f"{setting}s differ by {100 * one.spread:.1f} points of accuracy, chance included{where}{best}"
 
 
 def _contamination(found: Contamination | None) -> Iterator[str]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from igrpo.evaluation.validity import words
-from igrpo.evaluation.validity.calibration import Calibration
+from igrpo.evaluation.validity.calibration import Calibration, ReliabilityBin
 from igrpo.evaluation.validity.confidence import CONFIDENCES
 from igrpo.evaluation.validity.contamination import Contamination, Probe, fewest_words
 from igrpo.evaluation.validity.result import Checks, Validity
 from igrpo.evaluation.validity.sensitivity import Sensitivity
 from igrpo.evaluation.validity.shown import fenced
-from igrpo.evaluation.validity.verdicts import REASONS, Disagreement, Verdicts
+from igrpo.evaluation.validity.verdicts import REASONS, Disagreement, OtherVerdict, Verdicts
 from igrpo.messages import count
 
 _INTRODUCTION = """# What could be wrong with these numbers
@@ -46,10 +46,7 @@ def _benchmark(checks: Checks) -> Iterator[str]:
 def _verdicts(verdicts: Verdicts) -> Iterator[str]:
     others = {"stricter": verdicts.strict, "laxer": verdicts.lax}
     rows = [("main", words.accuracy(verdicts.main), "", "")]
-    rows += [
-        (name, words.accuracy(one.accuracy), words.percent(one.differs), _reasons(one.reasons))
-        for name, one in others.items()
-    ]
+    rows += [(name, words.accuracy(one.accuracy), _differs(one), _reasons(one)) for name, one in others.items()]
     yield "### Verdicts"
     yield _table(("verdict", "accuracy", "differs from the main one", "why"), rows)
     for name, one in others.items():
@@ -58,8 +55,16 @@ def _verdicts(verdicts: Verdicts) -> Iterator[str]:
             yield from map(_disagreement, one.worst)
 
 
-def _reasons(reasons: Mapping[str, float]) -> str:
-    return "; ".join(f"{words.percent(share)}: {REASONS[reason]}" for reason, share in reasons.items())
+def _differs(one: OtherVerdict) -> str:
+    number = round(one.differs * one.samples)
+    return f"{words.percent(one.differs)} ({number:,} of {count(one.samples, 'sample')})"
+
+
+def _reasons(one: OtherVerdict) -> str:
+    """Give counts: a few of many samples would be 0.0 %."""
+    return "; ".join(
+        f"{count(round(share * one.samples), 'sample')}: {REASONS[reason]}" for reason, share in one.reasons.items()
+    )
 
 
 def _disagreement(one: Disagreement) -> str:
@@ -92,10 +97,18 @@ def _calibration(name: str, one: Calibration) -> Iterator[str]:
     yield _table(
         ("confidence", "mean", "right", "samples"),
         [
-            (f"{row.low:.3f} to {row.high:.3f}", f"{row.confidence:.3f}", words.percent(row.accuracy), f"{row.samples}")
+            (_range(name, row), f"{row.confidence:.3f}", words.percent(row.accuracy), f"{row.samples}")
             for row in one.table
         ],
     )
+
+
+def _range(name: str, row: ReliabilityBin) -> str:
+    """Return the range of confidences of a bin, and say where samples without an answer are: at an agreement of 0."""
+    without = (
+        "" if name != "agreement" or row.low > 0 else ", no answer" if row.high == 0 else ", with those of no answer"
+    )
+    return f"{row.low:.3f} to {row.high:.3f}{without}"
 
 
 def _sensitivity(setting: str, found: Sensitivity) -> Iterator[str]:
@@ -113,11 +126,11 @@ def _sensitivity(setting: str, found: Sensitivity) -> Iterator[str]:
 
 
 def baseline(found: Sensitivity) -> str:
-    """Say what the baseline is, and on what it was chosen and measured."""
+    """Say which variant is the best, and on what it was chosen and measured."""
     one = found.baseline
     if one is None:
         return ""
-    chosen = f"Baseline: `{one.variant}`, the best on half of the questions"
+    chosen = f"Best on half of the questions: `{one.variant}`"
     if one.other_choice != one.variant:
         chosen += f" (on the other half it would be `{one.other_choice}`)"
     measured = f"; on the other {one.questions} it has {words.accuracy(one.accuracy)}"

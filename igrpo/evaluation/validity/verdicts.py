@@ -61,10 +61,11 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class OtherVerdict:
-    """Accuracy by another verdict, the share of samples on which it differs from the main one, that share by reason,
-    and the worst differences: those that concern most samples of a question."""
+    """Accuracy by another verdict, the number of samples, the share of them on which it differs from the main one, that
+    share by reason, and the worst differences: those that concern most samples of a question."""
 
     accuracy: AccuracyEstimate
+    samples: int
     differs: float
     reasons: Mapping[str, float]
     worst: tuple[Disagreement, ...]
@@ -150,6 +151,7 @@ def _other(
     counts = Counter(reason for _, reason in different)
     return OtherVerdict(
         accuracy=estimate_accuracy(right_Q),
+        samples=len(cases),
         differs=len(different) / len(cases),
         reasons={reason: number / len(cases) for reason, number in counts.most_common()},
         worst=_worst(questions, different),

@@ -20,7 +20,9 @@ _LONGEST_ANSWER = 200
 CAPTION = (
     "Accuracies in %. The difference is first - second in percentage points, with its 95 % interval over questions; p "
     "is of a paired permutation test by question, with Holm's correction over the benchmarks. Gained are the questions "
-    "on which more than half of the first model's samples are right and not of the second's; lost is the reverse."
+    "on which more than half of the first model's samples are right and not of the second's; lost is the reverse. All "
+    "of it is about these two models: how much another seed of the training would change is not in the interval. "
+    "Methods are compared over seeds by `igrpo report`."
 )
 HEAD = ("benchmark", "questions", "first", "second", "difference", "p", "gained", "lost")
 

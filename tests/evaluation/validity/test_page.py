@@ -30,6 +30,10 @@ def rows(text: str = r"\boxed{1/2}") -> list[EvaluatedSample]:
     ]
 
 
+def checked_rows(given: list[EvaluatedSample]) -> Checks:
+    return free_checks([QUESTION, EASY], given, SETTINGS)
+
+
 def checked(text: str = r"\boxed{1/2}") -> Checks:
     return free_checks([QUESTION, EASY], rows(text), SETTINGS)
 
@@ -67,6 +71,12 @@ def test_samples_without_an_answer_are_counted() -> None:
     assert "answer: none was found" in page(found)
 
 
+def test_samples_without_an_answer_have_their_row() -> None:
+    silent = [sample("q", 0, text="?"), *rows()[1:]]
+    assert "| 0.000 to 0.000, no answer | 0.000 | 0.0 % | 1 |" in page(Validity({"test": checked_rows(silent)}))
+    assert "no answer |" not in page(Validity({"test": checked()}))
+
+
 def test_without_the_rule_verifier_there_are_no_other_verdicts() -> None:
     found = free_checks([QUESTION, EASY], rows(), None)
     assert found.verdicts is None
@@ -85,11 +95,13 @@ def test_the_entry_is_plain_json() -> None:
 def test_the_page_has_every_check() -> None:
     text = page(Validity({"test": replace(checked(), sensitivity={"prompt": varied()})}, probed(5, 0)))
     assert "| stricter | 50.0 % [" in text
-    assert "25.0 %: the answer equals the gold answer, but is written in another way" in text
+    assert (
+        "25.0 % (1 of 4 samples) | 1 sample: the answer equals the gold answer, but is written in another way" in text
+    )
     assert "gold answer: 0.5\nanswer: 1/2\nend: \\boxed{1/2}" in text
     assert "### Calibration: agreement" in text
     assert "### Calibration: token probability" in text
-    assert "Baseline: `prompt=b`, the best on half of the questions; on the other 3 it has 100.0 %" in text
+    assert "Best on half of the questions: `prompt=b`; on the other 3 it has 100.0 %" in text
     assert "old: 3 problems of too few words left out." in text
     assert "| old | older | 10 | 50.0 % [" in text
 
@@ -112,9 +124,9 @@ def test_there_are_three_lines_at_most_of_the_worst_benchmark() -> None:
         "verdict: 75.0 % right, 50.0 % by a stricter and 75.0 % by a laxer one (hard, where they differ most)"
     )
     assert found[2] == (
-        "prompts differ by 100.0 % in accuracy, chance included (hard), baseline prompt=b; temperatures differ by "
-        "100.0 % in accuracy, chance included (hard), baseline prompt=b; problems completed word for word, at most per "
-        "benchmark: 50.0 % of older and 0.0 % of newer"
+        "prompts differ by 100.0 points of accuracy, chance included (hard), best on half of the questions: prompt=b; "
+        "temperatures differ by 100.0 points of accuracy, chance included (hard), best on half of the questions: "
+        "prompt=b; problems completed word for word, at most per benchmark: 50.0 % of older and 0.0 % of newer"
     )
     assert len(lines(Validity({"hard": checked()}))) == 2
 

@@ -28,7 +28,12 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_table_says_what_this_machine_lacks(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(FULL) == session.EXIT_LACKING == 69
     shown = capsys.readouterr()
-    for words in ("what the runs need", "8 train, 8 serve", "GPU-hours together, of A100 80 GB", "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B"):
+    for words in (
+        "what the runs need",
+        "8 train, 8 serve",
+        "GPU-hours together, of A100 80 GB",
+        "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
+    ):
         assert words in shown.out
     for words in (
         "igrpo: missing here: 8 CUDA devices on this machine, to train on; torch sees none",
